@@ -98,17 +98,19 @@ def _message(error: dict[str, Any], path: KeyPath) -> str:
     if error["type"] == "literal_error":
         known = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"{error['input']!r} is not one of {error['ctx']['expected']}. {did_you_mean(str(error['input']), known)}"
-    if error["type"] == "string_pattern_mismatch":
-        return f"{error['input']!r} is not {_description(path)}"
-    return f"{error['msg'].removeprefix('Value error, ')}, not {error['input']!r}" if path else error["msg"]
+    if error["type"] == "value_error":
+        return error["msg"].removeprefix("Value error, ")
+    if path and (expected := _description(path)):
+        return f"{error['input']!r} is not {expected}"
+    return f"{error['msg']}, not {error['input']!r}" if path else error["msg"]
 
 # %% ../nbs/00a_stack_file.ipynb #c0773fba
 def _description(path: KeyPath) -> str:
     "What a field's own schema says that it is."
     model = _model_at(path[:-1])
     field = model.model_fields.get(str(path[-1])) if model else None
-    notes = [field.description, *(getattr(each, "description", None) for each in field.metadata)] if field else []
-    return next((each for each in notes if each), "of the expected form")
+    notes = [*(getattr(each, "description", None) for each in field.metadata), field.description] if field else []
+    return next((each for each in notes if each), "")
 
 
 def _problems(error: ValidationError, lines: dict[KeyPath, int]) -> Iterator[Problem]:
