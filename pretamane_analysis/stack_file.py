@@ -100,9 +100,10 @@ def _message(error: dict[str, Any], path: KeyPath) -> str:
         return f"{error['input']!r} is not one of {error['ctx']['expected']}. {did_you_mean(str(error['input']), known)}"
     if error["type"] == "value_error":
         return error["msg"].removeprefix("Value error, ")
-    if path and (expected := _description(path)):
+    expected = _description(path)
+    if error["type"].startswith("string_") and expected:
         return f"{error['input']!r} is not {expected}"
-    return f"{error['msg']}, not {error['input']!r}" if path else error["msg"]
+    return f"{error['msg']}, not {error['input']!r}" + (f" ({expected})" if expected else "")
 
 # %% ../nbs/00a_stack_file.ipynb #c0773fba
 def _description(path: KeyPath) -> str:
@@ -119,8 +120,8 @@ def _problems(error: ValidationError, lines: dict[KeyPath, int]) -> Iterator[Pro
         found = cause.problems if isinstance(cause, BrokenLinks) else [(_known(each["loc"], lines), None)]
         for path, message in found:
             nearby = next(lines[path[:i]] for i in range(len(path), -1, -1) if path[:i] in lines)
-            full = path if message or len(path) >= len(each["loc"]) else (*path, *each["loc"][len(path):][:1])
-            yield Problem(nearby, ".".join(map(str, full)), message or _message(each, full))
+            key = (*path, each["loc"][-1]) if each["type"] == "missing" else path
+            yield Problem(nearby, ".".join(map(str, key)), message or _message(each, key))
 
 
 def _known(location: tuple[str | int, ...], lines: dict[KeyPath, int]) -> KeyPath:
@@ -142,7 +143,7 @@ def loads(
     try:
         return Stack.model_validate(yaml.safe_load(text))
     except ValidationError as error:
-        raise StackError(file, list(_problems(error, lines))) from error
+        raise StackError(file, list(dict.fromkeys(_problems(error, lines)))) from error
 
 
 def load(
