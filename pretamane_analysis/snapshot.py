@@ -194,11 +194,12 @@ class Allowance:
     unit: str
     reason: str
     source: str
+    sku: str = ""
 
 
 @cache
 def allowances() -> tuple[Allowance, ...]:
     "The always-free allowances; offers for new accounts or for twelve months are not among them."
     return tuple(Allowance(row["id"], row["service_code"], tuple(row["applies_to"].split(";")), Decimal(row["quantity"]),
-                           row["unit"], row["reason"], row["source"])
+                           row["unit"], row["reason"], row["source"], row["sku"])
                  for row in read_rows(data_folder() / "allowances.csv"))

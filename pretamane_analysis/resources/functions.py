@@ -34,7 +34,7 @@ class Function(Resource):
         duration = seconds * self.memory_mb / 1024 if self.gb_seconds is None else self.gb_seconds
         arm = "-ARM" if self.architecture == "arm64" else ""
         yield metered("AWSLambda", "Request", "Requests", self.requests, "Lambda requests")
-        yield metered("AWSLambda", f"Lambda-GB-Second{arm}", "Lambda-GB-Second", duration, "Lambda duration",
+        yield metered("AWSLambda", f"Lambda-GB-Second{arm}", "GB-Second", duration, "Lambda duration",
                       "requests x seconds x memory in GB")
         if self.ephemeral_mb > 512:
             yield metered("AWSLambda", "Lambda-Storage-GB-Second", "GB-Second", seconds * (self.ephemeral_mb - 512) / 1024,
@@ -54,10 +54,10 @@ class ProvisionedConcurrency(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Kept GB-seconds, requests, and the duration of the requests served."
         gb = self.memory_mb / 1024
-        yield metered("AWSLambda", "Lambda-Provisioned-Concurrency", "Lambda-GB-Second", self.concurrency * gb * self.seconds,
+        yield metered("AWSLambda", "Lambda-Provisioned-Concurrency", "GB-Second", self.concurrency * gb * self.seconds,
                       "provisioned concurrency")
         yield metered("AWSLambda", "Request", "Requests", self.requests, "Lambda requests")
-        yield metered("AWSLambda", "Lambda-Provisioned-GB-Second", "Lambda-GB-Second",
+        yield metered("AWSLambda", "Lambda-Provisioned-GB-Second", "GB-Second",
                       self.requests * self.milliseconds / 1000 * gb, "duration on provisioned concurrency")
 
 

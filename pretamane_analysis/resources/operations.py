@@ -67,7 +67,7 @@ class Secrets(Resource):
         "Secrets kept and calls."
         yield metered("AWSSecretsManager", "AWSSecretsManager-Secret", "Secrets", self.count, "secrets")
         if self.api_calls:
-            yield metered("AWSSecretsManager", "AWSSecretsManagerAPIRequest", "API Requests", self.api_calls, "API calls")
+            yield metered("AWSSecretsManager", "AWSSecretsManagerAPIRequest", "Requests", self.api_calls, "API calls")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class Parameters(Resource):
             yield metered("AWSSystemsManager", "PS-Advanced-Param-Tier1", "Parameter-Mo", self.advanced * self.share_of_month,
                           "advanced parameters")
         if self.advanced_api_calls:
-            yield metered("AWSSystemsManager", "PS-Param-Processed-Tier2", "API interactions", self.advanced_api_calls,
+            yield metered("AWSSystemsManager", "PS-Param-Processed-Tier2", "Requests", self.advanced_api_calls,
                           "calls for advanced parameters")
 
 # %% ../../nbs/03f_resources.operations.ipynb #2361cecf
