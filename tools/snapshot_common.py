@@ -1,6 +1,7 @@
 """Small types and helpers shared by the snapshot tools."""
 import csv
 import json
+import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -29,6 +30,11 @@ UNITS = {
     "Month": "Month", "Count": "Count",
 }
 
+TERM = re.compile(
+    r"OnDemand|Spot-typical"
+    r"|Reserved-[13]yr-(?:No|Partial|All)Upfront(?:-Convertible)?"
+    r"|SavingsPlan(?:Compute|EC2Instance)-[13]yr-(?:No|Partial|All)Upfront")
+
 
 class SnapshotError(Exception):
     """A fact that cannot be turned into a snapshot row."""
@@ -51,6 +57,12 @@ class Fact:
     date: str
     source: str
     confidence: str
+
+    def attribute(self, name):
+        """Return an attribute that the row must have."""
+        if name not in self.attributes:
+            raise SnapshotError(f"{self.where}: no attribute {name!r}")
+        return self.attributes[name]
 
     @property
     def raw_note(self):
@@ -107,6 +119,8 @@ def read_facts(path):
             raise SnapshotError(f"{where}: unreadable ({error})") from None
         if fact.confidence not in ("listed", "page", "derived"):
             raise SnapshotError(f"{where}: unknown confidence {fact.confidence!r}")
+        if not TERM.fullmatch(fact.term):
+            raise SnapshotError(f"{where}: unknown term {fact.term!r}")
         facts.append(fact)
     return facts
 

@@ -206,7 +206,7 @@ PRODUCTS = {
     "AWSQueueService": _table("API Request", sqs_requests="Requests"),
     "awswaf": _table("Web Application Firewall", waf_acl_month="WebACLV2",
                      waf_rule_month="RuleV2", waf_request="RequestV2-48KB"),
-    "AmazonCloudFront": _table("Data Transfer", cloudfront_egress_us="DataTransfer-Out-Bytes"),
+    "AmazonCloudFront": _table("Data Transfer", cloudfront_egress_us="US-DataTransfer-Out-Bytes"),
     "ComputeSavingsPlans": _table(
         "ComputeSavingsPlans", fargate_vcpu_hour="Fargate-vCPU-Hours:perCPU",
         fargate_gb_hour="Fargate-GB-Hours", lambda_gb_second="Lambda-GB-Second"),
@@ -240,6 +240,8 @@ def _instance(fact, instance_type):
     family = "Compute Instance"
     if fact.service_code == "ComputeSavingsPlans":
         plan = fact.term.split("-")[0]
+        if not plan.startswith("SavingsPlan"):
+            raise SnapshotError(f"{fact.where}: {fact.term!r} is not a Savings Plan")
         family = {"SavingsPlanCompute": "ComputeSavingsPlans",
                   "SavingsPlanEC2Instance": "EC2InstanceSavingsPlans"}[plan]
     return Product(f"{box}:{instance_type}", OPERATIONS[system], family, joined(
