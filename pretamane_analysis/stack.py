@@ -101,7 +101,7 @@ class Usage(Model):
     cross_zone_gb: Range = _range(5, 50, 300, "GB between availability zones, where there are several")
     snapshot_gb: Range = _range(8, 30, 120, "GB of disk snapshots kept; they are incremental, so only their owner can know")
     image_gb: Range = _range(1, 3, 10, "GB of container images kept in a registry")
-    cpu_percent: Range = _range(5, 12, 40, "average CPU use of the instances that run the services, percent of all vCPU")
+    cpu_cores: Range = _range("0.1", "0.3", "1", "vCPU that all services together keep busy on average")
 
     def at(self, scenario: Scenario) -> dict[str, Decimal]:
         "All figures of one scenario, by name."
