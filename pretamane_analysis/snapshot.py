@@ -12,29 +12,23 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from .errors import PretamaneError, did_you_mean
+from .files import data_path
 from .prices import Price, PriceBook, Query, Tier
 
 # %% auto #0
-__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'data_folder', 'read_rows', 'Snapshot', 'bundled', 'sources', 'age_text',
-           'InstanceType', 'instance_types', 'instance_type', 'eks_support', 'Allowance', 'allowances']
+__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'read_rows', 'Snapshot', 'bundled', 'sources', 'age_text', 'InstanceType',
+           'instance_types', 'instance_type', 'eks_support', 'Allowance', 'allowances']
 
 # %% ../nbs/01a_snapshot.ipynb #6c472185
 STALE_AFTER_DAYS = 180
 Row = dict[str, str]
 
 
-def data_folder() -> Traversable:
-    "The data that comes with the package."
-    return files("pretamane_analysis") / "data"
-
-
 def read_rows(
-    source: Traversable,  # A CSV file with a header
+    source: Path,  # A CSV file with a header
 ) -> list[Row]:
     "The rows of a data file. Raises PretamaneError that names the file."
     try:
@@ -72,7 +66,7 @@ def _prices(service: str, region: str, rows: Iterable[Row]) -> Iterator[Price]:
 @dataclass
 class Snapshot(PriceBook):
     "A price book over the files of a snapshot folder, loaded per service and region."
-    folder: Traversable = field(default_factory=lambda: data_folder() / "prices")
+    folder: Path = field(default_factory=lambda: data_path("prices"))
     source: str = "snapshot"
 
     def __post_init__(self):
@@ -115,7 +109,7 @@ def bundled() -> Snapshot:
 @cache
 def sources() -> dict[str, str]:
     "The citation of every source id in the bundled snapshot."
-    return {row["id"]: row["citation"] for row in read_rows(data_folder() / "prices" / "sources.csv")}
+    return {row["id"]: row["citation"] for row in read_rows(data_path("prices", "sources.csv"))}
 
 # %% ../nbs/01a_snapshot.ipynb #0c61f98a
 def age_text(
@@ -156,9 +150,9 @@ def instance_types() -> dict[str, InstanceType]:
     "All known instance types by name."
     return {row["instance_type"]: InstanceType(
         row["instance_type"], int(row["vcpu"]), Decimal(row["memory_gib"]), row["architecture"],
-        row["burstable"].lower() == "true", Decimal(row["baseline_cpu_percent"] or 100),
-        int(row["max_pods"]) if row["max_pods"] else None, row["current_generation"].lower() == "true")
-        for row in read_rows(data_folder() / "instances.csv")}
+        row["burstable"] == "true", Decimal(row["baseline_cpu_percent"] or 100),
+        int(row["max_pods"]) if row["max_pods"] else None, row["current_generation"] == "true")
+        for row in read_rows(data_path("instances.csv"))}
 
 
 def instance_type(
@@ -175,7 +169,7 @@ def eks_support(
     day: date,  # The day in question
 ) -> str:  # `standard`, `extended` or `ended`
     "Which support a Kubernetes version has on EKS on a day. Raises PretamaneError for an unknown version."
-    rows = {row["version"]: row for row in read_rows(data_folder() / "eks_versions.csv")}
+    rows = {row["version"]: row for row in read_rows(data_path("eks_versions.csv"))}
     if version not in rows:
         raise PretamaneError(f"the support dates of Kubernetes {version} on EKS are not known",
                              remedy=f"Known: {', '.join(rows)}.")
@@ -202,4 +196,4 @@ def allowances() -> tuple[Allowance, ...]:
     "The always-free allowances; offers for new accounts or for twelve months are not among them."
     return tuple(Allowance(row["id"], row["service_code"], tuple(row["applies_to"].split(";")), Decimal(row["quantity"]),
                            row["unit"], row["reason"], row["source"], row["sku"])
-                 for row in read_rows(data_folder() / "allowances.csv"))
+                 for row in read_rows(data_path("allowances.csv")))
