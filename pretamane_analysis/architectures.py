@@ -38,7 +38,7 @@ class Feature:
     lost: str = ""  # What is given up by leaving the managed side
     gained: str = ""
 
-
+# %% ../nbs/06_architectures.ipynb #abcb0a78
 FEATURES = (
     Feature("orchestration", "Orchestration", "EKS", "Docker Compose and systemd", (),
             "control plane in several zones, rescheduling to another machine, autoscaling", "one file to read"),
@@ -64,6 +64,8 @@ FEATURES = (
     Feature("mail", "Mail", "SES", "SES"),
     Feature("backups", "Backups", "by the managed services", "disk snapshots and a backup bucket"),
 )
+
+# %% ../nbs/06_architectures.ipynb #c61854e3
 FEATURE = {each.key: each for each in FEATURES}
 
 # %% ../nbs/06_architectures.ipynb #2e70a53a
@@ -135,7 +137,7 @@ def _data_gb(stack: Stack, scenario: Scenario, services: Iterable[str]) -> Decim
     mounted = {mount.volume for name in services for mount in stack.services[name].mounts}
     return sum((stack.volume_gb(volume, scenario) for volume in stack.volumes if volume in mounted), Decimal(0))
 
-
+# %% ../nbs/06_architectures.ipynb #c8057835
 def _shared(use: Figures) -> list[Resource]:
     "What both sides pay alike."
     return [InternetEgress(feature="egress", gb=use["egress_gb"]), Mail(feature="mail", recipients=use["emails"])]
@@ -238,7 +240,7 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     return Architecture("ec2-managed" if managed else "ec2", "EC2 with managed services" if managed else "EC2 with open source",
                         tuple(resources), _capacity(kind, 1, usable, 1), services, kind, managed, HOST_ASSUMPTIONS)
 
-
+# %% ../nbs/06_architectures.ipynb #43fe32eb
 def _free_lines(stack: Stack) -> list[Resource]:
     "What the host has for nothing, listed so that it is not missed."
     edge = stack.host.edge == "tunnel"
@@ -268,7 +270,7 @@ def architecture(
         raise PretamaneError(f"unknown architecture {name!r}", remedy=did_you_mean(name, ARCHITECTURES))
     return ARCHITECTURES[name](stack, book, scenario)
 
-
+# %% ../nbs/06_architectures.ipynb #2b639343
 def bill_of(
     chosen: Architecture,
     stack: Stack,

@@ -16,7 +16,7 @@ from .resources.charge import Charge, Resource
 from .snapshot import Allowance, age_text, allowances, sources
 
 # %% auto #0
-__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'LineItem', 'focus', 'Bill', 'Account', 'bill']
+__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'Amounts', 'LineItem', 'focus', 'Totals', 'Bill', 'Account', 'bill']
 
 # %% ../nbs/04_cost.ipynb #f1eceac5
 HOURS_PER_MONTH = Decimal(730)  # 8,760 / 12, as the AWS calculator counts; pages of AWS use 720 or 744
@@ -36,8 +36,8 @@ SERVICES = {  # offer code: (ServiceName, ServiceCategory) of FOCUS
 
 # %% ../nbs/04_cost.ipynb #7a52f364
 @dataclass(frozen=True)
-class LineItem:
-    "One line of a bill: a charge at one tier of one price."
+class Amounts:
+    "What is metered and what a unit of it costs."
     resource: str
     feature: str
     query: Query  # With the region filled in
@@ -45,13 +45,6 @@ class LineItem:
     quantity: Decimal  # Pricing quantity in the month
     unit_price: Decimal  # Effective USD for one unit
     list_unit_price: Decimal  # On-demand USD for one unit
-    sku: str = ""
-    rate_code: str = ""
-    tier: str = ""  # The range of quantity that this line falls in
-    note: str = ""  # Why it is what it is
-    as_of: str = ""
-    confidence: str = ""
-    source: str = ""
 
     @property
     def cost(self) -> Decimal:
@@ -62,6 +55,18 @@ class LineItem:
     def list_cost(self) -> Decimal:
         "Cost at on-demand list price, USD, exact."
         return self.quantity * self.list_unit_price
+
+# %% ../nbs/04_cost.ipynb #ae8c6bbd
+@dataclass(frozen=True)
+class LineItem(Amounts):
+    "One line of a bill: a charge at one tier of one price, and where that was read."
+    sku: str = ""
+    rate_code: str = ""
+    tier: str = ""  # The range of quantity that this line falls in
+    note: str = ""  # Why it is what it is
+    as_of: str = ""
+    confidence: str = ""
+    source: str = ""
 
     def arithmetic(self) -> str:
         "Quantity x rate, as one would check it by hand."
@@ -87,14 +92,14 @@ def focus(
 
 # %% ../nbs/04_cost.ipynb #134bf18f
 @dataclass(frozen=True)
-class Bill:
-    "A month's bill: lines, exact totals, and what they were made from."
-    name: str  # Architecture or other title
+class Totals:
+    "Lines and their exact sums."
+    name: str  # Architecture
     lines: tuple[LineItem, ...]
     region: str
     hours: Decimal = HOURS_PER_MONTH
-    source: str = "snapshot"  # Where the prices are from
-    as_of: date | None = None  # Date of the prices
+    source: str = "snapshot"  # Where the prices are from, and their date
+    as_of: date | None = None
     stack: str = ""
 
     @property
@@ -109,10 +114,12 @@ class Bill:
 
     def by(self, key: str = "feature") -> dict[str, Decimal]:
         "Cost by an attribute of the lines (`feature`, `resource`, …), in the order of the bill."
-        groups: dict[str, Decimal] = {}
-        for line in self.lines:
-            groups[getattr(line, key)] = groups.get(getattr(line, key), Decimal(0)) + line.cost
-        return groups
+        keys = dict.fromkeys(getattr(line, key) for line in self.lines)
+        return {each: sum((line.cost for line in self.lines if getattr(line, key) == each), Decimal(0)) for each in keys}
+
+# %% ../nbs/04_cost.ipynb #906fedba
+class Bill(Totals):
+    "A month's bill: lines, exact totals, and what they were made from."
 
     def rows(self) -> list[dict[str, Any]]:
         "All lines under FOCUS column names."
@@ -182,7 +189,7 @@ def _lines(charge: Charge, owner: Resource, book: PriceBook, account: Account, r
         yield LineItem(*base, part, tier.usd, _list_rate(query, tier, book), price.sku, tier.rate_code, tier.label(), notes,
                        tier.as_of, tier.confidence, tier.source)
 
-
+# %% ../nbs/04_cost.ipynb #3ff54fb5
 def _list_rate(query: Query, tier: Tier, book: PriceBook) -> Decimal:
     "The on-demand rate beside a committed or spot one; the same where the book does not know it."
     if query.purchase_option == ON_DEMAND:

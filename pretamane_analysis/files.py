@@ -34,7 +34,7 @@ def write_whole(
                              remedy="Nothing was changed; free space or choose another folder") from error
     return path
 
-
+# %% ../nbs/00_files.ipynb #0b296d4d
 def read_text(
     path: str | Path,  # A text file in UTF-8
 ) -> str:  # Its content

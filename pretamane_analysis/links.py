@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .errors import did_you_mean
-
-if TYPE_CHECKING:
-    from pretamane_analysis.stack import Service, Stack
 
 # %% auto #0
 __all__ = ['Problem', 'BrokenLinks', 'broken_links']
@@ -25,7 +22,7 @@ def _unknown(kind: str, name: str, known: object, *path: str | int) -> Iterator[
         yield path, f"{kind} {name!r} does not exist. {did_you_mean(name, known)}"
 
 
-def _service(stack: Stack, name: str, service: Service) -> Iterator[Problem]:
+def _service(stack: Any, name: str, service: Any) -> Iterator[Problem]:
     at = ("services", name)
     for i, mount in enumerate(service.mounts):
         yield from _unknown("volume", mount.volume, stack.volumes, *at, "mounts", i, "volume")
@@ -36,7 +33,7 @@ def _service(stack: Stack, name: str, service: Service) -> Iterator[Problem]:
     for i, route in enumerate(service.routes):
         yield from _unknown("port", route.port, service.ports, *at, "routes", i, "port")
 
-
+# %% ../nbs/00_links.ipynb #73969c39
 class BrokenLinks(ValueError):
     "Names that point nowhere: `problems` is a list of (path to the key, message)."
 
@@ -45,7 +42,7 @@ class BrokenLinks(ValueError):
         super().__init__("; ".join(message for _, message in problems))
 
 # %% ../nbs/00_links.ipynb #c9d2d0e6
-def _cycle(stack: Stack) -> Iterator[Problem]:
+def _cycle(stack: Any) -> Iterator[Problem]:
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> Iterator[Problem]:
@@ -60,15 +57,15 @@ def _cycle(stack: Stack) -> Iterator[Problem]:
         yield from visit(name, ())
 
 
-def _routes(stack: Stack) -> Iterator[Problem]:
+def _routes(stack: Any) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for name, service in stack.services.items():
         for i, route in enumerate(service.routes):
             if (first := seen.setdefault(route.path, name)) != name:
                 yield ("services", name, "routes", i, "path"), f"path {route.path!r} is already routed to {first!r}"
 
-
-def _volumes(stack: Stack) -> Iterator[Problem]:
+# %% ../nbs/00_links.ipynb #743cd951
+def _volumes(stack: Any) -> Iterator[Problem]:
     for name, volume in stack.volumes.items():
         if (volume.size_gb is None) == (volume.holds is None):
             yield ("volumes", name), "exactly one of 'size_gb' and 'holds' is expected"
@@ -77,7 +74,7 @@ def _volumes(stack: Stack) -> Iterator[Problem]:
 
 
 def broken_links(
-    stack: Stack,  # A stack whose fields are each valid
+    stack: Any,  # A stack whose fields are each valid
 ) -> list[Problem]:  # Path to the key and message of each problem, empty when all is well
     "Names that point nowhere, services that wait for each other, paths routed twice."
     problems = [each for name, service in stack.services.items() for each in _service(stack, name, service)]

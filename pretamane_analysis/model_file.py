@@ -92,7 +92,7 @@ def _model_at(path: KeyPath, model: type[Model]) -> type[Model] | None:
         model = inner[0]
     return model
 
-
+# %% ../nbs/00_model_file.ipynb #6158c56a
 def _message(error: Any, path: KeyPath, root: type[Model]) -> str:
     "What pydantic found, in words that say what was expected."
     if error["type"] == "extra_forbidden":

@@ -60,7 +60,7 @@ class Tier:
         "The range as people write it."
         return f"{self.begin:f}-{self.end:f}" if self.end is not None else (f"over {self.begin:f}" if self.begin else "all")
 
-
+# %% ../nbs/01_prices.ipynb #6d50d80a
 @dataclass(frozen=True)
 class Price:
     "One price of one product in one region under one purchase option."
@@ -114,7 +114,7 @@ class MissingPrice(PriceError):
 class AmbiguousPrice(PriceError):
     "Several prices match a query: choosing one would be a guess."
 
-
+# %% ../nbs/01_prices.ipynb #1ef66a37
 @dataclass
 class PriceBook:
     "Prices held in memory; other sources override `candidates`, `usage_types` and `regions`."
@@ -136,15 +136,19 @@ class PriceBook:
 
     def find(self, query: Query) -> Price:
         "The one price that answers a query. Raises MissingPrice or AmbiguousPrice."
-        found = [price for price in self.candidates(query.service, query.region, query.usage_type) if _matches(price, query)]
-        if len(found) > 1:
-            raise AmbiguousPrice(f"{len(found)} prices match {query}: {'; '.join(_difference(p) for p in found)}",
-                                 self.source, "Name the attribute that tells them apart")
-        if not found:
-            raise MissingPrice(f"no price for {query}", self.source, _hint(self, query))
-        return found[0]
+        return _one(self, query)
 
-# %% ../nbs/01_prices.ipynb #1ef66a37
+# %% ../nbs/01_prices.ipynb #d2a3befb
+def _one(book: PriceBook, query: Query) -> Price:
+    found = [price for price in book.candidates(query.service, query.region, query.usage_type) if _matches(price, query)]
+    if len(found) > 1:
+        raise AmbiguousPrice(f"{len(found)} prices match {query}: {'; '.join(_difference(p) for p in found)}",
+                             book.source, "Name the attribute that tells them apart")
+    if not found:
+        raise MissingPrice(f"no price for {query}", book.source, _hint(book, query))
+    return found[0]
+
+
 def _matches(price: Price, query: Query) -> bool:
     known = dict(price.attributes)
     return (price.unit.lower() == query.unit.lower() and price.purchase_option == query.purchase_option
@@ -155,7 +159,7 @@ def _difference(price: Price) -> str:
     attributes = ", ".join(f"{key}={value}" for key, value in price.attributes)
     return f"{price.sku or 'no SKU'} {price.unit} {price.purchase_option} {attributes}".strip()
 
-
+# %% ../nbs/01_prices.ipynb #91958520
 def _hint(book: PriceBook, query: Query) -> str:
     "The nearest prices that exist: same usage type otherwise, other regions, similar names."
     if others := list(book.candidates(query.service, query.region, query.usage_type)):

@@ -77,7 +77,7 @@ def candidates(
     found = [each for kind in large_enough if (each := _candidate(book, region, kind, busy_cores))]
     return sorted(found, key=lambda each: (each.monthly_usd, each.kind.name))
 
-
+# %% ../nbs/05_sizing.ipynb #25812dcb
 def cheapest(
     book: PriceBook,
     region: str,  # Region code

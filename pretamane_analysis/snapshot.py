@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from .errors import PretamaneError, did_you_mean
 from .files import data_path
@@ -63,6 +64,25 @@ def _prices(service: str, region: str, rows: Iterable[Row]) -> Iterator[Price]:
                     next((row["sku"] for row in tiers if row["sku"]), ""), (*extra, *_pairs(attributes)))
 
 # %% ../nbs/01a_snapshot.ipynb #ed550126
+def _manifest(folder: Path) -> dict[str, Any]:
+    "What a snapshot folder says of itself."
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        date.fromisoformat(manifest["as_of"])
+        return manifest
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PretamaneError(f"not a price snapshot: {error}", str(folder),
+                             "A snapshot folder holds manifest.json and one folder for each service") from error
+
+
+def _by_usage_type(path: Path) -> dict[str, list[Row]]:
+    "Rows of one file by usage type; no file, no rows."
+    index: dict[str, list[Row]] = {}
+    for row in read_rows(path) if path.is_file() else ():
+        index.setdefault(row["usage_type"], []).append(row)
+    return index
+
+# %% ../nbs/01a_snapshot.ipynb #9cadd009
 @dataclass
 class Snapshot(PriceBook):
     "A price book over the files of a snapshot folder, loaded per service and region."
@@ -71,32 +91,21 @@ class Snapshot(PriceBook):
 
     def __post_init__(self):
         self._files: dict[tuple[str, str], dict[str, list[Row]]] = {}
-        try:
-            self.manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
-            self.as_of = date.fromisoformat(self.manifest["as_of"])
-        except (OSError, ValueError, KeyError) as error:
-            raise PretamaneError(f"not a price snapshot: {error}", str(self.folder),
-                                 "A snapshot folder holds manifest.json and one folder for each service") from error
+        self.manifest = _manifest(self.folder)
+        self.as_of = date.fromisoformat(self.manifest["as_of"])
 
     def _rows(self, service: str, region: str) -> dict[str, list[Row]]:
-        "Rows of one file by usage type; no file, no rows."
         if (service, region) not in self._files:
-            path, index = self.folder / service / f"{region}.csv", {}
-            for row in read_rows(path) if path.is_file() else ():
-                index.setdefault(row["usage_type"], []).append(row)
-            self._files[service, region] = index
+            self._files[service, region] = _by_usage_type(self.folder / service / f"{region}.csv")
         return self._files[service, region]
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
-        "All prices of a usage type in a region."
         return list(_prices(service, region, self._rows(service, region).get(usage_type, ())))
 
     def usage_types(self, service: str, region: str) -> Iterable[str]:
-        "All usage types of a service in a region."
         return sorted(self._rows(service, region))
 
     def regions(self, service: str) -> Iterable[str]:
-        "All regions in which any price of a service is known."
         return self.manifest["services"].get(service, {"regions": []})["regions"]
 
 # %% ../nbs/01a_snapshot.ipynb #30ccefc8
@@ -144,7 +153,7 @@ class InstanceType:
         "Memory in MiB."
         return int(self.memory_gib * 1024)
 
-
+# %% ../nbs/01a_snapshot.ipynb #4b465278
 @cache
 def instance_types() -> dict[str, InstanceType]:
     "All known instance types by name."
@@ -190,7 +199,7 @@ class Allowance:
     source: str
     sku: str = ""
 
-
+# %% ../nbs/01a_snapshot.ipynb #2902c455
 @cache
 def allowances() -> tuple[Allowance, ...]:
     "The always-free allowances; offers for new accounts or for twelve months are not among them."

@@ -16,8 +16,8 @@ from .model_file import Model
 
 # %% auto #0
 __all__ = ['Name', 'SecretName', 'MemoryQuantity', 'CpuQuantity', 'Duration', 'Port', 'Scenario', 'SCENARIOS', 'Role', 'Network',
-           'DiskType', 'mebibytes', 'cores', 'Range', 'Usage', 'HealthCheck', 'Mount', 'Route', 'Service', 'Volume',
-           'Secret', 'Eks', 'Host', 'Stack']
+           'DiskType', 'mebibytes', 'cores', 'Range', 'Usage', 'HealthCheck', 'Mount', 'Route', 'Limits', 'Service',
+           'Volume', 'Secret', 'Eks', 'Host', 'Parts', 'Stack']
 
 # %% ../nbs/00_stack.ipynb #9b4620b3
 def _text(value: Any) -> Any:
@@ -77,7 +77,7 @@ class Range(Model):
 def _range(low: float, typical: float, high: float, description: str) -> Any:
     return Field(default=Range(low=low, typical=typical, high=high), description=description)
 
-
+# %% ../nbs/00_stack.ipynb #89cf051b
 class Usage(Model):
     "What the product is used for in a month, each figure as low, typical and high."
     requests: Range = _range(100_000, 1_000_000, 10_000_000, "HTTP requests that reach the edge")
@@ -124,7 +124,7 @@ class Mount(Model):
     path: str = Field(pattern=r"^/", description="an absolute path")
     read_only: bool = False
 
-
+# %% ../nbs/00_stack.ipynb #82d911fb
 class Route(Model):
     "A path at the edge and how it is passed on."
     path: str = Field(pattern=r"^/[A-Za-z0-9._~/-]*$", description="a path such as '/grafana'")
@@ -132,14 +132,28 @@ class Route(Model):
     auth: Literal["none", "basic", "application"] = Field(default="none", description="who checks the caller")
     strip_prefix: bool = Field(default=False, description="true where the service does not know its own prefix")
 
-# %% ../nbs/00_stack.ipynb #82d911fb
-class Service(Model):
+# %% ../nbs/00_stack.ipynb #90a8380a
+class Limits(Model):
+    "Memory and CPU that a container may use."
+    memory: MemoryQuantity
+    cpu: CpuQuantity = "0.25"
+
+    @property
+    def memory_mib(self) -> int:
+        "Memory limit, MiB."
+        return mebibytes(self.memory)
+
+    @property
+    def cpu_cores(self) -> Decimal:
+        "CPU limit, vCPU."
+        return cores(self.cpu)
+
+# %% ../nbs/00_stack.ipynb #221b95ce
+class Service(Limits):
     "One container of the product."
     image: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$",
                        description="an image such as 'postgres:17.11'")
     role: Role = "other"
-    memory: MemoryQuantity
-    cpu: CpuQuantity = "0.25"
     ports: dict[Name, Port] = Field(default_factory=dict, description="port numbers by name; the main one is 'http'")
     networks: list[Network] = Field(default_factory=lambda: ["app"], min_length=1)
     mounts: list[Mount] = Field(default_factory=list)
@@ -152,16 +166,6 @@ class Service(Model):
     user: str | None = Field(default=None, pattern=r"^\d+(:\d+)?$", description="a numeric user such as '70:70'")
     profile: Literal["core", "admin", "obs", "tunnel"] = "core"
     description: str = ""
-
-    @property
-    def memory_mib(self) -> int:
-        "Memory limit, MiB."
-        return mebibytes(self.memory)
-
-    @property
-    def cpu_cores(self) -> Decimal:
-        "CPU limit, vCPU."
-        return cores(self.cpu)
 
 # %% ../nbs/00_stack.ipynb #a0cd2788
 class Volume(Model):
@@ -198,7 +202,7 @@ class Eks(Model):
     search_instances: int = Field(default=2, ge=1)
     search_disk_gb: int = Field(default=20, ge=10)
 
-
+# %% ../nbs/00_stack.ipynb #e01ea1c5
 class Host(Model):
     "How the product is hosted on one EC2 instance."
     instance_type: str | None = Field(default=None, description="left out: the cheapest that holds the services")
@@ -211,8 +215,8 @@ class Host(Model):
     reserve_memory: MemoryQuantity = Field(default="512Mi", description="memory kept for the operating system")
 
 # %% ../nbs/00_stack.ipynb #275aac9e
-class Stack(Model):
-    "A product: its services, data, secrets, usage, and how either side hosts it."
+class Parts(Model):
+    "What a stack file holds."
     name: Name
     environment: Name = "production"
     region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="a region code such as 'us-east-1'")
@@ -224,6 +228,10 @@ class Stack(Model):
     usage: Usage = Field(default_factory=Usage)
     eks: Eks = Field(default_factory=Eks)
     host: Host = Field(default_factory=Host)
+
+# %% ../nbs/00_stack.ipynb #bc016224
+class Stack(Parts):
+    "A product: its services, data, secrets, usage, and how either side hosts it."
 
     @model_validator(mode="after")
     def _links(self) -> Stack:

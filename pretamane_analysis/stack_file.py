@@ -42,7 +42,7 @@ def example_text() -> str:
     "The example stack as it stands in the package, with its comments."
     return read_text(data_path("example_stack.yaml"))
 
-
+# %% ../nbs/00a_stack_file.ipynb #1354baa8
 def example() -> Stack:
     "The stack of the source document: a document-management service with everything that it names."
     return loads(example_text(), "example_stack.yaml")

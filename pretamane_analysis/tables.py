@@ -56,7 +56,7 @@ def to_json(
     "JSON with amounts as strings, so that nothing is lost."
     return json.dumps(document, indent=2, ensure_ascii=False, default=as_text)
 
-
+# %% ../nbs/00_tables.ipynb #281d7284
 def to_csv(
     rows: Sequence[Row],  # Rows with the same keys
 ) -> str:

@@ -1,4 +1,4 @@
-"""Reading notebooks for the tests: their cells, directives, number and module."""
+"""Reading notebooks for the tests: their cells, directives, place and module."""
 from __future__ import annotations
 
 import ast
@@ -72,10 +72,10 @@ class Notebook:
         return [cell for cell in self.cells if cell.kind == "code"]
 
     @property
-    def number(self) -> int | None:
-        """The place in the order; None for the index and tutorials, which may import everything"""
-        found = re.match(r"(\d+)", self.path.name)
-        return int(found[1]) if found and self.path.parent.name == "nbs" else None
+    def place(self) -> tuple[int, str, str] | None:
+        """The place in the order: number, letters, name; None for the index and tutorials, which may import everything"""
+        found = re.match(r"(\d+)([a-z]*)_(.+)\.ipynb", self.path.name)
+        return (int(found[1]), found[2], found[3]) if found and self.path.parent.name == "nbs" else None
 
     @property
     def module(self) -> str | None:

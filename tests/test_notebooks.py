@@ -9,7 +9,7 @@ import pytest
 from notebooks import PACKAGE, ROOT, Notebook, imported, notebooks
 
 ALL = notebooks()
-NUMBERED = [notebook for notebook in ALL if notebook.number is not None]
+NUMBERED = [notebook for notebook in ALL if notebook.place is not None]
 MODULES = {notebook.module: notebook for notebook in ALL if notebook.module}
 LONGEST_CELL = 25
 LONGEST_MODULE = 300
@@ -123,7 +123,7 @@ def test_no_lines_that_nbdev_misreads(notebook):
 
 
 @each(NUMBERED)
-def test_imports_only_from_lower_numbers(notebook):
+def test_imports_only_from_earlier_places(notebook):
     """A notebook imports from those before it only; `publish` from none"""
     for cell in notebook.code:
         for name in imported(cell.tree):
@@ -131,13 +131,7 @@ def test_imports_only_from_lower_numbers(notebook):
             if source is None or source is notebook:
                 continue
             assert notebook.module != "publish", f"{notebook.name} imports {name}: it must work while others are broken"
-            assert source.number is not None and source.number < notebook.number, f"{notebook.name} imports {source.name}"
-
-
-def test_numbers_are_unique():
-    """No two notebooks have the same place in the order"""
-    numbers = [notebook.number for notebook in NUMBERED]
-    assert len(set(numbers)) == len(numbers), sorted(numbers)
+            assert source.place is not None and source.place < notebook.place, f"{notebook.name} imports {source.name}"
 
 
 @each(NUMBERED)

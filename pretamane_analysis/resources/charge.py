@@ -5,7 +5,7 @@
 # %% ../../nbs/03_resources.charge.ipynb #345b09ea
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from ..errors import PretamaneError, did_you_mean
 from ..prices import ON_DEMAND, Query
 
 # %% auto #0
-__all__ = ['KINDS', 'Charge', 'metered', 'Resource', 'resource']
+__all__ = ['KINDS', 'Charge', 'metered', 'Resource', 'used', 'resource']
 
 # %% ../../nbs/03_resources.charge.ipynb #99371f04
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Charge:
     note: str = ""  # The rule by which it is metered
     free: str = ""  # Why it costs nothing; the price is then not looked up
 
-
+# %% ../../nbs/03_resources.charge.ipynb #5146d009
 def metered(
     service: str,  # Offer code
     usage_type: str,  # Ending of the usage type
@@ -47,7 +47,7 @@ def metered(
 # %% ../../nbs/03_resources.charge.ipynb #72747f62
 KINDS: dict[str, type[Resource]] = {}  # every kind of resource by its name, for claim files
 
-
+# %% ../../nbs/03_resources.charge.ipynb #ab201caf
 @dataclass(frozen=True, kw_only=True)
 class Resource:
     "Base of everything that is billed."
@@ -73,7 +73,7 @@ class Resource:
         "What is metered in a month of so many hours."
         raise NotImplementedError
 
-# %% ../../nbs/03_resources.charge.ipynb #ab201caf
+# %% ../../nbs/03_resources.charge.ipynb #be385a1c
 def _number(value: Any, place: str) -> Decimal:
     try:
         number = value if isinstance(value, Decimal) else Decimal(str(value))
@@ -84,6 +84,18 @@ def _number(value: Any, place: str) -> Decimal:
     return number
 
 
+def used(
+    owner: Resource,
+    service: str,  # Offer code
+    dimensions: Iterable[tuple[str, str, str, str]],  # Field, usage type, unit, description
+    region: str = "",  # Only for what is not sold in the bill's region
+) -> Iterator[Charge]:
+    "A charge for each field of a resource that is not 0."
+    for name, usage_type, unit, what in dimensions:
+        if quantity := getattr(owner, name):
+            yield metered(service, usage_type, unit, quantity, what, region=region)
+
+# %% ../../nbs/03_resources.charge.ipynb #8d088b90
 def resource(
     kind: str,  # Name of a kind: `Volume`
     **arguments: Any,  # Its fields

@@ -42,7 +42,7 @@ class EksCluster(Resource):
 # %% ../../nbs/03b_resources.compute.ipynb #f9fa4ab1
 DETAILED_METRICS = 7  # metrics that detailed monitoring adds for each instance
 
-
+# %% ../../nbs/03b_resources.compute.ipynb #6f0d8496
 @dataclass(frozen=True, kw_only=True)
 class Instances(Resource):
     "EC2 instances of one type (https://aws.amazon.com/ec2/pricing/on-demand)."
@@ -67,11 +67,16 @@ class Instances(Resource):
                       f"{self.count} x {self.instance_type} {self.operating_system}", option=self.purchase_option,
                       operatingSystem=self.operating_system, tenancy=self.tenancy)
         yield from _credits(self, running)
-        if self.detailed_monitoring:
-            yield metered("AmazonCloudWatch", "CW:MetricMonitorUsage", "Metrics", DETAILED_METRICS * self.count,
-                          "detailed monitoring", f"{DETAILED_METRICS} metrics for each instance")
-        if self.ebs_optimized_fee:
-            yield metered("AmazonEC2", f"EBSOptimized:{self.instance_type}", "Hrs", running, "EBS optimized")
+        yield from _extras(self, running)
+
+# %% ../../nbs/03b_resources.compute.ipynb #f98bccef
+def _extras(instances: Instances, running: Decimal) -> Iterator[Charge]:
+    "Detailed monitoring and the fee of old types for EBS optimization."
+    if instances.detailed_monitoring:
+        yield metered("AmazonCloudWatch", "CW:MetricMonitorUsage", "Metrics", DETAILED_METRICS * instances.count,
+                      "detailed monitoring", f"{DETAILED_METRICS} metrics for each instance")
+    if instances.ebs_optimized_fee:
+        yield metered("AmazonEC2", f"EBSOptimized:{instances.instance_type}", "Hrs", running, "EBS optimized")
 
 # %% ../../nbs/03b_resources.compute.ipynb #e21415ac
 def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:

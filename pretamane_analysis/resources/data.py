@@ -11,10 +11,10 @@ from decimal import Decimal
 from math import ceil
 from typing import ClassVar
 
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, metered, used
 
 # %% auto #0
-__all__ = ['SEARCH_DISKS', 'Table', 'SearchDomain', 'SearchServerless']
+__all__ = ['TABLE_DIMENSIONS', 'SEARCH_DISKS', 'Table', 'SearchDomain', 'SearchServerless']
 
 # %% ../../nbs/03e_resources.data.ipynb #c4bd7c95
 @dataclass(frozen=True, kw_only=True)
@@ -33,24 +33,27 @@ class Table(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Each metered dimension that is used."
-        for usage_type, unit, quantity, what in (
-            ("WriteRequestUnits", "WriteRequestUnits", self.write_units, "write request units"),
-            ("ReadRequestUnits", "ReadRequestUnits", self.read_units, "read request units"),
-            ("WriteCapacityUnit-Hrs", "WriteCapacityUnit-Hrs", self.write_capacity * hours, "write capacity"),
-            ("ReadCapacityUnit-Hrs", "ReadCapacityUnit-Hrs", self.read_capacity * hours, "read capacity"),
-            ("TimedStorage-ByteHrs", "GB-Mo", self.storage_gb, "storage"),
-            ("TimedBackupStorage-ByteHrs", "GB-Mo", self.backup_gb, "backups"),
-            ("TimedPITRStorage-ByteHrs", "GB-Mo", self.point_in_time_gb, "point-in-time recovery"),
-            ("RestoreDataSize-Bytes", "GB", self.restored_gb, "restored"),
-            ("Streams-Requests", "Streams read request units", self.stream_reads, "stream reads"),
-        ):
-            if quantity:
-                yield metered("AmazonDynamoDB", usage_type, unit, quantity, what)
+        for kind, capacity in (("Write", self.write_capacity), ("Read", self.read_capacity)):
+            if capacity:
+                unit = f"{kind}CapacityUnit-Hrs"
+                yield metered("AmazonDynamoDB", unit, unit, capacity * hours, f"{kind.lower()} capacity")
+        yield from used(self, "AmazonDynamoDB", TABLE_DIMENSIONS)
+
+# %% ../../nbs/03e_resources.data.ipynb #3eccaa85
+TABLE_DIMENSIONS = (
+    ("write_units", "WriteRequestUnits", "WriteRequestUnits", "write request units"),
+    ("read_units", "ReadRequestUnits", "ReadRequestUnits", "read request units"),
+    ("storage_gb", "TimedStorage-ByteHrs", "GB-Mo", "storage"),
+    ("backup_gb", "TimedBackupStorage-ByteHrs", "GB-Mo", "backups"),
+    ("point_in_time_gb", "TimedPITRStorage-ByteHrs", "GB-Mo", "point-in-time recovery"),
+    ("restored_gb", "RestoreDataSize-Bytes", "GB", "restored"),
+    ("stream_reads", "Streams-Requests", "Requests", "stream reads"),
+)
 
 # %% ../../nbs/03e_resources.data.ipynb #56cbe3c1
 SEARCH_DISKS = {"gp2": "ES:GP2-Storage", "gp3": "ES:GP3-Storage", "io1": "ES:PIOPS-Storage", "standard": "ES:Magnetic-Storage"}
 
-
+# %% ../../nbs/03e_resources.data.ipynb #f431afb3
 @dataclass(frozen=True, kw_only=True)
 class SearchDomain(Resource):
     "An OpenSearch domain (https://aws.amazon.com/opensearch-service/pricing)."
@@ -74,16 +77,21 @@ class SearchDomain(Resource):
             if count:
                 yield metered("AmazonES", f"ESInstance:{kind.removesuffix('.search')}", "Hrs", count * hours,
                               f"{count} x {kind}, {what}", option=self.purchase_option, instanceType=kind)
-        if self.disk_gb:
-            yield metered("AmazonES", SEARCH_DISKS[self.disk_type], "GB-Mo", self.disk_gb, f"{self.disk_type} storage")
-        if self.disk_type == "io1" and self.disk_iops:
-            yield metered("AmazonES", "ES:PIOPS", "IOPS-Mo", self.disk_iops, "io1 IOPS")
-        included = 250 * ceil(self.disk_gb / 3072)
-        if self.disk_type == "gp3" and self.disk_mibps > included:
-            yield metered("AmazonES", "ES:GP3-Provisioned-Throughput", "MiBps-Mo", self.disk_mibps - included, "gp3 throughput",
-                          "above 250 MiB/s for each started 3 TB")
+        yield from _search_disks(self)
 
+# %% ../../nbs/03e_resources.data.ipynb #011a657e
+def _search_disks(domain: SearchDomain) -> Iterator[Charge]:
+    "Storage, and what is provisioned above it."
+    if domain.disk_gb:
+        yield metered("AmazonES", SEARCH_DISKS[domain.disk_type], "GB-Mo", domain.disk_gb, f"{domain.disk_type} storage")
+    if domain.disk_type == "io1" and domain.disk_iops:
+        yield metered("AmazonES", "ES:PIOPS", "IOPS-Mo", domain.disk_iops, "io1 IOPS")
+    included = 250 * ceil(domain.disk_gb / 3072)
+    if domain.disk_type == "gp3" and domain.disk_mibps > included:
+        yield metered("AmazonES", "ES:GP3-Provisioned-Throughput", "MiBps-Mo", domain.disk_mibps - included, "gp3 throughput",
+                      "above 250 MiB/s for each started 3 TB")
 
+# %% ../../nbs/03e_resources.data.ipynb #6ac4da23
 @dataclass(frozen=True, kw_only=True)
 class SearchServerless(Resource):
     "OpenSearch Serverless: compute units by the hour and storage."

@@ -60,7 +60,7 @@ class ProvisionedConcurrency(Resource):
         yield metered("AWSLambda", "Lambda-Provisioned-GB-Second", "GB-Second",
                       self.requests * self.milliseconds / 1000 * gb, "duration on provisioned concurrency")
 
-
+# %% ../../nbs/03c_resources.functions.ipynb #877efa05
 @dataclass(frozen=True, kw_only=True)
 class DurableExecution(Resource):
     "Steps of durable Lambda functions and what they keep."
@@ -76,7 +76,7 @@ class DurableExecution(Resource):
         yield metered("AWSLambda", f"{kind}-Written-Bytes", "GB", self.written_gb, "durable data written")
         yield metered("AWSLambda", f"{kind}-TimedStorage-ByteHrs", "GB-Mo", self.retained_gb_month, "durable data retained")
 
-# %% ../../nbs/03c_resources.functions.ipynb #877efa05
+# %% ../../nbs/03c_resources.functions.ipynb #20b40640
 @dataclass(frozen=True, kw_only=True)
 class TenantIsolation(Resource):
     "Lambda environments that serve one tenant only."
@@ -89,7 +89,7 @@ class TenantIsolation(Resource):
         yield metered("AWSLambda", "Lambda-Tenant-Isolated-Environment-GB", "GB", self.environments * self.memory_mb / 1024,
                       "tenant-isolated environments", "GB of memory of each environment created")
 
-
+# %% ../../nbs/03c_resources.functions.ipynb #0013bf29
 @dataclass(frozen=True, kw_only=True)
 class ManagedInstances(Resource):
     "Lambda on instances of one's own account: the instance and a management fee are billed by the hour."

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from ..errors import PretamaneError, did_you_mean
 from ..prices import GLOBAL
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, metered, used
 
 # %% auto #0
 __all__ = ['LCU_COVERS', 'FREE_RULES', 'BALANCERS', 'Load', 'LoadBalancer', 'NatGateway', 'PublicAddresses', 'VpcEndpoint',
@@ -46,7 +46,7 @@ class Load:
 BALANCERS = {"alb": ("Application Load Balancer", "Load Balancer-Application"), "nlb": ("Network Load Balancer", "Load Balancer-Network"),
              "clb": ("Classic Load Balancer", "Load Balancer")}
 
-
+# %% ../../nbs/03d_resources.network.ipynb #5b3f1bd6
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancer(Resource):
     "ALB, NLB or CLB (https://aws.amazon.com/elasticloadbalancing/pricing)."
@@ -72,7 +72,7 @@ class LoadBalancer(Resource):
         if self.trust_stores:
             yield metered("AWSELB", "TS-LoadBalancerUsage", "Hrs", self.trust_stores * hours, "trust stores")
 
-
+# %% ../../nbs/03d_resources.network.ipynb #b25b1f57
 def _capacity(balancer: LoadBalancer, hours: Decimal) -> tuple[Decimal, str]:
     "Capacity-unit hours of a month and the dimension that decides them."
     if balancer.lcu_hours is not None:
@@ -110,7 +110,7 @@ class PublicAddresses(Resource):
         yield metered("AmazonVPC", f"PublicIPv4:{kind}", "Hrs", self.count * hours, f"{self.count} x public IPv4, {what}",
                       "attached or not, since 2024-02-01")
 
-
+# %% ../../nbs/03d_resources.network.ipynb #5a6d84a0
 @dataclass(frozen=True, kw_only=True)
 class VpcEndpoint(Resource):
     "Interface endpoints (https://aws.amazon.com/privatelink/pricing)."
@@ -149,7 +149,7 @@ class InternetIngress(Resource):
         yield metered("AWSDataTransfer", "DataTransfer-In-Bytes", "GB", self.gb, "GB from the internet",
                       free="AWS does not charge for traffic from the internet")
 
-
+# %% ../../nbs/03d_resources.network.ipynb #dcf5937c
 @dataclass(frozen=True, kw_only=True)
 class CrossZoneTraffic(Resource):
     "Traffic between availability zones, billed where it leaves and where it arrives."
@@ -186,12 +186,9 @@ class HostedZones(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Zones, queries of each kind, health checks."
-        for usage_type, unit, quantity, what in (
-            ("HostedZone", "HostedZone", self.zones, "hosted zones"),
-            ("DNS-Queries", "Queries", self.queries, "standard queries"),
-            ("LBR-Queries", "Queries", self.latency_queries, "latency-based queries"),
-            ("Geo-Queries", "Queries", self.geo_queries, "geo queries"),
-            ("Health-Check-AWS", "Health Check", self.health_checks, "health checks"),
-        ):
-            if quantity:
-                yield metered("AmazonRoute53", usage_type, unit, quantity, what, region=GLOBAL)
+        yield from used(self, "AmazonRoute53", (
+            ("zones", "HostedZone", "HostedZone", "hosted zones"),
+            ("queries", "DNS-Queries", "Queries", "standard queries"),
+            ("latency_queries", "LBR-Queries", "Queries", "latency-based queries"),
+            ("geo_queries", "Geo-Queries", "Queries", "geo queries"),
+            ("health_checks", "Health-Check-AWS", "Health Check", "health checks")), region=GLOBAL)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, metered, used
 
 # %% auto #0
 __all__ = ['Logs', 'Monitoring', 'Secrets', 'Parameters', 'Keys', 'Mail', 'FreeOfCharge']
@@ -26,15 +26,12 @@ class Logs(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB ingested, stored and scanned."
-        for usage_type, unit, quantity, what in (
-            ("DataProcessing-Bytes", "GB", self.ingested_gb, "logs ingested"),
-            ("TimedStorage-ByteHrs", "GB-Mo", self.stored_gb, "logs stored"),
-            ("DataScanned-Bytes", "GB", self.scanned_gb, "logs scanned"),
-        ):
-            if quantity:
-                yield metered("AmazonCloudWatch", usage_type, unit, quantity, what)
+        yield from used(self, "AmazonCloudWatch", (
+            ("ingested_gb", "DataProcessing-Bytes", "GB", "logs ingested"),
+            ("stored_gb", "TimedStorage-ByteHrs", "GB-Mo", "logs stored"),
+            ("scanned_gb", "DataScanned-Bytes", "GB", "logs scanned")))
 
-
+# %% ../../nbs/03f_resources.operations.ipynb #f3ea2e6d
 @dataclass(frozen=True, kw_only=True)
 class Monitoring(Resource):
     "CloudWatch metrics, alarms and dashboards; 10 metrics, 10 alarms and 3 dashboards are free."
@@ -46,14 +43,11 @@ class Monitoring(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Each metered dimension that is used."
-        for usage_type, unit, quantity, what in (
-            ("CW:MetricMonitorUsage", "Metrics", self.metrics, "custom metrics"),
-            ("CW:AlarmMonitorUsage", "Alarms", self.alarms, "alarms"),
-            ("CW:HighResAlarmMonitorUsage", "Alarms", self.high_resolution_alarms, "high-resolution alarms"),
-            ("DashboardsUsageHour", "Dashboards", self.dashboards, "dashboards"),
-        ):
-            if quantity:
-                yield metered("AmazonCloudWatch", usage_type, unit, quantity, what)
+        yield from used(self, "AmazonCloudWatch", (
+            ("metrics", "CW:MetricMonitorUsage", "Metrics", "custom metrics"),
+            ("alarms", "CW:AlarmMonitorUsage", "Alarms", "alarms"),
+            ("high_resolution_alarms", "CW:HighResAlarmMonitorUsage", "Alarms", "high-resolution alarms"),
+            ("dashboards", "DashboardsUsageHour", "Dashboards", "dashboards")))
 
 # %% ../../nbs/03f_resources.operations.ipynb #e09c64ee
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +63,7 @@ class Secrets(Resource):
         if self.api_calls:
             yield metered("AWSSecretsManager", "AWSSecretsManagerAPIRequest", "Requests", self.api_calls, "API calls")
 
-
+# %% ../../nbs/03f_resources.operations.ipynb #2361cecf
 @dataclass(frozen=True, kw_only=True)
 class Parameters(Resource):
     "SSM Parameter Store (https://aws.amazon.com/systems-manager/pricing)."
@@ -91,7 +85,7 @@ class Parameters(Resource):
             yield metered("AWSSystemsManager", "PS-Param-Processed-Tier2", "Requests", self.advanced_api_calls,
                           "calls for advanced parameters")
 
-# %% ../../nbs/03f_resources.operations.ipynb #2361cecf
+# %% ../../nbs/03f_resources.operations.ipynb #da3b4fd0
 @dataclass(frozen=True, kw_only=True)
 class Keys(Resource):
     "KMS customer keys (https://aws.amazon.com/kms/pricing); keys that AWS manages are free, and so are 20,000 requests."
@@ -116,7 +110,7 @@ class Mail(Resource):
         "Mails sent, for each recipient."
         yield metered("AmazonSES", "Recipients", "Count", self.recipients, "mails sent", "one for each recipient")
 
-
+# %% ../../nbs/03f_resources.operations.ipynb #a16f3cdf
 @dataclass(frozen=True, kw_only=True)
 class FreeOfCharge(Resource):
     "Something that costs nothing, listed so that it is not missed."

@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import ClassVar
 
 from ..errors import PretamaneError, did_you_mean
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, metered, used
 
 # %% auto #0
-__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'GP3_FREE_IOPS', 'GP3_FREE_MIBPS', 'BUCKET_DIMENSIONS', 'Volume', 'DiskSnapshots',
-           'Bucket', 'FileSystem', 'ImageRegistry']
+__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'GP3_FREE_IOPS', 'GP3_FREE_MIBPS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS',
+           'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots', 'Bucket', 'FileSystem', 'ImageRegistry']
 
 # %% ../../nbs/03a_resources.storage.ipynb #5bcd8ad1
 VOLUME_USAGE = {"gp3": "EBS:VolumeUsage.gp3", "gp2": "EBS:VolumeUsage.gp2", "io1": "EBS:VolumeUsage.piops",
@@ -25,7 +25,7 @@ IO2_TIERS = ((0, 32_000, "EBS:VolumeP-IOPS.io2"), (32_000, 64_000, "EBS:VolumeP-
              (64_000, 10**9, "EBS:VolumeP-IOPS.io2.tier3"))
 GP3_FREE_IOPS, GP3_FREE_MIBPS = 3000, 125
 
-
+# %% ../../nbs/03a_resources.storage.ipynb #c2cc4c28
 @dataclass(frozen=True, kw_only=True)
 class Volume(Resource):
     "EBS volumes of one kind (https://aws.amazon.com/ebs/pricing)."
@@ -86,18 +86,19 @@ class DiskSnapshots(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Each metered dimension that is used."
-        for usage_type, unit, quantity, what in (
-            ("EBS:SnapshotUsage", "GB-Mo", self.gb, "snapshots"),
-            ("EBS:SnapshotArchiveStorage", "GB-Mo", self.archive_gb, "archived snapshots"),
-            ("EBS:SnapshotArchiveRetrieval", "GB", self.retrieval_gb, "restored from the archive"),
-            ("EBS:FastSnapshotRestore", "DSU-Hours", self.fast_restore_hours, "fast snapshot restore"),
-            ("EBS:TimeBasedCopy", "GB", self.copied_gb, "time-based copies"),
-            ("EBS:directAPI.snapshot.List", "SnapshotAPIUnits", self.listed_calls, "ListChangedBlocks, ListSnapshotBlocks"),
-            ("EBS:directAPI.snapshot.Get", "SnapshotAPIUnits", self.read_blocks, "GetSnapshotBlock"),
-            ("EBS:directAPI.snapshot.Put", "SnapshotAPIUnits", self.written_blocks, "PutSnapshotBlock"),
-        ):
-            if quantity:
-                yield metered("AmazonEC2", usage_type, unit, quantity, what)
+        yield from used(self, "AmazonEC2", SNAPSHOT_DIMENSIONS)
+
+# %% ../../nbs/03a_resources.storage.ipynb #d6854252
+SNAPSHOT_DIMENSIONS = (
+    ("gb", "EBS:SnapshotUsage", "GB-Mo", "snapshots"),
+    ("archive_gb", "EBS:SnapshotArchiveStorage", "GB-Mo", "archived snapshots"),
+    ("retrieval_gb", "EBS:SnapshotArchiveRetrieval", "GB", "restored from the archive"),
+    ("fast_restore_hours", "EBS:FastSnapshotRestore", "DSU-Hours", "fast snapshot restore"),
+    ("copied_gb", "EBS:TimeBasedCopy", "GB", "time-based copies"),
+    ("listed_calls", "EBS:directAPI.snapshot.List", "SnapshotAPIUnits", "ListChangedBlocks, ListSnapshotBlocks"),
+    ("read_blocks", "EBS:directAPI.snapshot.Get", "SnapshotAPIUnits", "GetSnapshotBlock"),
+    ("written_blocks", "EBS:directAPI.snapshot.Put", "SnapshotAPIUnits", "PutSnapshotBlock"),
+)
 
 # %% ../../nbs/03a_resources.storage.ipynb #cf6ed7bf
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +121,9 @@ class Bucket(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Each storage class, request class and retrieval that is used."
-        for name, usage_type, unit, what in BUCKET_DIMENSIONS:
-            if quantity := getattr(self, name):
-                yield metered("AmazonS3", usage_type, unit, quantity, what)
+        yield from used(self, "AmazonS3", BUCKET_DIMENSIONS)
 
-
+# %% ../../nbs/03a_resources.storage.ipynb #df1b98d4
 BUCKET_DIMENSIONS = (
     ("standard_gb", "TimedStorage-ByteHrs", "GB-Mo", "Standard storage"),
     ("infrequent_gb", "TimedStorage-SIA-ByteHrs", "GB-Mo", "Standard-IA storage"),
@@ -156,20 +155,23 @@ class FileSystem(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB-months of each class, infrequent access, throughput above what is included."
-        included = (self.standard_gb + self.one_zone_gb) / 20
-        for usage_type, unit, quantity, what in (
-            ("TimedStorage-ByteHrs", "GB-Mo", self.standard_gb, "Standard storage"),
-            ("IATimedStorage-ByteHrs", "GB-Mo", self.infrequent_gb, "Infrequent Access storage"),
-            ("TimedStorage-Z-ByteHrs", "GB-Mo", self.one_zone_gb, "One Zone storage"),
-            ("IATimedStorage-Z-ByteHrs", "GB-Mo", self.one_zone_infrequent_gb, "One Zone Infrequent Access storage"),
-            ("IADataAccess-Bytes", "GB", self.infrequent_read_gb, "Infrequent Access, read"),
-            ("IADataAccess-Bytes", "GB", self.infrequent_written_gb, "Infrequent Access, written"),
-            ("ProvisionedTP-MiBpsHrs", "MiBps-Mo", max(Decimal(0), self.provisioned_mibps - included), "provisioned throughput"),
-        ):
-            if quantity:
-                yield metered("AmazonEFS", usage_type, unit, quantity, what)
+        yield from used(self, "AmazonEFS", FILE_DIMENSIONS)
+        above = self.provisioned_mibps - (self.standard_gb + self.one_zone_gb) / 20
+        if above > 0:
+            yield metered("AmazonEFS", "ProvisionedTP-MiBpsHrs", "MiBps-Mo", above, "provisioned throughput",
+                          "above a twentieth of the GB stored")
 
+# %% ../../nbs/03a_resources.storage.ipynb #f9da5a28
+FILE_DIMENSIONS = (
+    ("standard_gb", "TimedStorage-ByteHrs", "GB-Mo", "Standard storage"),
+    ("infrequent_gb", "IATimedStorage-ByteHrs", "GB-Mo", "Infrequent Access storage"),
+    ("one_zone_gb", "TimedStorage-Z-ByteHrs", "GB-Mo", "One Zone storage"),
+    ("one_zone_infrequent_gb", "IATimedStorage-Z-ByteHrs", "GB-Mo", "One Zone Infrequent Access storage"),
+    ("infrequent_read_gb", "IADataAccess-Bytes", "GB", "Infrequent Access, read"),
+    ("infrequent_written_gb", "IADataAccess-Bytes", "GB", "Infrequent Access, written"),
+)
 
+# %% ../../nbs/03a_resources.storage.ipynb #234a4798
 @dataclass(frozen=True, kw_only=True)
 class ImageRegistry(Resource):
     "ECR private repositories (https://aws.amazon.com/ecr/pricing)."
