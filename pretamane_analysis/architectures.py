@@ -153,7 +153,7 @@ def _cluster(stack: Stack, use: Figures, nodes: int, busy: Decimal) -> list[Reso
         NodeGroup(feature="compute", instance_type=eks.node_instance_type, nodes=nodes, disk_gb=0, auto_mode=eks.auto_mode,
                   cpu_percent=_percent(busy, eks.node_instance_type, nodes)),
         Volume(feature="disks", name="node disks", volume_type=eks.node_disk_type, gb=eks.node_disk_gb, count=nodes),
-        LoadBalancer(feature="edge", kind=eks.load_balancer, **balancer),
+        LoadBalancer(feature="edge", balancer=eks.load_balancer, **balancer),
         NatGateway(feature="network", count=eks.nat_gateways, gb=use["log_gb"] + use["image_gb"] * nodes),
         PublicAddresses(feature="network", count=eks.availability_zones + eks.nat_gateways),
         CrossZoneTraffic(feature="network", gb=use["cross_zone_gb"]),

@@ -51,7 +51,7 @@ BALANCERS = {"alb": ("Application Load Balancer", "Load Balancer-Application"), 
 class LoadBalancer(Resource):
     "ALB, NLB or CLB (https://aws.amazon.com/elasticloadbalancing/pricing)."
     title: ClassVar[str] = "load balancer"
-    kind: str = "alb"  # `alb`, `nlb` or `clb`
+    balancer: str = "alb"  # `alb`, `nlb` or `clb`
     count: int = 1
     loads: tuple[Load, ...] = ()
     lcu_hours: Decimal | None = None  # Measured capacity-unit hours of all; overrides loads
@@ -60,11 +60,11 @@ class LoadBalancer(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Hours, capacity units or GB, trust stores."
-        if self.kind not in BALANCERS:
-            raise PretamaneError(f"unknown kind of load balancer {self.kind!r}", remedy=did_you_mean(self.kind, BALANCERS))
-        title, family = BALANCERS[self.kind]
+        if self.balancer not in BALANCERS:
+            raise PretamaneError(f"unknown kind of load balancer {self.balancer!r}", remedy=did_you_mean(self.balancer, BALANCERS))
+        title, family = BALANCERS[self.balancer]
         yield metered("AWSELB", "LoadBalancerUsage", "Hrs", self.count * hours, title, productFamily=family)
-        if self.kind == "clb":
+        if self.balancer == "clb":
             yield metered("AWSELB", "DataProcessing-Bytes", "GB", self.processed_gb, "GB processed", productFamily=family)
             return
         units, note = _capacity(self, hours)
@@ -78,7 +78,7 @@ def _capacity(balancer: LoadBalancer, hours: Decimal) -> tuple[Decimal, str]:
     if balancer.lcu_hours is not None:
         return balancer.lcu_hours, "measured"
     loads = balancer.loads or (Load(gb_per_hour=balancer.processed_gb / hours),)
-    largest = [max(load.dimensions(balancer.kind).items(), key=lambda each: each[1]) for load in loads]
+    largest = [max(load.dimensions(balancer.balancer).items(), key=lambda each: each[1]) for load in loads]
     names = ", ".join(dict.fromkeys(name for name, _ in largest))
     return (balancer.count * sum(load.share * hours * units for load, (_, units) in zip(loads, largest, strict=True)),
             f"largest dimension in each hour: {names}")
