@@ -31,7 +31,7 @@ class _Dumper(yaml.SafeDumper):
 
 _Dumper.add_representer(_Line, lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True))
 
-
+# %% ../../nbs/11_emit.compose.ipynb #1c6eaf96
 def _yaml(data: Any, indent: str = "") -> str:
     text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096)
     return "".join(indent + line for line in text.splitlines(keepends=True))
@@ -59,7 +59,7 @@ def _limits(service: Service) -> dict[str, Any]:
         "stop_grace_period": _STOP.get(service.role, "30s"),
     }
 
-
+# %% ../../nbs/11_emit.compose.ipynb #31e19a48
 def _hardening(service: Service) -> dict[str, Any]:
     "Everything taken away but what the image is known to need."
     known = facts(service.image)
@@ -115,7 +115,7 @@ def _health(service: Service) -> dict[str, Any]:
     return {"healthcheck": {"test": _Line(check.test), "interval": check.interval, "timeout": check.timeout,
                             "retries": check.retries, "start_period": check.start_period, "start_interval": "2s"}}
 
-
+# %% ../../nbs/11_emit.compose.ipynb #708537b0
 def _restart(stack: Stack, name: str) -> str:
     "A job that others wait for to complete runs once; all else comes back."
     once = any(each.depends_on.get(name) == "completed" for each in stack.services.values())
@@ -158,7 +158,7 @@ def _ports(stack: Stack, name: str) -> dict[str, Any]:
 _LOGGING = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3", "labels": "com.docker.compose.service"}}
 _INTERNAL = ("data", "obs")
 
-
+# %% ../../nbs/11_emit.compose.ipynb #ee2cb5dc
 def _service(stack: Stack, name: str) -> dict[str, Any]:
     service = stack.services[name]
     require_pullable(name, service.image)

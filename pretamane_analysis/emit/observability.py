@@ -30,7 +30,7 @@ def _prefix(service: Service) -> str:
     paths = [each.path.rstrip("/") for each in service.routes if each.auth == "basic" and not each.strip_prefix]
     return paths[0] if len(paths) == 1 else ""
 
-
+# %% ../../nbs/13_emit.observability.ipynb #d0ea2840
 def scrape_targets(
     stack: Stack,  # Any stack
 ) -> list[Target]:  # In the order of the stack

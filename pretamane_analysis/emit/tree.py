@@ -131,7 +131,7 @@ def _read_lock(folder: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
     ours = {path: {each[path] for each in (files, pending) if path in each} for path in files | pending}
     return files, ours
 
-
+# %% ../../nbs/10_emit.tree.ipynb #1d2fb4b9
 def _conflicts(folder: Path, hashes: dict[str, str], ours: dict[str, set[str]]) -> list[str]:
     "Files that would be lost, each with the reason."
     found = []
@@ -179,7 +179,7 @@ def _remove(folder: Path, path: str) -> None:
             break
         parent.rmdir()
 
-
+# %% ../../nbs/10_emit.tree.ipynb #5857d157
 def diff(
     folder: str | Path,  # A folder that `write_tree` wrote, or any other
     files: dict[str, str],  # Text by path, from `emitted`
