@@ -92,6 +92,16 @@ def test_without_the_secret_caddy_does_not_start_open(caddy, tmp_path):
     assert refused.returncode != 0 and "username and password are required" in refused.stderr
 
 
+def test_the_longest_path_is_tried_first(caddy, tmp_path):
+    data = example().model_dump(exclude_unset=True)
+    data["services"]["grafana"]["routes"] += [{"path": "/api/reports/daily"}, {"path": "/api/reports"}]
+    file = tmp_path / "Caddyfile"
+    file.write_text(caddyfile(Stack.model_validate(data)))
+    adapted = caddy("adapt", "--config", str(file)).stdout
+    order = ['["/api/reports/daily",', '["/api/reports",', '["/api",']
+    assert sorted(order, key=adapted.index) == order
+
+
 # Behavior
 
 class Upstream(BaseHTTPRequestHandler):
@@ -237,6 +247,13 @@ def test_each_route_reaches_its_service(edge, route, rest):
     assert seen["path"] == (stripped if stripped.startswith("/") else f"/{stripped}")
     assert upstream_headers(seen, "Authorization") == ([] if route.auth == "basic" else [CREDENTIALS])
     assert upstream_headers(seen, "X-Forwarded-Prefix") == ([route.path] if route.strip_prefix else [])
+
+
+@pytest.mark.parametrize("route", ROUTES[:-1], ids=lambda route: route.path)
+@pytest.mark.parametrize("rest", ["XX", "XX/", ".html"])
+def test_a_longer_word_is_another_path(edge, route, rest):
+    status, _, seen = edge(route.path + rest)
+    assert (status, seen and seen["upstream"]) == (200, ROUTES[-1].upstream)
 
 
 @pytest.mark.parametrize("route", BASIC, ids=lambda route: route.path)
