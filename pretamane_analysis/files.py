@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import PretamaneError
 
 # %% auto #0
-__all__ = ['write_whole', 'read_text']
+__all__ = ['write_whole', 'read_text', 'data_path']
 
 # %% ../nbs/00_files.ipynb #f98f7035
 def write_whole(
@@ -44,3 +44,10 @@ def read_text(
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise PretamaneError(f"cannot read: {reason}", place=str(path), remedy="Check the path") from error
+
+
+def data_path(
+    *parts: str,  # Path below the package's data folder
+) -> Path:
+    "A file or folder of the data that comes with the package."
+    return Path(__file__).with_name("data").joinpath(*parts)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pretamane_analysis.stack import Service, Stack
 
 # %% auto #0
-__all__ = ['Problem', 'broken_links']
+__all__ = ['Problem', 'BrokenLinks', 'broken_links']
 
 # %% ../nbs/00_links.ipynb #51a44655
 Problem = tuple[tuple[str | int, ...], str]  # path to the key, message
@@ -35,6 +35,14 @@ def _service(stack: Stack, name: str, service: Service) -> Iterator[Problem]:
         yield from _unknown("service", other, stack.services, *at, "depends_on", other)
     for i, route in enumerate(service.routes):
         yield from _unknown("port", route.port, service.ports, *at, "routes", i, "port")
+
+
+class BrokenLinks(ValueError):
+    "Names that point nowhere: `problems` is a list of (path to the key, message)."
+
+    def __init__(self, problems: list[Problem]):
+        self.problems = problems
+        super().__init__("; ".join(message for _, message in problems))
 
 # %% ../nbs/00_links.ipynb #c9d2d0e6
 def _cycle(stack: Stack) -> Iterator[Problem]:

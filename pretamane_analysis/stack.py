@@ -9,21 +9,17 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
-from .links import broken_links
+from .links import BrokenLinks, broken_links
+from .model_file import Model
 
 # %% auto #0
 __all__ = ['Name', 'SecretName', 'MemoryQuantity', 'CpuQuantity', 'Duration', 'Port', 'Scenario', 'SCENARIOS', 'Role', 'Network',
-           'DiskType', 'Model', 'mebibytes', 'cores', 'Range', 'Usage', 'HealthCheck', 'Mount', 'Route', 'Service',
-           'Volume', 'Secret', 'Eks', 'Host', 'BrokenLinks', 'Stack']
+           'DiskType', 'mebibytes', 'cores', 'Range', 'Usage', 'HealthCheck', 'Mount', 'Route', 'Service', 'Volume',
+           'Secret', 'Eks', 'Host', 'Stack']
 
 # %% ../nbs/00_stack.ipynb #9b4620b3
-class Model(BaseModel):
-    "Base of all parts of a stack: unknown keys are errors, instances cannot change."
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def _text(value: Any) -> Any:
     "YAML reads an unquoted `0.5` as a number; quantities are text."
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -101,7 +97,7 @@ class Usage(Model):
     cross_zone_gb: Range = _range(5, 50, 300, "GB between availability zones, where there are several")
     snapshot_gb: Range = _range(8, 30, 120, "GB of disk snapshots kept; they are incremental, so only their owner can know")
     image_gb: Range = _range(1, 3, 10, "GB of container images kept in a registry")
-    cpu_percent: Range = _range(5, 12, 40, "average CPU use of the instances that run the services, percent of all vCPU")
+    cpu_cores: Range = _range("0.1", "0.3", "1", "vCPU that all services together keep busy on average")
 
     def at(self, scenario: Scenario) -> dict[str, Decimal]:
         "All figures of one scenario, by name."
@@ -215,14 +211,6 @@ class Host(Model):
     reserve_memory: MemoryQuantity = Field(default="512Mi", description="memory kept for the operating system")
 
 # %% ../nbs/00_stack.ipynb #275aac9e
-class BrokenLinks(ValueError):
-    "Names that point nowhere: `problems` is a list of (path to the key, message)."
-
-    def __init__(self, problems: list[tuple[tuple[str | int, ...], str]]):
-        self.problems = problems
-        super().__init__("; ".join(message for _, message in problems))
-
-
 class Stack(Model):
     "A product: its services, data, secrets, usage, and how either side hosts it."
     name: Name

@@ -5,173 +5,42 @@
 # %% ../nbs/00a_stack_file.ipynb #0a649655
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from decimal import Decimal
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from .errors import PretamaneError, did_you_mean
-from .files import read_text
-from .stack import BrokenLinks, Model, Stack
+from .files import data_path, read_text
+from .model_file import dump_model, parse
+from .stack import Stack
 
 # %% auto #0
-__all__ = ['KeyPath', 'Problem', 'StackError', 'loads', 'load', 'dump', 'example_text', 'example', 'schema']
-
-# %% ../nbs/00a_stack_file.ipynb #905d6b7b
-KeyPath = tuple[str | int, ...]
-
-
-@dataclass(frozen=True)
-class Problem:
-    "One thing wrong in a file: where, at which key, and what was expected."
-    line: int | None
-    key: str
-    message: str
-
-    def text(self, file: str) -> str:
-        "`file:line: key: message`, as compilers print it."
-        place = f"{file}:{self.line}" if self.line else file
-        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
-
-
-class StackError(PretamaneError):
-    "A stack file that is not valid: all its problems at once."
-
-    def __init__(self, file: str, problems: list[Problem]):
-        self.file, self.problems = file, problems
-        super().__init__("\n".join(each.text(file) for each in problems))
-
-# %% ../nbs/00a_stack_file.ipynb #c2d2cefe
-def _lines(node: yaml.Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, int]]:
-    "The line (from 1) of every key path below a node; a key that stands twice is yielded twice."
-    yield path, node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield from ((p, key.start_mark.line + 1 if p == (*path, key.value) else n)
-                        for p, n in _lines(value, (*path, key.value)))
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            yield from _lines(value, (*path, i))
-
-
-def _compose(text: str, file: str) -> yaml.Node:
-    "The node tree of a YAML text; its syntax errors as StackError."
-    try:
-        node = yaml.compose(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise StackError(file, [Problem(mark.line + 1 if mark else None, "", f"not YAML: {what}")]) from error
-    if not isinstance(node, yaml.MappingNode):
-        raise StackError(file, [Problem(None, "", "a mapping with the keys of a stack is expected")])
-    return node
-
-# %% ../nbs/00a_stack_file.ipynb #e18d1f3f
-def _model_at(path: KeyPath, model: type[Model] = Stack) -> type[Model] | None:
-    "The model whose keys stand at a path, for the nearest valid name."
-    import typing
-
-    for part in path:
-        field = model.model_fields.get(str(part)) if isinstance(model, type) and issubclass(model, Model) else None
-        kind = field.annotation if field else model
-        if not field:  # a name in a mapping or a place in a list: its type was unpacked one step before
-            continue
-        inner = [each for each in (*typing.get_args(kind), kind) if isinstance(each, type) and issubclass(each, Model)]
-        if not inner:
-            return None
-        model = inner[0]
-    return model
-
-
-def _message(error: dict[str, Any], path: KeyPath) -> str:
-    "What pydantic found, in words that say what was expected."
-    if error["type"] == "extra_forbidden":
-        model = _model_at(path[:-1])
-        return f"unknown key. {did_you_mean(str(path[-1]), model.model_fields if model else ())}"
-    if error["type"] == "missing":
-        return "this key is required"
-    if error["type"] == "literal_error":
-        known = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return f"{error['input']!r} is not one of {error['ctx']['expected']}. {did_you_mean(str(error['input']), known)}"
-    if error["type"] == "value_error":
-        return error["msg"].removeprefix("Value error, ")
-    expected = _description(path)
-    if error["type"].startswith("string_") and expected:
-        return f"{error['input']!r} is not {expected}"
-    return f"{error['msg']}, not {error['input']!r}" + (f" ({expected})" if expected else "")
-
-# %% ../nbs/00a_stack_file.ipynb #c0773fba
-def _description(path: KeyPath) -> str:
-    "What a field's own schema says that it is."
-    model = _model_at(path[:-1])
-    field = model.model_fields.get(str(path[-1])) if model else None
-    notes = [*(getattr(each, "description", None) for each in field.metadata), field.description] if field else []
-    return next((each for each in notes if each), "")
-
-
-def _problems(error: ValidationError, lines: dict[KeyPath, int]) -> Iterator[Problem]:
-    for each in error.errors():
-        cause = each.get("ctx", {}).get("error")
-        found = cause.problems if isinstance(cause, BrokenLinks) else [(_known(each["loc"], lines), None)]
-        for path, message in found:
-            nearby = next(lines[path[:i]] for i in range(len(path), -1, -1) if path[:i] in lines)
-            key = (*path, each["loc"][-1]) if each["type"] == "missing" else path
-            yield Problem(nearby, ".".join(map(str, key)), message or _message(each, key))
-
-
-def _known(location: tuple[str | int, ...], lines: dict[KeyPath, int]) -> KeyPath:
-    "The longest part of a location that stands in the file: pydantic adds names of its own for keys and types."
-    return next(location[:i] for i in range(len(location), -1, -1) if location[:i] in lines)
+__all__ = ['loads', 'load', 'dump', 'example_text', 'example', 'schema']
 
 # %% ../nbs/00a_stack_file.ipynb #51d32b38
 def loads(
     text: str,  # YAML
     file: str = "stack.yaml",  # The name to use in messages
 ) -> Stack:
-    "A stack from YAML text. Raises StackError with every problem: line, key, what was expected, nearest valid name."
-    node = _compose(text, file)
-    lines: dict[KeyPath, int] = {}
-    twice = [Problem(n, ".".join(map(str, path)), f"this key already stands in line {lines[path]}")
-             for path, n in _lines(node) if lines.setdefault(path, n) != n]
-    if twice:
-        raise StackError(file, twice)
-    try:
-        return Stack.model_validate(yaml.safe_load(text))
-    except ValidationError as error:
-        raise StackError(file, list(dict.fromkeys(_problems(error, lines)))) from error
+    "A stack from YAML text. Raises FileError with every problem: line, key, what was expected, nearest valid name."
+    return parse(text, Stack, file)
 
 
 def load(
     path: str | Path,  # A YAML file
 ) -> Stack:
-    "A stack from a YAML file. Raises StackError, or PretamaneError when the file cannot be read."
+    "A stack from a YAML file. Raises FileError, or PretamaneError when the file cannot be read."
     return loads(read_text(path), str(path))
-
-# %% ../nbs/00a_stack_file.ipynb #644dc9d5
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_Dumper.add_representer(Decimal, lambda dumper, value: dumper.represent_scalar(
-    f"tag:yaml.org,2002:{'int' if value == value.to_integral_value() else 'float'}", f"{value.normalize():f}"))
 
 
 def dump(
-    stack: Stack,  # Any stack
+    stack: Stack,
 ) -> str:  # YAML with the keys that were set, in the order of the model
     "A stack as YAML; `loads(dump(stack)) == stack`."
-    return yaml.dump(stack.model_dump(exclude_unset=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return dump_model(stack)
 
-# %% ../nbs/00a_stack_file.ipynb #69f9cdc3
+
 def example_text() -> str:
     "The example stack as it stands in the package, with its comments."
-    return (files("pretamane_analysis") / "data" / "example_stack.yaml").read_text(encoding="utf-8")
+    return read_text(data_path("example_stack.yaml"))
 
 
 def example() -> Stack:

@@ -1,0 +1,58 @@
+# Every verb of development. `make` alone builds the report; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
+DEBIAN_PACKAGES := fonts-dejavu-core
+INSTALL := $(BIN)/python -m pip install --quiet
+
+unexport PYTHONDONTWRITEBYTECODE
+.DEFAULT_GOAL := report
+.PHONY: report test lab export tools bench clean help
+
+report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
+	$(BIN)/pretamane report --out report
+
+test: $(VENV)/.dev ## Run every notebook, then pytest
+	$(BIN)/nbdev_test
+	$(BIN)/pytest -q tests
+
+export: $(VENV)/.dev ## Notebooks to modules; outputs, README.md and metadata refreshed
+	$(BIN)/nbdev_export
+	$(BIN)/python -m pretamane_analysis.publish run
+	$(BIN)/nbdev_clean
+	$(BIN)/python -m pretamane_analysis.publish readme
+
+lab: $(VENV)/.lab ## Open the notebooks in JupyterLab
+	$(BIN)/jupyter lab nbs
+
+bench: $(VENV)/.dev ## Run the benchmarks, one after the other
+	@set -e; for script in benchmarks/*.py; do \
+		[ -e "$$script" ] || { echo "benchmarks/ holds no script yet"; break; }; \
+		echo "== $$script"; $(BIN)/python "$$script"; done
+
+tools: ## Install what CI needs from Debian, only what is missing
+	@PACKAGES="$(DEBIAN_PACKAGES)" sh tools/debian.sh
+
+clean: ## Remove everything that git does not track and a verb here makes
+	rm -rf $(VENV) build dist report _docs _proc _site *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb text; do \
+		printf 'make %-8s %s\n' "$$verb" "$$text"; done
+
+# The stamps: an environment is rebuilt only when the settings change.
+$(VENV)/.runtime: settings.ini setup.py
+	@PYTHON="$(PYTHON)" MIN_PYTHON="$(MIN_PYTHON)" sh tools/check_python.sh
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.lab: $(VENV)/.dev
+	$(INSTALL) --editable '.[lab]'
+	@touch $@

@@ -1,0 +1,69 @@
+"""Shared by every test: where the project is, and the rule that CI skips nothing by accident.
+
+A test that lacks a tool skips on a developer's machine and says so. With CI=true such a skip fails the run, because a
+tool that can be installed belongs in `make tools` or in the dev requirements. A skip that is meant has a reason that
+starts with `allowed:`.
+"""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ALLOWED = "allowed:"
+SKIPPED = pytest.StashKey[list]()
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the root folder of the repository"""
+    return Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the list of skips that CI does not allow"""
+    config.stash[SKIPPED] = []
+    config.pluginmanager.register(SkipWatch(config), "skip-watch")
+
+
+def skip_reason(report: pytest.CollectReport | pytest.TestReport) -> str | None:
+    """Return why `report` was skipped, None if it was not (an expected failure is no skip)"""
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return None
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+class SkipWatch:
+    """Collects the skips that are not allowed and, in CI, fails the run for them"""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Keep `config`, which holds the list"""
+        self.skips = config.stash[SKIPPED]
+
+    def _note(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        reason = skip_reason(report)
+        if reason is not None and not reason.startswith(ALLOWED):
+            self.skips.append(f"{report.nodeid}: {reason}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a skipped test"""
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a skipped module"""
+        self._note(report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail the run in CI if something was skipped"""
+        if self.skips and os.environ.get("CI", "").lower() == "true" and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter) -> None:
+        """List the skips, in CI as the errors that they are"""
+        if self.skips:
+            terminalreporter.section("skipped for want of something (an error in CI)", sep="=", red=True)
+            for line in self.skips:
+                terminalreporter.write_line(line)

@@ -1,0 +1,161 @@
+"""The rules of the house for notebooks and modules, one test each."""
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from notebooks import PACKAGE, ROOT, Notebook, imported, notebooks
+
+ALL = notebooks()
+NUMBERED = [notebook for notebook in ALL if notebook.number is not None]
+MODULES = {notebook.module: notebook for notebook in ALL if notebook.module}
+LONGEST_CELL = 25
+LONGEST_MODULE = 300
+WRITTEN_BY_HAND = {"__init__.py", "__main__.py", "_modidx.py"}
+# Paths of a developer's machine. /usr, /var and the like are left out: servers that the notebooks configure have them too.
+MACHINE_PATHS = ["/tmp", "/home", "/root", "/work", "/Users", "site-packages", str(ROOT)]
+MACHINE_PATHS += [str(ROOT.parent)] * (len(ROOT.parent.parts) > 2)
+
+
+def each(found: list[Notebook] = ALL):
+    """Run a test once for each notebook"""
+    return pytest.mark.parametrize("notebook", found, ids=[notebook.name for notebook in found])
+
+
+def texts(output: dict) -> str:
+    """Return all readable text of an output"""
+    parts = [output.get("text", "")]
+    parts += [value for kind, value in output.get("data", {}).items() if kind.startswith("text/") or "svg" in kind]
+    return "\n".join("".join(part) for part in parts)
+
+
+def lines_in_strings(tree: ast.AST, source: str) -> list[str]:
+    """Return the lines of `source` that begin inside a string that spans lines"""
+    lines = source.splitlines()
+    spans = [node for node in ast.walk(tree) if isinstance(node, (ast.Constant, ast.JoinedStr)) and hasattr(node, "lineno")]
+    return [line for node in spans for line in lines[node.lineno : node.end_lineno]]
+
+
+@each()
+def test_no_errors_in_outputs(notebook):
+    """Kept outputs hold no traceback and nothing from stderr"""
+    for cell in notebook.code:
+        bad = [output for output in cell.outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+        assert not bad, f"{notebook.name}, cell {cell.id}: {bad}"
+
+
+@each()
+def test_no_machine_paths_in_outputs(notebook):
+    """Kept outputs name no path of a machine"""
+    for cell in notebook.code:
+        shown = "\n".join(map(texts, cell.outputs))
+        found = [path for path in MACHINE_PATHS if re.search(rf"(?<![\w.~-]){re.escape(path)}\b", shown)]
+        assert not found, f"{notebook.name}, cell {cell.id}: {found}"
+
+
+@each()
+def test_metadata_names_no_machine(notebook):
+    """The notebook's metadata is a plain kernel, its cells have ids and no metadata"""
+    kernel = {"display_name": "python3", "language": "python", "name": "python3"}
+    assert notebook.content["metadata"] == {"kernelspec": kernel}
+    ids = [cell.id for cell in notebook.cells]
+    assert all(ids) and len(set(ids)) == len(ids)
+    assert not any(cell["metadata"] for cell in notebook.content["cells"])
+
+
+@each()
+def test_opening(notebook):
+    """The first cell is a title, a subtitle and for whom the notebook is"""
+    first, *rest = notebook.cells
+    assert first.kind == "markdown"
+    assert re.match(r"# \S.*\n\n> \S", first.source), f"{notebook.name} opens without '# title' and '> subtitle'"
+    opening = first.source + "".join(cell.source for cell in rest[:1] if cell.kind == "markdown")
+    assert re.search(r"\bfor\b", opening, flags=re.IGNORECASE), f"{notebook.name} does not say for whom it is"
+
+
+@each()
+def test_exported_cells_are_short(notebook):
+    """An exported cell fits on a screen"""
+    for cell in notebook.code:
+        lines = [line for line in cell.source.splitlines() if not line.startswith("#|")]
+        assert not cell.exported or len(lines) <= LONGEST_CELL, f"{notebook.name}, cell {cell.id}: {len(lines)} lines"
+
+
+@each()
+def test_public_names_have_docstrings(notebook):
+    """Every exported public function, class and public method says what it is for"""
+    for cell in notebook.code:
+        if not cell.exported:
+            continue
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        public = [node for node in cell.tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+        bare = [node.name for node in public if not ast.get_docstring(node)]
+        assert not bare, f"{notebook.name}, cell {cell.id}: no docstring in {bare}"
+
+
+@each()
+def test_imports_stand_alone(notebook):
+    """A cell with imports has nothing else: the docs run such cells whole"""
+    for cell in notebook.code:
+        if cell.exported or cell.directives.get("eval") == "false" or "nbdev_export()" in cell.source:
+            continue
+        imports = [isinstance(node, (ast.Import, ast.ImportFrom)) for node in cell.tree.body]
+        assert not any(imports) or all(imports), f"{notebook.name}, cell {cell.id} mixes imports with other code"
+
+
+@each()
+def test_exported_imports_stand_alone(notebook):
+    """Exported imports are in a cell of their own; a `TYPE_CHECKING` block may be with them"""
+    for cell in notebook.code:
+        kinds = {type(node) for node in cell.tree.body}
+        if cell.exported and kinds & {ast.Import, ast.ImportFrom}:
+            assert kinds <= {ast.Import, ast.ImportFrom, ast.If}, f"{notebook.name}, cell {cell.id} mixes imports with code"
+
+
+@each()
+def test_no_lines_that_nbdev_misreads(notebook):
+    """No string has a line starting with `# %% ` (breaks nbdev_export) or `%` (vanishes from the docs)"""
+    for cell in notebook.code:
+        bad = [line for line in lines_in_strings(cell.tree, cell.source) if line.startswith(("# %% ", "%"))]
+        assert not bad, f"{notebook.name}, cell {cell.id}: {bad}"
+
+
+@each(NUMBERED)
+def test_imports_only_from_lower_numbers(notebook):
+    """A notebook imports from those before it only; `publish` from none"""
+    for cell in notebook.code:
+        for name in imported(cell.tree):
+            source = MODULES.get(name)
+            if source is None or source is notebook:
+                continue
+            assert notebook.module != "publish", f"{notebook.name} imports {name}: it must work while others are broken"
+            assert source.number is not None and source.number < notebook.number, f"{notebook.name} imports {source.name}"
+
+
+def test_numbers_are_unique():
+    """No two notebooks have the same place in the order"""
+    numbers = [notebook.number for notebook in NUMBERED]
+    assert len(set(numbers)) == len(numbers), sorted(numbers)
+
+
+@each(NUMBERED)
+def test_module_has_the_notebooks_name(notebook):
+    """The name after the number is the module"""
+    assert notebook.path.stem.split("_", 1)[1] == notebook.module
+
+
+def test_every_module_has_its_notebook():
+    """No module is left over from a notebook that was renamed, and none is missing"""
+    files = {path.relative_to(ROOT / PACKAGE) for path in (ROOT / PACKAGE).rglob("*.py")}
+    files = {path for path in files if path.parts[0] not in {"templates", "data"} and path.name not in WRITTEN_BY_HAND}
+    expected = {ROOT.joinpath(*name.split(".")).with_suffix(".py").relative_to(ROOT) for name in MODULES}
+    assert files == expected
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_modules_are_short(name):
+    """A module is short enough to be read in one go"""
+    text = ROOT.joinpath(PACKAGE, *name.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_MODULE
