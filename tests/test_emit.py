@@ -1,0 +1,210 @@
+"The emitted tree: the committed copy, the compose schema, what the stack names, and careful writing."
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from pretamane_analysis.emit import tree as tree_module
+from pretamane_analysis.emit.tree import EMITTERS, LOCK, diff, emitted, write_tree
+from pretamane_analysis.errors import PretamaneError
+from pretamane_analysis.stack import Stack
+from pretamane_analysis.stack_file import example
+
+REPOSITORY = Path(__file__).parent.parent
+INFRA = REPOSITORY / "infra"
+
+
+@pytest.fixture(scope="module")
+def files():
+    return emitted(example())
+
+
+@pytest.fixture(scope="module")
+def compose(files):
+    return yaml.safe_load(files["compose/compose.yaml"])
+
+
+def changed(**services):
+    "The example stack with some keys of some services changed."
+    data = example().model_dump(exclude_unset=True)
+    for name, keys in services.items():
+        data["services"][name] |= keys
+    return Stack.model_validate(data)
+
+
+# The committed tree
+
+def test_infra_is_what_the_example_stack_emits(files):
+    on_disk = {each.relative_to(INFRA).as_posix(): each.read_bytes() for each in INFRA.rglob("*") if each.is_file()}
+    assert on_disk == {path: text.encode() for path, text in files.items()}
+
+
+def test_another_process_emits_the_same_bytes(files):
+    code = "from pretamane_analysis.emit.tree import LOCK, emitted; from pretamane_analysis.stack_file import example; " \
+           "print(emitted(example())[LOCK], end='')"
+    environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Pacific/Auckland", "PYTHONPATH": str(REPOSITORY)}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == files[LOCK]
+
+
+def test_each_emitter_alone_gives_its_part_of_the_whole(files):
+    parts = [emitted(example(), [name]) for name in EMITTERS]
+    assert {path: text for part in parts for path, text in part.items()} == {p: t for p, t in files.items() if p != LOCK}
+
+
+def test_every_file_names_its_model(files):
+    model = json.loads(files[LOCK])["model"]
+    assert all(f"from model {model}." in text.splitlines()[0] for path, text in files.items() if path != LOCK)
+    assert all(text.endswith("\n") and not text.endswith("\n\n") for text in files.values())
+
+
+# Compose
+
+def compose_schema():
+    import check_jsonschema
+    vendored = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
+    return json.loads(vendored.read_text(encoding="utf-8"))
+
+
+def test_compose_is_valid_by_the_schema_of_compose(compose):
+    jsonschema.validate(compose, compose_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(compose | {"services": {"caddy": {"image": "caddy:2", "mem_limits": "1m"}}}, compose_schema())
+
+
+def test_compose_names_everything_that_the_stack_names(compose):
+    stack = example()
+    assert list(compose["services"]) == list(stack.services)
+    assert list(compose["volumes"]) == list(stack.volumes)
+    assert list(compose["secrets"]) == list(stack.secrets)
+    assert set(compose["networks"]) == {each for service in stack.services.values() for each in service.networks}
+    assert {each for each, network in compose["networks"].items() if network.get("internal")} == {"data", "obs"}
+
+
+@pytest.mark.parametrize("name", list(example().services))
+def test_each_service_gets_what_the_stack_says_and_no_more(compose, name):
+    service, emitted_service = example().services[name], compose["services"][name]
+    assert emitted_service["networks"] == service.networks
+    assert emitted_service.get("secrets", []) == service.secrets
+    assert emitted_service["mem_limit"] == f"{service.memory_mib}m"
+    assert emitted_service["cpus"] == float(service.cpu_cores)
+    assert emitted_service["cap_drop"] == ["ALL"]
+    assert emitted_service["security_opt"] == ["no-new-privileges:true"]
+    assert emitted_service.get("profiles", ["core"]) == [service.profile]
+    assert emitted_service.get("healthcheck", {}).get("test") == (service.health_check.test if service.health_check else None)
+    assert {other: each["condition"] for other, each in emitted_service.get("depends_on", {}).items()} == {
+        other: f"service_{state}" for other, state in service.depends_on.items()}
+    assert not {"ports", "container_name", "privileged"} & set(emitted_service)
+
+
+def test_every_mounted_folder_of_the_tree_is_emitted(compose, files):
+    sources = {each["source"] for service in compose["services"].values() for each in service.get("volumes", []) if isinstance(each, dict)}
+    of_tree = {source.removeprefix("../") for source in sources if source.startswith("..")}
+    assert of_tree == {path.split("/")[0] for path in files if "/" in path} - {"compose"}
+
+
+def test_every_configuration_file_in_a_command_is_mounted(compose, files):
+    for name, service in compose["services"].items():
+        mounts = {each["target"]: each["source"] for each in service.get("volumes", []) if isinstance(each, dict)}
+        for word in service.get("command", []):
+            path = word.partition("=")[2] if word.startswith("-") else word
+            if path.startswith("/etc/"):
+                folder, _, file = path.rpartition("/")
+                assert f"{mounts[folder].removeprefix('../')}/{file}" in files, name
+
+
+def test_a_dollar_stands_for_itself(compose):
+    found = yaml.safe_load(emitted(changed(grafana={"environment": {"A": "p$a"}}))["compose/compose.yaml"])
+    assert found["services"]["grafana"]["environment"]["A"] == "p$$a"
+
+
+@pytest.mark.parametrize("image", ["minio/minio:RELEASE.2025-09-07", "caddy:latest", "caddy"])
+def test_images_that_cannot_be_pulled_again_are_refused(image):
+    with pytest.raises(PretamaneError, match="service 'minio'") as error:
+        emitted(changed(minio={"image": image}))
+    assert error.value.place == "services.minio.image" and error.value.remedy
+
+
+# Writing
+
+def test_a_second_write_changes_nothing(tmp_path, files):
+    assert write_tree(tmp_path, files).written == [path for path in files if path != LOCK]
+    before = {each: each.stat().st_mtime_ns for each in tmp_path.rglob("*")}
+    assert write_tree(tmp_path, files).written == []
+    assert {each: each.stat().st_mtime_ns for each in tmp_path.rglob("*")} == before
+    assert diff(tmp_path, files) == ""
+
+
+def test_only_what_changed_is_written(tmp_path, files):
+    write_tree(tmp_path, {path: text for path, text in files.items()})
+    other = dict(files) | emitted(example(), ["caddy"])
+    other["loki/loki.yaml"] += "# more\n"
+    other[LOCK] = files[LOCK]
+    assert write_tree(tmp_path, other).written == ["loki/loki.yaml"]
+
+
+def test_a_change_by_hand_is_named_and_kept(tmp_path, files):
+    write_tree(tmp_path, files)
+    (tmp_path / "caddy/Caddyfile").write_text("by hand\n")
+    newer = emitted(changed(grafana={"memory": "256Mi"}))
+    with pytest.raises(PretamaneError, match=r"caddy/Caddyfile \(changed by hand\)") as error:
+        write_tree(tmp_path, newer)
+    assert "--force" in str(error.value) and "--diff" in str(error.value)
+    assert "compose/compose.yaml" not in str(error.value)
+    assert (tmp_path / "compose/compose.yaml").read_text() == files["compose/compose.yaml"]
+    assert "-by hand\n" in diff(tmp_path, newer) and "+    mem_limit: 256m\n" in diff(tmp_path, newer)
+    write_tree(tmp_path, newer, force=True)
+    assert diff(tmp_path, newer) == ""
+
+
+def test_a_strangers_file_is_kept(tmp_path, files):
+    (tmp_path / "caddy").mkdir()
+    (tmp_path / "caddy/Caddyfile").write_text("mine\n")
+    with pytest.raises(PretamaneError, match=r"caddy/Caddyfile \(not written by pretamane\)"):
+        write_tree(tmp_path, files)
+    assert [each.name for each in tmp_path.rglob("*") if each.is_file()] == ["Caddyfile"]
+
+
+def test_files_no_longer_emitted_go_unless_changed(tmp_path, files):
+    write_tree(tmp_path, files)
+    (tmp_path / "alloy/config.alloy").write_text("mine\n")
+    data = example().model_dump(exclude_unset=True)
+    data["services"] = {name: each for name, each in data["services"].items() if name not in ("loki", "alloy")}
+    summary = write_tree(tmp_path, emitted(Stack.model_validate(data)))
+    assert (summary.removed, summary.kept) == (["loki/loki.yaml"], ["alloy/config.alloy"])
+    assert not (tmp_path / "loki").exists() and (tmp_path / "alloy/config.alloy").read_text() == "mine\n"
+
+
+def test_a_part_of_the_tree_removes_nothing(tmp_path, files):
+    write_tree(tmp_path, files)
+    assert write_tree(tmp_path, emitted(changed(caddy={"ports": {"http": 8090}}), ["caddy"])).written == ["caddy/Caddyfile"]
+    assert (tmp_path / "compose/compose.yaml").exists()
+    assert write_tree(tmp_path, files).written == ["caddy/Caddyfile"]
+
+
+@pytest.mark.parametrize("survived", range(9))
+def test_a_write_that_was_killed_is_not_taken_for_a_change_by_hand(tmp_path, files, monkeypatch, survived):
+    write_tree(tmp_path, files)
+    second, third = (emitted(example().model_copy(update={"name": name})) for name in ("second", "third"))
+    left = iter(range(survived))
+
+    def killed(path, text):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return whole(path, text)
+
+    whole = tree_module.write_whole
+    monkeypatch.setattr(tree_module, "write_whole", killed)
+    if survived < len(files) + 1:
+        with pytest.raises(KeyboardInterrupt):
+            write_tree(tmp_path, second)
+    else:
+        write_tree(tmp_path, second)
+    monkeypatch.undo()
+    write_tree(tmp_path, third)
+    assert {each.relative_to(tmp_path).as_posix(): each.read_text() for each in tmp_path.rglob("*") if each.is_file()} == third
