@@ -20,6 +20,13 @@ def _why(line: LineItem) -> str:
     return "; ".join(each for each in (tier, line.note) if each)
 
 
+def _dated(line: LineItem) -> str:
+    "Date of the rate, and how it was read unless from a machine-readable list."
+    if line.tier.startswith("free"):
+        return ""
+    return " ".join((line.as_of or "undated", *((line.confidence,) if line.confidence != "listed" else ())))
+
+
 def bill_rows(
     bill: Bill,
     notes: bool = False,  # Whether to add why each line is what it is
@@ -27,6 +34,6 @@ def bill_rows(
     "A bill for reading: what, how much, at which rate, from which SKU and date."
     rows = [{"resource": line.resource, "what": line.description, "quantity": plain(line.quantity, 2), "unit": line.query.unit,
              "rate": "free" if line.tier.startswith("free") else plain(line.unit_price, 12), "USD": line.cost,
-             "SKU": line.sku or line.query.usage_type, "price of": line.as_of or "undated", **({"why": _why(line)} if notes else {})}
+             "SKU": line.sku or line.query.usage_type, "as of": _dated(line), **({"why": _why(line)} if notes else {})}
             for line in bill.lines]
     return [*rows, {**dict.fromkeys(rows[0] if rows else ("resource", "USD"), ""), "resource": "total", "USD": bill.total}]

@@ -19,6 +19,7 @@ __all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'usage_options'
 
 # %% ../nbs/40b_options.ipynb #7a1e2ebb
 def verb_parser(verb: str, about: str, *groups: Callable[[ArgumentParser], None]) -> ArgumentParser:
+    "The parser of a verb with groups of options that it shares with others."
     parser = ArgumentParser(f"pretamane {verb}", description=about, allow_abbrev=False)
     for group in groups:
         group(parser)
@@ -26,22 +27,25 @@ def verb_parser(verb: str, about: str, *groups: Callable[[ArgumentParser], None]
 
 
 def stack_options(parser: ArgumentParser) -> None:
+    "Which stack, and where."
     parser.add_argument("--stack", metavar="FILE", help="stack file (YAML); the example stack unless given")
     parser.add_argument("--region", metavar="CODE", help="region code instead of the stack's own, such as eu-west-1")
 
 
 def usage_options(parser: ArgumentParser) -> None:
+    "How much it is used."
     parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
     parser.add_argument("--hours", metavar="N", default="730", help="hours in the month (default: 730)")
 
 
 def format_option(parser: ArgumentParser) -> None:
+    "In which form the answer is printed."
     parser.add_argument("--format", choices=("table", "json", "csv", "md"), default="table", help="form of the output (default: table)")
 
-
+# %% ../nbs/40b_options.ipynb #0a21c15f
 ARCHITECTURE_NAMES = ("eks", "eks-open-source", "ec2-managed", "ec2")
 
-# %% ../nbs/40b_options.ipynb #0a21c15f
+# %% ../nbs/40b_options.ipynb #b38fa1b7
 def chosen_stack(options: Namespace) -> Any:
     "The stack that the options name."
     from pretamane_analysis.stack_file import example, load
@@ -62,18 +66,21 @@ def month_hours(options: Namespace) -> Decimal:
 
 
 def price_book() -> Any:
+    "Where prices come from."
     from pretamane_analysis.snapshot import bundled
 
     return bundled()
 
-# %% ../nbs/40b_options.ipynb #b38fa1b7
+# %% ../nbs/40b_options.ipynb #0e4f482e
 def today() -> Any:
+    "The day on which prices are used."
     from datetime import date
 
     return date.today()
 
 # %% ../nbs/40b_options.ipynb #ba48010b
 def show(rows: list[dict[str, Any]], document: Any, form: str, age: str, exact: list[dict[str, Any]] | None = None, notes: str = "") -> None:
+    "Print rows, or the document, in a form."
     from pretamane_analysis.tables import render, to_json
 
     if form == "json":
