@@ -23,8 +23,8 @@ from .stack import Role, Scenario, Stack, mebibytes
 
 # %% auto #0
 __all__ = ['FEATURES', 'FEATURE', 'MANAGED_ROLES', 'SECONDS_PER_MONTH', 'Figures', 'CLUSTER_ASSUMPTIONS', 'HOST_ASSUMPTIONS',
-           'ARCHITECTURES', 'Feature', 'Capacity', 'Architecture', 'stays', 'eks', 'host_type', 'ec2', 'architecture',
-           'bill_of']
+           'ARCHITECTURES', 'Feature', 'features_of', 'Capacity', 'Architecture', 'stays', 'eks', 'host_type', 'ec2',
+           'architecture', 'bill_of']
 
 # %% ../nbs/06_architectures.ipynb #653b2669
 @dataclass(frozen=True)
@@ -67,6 +67,13 @@ FEATURES = (
 
 # %% ../nbs/06_architectures.ipynb #c61854e3
 FEATURE = {each.key: each for each in FEATURES}
+
+
+def features_of(
+    stack: Stack,
+) -> tuple[Feature, ...]:  # In the order of the map
+    "The features that a stack has: those that need no service, and those that one of its services provides."
+    return tuple(each for each in FEATURES if not each.roles or stack.with_role(*each.roles))
 
 # %% ../nbs/06_architectures.ipynb #2e70a53a
 @dataclass(frozen=True)
@@ -119,8 +126,8 @@ Figures = dict[str, Decimal]
 
 def _managed_data(stack: Stack, use: Figures) -> list[Resource]:
     "DynamoDB, OpenSearch, S3 and CloudWatch for the stack's usage."
-    requests = use["requests"]
-    return [
+    requests, wanted = use["requests"], {each.key for each in features_of(stack)}
+    return [each for each in (
         Table(feature="database", storage_gb=use["database_gb"],
               write_units=requests * use["database_writes_per_request"], read_units=requests * use["database_reads_per_request"]),
         SearchDomain(feature="search", instance_type=stack.eks.search_instance_type, count=stack.eks.search_instances,
@@ -129,7 +136,7 @@ def _managed_data(stack: Stack, use: Figures) -> list[Resource]:
                get_requests=requests * use["object_reads_per_request"]),
         Logs(feature="observability", ingested_gb=use["log_gb"], stored_gb=use["log_gb"]),
         Monitoring(feature="observability", metrics=use["metrics"], alarms=use["alarms"]),
-    ]
+    ) if each.feature in wanted]
 
 
 def _data_gb(stack: Stack, scenario: Scenario, services: Iterable[str]) -> Decimal:
@@ -243,7 +250,7 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
 # %% ../nbs/06_architectures.ipynb #43fe32eb
 def _free_lines(stack: Stack) -> list[Resource]:
     "What the host has for nothing, listed so that it is not missed."
-    edge = stack.host.edge == "tunnel"
+    edge = stack.host.edge == "tunnel" and bool(stack.with_role("tunnel"))
     return [
         FreeOfCharge(feature="orchestration", name="Docker Compose", description="Docker Compose and systemd", reason="open source"),
         FreeOfCharge(feature="edge", name="edge", description="Caddy and Cloudflare Tunnel" if edge else "Caddy",

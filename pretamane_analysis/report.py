@@ -71,11 +71,11 @@ def tables(
     "All tables of a report, in reading order."
     c, (first, second) = found.comparison, found.sides
     return [
-        Table("compare", "Side by side", "What each feature costs a month, USD.", compare_rows(c), comparisons.feature_rows(first, second)),
+        Table("compare", "Side by side", "What each feature costs a month, USD.", compare_rows(c), comparisons.feature_rows(first, second, found.stack)),
         Table("parity", "What the dollars buy", "The machines of both sides in the same units.",
               *[comparisons.parity_rows(first, second, found.stack)] * 2),
         Table("lost", "What is given up, what is gained", "For each feature whose provider changes.",
-              *[comparisons.lost(first.architecture, second.architecture)] * 2),
+              *[comparisons.lost(first.architecture, second.architecture, found.stack)] * 2),
         Table("attribution", "Where the saving comes from", "Two more architectures lie between, so the saving can be split; both orders are averaged.",
               attribution_rows(c), comparisons.attribution(c.totals)),
         Table("ranges", "How sure it is", "Low, typical and high usage, and the same memory on both sides.", range_rows(c), range_rows(c)),

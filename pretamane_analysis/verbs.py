@@ -56,10 +56,10 @@ def _print_comparison(found: Any, options: Namespace) -> None:
     first, second = found.baseline, found.alternative
     saving = f"Difference: {money(found.saving.usd)} USD a month, {percent(found.saving.percent)}."
     parity = comparisons.parity_rows(first, second, found.stack)
-    more = [parity, comparisons.lost(first.architecture, second.architecture), range_rows(found), attribution_rows(found)]
+    more = [parity, comparisons.lost(first.architecture, second.architecture, found.stack), range_rows(found), attribution_rows(found)]
     notes = "\n\n".join([saving, *(render(rows, options.format, width=44) for rows in more if rows)]) if options.format in ("table", "md") else ""
     document = with_age(comparisons.document(found), first.bill.as_of)
-    show(compare_rows(found), document, options.format, first.bill.age(today()), comparisons.feature_rows(first, second), notes)
+    show(compare_rows(found), document, options.format, first.bill.age(today()), comparisons.feature_rows(first, second, found.stack), notes)
 
 # %% ../nbs/40c_verbs.ipynb #ee2fd3e5
 def audit(arguments: list[str]) -> int:

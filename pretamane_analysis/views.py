@@ -34,7 +34,7 @@ def compare_rows(
     first, second = comparison.baseline, comparison.alternative
     rows = [{"feature": row["title"], first.architecture.name: row["baseline_provider"], "USD": row["baseline"],
              second.architecture.name: row["alternative_provider"], "USD ": row["alternative"], "difference": row["difference"]}
-            for row in feature_rows(first, second)]
+            for row in feature_rows(first, second, comparison.stack)]
     return [*rows, {"feature": "total", first.architecture.name: "", "USD": first.bill.total, second.architecture.name: "",
                     "USD ": second.bill.total, "difference": second.bill.total - first.bill.total}]
 
