@@ -37,6 +37,7 @@ class Feature:
     roles: tuple[Role, ...] = ()  # Services that provide it as open source
     lost: str = ""  # What is given up by leaving the managed side
     gained: str = ""
+    always: bool = False  # Needed whether or not a service of the stack provides it
 
 # %% ../nbs/06_architectures.ipynb #abcb0a78
 FEATURES = (
@@ -54,7 +55,7 @@ FEATURES = (
             ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "probes"),
             "monitoring that survives the machine it watches", "PromQL, dashboards, probes, no charge for each metric"),
     Feature("edge", "Edge", "Application Load Balancer", "Caddy and Cloudflare Tunnel", ("edge", "tunnel"),
-            "a balancer in several zones, health-based failover", "no open port"),
+            "a balancer in several zones, health-based failover", "no open port", always=True),
     Feature("network", "Network", "NAT gateway, public addresses, traffic between zones", "one public address"),
     Feature("egress", "Internet egress", "per GB", "per GB, at the same rate"),
     Feature("secrets", "Secrets", "Secrets Manager", "SSM Parameter Store", (), "rotation by a schedule", ""),
@@ -73,7 +74,7 @@ def features_of(
     stack: Stack,
 ) -> tuple[Feature, ...]:  # In the order of the map
     "The features that a stack has: those that need no service, and those that one of its services provides."
-    return tuple(each for each in FEATURES if not each.roles or stack.with_role(*each.roles))
+    return tuple(each for each in FEATURES if each.always or not each.roles or stack.with_role(*each.roles))
 
 # %% ../nbs/06_architectures.ipynb #2e70a53a
 @dataclass(frozen=True)
