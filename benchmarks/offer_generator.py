@@ -35,7 +35,8 @@ def grown(document: dict[str, Any], parts: dict[str, Parts]) -> Iterator[Parts]:
             name, system = hashlib.sha256(f"{sku}{count}".encode()).hexdigest()[:16].upper(), SYSTEMS[(number + count) % 4]
             kept = [part if index < 2 or not (number + count) % 5 else "" for index, part in enumerate(parts[sku])]
             if count:
-                kept = [part.replace(sku, name).replace(old, new).replace('"Linux"', f'"{system}"') for part in kept]
+                kept = [part.replace(sku, name).replace(old, new).replace('"Linux"', f'"{system}"')
+                        .replace("Demand Linux", f"Demand {system}") for part in kept]
             yield tuple(kept)
         count += 1
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate, compress
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,8 +22,8 @@ from .offer_layout import attribute_of, broken, opened
 from .price_rows import Row
 
 # %% auto #0
-__all__ = ['Conditions', 'CHUNK', 'HEAD', 'PRODUCT', 'TERMS', 'TERM', 'END', 'USAGE', 'LEAN', 'PARALLEL_FROM', 'MOST_PROCESSES',
-           'Question', 'Irregular', 'Scan', 'pieces', 'scan_json', 'scan_csv', 'exact_fields']
+__all__ = ['Conditions', 'CHUNK', 'HEAD', 'PRODUCT', 'TERMS', 'TERM', 'END', 'USAGE', 'LEAN', 'LEAN_COLUMNS', 'PARALLEL_FROM',
+           'MOST_PROCESSES', 'Question', 'Irregular', 'Scan', 'pieces', 'scan_json', 'scan_csv', 'exact_fields']
 
 # %% ../nbs/02c_offer_scan.ipynb #c59d4c5b
 Conditions = Mapping[str, str]  # Attribute, `productFamily` or `sku` to its value; `*` stands for any text
@@ -43,8 +44,10 @@ class Question:
 
     def needles(self) -> list[bytes]:
         "Bytes of which one stands in every product that is wanted; an empty one where that cannot be said."
-        pieces = [max((piece for _, value in each for piece in value.split("*")), key=len, default="") for each in self.alternatives]
-        return [piece.encode() if re.fullmatch(r"[\w :.-]*", piece, re.ASCII) else b"" for piece in pieces]
+        parts = [[f'"{value}"' if "*" not in value else max(value.split("*"), key=len) for name, value in each if name != "sku"]
+                 for each in self.alternatives]
+        longest = [max(each, key=len, default="") for each in parts]
+        return [needle.encode() if re.fullmatch(r'"?[\w :.-]*"?', needle, re.ASCII) else b"" for needle in longest]
 
 # %% ../nbs/02c_offer_scan.ipynb #9bc5d157
 class Irregular(Exception):
@@ -57,12 +60,12 @@ class Scan:
     index: list[bytes] = field(default_factory=list)  # Tab separated: `U` usage type, SKU, offset, length; `T` SKU, term type, offset, length
     rows: list[Row] = field(default_factory=list)
 
-    def note(self, *words: object) -> None:
-        "Add a line to the index. Raises Irregular for names that hold a tab or a line end."
-        line = "\t".join(map(str, words))
-        if line.count("\t") != len(words) - 1 or "\n" in line:
+    def add(self, lines: list[str], tabs: int) -> None:
+        "Add lines to the index, each with so many tabs. Raises Irregular for names that hold a tab or a line end."
+        text = "\n".join(lines)
+        if lines and (text.count("\t") != tabs * len(lines) or text.count("\n") != len(lines) - 1):
             raise Irregular("a name with a tab or line end")
-        self.index.append(line.encode())
+        self.index += text.encode().split(b"\n") if lines else []
 
 # %% ../nbs/02c_offer_scan.ipynb #42d69a95
 CHUNK = 1 << 20
@@ -120,9 +123,8 @@ def scan_json(
     question: Question,  # May have no alternatives: then only the index is made
 ) -> Scan:
     "Index and wanted rows of a JSON file. Raises Irregular or OfferError."
-    found, wanted = Scan(), {}
-    take = _product_taker(question)
-    kind = ""
+    found, wanted, kind, take = Scan(), {}, "", _product_taker(question)
+    entries: list[str] = []
     for offset, piece, is_product in pieces(path):
         head = (PRODUCT if is_product else TERM).match(piece)
         if not head:
@@ -131,14 +133,15 @@ def scan_json(
         if piece.find(b'\n    "' if is_product else b'\n      "', head.end()) >= 0:
             raise Irregular(f"another layout near byte {offset}")
         if is_product:
-            found.note("U", _usage(piece), sku, offset + start, len(piece) - start + 6)
+            entries.append(f"U\t{_usage(piece)}\t{sku}\t{offset + start}\t{len(piece) - start + 6}")
             if product := take(piece, start, sku):
                 wanted[sku] = product
             continue
         kind = (head[1] or head[2] or b"").decode() or kind
-        found.note("T", sku, kind, offset + start, len(piece) - start + 8)
+        entries.append(f"T\t{sku}\t{kind}\t{offset + start}\t{len(piece) - start + 8}")
         if sku in wanted and kind in question.kinds:
             found.rows += _term_rows(path, wanted[sku], kind, sku, piece[start:] + b"}", question.whole)
+    found.add(entries, 4)
     return found
 
 # %% ../nbs/02c_offer_scan.ipynb #909ce5e5
@@ -188,6 +191,9 @@ def _term_rows(path: str | Path, product: dict[str, Any], kind: str, sku: str, t
     return found if whole else (row._replace(attributes_json="") for row in found)
 
 # %% ../nbs/02c_offer_scan.ipynb #1268f4a5
+LEAN_COLUMNS = ("SKU", "OfferTermCode", "RateCode", "TermType", "LeaseContractLength", "PurchaseOption", "OfferingClass", "Unit", "StartingRange",
+                "EndingRange", "PricePerUnit", "Currency", "EffectiveDate", "Region Code|From Region Code|To Region Code", "usageType",
+                "operation", "Product Family", "")
 PARALLEL_FROM = 64 * CHUNK
 MOST_PROCESSES = 3
 
@@ -200,6 +206,8 @@ def scan_csv(
     with opened(path) as file:
         columns = header_of(file, path)
         begin, size = file.tell(), file.seek(0, os.SEEK_END)
+        file.seek(max(0, begin - 2))
+        quoted = file.read(2) == b'"\n'
         file.seek(max(begin, size - 1))
         if size > begin and file.read(1) != b"\n":
             raise broken(path, "the last line has no end")
@@ -209,7 +217,7 @@ def scan_csv(
             file.readline()
             cuts.append(max(file.tell(), cuts[-1]))
     jobs = [(path, columns, start, end, question) for start, end in zip(cuts, [*cuts[1:], size], strict=True)]
-    if columns[:4] != ["SKU", "OfferTermCode", "RateCode", "TermType"] or "usageType" not in columns:
+    if not quoted or columns[:4] != ["SKU", "OfferTermCode", "RateCode", "TermType"] or "usageType" not in columns:
         raise Irregular("other columns")
     found = Scan()
     for part in _all(jobs):
@@ -237,44 +245,41 @@ def _all(jobs: list[tuple]) -> Iterator[Scan]:
 
 # %% ../nbs/02c_offer_scan.ipynb #33281df0
 def _scan_lines(path: str | Path, columns: list[str], begin: int, end: int, question: Question) -> Scan:
-    found, needles = Scan(), question.needles()
-    fields_of, take = _fielder(columns), _line_taker(columns, question)
-    usage = columns.index("usageType")
-    skip = b',"Reserved",' if "Reserved" not in question.kinds else b',"OnDemand",' if "OnDemand" not in question.kinds else b"\n"
-    same, sku, kind, start, offset = b"\n", "", "", begin, begin
+    "Index and wanted rows of whole lines between two offsets: all of a megabyte at once, in as few calls as can be."
+    found, needles, table = Scan(), question.needles(), _tabler(columns)
+    take, usage = _line_taker(columns, question, table), columns.index("usageType")
+    skip = b',"Reserved",' if "Reserved" not in question.kinds else b',"OnDemand",' if "OnDemand" not in question.kinds else b""
     for chunk in _line_chunks(path, begin, end):
-        for line in chunk.split(b"\n")[:-1]:
-            if not line.startswith(same):
-                if sku:
-                    found.note("U", kind, sku, start, offset - start)
-                fields, start = fields_of(line), offset
-                sku, kind, same = fields[0], fields[usage], b'"%s","' % fields[0].encode()
-            if line[72:84] != skip:
-                for needle in needles:
-                    if needle in line:
-                        found.rows += take(line)
-                        break
-            offset += len(line) + 1
-    if sku:
-        found.note("U", kind, sku, start, offset - start)
+        lines = chunk.split(b"\n")[:-1]
+        names = [line[:20] for line in lines]
+        firsts = [number for number, (name, last) in enumerate(zip(names, [b"", *names], strict=False)) if name != last]
+        offsets = list(accumulate(map(len, lines), lambda total, length: total + length + 1, initial=begin))
+        begin += len(chunk)
+        fields = table([lines[number] for number in firsts])
+        ends = [offsets[number] for number in firsts[1:]] + [begin]
+        entries = zip(fields[usage], fields[0], (offsets[number] for number in firsts), ends, strict=True)
+        found.add([f"U\t{kind}\t{sku}\t{start}\t{stop - start}" for kind, sku, start, stop in entries], 4)
+        wanted = [line for line in lines if line[72:84] != skip]
+        found.rows += take([line for line in wanted if any(needle in line for needle in needles)] if needles else [])
     return found
 
 # %% ../nbs/02c_offer_scan.ipynb #c32cd3fc
-def _fielder(columns: list[str]) -> Callable[[bytes], list[str]]:
-    "A function from a line to its fields. Raises Irregular for a line that is not one record."
+def _tabler(columns: list[str]) -> Callable[[list[bytes]], list[list[str]]]:
+    "A function from lines to columns of fields. Raises Irregular where a line is not one record."
     count = len(columns)
 
-    def fields_of(line: bytes) -> list[str]:
-        if b'""' not in line and line[:1] == b'"':
-            filled = line.replace(b",,", b',"",').replace(b",,", b',"",')
-            fields = filled.decode()[1:].split('","')
-            if len(fields) == count and '"' not in fields[0]:
-                return fields
-        return exact_fields(line, count)
+    def table(lines: list[bytes]) -> list[list[str]]:
+        text = b"\n".join(lines) + b"\n"
+        if lines and b'""' not in text:
+            text = text.replace(b",\n", b',""\n').replace(b",,", b',"",').replace(b",,", b',"",').replace(b'"\n"', b'","')
+            fields = text[1:-2].decode().split('","')
+            if len(fields) == count * len(lines) and text[:1] == b'"' and {*fields[3::count]} <= {"OnDemand", "Reserved"}:
+                return [fields[place::count] for place in range(count)]
+        return [list(column) for column in zip(*(exact_fields(line, count) for line in lines), strict=True)] or [[] for _ in columns]
 
-    return fields_of
+    return table
 
-
+# %% ../nbs/02c_offer_scan.ipynb #13122f7c
 def exact_fields(
     line: bytes,  # One line without its end
     count: int,  # How many columns there are
@@ -288,18 +293,25 @@ def exact_fields(
         raise Irregular("a line that is not one record")
     return found[0]
 
-# %% ../nbs/02c_offer_scan.ipynb #13122f7c
-def _line_taker(columns: list[str], question: Question) -> Callable[[bytes], list[Row]]:
-    test, make = question.test(), row_maker(columns, question.whole)
+# %% ../nbs/02c_offer_scan.ipynb #685dc1a3
+def _line_taker(columns: list[str], question: Question, table: Callable[[list[bytes]], list[list[str]]]) -> Callable[[list[bytes]], list[Row]]:
+    test, make = question.test(), row_maker(columns, True)
     asked = {name for each in question.alternatives for name, _ in each}
-    places = [(name, place) for place, column in enumerate(columns) if (name := _name_of(column)) in asked]
+    places = {name: place for place, column in enumerate(columns) if (name := _name_of(column)) in asked}
+    lean = [[columns.index(name) if name in columns else -1 for name in group.split("|")] for group in LEAN_COLUMNS]
 
-    def take(line: bytes) -> list[Row]:
-        fields = exact_fields(line, len(columns))
-        if not test({name: fields[place] for name, place in places if fields[place]}):
-            return []
-        row = make(fields)
-        return [row] if row.term_type in question.kinds else []
+    def take(lines: list[bytes]) -> list[Row]:
+        fields = table(lines)
+        asked_values = zip(*(fields[place] for place in places.values()), strict=True) if places else [()] * len(lines)
+        keep = [test({name: value for name, value in zip(places, values, strict=True) if value}) for values in asked_values]
+        if question.whole:
+            found = [make(list(values)) for values in compress(zip(*fields, strict=True), keep)]
+        else:
+            blank = [""] * len(lines)
+            each = [[fields[place] if place >= 0 else blank for place in group] for group in lean]
+            values = [group[0] if len(group) == 1 else [a or b or c for a, b, c in zip(*group, strict=True)] for group in each]
+            found = list(map(Row._make, compress(zip(*values, strict=True), keep)))
+        return [row for row in found if row.term_type in question.kinds]
 
     return take
 
