@@ -15,7 +15,7 @@ from pathlib import Path
 from .offer_files import rows
 from .offer_layout import form_of, opened
 from .offer_scan import Conditions, Irregular, Question
-from .offer_store import OfferFile, keep, kept, key_of, rows_at
+from .offer_store import OfferFile, keep, kept, key_of, load, rows_at, scanned
 from .price_rows import Row, ending, prefixes, prices_of, usual
 from .prices import GLOBAL, ON_DEMAND, Price, PriceBook
 
@@ -25,7 +25,7 @@ __all__ = ['ENDINGS', 'OfferBook', 'offer_code', 'matching']
 # %% ../nbs/02d_offer_book.ipynb #38d62a99
 ENDINGS = (".json", ".csv", ".json.gz", ".csv.gz")
 
-
+# %% ../nbs/02d_offer_book.ipynb #926738be
 @dataclass
 class OfferBook(PriceBook):
     "Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]`, or from AWS itself (`place=\"aws\"`)."
@@ -36,8 +36,7 @@ class OfferBook(PriceBook):
 
     def _file(self, path: str) -> OfferFile:
         if path not in self.files:
-            self.files[path] = OfferFile(path)
-            self.files[path].load()
+            self.files[path] = load(OfferFile(path))
         return self.files[path]
 
     def paths(self, service: str, region: str) -> list[str]:
@@ -124,22 +123,16 @@ def matching(
     form = form_of(path)
     if (answer := kept(name)) is not None:
         return list(map(Row._make, json.loads(answer)))
-    found = _asked(str(path), form, question)
+    found = _asked(path, form, question)
     keep(name, json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode())
     return found
 
 
-def _asked(path: str, form: str, question: Question) -> list[Row]:
-    offers = OfferFile(path)
+def _asked(path: str | Path, form: str, question: Question) -> list[Row]:
     try:
-        scanned = offers.load(question)
-        if scanned is None and offers.form == form:
-            scanned = offers.scan(form, question).rows
-    except Irregular:
-        scanned = None
-    if scanned is not None:
-        return scanned
-    test = question.test()
+        return scanned(path, form, question).rows
+    except (Irregular, UnicodeDecodeError):
+        test = question.test()
     found = [row for row in rows(path) if row.term_type in question.kinds
              and test({**json.loads(row.attributes_json), "productFamily": row.product_family, "sku": row.sku})]
     return found if question.whole else [row._replace(attributes_json="") for row in found]

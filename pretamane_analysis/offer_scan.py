@@ -71,7 +71,7 @@ TERM = re.compile(rb'(?:,|\n  \},\n  "terms" : \{\n    "([^"\\\n]+)" : \{|\n    
 END = re.compile(rb'\n    \}\n  \}(?:,\n  "attributesList" : \{ \})?\n\}\s*')
 USAGE = b'\n        "usagetype" : "'
 
-
+# %% ../nbs/02c_offer_scan.ipynb #e4f0f24d
 def pieces(
     path: str | Path,  # A plain JSON file
 ) -> Iterator[tuple[int, bytes, bool]]:  # Offset, text without its closing brace, whether it is a product
@@ -115,10 +115,10 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 # %% ../nbs/02c_offer_scan.ipynb #4e5b2f5b
 def scan_json(
     path: str | Path,  # A plain JSON file
-    question: Question,  # May have no alternatives: then only the index is made
+    question: Question | None = None,  # None makes the index
 ) -> Scan:
-    "Index and wanted rows of a JSON file. Raises Irregular or OfferError."
-    found, wanted, kind, take = Scan(), {}, "", _product_taker(question)
+    "The wanted rows of a JSON file, or its index. Raises Irregular or OfferError."
+    found, wanted, kind, take = Scan(), {}, "", _product_taker(question or Question())
     entries: list[str] = []
     for offset, piece, is_product in pieces(path):
         head = (PRODUCT if is_product else TERM).match(piece)
@@ -127,15 +127,16 @@ def scan_json(
         sku, start = head[1 if is_product else 3].decode(), head.end(1 if is_product else 3) + 4
         if piece.find(b'\n    "' if is_product else b'\n      "', head.end()) >= 0:
             raise Irregular(f"another layout near byte {offset}")
-        if is_product:
+        if is_product and question is None:
             entries.append(f"U\t{_usage(piece)}\t{sku}\t{offset + start}\t{len(piece) - start + 6}")
-            if product := take(piece, start, sku):
-                wanted[sku] = product
-            continue
-        kind = (head[1] or head[2] or b"").decode() or kind
-        entries.append(f"T\t{sku}\t{kind}\t{offset + start}\t{len(piece) - start + 8}")
-        if sku in wanted and kind in question.kinds:
-            found.rows += _term_rows(path, wanted[sku], kind, sku, piece[start:] + b"}", question.whole)
+        elif is_product:
+            wanted.update({sku: product} if (product := take(piece, start, sku)) else {})
+        else:
+            kind = (head[1] or head[2] or b"").decode() or kind
+            if question is None:
+                entries.append(f"T\t{sku}\t{kind}\t{offset + start}\t{len(piece) - start + 8}")
+            elif sku in wanted and kind in question.kinds:
+                found.rows += _term_rows(path, wanted[sku], kind, sku, piece[start:] + b"}", question.whole)
     found.add(entries, 4)
     return found
 

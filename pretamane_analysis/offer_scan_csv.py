@@ -32,9 +32,9 @@ MOST_PROCESSES = 3
 # %% ../nbs/02c_offer_scan_csv.ipynb #95f38e41
 def scan_csv(
     path: str | Path,  # A plain CSV file
-    question: Question,
+    question: Question | None = None,  # None makes the index
 ) -> Scan:
-    "Index and wanted rows of a CSV file. Raises Irregular or OfferError."
+    "The wanted rows of a CSV file, or its index. Raises Irregular or OfferError."
     with opened(path) as file:
         columns = header_of(file, path)
         begin, size = file.tell(), file.seek(0, os.SEEK_END)
@@ -48,16 +48,20 @@ def scan_csv(
             file.seek(begin + (size - begin) * number // count - 1)
             file.readline()
             cuts.append(max(file.tell(), cuts[-1]))
-    jobs = [(path, columns, start, end, question) for start, end in zip(cuts, [*cuts[1:], size], strict=True)]
+    jobs = [(path, columns, start, end, *([question] if question else [])) for start, end in zip(cuts, [*cuts[1:], size], strict=True)]
     if not quoted or columns[:4] != ["SKU", "OfferTermCode", "RateCode", "TermType"] or "usageType" not in columns:
         raise Irregular("other columns")
     found = Scan()
     for part in _all(jobs):
         found.index += part.index
-        found.rows += part.rows
+        found.rows += map(Row._make, part.rows)
     return found
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #2ae68a30
+def _part(path: str | Path, columns: list[str], begin: int, end: int, *question: Question) -> Scan:
+    return _ask_lines(path, columns, begin, end, *question) if question else _index_lines(path, columns, begin, end)
+
+
 def _processes(size: int) -> int:
     "How many processes read a file."
     if size < PARALLEL_FROM or not sys.platform.startswith("linux") or threading.active_count() > 1:
@@ -67,22 +71,21 @@ def _processes(size: int) -> int:
 
 def _all(jobs: list[tuple]) -> Iterator[Scan]:
     if len(jobs) == 1:
-        yield _scan_lines(*jobs[0])
+        yield _part(*jobs[0])
         return
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(len(jobs), mp_context=get_context("fork")) as pool:
-        yield from pool.map(_scan_lines, *zip(*jobs, strict=True))
+        yield from pool.map(_part, *zip(*jobs, strict=True))
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #3f943ec4
 HEAD = 20  # Bytes: a SKU of 16 letters with its quotes, a comma and a quote
 
 
-def _scan_lines(path: str | Path, columns: list[str], begin: int, end: int, question: Question) -> Scan:
-    "Index and wanted rows of whole lines between two offsets; of each product only the first line is looked into."
-    found, wanted, make = Scan(), _product_test(columns, question), _row_of_line(columns, question.whole)
-    skip = b',"Reserved",' if "Reserved" not in question.kinds else b',"OnDemand",' if "OnDemand" not in question.kinds else b""
+def _index_lines(path: str | Path, columns: list[str], begin: int, end: int) -> Scan:
+    "The index of whole lines between two offsets; of each product only the first line is looked into."
+    found, first = Scan(), _matcher(columns, [0, columns.index("usageType")])
     for chunk in _line_chunks(path, begin, end):
         lines, entries = chunk.split(b"\n")[:-1], []
         names = [line[:HEAD] for line in lines]
@@ -90,13 +93,25 @@ def _scan_lines(path: str | Path, columns: list[str], begin: int, end: int, ques
         offsets = list(accumulate(map(len, lines), lambda total, length: total + length + 1, initial=begin))
         begin += len(chunk)
         for number, after in zip(firsts, [*firsts[1:], len(lines)], strict=True):
-            sku, usage_type, take = wanted(lines[number])
+            sku, usage_type = first(lines[number])
             if names[number][-3:] != b'","':
                 raise Irregular("a SKU of another length")
             entries.append(f"U\t{usage_type}\t{sku}\t{offsets[number]}\t{offsets[after] - offsets[number]}")
-            if take:
-                found.rows += [row for line in lines[number:after] if line[72:84] != skip and (row := make(line)).term_type in question.kinds]
         found.add(entries, 4)
+    return found
+
+# %% ../nbs/02c_offer_scan_csv.ipynb #1f8e6e74
+def _ask_lines(path: str | Path, columns: list[str], begin: int, end: int, question: Question) -> Scan:
+    "The wanted rows of whole lines between two offsets; only lines that hold a needle are looked into."
+    found, take, needles = Scan(), _line_taker(columns, question), question.needles()
+    skip = b',"Reserved",' if "Reserved" not in question.kinds else b',"OnDemand",' if "OnDemand" not in question.kinds else b""
+    for chunk in _line_chunks(path, begin, end):
+        lines = [line for line in chunk.split(b"\n")[:-1] if line[72:84] != skip]
+        for line in lines:
+            for needle in needles:
+                if needle in line:
+                    found.rows += take(line)
+                    break
     return found
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #387ac335
@@ -134,40 +149,32 @@ def exact_fields(
     return found[0]
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #685dc1a3
-def _product_test(columns: list[str], question: Question) -> Callable[[bytes], tuple[str, str, bool]]:
-    "A function from a line to SKU, usage type and whether the product is wanted."
-    asked = {name for each in question.alternatives for name, _ in each}
+def _line_taker(columns: list[str], question: Question) -> Callable[[bytes], list[Row]]:
+    "A function from a line to its row, in a list, where it is wanted."
+    asked, test = {name for each in question.alternatives for name, _ in each}, question.test()
     named = {name: place for place, column in enumerate(columns) if (name := _name_of(column)) in asked}
-    usage, test = columns.index("usageType"), question.test()
-    places = sorted({0, usage, *named.values()})
-    fields_of, at = _matcher(columns, places), {name: places.index(place) for name, place in named.items()}
-    usage = places.index(usage)
+    groups = [[columns.index(name) for name in group.split("|") if name in columns] for group in LEAN_COLUMNS]
+    places = sorted({*named.values(), *(place for group in groups for place in group)})
+    fields_of, at = _matcher(columns, places), [[places.index(place) for place in group] for group in groups]
+    named = {name: places.index(place) for name, place in named.items()}
+    direct = [each[0] for each in at[:-1]] if all(len(each) == 1 for each in at[:-1]) else []
+    make, count, kind = row_maker(columns), len(columns), places.index(columns.index("TermType"))
 
-    def wanted(line: bytes) -> tuple[str, str, bool]:
+    def take(line: bytes) -> list[Row]:
         values = fields_of(line)
-        return values[0], values[usage], bool(at) and test({name: value for name, place in at.items() if (value := values[place])})
+        if values[kind] not in question.kinds or not test({name: values[place] for name, place in named.items() if values[place]}):
+            return []
+        if question.whole:
+            return [make(exact_fields(line, count))]
+        if direct:
+            return [(*map(values.__getitem__, direct), "")]  # type: ignore[list-item]
+        return [Row._make(next((values[place] for place in each if values[place]), "") for each in at)]
 
-    return wanted
+    return take
 
-
+# %% ../nbs/02c_offer_scan_csv.ipynb #61578e13
 def _name_of(column: str) -> str:
     return {"SKU": "sku", "Product Family": "productFamily"}.get(column) or attribute_of(column)
-
-# %% ../nbs/02c_offer_scan_csv.ipynb #b8604f16
-def _row_of_line(columns: list[str], whole: bool) -> Callable[[bytes], Row]:
-    "A function from a line to its row."
-    if whole:
-        make = row_maker(columns)
-        return lambda line: make(exact_fields(line, len(columns)))
-    groups = [[columns.index(name) for name in group.split("|") if name in columns] for group in LEAN_COLUMNS]
-    places = sorted({place for group in groups for place in group})
-    fields_of, at = _matcher(columns, places), [[places.index(place) for place in group] for group in groups]
-
-    def lean(line: bytes) -> Row:
-        values = fields_of(line)
-        return Row._make([values[each[0]] if len(each) == 1 else next((values[n] for n in each if values[n]), "") for each in at])
-
-    return lean
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #cd4710bb
 def _line_chunks(path: str | Path, begin: int, end: int) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ from .offer_scan_csv import rows_of_lines, scan_csv
 from .price_rows import Row
 
 # %% auto #0
-__all__ = ['FORMAT', 'KEPT', 'key_of', 'kept', 'keep', 'OfferFile', 'entries_of', 'rows_at', 'complete']
+__all__ = ['FORMAT', 'KEPT', 'key_of', 'kept', 'keep', 'OfferFile', 'load', 'scanned', 'entries_of', 'rows_at', 'complete']
 
 # %% ../nbs/02c_offer_store.ipynb #df2cbcd5
 FORMAT = "pretamane offer index 1"
@@ -62,7 +62,7 @@ def kept(
         return None
     return body if head == f"{FORMAT} {zlib.crc32(body)}".encode() else None
 
-
+# %% ../nbs/02c_offer_store.ipynb #2be95833
 def keep(
     name: str,  # File name in the cache folder
     body: bytes,
@@ -87,46 +87,52 @@ class OfferFile:
     body: str = ""  # The file that the index points into
     own: TemporaryDirectory | None = None  # Holds `body` where there is no cache folder
 
-    def load(self, question: Question = Question()) -> list[Row] | None:  # noqa: B008
-        "Fill the index, from the cache or by a pass that also answers a question; None where the pass was not needed."
-        form, key = form_of(self.path), key_of(self.path)
-        if lines := kept(f"{key}.index"):
-            self.form, _, text = lines.decode("utf-8", "replace").partition("\n")
-            self.body = self.path if self.form == form else str(_folder() / f"{key}.rows")  # type: ignore[operator]
-            if self.body == self.path or Path(self.body).exists():
-                self.index = lines.split(b"\n")[1:]
-                return None
-        try:
-            scan = self.scan(form, question)
-        except (Irregular, UnicodeDecodeError):
-            scan = self._write_out(key)
-        self.index = sorted(scan.index)
-        keep(f"{key}.index", self.form.encode() + b"\n" + b"\n".join(self.index))
-        return scan.rows if self.form == form else None
+# %% ../nbs/02c_offer_store.ipynb #75537918
+def load(
+    offers: OfferFile,
+) -> OfferFile:  # The same
+    "Fill the index, from the cache or by a pass over the file. Raises OfferError."
+    form, key = form_of(offers.path), key_of(offers.path)
+    if lines := kept(f"{key}.index"):
+        offers.form, *offers.index = (line if number else line.decode() for number, line in enumerate(lines.split(b"\n")))
+        offers.body = offers.path if offers.form == form else str(_folder() / f"{key}.rows")  # type: ignore[operator]
+        if Path(offers.body).exists():
+            return offers
+    try:
+        scan, offers.form, offers.body = scanned(offers.path, form), form, offers.path
+    except (Irregular, UnicodeDecodeError):
+        scan = _write_out(offers, key)
+    offers.index = sorted(scan.index)
+    keep(f"{key}.index", offers.form.encode() + b"\n" + b"\n".join(offers.index))
+    return offers
 
-    def scan(self, form: str, question: Question) -> Scan:
-        "A pass over the file itself. Raises Irregular."
-        if form not in ("json", "csv"):
-            raise Irregular("compressed")
-        self.form, self.body = form, self.path
-        return {"json": scan_json, "csv": scan_csv}[form](self.path, question)
+# %% ../nbs/02c_offer_store.ipynb #6a05848e
+def scanned(
+    path: str | Path,  # A local offer file
+    form: str,  # As `form_of` says
+    question: Question | None = None,  # None makes the index
+) -> Scan:
+    "One fast pass. Raises Irregular for what only `offer_files.rows` can read."
+    if form not in ("json", "csv"):
+        raise Irregular("compressed")
+    return {"json": scan_json, "csv": scan_csv}[form](path, question)
 
 # %% ../nbs/02c_offer_store.ipynb #f49afaf7
-def _write_out(self: OfferFile, key: str) -> Scan:
+def _write_out(offers: OfferFile, key: str) -> Scan:
     scan, offset = Scan(), 0
     folder = _folder()
     if folder is None:
-        self.own = TemporaryDirectory(prefix="pretamane-")
-        folder = Path(self.own.name)
+        offers.own = TemporaryDirectory(prefix="pretamane-")
+        folder = Path(offers.own.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part, self.form, self.body = folder / f"{key}.{os.getpid()}.part", "rows", str(folder / f"{key}.rows")
+        part, offers.form, offers.body = folder / f"{key}.{os.getpid()}.part", "rows", str(folder / f"{key}.rows")
         with open(part, "wb") as out:
-            for row in rows(self.path):
+            for row in rows(offers.path):
                 line = json.dumps(row).encode() + b"\n"
                 scan.index.append(f"U\t{_plain(row.usage_type)}\t{_plain(row.sku)}\t{offset}\t{len(line)}".encode())
                 offset += out.write(line)
-        os.replace(part, self.body)
+        os.replace(part, offers.body)
     except OSError as error:
         raise PretamaneError(f"cannot keep the rows: {error.strerror}", str(folder), "Set PRETAMANE_CACHE to a folder with space") from error
     finally:
@@ -137,7 +143,7 @@ def _write_out(self: OfferFile, key: str) -> Scan:
 def _plain(name: str) -> str:
     return name.replace("\t", " ").replace("\n", " ")
 
-
+# %% ../nbs/02c_offer_store.ipynb #f5894cd6
 OfferFile._write_out = _write_out
 
 # %% ../nbs/02c_offer_store.ipynb #64917915
