@@ -118,8 +118,7 @@ def scan_json(
     question: Question | None = None,  # None makes the index
 ) -> Scan:
     "The wanted rows of a JSON file, or its index. Raises Irregular or OfferError."
-    found, wanted, kind, take = Scan(), {}, "", _product_taker(question or Question())
-    entries: list[str] = []
+    found, wanted, kind, take, entries = Scan(), {}, "", _product_taker(question or Question()), []
     for offset, piece, is_product in pieces(path):
         head = (PRODUCT if is_product else TERM).match(piece)
         if not head:

@@ -10,9 +10,10 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import IO
 
 from .offer_files import header_of, row_maker
 from .offer_layout import attribute_of, broken, opened
@@ -45,14 +46,11 @@ def scan_csv(
             raise broken(path, "the last line has no end")
         cuts = [begin]
         for number in range(1, count := _processes(size - begin)):
-            file.seek(begin + (size - begin) * number // count - 1)
-            file.readline()
-            cuts.append(max(file.tell(), cuts[-1]))
-    jobs = [(path, columns, start, end, *([question] if question else [])) for start, end in zip(cuts, [*cuts[1:], size], strict=True)]
+            cuts.append(_line_start(file, max(cuts[-1], begin + (size - begin) * number // count)))
     if not quoted or columns[:4] != ["SKU", "OfferTermCode", "RateCode", "TermType"] or "usageType" not in columns:
         raise Irregular("other columns")
-    found = Scan()
-    for part in _all(jobs):
+    found, more = Scan(), [question] if question else []
+    for part in _all([(path, columns, start, end, *more) for start, end in zip(cuts, [*cuts[1:], size], strict=True)]):
         found.index += part.index
         found.rows += map(Row._make, part.rows)
     return found
@@ -118,17 +116,17 @@ def _ask_lines(path: str | Path, columns: list[str], begin: int, end: int, quest
 def _matcher(
     columns: list[str],
     places: list[int],  # Ascending
-) -> Callable[[bytes], list[str]]:
+) -> Callable[[bytes], Sequence[str]]:
     "A function from a line to some of its fields. Raises Irregular for a line that is not one record."
     pattern, last, quoted = "", -1, r'(?>"[^"]*+")?+'
     for place in places:
         pattern += f"(?>{quoted},){{{place}}}+" if last < 0 else f"(?>,{quoted}){{{place - last - 1}}}+,"
         pattern, last = pattern + r'(?>"([^"]*+)")?+', place
-    match = re.compile((pattern + f"(?>,{quoted}){{{len(columns) - last - 1}}}+").encode()).fullmatch
+    match = re.compile(pattern + f"(?>,{quoted}){{{len(columns) - last - 1}}}+").fullmatch
 
-    def fields_of(line: bytes) -> list[str]:
-        if found := match(line):
-            return [field.decode() for field in found.groups(b"")]
+    def fields_of(line: bytes) -> Sequence[str]:
+        if found := match(line.decode()):
+            return found.groups("")
         every = exact_fields(line, len(columns))
         return [every[place] for place in places]
 
