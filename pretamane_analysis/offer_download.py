@@ -58,7 +58,7 @@ def region_urls(
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PretamaneError(f"no region index (status {response.status})", url, "Check the name of the service") from error
 
-
+# %% ../nbs/02a_offer_download.ipynb #282be7b1
 def region_url(
     service: str,  # Offer code
     region: str,  # Region code

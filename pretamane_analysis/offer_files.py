@@ -89,8 +89,8 @@ def header_of(
     "The columns of a CSV file: the line after five lines of metadata. Raises OfferError."
     lines = [file.readline(1 << 20) for _ in range(META_LINES + 1)]
     columns = next(csv.reader([lines[-1].decode("utf-8").rstrip("\r\n")]), [])
-    if "SKU" not in columns or not lines[-1].endswith(b"\n") or len({*columns}) != len(columns):
-        raise broken(path, "no line of columns that has SKU", f"line {META_LINES + 1}")
+    if "SKU" not in columns or b"\0" in b"".join(lines) or not lines[-1].endswith(b"\n") or len({*columns}) != len(columns):
+        raise broken(path, "no line of column names with SKU", f"line {META_LINES + 1}")
     return columns
 
 
@@ -213,7 +213,7 @@ def _plan_rows(path: str | Path, kinds: list[str]) -> Iterator[Row]:
             except (KeyError, TypeError, AttributeError) as error:
                 raise broken(path, f"not a term of a Savings Plan: {error!r}") from error
 
-
+# %% ../nbs/02c_offer_files.ipynb #29776f6d
 def _rates(plan: Mapping[str, Any], term: Mapping[str, Any]) -> Iterator[Row]:
     known, lease = plan.get("attributes", {}), term["leaseContractLength"]
     own = {"serviceCode": plan.get("serviceCode"), "planUsageType": plan.get("usageType"), "planOperation": plan.get("operation"),
