@@ -135,7 +135,7 @@ def _index_lines(path: str | Path, columns: list[str], begin: int, end: int) -> 
 def _ask_lines(path: str | Path, columns: list[str], begin: int, end: int, question: Question) -> Scan:
     "The wanted rows of whole lines between two offsets; only lines that hold a needle are looked into."
     found, take, needles = Scan(), _line_taker(columns, question), question.needles() or [b"\n"]
-    one, other, *more = *needles, needles[-1]  # one of two needles is found fastest by name
+    one, other, *more = needles * 2 if len(needles) == 1 else needles  # two needles are found fastest by name
     skip = b',"Reserved",' if "Reserved" not in question.kinds else b',"OnDemand",' if "OnDemand" not in question.kinds else b""
     for chunk in _line_chunks(path, begin, end):
         lines = [line for line in chunk.split(b"\n")[:-1] if line[72:84] != skip]
