@@ -23,8 +23,8 @@ from .stack import Role, Scenario, Stack, mebibytes
 
 # %% auto #0
 __all__ = ['FEATURES', 'FEATURE', 'MANAGED_ROLES', 'SECONDS_PER_MONTH', 'Figures', 'CLUSTER_ASSUMPTIONS', 'HOST_ASSUMPTIONS',
-           'ARCHITECTURES', 'Feature', 'Capacity', 'Architecture', 'stays', 'eks', 'host_type', 'ec2', 'architecture',
-           'bill_of']
+           'ARCHITECTURES', 'Feature', 'features_of', 'Capacity', 'Architecture', 'stays', 'eks', 'host_type', 'ec2',
+           'architecture', 'bill_of']
 
 # %% ../nbs/06_architectures.ipynb #653b2669
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Feature:
     roles: tuple[Role, ...] = ()  # Services that provide it as open source
     lost: str = ""  # What is given up by leaving the managed side
     gained: str = ""
+    always: bool = False  # Needed whether or not a service of the stack provides it
 
 # %% ../nbs/06_architectures.ipynb #abcb0a78
 FEATURES = (
@@ -54,7 +55,7 @@ FEATURES = (
             ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "probes"),
             "monitoring that survives the machine it watches", "PromQL, dashboards, probes, no charge for each metric"),
     Feature("edge", "Edge", "Application Load Balancer", "Caddy and Cloudflare Tunnel", ("edge", "tunnel"),
-            "a balancer in several zones, health-based failover", "no open port"),
+            "a balancer in several zones, health-based failover", "no open port", always=True),
     Feature("network", "Network", "NAT gateway, public addresses, traffic between zones", "one public address"),
     Feature("egress", "Internet egress", "per GB", "per GB, at the same rate"),
     Feature("secrets", "Secrets", "Secrets Manager", "SSM Parameter Store", (), "rotation by a schedule", ""),
@@ -67,6 +68,13 @@ FEATURES = (
 
 # %% ../nbs/06_architectures.ipynb #c61854e3
 FEATURE = {each.key: each for each in FEATURES}
+
+
+def features_of(
+    stack: Stack,
+) -> tuple[Feature, ...]:  # In the order of the map
+    "The features that a stack has: those that need no service, and those that one of its services provides."
+    return tuple(each for each in FEATURES if each.always or not each.roles or stack.with_role(*each.roles))
 
 # %% ../nbs/06_architectures.ipynb #2e70a53a
 @dataclass(frozen=True)
@@ -119,8 +127,8 @@ Figures = dict[str, Decimal]
 
 def _managed_data(stack: Stack, use: Figures) -> list[Resource]:
     "DynamoDB, OpenSearch, S3 and CloudWatch for the stack's usage."
-    requests = use["requests"]
-    return [
+    requests, wanted = use["requests"], {each.key for each in features_of(stack)}
+    return [each for each in (
         Table(feature="database", storage_gb=use["database_gb"],
               write_units=requests * use["database_writes_per_request"], read_units=requests * use["database_reads_per_request"]),
         SearchDomain(feature="search", instance_type=stack.eks.search_instance_type, count=stack.eks.search_instances,
@@ -129,7 +137,7 @@ def _managed_data(stack: Stack, use: Figures) -> list[Resource]:
                get_requests=requests * use["object_reads_per_request"]),
         Logs(feature="observability", ingested_gb=use["log_gb"], stored_gb=use["log_gb"]),
         Monitoring(feature="observability", metrics=use["metrics"], alarms=use["alarms"]),
-    ]
+    ) if each.feature in wanted]
 
 
 def _data_gb(stack: Stack, scenario: Scenario, services: Iterable[str]) -> Decimal:
@@ -243,7 +251,7 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
 # %% ../nbs/06_architectures.ipynb #43fe32eb
 def _free_lines(stack: Stack) -> list[Resource]:
     "What the host has for nothing, listed so that it is not missed."
-    edge = stack.host.edge == "tunnel"
+    edge = stack.host.edge == "tunnel" and bool(stack.with_role("tunnel"))
     return [
         FreeOfCharge(feature="orchestration", name="Docker Compose", description="Docker Compose and systemd", reason="open source"),
         FreeOfCharge(feature="edge", name="edge", description="Caddy and Cloudflare Tunnel" if edge else "Caddy",

@@ -13,34 +13,37 @@ from io import BytesIO
 from textwrap import fill
 from typing import Any, Literal
 
-from .architectures import FEATURE, FEATURES
 from .audit import Audit, defensible
 from .audit import waterfall as waterfall_rows
 from .compare import Comparison, Saving, attribution, feature_rows
 from .errors import PretamaneError
-from .tables import money, plain
+from .tables import money, plain, rounded
 
 # %% auto #0
-__all__ = ['Form', 'UNKNOWN', 'INK', 'FAINT', 'BASELINE', 'ALTERNATIVE', 'GROUP_COLORS', 'STYLE', 'WIDTH', 'LINE_CHARACTERS',
-           'GROUPS', 'cost_by_feature', 'four_architectures', 'saving_ranges', 'waterfall']
+__all__ = ['Form', 'UNKNOWN', 'MINUS', 'INK', 'FAINT', 'BASELINE', 'ALTERNATIVE', 'GROUP_COLORS', 'STYLE', 'WIDTH',
+           'LINE_CHARACTERS', 'HEADER', 'FOOTER', 'SMALL', 'Rows', 'GROUPS', 'cost_by_feature', 'four_architectures',
+           'saving_ranges', 'waterfall']
 
 # %% ../nbs/09_charts.ipynb #1471ef64
 Form = Literal["svg", "png"]
-UNKNOWN = "not known"
+UNKNOWN, MINUS = "not known", "\N{MINUS SIGN}"
 
 
 def _number(value: Decimal) -> float:
     return float(value) if value.is_finite() else 0.0
 
 
-def _usd(value: Decimal, signed: bool = False) -> str:
+def _usd(value: Decimal) -> str:
     "An amount with its unit."
-    sign = "+" if signed and value.is_finite() and value > 0 else ""
-    return f"{sign}{money(value)} USD".replace("-", "\N{MINUS SIGN}") if value.is_finite() else UNKNOWN
+    return f"{money(value)} USD".replace("-", MINUS) if value.is_finite() else UNKNOWN
+
+
+def _amount(value: Decimal) -> str:
+    return money(value) if value.is_finite() else UNKNOWN
 
 
 def _percent(value: Decimal) -> str:
-    return f"{plain(value, 1)} %".replace("-", "\N{MINUS SIGN}") if value.is_finite() else UNKNOWN
+    return f"{rounded(value, 1)} %".replace("-", MINUS) if value.is_finite() else UNKNOWN
 
 
 def _share(saving: Saving) -> Decimal:
@@ -48,7 +51,7 @@ def _share(saving: Saving) -> Decimal:
     finite = saving.baseline_usd.is_finite() and saving.alternative_usd.is_finite()
     return saving.percent if finite else Decimal("NaN")
 
-
+# %% ../nbs/09_charts.ipynb #21580fee
 def _saves(saving: Saving) -> str:
     "What a change saves, or costs, as a part of a sentence."
     if not _share(saving).is_finite():
@@ -82,7 +85,8 @@ def _style() -> Iterator[None]:
         yield
 
 # %% ../nbs/09_charts.ipynb #ad0f4bee
-WIDTH, LINE_CHARACTERS = 9.6, 82  # Inches; characters of a title line in them
+WIDTH, LINE_CHARACTERS = 9.6, 92  # Inches; characters of a title line in them
+HEADER, FOOTER = 0.95, 0.45  # Inches above the bars, with one line of title, and below them
 
 
 def _page(title: str, subtitle: str, labels: Sequence[str], row_inches: float, right: float) -> tuple[Any, Any]:
@@ -90,12 +94,12 @@ def _page(title: str, subtitle: str, labels: Sequence[str], row_inches: float, r
     from matplotlib.figure import Figure
 
     words = fill(title, LINE_CHARACTERS)
-    top, left = 0.62 + 0.2 * words.count("\n"), 0.25 + 0.078 * max(map(len, labels))
-    height = top + 0.45 + row_inches * len(labels)
+    top, left = HEADER + 0.2 * words.count("\n"), 0.25 + 0.078 * max(map(len, labels))
+    height = top + FOOTER + row_inches * len(labels)
     figure = Figure((WIDTH, height))
-    axes = figure.add_axes((left / WIDTH, 0.45 / height, 1 - (left + right) / WIDTH, 1 - (top + 0.45) / height))
+    axes = figure.add_axes((left / WIDTH, FOOTER / height, 1 - (left + right) / WIDTH, 1 - (top + FOOTER) / height))
     figure.text(0.1 / WIDTH, 1 - 0.1 / height, words, fontsize=12, fontweight="bold", va="top")
-    figure.text(0.1 / WIDTH, 1 - (top - 0.29) / height, subtitle, fontsize=9, va="top")
+    figure.text(0.1 / WIDTH, 1 - (top - HEADER + 0.34) / height, subtitle, fontsize=9, va="top")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(axis="x")
@@ -103,6 +107,15 @@ def _page(title: str, subtitle: str, labels: Sequence[str], row_inches: float, r
     return figure, axes
 
 
+def _legend(figure: Any, axes: Any, size: int = 9) -> None:
+    "What the colors mean, in one line above the bars, where no bar can reach."
+    handles, labels = axes.get_legend_handles_labels()
+    left, top = axes.get_position().x0, axes.get_position().y1
+    start = left if len(labels) < 4 else 0.1 / WIDTH
+    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(start, top), ncols=len(labels), frameon=False, fontsize=size,
+                  borderaxespad=0.3, handlelength=1.2, columnspacing=1.4, borderpad=0)
+
+# %% ../nbs/09_charts.ipynb #d559d3f7
 def _saved(figure: Any, form: Form) -> Any:
     "SVG text or PNG bytes."
     out = BytesIO()
@@ -128,26 +141,40 @@ def _sources(comparison: Comparison) -> str:
     return f"stack {comparison.stack.name}, {first.region}, {comparison.scenario} usage, list prices{date}"
 
 # %% ../nbs/09_charts.ipynb #b33b5e24
+SMALL = Decimal("0.01")  # Of the larger bill
+Rows = list[tuple[str, Decimal, Decimal]]
+
+
+def _feature_rows(comparison: Comparison) -> Rows:
+    "Feature, cost of the baseline, cost of the alternative; small ones as one row."
+    rows = [(row["title"], row["baseline"], row["alternative"]) for row in
+            feature_rows(comparison.baseline, comparison.alternative, comparison.stack)]
+    larger = max(_number(comparison.saving.baseline_usd), _number(comparison.saving.alternative_usd))
+    rows.sort(key=lambda row: -max(_number(row[1]), _number(row[2])))
+    small = [row for row in rows if max(_number(row[1]), _number(row[2])) < float(SMALL) * larger]
+    if len(small) < 2:
+        return rows
+    rest = (f"{len(small)} others", sum((row[1] for row in small), Decimal(0)), sum((row[2] for row in small), Decimal(0)))
+    return [*rows[:-len(small)], rest]
+
+# %% ../nbs/09_charts.ipynb #05f2cac8
 def cost_by_feature(
     comparison: Comparison,
     form: Form = "svg",
 ) -> str | bytes:
     "Both bills side by side, feature by feature."
-    first, second = comparison.baseline, comparison.alternative
-    rows = [row for row in feature_rows(first, second) if _number(row["baseline"]) or _number(row["alternative"])]
-    rows = sorted(rows, key=lambda row: -max(_number(row["baseline"]), _number(row["alternative"]))) or feature_rows(first, second)
-    sides = (("baseline", BASELINE, first, -0.2), ("alternative", ALTERNATIVE, second, 0.2))
+    rows, sides = _feature_rows(comparison), (comparison.baseline, comparison.alternative)
     with _style():
-        title = f"{second.architecture.title} {_saves(comparison.saving)}"
-        figure, axes = _page(title, f"{_sources(comparison)}", [row["title"] for row in rows], 0.36, 0.7)
-        length = _span(axes, [_number(row[side]) for row in rows for side in ("baseline", "alternative")], "USD a month")
-        for side, color, which, shift in sides:
-            places, amounts = [at + shift for at in range(len(rows))], [row[side] for row in rows]
+        title = f"{sides[1].architecture.title} {_saves(comparison.saving)}"
+        figure, axes = _page(title, _sources(comparison), [row[0] for row in rows], 0.38, 0.65)
+        length = _span(axes, [_number(amount) for row in rows for amount in row[1:]], "USD a month")
+        for number, (color, which) in enumerate(zip((BASELINE, ALTERNATIVE), sides, strict=True)):
+            places, amounts = [at - 0.2 + 0.4 * number for at in range(len(rows))], [row[1 + number] for row in rows]
             label = f"{which.architecture.title}: {_usd(which.bill.total)}"
             axes.barh(places, [_number(each) for each in amounts], 0.38, color=color, label=label)
             for at, amount in zip(places, amounts, strict=True):
-                axes.text(_number(amount) + 0.008 * length, at, money(amount) if amount.is_finite() else UNKNOWN, va="center", fontsize=8)
-        axes.legend(loc="lower right", frameon=False, fontsize=10)
+                axes.text(max(0.0, _number(amount)) + 0.008 * length, at, _amount(amount), va="center", fontsize=8)
+        _legend(figure, axes, 10)
         return _saved(figure, form)
 
 # %% ../nbs/09_charts.ipynb #762e1238
@@ -186,7 +213,7 @@ def four_architectures(
                 starts[at] += _number(cost)
         for at, each in enumerate(sides):
             axes.text(starts[at] + 0.01 * length, at, _usd(each.bill.total), va="center", fontweight="bold")
-        axes.legend(loc="lower right", frameon=False)
+        _legend(figure, axes)
         return _saved(figure, form)
 
 # %% ../nbs/09_charts.ipynb #38304e1f
@@ -209,20 +236,19 @@ def saving_ranges(
             axes.scatter([pair[side] for pair in pairs], range(len(pairs)), 70, color=color, label=which.architecture.title, zorder=2)
         for at, (pair, saving, share) in enumerate(zip(pairs, savings.values(), shares, strict=True)):
             for value, amount in zip(pair, (saving.baseline_usd, saving.alternative_usd), strict=True):
-                axes.text(value, at - 0.2, money(amount) if amount.is_finite() else UNKNOWN, ha="center", va="bottom", fontsize=8)
+                axes.text(value, at - 0.2, _amount(amount), ha="center", va="bottom", fontsize=8)
             axes.text(max(pair) + 0.03 * length, at, f"{_percent(share)}  ({_usd(saving.usd)})", va="center", fontweight="bold")
         axes.set_ylim(len(pairs) - 0.5, -0.75)
-        axes.legend(loc="lower right", frameon=False, bbox_to_anchor=(1.26, -0.02))
+        _legend(figure, axes)
         return _saved(figure, form)
 
 # %% ../nbs/09_charts.ipynb #fb09c933
 def _finding(found: Audit) -> str:
     "What an audit says of the claim."
     defended = defensible(found)
-    low, central, high, claimed = (_percent(defended[f"{each}_percent"]) for each in ("low", "central", "high", "claimed"))
-    holds = "lies within" if defended["claim_holds"] else "does not hold:"
-    return (f"The claimed {claimed} {holds} {low} to {high} {'can be' if not defended['claim_holds'] else 'that can be'} defended, "
-            f"{central} with the same egress on both sides")
+    low, central, high = (plain(defended[f"{each}_percent"], 0) for each in ("low", "central", "high"))
+    return (f"Claimed {_percent(defended['claimed_percent'])}; {low} to {high} % can be defended, "
+            f"{central} % with address and egress on both sides")
 
 
 def waterfall(
@@ -230,28 +256,44 @@ def waterfall(
     form: Form = "svg",
 ) -> str | bytes:
     "From the claimed saving to the defensible one, step by step."
-    rows, defended = waterfall_rows(found), defensible(found)
-    book = found.desk.book
+    rows, defended, book = waterfall_rows(found), defensible(found), found.desk.book
+    low, high = _number(defended["low_percent"]), _number(defended["high_percent"])
+    date = f", list prices of {book.as_of}" if book.as_of else ""
     with _style():
-        subtitle = f"saving in percent of the baseline, {found.desk.claim.region}, list prices{f' of {book.as_of}' if book.as_of else ''}"
-        figure, axes = _page(_finding(found), subtitle, [row["step"] for row in rows], 0.36, 1.75)
-        low, high = _number(defended["low_percent"]), _number(defended["high_percent"])
-        _span(axes, [100.0, low, high, *(_number(row["percent"]) for row in rows)], "percent")
-        axes.axvspan(low, high, color=ALTERNATIVE, alpha=0.14, linewidth=0)
+        subtitle = f"saving in percent of the baseline, {found.desk.claim.region}{date}"
+        figure, axes = _page(_finding(found), subtitle, [row["step"] for row in rows], 0.38, 1.75)
+        _span(axes, [100.0, low, high, *(_number(row["percent"]) for row in rows)], "percent saved")
         _steps(axes, rows)
+        band = f"can be defended: {_percent(defended['low_percent'])} to {_percent(defended['high_percent'])}"
+        axes.axvspan(low, high, color=ALTERNATIVE, alpha=0.16, linewidth=0, label=band)
+        _legend(figure, axes)
         return _saved(figure, form)
 
 # %% ../nbs/09_charts.ipynb #1c1b7aa4
 def _steps(axes: Any, rows: list[dict[str, Any]]) -> None:
     "Bars from where the saving was to where it is, with what changed."
-    before = 0.0
+    before, seen = 0.0, set()
     for at, row in enumerate(rows):
         after, solid = _number(row["percent"]), row["counted"]
         color = INK if at == 0 else BASELINE if after < before else ALTERNATIVE
-        axes.barh(at, after - before, 0.62, before, color=color if solid else "none", edgecolor=color, hatch=None if solid else "////")
-        change = _usd(row["usd"]) if at == 0 else _usd(row["change"], signed=True)
-        axes.annotate(f"{_percent(row['percent'])}", (1.02, at), xycoords=("axes fraction", "data"), va="center", fontweight="bold" if solid else "normal")
-        axes.annotate(change, (1.33, at), xycoords=("axes fraction", "data"), va="center", ha="right", annotation_clip=False)
+        word = "" if at == 0 else "step" if solid else "not counted"
+        axes.barh(at, after - before, 0.62, before, color=color if solid else "none", edgecolor=color, hatch=None if solid else "////",
+                  label=word if word and word not in seen else None)
+        seen.add(word)
+        _beside(axes, at, _percent(row["percent"]), _signed(row["usd"] if at == 0 else row["change"], at > 0), solid)
         if solid:
             axes.plot((after, after), (at - 0.31, min(at + 1.31, len(rows) - 0.69)), color=INK, linewidth=0.8)
             before = after
+    _beside(axes, -0.85, "saved", "USD a month", False)
+
+
+def _signed(value: Decimal, signed: bool) -> str:
+    "An amount, with its sign where it is a change."
+    return ("+" if signed and value.is_finite() and value > 0 else "") + _amount(value).replace("-", MINUS)
+
+
+def _beside(axes: Any, at: float, left: str, right: str, bold: bool) -> None:
+    "Two columns of text to the right of the bars."
+    place = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right", "annotation_clip": False}
+    axes.annotate(left, (1.13, at), fontweight="bold" if bold else "normal", **place)
+    axes.annotate(right, (1.335, at), **place)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .architectures import ARCHITECTURES, FEATURES, Architecture, architecture, bill_of
+from .architectures import ARCHITECTURES, Architecture, architecture, bill_of, features_of
 from .cost import HOURS_PER_MONTH, Bill
 from .prices import PriceBook
 from .sizing import candidates, needs
@@ -65,14 +65,15 @@ def side(
 def feature_rows(
     baseline: Side,
     alternative: Side,
-) -> list[dict[str, Any]]:  # One row for each feature that either side bills or names
+    stack: Stack,
+) -> list[dict[str, Any]]:  # One row for each feature that the stack has
     "What each feature costs on both sides, and who provides it."
     before, after = baseline.bill.by(), alternative.bill.by()
     return [{
         "feature": each.key, "title": each.title, "baseline_provider": _provider(each, baseline.architecture),
         "alternative_provider": _provider(each, alternative.architecture), "baseline": before.get(each.key, Decimal(0)),
         "alternative": after.get(each.key, Decimal(0)),
-        "difference": after.get(each.key, Decimal(0)) - before.get(each.key, Decimal(0))} for each in FEATURES]
+        "difference": after.get(each.key, Decimal(0)) - before.get(each.key, Decimal(0))} for each in features_of(stack)]
 
 
 def _provider(feature: Any, chosen: Architecture) -> str:
@@ -109,9 +110,10 @@ def parity_rows(
 def lost(
     baseline: Architecture,
     alternative: Architecture,
+    stack: Stack,
 ) -> list[dict[str, str]]:
     "What is given up and gained by the change, for each feature whose provider changes."
-    changed = [each for each in FEATURES if _provider(each, baseline) != _provider(each, alternative)]
+    changed = [each for each in features_of(stack) if _provider(each, baseline) != _provider(each, alternative)]
     return [{"feature": each.title, "lost": each.lost, "gained": each.gained} for each in changed if each.lost or each.gained]
 
 # %% ../nbs/07_compare.ipynb #5ca7f7a3
@@ -152,6 +154,7 @@ class Comparison:
     totals: dict[str, Decimal]  # Monthly USD of all four architectures
     ranges: dict[str, Saving]  # The saving for each scenario
     same_memory: Side  # One host with the memory of the baseline's machines
+    sides: dict[str, Side]  # All four architectures, by name
 
     @property
     def saving(self) -> Saving:
@@ -179,7 +182,7 @@ def compare(
     memory = sides[baseline].architecture.capacity.memory_mib if baseline in sides else 0
     first, second = side(baseline, stack, book, scenario, hours), side(alternative, stack, book, scenario, hours)
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in sides.items()}, ranges,
-                      with_memory(stack, memory, book, scenario, hours))
+                      with_memory(stack, memory, book, scenario, hours), sides)
 
 # %% ../nbs/07_compare.ipynb #0024d3b9
 def document(
@@ -192,8 +195,8 @@ def document(
         "hours_per_month": first.bill.hours, "prices": {"source": first.bill.source, "as_of": first.bill.as_of},
         "baseline": {"architecture": first.architecture.name, "total": first.bill.total},
         "alternative": {"architecture": second.architecture.name, "total": second.bill.total},
-        "saving": comparison.saving.document(), "rows": feature_rows(first, second),
-        "parity": parity_rows(first, second, comparison.stack), "lost": lost(first.architecture, second.architecture),
+        "saving": comparison.saving.document(), "rows": feature_rows(first, second, comparison.stack),
+        "parity": parity_rows(first, second, comparison.stack), "lost": lost(first.architecture, second.architecture, comparison.stack),
         "same_memory": {"instance_type": comparison.same_memory.architecture.instance_type,
                         **comparison.same_memory_saving.document()},
         "architectures": comparison.totals, "attribution": attribution(comparison.totals),

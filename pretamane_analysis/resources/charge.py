@@ -57,7 +57,7 @@ class Resource:
 
     def __init_subclass__(cls, **arguments: Any):
         super().__init_subclass__(**arguments)
-        KINDS[cls.__name__] = cls
+        KINDS.setdefault(cls.__name__, cls)  # a notebook that defines a kind again does not replace it
 
     def __post_init__(self):
         if not self.name:

@@ -89,8 +89,8 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
         kind = instance_type(instances.instance_type)
         above = max(Decimal(0), instances.cpu_percent - kind.baseline_percent)
         surplus = above / 100 * kind.vcpu * running
-        note = (f"(average {instances.cpu_percent:f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} vCPU x hours"
-                if above else f"average {instances.cpu_percent:f} % is within the baseline of {kind.baseline_percent:f} %")
+        note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} vCPU x hours"
+                if above else f"average {instances.cpu_percent:.1f} % is within the baseline of {kind.baseline_percent:f} %")
     if instances.cpu_credits == "standard":
         surplus, note = Decimal(0), "standard mode: throttled to the baseline instead of billed"
     windows = {} if instances.operating_system == "Linux" else {"operatingSystem": instances.operating_system}

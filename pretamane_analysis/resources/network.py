@@ -55,7 +55,7 @@ class LoadBalancer(Resource):
     count: int = 1
     loads: tuple[Load, ...] = ()
     lcu_hours: Decimal | None = None  # Measured capacity-unit hours of all; overrides loads
-    processed_gb: Decimal = Decimal(0)  # In the month: all that a CLB counts; for the others spread evenly unless loads are given
+    processed_gb: Decimal = Decimal(0)  # Of all in the month; ALB and NLB: spread evenly unless loads are given
     trust_stores: int = 0
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
@@ -77,7 +77,7 @@ def _capacity(balancer: LoadBalancer, hours: Decimal) -> tuple[Decimal, str]:
     "Capacity-unit hours of a month and the dimension that decides them."
     if balancer.lcu_hours is not None:
         return balancer.lcu_hours, "measured"
-    loads = balancer.loads or (Load(gb_per_hour=balancer.processed_gb / hours),)
+    loads = balancer.loads or (Load(gb_per_hour=balancer.processed_gb / hours / max(1, balancer.count)),)
     largest = [max(load.dimensions(balancer.balancer).items(), key=lambda each: each[1]) for load in loads]
     names = ", ".join(dict.fromkeys(name for name, _ in largest))
     return (balancer.count * sum(load.share * hours * units for load, (_, units) in zip(loads, largest, strict=True)),

@@ -99,16 +99,19 @@ class Keys(Resource):
         if self.requests:
             yield metered("awskms", "KMS-Requests", "Requests", self.requests, "requests")
 
-
+# %% ../../nbs/03f_resources.operations.ipynb #246e1bce
 @dataclass(frozen=True, kw_only=True)
 class Mail(Resource):
     "SES (https://aws.amazon.com/ses/pricing); the 62,000 free mails from EC2 ended in August 2023."
     title: ClassVar[str] = "SES"
     recipients: Decimal
+    attachment_gb: Decimal = Decimal(0)
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
-        "Mails sent, for each recipient."
+        "Mails sent, for each recipient, and what is attached to them."
         yield metered("AmazonSES", "Recipients", "Count", self.recipients, "mails sent", "one for each recipient")
+        if self.attachment_gb:
+            yield metered("AmazonSES", "AttachmentsSize-Bytes", "GB", self.attachment_gb, "attachments")
 
 # %% ../../nbs/03f_resources.operations.ipynb #a16f3cdf
 @dataclass(frozen=True, kw_only=True)

@@ -115,7 +115,10 @@ class Bucket(Resource):
     get_requests: Decimal = Decimal(0)  # GET, SELECT and others
     infrequent_put_requests: Decimal = Decimal(0)
     infrequent_get_requests: Decimal = Decimal(0)
+    one_zone_put_requests: Decimal = Decimal(0)
+    one_zone_get_requests: Decimal = Decimal(0)
     retrieved_gb: Decimal = Decimal(0)  # From Standard-IA
+    one_zone_retrieved_gb: Decimal = Decimal(0)
     select_scanned_gb: Decimal = Decimal(0)
     select_returned_gb: Decimal = Decimal(0)
 
@@ -135,6 +138,9 @@ BUCKET_DIMENSIONS = (
     ("get_requests", "Requests-Tier2", "Requests", "GET and other requests"),
     ("infrequent_put_requests", "Requests-SIA-Tier1", "Requests", "Standard-IA PUT requests"),
     ("infrequent_get_requests", "Requests-SIA-Tier2", "Requests", "Standard-IA GET requests"),
+    ("one_zone_put_requests", "Requests-ZIA-Tier1", "Requests", "One Zone-IA PUT requests"),
+    ("one_zone_get_requests", "Requests-ZIA-Tier2", "Requests", "One Zone-IA GET requests"),
+    ("one_zone_retrieved_gb", "Retrieval-ZIA", "GB", "One Zone-IA retrieval"),
     ("retrieved_gb", "Retrieval-SIA", "GB", "Standard-IA retrieval"),
     ("select_scanned_gb", "Select-Scanned-Bytes", "GB", "S3 Select, scanned"),
     ("select_returned_gb", "Select-Returned-Bytes", "GB", "S3 Select, returned"),
@@ -156,6 +162,9 @@ class FileSystem(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB-months of each class, infrequent access, throughput above what is included."
         yield from used(self, "AmazonEFS", FILE_DIMENSIONS)
+        for access, gb in (("Read", self.infrequent_read_gb), ("Write", self.infrequent_written_gb)):
+            if gb:
+                yield metered("AmazonEFS", "IADataAccess-Bytes", "GB", gb, f"Infrequent Access, {access.lower()}", accessType=access)
         above = self.provisioned_mibps - (self.standard_gb + self.one_zone_gb) / 20
         if above > 0:
             yield metered("AmazonEFS", "ProvisionedTP-MiBpsHrs", "MiBps-Mo", above, "provisioned throughput",
@@ -167,8 +176,6 @@ FILE_DIMENSIONS = (
     ("infrequent_gb", "IATimedStorage-ByteHrs", "GB-Mo", "Infrequent Access storage"),
     ("one_zone_gb", "TimedStorage-Z-ByteHrs", "GB-Mo", "One Zone storage"),
     ("one_zone_infrequent_gb", "IATimedStorage-Z-ByteHrs", "GB-Mo", "One Zone Infrequent Access storage"),
-    ("infrequent_read_gb", "IADataAccess-Bytes", "GB", "Infrequent Access, read"),
-    ("infrequent_written_gb", "IADataAccess-Bytes", "GB", "Infrequent Access, written"),
 )
 
 # %% ../../nbs/03a_resources.storage.ipynb #234a4798
