@@ -20,7 +20,7 @@ from .errors import PretamaneError
 from .tables import money, plain, rounded
 
 # %% auto #0
-__all__ = ['Form', 'UNKNOWN', 'MINUS', 'INK', 'FAINT', 'BASELINE', 'ALTERNATIVE', 'GROUP_COLORS', 'STYLE', 'WIDTH',
+__all__ = ['Form', 'UNKNOWN', 'MINUS', 'INK', 'FAINT', 'ON_BAR', 'BASELINE', 'ALTERNATIVE', 'GROUP_COLORS', 'STYLE', 'WIDTH',
            'LINE_CHARACTERS', 'HEADER', 'FOOTER', 'SMALL', 'Rows', 'GROUPS', 'cost_by_feature', 'four_architectures',
            'saving_ranges', 'waterfall']
 
@@ -61,7 +61,7 @@ def _saves(saving: Saving) -> str:
     return f"{word} {_usd(abs(saving.usd))} a month{more}, {_percent(abs(saving.percent))} of {_usd(saving.baseline_usd)}"
 
 # %% ../nbs/09_charts.ipynb #066d4425
-INK, FAINT = "#7D8590", "#7D859040"
+INK, FAINT, ON_BAR = "#7D8590", "#7D859040", "#10151B"
 BASELINE, ALTERNATIVE = "#E08A00", "#2F86C9"  # Orange and blue, of like lightness on white and on black
 GROUP_COLORS = ("#E08A00", "#2F86C9", "#C46BA0", "#1E9E77", "#8C8C8C")
 STYLE = {
@@ -86,7 +86,7 @@ def _style() -> Iterator[None]:
 
 # %% ../nbs/09_charts.ipynb #ad0f4bee
 WIDTH, LINE_CHARACTERS = 9.6, 92  # Inches; characters of a title line in them
-HEADER, FOOTER = 0.95, 0.45  # Inches above the bars, with one line of title, and below them
+HEADER, FOOTER = 0.84, 0.45  # Inches above the bars, with one line of title, and below them
 
 
 def _page(title: str, subtitle: str, labels: Sequence[str], row_inches: float, right: float) -> tuple[Any, Any]:
@@ -99,14 +99,14 @@ def _page(title: str, subtitle: str, labels: Sequence[str], row_inches: float, r
     figure = Figure((WIDTH, height))
     axes = figure.add_axes((left / WIDTH, FOOTER / height, 1 - (left + right) / WIDTH, 1 - (top + FOOTER) / height))
     figure.text(0.1 / WIDTH, 1 - 0.1 / height, words, fontsize=12, fontweight="bold", va="top")
-    figure.text(0.1 / WIDTH, 1 - (top - HEADER + 0.34) / height, subtitle, fontsize=9, va="top")
+    figure.text(0.1 / WIDTH, 1 - (top - HEADER + 0.35) / height, subtitle, fontsize=9, va="top")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     return figure, axes
 
-
+# %% ../nbs/09_charts.ipynb #d559d3f7
 def _legend(figure: Any, axes: Any, size: int = 9) -> None:
     "What the colors mean, in one line above the bars, where no bar can reach."
     handles, labels = axes.get_legend_handles_labels()
@@ -115,7 +115,7 @@ def _legend(figure: Any, axes: Any, size: int = 9) -> None:
     figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(start, top), ncols=len(labels), frameon=False, fontsize=size,
                   borderaxespad=0.3, handlelength=1.2, columnspacing=1.4, borderpad=0)
 
-# %% ../nbs/09_charts.ipynb #d559d3f7
+
 def _saved(figure: Any, form: Form) -> Any:
     "SVG text or PNG bytes."
     out = BytesIO()
@@ -187,10 +187,9 @@ GROUPS = {  # The features of each group
 
 def _split(comparison: Comparison) -> str:
     "How the saving of the last architecture over the first splits."
-    rows = attribution(comparison.totals)
-    if not all(row["usd"].is_finite() for row in rows):
+    if not all(each.is_finite() for each in comparison.totals.values()):
         return "What the four architectures cost"
-    kubernetes, services = (_usd(row["usd"]) for row in rows)
+    kubernetes, services = (_usd(row["usd"]) for row in attribution(comparison.totals))
     return f"Leaving Kubernetes saves {kubernetes} a month, leaving the managed data services {services}"
 
 # %% ../nbs/09_charts.ipynb #a3f17a9a
@@ -209,7 +208,7 @@ def four_architectures(
             axes.barh(range(len(sides)), [_number(each) for each in costs], 0.56, starts, color=color, label=group)
             for at, cost in enumerate(costs):
                 if _number(cost) > 0.07 * length:
-                    axes.text(starts[at] + _number(cost) / 2, at, money(cost), ha="center", va="center", color="white", fontsize=8)
+                    axes.text(starts[at] + _number(cost) / 2, at, money(cost), ha="center", va="center", color=ON_BAR, fontsize=8)
                 starts[at] += _number(cost)
         for at, each in enumerate(sides):
             axes.text(starts[at] + 0.01 * length, at, _usd(each.bill.total), va="center", fontweight="bold")
@@ -226,7 +225,7 @@ def saving_ranges(
     savings[f"same memory ({comparison.same_memory.architecture.instance_type})"] = comparison.same_memory_saving
     shares = [_share(each) for each in savings.values()]
     known = [each for each in shares if each.is_finite()]
-    title = f"The saving is {_percent(min(known))} to {_percent(max(known))}, whatever the usage" if known else "The saving is not known"
+    title = f"The saving stays between {_percent(min(known))} and {_percent(max(known))}" if known else f"The saving is {UNKNOWN}"
     with _style():
         figure, axes = _page(title, _sources(comparison).replace(f", {comparison.scenario} usage", ""), list(savings), 0.52, 2.0)
         pairs = [(_number(each.baseline_usd), _number(each.alternative_usd)) for each in savings.values()]
@@ -265,7 +264,7 @@ def waterfall(
         _span(axes, [100.0, low, high, *(_number(row["percent"]) for row in rows)], "percent saved")
         _steps(axes, rows)
         band = f"can be defended: {_percent(defended['low_percent'])} to {_percent(defended['high_percent'])}"
-        axes.axvspan(low, high, color=ALTERNATIVE, alpha=0.16, linewidth=0, label=band)
+        axes.axvspan(low, high, color=ALTERNATIVE, alpha=0.16, linewidth=0, zorder=0, label=band)
         _legend(figure, axes)
         return _saved(figure, form)
 
