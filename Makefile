@@ -17,8 +17,11 @@ test: $(VENV)/.dev ## Run every notebook, then pytest
 	$(BIN)/nbdev_test
 	$(BIN)/pytest -q tests
 
-export: $(VENV)/.dev ## Notebooks to modules; outputs, README.md and metadata refreshed
+export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.md and metadata refreshed
 	$(BIN)/nbdev_export
+	$(BIN)/pretamane report --out report
+	mkdir -p nbs/pictures && cp report/pictures/cost.svg report/pictures/drawing-ec2.svg nbs/pictures/
+	$(BIN)/pretamane emit infra --force
 	$(BIN)/python -m pretamane_analysis.publish run
 	$(BIN)/nbdev_clean
 	$(BIN)/python -m pretamane_analysis.publish readme

@@ -174,7 +174,7 @@ def _attributes(row: Row) -> tuple[tuple[str, str], ...]:
 
 # %% ../nbs/02_price_rows.ipynb #94d6f2c6
 USUAL = {"capacitystatus": "Used", "preInstalledSw": "NA", "licenseModel": "No License required", "locationType": "AWS Region",
-         "fromLocationType": "AWS Region", "marketoption": "OnDemand"}
+         "marketoption": "OnDemand"}
 
 
 def usual(

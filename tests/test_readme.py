@@ -2,10 +2,17 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import pytest
 
+from pretamane_analysis.claim import load_claim
 from pretamane_analysis.publish import markdown
+from pretamane_analysis.report import findings, headline
+from pretamane_analysis.snapshot import bundled
+from pretamane_analysis.stack_file import example
+from pretamane_analysis.tables import to_markdown
+from pretamane_analysis.views import range_rows, verdict, waterfall_rows
 
 
 @pytest.fixture
@@ -25,6 +32,21 @@ def test_the_two_commands(page):
     commands = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     made = list(dict.fromkeys(command for command in commands if command.startswith("make ")))
     assert made[:2] == ["make report", "make test"]
+
+
+def test_figures_are_those_of_the_report(page):
+    """Every figure of the page is one that the report gives today"""
+    found = findings(example(), bundled(), load_claim(), date(2026, 11, 22))
+    assert headline(found) in page and verdict(found.audit) in page
+    for row in waterfall_rows(found.audit):
+        assert row["counted"] == "no" or (row["step"] in page and row["saving"] in page)
+    assert to_markdown(range_rows(found.comparison)) in page
+
+
+def test_pictures_of_the_page_exist(root, page):
+    """Every picture that the page shows is in the repository, one chart and one drawing at least"""
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", page)
+    assert len(pictures) >= 2 and all((root / each).stat().st_size > 1000 for each in pictures)
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
