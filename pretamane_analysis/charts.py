@@ -45,19 +45,23 @@ def _amount(value: Decimal) -> str:
 def _percent(value: Decimal) -> str:
     return f"{rounded(value, 1)} %".replace("-", MINUS) if value.is_finite() else UNKNOWN
 
-
+# %% ../nbs/09_charts.ipynb #21580fee
 def _share(saving: Saving) -> Decimal:
     "Percent saved; not a number where either side is not finite."
-    finite = saving.baseline_usd.is_finite() and saving.alternative_usd.is_finite()
-    return saving.percent if finite else Decimal("NaN")
+    return saving.percent if _difference(saving).is_finite() else Decimal("NaN")
 
-# %% ../nbs/09_charts.ipynb #21580fee
+
+def _difference(saving: Saving) -> Decimal:
+    "USD saved; not a number where either side is not finite."
+    finite = saving.baseline_usd.is_finite() and saving.alternative_usd.is_finite()
+    return saving.usd if finite else Decimal("NaN")
+
+
 def _saves(saving: Saving) -> str:
     "What a change saves, or costs, as a part of a sentence."
     if not _share(saving).is_finite():
         return f"saves an amount that is {UNKNOWN}"
-    word = "saves" if saving.usd >= 0 else "costs"
-    more = "" if saving.usd >= 0 else " more"
+    word, more = ("saves", "") if saving.usd >= 0 else ("costs", " more")
     return f"{word} {_usd(abs(saving.usd))} a month{more}, {_percent(abs(saving.percent))} of {_usd(saving.baseline_usd)}"
 
 # %% ../nbs/09_charts.ipynb #066d4425
@@ -119,11 +123,8 @@ def _legend(figure: Any, axes: Any, size: int = 9) -> None:
 def _saved(figure: Any, form: Form) -> Any:
     "SVG text or PNG bytes."
     out = BytesIO()
-    if form == "png":
-        figure.savefig(out, format="png", dpi=200)
-        return out.getvalue()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return out.getvalue().decode()
+    figure.savefig(out, format=form, dpi=200 if form == "png" else 72, metadata={"Date": None, "Creator": None} if form == "svg" else None)
+    return out.getvalue() if form == "png" else out.getvalue().decode()
 
 # %% ../nbs/09_charts.ipynb #6f308f30
 def _span(axes: Any, values: Sequence[float], unit: str) -> float:
@@ -137,8 +138,7 @@ def _span(axes: Any, values: Sequence[float], unit: str) -> float:
 
 def _sources(comparison: Comparison) -> str:
     first = comparison.baseline.bill
-    date = f" of {first.as_of}" if first.as_of else ""
-    return f"stack {comparison.stack.name}, {first.region}, {comparison.scenario} usage, list prices{date}"
+    return f"stack {comparison.stack.name}, {first.region}, {comparison.scenario} usage, list prices{f' of {first.as_of}' * bool(first.as_of)}"
 
 # %% ../nbs/09_charts.ipynb #b33b5e24
 SMALL = Decimal("0.01")  # Of the larger bill
@@ -165,8 +165,7 @@ def cost_by_feature(
     "Both bills side by side, feature by feature."
     rows, sides = _feature_rows(comparison), (comparison.baseline, comparison.alternative)
     with _style():
-        title = f"{sides[1].architecture.title} {_saves(comparison.saving)}"
-        figure, axes = _page(title, _sources(comparison), [row[0] for row in rows], 0.38, 0.65)
+        figure, axes = _page(f"{sides[1].architecture.title} {_saves(comparison.saving)}", _sources(comparison), [row[0] for row in rows], 0.38, 0.65)
         length = _span(axes, [_number(amount) for row in rows for amount in row[1:]], "USD a month")
         for number, (color, which) in enumerate(zip((BASELINE, ALTERNATIVE), sides, strict=True)):
             places, amounts = [at - 0.2 + 0.4 * number for at in range(len(rows))], [row[1 + number] for row in rows]
@@ -236,7 +235,7 @@ def saving_ranges(
         for at, (pair, saving, share) in enumerate(zip(pairs, savings.values(), shares, strict=True)):
             for value, amount in zip(pair, (saving.baseline_usd, saving.alternative_usd), strict=True):
                 axes.text(value, at - 0.2, _amount(amount), ha="center", va="bottom", fontsize=8)
-            axes.text(max(pair) + 0.03 * length, at, f"{_percent(share)}  ({_usd(saving.usd)})", va="center", fontweight="bold")
+            axes.text(max(pair) + 0.03 * length, at, f"{_percent(share)}  ({_usd(_difference(saving))})", va="center", fontweight="bold")
         axes.set_ylim(len(pairs) - 0.5, -0.75)
         _legend(figure, axes)
         return _saved(figure, form)
@@ -285,7 +284,7 @@ def _steps(axes: Any, rows: list[dict[str, Any]]) -> None:
             before = after
     _beside(axes, -0.85, "saved", "USD a month", False)
 
-
+# %% ../nbs/09_charts.ipynb #d2b7b389
 def _signed(value: Decimal, signed: bool) -> str:
     "An amount, with its sign where it is a change."
     return ("+" if signed and value.is_finite() and value > 0 else "") + _amount(value).replace("-", MINUS)

@@ -5,18 +5,20 @@
 # %% ../nbs/08_draw.ipynb #676645b6
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64encode
 from html import escape
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from .architectures import Architecture
 from .arrange import ICON, Arrow, Card, Curve, Frame, Plan, Rectangle, curve, places
 from .contents import plan
 from .errors import PretamaneError
+from .files import data_path
 from .stack import Stack
 
 # %% auto #0
@@ -136,29 +138,19 @@ def dot(
     return plan_dot(plan(architecture, stack))
 
 # %% ../nbs/08_draw.ipynb #6e86fe0c
-def _magnifier() -> Any:
-    "An icon for search, which the library does not have."
-    image_module, draw_module = _needs("PIL.Image"), _needs("PIL.ImageDraw")
-    image = image_module.new("RGBA", (256, 256))
-    pen = draw_module.Draw(image)
-    pen.line((160, 160, 232, 232), fill="#52606D", width=36)
-    pen.ellipse((24, 24, 184, 184), fill="#E4E7EB", outline="#52606D", width=24)
-    return image
+def _icon_folders() -> tuple[Path, Path]:
+    "Where icons are: those of the library, and one's own."
+    return Path(_needs("diagrams").__file__).parent.parent / "resources", data_path("icons")
 
 
-def _icons(text: str, folder: Path) -> dict[str, bytes]:
-    "PNG bytes of the icons that DOT text names, also written below a folder, where the layout looks for them."
-    image_module, found = _needs("PIL.Image"), {}
-    resources = Path(_needs("diagrams").__file__).parent.parent / "resources"
-    for name in sorted(set(re.findall(r'SRC="([^"]+)"', text))):
-        image = _magnifier() if name.startswith(OWN_ICONS) else image_module.open(resources / name)
-        image = image.convert("RGBA")
-        image.thumbnail((ICON_PIXELS, ICON_PIXELS))
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        image.quantize(ICON_COLORS).save(file, optimize=True)
-        found[name] = file.read_bytes()
-    return found
+def _icon(name: str) -> bytes:
+    "An icon by the name that DOT text has for it, as a small PNG."
+    file = next(each / name for each in _icon_folders() if (each / name).exists())
+    image = _needs("PIL.Image").open(file).convert("RGBA")
+    image.thumbnail((ICON_PIXELS, ICON_PIXELS))
+    out = BytesIO()
+    image.quantize(ICON_COLORS).save(out, "png", optimize=True)
+    return out.getvalue()
 
 # %% ../nbs/08_draw.ipynb #50d2fed7
 def render(
@@ -168,15 +160,16 @@ def render(
 ) -> bytes:
     "DOT laid out and drawn by the Graphviz inside pygraphviz. Raises PretamaneError where that is not installed."
     pygraphviz = _needs("pygraphviz")
-    with TemporaryDirectory() as folder:
-        icons = _icons(text, Path(folder))
-        graph = pygraphviz.AGraph(string=text)
-        graph.graph_attr["imagepath"] = folder
-        if form == "png":
-            graph.graph_attr["dpi"] = str(dpi)
-        drawn = graph.draw(format=form, prog="nop2")
-    for name, content in icons.items() if form == "svg" else ():
-        drawn = drawn.replace(f'"{name}"'.encode(), b'"data:image/png;base64,' + b64encode(content) + b'"')
+    try:
+        graph = pygraphviz.AGraph(string=text)  # by way of a temporary file
+    except OSError as error:
+        raise PretamaneError(f"cannot write a temporary file: {error.strerror}", remedy="Free some room, or set TMPDIR.") from error
+    graph.graph_attr["imagepath"] = os.pathsep.join(map(str, _icon_folders()))
+    if form == "png":
+        graph.graph_attr["dpi"] = str(dpi)
+    drawn = graph.draw(format=form, prog="nop2")
+    for name in sorted(set(re.findall(r'SRC="([^"]+)"', text))) if form == "svg" else ():
+        drawn = drawn.replace(f'"{name}"'.encode(), b'"data:image/png;base64,' + b64encode(_icon(name)) + b'"')
     return drawn
 
 # %% ../nbs/08_draw.ipynb #beec0c04
