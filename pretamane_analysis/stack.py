@@ -28,7 +28,8 @@ def _text(value: Any) -> Any:
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="lower case letters, digits and -, such as 'fastapi-app'")]
 SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="lower case letters, digits and _, such as 'postgres_password'")]
 MemoryQuantity = Annotated[str, Field(pattern=r"^[1-9]\d*(Mi|Gi)$", description="memory such as '512Mi' or '2Gi'")]
-CpuQuantity = Annotated[str, BeforeValidator(_text), Field(pattern=r"^(\d+(\.\d+)?|[1-9]\d*m)$", description="CPU cores such as '0.5' or '250m'")]
+CpuQuantity = Annotated[str, BeforeValidator(_text), Field(pattern=r"^(\d+(\.\d+)?|[1-9]\d*m)$", description="CPU cores such as '0.5' or '250m'",
+                                                                    json_schema_extra={"type": ["string", "number"]})]
 Duration = Annotated[str, Field(pattern=r"^[1-9]\d*(ms|s|m|h)$", description="a duration such as '10s'")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -50,7 +51,7 @@ def cores(
 Scenario = Literal["low", "typical", "high"]
 SCENARIOS: tuple[Scenario, ...] = ("low", "typical", "high")
 
-
+# %% ../nbs/00_stack.ipynb #fe07a19a
 class Range(Model):
     "A usage figure as low, typical and high; a single number stands for all three."
     low: Decimal = Field(ge=0)
@@ -68,6 +69,10 @@ class Range(Model):
         if not self.low <= self.typical <= self.high:
             raise ValueError(f"low <= typical <= high is expected, not {self.low}, {self.typical}, {self.high}")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number", "minimum": 0}, handler.resolve_ref_schema(handler(core_schema))]}
 
     @model_serializer
     def _short(self) -> Any:
