@@ -88,6 +88,7 @@ def _captured(verb: str, arguments: list[str]) -> tuple[int, str, str]:
 # %% ../nbs/41_cli.ipynb #73b05e78
 def _run(verb: str, arguments: list[str]) -> int:
     "Find a verb and call it."
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins reads the metadata of every package
     from pretamane_analysis.errors import PretamaneError, did_you_mean
     from pretamane_analysis.verbs import VERBS
 
