@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from .architectures import Architecture
@@ -153,6 +157,23 @@ def _icon(name: str) -> bytes:
     return out.getvalue()
 
 # %% ../nbs/08_draw.ipynb #50d2fed7
+@contextmanager
+def _without_font_warnings() -> Iterator[None]:
+    "Keep Fontconfig's warnings from the standard error of the process; everything else is passed on."
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            other = [line for line in said.read().splitlines(keepends=True) if not line.startswith(b"Fontconfig ")]
+            os.write(2, b"".join(other))
+
+# %% ../nbs/08_draw.ipynb #68d9f7ab
 def render(
     text: str,  # DOT, as `dot` writes it
     form: str = "svg",  # `svg` or `png`
@@ -167,7 +188,8 @@ def render(
     graph.graph_attr["imagepath"] = os.pathsep.join(map(str, _icon_folders()))
     if form == "png":
         graph.graph_attr["dpi"] = str(dpi)
-    drawn = graph.draw(format=form, prog="nop2")
+    with _without_font_warnings():
+        drawn = graph.draw(format=form, prog="nop2")
     for name in sorted(set(re.findall(r'SRC="([^"]+)"', text))) if form == "svg" else ():
         drawn = drawn.replace(f'"{name}"'.encode(), b'"data:image/png;base64,' + b64encode(_icon(name)) + b'"')
     return drawn
