@@ -79,22 +79,20 @@ class Answer(NamedTuple):
     "What GetProducts said to one question."
     asked: datetime  # When, UTC
     entries: tuple[dict[str, Any], ...]  # Products with their terms
-
-    @property
-    def published(self) -> date | None:
-        "Date of the oldest list that it is from, None where no element is dated."
-        dates = [str(each.get("publicationDate", ""))[:10] for each in self.entries]
-        return min((date.fromisoformat(each) for each in dates if each), default=None)
+    published: date | None  # Date of the oldest list that they are from
 
 
-def answer(texts: Iterable[Any], asked: datetime) -> Answer:
-    "An answer from the elements of PriceList. Raises BadAnswer."
+def answer(
+    texts: Iterable[Any],  # Elements of PriceList
+    asked: datetime,
+) -> Answer:
+    "An answer that was read and checked. Raises BadAnswer."
+    entries = tuple(map(entry, texts))
     try:
-        found = Answer(asked, tuple(map(entry, texts)))
-        found.published
-        return found
-    except ValueError as error:
+        dates = [date.fromisoformat(each["publicationDate"][:10]) for each in entries if each.get("publicationDate")]
+    except (ValueError, TypeError) as error:
         raise BadAnswer("the answer is damaged: a publicationDate is no date", "Pricing API", f"Ask again; {ELSEWHERE}") from error
+    return Answer(asked, entries, min(dates, default=None))
 
 # %% ../nbs/02f_api_book.ipynb #a2d21b84
 def _file(search: Search) -> str:
@@ -115,7 +113,7 @@ def kept_answer(search: Search, max_age: timedelta) -> Answer | None:
     except (OSError, ValueError, TypeError, KeyError, RecursionError, BadAnswer):
         return None
 
-
+# %% ../nbs/02f_api_book.ipynb #08fed118
 def keep_answer(search: Search, texts: list[str], asked: datetime) -> None:
     "Write an answer, whole or not at all; a folder that cannot be written keeps none."
     if texts and _file(search):

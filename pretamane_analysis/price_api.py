@@ -39,6 +39,8 @@ class Search(NamedTuple):
 INSTANCE = {"capacitystatus": "Used", "preInstalledSw": "NA", "licenseModel": "No License required"}
 VOLUME_FAMILIES = {"Usage": "Storage", "IOUsage": "System Operation", "P-IOPS": "System Operation", "P-Throughput": "Provisioned Throughput"}
 VOLUME_NAMES = {None: "standard", "piops": "io1"}
+
+# %% ../nbs/02e_price_api.ipynb #9fb37518
 NARROW = (  # service, pattern of usage types, what all of them have
     ("AmazonEC2", r"EBS:Snapshot.*", {"productFamily": "Storage Snapshot"}),
     ("AmazonEC2", r"NatGateway-.*", {"productFamily": "NAT Gateway"}),
@@ -139,7 +141,7 @@ def entry(
         raise BadAnswer(f"the answer is damaged: {type(error).__name__} in an element of PriceList", "Pricing API",
                         f"Ask again; {ELSEWHERE}") from error
 
-
+# %% ../nbs/02e_price_api.ipynb #4cdd9bdf
 def rows_of(
     entries: Iterable[Mapping[str, Any]],  # Products with their terms
     query: Query,  # The question that they answer
@@ -164,8 +166,7 @@ FAILURES = (  # classes of botocore and boto3; what they mean; what to do
     ("ProxyConnectionError", Unreachable, "the proxy does not answer", "Check HTTPS_PROXY and NO_PROXY"),
     ("SSLError", Unreachable, "the encrypted connection failed", "Check the clock, AWS_CA_BUNDLE and whether a proxy replaces certificates"),
     ("ConnectTimeoutError ReadTimeoutError", Unreachable, "no answer in time", "Check the network, then ask again"),
-    ("ConnectionClosedError ResponseStreamingError IncompleteReadError", Unreachable, "the connection was cut in the middle of an answer",
-     "Check the network, then ask again"),
+    ("ConnectionClosedError ResponseStreamingError", Unreachable, "the connection was cut", "Check the network, then ask again"),
     ("ConnectionError HTTPClientError", Unreachable, "no connection", "Check the network and AWS_ENDPOINT_URL_PRICING"),
     ("PaginationError ResponseParserError", BadAnswer, "the answer is not one of the Pricing API",
      "Check whether a proxy or a sign-in page answers in its place, and AWS_ENDPOINT_URL_PRICING"),
@@ -177,9 +178,8 @@ CODES = (  # patterns of AWS's error codes; what they mean; what to do
     (r"AccessDenied.*|Unauthorized.*|NotAuthorized.*|OptInRequired", NoAccess, "these credentials may not ask for prices",
      "Allow the action pricing:GetProducts"),
     (r"ExpiredToken.*|RequestExpired", NoAccess, "the AWS session has expired", "Sign in again, such as with `aws sso login`"),
-    (r"UnrecognizedClient.*|Invalid(ClientTokenId|Signature|AccessKeyId|Token).*|SignatureDoesNotMatch|IncompleteSignature.*"
-     r"|MissingAuthenticationToken.*", NoAccess, "AWS does not accept these credentials",
-     "Check the access key, the session token and the clock"),
+    (r"UnrecognizedClient.*|Invalid(ClientTokenId|Signature|AccessKeyId|Token).*|Signature.*|Incomplete.*|MissingAuthentication.*",
+     NoAccess, "AWS does not accept these credentials", "Check the access key, the session token and the clock"),
     (r"Throttl.*|TooManyRequests.*|RequestLimitExceeded|LimitExceeded.*|SlowDown", Throttled, "the quota of the account is used up",
      "Wait a minute; others may share the account's 5 calls in a second"),
     (r"(InvalidParameter|Validation|NotFound|ResourceNotFound|Serialization).*", ApiError, "the Pricing API does not know what was asked for",
