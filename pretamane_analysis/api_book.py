@@ -178,6 +178,7 @@ class ApiAnswers(PriceBook):
     read_seconds: float = 30  # Between two pieces of an answer
     patience: float = 120  # Between two whole answers
     threads: int = 8
+    bucket: TokenBucket = QUOTA
 
     def __post_init__(self) -> None:
         self.answers: dict[Search, Answer] = {}
@@ -187,7 +188,8 @@ class ApiAnswers(PriceBook):
         "The elements of PriceList for one question, from AWS."
         with self._lock:
             if self._client is None:
-                self._client = client(self.endpoint, self.attempts, self.connect_seconds, self.read_seconds, self.threads)
+                self._client = client(self.endpoint, self.attempts, self.connect_seconds, self.read_seconds, self.threads,
+                                      self.bucket)
         return ask(self._client, search)
 
 # %% ../nbs/02f_api_book.ipynb #0a440fba
