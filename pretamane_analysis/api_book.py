@@ -22,7 +22,8 @@ from .errors import PretamaneError
 from .files import write_whole
 from .memo import folder
 from pretamane_analysis.price_api import (
-    CODES, ELSEWHERE, QUOTA, BadAnswer, Search, TokenBucket, Unreachable, entry, nearest_endpoint, plainly, rows_of, searches,
+    CODES, ELSEWHERE, QUOTA, BadAnswer, Search, TokenBucket, Unreachable, entry, nearest_endpoint, plainly, retry_cut, rows_of,
+    searches,
 )
 from .price_rows import RowBook, prices_of
 from .prices import ON_DEMAND, MissingPrice, Price, PriceBook, Query
@@ -40,7 +41,7 @@ def client(
     connections: int = 8,  # At the same time
     bucket: TokenBucket = QUOTA,
 ) -> Any:
-    "A client of the Pricing API that keeps to the quota. Raises ApiError."
+    "A client of the Pricing API that keeps to the quota; each attempt and page counts. Raises ApiError."
     from pretamane_analysis import __version__
 
     with plainly():
@@ -55,6 +56,7 @@ def client(
         region = endpoint or nearest_endpoint(home, served or session.get_available_regions("pricing"))
         api = session.client("pricing", region_name=region, config=config)
         api.meta.events.register("before-send.pricing.GetProducts", lambda **_: bucket.take())
+        api.meta.events.register("needs-retry.pricing.GetProducts", retry_cut(attempts))
         return api
 
 # %% ../nbs/02f_api_book.ipynb #e02b7931

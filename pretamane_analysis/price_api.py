@@ -20,7 +20,7 @@ from .prices import GLOBAL, Query
 # %% auto #0
 __all__ = ['INSTANCE', 'VOLUME_FAMILIES', 'VOLUME_NAMES', 'NARROW', 'ELSEWHERE', 'FAILURES', 'CODES', 'QUOTED', 'QUOTA', 'NEAR',
            'Search', 'searches', 'filters', 'ApiError', 'NoAccess', 'Throttled', 'Unreachable', 'BadAnswer', 'entry',
-           'rows_of', 'explained', 'plainly', 'TokenBucket', 'nearest_endpoint']
+           'rows_of', 'explained', 'plainly', 'retry_cut', 'TokenBucket', 'nearest_endpoint']
 
 # %% ../nbs/02e_price_api.ipynb #fbc3094c
 class Search(NamedTuple):
@@ -77,7 +77,9 @@ def _place(query: Query) -> dict[str, str]:
     "The attribute that names the region; what is sold once for the whole world has none."
     if query.region == GLOBAL:
         return {}
-    return {"fromRegionCode" if query.service == "AWSDataTransfer" else "regionCode": query.region}
+    if query.service == "AWSDataTransfer":
+        return {"toRegionCode" if query.usage_type == "DataTransfer-In-Bytes" else "fromRegionCode": query.region}
+    return {"regionCode": query.region}
 
 # %% ../nbs/02e_price_api.ipynb #2cd4c593
 def searches(
@@ -223,6 +225,25 @@ def plainly(
         raise
     except Exception as error:
         raise explained(error, place) from error
+
+# %% ../nbs/02e_price_api.ipynb #15e1efb4
+def retry_cut(
+    attempts: int,  # Of each call, the first included
+) -> Callable[..., float | None]:  # A handler of botocore's event `needs-retry`
+    "Try again where an answer was cut. The handler raises ConnectionClosedError where it was the last attempt."
+    from botocore.exceptions import ConnectionClosedError
+
+    def seconds(response: Any = None, **event: Any) -> float | None:
+        if response is None:
+            return None
+        promised = response[0].headers.get("content-length") or ""
+        if not promised.isdigit() or len(response[0].content) >= int(promised):
+            return None
+        if event["attempts"] >= attempts:
+            raise ConnectionClosedError(endpoint_url=response[0].url)
+        return 0.1 * event["attempts"]
+
+    return seconds
 
 # %% ../nbs/02e_price_api.ipynb #5b7c8ce7
 class TokenBucket:
