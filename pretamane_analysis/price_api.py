@@ -77,9 +77,7 @@ def _place(query: Query) -> dict[str, str]:
     "The attribute that names the region; what is sold once for the whole world has none."
     if query.region == GLOBAL:
         return {}
-    if query.service == "AWSDataTransfer":
-        return {"toRegionCode" if query.usage_type == "DataTransfer-In-Bytes" else "fromRegionCode": query.region}
-    return {"regionCode": query.region}
+    return {"fromRegionCode" if query.service == "AWSDataTransfer" else "regionCode": query.region}
 
 # %% ../nbs/02e_price_api.ipynb #2cd4c593
 def searches(
@@ -88,13 +86,14 @@ def searches(
     "What to ask GetProducts for a price."
     if not query.region:
         return ()
-    narrow, named = _narrow(query), {**_place(query), **dict(query.attributes)}
-    found = []
+    narrow, attributes, found = _narrow(query), dict(query.attributes), []
+    named = {**_place(query), **attributes}
     if narrow is not None or query.region not in (*PREFIX, GLOBAL):
         found.append([{**(narrow or {}), **named}])
     if query.region in PREFIX and query.usage_type != "AWS-Out-Bytes":  # that one has the other region's prefix too
-        rare, *usual = prefixes(query.region)
-        found += [[{**named, "usagetype": prefix + query.usage_type} for prefix in group] for group in (usual, [rare])]
+        rare, *usual = [{"usagetype": prefix + query.usage_type} for prefix in prefixes(query.region)]
+        found.append([{**named, **each} for each in usual])
+        found.append([{**attributes, **each} for each in (rare, *usual)])
     elif query.region == GLOBAL:
         found = [[{**named, "usagetype": query.usage_type}]]
     return tuple(tuple(Search(query.service, tuple(sorted(wanted.items()))) for wanted in group) for group in found)
