@@ -83,8 +83,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
                              "A snapshot folder holds manifest.json and one folder for each service") from error
 
 
-def _by_usage_type(path: Path) -> dict[str, list[Row]]:
-    "Rows of one file by usage type; no file, no rows."
+def _by_usage_type(path: Path, counted: bool) -> dict[str, list[Row]]:
+    "Rows of one file by usage type; no file, no rows, unless the manifest counts it."
+    if counted and not path.is_file():
+        raise PretamaneError("a file of the snapshot is missing", str(path), "It was replaced or damaged: start again")
     index: dict[str, list[Row]] = {}
     for row in read_rows(path) if path.is_file() else ():
         index.setdefault(row["usage_type"], []).append(row)
@@ -99,17 +101,13 @@ class Snapshot(PriceBook):
 
     def __post_init__(self):
         self._files: dict[tuple[str, str], dict[str, list[Row]]] = {}
-        self.folder = Path(self.folder)
-        self.manifest = _manifest(self.folder)
-        self.data = self.folder / self.manifest.get("data", "")
+        self.manifest = _manifest(Path(self.folder))
+        self.data = Path(self.folder) / self.manifest.get("data", "")
         self.as_of = date.fromisoformat(self.manifest["as_of"])
 
     def _rows(self, service: str, region: str) -> dict[str, list[Row]]:
         if (service, region) not in self._files:
-            path = self.data / service / f"{region}.csv"
-            if region in self.regions(service) and not path.is_file():
-                raise PretamaneError("a file of the snapshot is missing", str(path), "It was replaced or damaged: start again")
-            self._files[service, region] = _by_usage_type(path)
+            self._files[service, region] = _by_usage_type(self.data / service / f"{region}.csv", region in self.regions(service))
         return self._files[service, region]
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:

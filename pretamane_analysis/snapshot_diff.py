@@ -45,7 +45,7 @@ def rates(
         return f"{price.tiers[0].usd.normalize():f}"
     return ", ".join(f"{tier.usd.normalize():f} ({tier.label()})" for tier in price.tiers)
 
-
+# %% ../nbs/02h_snapshot_diff.ipynb #ac7368ab
 def percent_moved(
     old: Price,
     new: Price,
@@ -105,7 +105,7 @@ def _agree(old: Price, new: Price) -> bool:
     first, second = dict(old.attributes), dict(new.attributes)
     return all(first[name] == second[name] for name in first.keys() & second.keys())
 
-
+# %% ../nbs/02h_snapshot_diff.ipynb #18159ed8
 def _pairs(before: list[Price], after: list[Price]) -> Iterator[tuple[Price | None, Price | None]]:
     "Prices of one product, the same SKU first, then those with one possible partner; the rest has none."
     before, after = list(before), list(after)

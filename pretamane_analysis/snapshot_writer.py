@@ -160,7 +160,7 @@ def intact(
             raise PretamaneError("not the file that was written", str(path), "Refresh the snapshot")
     return book.manifest
 
-
+# %% ../nbs/02g_snapshot_writer.ipynb #663625a2
 def citations(
     folder: str | Path,  # A snapshot
 ) -> dict[str, str]:

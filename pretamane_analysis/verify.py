@@ -22,7 +22,7 @@ from .snapshot_writer import write_snapshot
 from .stack import SCENARIOS, Scenario, Stack, mebibytes
 
 # %% auto #0
-__all__ = ['Questions', 'wanted', 'Refreshed', 'answers', 'refresh', 'Check', 'Total', 'Drift', 'verify']
+__all__ = ['Questions', 'wanted', 'Refreshed', 'refresh', 'Check', 'Total', 'Drift', 'document', 'verify']
 
 # %% ../nbs/07c_verify.ipynb #4e64fc0a
 @dataclass
@@ -41,7 +41,7 @@ def _sizes(stack: Stack, book: PriceBook, scenario: Scenario) -> None:
     need, host = needs(stack, None, scenario), stack.host
     candidates(book, stack.region, need.memory_mib + mebibytes(host.reserve_memory), need.busy_cores, host.architecture)
 
-
+# %% ../nbs/07c_verify.ipynb #44fbae6b
 def wanted(
     stacks: Iterable[Stack],  # Each with its region
     names: Iterable[str] = tuple(ARCHITECTURES),  # Architectures
@@ -76,12 +76,15 @@ class Refreshed:
                  "status": "ambiguous" if isinstance(error, AmbiguousPrice) else "missing", "message": str(error)} for query, error in self.unanswered]
 
 
-def answers(query: Query, price: Price) -> bool:
-    "Whether a price answers a query."
-    try:
-        return bool(PriceBook([price]).find(query))
-    except MissingPrice:
-        return False
+def _clear(prices: list[Price], ambiguous: list[Query]) -> list[Price]:
+    "The prices that answer none of the ambiguous queries."
+    def answers(query: Query, price: Price) -> bool:
+        try:
+            return bool(PriceBook([price]).find(query))
+        except MissingPrice:
+            return False
+
+    return [price for price in prices if not any(answers(query, price) for query in ambiguous)]
 
 # %% ../nbs/07c_verify.ipynb #8456611d
 def refresh(
@@ -104,9 +107,7 @@ def refresh(
         except (MissingPrice, AmbiguousPrice) as error:
             unanswered.append((query, error))
         progress(query)
-    unclear = [query for query, error in unanswered if isinstance(error, AmbiguousPrice)]
-    kept = [price for price in (*found, *extra) if not any(answers(query, price) for query in unclear)]
-    if not kept:
+    if not (kept := _clear([*found, *extra], [query for query, error in unanswered if isinstance(error, AmbiguousPrice)])):
         raise MissingPrice(f"none of {len(queries)} prices was found", live.source, "Nothing was written; check the source and the region")
     manifest = write_snapshot(folder, kept, offers() if callable(offers) else offers, as_of, note, citations)
     return Refreshed(manifest, len(queries), tuple(unanswered))
@@ -206,19 +207,22 @@ class Drift:
         rows = [each.row() for each in self.checks if same or each.status != "same"]
         return [{**{key: row[key] for key in list(row)[:9]}, **empty, **row} for row in rows]
 
-    def document(self) -> dict[str, Any]:
-        "Everything, as JSON shows it."
-        snapshot, live = ({"source": book.source, "as_of": book.as_of} for book in self.books)
-        return {"stack": self.stack, "region": self.region, "scenario": self.scenario, "snapshot": snapshot, "live": live, "drift": self.drifted,
-                "counts": self.counts(), "prices": self.rows(same=True), "bills": [each.row() for each in self.totals]}
-
 # %% ../nbs/07c_verify.ipynb #0f0f4bfb
+def document(
+    drift: Drift,
+) -> dict[str, Any]:
+    "Everything, as JSON shows it."
+    snapshot, live = ({"source": book.source, "as_of": book.as_of} for book in drift.books)
+    return {"stack": drift.stack, "region": drift.region, "scenario": drift.scenario, "snapshot": snapshot, "live": live, "drift": drift.drifted,
+            "counts": drift.counts(), "prices": drift.rows(same=True), "bills": [each.row() for each in drift.totals]}
+
+# %% ../nbs/07c_verify.ipynb #c1bd4b69
 def _effects(made: Mapping[str, tuple[Bill, Bill]], query: Query) -> tuple[tuple[str, Decimal], ...]:
     "USD a month by which a price changes each bill that needs it."
     costs = {name: [[line.cost for line in each.lines if line.query == query] for each in both] for name, both in made.items()}
     return tuple((name, sum(live, Decimal(0)) - sum(old, Decimal(0))) for name, (old, live) in costs.items() if old)
 
-
+# %% ../nbs/07c_verify.ipynb #e550cdc1
 def verify(
     chosen: Iterable[str | Architecture],  # Architectures or their names; sized with the snapshot's prices
     stack: Stack,
