@@ -48,7 +48,7 @@ def _plan_price(rate: Mapping[str, str], source: str) -> Price | None:
     region = rate["DiscountedRegionCode"] or _region(usage_type)
     name = ending(usage_type, region)
     plan = "EC2Instance" if "EC2" in rate["Product Family"] else "Compute" if "Compute" in rate["Product Family"] else ""
-    if rate["Currency"] != "USD" or name is None or not plan:
+    if rate["Currency"] != "USD" or name is None or not (region and plan):
         return None
     attributes: tuple[tuple[str, str], ...] = (("operation", operation),) if operation else ()
     if service == "AmazonEC2" and name.startswith("BoxUsage:") and operation in OPERATING_SYSTEM:
@@ -62,8 +62,8 @@ def _plan_price(rate: Mapping[str, str], source: str) -> Price | None:
 
 def _region(usage_type: str) -> str:
     "The region of a usage type where a file does not say it."
-    prefix = usage_type.split("-")[0] if "-" in usage_type else ""
-    return next((region for region, known in PREFIX.items() if known == prefix), "us-east-1" if not prefix else "")
+    found = re.match(r"([A-Z]{2,3}[A-Z0-9]?)-", usage_type)
+    return next((region for region, known in PREFIX.items() if known == found[1]), "") if found else "us-east-1"
 
 # %% ../nbs/02i_purchase_options.ipynb #32d2543b
 def _of_row(row: Row) -> dict[str, str]:
@@ -104,7 +104,7 @@ def savings_plan_prices(
         try:
             if price := _plan_price(_of_row(rate) if isinstance(rate, Row) else rate, source):
                 yield price
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise PriceError(f"not a Savings Plan rate: {error!r}", source) from error
 
 # %% ../nbs/02i_purchase_options.ipynb #a83c1271

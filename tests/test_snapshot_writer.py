@@ -390,7 +390,9 @@ def test_one_writer_at_a_time(tmp_path):
 
 def test_diff_of_known_changes():
     """Added, removed, moved, other tiers, more attributes, another SKU"""
-    tiers = lambda *usd: (Tier(Decimal(usd[0]), Decimal(0), Decimal(10)), Tier(Decimal(usd[1]), Decimal(10)))  # noqa: E731
+    def tiers(first: str, rest: str) -> tuple[Tier, ...]:
+        return Tier(Decimal(first), Decimal(0), Decimal(10)), Tier(Decimal(rest), Decimal(10))
+
     old = [one("0.04", sku="A"), one("1", usage_type="gone"), one(usage_type="tiers", tiers=tiers("9", "8")), one("0.02", usage_type="fee"),
            one("5", usage_type="two", attributes=(("os", "Linux"),)), one("7", usage_type="two", attributes=(("os", "Windows"),))]
     new = [one("0.05", sku="B", attributes=(("tenancy", "Shared"),)), one("1", usage_type="new"), one(usage_type="tiers", tiers=tiers("9", "6")),
