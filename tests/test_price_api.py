@@ -298,6 +298,14 @@ def test_slow_bytes_do_not_hang(server):
     assert time.monotonic() - begin < 3
 
 
+def test_program_ends_while_bytes_drip(server):
+    """A thread that still waits does not keep the program from ending"""
+    server.always = "slow"
+    code = f"from pretamane_analysis.api_book import ApiBook; from pretamane_analysis.prices import Query; ApiBook(patience=2).find({GP3!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, "Unreachable" in done.stderr, len(server.calls)) == (1, True, 1)
+
+
 def test_empty_answer_is_a_missing_price(server):
     """An empty list is an error that names the filters, never a price of 0, and it is not kept"""
     server.always = "empty"
@@ -367,14 +375,15 @@ def test_encryption_and_proxy(server, monkeypatch):
 
 
 def test_pages(entries, monkeypatch):
-    """One product on each page: all pages are read, in one kept answer"""
+    """One product on each page: all pages are read, into one answer"""
+    snapshots = [entry["product"]["sku"] for entry in entries if entry["product"].get("productFamily") == "Storage Snapshot"
+                 and entry["product"]["attributes"]["regionCode"] == "us-east-1"]
     with PricingServer(entries, page=1) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", server.url)
-        assert book().find(ask("AWSELB", "LoadBalancerUsage", "Hrs", "sa-east-1", productFamily="Load Balancer-Network")).tiers[0].usd > 0
-        assert book().find(ask("AmazonEC2", "EBS:SnapshotUsage", "GB-Mo", "us-east-1")).sku == "7U7TWP44UP36AT3R"
-        pages = len([call for call in server.calls if call.wanted.get("productFamily") == "Storage Snapshot"])
-        assert pages == sum(entry["product"].get("productFamily") == "Storage Snapshot" and entry["product"]["attributes"]["regionCode"] == "us-east-1"
-                            for entry in entries) > 3
+        asked = book()
+        assert asked.find(ask("AmazonEC2", "EBS:SnapshotUsage", "GB-Mo", "us-east-1")).sku == "7U7TWP44UP36AT3R"
+        assert [[entry["product"]["sku"] for entry in answer.entries] for answer in asked.answers.values()] == [snapshots]
+        assert len(server.calls) == len(snapshots) > 3
 
 
 def test_failure_on_a_later_page(entries, monkeypatch):
