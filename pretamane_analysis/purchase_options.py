@@ -67,13 +67,12 @@ def _region(usage_type: str) -> str:
 
 # %% ../nbs/02i_purchase_options.ipynb #32d2543b
 def _of_row(row: Row) -> dict[str, str]:
-    "A row of the price list's reader under the names of the CSV file."
-    given = {str(key): str(value) for key, value in json.loads(row.attributes_json or "{}").items()}
-    known = {"RateCode": row.rate_code, "Unit": row.unit, "EffectiveDate": row.effective_date, "DiscountedRate": row.usd, "Currency": row.currency,
-             "DiscountedUsageType": row.usage_type, "DiscountedOperation": row.operation, "DiscountedRegionCode": row.region_code,
-             "PurchaseOption": row.purchase_option, "LeaseContractLength": row.lease.removesuffix("yr"), "DiscountedSKU": "",
-             "DiscountedServiceCode": "AmazonEC2", "Product Family": row.product_family or row.offering_class}
-    return {**known, **{name: given[name] for name in known if name in given}}
+    "A row of the offer files' reader under the names of the CSV file; its SKU is that of the usage."
+    service = json.loads(row.attributes_json or "{}").get("discountedServiceCode", "AmazonEC2")
+    return {"RateCode": row.rate_code, "Unit": row.unit, "EffectiveDate": row.effective_date, "DiscountedRate": row.usd, "Currency": row.currency,
+            "DiscountedSKU": row.sku, "DiscountedServiceCode": service, "DiscountedUsageType": row.usage_type,
+            "DiscountedOperation": row.operation, "DiscountedRegionCode": row.region_code, "PurchaseOption": row.purchase_option,
+            "LeaseContractLength": row.lease.removesuffix("yr"), "Product Family": row.product_family}
 
 # %% ../nbs/02i_purchase_options.ipynb #e20291ed
 def plan_rates(

@@ -35,8 +35,11 @@ def read_rows(
     "The rows of a data file. Raises PretamaneError that names the file."
     try:
         with source.open(encoding="utf-8", newline="") as lines:
-            return list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            rows = list(csv.DictReader(lines))
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("a row has more or fewer fields than the header")
+        return rows
+    except (OSError, ValueError, csv.Error) as error:
         raise PretamaneError(f"cannot read prices: {error}", str(source), "Install the package again") from error
 
 
@@ -45,11 +48,14 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(tuple(map(unquote, each.split("=", 1))) if "%" in each else tuple(each.split("=", 1))
                  for each in text.split(";") if each)
 
-
+# %% ../nbs/01a_snapshot.ipynb #9d7561a7
 def _tier(row: Row) -> Tier:
-    return Tier(Decimal(row["usd"]), Decimal(row["begin"]), None if row["end"] == "Inf" else Decimal(row["end"]),
-                row["rate_code"], row["as_of"], row["confidence"], row["source"], row["note"],
-                Decimal(row["upfront_usd"] or 0))
+    try:
+        return Tier(Decimal(row["usd"]), Decimal(row["begin"]), None if row["end"] == "Inf" else Decimal(row["end"]),
+                    row["rate_code"], row["as_of"], row["confidence"], row["source"], row["note"],
+                    Decimal(row["upfront_usd"] or 0))
+    except (KeyError, ArithmeticError) as error:
+        raise PretamaneError(f"not a row of a price snapshot: {error!r}", row.get("usage_type", "")) from error
 
 # %% ../nbs/01a_snapshot.ipynb #7323985c
 IDENTITY = ("usage_type", "operation", "product_family", "attributes", "purchase_option", "unit")
@@ -82,13 +88,15 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise PretamaneError(f"not a price snapshot: {error}", str(folder),
                              "A snapshot folder holds manifest.json and one folder for each service") from error
 
-
+# %% ../nbs/01a_snapshot.ipynb #ddbec484
 def _by_usage_type(path: Path, counted: bool) -> dict[str, list[Row]]:
     "Rows of one file by usage type; no file, no rows, unless the manifest counts it."
     if counted and not path.is_file():
         raise PretamaneError("a file of the snapshot is missing", str(path), "It was replaced or damaged: start again")
     index: dict[str, list[Row]] = {}
     for row in read_rows(path) if path.is_file() else ():
+        if not row.keys() >= {*IDENTITY}:
+            raise PretamaneError("not a file of a price snapshot", str(path), "Its columns are others")
         index.setdefault(row["usage_type"], []).append(row)
     return index
 

@@ -25,11 +25,12 @@ from .snapshot import FORMAT, Snapshot, read_rows
 from .tables import to_json
 
 # %% auto #0
-__all__ = ['COLUMNS', 'NAME', 'OFFER', 'DATA', 'PART', 'prices_in', 'intact', 'citations', 'write_snapshot']
+__all__ = ['COLUMNS', 'CONTROL', 'NAME', 'OFFER', 'DATA', 'PART', 'prices_in', 'intact', 'citations', 'write_snapshot']
 
 # %% ../nbs/02g_snapshot_writer.ipynb #a2868158
 COLUMNS = ("sku", "rate_code", "usage_type", "operation", "product_family", "attributes", "purchase_option", "unit", "begin", "end",
            "usd", "hourly_usd", "upfront_usd", "as_of", "confidence", "source", "note")
+CONTROL = re.compile("[\x00-\x1f]")  # escaped in attributes, refused elsewhere
 
 
 def _escaped(text: str, also: str = "") -> str:
@@ -39,7 +40,8 @@ def _escaped(text: str, also: str = "") -> str:
 def _attributes(price: Price) -> dict[str, str]:
     "The three columns that hold the attributes of a price."
     rest = dict(price.attributes)
-    columns = {column: rest.pop(name) if rest.get(name) else "" for name, column in (("operation", "operation"), ("productFamily", "product_family"))}
+    columns = {column: rest.pop(name) if rest.get(name, "") and not CONTROL.search(rest[name]) else ""
+               for name, column in (("operation", "operation"), ("productFamily", "product_family"))}
     pairs = ";".join(f"{_escaped(name, '=')}={_escaped(rest[name])}" for name in sorted(rest))
     return {**columns, "attributes": pairs}
 
@@ -61,6 +63,9 @@ def _checked(price: Price) -> Price:
     place = f"{price.service} {price.usage_type} in {price.region}"
     if not NAME.fullmatch(price.service) or not NAME.fullmatch(price.region) or not (price.unit and price.usage_type and price.tiers):
         raise PriceError("a price needs a service, a region, a usage type, a unit and a tier", place)
+    texts = [price.usage_type, price.unit, price.purchase_option, price.sku]
+    if any(map(CONTROL.search, [*texts, *(text for tier in price.tiers for text in (tier.rate_code, tier.as_of, tier.source, tier.note))])):
+        raise PriceError("a control character", place)
     end: Decimal | None = Decimal(0)
     for tier in price.tiers:
         numbers = [tier.usd, tier.begin, tier.upfront_usd, *([] if tier.end is None else [tier.end])]
@@ -71,7 +76,7 @@ def _checked(price: Price) -> Price:
         end = tier.end
     return price
 
-
+# %% ../nbs/02g_snapshot_writer.ipynb #a7e0efc3
 def _same(price: Price) -> tuple[Any, ...]:
     "A price as it compares: in the price list, attributes have no order."
     return (price.service, price.region, price.usage_type, price.purchase_option, price.unit, tuple(sorted(dict(price.attributes).items())),
@@ -113,9 +118,9 @@ def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, str]]) -> str:
 
 def _files(prices: list[Price], citations: Mapping[str, str]) -> dict[str, bytes]:
     "All files with prices by their path in the snapshot."
-    groups: dict[str, list[dict[str, str]]] = {}
+    groups: dict[str, list[dict[str, str]]] = {f"{price.service}/{price.region}.csv": [] for price in prices}
     for price in prices:
-        groups.setdefault(f"{price.service}/{price.region}.csv", []).extend(_row(price, tier) for tier in price.tiers)
+        groups[f"{price.service}/{price.region}.csv"] += [_row(price, tier) for tier in price.tiers]
     used = sorted({tier.source for price in prices for tier in price.tiers})
     texts = {name: _csv(COLUMNS, rows) for name, rows in groups.items()}
     texts["sources.csv"] = _csv(("id", "citation"), [{"id": each, "citation": citations.get(each, each)} for each in used])
@@ -174,12 +179,9 @@ PART = re.compile(r"\..+\.\d+\.part")
 
 def _ours(folder: Path) -> bool:
     "Whether a folder holds files of a snapshot only."
-    if folder.is_symlink() or not folder.is_dir():
-        return False
-    if DATA.fullmatch(folder.name):
-        return True
-    files = [path for path in folder.iterdir()]
-    header = ",".join(COLUMNS).encode()
+    if folder.is_symlink() or not folder.is_dir() or DATA.fullmatch(folder.name):
+        return folder.is_dir() and not folder.is_symlink()
+    files, header = list(folder.iterdir()), ",".join(COLUMNS).encode()
     return bool(files) and all(path.suffix == ".csv" and path.is_file() and path.open("rb").readline().rstrip() == header for path in files)
 
 
@@ -227,12 +229,11 @@ def _alone(folder: Path) -> Iterator[None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PretamaneError("another refresh is at work", str(folder), "Wait for it to end") from error
-        except OSError:
-            pass  # a file system without locks
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise PretamaneError("another refresh is at work", str(folder), "Wait for it to end") from error
         yield
     finally:
         os.close(handle)

@@ -81,9 +81,9 @@ def test_plans_from_json_and_rows_are_the_same():
                        "discountedServiceCode": each["DiscountedServiceCode"], "rateCode": each["RateCode"], "unit": each["Unit"],
                        "discountedRate": {"price": each["DiscountedRate"], "currency": "USD"}}]})
     assert list(savings_plan_prices(plan_rates(document), "x")) == expected
-    rows = [Row(each["SKU"], "", each["RateCode"], "SavingsPlan", f"{each['LeaseContractLength']}yr", each["PurchaseOption"], "", each["Unit"], "0", "Inf",
+    rows = [Row(each["DiscountedSKU"], each["SKU"], each["RateCode"], "SavingsPlan", f"{each['LeaseContractLength']}yr", each["PurchaseOption"], "", each["Unit"], "0", "Inf",
                 each["DiscountedRate"], "USD", each["EffectiveDate"], each["DiscountedRegionCode"], each["DiscountedUsageType"], each["DiscountedOperation"],
-                each["Product Family"], json.dumps({key: each[key] for key in ("DiscountedSKU", "DiscountedServiceCode")})) for each in lines()]
+                each["Product Family"], json.dumps({"discountedServiceCode": each["DiscountedServiceCode"]})) for each in lines()]
     assert list(savings_plan_prices(rows, "x")) == expected
 
 

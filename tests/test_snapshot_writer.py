@@ -171,6 +171,25 @@ def test_the_bundled_snapshot_survives(tmp_path):
     assert citations(tmp_path / "new")["karpenter"] == "where it is from"
 
 
+def test_odd_characters(tmp_path):
+    """What ends a field, a line, a name or a value early"""
+    odd = ["\r", "\n", "\0", ";", "=", "%3B", ",", '"', " ", "", "\u2028", "é"]
+    prices = [one(usage_type=f"type {number}", attributes=(("operation", text), ("productFamily", text), (f"a{text}", text))) for number, text in enumerate(odd)]
+    write_snapshot(tmp_path, prices, OFFERS, DAY)
+    for price in prices:
+        assert as_found(Snapshot(folder=tmp_path).find(Query("AmazonEC2", price.usage_type, "Hrs", "us-east-1", attributes=price.attributes))) == as_found(price)
+
+
+@pytest.mark.parametrize("old, new", [(",0,Inf,", ",0,Inf,,"), (",0,Inf,1,", ",0,Inf,one,"), ("usage_type", "usage"), (",0,Inf,", ","), ("confidence", "sure")])
+def test_a_file_that_is_no_snapshot(tmp_path, old, new):
+    """A row that is too short or too long, a rate that is no number, columns that are missing: PretamaneError, no traceback"""
+    write_snapshot(tmp_path, many(1), OFFERS, DAY)
+    path = tmp_path / "data-1" / "AmazonEC2" / "us-east-1.csv"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(PretamaneError):
+        Snapshot(folder=tmp_path).find(Query("AmazonEC2", "BoxUsage:t0.medium", "Hrs", "us-east-1"))
+
+
 def test_same_prices_same_bytes(tmp_path):
     """Two refreshes on one day differ in nothing, whatever the order"""
     for name, prices in (("first", many(3)), ("second", many(3)[::-1])):
@@ -195,6 +214,8 @@ def test_same_prices_same_bytes(tmp_path):
     ([one(tiers=(Tier(Decimal(1), Decimal(5), Decimal(9)), Tier(Decimal(2), Decimal(0), Decimal(5))))], "out of order"),
     ([one(tiers=(Tier(Decimal(1), confidence="sure"),))], "not a rate"),
     ([one(usage_type="\ud800")], "not Unicode"),
+    ([one(usage_type="a\rb")], "control character"),
+    ([one(tiers=(Tier(Decimal(1), note="a\nb"),))], "control character"),
 ])
 def test_what_is_no_price_is_refused(tmp_path, prices, words):
     """Before anything is written, with the reason; the old snapshot stays"""
