@@ -29,8 +29,8 @@ export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.
 lab: $(VENV)/.lab ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs
 
-bench: $(VENV)/.dev ## Run the benchmarks, one after the other
-	@set -e; for script in benchmarks/*.py; do \
+bench: $(VENV)/.bench ## Run the benchmarks, one after the other
+	@set -e; for script in benchmarks/start.py benchmarks/offer_files.py; do \
 		[ -e "$$script" ] || { echo "benchmarks/ holds no script yet"; break; }; \
 		echo "== $$script"; $(BIN)/python "$$script"; done
 
@@ -54,6 +54,10 @@ $(VENV)/.runtime: settings.ini setup.py
 
 $(VENV)/.dev: $(VENV)/.runtime
 	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(INSTALL) --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.lab: $(VENV)/.dev
