@@ -27,7 +27,7 @@ __all__ = ['LEAN_COLUMNS', 'PARALLEL_FROM', 'MOST_PROCESSES', 'HEAD', 'scan_csv'
 LEAN_COLUMNS = ("SKU", "OfferTermCode", "RateCode", "TermType", "LeaseContractLength", "PurchaseOption", "OfferingClass", "Unit", "StartingRange",
                 "EndingRange", "PricePerUnit", "Currency", "EffectiveDate", "Region Code|From Region Code|To Region Code", "usageType",
                 "operation", "Product Family", "")
-PARALLEL_FROM = 64 * CHUNK
+PARALLEL_FROM = 32 * CHUNK
 MOST_PROCESSES = 3
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #95f38e41
@@ -60,13 +60,20 @@ def _part(path: str | Path, columns: list[str], begin: int, end: int, *question:
     return _ask_lines(path, columns, begin, end, *question) if question else _index_lines(path, columns, begin, end)
 
 
+def _line_start(file: IO[bytes], offset: int) -> int:
+    "The first start of a line at or after an offset."
+    file.seek(offset - 1)
+    file.readline()
+    return file.tell()
+
+
 def _processes(size: int) -> int:
     "How many processes read a file."
     if size < PARALLEL_FROM or not sys.platform.startswith("linux") or threading.active_count() > 1:
         return 1
     return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
 
-
+# %% ../nbs/02c_offer_scan_csv.ipynb #731ef7ca
 def _all(jobs: list[tuple]) -> Iterator[Scan]:
     if len(jobs) == 1:
         yield _part(*jobs[0])

@@ -247,8 +247,30 @@ matching(path, {"operatingSystem": "Linux"}, whole=False)
 OfferBook(place=path).find(Query("AmazonEC2", "EBS:VolumeUsage.gp3", "GB-Mo", "sa-east-1"))
 if path.endswith("csv"):
     assert sum(1 for _ in rows(path)) > 20000
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024)
 """
+
+
+PARTS = """
+import sys
+from pretamane_analysis import offer_scan_csv
+from pretamane_analysis.offer_scan import Question
+question, path = Question(((("usagetype", "*"),),), ("OnDemand", "Reserved")), sys.argv[1]
+whole, index = offer_scan_csv.scan_csv(path, question).rows, offer_scan_csv.scan_csv(path).index
+for count in range(2, 40):
+    offer_scan_csv._processes = lambda size: count
+    assert offer_scan_csv.scan_csv(path, question).rows == whole
+    spans = [line.split(b"\\t") for line in offer_scan_csv.scan_csv(path).index]
+    assert sum(int(span[4]) for span in spans) == sum(int(line.split(b"\\t")[4]) for line in index)
+    assert {span[2] for span in spans} == {line.split(b"\\t")[2] for line in index}
+"""
+
+
+def test_several_processes_read_the_same(small, root, tmp_path):
+    """However a CSV file is cut between processes, no line is lost or read twice"""
+    path = tmp_path / "index.csv"
+    path.write_text(to_csv(small), encoding="utf-8")
+    subprocess.run([sys.executable, "-c", PARTS, path], check=True, cwd=root)
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
