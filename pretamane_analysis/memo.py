@@ -73,7 +73,7 @@ def keep(
         with open(temporary, "w", encoding="utf-8", newline="") as out:
             out.write(answer)
         os.replace(temporary, os.path.join(place, name))
-        for old in sorted((entry for entry in os.scandir(place)), key=lambda each: -each.stat().st_mtime_ns)[KEPT:]:
+        for old in sorted((entry for entry in os.scandir(place) if entry.is_file()), key=lambda each: -each.stat().st_mtime_ns)[KEPT:]:
             os.unlink(old.path)
     except OSError:
         return
