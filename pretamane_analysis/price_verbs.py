@@ -151,8 +151,10 @@ def _tell(rows: Rows, options: Namespace) -> None:
 
 def _offers(book: Any, queries: Any) -> list[dict[str, str]]:
     "Which offers a live book has read, for the manifest."
-    if hasattr(book, "manifest_rows"):
-        return book.manifest_rows()
+    if hasattr(book, "files"):
+        from pretamane_analysis.offer_book import manifest_rows
+
+        return manifest_rows(book)
     day = book.as_of.isoformat() if book.as_of else ""
     pairs = sorted({(query.service, query.region) for query in queries})
     return [{"service": service, "region": region, "version": "", "publication_date": day, "source": book.source, "sha256": ""} for service, region in pairs]
@@ -163,7 +165,7 @@ def _verify_options(parser: ArgumentParser) -> None:
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, action="append", help="only this one; may be repeated")
     parser.add_argument("--all", action="store_true", help="show prices that are the same, too")
 
-
+# %% ../nbs/40b_price_verbs.ipynb #bc761a02
 def _verify(options: Namespace) -> int:
     from pretamane_analysis.sources import open_book
     from pretamane_analysis.verify import document, verify
@@ -174,13 +176,15 @@ def _verify(options: Namespace) -> int:
     snapshot, live = open_book("snapshot", options.snapshot), price_book(options)
     ask_ahead(options, live, stack, names, (options.scenario,))
     drift = verify(names, stack, snapshot, live, options.scenario, month_hours(options))
-    rows = drift.rows(same=options.all)
+    exact = drift.rows(same=options.all)
+    wordy = ("message", "attributes", "sku", "note")
+    rows = [{key: value for key, value in row.items() if key not in wordy} for row in exact]
     from pretamane_analysis.tables import render
 
     notes = "\n\n".join(["Nothing has moved." if not drift.drifted else ", ".join(f"{count} {name}" for name, count in drift.counts().items()),
                          render([each.row() for each in drift.totals], options.format if options.format == "md" else "table")])
     age = f"Snapshot of {snapshot.as_of}, compared with {live.source} of {live.as_of}."
-    show(rows, document(drift), options.format, age, rows, notes)
+    show(rows, document(drift), options.format, age, exact, notes)
     return 1 if drift.drifted else 0
 
 # %% ../nbs/40b_price_verbs.ipynb #01d48a57
