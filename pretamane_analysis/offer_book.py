@@ -46,8 +46,7 @@ class OfferBook(PriceBook):
         if self.place == "aws" or self.place.startswith(("http://", "https://")):
             from pretamane_analysis.offer_download import fetched, offer_url
 
-            base = "" if self.place == "aws" else self.place
-            return [fetched(offer_url(service, "" if region == GLOBAL else region, "csv", base))]
+            return [fetched(offer_url(service, "" if region == GLOBAL else region, "csv", self.place.removeprefix("aws")))]
         if not Path(self.place).is_dir():
             return [self.place] if offer_code(self.place) in ("", service) else []
         names = [region, "aws-other", "index"] if region != GLOBAL else ["*"]

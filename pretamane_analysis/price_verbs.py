@@ -132,7 +132,7 @@ def _refresh(options: Namespace) -> int:
     if hasattr(book, "prefetch"):
         book.prefetch(queries)
     with tqdm(total=len(queries), desc="prices", disable=None, leave=False) as bar:
-        found = refresh(book, queries, options.out, lambda: _offers(book, queries), today(), progress=lambda query: bar.update(),
+        found = refresh(book, queries, options.out, lambda: _offers(book, queries), _day(book, queries), progress=lambda query: bar.update(),
                         citations={book.source: f"{book.source}, read on {today()}"})
     known = len(queries) - len(found.unanswered)
     print(f"{options.out}: {known} of {len(queries)} prices, read from {book.source}; use it with --prices {options.out}")
@@ -140,6 +140,18 @@ def _refresh(options: Namespace) -> int:
     return 1 if found.unanswered else 0
 
 # %% ../nbs/40b_price_verbs.ipynb #934bca44
+def _day(book: Any, queries: Any) -> Any:
+    "The day of the prices: today where they are asked for now, the oldest edition of local offer files."
+    from pathlib import Path
+
+    if not Path(getattr(book, "place", "") or "-").exists():
+        return today()
+    from pretamane_analysis.offer_edition import edition_of
+
+    paths = {path for query in queries for path in book.paths(query.service, query.region)}
+    return min((day for path in paths if (day := edition_of(path).published)), default=today())
+
+
 def _tell(rows: Rows, options: Namespace) -> None:
     "What could not be answered, on the standard error."
     from pretamane_analysis.tables import to_table
@@ -148,7 +160,7 @@ def _tell(rows: Rows, options: Namespace) -> None:
         short = [{key: row[key] for key in ("service", "usage_type", "region", "option", "status")} for row in rows]
         print("Not in the snapshot, because the source does not say or says more than one thing:", to_table(short), sep="\n", file=sys.stderr)
 
-
+# %% ../nbs/40b_price_verbs.ipynb #facdac2b
 def _offers(book: Any, queries: Any) -> list[dict[str, str]]:
     "Which offers a live book has read, for the manifest."
     if hasattr(book, "files"):
