@@ -7,8 +7,9 @@ answer. The shortest of the runs counts. Peak memory is the resident set of the 
 (each counted whole, so pages that they share count twice). Exit code 1: ours is not the fastest of a form, holds 150 MB or more, or
 takes 5 % of the first question or more for a later one.
 
-`again` is the same question in a new process. `find` are `OfferBook.find` for a volume (makes the index) and then, in a new process, for
-an instance.
+`find` are `OfferBook.find`: the first one, for a volume, makes the index; then in the same process one for an instance; then that in a
+new process, whose time contains the import of the package. `again` is the question above in a new process. The limit of 5 % is for the
+second question of a process; the others are shown beside it.
 """
 from __future__ import annotations
 
@@ -38,13 +39,17 @@ def ours(path: str) -> Answer:
     return [(row.sku, row.usage_type, row.unit, row.begin_range, row.end_range, row.usd) for row in found]
 
 
-def find(path: str, usage_type: str, unit: str) -> Answer:
-    """One price through the price book"""
+def find(path: str, *questions: tuple[str, str]) -> Answer:
+    """Prices through one price book, each with the seconds that it took"""
     from pretamane_analysis.offer_book import OfferBook
     from pretamane_analysis.prices import Query
 
-    price = OfferBook(place=path).find(Query("AmazonEC2", usage_type, unit, "sa-east-1"))
-    return [(price.sku, str(price.tiers[0].usd))]
+    book, found = OfferBook(place=path), []
+    for usage_type, unit in questions:
+        begin = time.perf_counter()
+        price = book.find(Query("AmazonEC2", usage_type, unit, "sa-east-1"))
+        found.append((price.sku, str(price.tiers[0].usd), str(time.perf_counter() - begin)))
+    return found
 
 
 def of_products(products: Iterable[tuple[str, dict]], terms: Callable[[], Iterable[tuple[str, dict]]]) -> Answer:
@@ -101,22 +106,25 @@ WAYS: dict[str, dict[str, Callable[[str], Answer]]] = {
     "json": {"ours": ours, "json.load": json_load, "ijson": with_ijson},
     "csv": {"ours": ours, "pandas": with_pandas, "DuckDB": with_duckdb, "polars": with_polars},
 }
-FINDS = {"find volume": ("EBS:VolumeUsage.gp3", "GB-Mo"), "find instance": ("BoxUsage:m8g.2xlarge", "Hrs")}
+VOLUME, INSTANCE = ("EBS:VolumeUsage.gp3", "GB-Mo"), ("BoxUsage:m8g.2xlarge", "Hrs")
+FINDS = {"find two": (VOLUME, INSTANCE), "find one": (INSTANCE,)}
 
 
 def child(form: str, way: str, path: str) -> None:
     """Answer in this process and print what it took"""
     begin = time.perf_counter()
-    found = sorted(tuple(value or "" for value in row) for row in (find(path, *FINDS[way]) if way in FINDS else WAYS[form][way](path)))
+    found = [tuple(value or "" for value in row) for row in (find(path, *FINDS[way]) if way in FINDS else WAYS[form][way](path))]
     seconds = time.perf_counter() - begin
+    second = float(found[-1][2]) if way in FINDS else 0
+    found = found if way in FINDS else sorted(found)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     helpers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     if helpers and way == "ours":
         from pretamane_analysis.offer_scan_csv import MOST_PROCESSES
 
-        helpers *= min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
+        helpers *= min(MOST_PROCESSES, len(os.sched_getaffinity(0))) - 1
     digest = hashlib.sha256(repr(found).encode()).hexdigest()
-    print(json.dumps({"seconds": seconds, "mb": (peak + helpers) / 1024, "rows": len(found), "digest": digest}))
+    print(json.dumps({"seconds": seconds, "mb": (peak + helpers) / 1024, "rows": len(found), "digest": digest, "second": second}))
 
 
 def measure(form: str, way: str, path: Path, cache: str, runs: int) -> dict:
@@ -142,15 +150,15 @@ def compare(form: str, folder: Path, size: int, runs: int) -> tuple[list[dict], 
     cache = str(folder / "cache")
     measure(form, "ours", path, cache, 1)
     results["ours, again"] = measure(form, "ours", path, cache, runs)
-    first = measure(form, "find volume", path, cache, 1)
-    results["ours, find first"] = first
-    results["ours, find again"] = measure(form, "find instance", path, cache, runs)
-    for later, earlier in (("ours, again", "ours"), ("ours, find again", "ours, find first")):
-        results[later]["part"] = results[later]["seconds"] / results[earlier]["seconds"]
-        complaints += [f"{form}: {later} takes {results[later]['part']:.1%}"] if results[later]["part"] >= LIMIT_LATER else []
+    two = measure(form, "find two", path, cache, 1)
+    results["ours, find first"] = {**two, "rows": 1, "seconds": two["seconds"] - two["second"]}
+    results["ours, find second"] = {**two, "rows": 1, "seconds": two["second"]}
+    results["ours, find in a new process"] = measure(form, "find one", path, cache, runs)
+    later = two["second"] / min(results["ours, find first"]["seconds"], results["ours"]["seconds"])
+    complaints += [f"{form}: the second question takes {later:.1%} of the first"] if later >= LIMIT_LATER else []
     complaints += [f"{form}: {way} holds {each['mb']:.0f} MB" for way, each in results.items() if way.startswith("ours") and each["mb"] >= LIMIT_MB]
     one = results["ours"]["seconds"]
-    return [{"form": form, "way": way, "seconds": round(each["seconds"], 3), "peak MB": round(each["mb"]), "times ours": round(each["seconds"] / one, 2),
+    return [{"form": form, "way": way, "seconds": round(each["seconds"], 4), "peak MB": round(each["mb"]), "times ours": round(each["seconds"] / one, 3),
              "rows": each["rows"]} for way, each in results.items()], complaints
 
 

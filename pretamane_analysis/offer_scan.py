@@ -21,6 +21,11 @@ __all__ = ['Conditions', 'CHUNK', 'HEAD', 'PRODUCT', 'TERMS', 'TERM', 'END', 'US
            'pieces', 'scan_json']
 
 # %% ../nbs/02c_offer_scan.ipynb #c59d4c5b
+def _test_of(value: str) -> Callable[[str], object]:
+    "A function that says whether a text is the value, in which `*` stands for any text."
+    return re.compile(".*".join(map(re.escape, value.split("*"))), re.DOTALL).fullmatch if "*" in value else value.__eq__
+
+# %% ../nbs/02c_offer_scan.ipynb #a852d280
 Conditions = Mapping[str, str]  # Attribute, `productFamily` or `sku` to its value; `*` stands for any text
 
 
@@ -33,8 +38,7 @@ class Question:
 
     def test(self) -> Callable[[Mapping[str, str]], bool]:
         "A function that says whether a product is wanted."
-        tests = [[(name, re.compile(".*".join(map(re.escape, value.split("*"))), re.DOTALL).fullmatch) for name, value in each]
-                 for each in self.alternatives]
+        tests = [[(name, _test_of(value)) for name, value in each] for each in self.alternatives]
         return lambda known: any(all(name in known and match(known[name]) for name, match in each) for each in tests)
 
     def needles(self) -> list[bytes]:
