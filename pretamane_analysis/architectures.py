@@ -159,7 +159,7 @@ def _cluster(stack: Stack, use: Figures, nodes: int, busy: Decimal) -> list[Reso
     return [
         EksCluster(feature="orchestration", version=eks.version, support=eks_support(eks.version, stack.day())),
         NodeGroup(feature="compute", instance_type=eks.node_instance_type, nodes=nodes, disk_gb=0, auto_mode=eks.auto_mode,
-                  cpu_percent=_percent(busy, eks.node_instance_type, nodes)),
+                  purchase_option=eks.purchase_option, cpu_percent=_percent(busy, eks.node_instance_type, nodes)),
         Volume(feature="disks", name="node disks", volume_type=eks.node_disk_type, gb=eks.node_disk_gb, count=nodes),
         LoadBalancer(feature="edge", balancer=eks.load_balancer, **balancer),
         NatGateway(feature="network", count=eks.nat_gateways, gb=use["log_gb"] + use["image_gb"] * nodes),
@@ -235,7 +235,7 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     kind = host_type(stack, book, services, scenario)
     busy = needs(stack, services, scenario).busy_cores
     resources = [
-        Instances(feature="compute", name="EC2 host", instance_type=kind, cpu_percent=_percent(busy, kind, 1),
+        Instances(feature="compute", name="EC2 host", instance_type=kind, purchase_option=host.purchase_option, cpu_percent=_percent(busy, kind, 1),
                   cpu_credits=host.cpu_credits, detailed_monitoring=host.detailed_monitoring),
         Volume(feature="disks", name="root disk", volume_type=host.disk_type, gb=host.root_disk_gb),
         PublicAddresses(feature="network", count=1),

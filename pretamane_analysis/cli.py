@@ -23,7 +23,7 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   draw      draw an architecture as SVG, PNG or DOT
   report    everything in one folder: page, tables, pictures
   emit      write the artifacts of a stack (compose file, Caddyfile, …) to a folder
-  prices    look into the price book: find, list, sources
+  prices    price books: find, list, sources, rows, refresh, verify, diff
   stack     the stack file: schema, example, check
 
 `pretamane VERB --help` lists the options of a verb. Without --stack the example stack is used;
@@ -38,7 +38,7 @@ FILE_OPTIONS = ("--stack", "--claim")
 
 def _question(verb: str, arguments: list[str]) -> str | None:
     "The fingerprint of a question whose answer may be kept; None for any other."
-    if verb not in REMEMBERED or {"-h", "--help"} & set(arguments):
+    if verb not in REMEMBERED or any(each.startswith(("-h", "--help", "--source", "--prices")) for each in arguments):
         return None
     import time
 
@@ -88,6 +88,7 @@ def _captured(verb: str, arguments: list[str]) -> tuple[int, str, str]:
 # %% ../nbs/41_cli.ipynb #73b05e78
 def _run(verb: str, arguments: list[str]) -> int:
     "Find a verb and call it."
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins reads the metadata of every package
     from pretamane_analysis.errors import PretamaneError, did_you_mean
     from pretamane_analysis.verbs import VERBS
 

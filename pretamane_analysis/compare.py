@@ -154,6 +154,7 @@ class Comparison:
     totals: dict[str, Decimal]  # Monthly USD of all four architectures
     ranges: dict[str, Saving]  # The saving for each scenario
     same_memory: Side  # One host with the memory of the baseline's machines
+    sides: dict[str, Side]  # All four architectures, by name
 
     @property
     def saving(self) -> Saving:
@@ -181,7 +182,7 @@ def compare(
     memory = sides[baseline].architecture.capacity.memory_mib if baseline in sides else 0
     first, second = side(baseline, stack, book, scenario, hours), side(alternative, stack, book, scenario, hours)
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in sides.items()}, ranges,
-                      with_memory(stack, memory, book, scenario, hours))
+                      with_memory(stack, memory, book, scenario, hours), sides)
 
 # %% ../nbs/07_compare.ipynb #0024d3b9
 def document(

@@ -57,8 +57,8 @@ def _lines(node: yaml.Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, int]]
     yield path, node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from ((p, key.start_mark.line + 1 if p == (*path, key.value) else n)
-                        for p, n in _lines(value, (*path, key.value)))
+            name = key.value if isinstance(key, yaml.ScalarNode) else f"a {key.id} as key"
+            yield from ((p, key.start_mark.line + 1 if p == (*path, name) else n) for p, n in _lines(value, (*path, name)))
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             yield from _lines(value, (*path, i))
@@ -142,16 +142,27 @@ def parse(
     "A model from YAML text. Raises FileError with every problem: line, key, what was expected, nearest valid name."
     node = compose_yaml(text, file)
     lines: dict[KeyPath, int] = {}
-    twice = [Problem(n, ".".join(map(str, path)), f"this key already stands in line {lines[path]}")
-             for path, n in _lines(node) if lines.setdefault(path, n) != n]
+    try:
+        twice = [Problem(n, ".".join(map(str, path)), f"this key already stands in line {lines[path]}")
+                 for path, n in _lines(node) if lines.setdefault(path, n) != n]
+    except RecursionError:
+        twice = [Problem(None, "", "an anchor that contains itself")]
     if twice:
         raise FileError(file, twice)
     try:
-        return model.model_validate(yaml.constructor.SafeConstructor().construct_document(node))
+        return model.model_validate(_construct(node, file))
     except ValidationError as error:
         raise FileError(file, list(dict.fromkeys(_problems(error, lines, model)))) from error
-    except yaml.YAMLError as error:
-        raise FileError(file, [Problem(None, "", f"not YAML: {getattr(error, 'problem', None) or error}")]) from error
+
+# %% ../nbs/00_model_file.ipynb #80282602
+def _construct(node: yaml.Node, file: str) -> Any:
+    "The values of a node tree; what YAML allows but cannot be built (a month 13, a tag of another language) as FileError."
+    try:
+        return yaml.constructor.SafeConstructor().construct_document(node)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or error
+        raise FileError(file, [Problem(mark.line + 1 if mark else None, "", f"not YAML: {what}")]) from error
 
 # %% ../nbs/00_model_file.ipynb #1ce04096
 class _Dumper(yaml.SafeDumper):

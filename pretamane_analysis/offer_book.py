@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from .offer_edition import checksum_of, edition_of
 from .offer_files import rows
-from .offer_layout import form_of, opened
+from .offer_layout import form_of, note_of, opened
 from .offer_scan import Conditions, Irregular, Question
 from .offer_store import OfferFile, keep, kept, key_of, load, rows_at, scanned
 from .price_rows import Row, ending, prefixes, prices_of, usual
 from .prices import GLOBAL, ON_DEMAND, Price, PriceBook
 
 # %% auto #0
-__all__ = ['ENDINGS', 'OfferBook', 'offer_code', 'matching']
+__all__ = ['ENDINGS', 'OfferBook', 'manifest_rows', 'offer_code', 'matching']
 
 # %% ../nbs/02d_offer_book.ipynb #38d62a99
 ENDINGS = (".json", ".csv", ".json.gz", ".csv.gz")
@@ -28,7 +29,7 @@ ENDINGS = (".json", ".csv", ".json.gz", ".csv.gz")
 # %% ../nbs/02d_offer_book.ipynb #926738be
 @dataclass
 class OfferBook(PriceBook):
-    "Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]`, or from AWS itself (`place=\"aws\"`)."
+    "Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]` or `<service>.json|csv[.gz]`, or from AWS itself (`place=\"aws\"`)."
     place: str = "aws"
     source: str = "offer files"
     files: dict[str, OfferFile] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class OfferBook(PriceBook):
     def _file(self, path: str) -> OfferFile:
         if path not in self.files:
             self.files[path] = load(OfferFile(path))
+            self.as_of = min((day for day in (self.as_of, edition_of(path).published) if day), default=None)
         return self.files[path]
 
     def paths(self, service: str, region: str) -> list[str]:
@@ -44,13 +46,12 @@ class OfferBook(PriceBook):
         if self.place == "aws" or self.place.startswith(("http://", "https://")):
             from pretamane_analysis.offer_download import fetched, offer_url
 
-            base = "" if self.place == "aws" else self.place
-            return [fetched(offer_url(service, "" if region == GLOBAL else region, "csv", base))]
+            return [fetched(offer_url(service, "" if region == GLOBAL else region, "csv", self.place.removeprefix("aws")))]
         if not Path(self.place).is_dir():
             return [self.place] if offer_code(self.place) in ("", service) else []
         names = [region, "aws-other", "index"] if region != GLOBAL else ["*"]
-        found = {str(path) for name in names for end in ENDINGS for path in Path(self.place, service).glob(name + end)}
-        return sorted(found)
+        found = [path for name in names for end in ENDINGS for path in Path(self.place, service).glob(name + end)]
+        return sorted(map(str, found or [path for end in ENDINGS for path in Path(self.place).glob(service + end)]))
 
 # %% ../nbs/02d_offer_book.ipynb #b330046a
 def _candidates(self: OfferBook, service: str, region: str, usage_type: str) -> Iterable[Price]:
@@ -77,6 +78,25 @@ def _names(offers: OfferFile) -> list[str]:
 
 
 OfferBook.candidates = _candidates
+
+# %% ../nbs/02d_offer_book.ipynb #be7af551
+def manifest_rows(
+    book: OfferBook,
+) -> list[dict[str, str]]:  # One for each file that was read
+    "Which editions a book has read, as a snapshot's manifest names them."
+    rows = []
+    for path in sorted(book.files):
+        edition = edition_of(path)
+        rows.append({"service": edition.service, "region": _region_of(path), "version": edition.version,
+                     "publication_date": edition.published.isoformat() if edition.published else "",
+                     "source": str(note_of(path).get("url") or Path(path).name), "sha256": checksum_of(path)})
+    return rows
+
+
+def _region_of(path: str) -> str:
+    "The region that a file's name says; empty where it is the service's."
+    name = Path(path).name.split(".")[0]
+    return name if "-" in name else ""
 
 # %% ../nbs/02d_offer_book.ipynb #bd67b633
 def _usage_types(self: OfferBook, service: str, region: str) -> Iterable[str]:

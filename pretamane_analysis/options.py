@@ -14,8 +14,8 @@ from typing import Any
 from .errors import PretamaneError
 
 # %% auto #0
-__all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'usage_options', 'format_option', 'chosen_stack', 'month_hours',
-           'price_book', 'today', 'show', 'with_age']
+__all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'usage_options', 'source_options', 'format_option',
+           'chosen_stack', 'month_hours', 'price_book', 'ask_ahead', 'today', 'show', 'with_age']
 
 # %% ../nbs/40b_options.ipynb #7a1e2ebb
 def verb_parser(verb: str, about: str, *groups: Callable[[ArgumentParser], None]) -> ArgumentParser:
@@ -36,6 +36,14 @@ def usage_options(parser: ArgumentParser) -> None:
     "How much it is used."
     parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
     parser.add_argument("--hours", metavar="N", default="730", help="hours in the month (default: 730)")
+
+# %% ../nbs/40b_options.ipynb #3eca0ab3
+def source_options(parser: ArgumentParser) -> None:
+    "Where prices come from."
+    parser.add_argument("--source", choices=("snapshot", "api", "offers"), default="snapshot",
+                        help="prices of the snapshot (default), the Pricing API (AWS account) or bulk offer files (no account)")
+    parser.add_argument("--prices", metavar="PLACE", default="",
+                        help="snapshot folder; offer file, folder of SERVICE/REGION.json|csv or address; endpoint region of the API")
 
 
 def format_option(parser: ArgumentParser) -> None:
@@ -64,12 +72,26 @@ def month_hours(options: Namespace) -> Decimal:
         raise PretamaneError(f"more than 0 and at most 744 hours are expected, not {options.hours!r}", "--hours")
     return hours
 
+# %% ../nbs/40b_options.ipynb #c01415dd
+def price_book(options: Namespace) -> Any:
+    "Where prices come from, as the options say."
+    if options.source == "snapshot":  # without the machinery of the live sources
+        from pathlib import Path
 
-def price_book() -> Any:
-    "Where prices come from."
-    from pretamane_analysis.snapshot import bundled
+        from pretamane_analysis.snapshot import Snapshot, bundled
 
-    return bundled()
+        return Snapshot(folder=Path(options.prices)) if options.prices else bundled()
+    from pretamane_analysis.sources import open_book
+
+    return open_book(options.source, options.prices)
+
+
+def ask_ahead(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[str, ...]) -> None:
+    "Let a live book fetch what the bills of some architectures need, together."
+    if options.source == "api":
+        from pretamane_analysis.sources import ask_ahead as together
+
+        together(book, stack, names, scenarios, Decimal(730))
 
 # %% ../nbs/40b_options.ipynb #0e4f482e
 def today() -> Any:

@@ -182,8 +182,7 @@ def usual(
 ) -> bool:
     "Whether a price is the ordinary one: no reserved capacity, no preinstalled software, no zone inside a region."
     known = dict(price.attributes)
-    windows = known.get("operatingSystem") not in (None, "", "NA", "Linux")
-    return all(known.get(key, value) in (value, "") for key, value in USUAL.items() if not (windows and key == "licenseModel"))
+    return all(known.get(key, value) in (value, "") for key, value in USUAL.items())
 
 # %% ../nbs/02_price_rows.ipynb #4db5ffff
 @dataclass

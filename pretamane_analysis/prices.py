@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from typing import ClassVar
 
 from .errors import PretamaneError, nearest
 
@@ -121,6 +122,7 @@ class PriceBook:
     prices: list[Price] = field(default_factory=list)
     source: str = "memory"
     as_of: date | None = None
+    shortlist: ClassVar[PriceBook | None] = None  # A quick book that says which instance types are worth asking this one for
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
         "All prices of a usage type in a region."

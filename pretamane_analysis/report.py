@@ -117,10 +117,10 @@ def pictures(
     "All pictures of a report; drawing waits until it is asked for."
     from pretamane_analysis import charts, draw
 
-    for side in found.sides:
-        yield f"drawing-{side.architecture.name}", side.architecture.title, lambda side=side: draw.svg(side.architecture, found.stack)
     yield "cost", "Both bills, feature by feature", lambda: charts.cost_by_feature(found.comparison)
     yield "waterfall", "What is left of the claim", lambda: charts.waterfall(found.audit)
+    for side in found.sides:
+        yield f"drawing-{side.architecture.name}", side.architecture.title, lambda side=side: draw.svg(side.architecture, found.stack)
     yield "architectures", "Four ways to host the same stack", lambda: charts.four_architectures(found.comparison)
     yield "ranges", "The saving for low, typical and high usage", lambda: charts.saving_ranges(found.comparison)
 

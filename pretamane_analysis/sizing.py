@@ -16,7 +16,7 @@ from .snapshot import InstanceType, instance_type, instance_types
 from .stack import Scenario, Service, Stack, mebibytes
 
 # %% auto #0
-__all__ = ['Needs', 'needs', 'Candidate', 'candidates', 'cheapest', 'allocatable_mib', 'nodes_needed']
+__all__ = ['SHORTLISTED', 'Needs', 'needs', 'Candidate', 'candidates', 'cheapest', 'allocatable_mib', 'nodes_needed']
 
 # %% ../nbs/05_sizing.ipynb #a0140deb
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ def needs(
                  getattr(stack.usage.cpu_cores, scenario) * share, names)
 
 # %% ../nbs/05_sizing.ipynb #0da8e8a2
+SHORTLISTED = 12  # instance types that a slow book is asked for, the cheapest by its shortlist
+
+
 @dataclass(frozen=True)
 class Candidate:
     "An instance type that is large enough, and what it costs."
@@ -74,7 +77,13 @@ def candidates(
     "Instance types of the current generation that are large enough and have a price in the region."
     large_enough = [kind for kind in instance_types().values() if kind.current_generation and kind.architecture == architecture
                     and kind.memory_mib >= memory_mib and kind.vcpu >= busy_cores and kind.memory_mib <= 8 * memory_mib]
-    found = [each for kind in large_enough if (each := _candidate(book, region, kind, busy_cores))]
+    shortlist = _ranked(book.shortlist, region, large_enough, busy_cores)[:SHORTLISTED] if book.shortlist else []
+    return _ranked(book, region, [each.kind for each in shortlist] or large_enough, busy_cores)
+
+
+def _ranked(book: PriceBook, region: str, kinds: Iterable[InstanceType], busy: Decimal) -> list[Candidate]:
+    "Types that have a price, cheapest first."
+    found = [each for kind in kinds if (each := _candidate(book, region, kind, busy))]
     return sorted(found, key=lambda each: (each.monthly_usd, each.kind.name))
 
 # %% ../nbs/05_sizing.ipynb #25812dcb

@@ -14,14 +14,15 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from .errors import PretamaneError, did_you_mean
 from .files import data_path
 from .prices import Price, PriceBook, Query, Tier
 
 # %% auto #0
-__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'read_rows', 'Snapshot', 'bundled', 'sources', 'age_text', 'InstanceType',
-           'instance_types', 'instance_type', 'eks_support', 'Allowance', 'allowances']
+__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'age_text',
+           'InstanceType', 'instance_types', 'instance_type', 'eks_support', 'Allowance', 'allowances']
 
 # %% ../nbs/01a_snapshot.ipynb #6c472185
 STALE_AFTER_DAYS = 180
@@ -34,19 +35,27 @@ def read_rows(
     "The rows of a data file. Raises PretamaneError that names the file."
     try:
         with source.open(encoding="utf-8", newline="") as lines:
-            return list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            rows = list(csv.DictReader(lines))
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("a row has more or fewer fields than the header")
+        return rows
+    except (OSError, ValueError, csv.Error) as error:
         raise PretamaneError(f"cannot read prices: {error}", str(source), "Install the package again") from error
 
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple(tuple(each.split("=", 1)) for each in text.split(";") if each)
+    "`name=value;…`; what would end a name or value early is written %XX, as in a URL."
+    return tuple(tuple(map(unquote, each.split("=", 1))) if "%" in each else tuple(each.split("=", 1))
+                 for each in text.split(";") if each)
 
-
+# %% ../nbs/01a_snapshot.ipynb #9d7561a7
 def _tier(row: Row) -> Tier:
-    return Tier(Decimal(row["usd"]), Decimal(row["begin"]), None if row["end"] == "Inf" else Decimal(row["end"]),
-                row["rate_code"], row["as_of"], row["confidence"], row["source"], row["note"],
-                Decimal(row["upfront_usd"] or 0))
+    try:
+        return Tier(Decimal(row["usd"]), Decimal(row["begin"]), None if row["end"] == "Inf" else Decimal(row["end"]),
+                    row["rate_code"], row["as_of"], row["confidence"], row["source"], row["note"],
+                    Decimal(row["upfront_usd"] or 0))
+    except (KeyError, ArithmeticError) as error:
+        raise PretamaneError(f"not a row of a price snapshot: {error!r}", row.get("usage_type", "")) from error
 
 # %% ../nbs/01a_snapshot.ipynb #7323985c
 IDENTITY = ("usage_type", "operation", "product_family", "attributes", "purchase_option", "unit")
@@ -64,21 +73,30 @@ def _prices(service: str, region: str, rows: Iterable[Row]) -> Iterator[Price]:
                     next((row["sku"] for row in tiers if row["sku"]), ""), (*extra, *_pairs(attributes)))
 
 # %% ../nbs/01a_snapshot.ipynb #ed550126
+FORMAT = 2  # 1: files beside the manifest; 2: in the folder that it names as `data`
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
     "What a snapshot folder says of itself."
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         date.fromisoformat(manifest["as_of"])
+        if manifest.get("format", 1) > FORMAT:
+            raise ValueError(f"format {manifest['format']}; this version reads up to {FORMAT}")
         return manifest
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PretamaneError(f"not a price snapshot: {error}", str(folder),
                              "A snapshot folder holds manifest.json and one folder for each service") from error
 
-
-def _by_usage_type(path: Path) -> dict[str, list[Row]]:
-    "Rows of one file by usage type; no file, no rows."
+# %% ../nbs/01a_snapshot.ipynb #ddbec484
+def _by_usage_type(path: Path, counted: bool) -> dict[str, list[Row]]:
+    "Rows of one file by usage type; no file, no rows, unless the manifest counts it."
+    if counted and not path.is_file():
+        raise PretamaneError("a file of the snapshot is missing", str(path), "It was replaced or damaged: start again")
     index: dict[str, list[Row]] = {}
     for row in read_rows(path) if path.is_file() else ():
+        if not row.keys() >= {*IDENTITY}:
+            raise PretamaneError("not a file of a price snapshot", str(path), "Its columns are others")
         index.setdefault(row["usage_type"], []).append(row)
     return index
 
@@ -91,12 +109,13 @@ class Snapshot(PriceBook):
 
     def __post_init__(self):
         self._files: dict[tuple[str, str], dict[str, list[Row]]] = {}
-        self.manifest = _manifest(self.folder)
+        self.manifest = _manifest(Path(self.folder))
+        self.data = Path(self.folder) / self.manifest.get("data", "")
         self.as_of = date.fromisoformat(self.manifest["as_of"])
 
     def _rows(self, service: str, region: str) -> dict[str, list[Row]]:
         if (service, region) not in self._files:
-            self._files[service, region] = _by_usage_type(self.folder / service / f"{region}.csv")
+            self._files[service, region] = _by_usage_type(self.data / service / f"{region}.csv", region in self.regions(service))
         return self._files[service, region]
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:

@@ -16,8 +16,8 @@ from .model_file import Model
 
 # %% auto #0
 __all__ = ['Name', 'SecretName', 'MemoryQuantity', 'CpuQuantity', 'Duration', 'Port', 'Scenario', 'SCENARIOS', 'Role', 'Network',
-           'DiskType', 'mebibytes', 'cores', 'Range', 'Usage', 'HealthCheck', 'Mount', 'Route', 'Limits', 'Service',
-           'Volume', 'Secret', 'Eks', 'Host', 'Parts', 'Stack']
+           'DiskType', 'PurchaseOption', 'mebibytes', 'cores', 'Range', 'Usage', 'HealthCheck', 'Mount', 'Route',
+           'Limits', 'Service', 'Volume', 'Secret', 'Eks', 'Host', 'Parts', 'Stack']
 
 # %% ../nbs/00_stack.ipynb #9b4620b3
 def _text(value: Any) -> Any:
@@ -28,7 +28,8 @@ def _text(value: Any) -> Any:
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="lower case letters, digits and -, such as 'fastapi-app'")]
 SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="lower case letters, digits and _, such as 'postgres_password'")]
 MemoryQuantity = Annotated[str, Field(pattern=r"^[1-9]\d*(Mi|Gi)$", description="memory such as '512Mi' or '2Gi'")]
-CpuQuantity = Annotated[str, BeforeValidator(_text), Field(pattern=r"^(\d+(\.\d+)?|[1-9]\d*m)$", description="CPU cores such as '0.5' or '250m'")]
+CpuQuantity = Annotated[str, BeforeValidator(_text), Field(pattern=r"^(\d+(\.\d+)?|[1-9]\d*m)$", description="CPU cores such as '0.5' or '250m'",
+                                                                    json_schema_extra={"type": ["string", "number"]})]
 Duration = Annotated[str, Field(pattern=r"^[1-9]\d*(ms|s|m|h)$", description="a duration such as '10s'")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -50,7 +51,7 @@ def cores(
 Scenario = Literal["low", "typical", "high"]
 SCENARIOS: tuple[Scenario, ...] = ("low", "typical", "high")
 
-
+# %% ../nbs/00_stack.ipynb #fe07a19a
 class Range(Model):
     "A usage figure as low, typical and high; a single number stands for all three."
     low: Decimal = Field(ge=0)
@@ -68,6 +69,10 @@ class Range(Model):
         if not self.low <= self.typical <= self.high:
             raise ValueError(f"low <= typical <= high is expected, not {self.low}, {self.typical}, {self.high}")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number", "minimum": 0}, handler.resolve_ref_schema(handler(core_schema))]}
 
     @model_serializer
     def _short(self) -> Any:
@@ -185,6 +190,10 @@ class Secret(Model):
 
 # %% ../nbs/00_stack.ipynb #9a7fadce
 DiskType = Literal["gp3", "gp2", "io1", "io2", "st1", "sc1"]
+PurchaseOption = Annotated[str, Field(
+    pattern=r"^(OnDemand|Reserved-[13]yr-(No|Partial|All)Upfront(-Convertible)?|SavingsPlan(Compute|EC2Instance)-[13]yr-(No|Partial|All)Upfront"
+            r"|Spot-(typical|current|current-cheapest))$",
+    description="how the machines are bought: 'OnDemand', 'Reserved-1yr-NoUpfront', 'SavingsPlanCompute-3yr-AllUpfront', 'Spot-typical'")]
 
 
 class Eks(Model):
@@ -194,6 +203,7 @@ class Eks(Model):
     nodes: int | None = Field(default=None, ge=1, le=450, description="number of nodes; left out: as many as the services need")
     node_disk_gb: int = Field(default=20, ge=1)
     node_disk_type: DiskType = "gp3"
+    purchase_option: PurchaseOption = "OnDemand"
     availability_zones: int = Field(default=2, ge=2, le=6)
     nat_gateways: int = Field(default=1, ge=0, le=6)
     load_balancer: Literal["alb", "nlb", "clb"] = "alb"
@@ -207,6 +217,7 @@ class Host(Model):
     "How the product is hosted on one EC2 instance."
     instance_type: str | None = Field(default=None, description="left out: the cheapest that holds the services")
     architecture: Literal["x86_64", "arm64"] = "x86_64"
+    purchase_option: PurchaseOption = "OnDemand"
     root_disk_gb: int = Field(default=30, ge=8)
     disk_type: DiskType = "gp3"
     edge: Literal["tunnel", "direct"] = "tunnel"

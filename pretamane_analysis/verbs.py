@@ -11,23 +11,25 @@ from typing import Any
 
 from .errors import PretamaneError
 from pretamane_analysis.options import (
-    ARCHITECTURE_NAMES, chosen_stack, format_option, month_hours, price_book, show, stack_options, today, usage_options,
-    verb_parser, with_age,
+    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, show, source_options, stack_options, today,
+    usage_options, verb_parser, with_age,
 )
+from .price_verbs import prices
 
 # %% auto #0
-__all__ = ['VERBS', 'cost', 'compare', 'audit', 'size', 'prices', 'stack', 'draw', 'report', 'emit']
+__all__ = ['VERBS', 'cost', 'compare', 'audit', 'size', 'stack', 'draw', 'report', 'emit']
 
 # %% ../nbs/40c_verbs.ipynb #72596410
 def cost(arguments: list[str]) -> int:
     "The bill of one architecture."
-    parser = verb_parser("cost", "What an architecture costs a month, line by line.", stack_options, usage_options, format_option)
+    parser = verb_parser("cost", "What an architecture costs a month, line by line.", stack_options, usage_options, source_options, format_option)
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, default="ec2", help="which one (default: ec2)")
     options = parser.parse_args(arguments)
     from pretamane_analysis.architectures import architecture, bill_of
     from pretamane_analysis.bill_view import bill_rows
 
-    stack, book, hours = chosen_stack(options), price_book(), month_hours(options)
+    stack, book, hours = chosen_stack(options), price_book(options), month_hours(options)
+    ask_ahead(options, book, stack, (options.architecture,), (options.scenario,))
     bill = bill_of(architecture(options.architecture, stack, book, options.scenario), stack, book, hours)
     document = with_age(bill.document(), bill.as_of) if options.format == "json" else None
     show(bill_rows(bill, notes=options.format == "md"), document, options.format, bill.age(today()), bill.rows())
@@ -36,13 +38,14 @@ def cost(arguments: list[str]) -> int:
 # %% ../nbs/40c_verbs.ipynb #aab88424
 def compare(arguments: list[str]) -> int:
     "Two architectures side by side."
-    parser = verb_parser("compare", "Both bills, the difference for each feature, and what the dollars buy.", stack_options, usage_options, format_option)
+    parser = verb_parser("compare", "Both bills, the difference for each feature, and what the dollars buy.", stack_options, usage_options, source_options, format_option)
     for name, default in (("--baseline", "eks"), ("--alternative", "ec2")):
         parser.add_argument(name, choices=ARCHITECTURE_NAMES, default=default, help=f"default: {default}")
     options = parser.parse_args(arguments)
     from pretamane_analysis import compare as comparisons
 
-    stack, book = chosen_stack(options), price_book()
+    stack, book = chosen_stack(options), price_book(options)
+    ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
     found = comparisons.compare(stack, book, options.baseline, options.alternative, options.scenario, month_hours(options))
     _print_comparison(found, options)
     return 0
@@ -64,7 +67,7 @@ def _print_comparison(found: Any, options: Namespace) -> None:
 # %% ../nbs/40c_verbs.ipynb #ee2fd3e5
 def audit(arguments: list[str]) -> int:
     "A claimed saving against the price list; exit code 1 when it lies outside the range that can be defended."
-    parser = verb_parser("audit", "What is left of a claimed saving.", stack_options, format_option)
+    parser = verb_parser("audit", "What is left of a claimed saving.", stack_options, source_options, format_option)
     parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the source document's claim unless given")
     options = parser.parse_args(arguments)
     from pretamane_analysis import audit as audits
@@ -73,7 +76,7 @@ def audit(arguments: list[str]) -> int:
     from pretamane_analysis.tables import render
     from pretamane_analysis.views import scenario_rows, verdict, waterfall_rows
 
-    claim, book = load_claim(options.claim), price_book()
+    claim, book = load_claim(options.claim), price_book(options)
     claim = claim.model_copy(update={"region": options.region}) if options.region else claim
     found = audits.audit(claim, chosen_stack(options), book)
     lines = [each.row() for each in found.lines]
@@ -85,14 +88,14 @@ def audit(arguments: list[str]) -> int:
 # %% ../nbs/40c_verbs.ipynb #35968c59
 def size(arguments: list[str]) -> int:
     "What the services need and the cheapest hosts that give it."
-    parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options, usage_options, format_option)
+    parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options, usage_options, source_options, format_option)
     options = parser.parse_args(arguments)
     from pretamane_analysis.sizing import candidates, needs
     from pretamane_analysis.snapshot import age_text
     from pretamane_analysis.stack import mebibytes
     from pretamane_analysis.tables import plain
 
-    stack, book = chosen_stack(options), price_book()
+    stack, book = chosen_stack(options), price_book(options)
     need, reserve = needs(stack, None, options.scenario), mebibytes(stack.host.reserve_memory)
     found = candidates(book, stack.region, need.memory_mib + reserve, need.busy_cores, stack.host.architecture)[:10]
     rows = [{"instance type": each.kind.name, "vCPU": str(each.kind.vcpu), "memory GiB": plain(each.kind.memory_gib), "USD/hour": plain(each.hourly_usd, 6),
@@ -103,63 +106,6 @@ def size(arguments: list[str]) -> int:
                 "prices": {"source": book.source, "as_of": book.as_of}}
     show(rows, with_age(document, book.as_of), options.format, age_text(book.as_of, today(), book.source), rows, notes)
     return 0
-
-# %% ../nbs/40c_verbs.ipynb #5fb2a6c9
-def prices(arguments: list[str]) -> int:
-    "Look into the price book."
-    parser = verb_parser("prices", "Look into the price book.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="find|list|sources")
-    find = verbs.add_parser("find", help="the one price of a usage type", allow_abbrev=False)
-    find.add_argument("service", help="offer code, such as AmazonEC2")
-    find.add_argument("usage_type", help="usage type without the region's prefix, such as BoxUsage:t3.medium")
-    find.add_argument("--region", default="us-east-1", help="region code, or 'global' (default: us-east-1)")
-    find.add_argument("--unit", help="pricing unit; any unless given")
-    find.add_argument("--option", default="OnDemand", help="purchase option (default: OnDemand)")
-    find.add_argument("--attribute", action="append", default=[], metavar="NAME=VALUE", help="attribute that tells prices apart; may be repeated")
-    listing = verbs.add_parser("list", help="what a service's file holds in a region", allow_abbrev=False)
-    listing.add_argument("service", nargs="?", help="offer code; all services and their regions unless given")
-    listing.add_argument("--region", default="us-east-1", help="region code, or 'global' (default: us-east-1)")
-    cited = verbs.add_parser("sources", help="where rates were read", allow_abbrev=False)
-    for each in (find, listing, cited):
-        format_option(each)
-    options = parser.parse_args(arguments)
-    from pretamane_analysis.snapshot import age_text
-
-    book = price_book()
-    rows = {"find": _found_prices, "list": _listed_prices, "sources": _sources}[options.verb](options, book)
-    show(rows, {"prices": {"source": book.source, "as_of": book.as_of}, "rows": rows}, options.format, age_text(book.as_of, today(), book.source), rows)
-    return 0
-
-# %% ../nbs/40c_verbs.ipynb #493bb31c
-def _found_prices(options: Namespace, book: Any) -> list[dict[str, Any]]:
-    from pretamane_analysis.prices import Query
-
-    pairs = tuple(tuple(each.split("=", 1)) for each in options.attribute)
-    if any(len(each) != 2 for each in pairs):
-        raise PretamaneError("NAME=VALUE is expected", "--attribute")
-    known = list(book.candidates(options.service, options.region, options.usage_type))
-    unit = options.unit or (known[0].unit if known else "any unit")
-    price = book.find(Query(options.service, options.usage_type, unit, options.region, options.option, tuple(sorted(pairs))))
-    return [{"sku": price.sku, "rate_code": tier.rate_code, "usd": f"{tier.usd:f}", "unit": price.unit, "tier": tier.label(), "as_of": tier.as_of,
-             "confidence": tier.confidence, "source": tier.source, "note": tier.note} for tier in price.tiers]
-
-
-def _listed_prices(options: Namespace, book: Any) -> list[dict[str, Any]]:
-    if not options.service:
-        return [{"service": name, "regions": str(len(each["regions"])), "rows": str(each["rows"])} for name, each in book.manifest["services"].items()]
-    rows = [{"usage_type": name, "unit": price.unit, "option": price.purchase_option, "usd": f"{price.tiers[0].usd:f}", "tiers": str(len(price.tiers)),
-             "sku": price.sku, "as_of": price.as_of, "attributes": ";".join(f"{key}={value}" for key, value in price.attributes)}
-            for name in book.usage_types(options.service, options.region) for price in book.candidates(options.service, options.region, name)]
-    if not rows:
-        raise PretamaneError(f"no price of {options.service} is known", options.region,
-                             f"It is known in {', '.join(book.regions(options.service)) or 'no region; see pretamane prices list'}")
-    return rows
-
-# %% ../nbs/40c_verbs.ipynb #5eee162e
-def _sources(options: Namespace, book: Any) -> list[dict[str, Any]]:
-    from pretamane_analysis.snapshot import sources
-
-    return [{"id": key, "citation": text} for key, text in sources().items()]
 
 # %% ../nbs/40c_verbs.ipynb #3a1e9c57
 def stack(arguments: list[str]) -> int:
@@ -186,7 +132,7 @@ def stack(arguments: list[str]) -> int:
 # %% ../nbs/40c_verbs.ipynb #63284bc2
 def draw(arguments: list[str]) -> int:
     "Draw an architecture."
-    parser = verb_parser("draw", "Draw an architecture as SVG, PNG or DOT, by the ending of the file.", stack_options)
+    parser = verb_parser("draw", "Draw an architecture as SVG, PNG or DOT, by the ending of the file.", stack_options, source_options)
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, default="ec2", help="which one (default: ec2)")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: ARCHITECTURE.svg)")
     options = parser.parse_args(arguments)
@@ -201,13 +147,13 @@ def draw(arguments: list[str]) -> int:
     if path.suffix not in kinds:
         raise PretamaneError(f"a file ending in {', '.join(kinds)} is expected", str(path))
     loaded = chosen_stack(options)
-    print(write_whole(path, kinds[path.suffix](architecture(options.architecture, loaded, price_book()), loaded)))
+    print(write_whole(path, kinds[path.suffix](architecture(options.architecture, loaded, price_book(options)), loaded)))
     return 0
 
 # %% ../nbs/40c_verbs.ipynb #06d3958e
 def report(arguments: list[str]) -> int:
     "Write the report."
-    parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", stack_options, usage_options)
+    parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", stack_options, usage_options, source_options)
     parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the source document's claim unless given")
     parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
     options = parser.parse_args(arguments)
@@ -217,7 +163,9 @@ def report(arguments: list[str]) -> int:
     from pretamane_analysis.claim import load_claim
 
     claim = load_claim(options.claim)
-    found = reports.findings(chosen_stack(options), price_book(), claim, today(), options.scenario, month_hours(options))
+    stack, book = chosen_stack(options), price_book(options)
+    ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    found = reports.findings(stack, book, claim, today(), options.scenario, month_hours(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
     print(reports.headline(found), reports.verdict(found.audit), found.sides[0].bill.age(found.today), sep="\n")

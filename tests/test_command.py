@@ -138,12 +138,12 @@ def test_binary_stack(tmp_path):
 
 def test_full_disk_loses_nothing(tmp_path):
     """Where a file cannot be written whole, the old one stays, no part is left, and the place is named"""
-    target = tmp_path / "ec2.svg"
+    target = tmp_path / "ec2.dot"
     target.write_text("the old drawing")
-    result = run("draw", "--out", "ec2.svg", folder=tmp_path,
+    result = run("draw", "--out", "ec2.dot", folder=tmp_path,
                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)))
-    assert result.returncode == 2 and "ec2.svg: cannot write" in result.stderr
-    assert target.read_text() == "the old drawing" and os.listdir(tmp_path) == ["ec2.svg"]
+    assert result.returncode == 2 and "ec2.dot: cannot write" in result.stderr
+    assert target.read_text() == "the old drawing" and os.listdir(tmp_path) == ["ec2.dot"]
 
 
 def test_closed_pipe_is_quiet():

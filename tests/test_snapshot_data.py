@@ -253,7 +253,7 @@ def contents(folder):
 def test_rebuild_gives_the_same_bytes(tmp_path):
     folder = facts_folder()
     if folder is None:
-        pytest.skip("no raw price facts: set PRETAMANE_PRICE_FACTS")
+        pytest.skip("allowed: no raw price facts; set PRETAMANE_PRICE_FACTS")
     process = run_tool(folder, tmp_path)
     assert process.returncode == 0, process.stderr
     built, committed = contents(tmp_path), contents(DATA)
