@@ -12,11 +12,13 @@ import os
 import re
 import sys
 import threading
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader, RawIOBase
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from .offer_files import header_of, row_maker
 from .offer_layout import attribute_of, broken, opened
@@ -132,15 +134,36 @@ def _index_lines(path: str | Path, columns: list[str], begin: int, end: int) -> 
     return found
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #1f8e6e74
+class _Part(RawIOBase):
+    "The bytes of a file between two offsets. Raises Irregular for a NUL and for what is not UTF-8."
+
+    def __init__(self, file: IO[bytes], begin: int, end: int):
+        file.seek(begin)
+        self.file, self.left, self.decode = file, end - begin, getincrementaldecoder("utf-8")().decode
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.file.read(min(len(buffer), self.left))
+        if b"\0" in piece or (self.left and not piece):
+            raise Irregular("a NUL, or fewer bytes than there were")
+        if not piece.isascii():
+            self.decode(piece)
+        buffer[:len(piece)] = piece
+        self.left -= len(piece)
+        return len(piece)
+
+# %% ../nbs/02c_offer_scan_csv.ipynb #666ba125
 def _ask_lines(path: str | Path, columns: list[str], begin: int, end: int, question: Question) -> Scan:
     "The wanted rows of whole lines between two offsets; only lines that hold a needle are looked into."
     found, take, needles = Scan(), _line_taker(columns, question), question.needles() or [b"\n"]
     one, other, *more = needles * 2 if len(needles) == 1 else needles  # two needles are found fastest by name
     skip = b',"Reserved",' if "Reserved" not in question.kinds else b',"OnDemand",' if "OnDemand" not in question.kinds else b""
-    for chunk in _line_chunks(path, begin, end):
-        lines = [line for line in chunk.split(b"\n")[:-1] if line[72:84] != skip]
-        for line in [line for line in lines if one in line or other in line or (more and any(needle in line for needle in more))]:
-            found.rows += take(line)
+    with open(path, "rb", buffering=0) as file, BufferedReader(_Part(file, begin, end), CHUNK // 4) as part:
+        for line in part:  # the buffer's own search for line ends beats splitting what was read
+            if line[72:84] != skip and (one in line or other in line or (more and any(needle in line for needle in more))):
+                found.rows += take(line[:-1])
     return found
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #387ac335
