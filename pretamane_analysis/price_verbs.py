@@ -118,6 +118,7 @@ def _rows(options: Namespace) -> int:
 def _refresh_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", default="prices", help="snapshot folder to write or replace (default: prices)")
     parser.add_argument("--regions", metavar="CODE", nargs="+", default=[], help="regions instead of the stack's own")
+    parser.add_argument("--savings-plans", metavar="FILE", default="", help="Savings Plan file (bulk, JSON or CSV, path or address): its rates become purchase options")
 
 
 def _refresh(options: Namespace) -> int:
@@ -133,7 +134,8 @@ def _refresh(options: Namespace) -> int:
         book.prefetch(queries)
     with tqdm(total=len(queries), desc="prices", disable=None, leave=False) as bar:
         found = refresh(book, queries, options.out, lambda: _offers(book, queries), _day(book, queries), progress=lambda query: bar.update(),
-                        citations={book.source: f"{book.source}, read on {today()}"})
+                        extra=_plans(options.savings_plans, {query.region for query in queries}),
+                        citations={each: f"{each}, read on {today()}" for each in (book.source, "savings-plans") if each})
     known = len(queries) - len(found.unanswered)
     print(f"{options.out}: {known} of {len(queries)} prices, read from {book.source}; use it with --prices {options.out}")
     _tell(found.rows(), options)
@@ -152,6 +154,16 @@ def _day(book: Any, queries: Any) -> Any:
     return min((day for path in paths if (day := edition_of(path).published)), default=today())
 
 
+def _plans(path: str, regions: set[str]) -> Any:
+    "The rates of a Savings Plan file in some regions, as prices of the instances that they cover."
+    if not path:
+        return ()
+    from pretamane_analysis.offer_files import rows
+    from pretamane_analysis.purchase_options import savings_plan_prices
+
+    return [price for price in savings_plan_prices(rows(path), "savings-plans") if price.region in regions]
+
+# %% ../nbs/40b_price_verbs.ipynb #3a864a29
 def _tell(rows: Rows, options: Namespace) -> None:
     "What could not be answered, on the standard error."
     from pretamane_analysis.tables import to_table

@@ -134,3 +134,14 @@ def test_cut_offer_file_gives_no_rows_as_if_whole(run, tmp_path):
     (tmp_path / "cut.json").write_text(path.read_text()[:-200])
     result = run("prices", "rows", "cut.json")
     assert result.returncode == 2 and "cut.json" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_savings_plans_become_purchase_options(run):
+    """The rates of a Savings Plan file are in a refreshed snapshot, under their own purchase option"""
+    made = run("prices", "refresh", "--source", "offers", "--prices", str(OFFERS), "--regions", "us-east-1", "--out", "mine",
+               "--savings-plans", str(HERE / "data" / "savings_plans.csv"))
+    assert "prices, read from" in made.stdout, made.stderr
+    words = ["AmazonEC2", "BoxUsage:t3.medium", "--unit", "Hrs", "--attribute", "operatingSystem=Linux", "--attribute", "tenancy=Shared", "--prices", "mine"]
+    for option, usd in (("SavingsPlanEC2Instance-1yr-NoUpfront", "0.0262"), ("SavingsPlanCompute-1yr-NoUpfront", "0.0303")):
+        found = run("prices", "find", *words, "--option", option, "--format", "json")
+        assert json.loads(found.stdout)["rows"][0]["usd"] == usd, found.stderr
