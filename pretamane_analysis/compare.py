@@ -13,7 +13,6 @@ from .architectures import ARCHITECTURES, Architecture, architecture, bill_of, f
 from .cost import HOURS_PER_MONTH, Bill
 from .prices import PriceBook
 from .sizing import candidates, needs
-from .snapshot import instance_type
 from .stack import SCENARIOS, Scenario, Stack
 from .tables import plain
 
@@ -179,10 +178,9 @@ def compare(
     sides = {name: side(name, stack, book, scenario, hours) for name in ARCHITECTURES}
     ranges = {each: Saving(side(baseline, stack, book, each, hours).bill.total,
                            side(alternative, stack, book, each, hours).bill.total) for each in SCENARIOS}
-    memory = sides[baseline].architecture.capacity.memory_mib if baseline in sides else 0
-    first, second = side(baseline, stack, book, scenario, hours), side(alternative, stack, book, scenario, hours)
+    first, second = sides[baseline], sides[alternative]
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in sides.items()}, ranges,
-                      with_memory(stack, memory, book, scenario, hours), sides)
+                      with_memory(stack, first.architecture.capacity.memory_mib, book, scenario, hours), sides)
 
 # %% ../nbs/07_compare.ipynb #0024d3b9
 def document(

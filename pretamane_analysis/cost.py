@@ -11,9 +11,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from .prices import GLOBAL, ON_DEMAND, MissingPrice, Price, PriceBook, Query, Tier, spread
+from .prices import ON_DEMAND, MissingPrice, Price, PriceBook, Query, Tier, spread
 from .resources.charge import Charge, Resource
-from .snapshot import Allowance, age_text, allowances, sources
+from .snapshot import Allowance, age_text, allowances
 
 # %% auto #0
 __all__ = ['HOURS_PER_MONTH', 'SERVICES', 'Amounts', 'LineItem', 'focus', 'Totals', 'Bill', 'Account', 'bill']
