@@ -48,34 +48,35 @@ METRICS
 
 save_databases() {
     local service volume
-    while read -r service volume; do
+    while read -r -u 3 service volume; do
         log "database of $service"
         mkdir -p "$STAGING/databases/$service"
         in_service "$service"
         database dump "$service" "$STAGING/databases/$service"
-    done < <(each dump)
+    done 3< <(each dump)
 }
 
 # After the databases: every object that a row of the dump names was there before the row.
 save_volumes() {
     local kind="$1" service volume folder
-    while read -r service volume; do
+    while read -r -u 3 service volume; do
         log "volume $volume"
         folder="$(volume_folder "$volume")"
         [ -d "$folder" ] || die "volume $volume has no folder"
         mkdir -p "$STAGING/volumes"
         archive "$kind" "$folder" "$STAGING/volumes/$volume"
-    done < <(each "$kind")
+    done 3< <(each "$kind")
 }
 
-# The id, the size and what was added, from restic's own summary.
+# The id, the size and what was added, from restic's own summary. It makes a snapshot even of what it could not read (3).
 send() {
-    local summary
-    summary="$(cd "$STAGING" && restic backup --host "$STACK" --tag "$STACK" --ignore-ctime --json "$@" . | tail -n 1)"
-    read -r SNAPSHOT ADDED BYTES < <(python3 -c 'import json, sys
-found = json.loads(sys.argv[1])
-print(found["snapshot_id"], found["data_added"], found["total_bytes_processed"])' "$summary")
-    [ -n "$SNAPSHOT" ] || die "restic made no snapshot"
+    local code=0 report="$RESTIC_CACHE_DIR/report.json"
+    (cd "$STAGING" && restic backup --host "$STACK" --tag "$STACK" --ignore-ctime --json "$@" .) >"$report" || code=$?
+    read -r SNAPSHOT ADDED BYTES < <(tail -n 1 "$report" | python3 -c 'import json, sys
+found = json.loads(sys.stdin.readline() or "{}")
+print(found.get("snapshot_id", "none"), found.get("data_added", 0), found.get("total_bytes_processed", 0))')
+    [ "$SNAPSHOT" != none ] || SNAPSHOT=""
+    if [ "$code" -ne 0 ] || [ -z "$SNAPSHOT" ]; then die "restic backup ended with $code"; fi
 }
 
 print_key() {

@@ -71,11 +71,11 @@ start_scratch() {
 
 drill_databases() {
     local service volume
-    while read -r service volume; do
+    while read -r -u 3 service volume; do
         start_scratch "$service"
         database restore "$service" "$FOUND/databases/$service"
         database compare "$service" "$FOUND/databases/$service"
-    done < <(each dump)
+    done 3< <(each dump)
 }
 
 lock drill
@@ -86,7 +86,7 @@ trap 'exit 130' INT
 step prepare
 need docker restic python3 timeout
 require_data
-open_repository
+open_repository existing
 rm -rf "$STAGING"
 mkdir -p "$STAGING"
 step read

@@ -30,36 +30,37 @@ fetch() {
 # An engine may have written its own files already; rows of the application or objects of users stop the restore.
 require_empty() {
     local service volume folder
-    while read -r service volume; do
+    while read -r -u 3 service volume; do
         in_service "$service"
         database occupied "$service" || die "the database of $service is not empty (--force moves it aside)"
-    done < <(each dump)
-    while read -r service volume; do
+    done 3< <(each dump)
+    while read -r -u 3 service volume; do
         folder="$(volume_folder "$volume")"
         archive occupied "$folder" || die "volume $volume is not empty (--force moves its files aside)"
-    done < <(each mirror)
+    done 3< <(each mirror)
 }
 
 restore_databases() {
-    local service volume secret aside=""
+    local service volume pair aside=""
     [ "$FORCE" = no ] || aside="_before_restore_$STAMP"
-    while read -r service volume; do
+    while read -r -u 3 service volume; do
         in_service "$service"
         database restore "$service" "$FOUND/databases/$service" --aside "$aside"
         database compare "$service" "$FOUND/databases/$service"
-        # The dump holds the password of its day; this host may have a newer one.
-        secret="${DATABASE_SECRET[$service]}"
-        [ -z "$secret" ] || "${DATABASE_EXEC[@]}" psql -Xq -v ON_ERROR_STOP=1 -U "${DATABASE_USER[$service]}" -d template1 <<SQL
-\\set password \`cat /run/secrets/$secret\`
-alter role "${DATABASE_USER[$service]}" password :'password';
+        # The dump holds the passwords of its day; this host may have newer ones.
+        for pair in ${DATABASE_SECRETS[$service]}; do
+            "${DATABASE_EXEC[@]}" psql -Xq -v ON_ERROR_STOP=1 -U "${DATABASE_USER[$service]}" -d template1 <<SQL
+\\set password \`cat /run/secrets/${pair##*:}\`
+alter role "${pair%%:*}" password :'password';
 SQL
-    done < <(each dump)
+        done
+    done 3< <(each dump)
 }
 
 restore_volumes() {
     local kind service volume folder
     for kind in mirror copy; do
-        while read -r service volume; do
+        while read -r -u 3 service volume; do
             [ -d "$FOUND/volumes/$volume" ] || die "the backup holds no volume $volume"
             folder="$(volume_folder "$volume")"
             compose stop --timeout 60 "$service"
@@ -68,7 +69,7 @@ restore_volumes() {
                 archive put "$folder" "$ASIDE/$volume"
             fi
             archive put "$FOUND/volumes/$volume" "$folder"
-        done < <(each "$kind")
+        done 3< <(each "$kind")
     done
 }
 
@@ -88,12 +89,12 @@ trap 'exit 130' INT
 step prepare
 need docker restic python3 timeout
 require_data
-open_repository
+open_repository existing
 step fetch
 fetch
 step stop
 if [ "${#APPLICATIONS[@]}" -gt 0 ]; then compose stop --timeout 60 "${APPLICATIONS[@]}"; fi
-[ "${#STORES[@]}" -eq 0 ] || compose up --detach --wait --wait-timeout "$START_SECONDS" --no-deps "${STORES[@]}"
+if [ "${#STORES[@]}" -gt 0 ]; then compose up --detach --wait --wait-timeout "$START_SECONDS" --no-deps "${STORES[@]}"; fi
 step empty
 if [ "$FORCE" = no ]; then require_empty; fi
 step databases
@@ -101,9 +102,13 @@ restore_databases
 step volumes
 restore_volumes
 step start
-up
+up_all
 step rebuild
-for job in "${REBUILD_JOBS[@]}"; do
-    compose run --rm --no-deps -T "$job"
+# What is derived from the data, such as a search index, is made anew.
+for service in "${!REBUILD[@]}"; do
+    log "rebuild with $service"
+    read -r -a command <<<"${REBUILD[$service]}"
+    case " ${COLORED[*]} " in *" $service:"*) service+="-$(active_color)" ;; esac
+    compose run --rm --no-deps -T "$service" "${command[@]}"
 done
 log "restored; what was replaced is in ${ASIDE}, if anything was"

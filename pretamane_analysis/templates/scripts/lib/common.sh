@@ -9,12 +9,10 @@ RELEASE="$(cd "$LIBRARY/../.." && pwd -P)"
 # shellcheck source=lib/stack.sh
 . "$LIBRARY/stack.sh"
 
-# What belongs to this host alone, written by the bootstrap: AWS_REGION, BACKUP_BUCKET.
-if [ -r "${HOST_FILE:=/etc/$STACK/host.env}" ]; then
-    set -a
+# What belongs to this host alone, written on its first boot: REGION, BUCKET.
+if [ -r "${HOST_FILE:=/etc/$STACK/host.conf}" ]; then
     # shellcheck source=/dev/null
     . "$HOST_FILE"
-    set +a
 fi
 : "${ROOT_DIR:=/opt/$STACK}" "${DATA_DIR:=/data}" "${STATE_DIR:=/var/lib/$STACK/state}" "${METRICS_DIR:=/var/lib/$STACK/metrics}"
 : "${SECRETS_DIR:=/run/$STACK/secrets}"
@@ -29,6 +27,7 @@ die() {
 
 # A step of a longer work, so that the journal says how far it came.
 step() {
+    # shellcheck disable=SC2034  # the scripts' last words name it
     STEP="$1"
     log "step $1"
 }
@@ -64,9 +63,11 @@ metrics() {
     put "$METRICS_DIR/$1.prom" 644
 }
 
-# Where the data volume is not mounted, its mount point is an empty folder on the root disk.
+# Where the data volume is not mounted, its mount point is a folder on the root disk. (A unit's own view of the file system
+# makes a mount point of every folder that it may write, so `mountpoint` would say yes.)
 require_data() {
-    [ "${DATA_UNMOUNTED_IS_FINE:-no}" = yes ] || mountpoint -q "$DATA_DIR" || die "$DATA_DIR is not mounted"
+    [ -d "$DATA_DIR" ] || die "$DATA_DIR is not there"
+    if [ "${DATA_ON_ROOT_DISK:-no}" = no ] && [ "$(stat -c %d "$DATA_DIR")" = "$(stat -c %d /)" ]; then die "$DATA_DIR is not mounted"; fi
 }
 
 archive() { python3 -B "$LIBRARY/archive.py" "$@"; }
@@ -105,4 +106,4 @@ record_color() {
     put "$STATE_DIR/color" <<<"$1"
 }
 
-up() { COMPOSE_PROFILES="$PROFILES,$(active_color)" compose up --detach --wait --wait-timeout "$START_SECONDS" --remove-orphans "$@"; }
+up_all() { COMPOSE_PROFILES="$PROFILES,$(active_color)" compose up --detach --wait --wait-timeout "$START_SECONDS" --remove-orphans; }

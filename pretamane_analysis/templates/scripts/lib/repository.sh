@@ -3,7 +3,7 @@
 
 : "${STAGING:=$DATA_DIR/backup/staging}" "${REPOSITORY_SECONDS:=120}"
 : "${RESTIC_PASSWORD_FILE:=$SECRETS_DIR/host/restic_password}" "${RESTIC_CACHE_DIR:=$DATA_DIR/backup/cache}"
-: "${RESTIC_REPOSITORY:=s3:https://s3.${AWS_REGION:-}.amazonaws.com/${BACKUP_BUCKET:-}/$STACK}"
+: "${RESTIC_REPOSITORY:=s3:https://s3.${REGION:-}.amazonaws.com/${BUCKET:-}/backups}"
 export RESTIC_PASSWORD_FILE RESTIC_CACHE_DIR RESTIC_REPOSITORY
 
 # The repository's id. Without an answer in time, or with the wrong key: an error.
@@ -12,13 +12,13 @@ repository_id() {
 }
 
 # The repository that this host used before, or the first. One that vanished is not quietly replaced by an empty one.
-open_repository() {
-    [ -n "${BACKUP_BUCKET:-}" ] || [[ "$RESTIC_REPOSITORY" != s3:*amazonaws.com/* ]] || die "BACKUP_BUCKET is not set in $HOST_FILE"
+open_repository() { # create|existing
+    [[ "$RESTIC_REPOSITORY" != *.amazonaws.com//* ]] || die "BUCKET is not set in $HOST_FILE"
     [ -s "$RESTIC_PASSWORD_FILE" ] || die "$RESTIC_PASSWORD_FILE is not there"
     local id known=""
     [ ! -r "$STATE_DIR/repository" ] || known="$(<"$STATE_DIR/repository")"
     if ! id="$(repository_id)"; then
-        [ "${1:-}" = create ] && [ -z "$known" ] || die "the repository $RESTIC_REPOSITORY cannot be opened"
+        if [ "$1" != create ] || [ -n "$known" ]; then die "the repository $RESTIC_REPOSITORY cannot be opened"; fi
         timeout "$REPOSITORY_SECONDS" restic init >/dev/null || die "the repository $RESTIC_REPOSITORY cannot be opened or made"
         id="$(repository_id)"
     fi
