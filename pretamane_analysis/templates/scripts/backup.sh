@@ -106,8 +106,8 @@ save_volumes mirror
 step copy
 save_volumes copy
 step manifest
-archive manifest "$STAGING" "$STATE_DIR/backup.hashes" "$(printf '{"stack": "%s", "model": "%s", "release": "%s", "restic": "%s", "left_out": "%s"}' \
-    "$STACK" "$MODEL" "$(basename "$RELEASE")" "$(restic version)" "$LEFT_OUT")"
+archive manifest "$STAGING" "$STATE_DIR/backup.hashes" "$(printf '{"stack": "%s", "release": "%s", "restic": "%s", "left_out": "%s"}' \
+    "$STACK" "$(basename "$RELEASE")" "$(restic version)" "$LEFT_OUT")"
 step send
 send "$@"
 step retain
