@@ -47,7 +47,7 @@ class Document:
     data: Any
     known: yaml.Node | None = None
     source: str = ""  # what the nodes are made from when they are first asked for
-    doubles: bool = True  # whether keys may stand twice
+    doubles: tuple[tuple[str, int], ...] | None = ()  # keys that stand twice, with their line; None: look for them
 
     @cached_property
     def node(self) -> yaml.Node | None:
@@ -58,9 +58,9 @@ class Document:
             return None
 
     @cached_property
-    def repeated(self) -> list[tuple[str, int]]:
+    def repeated(self) -> tuple[tuple[str, int], ...]:
         "Keys that stand twice in the same mapping, with their line: all readers of YAML but PyYAML refuse them."
-        return [each for node in _mappings(self.node if self.doubles else None) for each in _repeated(node)]
+        return _doubles(self.node) if self.doubles is None else self.doubles
 
 # %% ../../nbs/30_check.lines.ipynb #160011ef
 def _line(self: Document, *keys: str | int) -> int:
@@ -93,6 +93,10 @@ def _mappings(root: yaml.Node | None) -> Iterator[yaml.MappingNode]:
             waiting += node.value
 
 # %% ../../nbs/30_check.lines.ipynb #f40e0b07
+def _doubles(root: yaml.Node | None) -> tuple[tuple[str, int], ...]:
+    return tuple(each for node in _mappings(root) for each in _repeated(node))
+
+
 def _repeated(node: yaml.MappingNode) -> list[tuple[str, int]]:
     seen, found = set(), []
     for key, _ in node.value:
@@ -139,7 +143,8 @@ def read_yaml(
         loader, found = _Loader(text), []
         while loader.check_node():
             node = loader.get_node()
-            found.append(Document(loader.construct_document(node), node))
+            doubles = _doubles(node)  # now: making data writes what is merged into the node
+            found.append(Document(loader.construct_document(node), node, "", doubles))
         return found or [Document(None, None)]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -160,7 +165,7 @@ def read_json(
         return dict(found)
 
     try:
-        return [Document(json.loads(text, object_pairs_hook=pairs), None, text, any(doubles))]
+        return [Document(json.loads(text, object_pairs_hook=pairs), None, text, None if any(doubles) else ())]
     except json.JSONDecodeError as error:
         raise Unreadable(f"not JSON: {error.msg}", error.lineno) from error
     except RecursionError as error:
