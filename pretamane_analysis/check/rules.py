@@ -36,7 +36,7 @@ def rule(
     severity: str = "error",  # Or warning
     defects: tuple[str, ...] = (),  # Such as ('D53',)
 ) -> Callable[[Callable], Callable]:
-    "Register a function that yields the findings of a rule; it makes them with `tree.at`."
+    "Register a function that yields the findings of a rule; it makes them with `tree.at`, which can make one a mere warning."
     def register(find: Callable) -> Callable:
         known = RULES.get(id)
         if known and known.find.__qualname__ != find.__qualname__:
@@ -62,7 +62,8 @@ def rules() -> dict[str, Rule]:
 # %% ../../nbs/30a_check.rules.ipynb #6b387614
 def _applied(each: Rule, tree: Tree) -> Iterator[Finding]:
     try:
-        yield from (replace(found, rule=each.id, severity=each.severity) for found in each.find(tree))
+        for found in each.find(tree):
+            yield replace(found, rule=each.id, severity="warning" if "warning" in (found.severity, each.severity) else "error")
     except Exception as error:
         if os.environ.get("PRETAMANE_DEBUG"):
             raise

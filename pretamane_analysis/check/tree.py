@@ -177,10 +177,11 @@ def _at(
     place: Any,  # A line, a tuple of keys, or None
     message: str,  # What is wrong
     remedy: str = "",  # How to mend it
+    severity: str = "error",  # Or warning, where a rule of errors has a doubt
 ) -> Finding:
     "A finding of the rule that runs; the registry writes its id and severity."
     line = self.line(path, *place) if isinstance(place, tuple) else place
-    return Finding("", "error", path, line, message, remedy)
+    return Finding("", severity, path, line, message, remedy)
 
 
 def _search(self: Tree, path: str, pattern: str) -> int | None:
