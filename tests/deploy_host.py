@@ -36,14 +36,14 @@ class DeployHost(Host):
         """Everything but the first release"""
         super().__init__(folder, example())
         self.caddy, self.ports = find_caddy(), {name: free_port() for name in ("blue", "green", "public", "admin", "metrics")}
-        self.environment |= {"BAKE_SECONDS": "2", "HEALTH_SECONDS": "6", "START_SECONDS": "20", "EDGE_SECONDS": "6", "POLL": "0.2",
+        self.environment |= {"BAKE_SECONDS": "2", "HEALTH_SECONDS": "6", "START_SECONDS": "20", "EDGE_SECONDS": "20", "EDGE_RENEWS": "6", "POLL": "0.2",
                              "DRAIN_SECONDS": "15"}
         address = {color: f"127.0.0.1:{self.ports[color]}" for color in ("blue", "green")}
         self.save(
             programs={f"fastapi-app-{color}": [sys.executable, str(HERE / "color_app.py"), str(self.ports[color]), str(DRAIN)]
                       for color in address},
             health={f"fastapi-app-{color}": f"http://{where}/readyz" for color, where in address.items()},
-            tools={"caddy": self.caddy},
+            tools={"caddy": self.caddy}, addresses={f"fastapi-app-{color}:8000": where for color, where in address.items()},
             replace={f"fastapi-app-{color}:8000": where for color, where in address.items()} | self.places())
 
     def places(self) -> dict[str, str]:

@@ -136,7 +136,10 @@ def inside(name: str, command: list[str], environment: dict[str, str]) -> None:
         except OSError as error:
             leave(1, f"wget: {error}")
         if "/dev/null" not in words:
-            sys.stdout.buffer.write(content)
+            text = content.decode()
+            for name, address in ENGINE["addresses"].items():
+                text = text.replace(address, name)
+            sys.stdout.write(text)
         leave(0)
     program = ENGINE["tools"].get(words[0], words[0])
     if words[0] in ("psql", "caddy"):
@@ -218,6 +221,15 @@ def compose(words: list[str]) -> None:
             thread.start()
         for thread in threads:
             thread.join()
+    elif verb == "kill":
+        given, names = options(rest, ("--signal",), ())
+        for name in names:
+            if container(name) is None or not is_alive(container(name)["pid"]):
+                leave(1, f"service {name} is not running")
+            os.kill(container(name)["pid"], getattr(signal, given["--signal"]))
+    elif verb == "start":
+        for name in rest:
+            start(name, container(name)["release"])
     elif verb == "rm":
         for name in options(rest, (), ("--force",))[1]:
             if container(name) and not is_alive(container(name)["pid"]):

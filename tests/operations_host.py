@@ -28,7 +28,7 @@ class Host:
             each.mkdir(parents=True)
         for each in ("containers", "volumes", "images"):
             (self.engine_folder / each).mkdir(parents=True)
-        self.engine = {"programs": {}, "health": {}, "states": {}, "replace": {}, "tools": {}, "recreated": [], "jobs": {},
+        self.engine = {"programs": {}, "health": {}, "states": {}, "replace": {}, "addresses": {}, "tools": {}, "recreated": [], "jobs": {},
                        "environment": {}, "fail": {}}
         self.environment = {
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder), "PYTHONPATH": str(HERE),
