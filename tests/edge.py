@@ -102,10 +102,13 @@ class Answers(BaseHTTPRequestHandler):
         path = urlsplit(self.path)
         if path.path == "/readyz":
             return self.answer(200 if self.server.ready else 503, b"")
-        with self.server.busy():
+        with self.server.busy(self.connection):
             body = self.body()
             self.server.requests += 1
             last = path.path.rpartition("/")[2]
+            if number := self.headers.get("X-Number"):
+                with self.server.lock:
+                    self.server.done[number] = self.server.done.get(number, 0) + 1
             if last == "crash":
                 self.close_connection = True
                 return None
@@ -131,6 +134,9 @@ class Answers(BaseHTTPRequestHandler):
                "policy": [("Content-Security-Policy", "default-src 'none'")],
                "moved": [("Location", "https://objects.example/7?X-Amz-Signature=5f0c")]}
         self.send_response(status)
+        if self.server.stopping:
+            self.send_header("Connection", "close")
+            self.close_connection = True
         for name, value in [("Content-Length", str(len(body))), ("X-Powered-By", "a stand-in"), *own.get(last, [])]:
             self.send_header(name, value)
         self.end_headers()
@@ -148,20 +154,18 @@ class Upstream(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, name, port=0):
-        self.name, self.ready, self.requests, self.in_flight, self.lock = name, True, 0, 0, threading.Lock()
-        self.open = set()
+        self.name, self.ready, self.stopping, self.requests, self.lock = name, True, False, 0, threading.Lock()
+        self.open, self.working, self.done = set(), set(), {}
         super().__init__(("127.0.0.1", port), Answers)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @contextmanager
-    def busy(self):
-        with self.lock:
-            self.in_flight += 1
+    def busy(self, connection):
+        self.working.add(connection)
         try:
             yield
         finally:
-            with self.lock:
-                self.in_flight -= 1
+            self.working.discard(connection)
 
     def process_request(self, request, client_address):
         self.open.add(request)
@@ -175,19 +179,26 @@ class Upstream(ThreadingHTTPServer):
         pass  # a connection that was cut
 
     def stop(self):
-        """Take no more connections, finish what is under way, cut the rest"""
+        """Take no more connections, hang up where nothing is under way, finish what is: as a web server does when told to end"""
+        self.stopping = True
         self.shutdown()
         self.server_close()
-        until(lambda: self.in_flight == 0)
-        for each in [*self.open]:
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        for each in {*self.open} - {*self.working}:
+            _hang_up(each)
+        until(lambda: not self.working)
 
     def again(self) -> Upstream:
         """Return a new container in the place of this one"""
-        return Upstream(self.name, self.server_port)
+        found = Upstream(self.name, self.server_port)
+        found.done = self.done
+        return found
+
+
+def _hang_up(connection) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
 
 
 def until(condition, seconds=10.0):

@@ -351,7 +351,7 @@ def a_slow_request_outlives_a_reload(edge: Edge) -> None:
     found = []
     asking = threading.Thread(target=lambda: found.append(edge.ask("/api/slow?seconds=1", method="POST", body=b"x")))
     asking.start()
-    until(lambda: edge.behind[BLUE].in_flight)
+    until(lambda: edge.behind[BLUE].working)
     edge.load()
     asking.join()
     assert [each.status for each in found] == [200]
