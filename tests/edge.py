@@ -27,7 +27,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from pretamane_analysis.emit.caddy import upstreams
-from pretamane_analysis.emit.networks import SUBNETS
+from pretamane_analysis.emit.containers import SUBNETS
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack import Stack
 from pretamane_analysis.stack_file import example
@@ -42,9 +42,8 @@ HEADER_TIMEOUT = 2.0  # seconds, where the files say 10
 
 
 def varied(**changes) -> Stack:
-    """Return the example stack, its application in two colors one origin allowed, presigned addresses served, with more `changes`"""
+    """Return the example stack, one origin allowed and presigned addresses served, with more `changes`"""
     data = example().model_dump(exclude_unset=True)
-    data["services"]["fastapi-app"]["deploy"] = "blue-green"
     data["edge"] = data.get("edge", {}) | {"cors_origins": [ALLOWED]} | changes.pop("edge", {})
     data["services"]["minio"]["routes"].append({"path": "/pretamane-documents", "port": "s3"})
     for name, each in changes.pop("services", {}).items():
@@ -132,7 +131,7 @@ class Answers(BaseHTTPRequestHandler):
     def answer(self, status, body, last=""):
         own = {"cors": [("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Credentials", "true")],
                "policy": [("Content-Security-Policy", "default-src 'none'")],
-               "moved": [("Location", "https://objects.example/7?X-Amz-Signature=5f0c")]}
+               "moved": [("Location", "https://objects.example/7?X-Amz-Signature=SECRET-moved")]}
         self.send_response(status)
         if self.server.stopping:
             self.send_header("Connection", "close")

@@ -290,7 +290,7 @@ def the_log_tells_no_secrets(edge: Edge) -> None:
     access = [line for line in lines if line.get("logger", "").startswith("http.log.access") and line.get("request_id") == "the-log-request"]
     assert any("page=2" in line["request"]["uri"] for line in access) and all(line["traceparent"] for line in access)
     text = json.dumps(lines)
-    assert not re.findall(r"SECRET[\w-]*|5f0c", text) and CREDENTIALS[1] not in text and '"/healthz"' not in text
+    assert not re.findall(r"SECRET[\w-]*", text) and CREDENTIALS[1] not in text and '"/healthz"' not in text
 
 
 # Colors

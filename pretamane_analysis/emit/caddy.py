@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .networks import SUBNETS
+from .containers import SUBNETS, names
 from .templates import rendered
 from ..errors import PretamaneError
-from ..service import Route, Service
+from ..service import Service
 from ..stack import Stack
 
 # %% auto #0
@@ -46,10 +46,9 @@ def upstreams(
     "Where each routed port of each service answers: one address, or one for each color."
     found: dict[str, list[str]] = {}
     for name, service in stack.services.items():
-        containers = [f"{name}-{color}" for color in ("blue", "green")] if service.deploy == "blue-green" else [name]
         for route in service.routes:
             port = service.ports[route.port]
-            found[f"{name}:{port}"] = [f"{container}:{port}" for container in containers]
+            found[f"{name}:{port}"] = [f"{container}:{port}" for container in names(stack, name)]
     return found
 
 # %% ../../nbs/12_emit.caddy.ipynb #10b2f435
