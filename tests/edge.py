@@ -235,9 +235,14 @@ class Answer:
         """The address that was asked for in the stack's own words"""
         return self.seen and self.seen["upstream"]
 
+    @property
+    def path(self) -> str | None:
+        """The path that the service saw"""
+        return self.seen and self.seen["path"]
+
     def forwarded(self, name: str) -> list[str]:
         """Return the values of a header as the service saw it"""
-        return [value for each, value in self.seen["headers"] if each.lower() == name.lower()]
+        return [value for each, value in self.seen["headers"] if each.lower() == name.lower()] if self.seen else []
 
 
 @dataclass
@@ -250,7 +255,6 @@ class Edge:
     config: dict
     process: subprocess.Popen | None = None
     tls: bool = False
-    log_start: int = 0
     reloads: int = field(default=0)
 
     def ask(self, path, *headers, method="GET", body=b"", door="public", source=TUNNEL, host=None, chunked=False, name=None, timeout=20) -> Answer:
@@ -335,6 +339,20 @@ def localized(config, places: dict[str, str]) -> dict:
     return mended(json.loads(text))
 
 
+def configuration(edge: Edge, stack: Stack, files: dict[str, str]) -> dict:
+    """Return what Caddy makes of the files, in the places of this edge"""
+    own = stack.services["caddy"].ports
+    numbers = {"public": 8443 if edge.tls else own["http"], "admin": own["admin"], "metrics": own["metrics"], "redirect": own["http"]}
+    places = {f'"{each}"': f'"127.0.0.1:{server.server_port}"' for each, server in edge.behind.items()}
+    places |= {f'":{numbers[door]}"': f'"127.0.0.1:{port}"' for door, port in edge.ports.items() if edge.tls or door != "redirect"}
+    places |= {"/run/secrets": str(edge.folder), "/run/caddy": str(edge.folder), SUBNETS["edge"]: f"{TUNNEL}/32", SUBNETS["obs"]: f"{SCRAPER}/32"}
+    config = localized(adapted(edge.folder, files), places)
+    if edge.tls:
+        config["apps"]["tls"] = {"automation": {"policies": [{"issuers": [{"module": "internal"}]}]}}
+        config["apps"]["pki"] = {"certificate_authorities": {"local": {"install_trust": False}}}
+    return config
+
+
 @contextmanager
 def running(stack: Stack, files: dict[str, str] | None = None) -> Iterator[Edge]:
     """Run a real Caddy with the stack's files, or with those given in their place"""
@@ -346,18 +364,9 @@ def running(stack: Stack, files: dict[str, str] | None = None) -> Iterator[Edge]
         try:
             behind |= {each: Upstream(each) for each in dials}
             ports = {door: free_port() for door in ("public", "admin", "metrics", "redirect")}
-            hashed = folder / "edge_admin_password_hash"
-            hashed.write_text(_hash())
-            own = stack.services["caddy"].ports
-            numbers = {"public": 8443 if is_direct else own["http"], "admin": own["admin"], "metrics": own["metrics"], "redirect": own["http"]}
-            places = {f'"{each}"': f'"127.0.0.1:{server.server_port}"' for each, server in behind.items()}
-            places |= {f'":{numbers[door]}"': f'"127.0.0.1:{port}"' for door, port in ports.items() if is_direct or door != "redirect"}
-            places |= {"/run/secrets": str(folder), "/run/caddy": str(folder), SUBNETS["edge"]: f"{TUNNEL}/32", SUBNETS["obs"]: f"{SCRAPER}/32"}
-            config = localized(adapted(folder, files), places)
-            if is_direct:
-                config["apps"]["tls"] = {"automation": {"policies": [{"issuers": [{"module": "internal"}]}]}}
-                config["apps"]["pki"] = {"certificate_authorities": {"local": {"install_trust": False}}}
-            edge = Edge(folder, ports, behind, config, tls=is_direct)
+            (folder / "edge_admin_password_hash").write_text(_hash())
+            edge = Edge(folder, ports, behind, {}, tls=is_direct)
+            edge.config = configuration(edge, stack, files)
             with _process(edge):
                 yield edge
         finally:
