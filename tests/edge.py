@@ -35,16 +35,16 @@ from pretamane_analysis.stack_file import example
 PASSWORD = "a password for this test"
 CREDENTIALS = ("Authorization", "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode())
 TUNNEL, SCRAPER, STRANGER = "127.0.0.2", "127.0.0.3", "127.0.0.9"
-ALLOWED, OTHER = "https://www.example.com", "https://evil.example"
+ALLOWED, ALSO_ALLOWED, OTHER = "https://www.example.com", "http://localhost:5173", "https://evil.example"
 HEALTH_INTERVAL = 0.1  # seconds, where the files say 1
 TRY_DURATION = 1.0  # seconds, where the files say 5
 HEADER_TIMEOUT = 2.0  # seconds, where the files say 10
 
 
 def varied(**changes) -> Stack:
-    """Return the example stack, one origin allowed and presigned addresses served, with more `changes`"""
+    """Return the example stack, two origins allowed and presigned addresses served, with more `changes`"""
     data = example().model_dump(exclude_unset=True)
-    data["edge"] = data.get("edge", {}) | {"cors_origins": [ALLOWED]} | changes.pop("edge", {})
+    data["edge"] = data.get("edge", {}) | {"cors_origins": [ALLOWED, ALSO_ALLOWED]} | changes.pop("edge", {})
     data["services"]["minio"]["routes"].append({"path": "/pretamane-documents", "port": "s3"})
     for name, each in changes.pop("services", {}).items():
         data["services"][name] |= each
@@ -364,7 +364,7 @@ def running(stack: Stack, files: dict[str, str] | None = None) -> Iterator[Edge]
         try:
             behind |= {each: Upstream(each) for each in dials}
             ports = {door: free_port() for door in ("public", "admin", "metrics", "redirect")}
-            (folder / "edge_admin_password_hash").write_text(_hash())
+            (folder / "edge_admin_password_hash").write_text(password_hash())
             edge = Edge(folder, ports, behind, {}, tls=is_direct)
             edge.config = configuration(edge, stack, files)
             with _process(edge):
@@ -378,7 +378,8 @@ def running(stack: Stack, files: dict[str, str] | None = None) -> Iterator[Edge]
 _HASHES: dict[str, str] = {}
 
 
-def _hash() -> str:
+def password_hash() -> str:
+    """Return the hash of the password of these tests, made once"""
     if not _HASHES:
         made = caddy("hash-password", "--algorithm", "bcrypt", "--bcrypt-cost", "8", "--plaintext", PASSWORD)
         _HASHES[PASSWORD] = made.stdout

@@ -10,7 +10,7 @@ import time
 from urllib.parse import urlsplit
 
 import yaml
-from edge import ALLOWED, CREDENTIALS, HEADER_TIMEOUT, OTHER, SCRAPER, STRANGER, TUNNEL, Edge, adapted, caddy, until, written
+from edge import ALLOWED, ALSO_ALLOWED, CREDENTIALS, HEADER_TIMEOUT, OTHER, SCRAPER, STRANGER, TUNNEL, Edge, adapted, caddy, until, written
 
 BODY = b"x" * 26_000_000  # more than 25 MB
 EXACT = {
@@ -73,6 +73,7 @@ def only_listed_origins(edge: Edge) -> None:
     assert flight.status == 204 and flight.headers.get_all("Access-Control-Allow-Origin") == [ALLOWED]
     assert {"x-api-key", "content-type"} <= {*re.split(r",\s*", flight.headers["Access-Control-Allow-Headers"].lower())}
     assert "POST" in flight.headers["Access-Control-Allow-Methods"] and "Access-Control-Allow-Credentials" not in flight.headers
+    assert edge.ask("/documents", ("Origin", ALSO_ALLOWED)).headers.get_all("Access-Control-Allow-Origin") == [ALSO_ALLOWED]
     for path in ("/documents/7", "/api/missing", "/contacts/crash", "/api/cors"):
         answer = edge.ask(path, ("Origin", ALLOWED), method="POST")
         assert answer.headers.get_all("Access-Control-Allow-Origin") == [ALLOWED], path
