@@ -83,7 +83,7 @@ def _guide(root: Path, source: Path) -> list:
     shutil.copytree(root / "docs" / "guide", source / "guide")
     return [f"guide/{each}.md" for each in GUIDES]
 
-
+# %% ../nbs/90d_site.ipynb #b941a1a6
 def _written(source: Path, made: dict[str, str]) -> list:
     for path, text in made.items():
         (source / path).parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def configuration(
                   "features": ["content.code.copy", "navigation.footer", "navigation.indexes", "navigation.top", "search.highlight"]},
         "extra_css": ["extra.css"], "markdown_extensions": _EXTENSIONS}, sort_keys=False)
 
-
+# %% ../nbs/90d_site.ipynb #89ec4812
 CSS = """.source { float: right; font-size: smaller }
 img { background: #fff; border-radius: 4px }
 .md-typeset table:not([class]) { font-size: .7rem }
@@ -126,7 +126,7 @@ def _navigation(guide: list, tutorials: list, reference: dict, made: list) -> li
             {"Emitted tree": of["tree"]}, {"Rules": of["rules"]}, {"Benchmarks": "benchmarks.md"},
             {"Reference": [{name: each} for name, each in reference.items()]}, {"Changelog": "changelog.md"}]
 
-
+# %% ../nbs/90d_site.ipynb #9e41180f
 def build(
     root: Path,  # the repository
     work: Path,  # a folder for what lies between; it is emptied

@@ -50,7 +50,7 @@ def _example(mutant, files: dict[str, str], rule: str) -> str:
     said = "\n".join(f"{each.file}:{each.line}: {each.message}\n    {each.remedy}" for each in found)
     return f"### {mutant.defect}: {mutant.title}\n\n```diff\n{difference(files, changed)}\n```\n\n```text\n{said}\n```\n"
 
-
+# %% ../nbs/90c_site_pages.ipynb #938f0aea
 def rule_pages(
     root: Path,  # the repository
 ) -> dict[str, str]:  # text by path
@@ -74,7 +74,7 @@ _RULES = """`pretamane check` reads a folder and applies these rules. Each was w
 document's artifacts; the defect's number stands in the last column. Each has a mutant: the same defect put into a good
 tree, which the rule must find."""
 
-
+# %% ../nbs/90c_site_pages.ipynb #66cc2740
 def _text(docstring: str | None) -> str:
     return " ".join((docstring or "").split())
 
