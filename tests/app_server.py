@@ -220,7 +220,7 @@ class Platform:
             "PATH": os.environ["PATH"], "PYTHONPYCACHEPREFIX": str(PYCACHE), "PYTHONUNBUFFERED": "1",
             "DB_HOST": "127.0.0.1", "DB_PORT": str(postgres.port), "DB_NAME": self.name, "DB_USER": self.name,
             "DB_PASSWORD_FILE": str(self.folder / "db"), "S3_ENDPOINT_URL": s3.url, "S3_BUCKET": self.bucket,
-            "S3_ACCESS_KEY_ID": S3_KEY, "S3_SECRET_KEY_FILE": str(self.folder / "s3"), "MEILISEARCH_URL": self.search.url,
+            "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY_FILE": str(self.folder / "s3"), "MEILISEARCH_URL": self.search.url,
             "MEILISEARCH_KEY_FILE": str(self.folder / "search"), "API_KEY_FILE": str(self.folder / "api"),
             "OUTBOX_POLL_SECONDS": "0.2", "OUTBOX_MAX_DELAY_SECONDS": "0.5", "OUTBOX_LEASE_SECONDS": "2", "MIGRATE_WAIT_SECONDS": "10"}
 

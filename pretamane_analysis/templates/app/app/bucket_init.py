@@ -59,7 +59,7 @@ def main() -> int:
             prove(client, given.s3_bucket)
         except ClientError as error:
             refused = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in {401, 403}
-            log.error("refused: look at S3_ACCESS_KEY_ID and S3_SECRET_KEY_FILE" if refused else "failed", exc_info=error)
+            log.error("refused: look at S3_ACCESS_KEY and S3_SECRET_KEY_FILE" if refused else "failed", exc_info=error)
             return 2 if refused else 1
         except BotoCoreError as error:
             if time.monotonic() > deadline:

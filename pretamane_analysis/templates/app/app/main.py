@@ -31,7 +31,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     worker.start()
     log.info("started", extra={"port": services.settings.port, "metrics_port": services.settings.metrics_port})
     yield
-    worker.stop(seconds=5)
+    worker.stop(seconds=4)
     services.pool.close(timeout=2)
     server.shutdown()
     thread.join(2)

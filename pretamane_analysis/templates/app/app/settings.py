@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     port: Port = Field(8000, description="the port of the API")
     metrics_port: Port = Field(9091, description="the port of the metrics, for the monitoring network only")
     drain_seconds: float = Field(5, ge=0, le=300, description="seconds between SIGTERM and closing the door; /readyz is 503 meanwhile")
-    shutdown_seconds: Seconds = Field(20, description="seconds that requests in flight have to finish after the door closed")
+    shutdown_seconds: Seconds = Field(15, description="seconds that requests in flight have to finish after the door closed")
     # Longer than the two minutes that Caddy keeps an idle connection: whoever closes first, it must not be the server.
     keep_alive_seconds: int = Field(130, ge=1, le=3600, description="seconds that an idle connection stays open")
     trusted_proxies: str = Field("127.0.0.1", description="addresses whose X-Forwarded-For is believed, separated by commas")
@@ -50,8 +50,8 @@ class Settings(BaseSettings):
     s3_endpoint_url: str = Field(pattern=r"^https?://[^/\s]+/?$", description="the object store, such as http://minio:9000")
     s3_bucket: str = Field("documents", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="the bucket of the documents")
     s3_region: str = Field("us-east-1", description="the region that requests are signed for")
-    s3_access_key_id: str = Field("pretamane", min_length=1, description="the access key of the object store")
-    s3_secret_key_file: Path = Field(SECRETS / "object_store_password", description="the file with the secret of S3_ACCESS_KEY_ID")
+    s3_access_key: str = Field("pretamane", min_length=1, description="the access key of the object store")
+    s3_secret_key_file: Path = Field(SECRETS / "object_store_password", description="the file with the secret of S3_ACCESS_KEY")
 
     meilisearch_url: str = Field(pattern=r"^https?://[^/\s]+/?$", description="the search engine, such as http://meilisearch:7700")
     meilisearch_key_file: Path = Field(SECRETS / "meilisearch_master_key", description="the file with the key of the search engine")
