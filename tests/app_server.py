@@ -16,7 +16,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-
 from postgres_server import PostgresServer, free_port
 from search_stub import KEY as SEARCH_KEY
 from search_stub import SearchStub

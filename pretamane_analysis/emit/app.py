@@ -80,7 +80,7 @@ def _sources() -> dict[str, str]:
         found |= {f"{folder}/{each.name}": each for each in (root / folder).iterdir() if each.name.endswith(suffix)}
     return {path: each.read_text(encoding="utf-8") for path, each in sorted(found.items())}
 
-
+# %% ../../nbs/14_emit.app.ipynb #826280bc
 def files(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # `app/…`; nothing for a stack that does not run the reference application

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import boto3
@@ -77,10 +78,8 @@ class Store:
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is gone already is no error"""
-        try:
+        with suppress(ObjectMissing):
             self._call(self.client.delete_object, Key=key)
-        except ObjectMissing:
-            pass
 
     def check(self) -> None:
         """Raise Unavailable, or ObjectMissing for a bucket that nobody made"""
