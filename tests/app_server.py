@@ -1,6 +1,7 @@
 """The reference application as a real process, with what it needs: PostgreSQL, an S3 server, a search stub."""
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -129,7 +130,8 @@ class App:
     def start(self, wait: bool = True) -> App:
         """Start the process and wait until it listens"""
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, *self.python], cwd=self.source, env=self.environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen([sys.executable, *self.python], cwd=self.source, env=self.environment, stdout=log, stderr=log,
+                                            start_new_session=True)
         if wait:
             until(lambda: self._listens() or self.process.poll() is not None)
             assert self.process.poll() is None, self.output()
@@ -197,8 +199,9 @@ class App:
 
     def remove(self) -> None:
         """Stop at once, and remove its folder"""
-        if self.process and self.process.poll() is None:
-            self.process.kill()
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(10)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -239,3 +242,48 @@ class Platform:
         """Remove everything"""
         self.search.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """A running S3 server"""
+    server = S3Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def platform(postgres, s3):
+    """Database, bucket, index and secrets, made ready by the application's own jobs"""
+    made = Platform(postgres, s3)
+    made.prepare()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def app(platform):
+    """The application, running; tests share it and leave it as they found it"""
+    made = platform.app().start()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def make_app(platform):
+    """A function that starts an application of one's own; its keywords are environment variables"""
+    made = []
+
+    def make(start: bool = True, **environment: str | None) -> App:
+        made.append(platform.app(**environment))
+        return made[-1].start() if start else made[-1]
+
+    yield make
+    for each in made:
+        each.remove()
+
+
+@pytest.fixture
+def source():
+    """The folder with the sources of the application"""
+    return SOURCE

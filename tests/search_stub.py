@@ -20,7 +20,7 @@ class SearchStub:
 
     def __init__(self, port: int = 0) -> None:
         """Start serving"""
-        self.indexes, self.tasks, self.seen, self.failing, self.failing_tasks = {}, {}, [], False, False
+        self.indexes, self.tasks, self.seen, self.failing, self.failing_tasks, self.stuck = {}, {}, [], False, False, False
         self.lock = threading.Lock()
         self._serve(port)
 
@@ -71,7 +71,8 @@ class SearchStub:
         if path == "/version":
             return 200, {"pkgVersion": "1.53.1"}
         if match := re.fullmatch(r"/tasks/(\d+)", path):
-            return (200, self.tasks[int(match[1])]) if int(match[1]) in self.tasks else (404, {"code": "task_not_found"})
+            task = self.tasks.get(int(match[1]))
+            return (200, {**task, "status": "processing"} if self.stuck else task) if task else (404, {"code": "task_not_found"})
         if path == "/indexes" and method == "POST":
             return self._task(self._make, body)
         if match := re.fullmatch(r"/indexes/([^/]+)(/.*)?", path):
