@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -51,7 +52,7 @@ class S3Server:
         self.log = (self.folder.parent / f"{self.folder.name}.log").open("ab")
         self.process = subprocess.Popen(
             [self.program, "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{S3_KEY},{S3_SECRET}",
-             "--vfs-cache-mode", "off", "--dump", "headers", str(self.folder)], stdout=self.log, stderr=self.log)
+             "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--poll-interval", "0s", str(self.folder)], stdout=self.log, stderr=self.log)
         wait_for_port(self.port)
 
     def stop(self) -> None:
@@ -64,6 +65,38 @@ class S3Server:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
         Path(self.log.name).unlink(missing_ok=True)
+
+
+class Relay:
+    """Passes what it is sent on to a port, byte by byte, and notes it"""
+
+    def __init__(self, port: int) -> None:
+        """Start listening"""
+        self.to, self.noted, self.listener = port, bytearray(), socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here, there = self.listener.accept()[0], socket.create_connection(("127.0.0.1", self.to))
+                threading.Thread(target=self._pass, args=(here, there, True), daemon=True).start()
+                threading.Thread(target=self._pass, args=(there, here, False), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, note: bool) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(65536):
+                if note:
+                    self.noted += data
+                target.sendall(data)
+
+    def text(self) -> str:
+        """What was sent so far"""
+        return self.noted.decode("latin-1")
+
+    def close(self) -> None:
+        """Stop listening"""
+        self.listener.close()
 
 
 def wait_for_port(port: int, seconds: float = 20) -> None:
