@@ -108,7 +108,7 @@ def test_a_kill_in_the_middle_of_the_outbox_loses_nothing(fragile, fragile_app):
     until(lambda: any(path.startswith("/tasks/") for _, path, _ in fragile.search.seen))
     fragile_app.stop(signal.SIGKILL)
     fragile.search.stuck = False
-    with_lease = fragile.postgres.psql("SELECT count(*) FROM outbox WHERE attempts > 0 AND due_at > now()", fragile.name)
+    with_lease = fragile.postgres.psql("SELECT count(*) FROM outbox WHERE attempts > 0", fragile.name)
     assert int(with_lease) > 0
     after = fragile.app().start()
     until(lambda: all(after.indexed(each) for each in made))
