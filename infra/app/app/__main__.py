@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from . import logs, settings
+from . import audit, logs, settings
 from .main import make_app
 from .middleware import Drain
 
@@ -55,6 +55,8 @@ def main() -> int:
     """The command"""
     given = settings.load()
     logs.configure(given.service_name, given.log_level)
+    if given.audit_folder:
+        audit.keep(given.audit_folder, given.audit_days, given.service_name)
     app = make_app(given)
     config = uvicorn.Config(
         app, host=given.host, port=given.port, workers=1, log_config=None, access_log=False, server_header=False,

@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):
             "version": __version__,
         }
         if found := current():
-            line |= {"request_id": found.request_id, "trace_id": found.trace_id}
+            line |= {"request_id": found.request_id, "trace_id": found.trace_id} | ({"caller": found.caller} if found.caller else {})
         if record.exc_info and record.exc_info[0]:
             line["exception"] = _exception(record.exc_info)
         if record.stack_info:
