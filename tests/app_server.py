@@ -27,6 +27,7 @@ SOURCE = ROOT / "pretamane_analysis" / "templates" / "app"
 API_KEY = "a key of a caller in this test"
 S3_KEY, S3_SECRET = "pretamane", "the secret of the object store"
 DB_PASSWORD = "the role of the application"
+PATIENCE = 600  # the most seconds that anything is waited for; less where a test is meant to fail
 PYCACHE = Path(tempfile.gettempdir()) / "pretamane-app-pycache"
 
 
@@ -113,7 +114,7 @@ def wait_for_port(port: int, seconds: float = 20) -> None:
 
 def until(condition, seconds: float = 15, pause: float = 0.03):
     """Return the first true value of `condition`, asked again and again"""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + min(seconds, PATIENCE)
     while not (value := condition()):
         assert time.monotonic() < deadline, "this did not become true in time"
         time.sleep(pause)
@@ -166,7 +167,9 @@ class App:
             self.process = subprocess.Popen([sys.executable, *self.python], cwd=self.source, env=self.environment, stdout=log, stderr=log,
                                             start_new_session=True)
         if wait:
-            until(lambda: self._listens() or self.process.poll() is not None)
+            deadline = time.monotonic() + 60
+            while not self._listens() and self.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.03)
             assert self.process.poll() is None, self.output()
         return self
 
@@ -314,6 +317,14 @@ def make_app(platform):
     yield make
     for each in made:
         each.remove()
+
+
+@pytest.fixture
+def fresh(postgres, s3):
+    """A platform on which no job has run"""
+    made = Platform(postgres, s3)
+    yield made
+    made.remove()
 
 
 @pytest.fixture

@@ -11,20 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from app_server import SOURCE, Platform
+from app_server import SOURCE
 
 from pretamane_analysis.emit.app import files
 from pretamane_analysis.stack_file import example
 
 SCHEMA = "SELECT string_agg(table_name || '.' || column_name || ' ' || data_type, ',' ORDER BY table_name, column_name) FROM information_schema.columns WHERE table_schema = 'public'"
-
-
-@pytest.fixture
-def fresh(postgres, s3):
-    """A platform on which no job has run"""
-    made = Platform(postgres, s3)
-    yield made
-    made.remove()
 
 
 def changed(tmp_path: Path, **migrations: str) -> Path:
