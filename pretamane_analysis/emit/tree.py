@@ -28,6 +28,7 @@ EMITTERS = {
     "postgres": "pretamane_analysis.emit.postgres",
     "caddy": "pretamane_analysis.emit.caddy",
     "observability": "pretamane_analysis.emit.observability",
+    "app": "pretamane_analysis.emit.app",
 }
 LOCK = "stack.lock.json"
 
