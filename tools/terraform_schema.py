@@ -40,8 +40,11 @@ SIMPLE = {"getStringAttribute": "string", "getBooleanAttribute": "bool", "getNum
           "getBooleanMapAttribute": ["map", "bool"], "getNumberMapAttribute": ["map", "number"], "getAnyMapAttribute": ["map", "string"],
           "cdktf.StringMap": ["map", "string"], "cdktf.BooleanMap": ["map", "bool"], "cdktf.NumberMap": ["map", "number"],
           "cdktf.StringMapList": ["list", ["map", "string"]]}
+DECLARED = {"string": "string", "number": "number", "boolean | cdktf.IResolvable": "bool", "string[]": ["list", "string"],
+            "{ [key: string]: string }": ["map", "string"]}
 _CLASS = re.compile(r"^export class (\w+) extends cdktf\.\w+ \{$(.*?)^\}$", re.MULTILINE | re.DOTALL)
 _MEMBER = re.compile(r"^  // (\w+) - computed: (\w+), optional: (\w+), required: (\w+)$", re.MULTILINE)
+_FIELD = re.compile(r"#(\w+)\}\n(?:[^\n]*\n)*?  \*/\n  readonly \w+\??: ([^;]+);")
 _NESTED = re.compile(r'new (\w+?)(List|Map|OutputReference)\(this, "\w+"(?:, (true|false))?\)')
 
 
@@ -77,10 +80,22 @@ class Source:
             simple = next((kind for getter, kind in SIMPLE.items() if f"{getter}(" in code), None)
             if found and not found[1].startswith("cdktf") and f"{found[1]}OutputReference" in self.classes:
                 self._nested(member, flags, found, attributes, blocks)
+            elif (declared := re.search(r"private _\w+\?: (\w+)\[\] \| cdktf\.IResolvable;", code)) and declared[1][0].isupper():
+                blocks[member] = {"nesting_mode": "list", "block": {"attributes": self._fields(declared[1])}}
             else:
-                kind = ["set", simple[1]] if "cdktf.Fn.tolist(" in code and simple else simple or "string"
+                kind = ["set", simple[1]] if "cdktf.Fn.tolist(" in code and simple else simple or self._declared(code)
                 attributes[member] = {"type": kind} | {flag: True for flag, value in flags.items() if value}
         return {"attributes": attributes, "block_types": blocks}
+
+    def _declared(self, code: str) -> Any:
+        "The type of a member of the provider, which has no getter of its own"
+        found = re.search(r"private _\w+\?: ([^;]+);", code)
+        return DECLARED.get(found[1], "string") if found else "string"
+
+    def _fields(self, name: str) -> dict[str, Any]:
+        "The arguments of a block of the provider, which is an interface and no class"
+        body = re.search(rf"^export interface {name} \{{$(.*?)^\}}$", self.text, re.MULTILINE | re.DOTALL)[1]
+        return {member: {"type": DECLARED.get(kind, "string"), "optional": True} for member, kind in _FIELD.findall(body)}
 
     def _nested(self, member: str, flags: dict[str, bool], found: re.Match, attributes: dict, blocks: dict) -> None:
         inner, single = f"{found[1]}OutputReference", found[2] == "OutputReference"

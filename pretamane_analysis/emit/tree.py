@@ -27,6 +27,7 @@ EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
     "caddy": "pretamane_analysis.emit.caddy",
     "observability": "pretamane_analysis.emit.observability",
+    "terraform": "pretamane_analysis.emit.terraform",
 }
 LOCK = "stack.lock.json"
 
