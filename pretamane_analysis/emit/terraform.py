@@ -87,7 +87,7 @@ def _values(stack: Stack) -> dict[str, Any]:
 # %% ../../nbs/15_emit.terraform.ipynb #2f595786
 FILES = ("versions.tf", "variables.tf", "network.tf", "security.tf", "iam.tf", "secrets.tf", "storage.tf", "backup.tf", "compute.tf",
          "outputs.tf", "tests/network.tftest.hcl", "tests/host.tftest.hcl", "tests/policies.tftest.hcl", "tests/variables.tftest.hcl",
-         "tests/mocks/aws.tfmock.hcl", ".checkov.yaml")
+         "tests/mocks/aws.tfmock.hcl", "checkov.yaml")
 
 
 def files(
