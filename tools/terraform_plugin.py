@@ -29,8 +29,15 @@ REPLACING = {
     "aws_ssm_parameter": {"name"},
     "aws_s3_bucket": {"bucket", "object_lock_enabled"},
 }
+# What AWS would answer, where something invented would be no valid part of a name or a policy.
+ANSWERS = {
+    "aws_caller_identity": {"account_id": "123456789012"},
+    "aws_partition": {"partition": "aws", "dns_suffix": "amazonaws.com"},
+    "aws_ami": {"id": "ami-0123456789abcdef0"},
+    "aws_ssm_parameter": {"value": "ami-0123456789abcdef0"},
+}
+PREFIXES = {"aws_ebs_volume": "vol", "aws_instance": "i", "aws_vpc": "vpc", "aws_subnet": "subnet", "aws_security_group": "sg"}
 NESTING = {"single": 1, "list": 2, "set": 3, "map": 4}
-ATTRIBUTE = ("type", "required", "optional", "computed", "sensitive", "write_only")
 WRITE_ONLY = bytes([11 << 3, 1])  # field 11 of Schema.Attribute, newer than the stubs
 
 
@@ -92,6 +99,8 @@ def _inside(nested: dict[str, Any], value: Any, change: Any) -> Any:
 def invented(kind: Any, seed: str, name: str = "") -> Any:
     """Return a value of a Terraform type, the same for the same seed"""
     digest = hashlib.sha256(f"{seed}.{name}".encode()).hexdigest()
+    if name == "id" and (prefix := PREFIXES.get(seed.partition("{")[0])):
+        return f"{prefix}-{digest[:17]}"
     if kind == "string":
         return f"arn:aws:fake:us-east-1:123456789012:{digest[:12]}" if name.endswith("arn") else f"{name or 'value'}-{digest[:12]}"
     if kind in ("bool", "number"):
@@ -195,7 +204,7 @@ class Servicer(rpc.ProviderServicer):
     def ReadDataSource(self, request, context):
         """Invented values for all that is computed"""
         block = self.data[request.type_name]["block"]
-        value = planned(block, read_dynamic_value(request.config))
+        value = planned(block, read_dynamic_value(request.config)) | ANSWERS.get(request.type_name, {})
         return pb.ReadDataSource.Response(state=to_dynamic_value(applied(block, value, request.type_name)))
 
 
