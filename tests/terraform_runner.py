@@ -60,7 +60,11 @@ class Configuration:
 
     def plan(self, bundle: str = "bundle.tar.gz", *words: str) -> dict:
         """Return a plan as data"""
-        self.must("plan", "-no-color", "-lock=false", "-out=plan.bin", f"-var=bundle_path=../{bundle}", *words)
+        return self.plan_plain(f"-var=bundle_path=../{bundle}", *words)
+
+    def plan_plain(self, *words: str) -> dict:
+        """Return a plan of a configuration that takes no bundle"""
+        self.must("plan", "-no-color", "-lock=false", "-out=plan.bin", *words)
         return json.loads(self.must("show", "-json", "plan.bin"))
 
     def apply(self, bundle: str = "bundle.tar.gz") -> dict:
