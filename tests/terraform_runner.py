@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -95,3 +96,14 @@ def changes(plan: dict) -> dict[str, list[str]]:
     """Return what a plan does to each resource that it touches, by address"""
     return {each["address"]: each["change"]["actions"] for each in plan["resource_changes"]
             if each["mode"] == "managed" and each["change"]["actions"] != ["no-op"]}
+
+
+def checkov_rules(folder: Path, home: Path) -> set[str]:
+    """Return the rules of checkov that a configuration breaks; skip where checkov is not installed"""
+    program = next((str(each) for each in (Path(sys.prefix, "checkov", "bin", "checkov"), shutil.which("checkov")) if each and Path(each).exists()), None)
+    if program is None:
+        pytest.skip("checkov is not installed: make checkov")
+    done = subprocess.run([program, "--directory", folder, "--framework", "terraform", "--compact", "--quiet", "--skip-download"],
+                          env={"PATH": "/usr/bin:/bin", "HOME": str(home)}, capture_output=True, text=True)
+    assert re.search(r"Passed checks: [1-9]\d", done.stdout), done.stdout + done.stderr
+    return set(re.findall(r"^Check: (CKV\w*)", done.stdout, re.MULTILINE))
