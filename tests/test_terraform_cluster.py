@@ -41,9 +41,9 @@ def test_format_and_validity(cluster):
     assert "The configuration is valid" in cluster.must("validate", "-no-color")
 
 
-def test_own_tests(cluster):
+def test_own_tests(tmp_path):
     """The emitted tests pass with a mocked provider"""
-    assert "Success! 4 passed, 0 failed." in cluster.must("test", "-no-color")
+    assert "Success! 4 passed, 0 failed." in Configuration.of(files(STACKS["nlb"]), tmp_path).init().must("test", "-no-color")
 
 
 def test_nodes_and_data_are_private(plan):
@@ -72,7 +72,7 @@ def test_pods_may(plan):
         assert not allowed(policy, action, resource, context), action
 
 
-@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize("name", ["alb", "clb"])
 def test_checkov(name, tmp_path):
     """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
     folder = Configuration.of(files(STACKS[name]), tmp_path).folder
