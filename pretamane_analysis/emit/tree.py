@@ -27,6 +27,7 @@ EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
     "caddy": "pretamane_analysis.emit.caddy",
     "observability": "pretamane_analysis.emit.observability",
+    "bootstrap": "pretamane_analysis.emit.bootstrap",
 }
 LOCK = "stack.lock.json"
 

@@ -89,17 +89,19 @@ collect() {
     local name source code why problems=() make=()
     for source in provided generated; do
         while IFS= read -r name; do
+            [[ -n "$name" ]] || continue
             code=0
             find_secret "$name" "$WORK/values/$name" || code=$?
             case "$code" in
                 0) ;;
                 1)
+                    if [[ "$(secret "$name" .optional)" == true ]]; then continue; fi
                     why="$(missing_secret "$name" "$source")"
                     if [[ -n "$why" ]]; then problems+=("$why"); else make+=("$name"); fi
                     ;;
                 *) from_cache "$name" "$WORK/values/$name" || problems+=("secret $name: the Parameter Store gives no answer ($OUTAGE) and this host has no copy") ;;
             esac
-        done < <(secret_names "$source")
+        done <<<"$(secret_names "$source")"
     done
     if ((${#problems[@]})); then
         for why in "${problems[@]}"; do log "error: $why"; done
@@ -128,6 +130,7 @@ deliver() {
     folder 0711 "$SECRETS"
     folder 0700 "$CACHE" "$ISSUED"
     for name in "$@"; do
+        [[ -s "$WORK/values/$name" ]] || continue # optional, and nobody gave it
         [[ -e "$ISSUED/$name" ]] || : >"$ISSUED/$name"
         if [[ -s "$CACHE/$name" && "$PROGRAM" == bootstrap && "$(secret "$name" '.rotation.kind')" == postgres-role ]] && ! cmp -s -- "$CACHE/$name" "$WORK/values/$name"; then
             warn "secret $name differs from the one last used here; unless rotate-secret.sh changed it, the database still has the old one"
@@ -151,7 +154,9 @@ step_secrets() {
         warn "the Parameter Store gives no answer ($OUTAGE): this host's copies are used where there are any"
     fi
     collect
-    while IFS= read -r name; do derive "$name" "$(secret "$name" .derived_from)"; done < <(secret_names derived)
+    while IFS= read -r name; do
+        [[ -z "$name" ]] || derive "$name" "$(secret "$name" .derived_from)"
+    done <<<"$(secret_names derived)"
     mapfile -t names < <(jq -r '.secrets[].name' "$MANIFEST")
     deliver "${names[@]}"
     for name in "$ROOT/var/lib/$STACK/rotation"/*; do
