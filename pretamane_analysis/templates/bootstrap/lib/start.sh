@@ -40,7 +40,7 @@ tidy() { [[ -z "$WORK" ]] || rm -rf -- "$WORK"; }
 start() {
     folder 0755 "$ROOT/run/$STACK" "$ROOT/var/lib/$STACK"
     folder 0700 "$STATE"
-    exec {LOCK}>"$ROOT/run/$STACK/bootstrap.lock"
+    exec {LOCK}>>"$ROOT/run/$STACK/bootstrap.lock"
     flock --wait "${LOCK_SECONDS:-600}" "$LOCK" || die "another bootstrap, rotation or deployment has held the lock for ${LOCK_SECONDS:-600} seconds"
     trap 'on_error "$?" "$LINENO"' ERR
     trap tidy EXIT

@@ -29,10 +29,8 @@ JOURNAL="$ROOT/var/lib/$STACK/rotation/$NAME"
 
 compose() { docker compose --project-name "$STACK" --file "$RELEASE/compose/compose.yaml" --profile '*' "$@"; }
 
-KIND="$(secret "$NAME" '.rotation.kind')"
-SERVICE="$(secret "$NAME" '.rotation.service // empty')"
-ROLE="$(secret "$NAME" '.rotation.role // empty')"
-DATABASE="$(secret "$NAME" '.rotation.database // empty')"
+# told FIELD: what the manifest says of this secret's rotation.
+told() { jq -r --arg name "$NAME" --arg field "$1" '.secrets[] | select(.name == $name) | .rotation[$field] // empty' "$MANIFEST"; }
 
 # alter_role FILE: the role's password in the database becomes this one.
 alter_role() {
@@ -63,7 +61,7 @@ expect_login() {
 
 # change_inside FILE: what the service itself keeps of the secret.
 change_inside() {
-    case "$KIND" in
+    case "${KIND[$NAME]}" in
         postgres-role) alter_role "$1" ;;
         grafana-admin) compose exec -T "$SERVICE" grafana cli --homepath /usr/share/grafana admin reset-admin-password --password-from-stdin <"$1" >&2 ;;
         *) ;;
@@ -84,14 +82,15 @@ restart_consumers() {
 
 # spread FILE: into this host's files, its copy, what derives from it, and to who reads it.
 spread() {
-    local derived
+    local each
     folder 0700 "$WORK/values"
     cat -- "$1" >"$WORK/values/$NAME"
     deliver "$NAME"
-    while IFS= read -r derived; do
-        derive "$derived" "$NAME"
-        deliver "$derived"
-    done < <(jq -r --arg name "$NAME" '.secrets[] | select(.derived_from == $name) | .name' "$MANIFEST")
+    for each in "${DERIVED[@]}"; do
+        [[ "${BASE[$each]}" == "$NAME" ]] || continue
+        derive "$each"
+        deliver "$each"
+    done
     restart_consumers
 }
 
@@ -100,13 +99,13 @@ prepare() {
     rm -rf -- "$JOURNAL".next
     mkdir -- "$JOURNAL.next"
     read_parameter "$NAME" "$JOURNAL.next/old" || die "the old value of $NAME cannot be read ($AWS_ERROR); nothing was changed"
-    if [[ "$KIND" == provided ]]; then
+    if [[ "${KIND[$NAME]}" == provided ]]; then
         tr -d '\n' >"$JOURNAL.next/new"
         [[ -s "$JOURNAL.next/new" ]] || die "$NAME is not made here: give its new value on standard input; nothing was changed"
     else
-        generate "$(secret "$NAME" .length)" >"$JOURNAL.next/new"
+        generate "${LENGTH[$NAME]}" >"$JOURNAL.next/new"
     fi
-    if [[ "$KIND" == postgres-role ]]; then
+    if [[ "${KIND[$NAME]}" == postgres-role ]]; then
         expect_login 0 "$JOURNAL.next/old" "the value of $NAME in the Parameter Store is not the one of the database; nothing was changed"
         expect_login 1 "$JOURNAL.next/new" "the database lets anybody in, so that no rotation could be proved; nothing was changed"
     fi
@@ -117,7 +116,7 @@ forward() {
     change_inside "$JOURNAL/new"
     write_parameter "$NAME" "$JOURNAL/new" --overwrite || die "the new value of $NAME cannot be stored ($AWS_ERROR)"
     spread "$JOURNAL/new"
-    if [[ "$KIND" == postgres-role ]]; then
+    if [[ "${KIND[$NAME]}" == postgres-role ]]; then
         expect_login 0 "$JOURNAL/new" "the new value of $NAME does not work"
         expect_login 1 "$JOURNAL/old" "the old value of $NAME still works"
     fi
@@ -131,7 +130,7 @@ backward() {
         write_parameter "$NAME" "$JOURNAL/old" --overwrite || die "the old value of $NAME cannot be stored ($AWS_ERROR)"
     fi
     spread "$JOURNAL/old"
-    if [[ "$KIND" == postgres-role ]]; then expect_login 0 "$JOURNAL/old" "the old value of $NAME does not work"; fi
+    if [[ "${KIND[$NAME]}" == postgres-role ]]; then expect_login 0 "$JOURNAL/old" "the old value of $NAME does not work"; fi
 }
 
 # attempt FUNCTION: in a shell of its own, which the first failure ends; its exit code is then in CODE.
@@ -164,8 +163,12 @@ roll_back() {
 
 start
 require_data
-[[ -n "$KIND" && "$KIND" != derived ]] || die "there is no secret '$NAME' to rotate; there are: $(jq -r '[.secrets[] | select(.source != "derived") | .name] | join(", ")' "$MANIFEST")"
-[[ "$KIND" != manual ]] || die "$NAME is kept by $SERVICE itself: change it there, then store it with: aws ssm put-parameter --overwrite"
+read_manifest
+case "${KIND[$NAME]:-derived}" in derived) die "there is no secret '$NAME' to rotate; there are: ${GENERATED[*]} ${PROVIDED[*]}" ;; esac
+SERVICE="$(told service)"
+ROLE="$(told role)"
+DATABASE="$(told database)"
+[[ "${KIND[$NAME]}" != manual ]] || die "$NAME is kept by $SERVICE itself: change it there, then store it with: aws ssm put-parameter --overwrite"
 if [[ -d "$JOURNAL" ]]; then
     log "a rotation of $NAME did not end: it is taken back first"
     roll_back
