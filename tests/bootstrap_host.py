@@ -192,7 +192,7 @@ def small_stack() -> Stack:
     data["services"]["fastapi-app"] |= {"secrets": ["postgres_password", "api_key"], "depends_on": {"postgresql": "healthy"}}
     kept = {mount["volume"] for each in data["services"].values() for mount in each.get("mounts", [])}
     data["volumes"] = {name: each for name, each in data["volumes"].items() if name in kept}
-    used = ("postgres_password", "api_key", "edge_admin_password", "edge_admin_password_hash", "tunnel_token")
+    used = ("postgres_superuser_password", "postgres_password", "api_key", "edge_admin_password", "edge_admin_password_hash", "tunnel_token")
     data["secrets"] = {name: data["secrets"][name] for name in used}
     return Stack.model_validate(data)
 

@@ -7,9 +7,10 @@ import pytest
 
 from bootstrap_host import TOKEN, Host, booted, client, cloud, free_port, host, program  # noqa: F401
 
-GENERATED = ["api_key", "edge_admin_password", "postgres_password"]
+GENERATED = ["api_key", "edge_admin_password", "postgres_password", "postgres_superuser_password"]
 CONSUMERS = {"caddy/edge_admin_password_hash": 1000, "cloudflared/tunnel_token": 65532, "fastapi-app/api_key": 1000,
-             "fastapi-app/postgres_password": 1000, "postgresql/postgres_password": 999}
+             "fastapi-app/postgres_password": 1000, "postgresql/postgres_password": 999,
+             "postgresql/postgres_superuser_password": 999}
 DENIED = {"GetParametersByPath": (400, "AccessDeniedException"), "GetParameter": (400, "AccessDeniedException")}
 THROTTLED = {"GetParametersByPath": (400, "ThrottlingException"), "GetParameter": (400, "ThrottlingException")}
 
@@ -26,7 +27,7 @@ def test_first_boot(host, tmp_path):
     stored = host.stored()
     assert sorted(stored) == sorted([*GENERATED, "tunnel_token"])
     assert all(len(stored[name]) == 32 and stored[name].isascii() and stored[name].isalnum() for name in GENERATED)
-    assert len({stored[name] for name in GENERATED}) == 3
+    assert len({stored[name] for name in GENERATED}) == len(GENERATED)
     delivered = host.delivered()
     assert sorted(delivered) == sorted(CONSUMERS)
     assert delivered["fastapi-app/postgres_password"] == delivered["postgresql/postgres_password"] == stored["postgres_password"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model 184f6d1642b2. Change the stack, not this file.
+# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
 # Gives a secret a new value everywhere, proves that it works, or puts the old one back everywhere.
 #
 #   rotate-secret.sh NAME             a value that is made here
@@ -30,15 +30,13 @@ JOURNAL="$ROOT/var/lib/$STACK/rotation/$NAME"
 
 compose() { docker compose --project-name "$STACK" --file "$RELEASE/compose/compose.yaml" --profile '*' "$@"; }
 
-KIND="$(secret "$NAME" '.rotation.kind')"
-SERVICE="$(secret "$NAME" '.rotation.service // empty')"
-ROLE="$(secret "$NAME" '.rotation.role // empty')"
-DATABASE="$(secret "$NAME" '.rotation.database // empty')"
+# told FIELD: what the manifest says of this secret's rotation.
+told() { jq -r --arg name "$NAME" --arg field "$1" '.secrets[] | select(.name == $name) | .rotation[$field] // empty' "$MANIFEST"; }
 
 # alter_role FILE: the role's password in the database becomes this one.
 alter_role() {
     { printf "ALTER ROLE :\"role\" PASSWORD '" && python3 -I "$BOOTSTRAP/lib/scram.py" <"$1" | tr -d '\n' && printf "';\n"; } |
-        compose exec -T "$SERVICE" psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set "role=$ROLE" --username "$ROLE" --dbname "$DATABASE" >&2
+        compose exec -T "$SERVICE" psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set "role=$ROLE" --username "$SUPERUSER" --dbname "$DATABASE" >&2
 }
 
 # login FILE: 0 the database lets the role in with this password; 1 it says that the password is wrong; 2 no answer.
@@ -64,7 +62,7 @@ expect_login() {
 
 # change_inside FILE: what the service itself keeps of the secret.
 change_inside() {
-    case "$KIND" in
+    case "${KIND[$NAME]}" in
         postgres-role) alter_role "$1" ;;
         grafana-admin) compose exec -T "$SERVICE" grafana cli --homepath /usr/share/grafana admin reset-admin-password --password-from-stdin <"$1" >&2 ;;
         *) ;;
@@ -85,14 +83,15 @@ restart_consumers() {
 
 # spread FILE: into this host's files, its copy, what derives from it, and to who reads it.
 spread() {
-    local derived
+    local each
     folder 0700 "$WORK/values"
     cat -- "$1" >"$WORK/values/$NAME"
     deliver "$NAME"
-    while IFS= read -r derived; do
-        derive "$derived" "$NAME"
-        deliver "$derived"
-    done < <(jq -r --arg name "$NAME" '.secrets[] | select(.derived_from == $name) | .name' "$MANIFEST")
+    for each in "${DERIVED[@]}"; do
+        [[ "${BASE[$each]}" == "$NAME" ]] || continue
+        derive "$each"
+        deliver "$each"
+    done
     restart_consumers
 }
 
@@ -101,13 +100,13 @@ prepare() {
     rm -rf -- "$JOURNAL".next
     mkdir -- "$JOURNAL.next"
     read_parameter "$NAME" "$JOURNAL.next/old" || die "the old value of $NAME cannot be read ($AWS_ERROR); nothing was changed"
-    if [[ "$KIND" == provided ]]; then
+    if [[ "${KIND[$NAME]}" == provided ]]; then
         tr -d '\n' >"$JOURNAL.next/new"
         [[ -s "$JOURNAL.next/new" ]] || die "$NAME is not made here: give its new value on standard input; nothing was changed"
     else
-        generate "$(secret "$NAME" .length)" >"$JOURNAL.next/new"
+        generate "${LENGTH[$NAME]}" >"$JOURNAL.next/new"
     fi
-    if [[ "$KIND" == postgres-role ]]; then
+    if [[ "${KIND[$NAME]}" == postgres-role ]]; then
         expect_login 0 "$JOURNAL.next/old" "the value of $NAME in the Parameter Store is not the one of the database; nothing was changed"
         expect_login 1 "$JOURNAL.next/new" "the database lets anybody in, so that no rotation could be proved; nothing was changed"
     fi
@@ -118,7 +117,7 @@ forward() {
     change_inside "$JOURNAL/new"
     write_parameter "$NAME" "$JOURNAL/new" --overwrite || die "the new value of $NAME cannot be stored ($AWS_ERROR)"
     spread "$JOURNAL/new"
-    if [[ "$KIND" == postgres-role ]]; then
+    if [[ "${KIND[$NAME]}" == postgres-role ]]; then
         expect_login 0 "$JOURNAL/new" "the new value of $NAME does not work"
         expect_login 1 "$JOURNAL/old" "the old value of $NAME still works"
     fi
@@ -132,7 +131,7 @@ backward() {
         write_parameter "$NAME" "$JOURNAL/old" --overwrite || die "the old value of $NAME cannot be stored ($AWS_ERROR)"
     fi
     spread "$JOURNAL/old"
-    if [[ "$KIND" == postgres-role ]]; then expect_login 0 "$JOURNAL/old" "the old value of $NAME does not work"; fi
+    if [[ "${KIND[$NAME]}" == postgres-role ]]; then expect_login 0 "$JOURNAL/old" "the old value of $NAME does not work"; fi
 }
 
 # attempt FUNCTION: in a shell of its own, which the first failure ends; its exit code is then in CODE.
@@ -165,8 +164,13 @@ roll_back() {
 
 start
 require_data
-[[ -n "$KIND" && "$KIND" != derived ]] || die "there is no secret '$NAME' to rotate; there are: $(jq -r '[.secrets[] | select(.source != "derived") | .name] | join(", ")' "$MANIFEST")"
-[[ "$KIND" != manual ]] || die "$NAME is kept by $SERVICE itself: change it there, then store it with: aws ssm put-parameter --overwrite"
+read_manifest
+case "${KIND[$NAME]:-derived}" in derived) die "there is no secret '$NAME' to rotate; there are: ${GENERATED[*]} ${PROVIDED[*]}" ;; esac
+SERVICE="$(told service)"
+SUPERUSER="$(told superuser)"
+ROLE="$(told role)"
+DATABASE="$(told database)"
+[[ "${KIND[$NAME]}" != manual ]] || die "$NAME is kept by $SERVICE itself: change it there, then store it with: aws ssm put-parameter --overwrite"
 if [[ -d "$JOURNAL" ]]; then
     log "a rotation of $NAME did not end: it is taken back first"
     roll_back

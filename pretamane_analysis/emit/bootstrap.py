@@ -10,13 +10,16 @@ import shlex
 from importlib.resources import files as package_files
 from typing import Any
 
+from .containers import names
 from .images import repository
+from .postgres import application_role, monitoring_role
 from ..errors import PretamaneError
-from ..stack import Service, Stack
+from ..service import Service
+from ..stack import Stack
 
 # %% auto #0
 __all__ = ['STATEFUL', 'LONGEST_HASHED', 'PACKAGES', 'DOCKER', 'COMPOSE', 'DOCKER_PACKAGES', 'DAEMON', 'TEXTS', 'USER_DATA_LIMIT',
-           'USER_DATA_VARIABLES', 'user_id', 'containers', 'manifest', 'files']
+           'USER_DATA_VARIABLES', 'user_id', 'manifest', 'files']
 
 # %% ../../nbs/16_emit.bootstrap.ipynb #776ea702
 def user_id(
@@ -26,16 +29,8 @@ def user_id(
     return int(service.user.partition(":")[0]) if service.user else 0
 
 
-def containers(
-    stack: Stack,  # Any stack
-    name: str,  # One of its services
-) -> list[str]:  # Names of compose services
-    "The long-running containers of a service: two where a new version starts beside the old one."
-    return [f"{name}-blue", f"{name}-green"] if stack.services[name].deploy == "blue-green" else [name]
-
-
 def _consumers(stack: Stack, secret: str) -> list[dict[str, Any]]:
-    return [{"service": name, "uid": user_id(service), "file": f"{name}/{secret}", "containers": containers(stack, name)}
+    return [{"service": name, "uid": user_id(service), "file": f"{name}/{secret}", "containers": names(stack, name)}
             for name, service in stack.services.items() if secret in service.secrets]
 
 # %% ../../nbs/16_emit.bootstrap.ipynb #f117344b
@@ -51,9 +46,21 @@ def _owner(stack: Stack, secret: str) -> dict[str, Any] | None:
     return None
 
 # %% ../../nbs/16_emit.bootstrap.ipynb #a6d33cdb
-def _postgres_role(service: Service) -> dict[str, str]:
-    role = service.environment.get("POSTGRES_USER", "postgres")
-    return {"role": role, "database": service.environment.get("POSTGRES_DB", role)}
+def _postgres(stack: Stack, server: str, secret: str) -> dict[str, Any] | None:
+    "The role whose password a secret is; the first secret of the server is its superuser's."
+    service = stack.services[server]
+    superuser = service.environment.get("POSTGRES_USER", "postgres")
+    database = service.environment.get("POSTGRES_DB", superuser)
+    roles = {service.secrets[0]: (superuser, database)}
+    for each in filter(None, (monitoring_role(stack), application_role(stack))):
+        roles.setdefault(each.secret, (each.role, each.database or database))
+    if secret not in roles:
+        return None
+    role, database = roles[secret]
+    return {"kind": "postgres-role", "service": server, "superuser": superuser, "role": role, "database": database}
+
+# %% ../../nbs/16_emit.bootstrap.ipynb #21ee49a8
+_TOLD_BY_HAND = ("database", "database-admin", "dashboards")
 
 
 def _rotation(stack: Stack, secret: str) -> dict[str, Any]:
@@ -62,14 +69,14 @@ def _rotation(stack: Stack, secret: str) -> dict[str, Any]:
         return {"kind": source}
     if owner is None:
         return {"kind": "restart"}
-    service = stack.services[owner["service"]]
-    if service.role == "database" and repository(service.image).endswith("postgres"):
-        return {"kind": "postgres-role", "service": owner["service"], **_postgres_role(service)}
-    if service.role == "dashboards" and "grafana" in repository(service.image):
-        return {"kind": "grafana-admin", "service": owner["service"]}
-    if service.role in ("database", "database-admin", "dashboards"):
-        return {"kind": "manual", "service": owner["service"]}
-    return {"kind": "restart"}
+    name = owner["service"]
+    service = stack.services[name]
+    image = repository(service.image)
+    if service.role == "database" and image.endswith("postgres") and (found := _postgres(stack, name, secret)):
+        return found
+    if service.role == "dashboards" and "grafana" in image:
+        return {"kind": "grafana-admin", "service": name}
+    return {"kind": "manual", "service": name} if service.role in _TOLD_BY_HAND else {"kind": "restart"}
 
 
 def _source(stack: Stack, secret: str) -> str:

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 184f6d1642b2. Change the stack, not this file.
+# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
 # shellcheck shell=bash
 # Calls to AWS. What decides is the name of the error in the message: exit codes differ between versions of the CLI.
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 184f6d1642b2. Change the stack, not this file.
+# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
 # shellcheck shell=bash
 # The data disk. It is formatted only when nothing at all is on it, and found again by its UUID.
 

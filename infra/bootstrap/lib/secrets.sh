@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 184f6d1642b2. Change the stack, not this file.
+# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
 # shellcheck shell=bash
 # Secrets: found in the Parameter Store, or made once and stored there before anybody uses them. No value is ever in a
 # variable, an argument or a message: values move between files in memory that only root reads.
@@ -8,9 +8,28 @@ source "$BOOTSTRAP/lib/aws.sh"
 
 OUTAGE="" # the name of the error, once the Parameter Store gives no answer to rely on
 
-secret_names() { jq -r --arg source "$1" '.secrets[] | select(.source == $source) | .name' "$MANIFEST"; }
+# What the manifest says of each secret, and the lists of all and of each source.
+declare -A LENGTH=() OPTIONAL=() BASE=() KIND=() DATA_OF=() CONSUMERS=()
+NAMES=() PROVIDED=() GENERATED=() DERIVED=()
 
-secret() { jq -r --arg name "$1" ".secrets[] | select(.name == \$name) | $2" "$MANIFEST"; }
+read_manifest() {
+    local name source length optional base kind data service uid file
+    jq -r '.secrets[] | [.name, .source, .length, .optional, .derived_from, .rotation.kind, (.owner.volumes // [] | join(" "))]
+        | map(tostring) | join("|")' "$MANIFEST" >"$WORK/manifest"
+    while IFS='|' read -r name source length optional base kind data; do
+        NAMES+=("$name")
+        case "$source" in
+            provided) PROVIDED+=("$name") ;;
+            generated) GENERATED+=("$name") ;;
+            derived) DERIVED+=("$name") ;;
+            *) die "secret $name comes from '$source', which is unknown" ;;
+        esac
+        LENGTH[$name]="$length" OPTIONAL[$name]="$optional" BASE[$name]="$base" KIND[$name]="$kind" DATA_OF[$name]="$data" CONSUMERS[$name]=""
+    done <"$WORK/manifest"
+    ((${#NAMES[@]})) || die "$MANIFEST names no secret"
+    jq -r '.secrets[] | .name as $name | .consumers[] | [$name, .service, .uid, .file] | map(tostring) | join("|")' "$MANIFEST" >"$WORK/manifest"
+    while IFS='|' read -r name service uid file; do CONSUMERS[$name]+="$service $uid $file"$'\n'; done <"$WORK/manifest"
+}
 
 # generate LENGTH: letters and digits only, so that a value survives URLs, sed, SQL and shells.
 generate() {
@@ -24,17 +43,17 @@ generate() {
 
 # used_by_data NAME: prints where data depends on a value of this secret that was issued before.
 used_by_data() {
-    local volume
+    local each
     if [[ -e "$ISSUED/$1" ]]; then
         printf 'it was issued before (%s)' "${ISSUED#"$ROOT"}/$1"
         return
     fi
-    while IFS= read -r volume; do
-        if [[ -n "$(find "$VOLUMES/$volume/_data" -mindepth 1 -maxdepth 1 -print -quit 2>/dev/null)" ]]; then
-            printf 'volume %s has data' "$volume"
+    for each in ${DATA_OF[$1]}; do
+        if [[ -n "$(find "$VOLUMES/$each/_data" -mindepth 1 -maxdepth 1 -print -quit 2>/dev/null)" ]]; then
+            printf 'volume %s has data' "$each"
             return
         fi
-    done < <(secret "$1" '.owner.volumes[]?')
+    done
 }
 
 # make_secret NAME: a value for a secret that the Parameter Store says it does not have.
@@ -44,7 +63,7 @@ make_secret() {
         warn "secret $1 is gone from the Parameter Store; this host's copy is put back"
         cat -- "$CACHE/$1" >"$value"
     else
-        generate "$(secret "$1" .length)" >"$value"
+        generate "${LENGTH[$1]}" >"$value"
     fi
     write_parameter "$1" "$value" || code=$?
     if ((code == 0)); then
@@ -74,35 +93,29 @@ from_cache() {
     cat -- "$CACHE/$1" >"$2"
 }
 
-# missing_secret NAME SOURCE: why a secret that is absent must not be made, empty where it may be.
+# missing_secret NAME: why a secret that is absent must not be made, empty where it may be.
 missing_secret() {
     local reason
-    if [[ "$2" == provided ]]; then
+    if [[ " ${PROVIDED[*]} " == *" $1 "* ]]; then
         printf 'secret %s is not made here; put it with: aws ssm put-parameter --region %s --type SecureString --name %s --value file://FILE\n' "$1" "$REGION" "$(parameter "$1")"
     elif [[ ! -s "$CACHE/$1" && " ${ISSUE[*]:-} " != *" $1 "* ]]; then
         reason="$(used_by_data "$1")"
-        [[ -z "$reason" ]] || printf 'secret %s is gone from the Parameter Store (%s) but %s; put the old value back, or, if nothing depends on it, run: bootstrap.sh --issue %s\n' "$1" "$(parameter "$1")" "$reason" "$1"
+        [[ -z "$reason" ]] || printf 'secret %s is gone from the Parameter Store (%s) but %s; put the old value back, or, if nothing depends on it, run: bootstrap.sh --issue %s secrets\n' "$1" "$(parameter "$1")" "$reason" "$1"
     fi
 }
 
 # collect: every secret as a file in $WORK/values, made where it may be. Nothing is made while any other one is in doubt.
 collect() {
-    local name source code why problems=() make=()
-    for source in provided generated; do
-        while IFS= read -r name; do
-            [[ -n "$name" ]] || continue
-            code=0
-            find_secret "$name" "$WORK/values/$name" || code=$?
-            case "$code" in
-                0) ;;
-                1)
-                    if [[ "$(secret "$name" .optional)" == true ]]; then continue; fi
-                    why="$(missing_secret "$name" "$source")"
-                    if [[ -n "$why" ]]; then problems+=("$why"); else make+=("$name"); fi
-                    ;;
-                *) from_cache "$name" "$WORK/values/$name" || problems+=("secret $name: the Parameter Store gives no answer ($OUTAGE) and this host has no copy") ;;
-            esac
-        done <<<"$(secret_names "$source")"
+    local name code why problems=() make=()
+    for name in "${PROVIDED[@]}" "${GENERATED[@]}"; do
+        code=0
+        find_secret "$name" "$WORK/values/$name" || code=$?
+        if ((code == 1)) && [[ "${OPTIONAL[$name]}" != true ]]; then
+            why="$(missing_secret "$name")"
+            if [[ -n "$why" ]]; then problems+=("$why"); else make+=("$name"); fi
+        elif ((code == 2)) && ! from_cache "$name" "$WORK/values/$name"; then
+            problems+=("secret $name: the Parameter Store gives no answer ($OUTAGE) and this host has no copy")
+        fi
     done
     if ((${#problems[@]})); then
         for why in "${problems[@]}"; do log "error: $why"; done
@@ -111,9 +124,9 @@ collect() {
     for name in "${make[@]}"; do make_secret "$name"; done
 }
 
-# derive NAME: the bcrypt hash of the secret that it comes from. A hash that still fits is kept, so that nothing changes.
+# derive NAME: the bcrypt hash of the secret that it is derived from. A hash that still fits is kept, so that nothing changes.
 derive() {
-    local password="$WORK/values/$2" hash="$WORK/values/$1" known="$WORK/known"
+    local password="$WORK/values/${BASE[$1]}" hash="$WORK/values/$1" known="$WORK/known"
     if [[ -s "$CACHE/$1" ]]; then
         { printf 'admin:' && cat -- "$CACHE/$1"; } >"$known"
         if htpasswd -v -i "$known" admin <"$password" 2>/dev/null; then
@@ -133,21 +146,22 @@ deliver() {
     for name in "$@"; do
         [[ -s "$WORK/values/$name" ]] || continue # optional, and nobody gave it
         [[ -e "$ISSUED/$name" ]] || : >"$ISSUED/$name"
-        if [[ -s "$CACHE/$name" && "$PROGRAM" == bootstrap && "$(secret "$name" '.rotation.kind')" == postgres-role ]] && ! cmp -s -- "$CACHE/$name" "$WORK/values/$name"; then
+        if [[ "$PROGRAM" == bootstrap && "${KIND[$name]}" == postgres-role && -s "$CACHE/$name" ]] && ! cmp -s -- "$CACHE/$name" "$WORK/values/$name"; then
             warn "secret $name differs from the one last used here; unless rotate-secret.sh changed it, the database still has the old one"
         fi
         put_file "$WORK/values/$name" "$CACHE/$name" 0600 >/dev/null
-        while IFS=$'\t' read -r service uid file; do
+        while read -r service uid file; do
+            [[ -n "$file" ]] || continue
             folder 0711 "$SECRETS/$service"
             put_file "$WORK/values/$name" "$SECRETS/$file" 0400 "$uid" >/dev/null
-        done < <(secret "$name" '.consumers[] | [.service, .uid, .file] | @tsv')
+        done <<<"${CONSUMERS[$name]}"
     done
 }
 
 step_secrets() {
-    local name names
+    local name
     require_data
-    jq -e '.secrets | length > 0' "$MANIFEST" >/dev/null || die "$MANIFEST cannot be read"
+    read_manifest
     folder 0700 "$WORK/values"
     if ! read_parameters "$WORK/values"; then
         OUTAGE="$AWS_ERROR"
@@ -155,11 +169,8 @@ step_secrets() {
         warn "the Parameter Store gives no answer ($OUTAGE): this host's copies are used where there are any"
     fi
     collect
-    while IFS= read -r name; do
-        [[ -z "$name" ]] || derive "$name" "$(secret "$name" .derived_from)"
-    done <<<"$(secret_names derived)"
-    mapfile -t names < <(jq -r '.secrets[].name' "$MANIFEST")
-    deliver "${names[@]}"
+    for name in "${DERIVED[@]}"; do derive "$name"; done
+    deliver "${NAMES[@]}"
     for name in "$ROOT/var/lib/$STACK/rotation"/*; do
         [[ ! -e "$name" ]] || warn "the rotation of ${name##*/} did not end; when the services run: rotate-secret.sh --recover ${name##*/}"
     done

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 184f6d1642b2. Change the stack, not this file.
+# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
 # shellcheck shell=bash
 # What every script here starts with: settings, places, one at a time, a private folder in memory.
 # cloud-init sets neither HOME nor a useful folder, and its PATH lacks that of snaps.
@@ -41,7 +41,7 @@ tidy() { [[ -z "$WORK" ]] || rm -rf -- "$WORK"; }
 start() {
     folder 0755 "$ROOT/run/$STACK" "$ROOT/var/lib/$STACK"
     folder 0700 "$STATE"
-    exec {LOCK}>"$ROOT/run/$STACK/bootstrap.lock"
+    exec {LOCK}>>"$ROOT/run/$STACK/bootstrap.lock"
     flock --wait "${LOCK_SECONDS:-600}" "$LOCK" || die "another bootstrap, rotation or deployment has held the lock for ${LOCK_SECONDS:-600} seconds"
     trap 'on_error "$?" "$LINENO"' ERR
     trap tidy EXIT

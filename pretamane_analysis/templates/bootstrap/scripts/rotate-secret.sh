@@ -35,7 +35,7 @@ told() { jq -r --arg name "$NAME" --arg field "$1" '.secrets[] | select(.name ==
 # alter_role FILE: the role's password in the database becomes this one.
 alter_role() {
     { printf "ALTER ROLE :\"role\" PASSWORD '" && python3 -I "$BOOTSTRAP/lib/scram.py" <"$1" | tr -d '\n' && printf "';\n"; } |
-        compose exec -T "$SERVICE" psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set "role=$ROLE" --username "$ROLE" --dbname "$DATABASE" >&2
+        compose exec -T "$SERVICE" psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set "role=$ROLE" --username "$SUPERUSER" --dbname "$DATABASE" >&2
 }
 
 # login FILE: 0 the database lets the role in with this password; 1 it says that the password is wrong; 2 no answer.
@@ -166,6 +166,7 @@ require_data
 read_manifest
 case "${KIND[$NAME]:-derived}" in derived) die "there is no secret '$NAME' to rotate; there are: ${GENERATED[*]} ${PROVIDED[*]}" ;; esac
 SERVICE="$(told service)"
+SUPERUSER="$(told superuser)"
 ROLE="$(told role)"
 DATABASE="$(told database)"
 [[ "${KIND[$NAME]}" != manual ]] || die "$NAME is kept by $SERVICE itself: change it there, then store it with: aws ssm put-parameter --overwrite"
