@@ -52,7 +52,7 @@ case "$name" in
                 case "$each" in -* | *::* | install) ;; *) printf '%s %s\n' "${each%%=*}" "$([[ "$each" == *=* ]] && printf '%s' "${each#*=}" | tr -d '*' || printf 1)1" >>"$installed" ;; esac
             done
         fi ;;
-    dpkg-query) awk -v name="${@: -1}" '$1 == name { print "installed " $2; found = 1; exit } END { exit !found }' "$installed" 2>/dev/null || code=1 ;;
+    dpkg-query) for each in "${@:4}"; do sed -n "s/^$each /$each installed /p" "$installed" 2>/dev/null; done ;;
     curl) while (($#)); do [[ "$1" == --output ]] && echo key >"$2"; shift; done ;;
     gpg) echo "fpr:::::::::${GPG_KEY:-9DC858229FC7DD38854AE2D88D81803C0EBFCD88}:" ;;
     blkid) if [[ -n "${BLKID_CODE:-}" ]]; then code="$BLKID_CODE"; elif [[ -s "$disk" ]]; then cat "$disk"; else code=2; fi ;;
@@ -390,4 +390,4 @@ def first_boot() -> Host:
 @pytest.fixture
 def booted(tmp_path, cloud):
     """A host after its first boot"""
-    return first_boot().copy(tmp_path / "one", cloud)
+    return first_boot().copy(tmp_path / "booted", cloud)

@@ -19,7 +19,7 @@ call_aws() {
         AWS_ERROR=""
         if aws --cli-connect-timeout 5 --cli-read-timeout 20 "$@" >"$output" 2>"$message"; then return 0; fi
         AWS_ERROR="$(aws_error "$message")"
-        case "$AWS_ERROR" in ParameterNotFound | ParameterAlreadyExists) return 1 ;; esac
+        if [[ "$AWS_ERROR" == ParameterNotFound || "$AWS_ERROR" == ParameterAlreadyExists ]]; then return 1; fi
         log "attempt $attempt of 'aws $1 $2': $AWS_ERROR: $(tail -n 1 "$message")"
         if ((attempt >= ${RETRY_ATTEMPTS:-6})); then return 1; fi
         pause "$attempt"

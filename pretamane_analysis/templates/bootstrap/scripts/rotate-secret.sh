@@ -164,7 +164,7 @@ roll_back() {
 start
 require_data
 read_manifest
-case "${KIND[$NAME]:-derived}" in derived) die "there is no secret '$NAME' to rotate; there are: ${GENERATED[*]} ${PROVIDED[*]}" ;; esac
+[[ "${KIND[$NAME]:-derived}" != derived ]] || die "there is no secret '$NAME' to rotate; there are: ${GENERATED[*]} ${PROVIDED[*]}"
 SERVICE="$(told service)"
 SUPERUSER="$(told superuser)"
 ROLE="$(told role)"
