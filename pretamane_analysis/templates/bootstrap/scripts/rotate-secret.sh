@@ -94,22 +94,26 @@ spread() {
     restart_consumers
 }
 
+# prepare: both values, and proof that the old one works, before anything changes.
 prepare() {
-    folder 0700 "${JOURNAL%/*}"
-    rm -rf -- "$JOURNAL".next
-    mkdir -- "$JOURNAL.next"
-    read_parameter "$NAME" "$JOURNAL.next/old" || die "the old value of $NAME cannot be read ($AWS_ERROR); nothing was changed"
+    local next="${JOURNAL%/*}/.next"
+    read_parameter "$NAME" "$WORK/old" || die "the old value of $NAME cannot be read ($AWS_ERROR); nothing was changed"
     if [[ "${KIND[$NAME]}" == provided ]]; then
-        tr -d '\n' >"$JOURNAL.next/new"
-        [[ -s "$JOURNAL.next/new" ]] || die "$NAME is not made here: give its new value on standard input; nothing was changed"
+        tr -d '\n' >"$WORK/new"
+        [[ -s "$WORK/new" ]] || die "$NAME is not made here: give its new value on standard input; nothing was changed"
     else
-        generate "${LENGTH[$NAME]}" >"$JOURNAL.next/new"
+        generate "${LENGTH[$NAME]}" >"$WORK/new"
     fi
     if [[ "${KIND[$NAME]}" == postgres-role ]]; then
-        expect_login 0 "$JOURNAL.next/old" "the value of $NAME in the Parameter Store is not the one of the database; nothing was changed"
-        expect_login 1 "$JOURNAL.next/new" "the database lets anybody in, so that no rotation could be proved; nothing was changed"
+        expect_login 0 "$WORK/old" "the value of $NAME in the Parameter Store is not the one of the database; nothing was changed"
+        expect_login 1 "$WORK/new" "the database lets anybody in, so that no rotation could be proved; nothing was changed"
     fi
-    mv -T -- "$JOURNAL.next" "$JOURNAL"
+    folder 0700 "${JOURNAL%/*}"
+    rm -rf -- "$next"
+    mkdir -- "$next"
+    cat -- "$WORK/old" >"$next/old"
+    cat -- "$WORK/new" >"$next/new"
+    mv -T -- "$next" "$JOURNAL"
 }
 
 forward() {
