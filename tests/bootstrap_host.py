@@ -60,6 +60,11 @@ case "$name" in
     mount) grep -q "^UUID=$(sed -n 's/^UUID=//p' "$disk") /data ext4 " "$PRETAMANE_ROOT/etc/fstab" && : >"$STUBS/mounted" || code=32 ;;
     mountpoint) [[ -e "$STUBS/mounted" ]] || code=1 ;;
     findmnt) sed -n 's/^UUID=//p' "${OTHER_DISK:-$disk}" ;;
+    systemctl)
+        # As systemd does: the stack's unit wants the secrets, which are this script again, and waits for them.
+        if [[ "$*" == "start pretamane.service" ]]; then
+            "$PRETAMANE_ROOT"/opt/pretamane/releases/*/bootstrap/bootstrap.sh secrets || code=1
+        fi ;;
     docker) if [[ -x "$STUBS/docker" ]]; then "$STUBS/docker" "$@" || code=$?; fi ;;
 esac
 [[ "${KILL_AFTER:-}" == "$n" ]] && kill -9 0
@@ -301,7 +306,7 @@ class Host:
             "PATH": f"{self.bin}:/usr/sbin:/usr/bin:/sbin:/bin", "PRETAMANE_ROOT": str(self.root), "STUBS": str(self.stubs),
             "AWS_CLI_SOCKET": cli_socket(), "AWS_ENDPOINT_URL": self.cloud.url, "AWS_ACCESS_KEY_ID": "x",
             "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", "RETRY_BASE": "0.001",
-            "RETRY_ATTEMPTS": "3", "DISK_ATTEMPTS": "3", "LOCK_SECONDS": "30", **self.extra, **extra,
+            "RETRY_ATTEMPTS": "3", "DISK_ATTEMPTS": "3", "LOCK_SECONDS": os.environ.get("LOCK_SECONDS", "30"), **self.extra, **extra,
         }
 
     def start(self, script: str, *arguments: str, shell: tuple[str, ...] = ("bash",), **extra: str) -> subprocess.Popen:

@@ -55,6 +55,7 @@ def test_order_of_a_first_boot(booted):
              ("mount -- ", "docker-ce=", "restart docker.service", "put-parameter", "start pretamane.service")]
     assert order == sorted(order)
     units = [each for each in booted.calls("systemctl") if "pretamane" in each]
+    assert not [each for each in calls[calls.index("systemctl start pretamane.service"):] if "put-parameter" in each or "mkfs" in each]
     assert units == ["systemctl enable pretamane.service", "systemctl enable pretamane-backup.timer",
                      "systemctl start pretamane-backup.timer", "systemctl start pretamane.service"]
     assert sorted(each.name for each in (booted.root / "var/lib/pretamane/state").iterdir()) == [

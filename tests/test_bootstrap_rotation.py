@@ -10,8 +10,8 @@ from pretamane_analysis.stack_file import example
 
 # What `docker compose` would do: psql in the server's container, and an application that is healthy when it can log in.
 DOCKER = r"""#!/bin/bash
-[[ "$1 $2 $4 $6" == "compose --project-name --file --profile" ]] || exit 64
-shift 7
+[[ "$1 $2 $4 $6 $8" == "compose --project-name --project-directory --file --profile" && "$3 $5" == "pretamane $PRETAMANE_ROOT/opt/pretamane/current/compose" ]] || exit 64
+shift 9
 case "$1" in
     ps) cat "$STUBS/running" ;;
     up)

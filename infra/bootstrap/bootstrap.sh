@@ -37,4 +37,8 @@ for each in "${STEPS[@]}"; do
     step "$each"
     "step_$each"
 done
+if [[ " ${STEPS[*]} " == *" units "* ]]; then
+    step start
+    start_units
+fi
 log "done"

@@ -28,7 +28,11 @@ NAME="${1:?usage: rotate-secret.sh [--recover] NAME}"
 # Both values until the end, on the encrypted root disk and for root only: a host that dies halfway must know the old one.
 JOURNAL="$ROOT/var/lib/$STACK/rotation/$NAME"
 
-compose() { docker compose --project-name "$STACK" --file "$RELEASE/compose/compose.yaml" --profile '*' "$@"; }
+# As the stack's unit says it, so that a container that is made again is the same but for its secret.
+compose() {
+    local folder="$ROOT/opt/$STACK/current/compose"
+    docker compose --project-name "$STACK" --project-directory "$folder" --file "$folder/compose.yaml" --profile '*' "$@"
+}
 
 # told FIELD: what the manifest says of this secret's rotation.
 told() { jq -r --arg name "$NAME" --arg field "$1" '.secrets[] | select(.name == $name) | .rotation[$field] // empty' "$MANIFEST"; }
@@ -95,22 +99,26 @@ spread() {
     restart_consumers
 }
 
+# prepare: both values, and proof that the old one works, before anything changes.
 prepare() {
-    folder 0700 "${JOURNAL%/*}"
-    rm -rf -- "$JOURNAL".next
-    mkdir -- "$JOURNAL.next"
-    read_parameter "$NAME" "$JOURNAL.next/old" || die "the old value of $NAME cannot be read ($AWS_ERROR); nothing was changed"
+    local next="${JOURNAL%/*}/.next"
+    read_parameter "$NAME" "$WORK/old" || die "the old value of $NAME cannot be read ($AWS_ERROR); nothing was changed"
     if [[ "${KIND[$NAME]}" == provided ]]; then
-        tr -d '\n' >"$JOURNAL.next/new"
-        [[ -s "$JOURNAL.next/new" ]] || die "$NAME is not made here: give its new value on standard input; nothing was changed"
+        tr -d '\n' >"$WORK/new"
+        [[ -s "$WORK/new" ]] || die "$NAME is not made here: give its new value on standard input; nothing was changed"
     else
-        generate "${LENGTH[$NAME]}" >"$JOURNAL.next/new"
+        generate "${LENGTH[$NAME]}" >"$WORK/new"
     fi
     if [[ "${KIND[$NAME]}" == postgres-role ]]; then
-        expect_login 0 "$JOURNAL.next/old" "the value of $NAME in the Parameter Store is not the one of the database; nothing was changed"
-        expect_login 1 "$JOURNAL.next/new" "the database lets anybody in, so that no rotation could be proved; nothing was changed"
+        expect_login 0 "$WORK/old" "the value of $NAME in the Parameter Store is not the one of the database; nothing was changed"
+        expect_login 1 "$WORK/new" "the database lets anybody in, so that no rotation could be proved; nothing was changed"
     fi
-    mv -T -- "$JOURNAL.next" "$JOURNAL"
+    folder 0700 "${JOURNAL%/*}"
+    rm -rf -- "$next"
+    mkdir -- "$next"
+    cat -- "$WORK/old" >"$next/old"
+    cat -- "$WORK/new" >"$next/new"
+    mv -T -- "$next" "$JOURNAL"
 }
 
 forward() {
@@ -163,9 +171,11 @@ roll_back() {
 }
 
 start
+exec {DEPLOYMENT}>>"$STATE/deploy.lock"
+flock --nonblock "$DEPLOYMENT" || die "a deployment is at work; nothing was changed"
 require_data
 read_manifest
-case "${KIND[$NAME]:-derived}" in derived) die "there is no secret '$NAME' to rotate; there are: ${GENERATED[*]} ${PROVIDED[*]}" ;; esac
+[[ "${KIND[$NAME]:-derived}" != derived ]] || die "there is no secret '$NAME' to rotate; there are: ${GENERATED[*]} ${PROVIDED[*]}"
 SERVICE="$(told service)"
 SUPERUSER="$(told superuser)"
 ROLE="$(told role)"

@@ -125,7 +125,7 @@ def manifest(
     return {"stack": stack.name, "secrets": found}
 
 # %% ../../nbs/16_emit.bootstrap.ipynb #790aa108
-PACKAGES = ("apache2-utils", "ca-certificates", "curl", "e2fsprogs", "gnupg", "jq", "python3", "util-linux")
+PACKAGES = ("apache2-utils", "ca-certificates", "curl", "e2fsprogs", "gnupg", "jq", "python3", "restic", "util-linux")
 DOCKER = "5:29.7.*"
 COMPOSE = "5.5.*"
 DOCKER_PACKAGES = (f"docker-ce={DOCKER}", f"docker-ce-cli={DOCKER}", "containerd.io", "docker-buildx-plugin",

@@ -20,7 +20,7 @@ call_aws() {
         AWS_ERROR=""
         if aws --cli-connect-timeout 5 --cli-read-timeout 20 "$@" >"$output" 2>"$message"; then return 0; fi
         AWS_ERROR="$(aws_error "$message")"
-        case "$AWS_ERROR" in ParameterNotFound | ParameterAlreadyExists) return 1 ;; esac
+        if [[ "$AWS_ERROR" == ParameterNotFound || "$AWS_ERROR" == ParameterAlreadyExists ]]; then return 1; fi
         log "attempt $attempt of 'aws $1 $2': $AWS_ERROR: $(tail -n 1 "$message")"
         if ((attempt >= ${RETRY_ATTEMPTS:-6})); then return 1; fi
         pause "$attempt"
@@ -29,10 +29,11 @@ call_aws() {
 
 parameter() { printf '/%s/%s/%s' "$STACK" "$ENVIRONMENT" "$1"; }
 
-# read_parameters FOLDER: every parameter of the stack into a file of its own.
+# read_parameters FOLDER: every parameter of the stack into a file of its own. With the final slash the path is within what
+# a policy for its parameters allows; without it, it is a name of its own.
 read_parameters() {
     local answer="$WORK/parameters.json" name
-    call_aws "$answer" ssm get-parameters-by-path --path "/$STACK/$ENVIRONMENT" --with-decryption --output json || return 1
+    call_aws "$answer" ssm get-parameters-by-path --path "/$STACK/$ENVIRONMENT/" --with-decryption --output json || return 1
     while IFS= read -r name; do
         jq -j --arg name "$name" '.Parameters[] | select(.Name == $name) | .Value' "$answer" >"$1/${name##*/}" || return 1
     done < <(jq -r '.Parameters[].Name' "$answer")

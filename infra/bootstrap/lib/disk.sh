@@ -47,7 +47,8 @@ step_disk() {
     type="$(value_of TYPE "$found")"
     uuid="$(value_of UUID "$found")"
     [[ "$type" == ext4 && -n "$uuid" ]] || die "volume $DATA_VOLUME_ID holds something that is no ext4 file system (${type:-$(value_of PTTYPE "$found")}); nothing was written to it"
-    [[ -z "$(fstab "$uuid" "$type")" ]] || systemctl daemon-reload
+    fstab "$uuid" "$type"
+    systemctl daemon-reload
     folder 0755 "$DATA"
     mounted || mount -- "$DATA"
     require_data

@@ -2,30 +2,18 @@
 # shellcheck shell=bash
 # Files are written beside their place and renamed, and only where something differs: a second run changes nothing.
 
-# put_file SOURCE TARGET MODE [UID]: content, mode and owner of TARGET become these; prints 'changed' when they were not.
+# put_file SOURCE TARGET MODE [UID]: content, mode and owner of TARGET become these. The lock says that nobody else writes,
+# so that the file beside it can have one name, and what a killed run left is overwritten.
 put_file() {
-    local source="$1" target="$2" mode="$3" owner="${4:-}" next
-    if [[ -f "$target" && ! -L "$target" ]] && cmp -s -- "$source" "$target" && [[ "$(stat -c %a -- "$target")" == "${mode#0}" ]] &&
-        { [[ -z "$owner" ]] || [[ "$(stat -c %u -- "$target")" == "$owner" ]]; }; then
+    local source="$1" target="$2" mode="$3" owner="${4:-$EUID}" next="${2%/*}/.next"
+    if [[ -f "$target" && ! -L "$target" && "$(stat -c '%a %u' -- "$target")" == "${mode#0} $owner" ]] && cmp -s -- "$source" "$target"; then
         return 0
     fi
-    rm -f -- "${target%/*}"/.next.* # of a run that was killed; the lock says that there is no other
-    next="$(mktemp -- "${target%/*}/.next.XXXXXX")" || return 1
-    if ! { cat -- "$source" >"$next" && chmod -- "$mode" "$next" && { [[ -z "$owner" ]] || chown -- "$owner" "$next"; } && mv -fT -- "$next" "$target"; }; then
-        rm -f -- "$next"
-        return 1
-    fi
-    echo changed
+    cat -- "$source" >"$next" && chmod -- "$mode" "$next" && { [[ "$owner" == "$EUID" ]] || chown -- "$owner" "$next"; } && mv -fT -- "$next" "$target"
 }
 
 # put_text TARGET MODE: as put_file, from standard input.
-put_text() {
-    local text code=0
-    text="$(mktemp -- "$WORK/text.XXXXXX")" || return 1
-    cat >"$text" && put_file "$text" "$1" "$2" || code=$?
-    rm -f -- "$text"
-    return "$code"
-}
+put_text() { cat >"$WORK/text" && put_file "$WORK/text" "$1" "$2"; }
 
 # folder MODE PATH …: each exists with this mode.
 folder() {

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Messages: to standard error, which cloud-init and journald keep. No message holds a secret's value.
 
-log() { printf '%s %s: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${PROGRAM:-bootstrap}" "$*" >&2; }
+log() { printf '%s %s: %s\n' "$(TZ=UTC printf '%(%Y-%m-%dT%H:%M:%SZ)T' -1)" "${PROGRAM:-bootstrap}" "$*" >&2; }
 
 warn() { log "warning: $*"; }
 

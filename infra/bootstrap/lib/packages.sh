@@ -9,13 +9,14 @@ apt() { DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o 
 
 # absent NAME[=VERSION] …: those not installed, one a line. VERSION may end in *.
 absent() {
-    local each found
+    local each found=$'\n' name
+    # shellcheck disable=SC2016  # a format of dpkg's
+    found+="$(dpkg-query -W -f '${Package} ${db:Status-Status} ${Version}\n' "${@%%=*}" 2>/dev/null || :)"$'\n'
     for each in "$@"; do
-        # shellcheck disable=SC2016  # a format of dpkg's
-        found="$(dpkg-query -W -f '${db:Status-Status} ${Version}' "${each%%=*}" 2>/dev/null)" || found=""
+        name="${each%%=*}"
         case "$each" in
-            *=*) [[ "$found" == "installed "${each#*=} ]] || printf '%s\n' "$each" ;; # unquoted: a pattern
-            *) [[ "$found" == "installed "* ]] || printf '%s\n' "$each" ;;
+            *=*) [[ "$found" == *$'\n'"$name installed "${each#*=}$'\n'* ]] || printf '%s\n' "$each" ;; # unquoted: a pattern
+            *) [[ "$found" == *$'\n'"$name installed "* ]] || printf '%s\n' "$each" ;;
         esac
     done
 }
@@ -50,40 +51,43 @@ docker_repository() {
     folder 0755 "$ROOT/etc/apt/keyrings" "$ROOT/etc/apt/sources.list.d" "$ROOT/etc/apt/preferences.d"
     if [[ ! -s "$keyring" ]]; then
         docker_key "$WORK/docker.asc"
-        put_file "$WORK/docker.asc" "$keyring" 0644 >/dev/null
+        put_file "$WORK/docker.asc" "$keyring" 0644
     fi
     # shellcheck source=/dev/null
     codename="$(source "$ROOT/etc/os-release" && printf '%s' "$VERSION_CODENAME")"
-    put_text "$ROOT/etc/apt/sources.list.d/docker.sources" 0644 >/dev/null <<END
+    put_text "$ROOT/etc/apt/sources.list.d/docker.sources" 0644 <<END
 Types: deb
 URIs: https://download.docker.com/linux/ubuntu
 Suites: $codename
 Components: stable
 Signed-By: /etc/apt/keyrings/docker.asc
 END
-    docker_pins | put_text "$ROOT/etc/apt/preferences.d/docker" 0644 >/dev/null
+    docker_pins | put_text "$ROOT/etc/apt/preferences.d/docker" 0644
 }
 
 # docker_pins: unattended upgrades may take a newer patch, never another version.
 docker_pins() {
     local each
     for each in "${DOCKER_PACKAGES[@]}"; do
-        case "$each" in *=*) printf 'Package: %s\nPin: version %s\nPin-Priority: 1001\n\n' "${each%%=*}" "${each#*=}" ;; esac
+        if [[ "$each" == *=* ]]; then printf 'Package: %s\nPin: version %s\nPin-Priority: 1001\n\n' "${each%%=*}" "${each#*=}"; fi
     done
 }
 
 step_docker() {
-    local changed
+    local configuration
     require_data
     docker_repository
     folder 0755 "$ROOT/etc/docker" "$ROOT/etc/systemd/system" "$ROOT/etc/systemd/system/docker.service.d"
     # Before Docker is installed, because the package starts it.
-    changed="$(put_file "$BOOTSTRAP/daemon.json" "$ROOT/etc/docker/daemon.json" 0644)"
-    changed+="$(printf '[Unit]\nRequiresMountsFor=/data\n' | put_text "$ROOT/etc/systemd/system/docker.service.d/data.conf" 0644)"
+    put_file "$BOOTSTRAP/daemon.json" "$ROOT/etc/docker/daemon.json" 0644
+    printf '[Unit]\nRequiresMountsFor=/data\n' | put_text "$ROOT/etc/systemd/system/docker.service.d/data.conf" 0644
     install_packages "${DOCKER_PACKAGES[@]}"
-    if [[ -n "$changed" ]]; then
+    # What Docker last started with, noted after that: a run that was killed in between starts it again.
+    configuration="$(cat -- "$ROOT/etc/docker/daemon.json" "$ROOT/etc/systemd/system/docker.service.d/data.conf" | sha256sum)"
+    if [[ "$configuration" != "$(cat -- "$STATE/docker.configuration" 2>/dev/null || :)" ]]; then
         systemctl daemon-reload
         systemctl restart docker.service
+        printf '%s\n' "$configuration" | put_text "$STATE/docker.configuration" 0600
     fi
     systemctl enable --now docker.service
     retry docker info >/dev/null

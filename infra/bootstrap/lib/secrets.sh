@@ -149,11 +149,11 @@ deliver() {
         if [[ "$PROGRAM" == bootstrap && "${KIND[$name]}" == postgres-role && -s "$CACHE/$name" ]] && ! cmp -s -- "$CACHE/$name" "$WORK/values/$name"; then
             warn "secret $name differs from the one last used here; unless rotate-secret.sh changed it, the database still has the old one"
         fi
-        put_file "$WORK/values/$name" "$CACHE/$name" 0600 >/dev/null
+        put_file "$WORK/values/$name" "$CACHE/$name" 0600
         while read -r service uid file; do
             [[ -n "$file" ]] || continue
             folder 0711 "$SECRETS/$service"
-            put_file "$WORK/values/$name" "$SECRETS/$file" 0400 "$uid" >/dev/null
+            put_file "$WORK/values/$name" "$SECRETS/$file" 0400 "$uid"
         done <<<"${CONSUMERS[$name]}"
     done
 }

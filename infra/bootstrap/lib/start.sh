@@ -55,4 +55,4 @@ step() {
 }
 
 # mark STEP: this release has done the step.
-mark() { printf '%s\n' "${RELEASE##*/}" | put_text "$STATE/$1" 0600 >/dev/null; }
+mark() { printf '%s\n' "${RELEASE##*/}" | put_text "$STATE/$1" 0600; }

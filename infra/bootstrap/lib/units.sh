@@ -1,28 +1,35 @@
 # Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
 # shellcheck shell=bash
-# The units of the release: installed, enabled, started. Files of an older release that this one no longer has go.
+# The units of the release: installed and enabled, at last started. Those of an older release that it no longer has go.
 
 step_units() {
-    local unit name changed=""
+    local unit name places="$ROOT/etc/systemd/system"
     require_data
-    folder 0755 "$ROOT/etc/systemd/system"
-    for unit in "$ROOT/etc/systemd/system/$STACK"*.{service,timer}; do
+    folder 0755 "$places"
+    for unit in "$places/$STACK"*.{service,timer}; do
         if [[ -f "$unit" && ! -f "$RELEASE/systemd/${unit##*/}" ]]; then
             systemctl disable --now "${unit##*/}"
             rm -f -- "$unit"
-            changed+=gone
         fi
     done
     for unit in "$RELEASE/systemd"/*.{service,timer}; do
-        [[ -f "$unit" ]] || continue
-        changed+="$(put_file "$unit" "$ROOT/etc/systemd/system/${unit##*/}" 0644)"
+        if [[ -f "$unit" ]]; then put_file "$unit" "$places/${unit##*/}" 0644; fi
     done
-    [[ -z "$changed" ]] || systemctl daemon-reload
+    systemctl daemon-reload
     for unit in "$RELEASE/systemd"/*.{service,timer}; do
         name="${unit##*/}"
         if [[ -f "$unit" ]] && grep -q '^\[Install\]' "$unit"; then systemctl enable "$name"; fi
-        if [[ -f "$unit" && "$name" == *.timer ]]; then systemctl start "$name"; fi
     done
-    if [[ -f "$RELEASE/systemd/$STACK.service" ]]; then systemctl start "$STACK.service"; fi
     mark units
+}
+
+# start_units: the last of all, and without the lock, because the stack's unit waits for one that runs this very script.
+start_units() {
+    local unit
+    require_data
+    tidy
+    flock --unlock "$LOCK"
+    for unit in "$RELEASE/systemd"/*.timer "$RELEASE/systemd/$STACK.service"; do
+        if [[ -f "$unit" ]]; then systemctl start "${unit##*/}"; fi
+    done
 }

@@ -28,10 +28,11 @@ call_aws() {
 
 parameter() { printf '/%s/%s/%s' "$STACK" "$ENVIRONMENT" "$1"; }
 
-# read_parameters FOLDER: every parameter of the stack into a file of its own.
+# read_parameters FOLDER: every parameter of the stack into a file of its own. With the final slash the path is within what
+# a policy for its parameters allows; without it, it is a name of its own.
 read_parameters() {
     local answer="$WORK/parameters.json" name
-    call_aws "$answer" ssm get-parameters-by-path --path "/$STACK/$ENVIRONMENT" --with-decryption --output json || return 1
+    call_aws "$answer" ssm get-parameters-by-path --path "/$STACK/$ENVIRONMENT/" --with-decryption --output json || return 1
     while IFS= read -r name; do
         jq -j --arg name "$name" '.Parameters[] | select(.Name == $name) | .Value' "$answer" >"$1/${name##*/}" || return 1
     done < <(jq -r '.Parameters[].Name' "$answer")

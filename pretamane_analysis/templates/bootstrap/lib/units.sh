@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The units of the release: installed, enabled, started. Those of an older release that this one no longer has go.
+# The units of the release: installed and enabled, at last started. Those of an older release that it no longer has go.
 
 step_units() {
     local unit name places="$ROOT/etc/systemd/system"
@@ -18,8 +18,17 @@ step_units() {
     for unit in "$RELEASE/systemd"/*.{service,timer}; do
         name="${unit##*/}"
         if [[ -f "$unit" ]] && grep -q '^\[Install\]' "$unit"; then systemctl enable "$name"; fi
-        if [[ -f "$unit" && "$name" == *.timer ]]; then systemctl start "$name"; fi
     done
-    if [[ -f "$RELEASE/systemd/$STACK.service" ]]; then systemctl start "$STACK.service"; fi
     mark units
+}
+
+# start_units: the last of all, and without the lock, because the stack's unit waits for one that runs this very script.
+start_units() {
+    local unit
+    require_data
+    tidy
+    flock --unlock "$LOCK"
+    for unit in "$RELEASE/systemd"/*.timer "$RELEASE/systemd/$STACK.service"; do
+        if [[ -f "$unit" ]]; then systemctl start "${unit##*/}"; fi
+    done
 }

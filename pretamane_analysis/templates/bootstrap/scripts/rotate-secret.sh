@@ -27,7 +27,11 @@ NAME="${1:?usage: rotate-secret.sh [--recover] NAME}"
 # Both values until the end, on the encrypted root disk and for root only: a host that dies halfway must know the old one.
 JOURNAL="$ROOT/var/lib/$STACK/rotation/$NAME"
 
-compose() { docker compose --project-name "$STACK" --file "$RELEASE/compose/compose.yaml" --profile '*' "$@"; }
+# As the stack's unit says it, so that a container that is made again is the same but for its secret.
+compose() {
+    local folder="$ROOT/opt/$STACK/current/compose"
+    docker compose --project-name "$STACK" --project-directory "$folder" --file "$folder/compose.yaml" --profile '*' "$@"
+}
 
 # told FIELD: what the manifest says of this secret's rotation.
 told() { jq -r --arg name "$NAME" --arg field "$1" '.secrets[] | select(.name == $name) | .rotation[$field] // empty' "$MANIFEST"; }
@@ -166,6 +170,8 @@ roll_back() {
 }
 
 start
+exec {DEPLOYMENT}>>"$STATE/deploy.lock"
+flock --nonblock "$DEPLOYMENT" || die "a deployment is at work; nothing was changed"
 require_data
 read_manifest
 [[ "${KIND[$NAME]:-derived}" != derived ]] || die "there is no secret '$NAME' to rotate; there are: ${GENERATED[*]} ${PROVIDED[*]}"
