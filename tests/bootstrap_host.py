@@ -107,7 +107,8 @@ def started(command: list[str], **options) -> subprocess.Popen:
 @functools.cache
 def cli_socket() -> str:
     """Return the socket of the loaded AWS CLI"""
-    program("aws")
+    for each in ("aws", "jq"):
+        program(each)
     path = str(scratch() / "aws")
     environment = {"PATH": os.environ["PATH"], "HOME": str(scratch())}
     server = started([sys.executable, str(TESTS / "aws_cli.py"), path], stdout=subprocess.PIPE, env=environment)
