@@ -30,6 +30,7 @@ EMITTERS = {
     "observability": "pretamane_analysis.emit.observability",
     "app": "pretamane_analysis.emit.app",
     "terraform": "pretamane_analysis.emit.terraform",
+    "bootstrap": "pretamane_analysis.emit.bootstrap",
 }
 OF_CLUSTER = {"eks": "pretamane_analysis.emit.eks"}  # instead of all others, for the baseline
 LOCK = "stack.lock.json"
