@@ -27,6 +27,8 @@ EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
     "postgres": "pretamane_analysis.emit.postgres",
     "caddy": "pretamane_analysis.emit.caddy",
+    "systemd": "pretamane_analysis.emit.systemd",
+    "operations": "pretamane_analysis.emit.operations",
     "observability": "pretamane_analysis.emit.observability",
     "app": "pretamane_analysis.emit.app",
     "terraform": "pretamane_analysis.emit.terraform",
