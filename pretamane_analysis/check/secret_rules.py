@@ -31,6 +31,7 @@ FORMS = {
     "a token of GitHub or GitLab": r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{40,}|glpat-[\w-]{20})",
     "a token of Slack": r"\bxox[abprs]-[A-Za-z0-9-]{10,}|hooks\.slack\.com/services/T\w+/B\w+/\w+",
     "a key of Google or Stripe": r"\bAIza[\w-]{35}\b|\b[sr]k_live_[A-Za-z0-9]{20,}",
+    "a password of SQL": r"(?i:\bpassword)\s+'[^':$\n]{4,}'",
     "a password in an address": r"[a-z][a-z0-9+]*://[^\s/:@\"'{}$<>]+:[^\s/:@\"'{}$<>]{3,}@",
 }
 _FORMS = re.compile("|".join(f"(?P<form{number}>{pattern})" for number, pattern in enumerate(FORMS.values())))
@@ -38,7 +39,7 @@ _FORMS = re.compile("|".join(f"(?P<form{number}>{pattern})" for number, pattern 
 # %% ../../nbs/31g_check.secret_rules.ipynb #5443c782
 _ASSIGNED = re.compile(
     r"""(?i)(?<![\w$.{])["']?([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|master[_-]?key|access[_-]?key|private[_-]?key))["']?"""
-    r"""\s*(?::=|[:=])\s*(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"'#,;]+))""")
+    r"""(?:\s*:?=\s*|:\s*|\s+:\s+)(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"'#,;]+))""")
 WEAK = {"changeme", "password", "passwort", "secret", "admin", "admin123", "administrator", "letmein", "minioadmin", "minio123", "postgres", "example", "12345678"}
 CODE = {".py", ".tf", ".tftpl", ".sh", ".sql", ".hcl", ".alloy", ".md", ".j2"}  # where a bare word is a name, not a value
 
