@@ -19,8 +19,9 @@ from .services import ServiceFacts, services
 from .tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['at', 'tunnels', 'public_sites', 'below', 'tunnel_means_no_ports', 'named_tunnel', 'administration_is_closed',
-           'prefixes_are_cut_right', 'public_addresses', 'no_over_matching', 'routes_are_complete']
+__all__ = ['SHIPPERS', 'at', 'tunnels', 'public_sites', 'below', 'tunnel_means_no_ports', 'logs_are_shipped', 'named_tunnel',
+           'administration_is_closed', 'prefixes_are_cut_right', 'public_addresses', 'no_over_matching',
+           'routes_are_complete']
 
 # %% ../../nbs/31e_check.edge_rules.ipynb #0c6b78fd
 def at(tree: Tree, each: Directive, message: str, remedy: str = "") -> Finding:
@@ -58,6 +59,24 @@ def tunnel_means_no_ports(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, f"publishes port {outside[0]['published'] or outside[0]['target']}, which goes past the tunnel", "Remove 'ports'", "ports")
         elif outside and each.name not in edges:
             yield of(tree, each, f"publishes port {outside[0]['published'] or outside[0]['target']}, which goes past the edge", "Give it a route at the edge instead", "ports")
+
+
+SHIPPERS = ("grafana/alloy", "grafana/promtail", "fluent/fluent-bit", "timberio/vector")
+
+# %% ../../nbs/31e_check.edge_rules.ipynb #3d250774
+@rule("C32", "the log shipper sees what containers write, and remembers how far it read", defects=("D33",))
+def logs_are_shipped(tree: Tree) -> Iterator[Finding]:
+    "Applications write to their standard output; a shipper that watches a folder of files ships nothing of it."
+    for each in services(tree).values():
+        if each.image.repository not in SHIPPERS:
+            continue
+        files = "".join(text for path, text in tree.files.items() if any(mount.source and path.startswith(f"{mount.source}/") for mount in each.volumes))
+        sources = [mount.source for mount in each.volumes if mount.kind == "bind" and mount.source.startswith("/")]
+        if not any(re.search(r"docker|containers|/journal|/log", source) for source in sources) and not re.search(r"https?://[\w-]+:2375|loki\.source\.api", files):
+            yield of(tree, each, "does not see what containers write", "Mount the engine's folder of container logs, read-only", "volumes")
+        place = flag(each.command, "storage.path")
+        if place and not any(mount.kind == "volume" and (place == mount.target or place.startswith(f"{mount.target}/")) for mount in each.volumes):
+            yield of(tree, each, f"forgets with each restart how far it read ({place} is no volume)", "Mount a named volume there", "command")
 
 
 @rule("C40", "the tunnel is a named one", defects=("D52",))

@@ -18,7 +18,7 @@ from .start_rules import color_of
 from .tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['EXPECTED', 'header_fields', 'headers_everywhere', 'no_open_cors', 'honest_headers', 'trusted_tunnel',
+__all__ = ['EXPECTED', 'header_fields', 'headers_everywhere', 'no_open_cors', 'honest_headers', 'trusted_tunnel', 'known_ranges',
            'administration_endpoint', 'limits', 'active_health', 'known_directives', 'passwords_from_files']
 
 # %% ../../nbs/31f_check.header_rules.ipynb #fb3b5d65
@@ -111,6 +111,20 @@ def _too_wide(tree: Tree, each: Directive) -> Iterator[Finding]:
             yield at(tree, each, f"{word} is no network of the tunnel, whose networks are {', '.join(own)}", "Make both the same")
 
 # %% ../../nbs/31f_check.header_rules.ipynb #56989814
+@rule("E19", "an address range in the Caddyfile is a network of the compose file", defects=("D45",))
+def known_ranges(tree: Tree) -> Iterator[Finding]:
+    "Matchers such as remote_ip name ranges; where Compose chooses them by itself, they change with the day."
+    ranges = [ipaddress.ip_network(str(mapping(config).get("subnet")), strict=False) for network in mapping(tree.compose.get("networks")).values()
+              for config in listed(mapping(mapping(network).get("ipam")).get("config")) if re.fullmatch(r"[\d.]+/\d+|[0-9a-f:]+/\d+", str(mapping(config).get("subnet")))]
+    for each in tree.caddy.walk():
+        for word in each.args if each.name in ("remote_ip", "client_ip") or each.name.startswith("@") and each.args[:1] in (("remote_ip",), ("client_ip",)) else ():
+            if re.fullmatch(r"(172\.(1[6-9]|2\d|3[01])|10\.\d+|192\.168)\.[\d.]+(/\d+)?", word) and services(tree):
+                own = ipaddress.ip_network(word, strict=False)
+                if not any(own.version == one.version and own.subnet_of(one) for one in ranges):
+                    have = ", ".join(map(str, ranges)) or "none"
+                    yield at(tree, each, f"{word} is no network of the compose file", f"Give the network this subnet there; it names: {have}")
+
+
 @rule("E14", "the edge can be reloaded and measured", defects=("D46",))
 def administration_endpoint(tree: Tree) -> Iterator[Finding]:
     "Without an administration endpoint each change is an outage; on a TCP port anyone on the network could use it."

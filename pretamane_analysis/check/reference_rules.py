@@ -11,16 +11,17 @@ from fnmatch import fnmatch
 from posixpath import dirname, join, normpath
 
 from .container_rules import of
-from .edge import edge_services, proxies
-from .images import is_database, listening, own_prefix, tree_path
-from .references import Reference, is_scrape_configuration, jobs, mounted_files, names, prober, references, targets
+from .edge import edge_services, proxies, site_ports
+from .images import build_context, is_database, known, listening, own_prefix, tree_path
+from .references import Reference, jobs, mounted_files, names, prober, references, targets
 from .rules import rule
 from .services import ServiceFacts, listed, mapping, services, texts
+from .tools import dockerfiles
 from .tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['PLACES', 'BACKUPS', 'env_file', 'variables_and_secrets', 'readable_secrets', 'addresses_lead_somewhere',
-           'networks_fit', 'prefixes_fit', 'probes_expect_passwords', 'files_are_mounted', 'volumes_are_saved']
+__all__ = ['PLACES', 'env_file', 'variables_and_secrets', 'readable_secrets', 'addresses_lead_somewhere', 'networks_fit',
+           'prefixes_fit', 'probes_expect_passwords', 'files_are_mounted', 'volumes_are_saved']
 
 # %% ../../nbs/31c_check.reference_rules.ipynb #4f1f6699
 _VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(\w+)(:?[-?+][^}]*)?\}|([A-Za-z_]\w*))")
@@ -82,8 +83,6 @@ def _named_secrets(tree: Tree, service: ServiceFacts) -> dict[str, tuple[str, in
 @rule("X15", "the user of a container can read each secret file", defects=("D26",))
 def readable_secrets(tree: Tree) -> Iterator[Finding]:
     "Compose ignores uid, gid and mode of a secret from a file: the file belongs to one user, so one consumer, or consumers of one user."
-    from pretamane_analysis.check.images import known
-
     readers: dict[str, dict[int, ServiceFacts]] = {}
     for each in services(tree).values():
         facts = known(each.image)
@@ -104,12 +103,12 @@ def readable_secrets(tree: Tree) -> Iterator[Finding]:
 @rule("X04", "every address leads to a service that listens there", defects=("D44", "D51", "D58", "D67"))
 def addresses_lead_somewhere(tree: Tree) -> Iterator[Finding]:
     "The host is a service, the port is one on which it listens. Where it listens nothing may be known, then nothing is said."
-    known = names(tree)
+    named = names(tree)
     for each in references(tree) if services(tree) else ():
-        answering = known.get(each.host, [])
+        answering = named.get(each.host, [])
         ports = [listening(tree, service) for service in answering]
         if not answering:
-            yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service", f"Name one of: {', '.join(sorted(known))}")
+            yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service", f"Name one of: {', '.join(sorted(named))}")
         elif each.port and all(found is not None and each.port not in found for found in ports):
             have = ", ".join(str(port) for port in sorted(set().union(*ports))) or "none"
             yield tree.at(each.file, each.line, f"{_caller(each)} {each.host}:{each.port}, where nothing listens", f"It listens on: {have}")
@@ -123,9 +122,9 @@ def _caller(each: Reference) -> str:
 @rule("X23", "who calls a service shares a network with it, and nobody from outside shares one with the database", defects=("D28",))
 def networks_fit(tree: Tree) -> Iterator[Finding]:
     "The network graph: enough to call what is called, too little to reach the data from the edge."
-    every, known = services(tree), names(tree)
+    every, named = services(tree), names(tree)
     for each in references(tree):
-        caller, answering = every.get(each.caller), known.get(each.host, [])
+        caller, answering = every.get(each.caller), named.get(each.host, [])
         if caller and answering and not any(set(caller.networks) & set(one.networks) or one is caller for one in answering):
             yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, but no network leads there", f"{each.host!r} is on: {', '.join(answering[0].networks)}")
     outside = [each for each in every.values() if each.published or each.image.repository == "cloudflare/cloudflared" or each in edge_services(tree)]
@@ -142,9 +141,9 @@ def networks_fit(tree: Tree) -> Iterator[Finding]:
 @rule("X03", "whoever calls a service below a prefix says the prefix", defects=("D29", "D30"))
 def prefixes_fit(tree: Tree) -> Iterator[Finding]:
     "A program that is told to serve below /prometheus answers 404 to everything else, its health check included."
-    known = names(tree)
+    named = names(tree)
     for each in references(tree):
-        for service in known.get(each.host, [])[:1]:
+        for service in named.get(each.host, [])[:1]:
             prefix = own_prefix(tree, service)
             if each.path is None or not prefix or each.kind == "upstream" or service.image.repository == "grafana/loki":
                 continue
@@ -162,23 +161,20 @@ def probes_expect_passwords(tree: Tree) -> Iterator[Finding]:
         wanted = [modules.get(str(name)) for name in listed(mapping(job.get("params")).get("module"))]
         for keys, target in targets(job) if prober(job) and any(wanted) else ():
             codes = [int(code) for code in listed(mapping(wanted[0].get("http")).get("valid_status_codes")) if isinstance(code, int)]
-            asks = _asks_for_password(tree, target, edges)
-            if asks is not None and asks != (codes == [401]):
-                expected = "401" if asks else "no 401"
-                yield tree.at(path, ("scrape_configs", number, *keys), f"the probe of {target} should expect {expected}, not {codes or '2xx'}", "Choose another module of the blackbox exporter")
+            if _asks_for_password(tree, target, edges) and codes != [401]:
+                yield tree.at(path, ("scrape_configs", number, *keys), f"the probe of {target}, which asks for a password, expects {codes or '2xx'}",
+                              "Choose a module of the blackbox exporter whose valid_status_codes are [401]")
 
 # %% ../../nbs/31c_check.reference_rules.ipynb #15e0dbcc
-def _asks_for_password(tree: Tree, target: str, edges: set[str]) -> bool | None:
-    "Whether a path at the edge asks for a password; None for what is not at the edge."
+def _asks_for_password(tree: Tree, target: str, edges: set[str]) -> bool:
+    "Whether a path at the edge asks for a password there."
     found = re.fullmatch(r"https?://([\w.-]+)(?::(\d+))?(/[^?#]*)?.*", target)
     if not found or found[1] not in edges:
-        return None
+        return False
     path, port = found[3] or "/", int(found[2] or 80)
-    from pretamane_analysis.check.edge import site_ports
-
     fitting = [(len(prefix), bool(proxy.around.password)) for proxy in proxies(tree) if port in site_ports(proxy.site)
                for prefix in proxy.prefixes if path == prefix or path.startswith(f"{prefix}/")]
-    return max(fitting)[1] if fitting else None
+    return bool(fitting) and max(fitting)[1]
 
 # %% ../../nbs/31c_check.reference_rules.ipynb #7f30d5ec
 PLACES = ("/etc/ssl", "/usr/", "/bin/", "/sbin/", "/lib", "/dev/", "/proc", "/sys", "/opt/", "/app", "/run/secrets/", "/var/run/docker.sock")
@@ -193,7 +189,7 @@ def _known_place(service: ServiceFacts, path: str) -> bool:
     outside = [mount.target for mount in service.volumes if mount.kind != "bind" or mount.source.startswith("/")]
     return any(path == place or path.startswith(f"{place.rstrip('/')}/") for place in (*PLACES, *tmpfs, *outside, *service.secrets))
 
-
+# %% ../../nbs/31c_check.reference_rules.ipynb #7bd8d2e8
 @rule("X05", "every file that a configuration or a command names is mounted", defects=("D50", "D53"))
 def files_are_mounted(tree: Tree) -> Iterator[Finding]:
     "A file that is not there is no error for many programs: Prometheus starts without its rules."
@@ -201,6 +197,8 @@ def files_are_mounted(tree: Tree) -> Iterator[Finding]:
         for mount in each.volumes:
             if mount.kind == "bind" and not mount.source.startswith(("/", "$", "~")) and not tree.has(mount.source):
                 yield of(tree, each, f"mounts {mount.source!r}, which is not in the tree", "Emit it, or correct the path", "volumes", mount.index)
+        if (context := build_context(each)) and not any(path.startswith(f"{context}/") for path in dockerfiles(tree)):
+            yield of(tree, each, f"is built from {context!r}, where no Dockerfile is", "Emit it, or correct the path", "build")
         for keys, text in texts(tree):
             if keys[:2] == ("services", each.name) and keys[2] in ("command", "entrypoint", "environment"):
                 for path in _PATH.findall(text):
@@ -235,23 +233,22 @@ def _in_configurations(tree: Tree) -> Iterator[Finding]:
                     yield tree.at(each.file, each.line, f"the site below {each.args[-1]} has no index.html that service {service.name!r} sees", "Mount the folder with the site")
 
 # %% ../../nbs/31c_check.reference_rules.ipynb #6a42ee24
-BACKUPS = ("dump", "mirror", "copy", "derived", "none")
-
-
-@rule("X13", "every volume says how it is backed up, and the backup does it", defects=("D81",))
+@rule("X13", "every volume is in the plan of the backup, or left out by name", defects=("D81",))
 def volumes_are_saved(tree: Tree) -> Iterator[Finding]:
-    "A volume that is used is defined, one that is defined is used, and none is forgotten."
+    "A volume that is used is defined, one that is defined is used, and the backup forgets none."
     defined = mapping(tree.compose.get("volumes"))
-    marks = {name: str(mapping(mapping(each).get("labels")).get("pretamane.backup", "")) for name, each in defined.items()}
     used = {mount.source: service for service in services(tree).values() for mount in service.volumes if mount.kind == "volume" and mount.source}
-    script = next((path for path in tree.files if path.endswith("scripts/backup.sh")), "")
+    scripts = [path for path in tree.files if path.startswith("scripts/")]
+    plan = "\n".join(line for path in scripts for line in tree.files[path].splitlines() if not line.lstrip().startswith("#"))
     for name, service in used.items():
         if name not in defined:
             yield of(tree, service, f"mounts the volume {name!r}, which is not defined", "Define it under 'volumes'", "volumes")
-    for name, mark in marks.items():
+    for name in defined:
         if name not in used:
             yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is used by nothing", "Remove it, or mount it")
-        elif mark not in BACKUPS and (any(marks.values()) or script):
-            yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} does not say how it is saved", f"Label it 'pretamane.backup': {', '.join(BACKUPS)}")
-        elif mark in ("mirror", "copy") and script and name not in tree.files[script]:
-            yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is to be saved, but {script} does not name it", "Add it there")
+        elif any(path.endswith("/backup.sh") for path in scripts) and not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plan):
+            yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is in no plan of the backup", "Add it, or name it among those that are left out")
+    for path in scripts:
+        for name in re.findall(r"'(?:dump|mirror|copy) [\w-]+ ([\w-]+)'", tree.files[path]):
+            if name not in defined:
+                yield tree.at(path, tree.search(path, re.escape(name)), f"the backup saves the volume {name!r}, which does not exist", "Remove it, or correct the name")

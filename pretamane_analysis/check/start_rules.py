@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from .container_rules import limit, of
 from .edge import proxies
-from .images import flag, is_database, known
+from .images import known
 from .references import names
 from .rules import rule
 from .services import ServiceFacts, listed, mapping, mebibytes, services
