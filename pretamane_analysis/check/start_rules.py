@@ -13,7 +13,7 @@ from .edge import proxies
 from .images import known
 from .references import names
 from .rules import rule
-from .services import ServiceFacts, listed, mapping, mebibytes, services
+from .services import ServiceFacts, mapping, mebibytes, services
 from .tree import Finding, Tree
 
 # %% auto #0

@@ -162,7 +162,7 @@ def _by_schema(found: list[str], job: Job, files: list[str]) -> list[str]:
     import jsonschema
 
     schema = json.loads(_schema_file().read_text(encoding="utf-8"))
-    errors = jsonschema.Draft7Validator(schema).iter_errors(job.tree.yaml(files[0]))
+    errors = jsonschema.validators.validator_for(schema)(schema).iter_errors(job.tree.yaml(files[0]))
     places = [(each, list(map(str, each.absolute_path))) for each in errors]
     return [f"{files[0]}:{job.tree.line(files[0], *each.absolute_path)}: {'.'.join(keys)}: {each.message[:200]}" for each, keys in places]
 
