@@ -19,7 +19,9 @@ from pretamane_analysis.resources import (
 )
 from .sizing import allocatable_mib, cheapest, needs, nodes_needed
 from .snapshot import eks_support, instance_type
-from .stack import Role, Scenario, Stack, mebibytes
+from .quantities import Scenario, mebibytes
+from .service import Role
+from .stack import Stack
 
 # %% auto #0
 __all__ = ['FEATURES', 'FEATURE', 'MANAGED_ROLES', 'SECONDS_PER_MONTH', 'Figures', 'CLUSTER_ASSUMPTIONS', 'HOST_ASSUMPTIONS',

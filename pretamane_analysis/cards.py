@@ -12,7 +12,7 @@ from typing import Any
 from .architectures import FEATURE
 from .arrange import Card
 from .resources import Resource
-from .stack import Service
+from .service import Service
 from .tables import plain
 
 # %% auto #0

@@ -13,7 +13,8 @@ from .architectures import ARCHITECTURES, Architecture, architecture, bill_of, f
 from .cost import HOURS_PER_MONTH, Bill
 from .prices import PriceBook
 from .sizing import candidates, needs
-from .stack import SCENARIOS, Scenario, Stack
+from .quantities import SCENARIOS, Scenario
+from .stack import Stack
 from .tables import plain
 
 # %% auto #0

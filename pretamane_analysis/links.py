@@ -65,6 +65,18 @@ def _routes(stack: Any) -> Iterator[Problem]:
                 yield ("services", name, "routes", i, "path"), f"path {route.path!r} is already routed to {first!r}"
 
 # %% ../nbs/00_links.ipynb #743cd951
+def _choices(stack: Any) -> Iterator[Problem]:
+    for name, secret in stack.secrets.items():
+        if secret.derived_from is not None:
+            yield from _unknown("secret", secret.derived_from, stack.secrets, "secrets", name, "derived_from")
+    if stack.host.tunnel == "dev-quick" and stack.environment == "production":
+        yield ("host", "tunnel"), "a quick tunnel changes its name with every start and has no promise of uptime; 'named' is expected in production"
+    for name, service in stack.services.items():
+        for other in [f"{name}-blue", f"{name}-green"] * (service.deploy == "blue-green") + list(service.jobs):
+            if other in stack.services:
+                yield ("services", other), f"service {name!r} makes a container of this name itself"
+
+# %% ../nbs/00_links.ipynb #fab454ce
 def _volumes(stack: Any) -> Iterator[Problem]:
     for name, volume in stack.volumes.items():
         if (volume.size_gb is None) == (volume.holds is None):
@@ -78,4 +90,4 @@ def broken_links(
 ) -> list[Problem]:  # Path to the key and message of each problem, empty when all is well
     "Names that point nowhere, services that wait for each other, paths routed twice."
     problems = [each for name, service in stack.services.items() for each in _service(stack, name, service)]
-    return problems + [each for rule in (_cycle, _routes, _volumes) for each in rule(stack)]
+    return problems + [each for rule in (_cycle, _routes, _volumes, _choices) for each in rule(stack)]

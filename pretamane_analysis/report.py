@@ -19,7 +19,8 @@ from .cost import HOURS_PER_MONTH
 from .files import write_whole
 from .prices import PriceBook
 from .snapshot import sources
-from .stack import Scenario, Stack
+from .quantities import Scenario
+from .stack import Stack
 from .tables import money, to_csv, to_json, to_markdown
 from pretamane_analysis.views import (
     attribution_rows, compare_rows, percent, range_rows, scenario_rows, verdict, waterfall_rows,

@@ -13,7 +13,9 @@ from .cost import HOURS_PER_MONTH
 from .errors import PretamaneError
 from .prices import MissingPrice, PriceBook, Query
 from .snapshot import InstanceType, instance_type, instance_types
-from .stack import Scenario, Service, Stack, mebibytes
+from .quantities import Scenario, mebibytes
+from .service import Service
+from .stack import Stack
 
 # %% auto #0
 __all__ = ['SHORTLISTED', 'Needs', 'needs', 'Candidate', 'candidates', 'cheapest', 'allocatable_mib', 'nodes_needed']

@@ -14,7 +14,8 @@ from .errors import PretamaneError, did_you_mean
 from .prices import PriceBook
 from .snapshot import Snapshot, bundled
 from .snapshot_diff import queries_of
-from .stack import SCENARIOS, Scenario, Stack
+from .quantities import SCENARIOS, Scenario
+from .stack import Stack
 
 # %% auto #0
 __all__ = ['SOURCES', 'open_book', 'ask_ahead']

@@ -7,240 +7,54 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BeforeValidator, Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from .links import BrokenLinks, broken_links
 from .model_file import Model
+from .quantities import Name, Scenario, SecretName, Usage
+from .service import Role, Secret, Service, Volume
+from .settings import Edge, Eks, Host
 
 # %% auto #0
-__all__ = ['Name', 'SecretName', 'MemoryQuantity', 'CpuQuantity', 'Duration', 'Port', 'Scenario', 'SCENARIOS', 'Role', 'Network',
-           'DiskType', 'PurchaseOption', 'mebibytes', 'cores', 'Range', 'Usage', 'HealthCheck', 'Mount', 'Route',
-           'Limits', 'Service', 'Volume', 'Secret', 'Eks', 'Host', 'Parts', 'Stack']
-
-# %% ../nbs/00_stack.ipynb #9b4620b3
-def _text(value: Any) -> Any:
-    "YAML reads an unquoted `0.5` as a number; quantities are text."
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="lower case letters, digits and -, such as 'fastapi-app'")]
-SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="lower case letters, digits and _, such as 'postgres_password'")]
-MemoryQuantity = Annotated[str, Field(pattern=r"^[1-9]\d*(Mi|Gi)$", description="memory such as '512Mi' or '2Gi'")]
-CpuQuantity = Annotated[str, BeforeValidator(_text), Field(pattern=r"^(\d+(\.\d+)?|[1-9]\d*m)$", description="CPU cores such as '0.5' or '250m'",
-                                                                    json_schema_extra={"type": ["string", "number"]})]
-Duration = Annotated[str, Field(pattern=r"^[1-9]\d*(ms|s|m|h)$", description="a duration such as '10s'")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-# %% ../nbs/00_stack.ipynb #e1b75977
-def mebibytes(
-    quantity: str,  # Memory as Kubernetes writes it: `512Mi`, `2Gi`
-) -> int:  # MiB
-    "A memory quantity in MiB."
-    return int(quantity[:-2]) * {"Mi": 1, "Gi": 1024}[quantity[-2:]]
-
-
-def cores(
-    quantity: str,  # CPU as Kubernetes writes it: `0.5`, `250m`
-) -> Decimal:  # vCPU
-    "A CPU quantity in vCPU."
-    return Decimal(quantity[:-1]) / 1000 if quantity.endswith("m") else Decimal(quantity)
-
-# %% ../nbs/00_stack.ipynb #8b1461d3
-Scenario = Literal["low", "typical", "high"]
-SCENARIOS: tuple[Scenario, ...] = ("low", "typical", "high")
-
-# %% ../nbs/00_stack.ipynb #fe07a19a
-class Range(Model):
-    "A usage figure as low, typical and high; a single number stands for all three."
-    low: Decimal = Field(ge=0)
-    typical: Decimal = Field(ge=0)
-    high: Decimal = Field(ge=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _single(cls, value: Any) -> Any:
-        single = isinstance(value, int | float | Decimal | str) and not isinstance(value, bool)
-        return {each: value for each in SCENARIOS} if single else value
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Range:
-        if not self.low <= self.typical <= self.high:
-            raise ValueError(f"low <= typical <= high is expected, not {self.low}, {self.typical}, {self.high}")
-        return self
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        return {"anyOf": [{"type": "number", "minimum": 0}, handler.resolve_ref_schema(handler(core_schema))]}
-
-    @model_serializer
-    def _short(self) -> Any:
-        return self.low if self.low == self.high else {each: getattr(self, each) for each in SCENARIOS}
-
-# %% ../nbs/00_stack.ipynb #389f869e
-def _range(low: float, typical: float, high: float, description: str) -> Any:
-    return Field(default=Range(low=low, typical=typical, high=high), description=description)
-
-# %% ../nbs/00_stack.ipynb #89cf051b
-class Usage(Model):
-    "What the product is used for in a month, each figure as low, typical and high."
-    requests: Range = _range(100_000, 1_000_000, 10_000_000, "HTTP requests that reach the edge")
-    egress_gb: Range = _range(20, 100, 1000, "GB sent to the internet")
-    stored_gb: Range = _range(5, 20, 200, "GB of documents in the object store")
-    database_gb: Range = _range(1, 5, 50, "GB in the database")
-    index_gb: Range = _range(1, 2, 20, "GB in the search index")
-    log_gb: Range = _range(1, 10, 100, "GB of logs written")
-    searches: Range = _range(5_000, 50_000, 500_000, "search queries")
-    emails: Range = _range(100, 1_000, 10_000, "emails sent")
-    database_reads_per_request: Range = _range(1, 2, 5, "database reads of up to 4 KB for each request")
-    database_writes_per_request: Range = _range("0.1", "0.2", "0.5", "database writes of up to 1 KB for each request")
-    object_writes_per_request: Range = _range("0.01", "0.02", "0.05", "objects written for each request")
-    object_reads_per_request: Range = _range("0.1", "0.2", "0.5", "objects read for each request")
-    metrics: Range = _range(10, 30, 100, "custom metrics kept")
-    alarms: Range = _range(5, 10, 20, "alarms on metrics")
-    cross_zone_gb: Range = _range(5, 50, 300, "GB between availability zones, where there are several")
-    snapshot_gb: Range = _range(8, 30, 120, "GB of disk snapshots kept; they are incremental, so only their owner can know")
-    image_gb: Range = _range(1, 3, 10, "GB of container images kept in a registry")
-    cpu_cores: Range = _range("0.1", "0.3", "1", "vCPU that all services together keep busy on average")
-
-    def at(self, scenario: Scenario) -> dict[str, Decimal]:
-        "All figures of one scenario, by name."
-        return {name: getattr(getattr(self, name), scenario) for name in type(self).model_fields}
-
-# %% ../nbs/00_stack.ipynb #9208a02c
-Role = Literal["application", "database", "search", "object-store", "edge", "tunnel", "database-admin", "metrics",
-               "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "probes", "other"]
-Network = Literal["edge", "app", "data", "obs"]
-
-
-class HealthCheck(Model):
-    "How the container engine asks a service whether it works; the command must exist in the image."
-    test: list[str] = Field(min_length=1, description="the command and its arguments")
-    interval: Duration = "15s"
-    timeout: Duration = "5s"
-    retries: int = Field(default=5, ge=1)
-    start_period: Duration = "30s"
-
-
-class Mount(Model):
-    "A named volume inside a container."
-    volume: Name
-    path: str = Field(pattern=r"^/", description="an absolute path")
-    read_only: bool = False
-
-# %% ../nbs/00_stack.ipynb #82d911fb
-class Route(Model):
-    "A path at the edge and how it is passed on."
-    path: str = Field(pattern=r"^/[A-Za-z0-9._~/-]*$", description="a path such as '/grafana'")
-    port: str = Field(default="http", description="the name of the service's port that answers")
-    auth: Literal["none", "basic", "application"] = Field(default="none", description="who checks the caller")
-    strip_prefix: bool = Field(default=False, description="true where the service does not know its own prefix")
-
-# %% ../nbs/00_stack.ipynb #90a8380a
-class Limits(Model):
-    "Memory and CPU that a container may use."
-    memory: MemoryQuantity
-    cpu: CpuQuantity = "0.25"
-
-    @property
-    def memory_mib(self) -> int:
-        "Memory limit, MiB."
-        return mebibytes(self.memory)
-
-    @property
-    def cpu_cores(self) -> Decimal:
-        "CPU limit, vCPU."
-        return cores(self.cpu)
-
-# %% ../nbs/00_stack.ipynb #221b95ce
-class Service(Limits):
-    "One container of the product."
-    image: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$",
-                       description="an image such as 'postgres:17.11'")
-    role: Role = "other"
-    ports: dict[Name, Port] = Field(default_factory=dict, description="port numbers by name; the main one is 'http'")
-    networks: list[Network] = Field(default_factory=lambda: ["app"], min_length=1)
-    mounts: list[Mount] = Field(default_factory=list)
-    secrets: list[SecretName] = Field(default_factory=list)
-    environment: dict[str, str] = Field(default_factory=dict)
-    command: list[str] = Field(default_factory=list)
-    routes: list[Route] = Field(default_factory=list)
-    health_check: HealthCheck | None = None
-    depends_on: dict[Name, Literal["started", "healthy", "completed"]] = Field(default_factory=dict)
-    user: str | None = Field(default=None, pattern=r"^\d+(:\d+)?$", description="a numeric user such as '70:70'")
-    profile: Literal["core", "admin", "obs", "tunnel"] = "core"
-    description: str = ""
-
-# %% ../nbs/00_stack.ipynb #a0cd2788
-class Volume(Model):
-    "A named volume: what fills it and how it is backed up."
-    description: str = ""
-    size_gb: Range | None = Field(default=None, description="GB that it holds")
-    holds: str | None = Field(default=None, description="the usage figure that fills it, such as 'stored_gb'")
-    backup: Literal["dump", "mirror", "copy", "derived", "none"] = Field(
-        default="none", description="how it is saved; 'derived' where it can be built again from the others")
-
-
-class Secret(Model):
-    "A secret that the stack needs; its value lives in the Parameter Store, never here."
-    description: str = ""
-    length: int = Field(default=32, ge=16, le=128, description="characters of a generated value")
-    source: Literal["generated", "provided"] = "generated"
-
-# %% ../nbs/00_stack.ipynb #9a7fadce
-DiskType = Literal["gp3", "gp2", "io1", "io2", "st1", "sc1"]
-PurchaseOption = Annotated[str, Field(
-    pattern=r"^(OnDemand|Reserved-[13]yr-(No|Partial|All)Upfront(-Convertible)?|SavingsPlan(Compute|EC2Instance)-[13]yr-(No|Partial|All)Upfront"
-            r"|Spot-(typical|current|current-cheapest))$",
-    description="how the machines are bought: 'OnDemand', 'Reserved-1yr-NoUpfront', 'SavingsPlanCompute-3yr-AllUpfront', 'Spot-typical'")]
-
-
-class Eks(Model):
-    "How the product is hosted on EKS with managed services."
-    version: str = Field(default="1.35", pattern=r"^1\.\d+$", description="a Kubernetes version such as '1.35'")
-    node_instance_type: str = "t3.medium"
-    nodes: int | None = Field(default=None, ge=1, le=450, description="number of nodes; left out: as many as the services need")
-    node_disk_gb: int = Field(default=20, ge=1)
-    node_disk_type: DiskType = "gp3"
-    purchase_option: PurchaseOption = "OnDemand"
-    availability_zones: int = Field(default=2, ge=2, le=6)
-    nat_gateways: int = Field(default=1, ge=0, le=6)
-    load_balancer: Literal["alb", "nlb", "clb"] = "alb"
-    auto_mode: bool = False
-    search_instance_type: str = "t3.small.search"
-    search_instances: int = Field(default=2, ge=1)
-    search_disk_gb: int = Field(default=20, ge=10)
-
-# %% ../nbs/00_stack.ipynb #e01ea1c5
-class Host(Model):
-    "How the product is hosted on one EC2 instance."
-    instance_type: str | None = Field(default=None, description="left out: the cheapest that holds the services")
-    architecture: Literal["x86_64", "arm64"] = "x86_64"
-    purchase_option: PurchaseOption = "OnDemand"
-    root_disk_gb: int = Field(default=30, ge=8)
-    disk_type: DiskType = "gp3"
-    edge: Literal["tunnel", "direct"] = "tunnel"
-    detailed_monitoring: bool = False
-    cpu_credits: Literal["unlimited", "standard"] = "unlimited"
-    reserve_memory: MemoryQuantity = Field(default="512Mi", description="memory kept for the operating system")
+__all__ = ['Place', 'Parts', 'Stack']
 
 # %% ../nbs/00_stack.ipynb #275aac9e
-class Parts(Model):
-    "What a stack file holds."
+class Place(Model):
+    "What a product is called and where it answers."
     name: Name
     environment: Name = "production"
     region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="a region code such as 'us-east-1'")
     domain: str = Field(default="app.example.com", pattern=r"^[a-z0-9.-]+$")
+    admin_domain: str = Field(default="", pattern=r"^[a-z0-9.-]*$",
+                              description="host name of the administration paths; left out: 'admin.' before the domain")
     as_of: date | None = Field(default=None, description="the day the bill is for; left out: today")
+
+    @model_validator(mode="after")
+    def _admin_domain(self) -> Place:
+        if not self.admin_domain:
+            object.__setattr__(self, "admin_domain", f"admin.{self.domain}")
+        return self
+
+    def filled(self, text: str) -> str:
+        "A command or variable of a service with {name}, {environment}, {domain} and {admin_domain} filled in."
+        for key in ("name", "environment", "domain", "admin_domain"):
+            text = text.replace(f"{{{key}}}", getattr(self, key))
+        return text
+
+# %% ../nbs/00_stack.ipynb #bc016224
+class Parts(Place):
+    "What a stack file holds."
     services: dict[Name, Service] = Field(min_length=1)
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     secrets: dict[SecretName, Secret] = Field(default_factory=dict)
     usage: Usage = Field(default_factory=Usage)
     eks: Eks = Field(default_factory=Eks)
     host: Host = Field(default_factory=Host)
+    edge: Edge = Field(default_factory=Edge)
 
-# %% ../nbs/00_stack.ipynb #bc016224
+# %% ../nbs/00_stack.ipynb #99a39fb1
 class Stack(Parts):
     "A product: its services, data, secrets, usage, and how either side hosts it."
 

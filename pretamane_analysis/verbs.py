@@ -92,7 +92,7 @@ def size(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from pretamane_analysis.sizing import candidates, needs
     from pretamane_analysis.snapshot import age_text
-    from pretamane_analysis.stack import mebibytes
+    from pretamane_analysis.quantities import mebibytes
     from pretamane_analysis.tables import plain
 
     stack, book = chosen_stack(options), price_book(options)

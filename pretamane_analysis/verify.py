@@ -19,7 +19,8 @@ from .prices import ON_DEMAND, AmbiguousPrice, MissingPrice, Price, PriceBook, P
 from .sizing import candidates, needs
 from .snapshot_diff import percent_moved, rates, same_rates
 from .snapshot_writer import write_snapshot
-from .stack import SCENARIOS, Scenario, Stack, mebibytes
+from .quantities import SCENARIOS, Scenario, mebibytes
+from .stack import Stack
 
 # %% auto #0
 __all__ = ['Questions', 'wanted', 'Refreshed', 'refresh', 'Check', 'Total', 'Drift', 'document', 'verify']

@@ -17,7 +17,7 @@ from pretamane_analysis.sizing import candidates, needs
 from pretamane_analysis.snapshot import Snapshot, bundled
 from pretamane_analysis.snapshot_diff import queries_of
 from pretamane_analysis.snapshot_writer import intact
-from pretamane_analysis.stack import mebibytes
+from pretamane_analysis.quantities import mebibytes
 from pretamane_analysis.stack_file import example
 from pretamane_analysis.tables import to_json
 from pretamane_analysis.verify import document, refresh, verify, wanted

@@ -11,7 +11,8 @@ import yaml
 
 from .images import facts, require_pullable
 from ..errors import PretamaneError
-from ..stack import Service, Stack
+from ..service import Service
+from ..stack import Stack
 
 # %% auto #0
 __all__ = ['CONFIGURATION', 'HTTPS_PORT', 'files']

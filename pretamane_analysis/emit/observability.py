@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .templates import rendered
-from ..stack import Service, Stack
+from ..service import Service
+from ..stack import Stack
 
 # %% auto #0
 __all__ = ['Target', 'scrape_targets', 'files']
