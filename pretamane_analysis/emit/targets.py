@@ -15,7 +15,7 @@ __all__ = ['HEALTH_PATH', 'Target', 'served_under', 'containers', 'answering', '
            'probe_targets']
 
 # %% ../../nbs/16c_emit.targets.ipynb #65373b27
-_OWN_METRICS = ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "probes")
+_OWN_METRICS = ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes")
 
 
 @dataclass(frozen=True)

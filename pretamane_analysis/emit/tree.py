@@ -27,6 +27,9 @@ EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
     "caddy": "pretamane_analysis.emit.caddy",
     "observability": "pretamane_analysis.emit.observability",
+    "alertmanager": "pretamane_analysis.emit.alertmanager",
+    "blackbox": "pretamane_analysis.emit.blackbox",
+    "logs": "pretamane_analysis.emit.logs",
 }
 LOCK = "stack.lock.json"
 
