@@ -176,7 +176,7 @@ def test_files_no_longer_emitted_go_unless_changed(tmp_path, files):
     data = example().model_dump(exclude_unset=True)
     data["services"] = {name: each for name, each in data["services"].items() if name not in ("loki", "alloy")}
     summary = write_tree(tmp_path, emitted(Stack.model_validate(data)))
-    assert (summary.removed, summary.kept) == (["loki/loki.yaml"], ["alloy/config.alloy"])
+    assert (summary.removed, summary.kept) == (["loki/loki.yaml", "loki/rules/fake/logs.yaml"], ["alloy/config.alloy"])
     assert not (tmp_path / "loki").exists() and (tmp_path / "alloy/config.alloy").read_text() == "mine\n"
 
 
