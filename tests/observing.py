@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import socketserver
@@ -59,10 +60,10 @@ def until(question: Callable[[], Any], seconds: float = 15, what: str = "it") ->
 
 
 @contextmanager
-def running(command: list[str], ready: str, log: Path) -> Iterator[subprocess.Popen]:
+def running(command: list[str], ready: str, log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
     """Run a program until the block ends; the block starts when `ready` answers below 500"""
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | (environment or {}))
         try:
             def answers() -> bool:
                 assert process.poll() is None, log.read_text()[-3000:]
