@@ -44,7 +44,7 @@ def probe(folder):
         query = {"target": target, "module": module} | ({"hostname": hostname} if hostname else {})
         status, text = fetched(f"http://127.0.0.1:{port}/probe?{urllib.parse.urlencode(query)}")
         assert status == 200, text
-        return {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if not line.startswith("#")}
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if not line.startswith("#")}
 
     trusted = {"SSL_CERT_FILE": str(folder / "certificate.pem")}
     with running(command, f"http://127.0.0.1:{port}/-/healthy", folder / "log", trusted):
