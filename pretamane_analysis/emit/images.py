@@ -26,17 +26,21 @@ class ImageFacts:
     environment: dict[str, str] = field(default_factory=dict)
     host_folders: dict[str, str] = field(default_factory=dict)  # folders of the host by folder in the container, read-only
     host_processes: bool = False  # sees the processes of the host
+    build: str = ""  # folder with its Dockerfile, from the folder of the compose file
+    tunable: bool = False  # takes PostgreSQL's settings on its command line
 
 # %% ../../nbs/10a_emit.images.ipynb #8d60a30a
+_LOG_FILES = {"/var/lib/docker/containers": "/data/docker/containers"}  # what containers print; Docker's own folder is on the data disk
 _BIND = ("NET_BIND_SERVICE",)
 _CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 
 FACTS = {
     "caddy": ImageFacts(True, ("/tmp", "/run/caddy", "/config", "/data"), _BIND),
-    "pretamane/fastapi-app": ImageFacts(True),
-    "postgres": ImageFacts(True, ("/tmp", "/var/run/postgresql"), (), _CHANGE_USER, "POSTGRES_PASSWORD_FILE"),
+    "pretamane/fastapi-app": ImageFacts(True, build="../app"),
+    "postgres": ImageFacts(True, ("/tmp", "/var/run/postgresql"), (), _CHANGE_USER, "POSTGRES_PASSWORD_FILE", tunable=True),
     "getmeili/meilisearch": ImageFacts(secret_variable="MEILI_MASTER_KEY", program="meilisearch"),
     "pgsty/silo": ImageFacts(True, ("/tmp", "/root/.minio"), secret_file_variable="MINIO_ROOT_PASSWORD_FILE"),
+    "versity/versitygw": ImageFacts(True, secret_variable="ROOT_SECRET_KEY", program="/usr/local/bin/versitygw"),
     "cloudflare/cloudflared": ImageFacts(True),
     # Postfix is started through sudo, which no-new-privileges forbids.
     "dpage/pgadmin4": ImageFacts(capabilities=_BIND, secret_file_variable="PGADMIN_DEFAULT_PASSWORD_FILE",
@@ -45,10 +49,11 @@ FACTS = {
     "prom/alertmanager": ImageFacts(True),
     "grafana/grafana": ImageFacts(True, secret_file_variable="GF_SECURITY_ADMIN_PASSWORD__FILE"),
     "grafana/loki": ImageFacts(True),
-    "grafana/alloy": ImageFacts(True, ("/tmp", "/var/lib/alloy/data"),
-                                host_folders={"/var/lib/docker/containers": "/var/lib/docker/containers"}),
+    "grafana/alloy": ImageFacts(True, ("/tmp", "/var/lib/alloy/data"), host_folders=_LOG_FILES),
+    "grafana/promtail": ImageFacts(True, host_folders=_LOG_FILES),
     "prom/node-exporter": ImageFacts(True, host_folders={"/host": "/"}, host_processes=True),
     "prom/blackbox-exporter": ImageFacts(True),
+    "prometheuscommunity/postgres-exporter": ImageFacts(True),
 }
 
 # %% ../../nbs/10a_emit.images.ipynb #c2dd722e

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .containers import names
 from .templates import rendered
 from ..service import Service
 from ..stack import Stack
@@ -41,7 +42,8 @@ def scrape_targets(
     for name, each in stack.services.items():
         port = each.ports.get("metrics") or (each.ports.get("http") if each.role in _OWN_METRICS else None)
         if port and reachable & {*each.networks}:
-            found.append(Target(name, f"{name}:{port}", "" if "metrics" in each.ports else _prefix(each)))
+            prefix = "" if "metrics" in each.ports else _prefix(each)
+            found += [Target(other, f"{other}:{port}", prefix) for other in names(stack, name)]
     return found
 
 # %% ../../nbs/13_emit.observability.ipynb #f92dcd4b
