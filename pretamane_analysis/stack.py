@@ -16,6 +16,7 @@ from .model_file import Model
 from .quantities import Name, Scenario, SecretName, Usage
 from .service import Role, Secret, Service, Volume
 from .settings import Edge, Eks, Host
+from .slo import Slo
 
 # %% auto #0
 __all__ = ['Place', 'Parts', 'Stack']
@@ -53,6 +54,7 @@ class Parts(Place):
     eks: Eks = Field(default_factory=Eks)
     host: Host = Field(default_factory=Host)
     edge: Edge = Field(default_factory=Edge)
+    slos: dict[Name, Slo] = Field(default_factory=dict, description="what is promised to users, by name")
 
 # %% ../nbs/00_stack.ipynb #99a39fb1
 class Stack(Parts):
