@@ -11,14 +11,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .model_file import Model
+from .routing import Severity
 from .tables import plain
 
 # %% auto #0
-__all__ = ['Window', 'Severity', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'minutes', 'duration', 'BurnAlert', 'Promise', 'Slo']
+__all__ = ['Window', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'minutes', 'duration', 'BurnAlert', 'Promise', 'Slo']
 
 # %% ../nbs/00_slo.ipynb #54332124
 Window = Annotated[str, Field(pattern=r"^[1-9]\d*[mhd]$", description="a window such as '5m', '6h' or '3d'")]
-Severity = Literal["page", "ticket"]
 
 
 def minutes(

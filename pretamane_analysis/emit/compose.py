@@ -125,7 +125,8 @@ def _restart(stack: Stack, name: str) -> str:
 # %% ../../nbs/11_emit.compose.ipynb #d8e1a9d9
 CONFIGURATION = {"edge": ("caddy", "/etc/caddy"), "metrics": ("prometheus", "/etc/prometheus"),
                  "alerts": ("alertmanager", "/etc/alertmanager"), "logs": ("loki", "/etc/loki"),
-                 "log-shipper": ("alloy", "/etc/alloy")}
+                 "log-shipper": ("alloy", "/etc/alloy"), "probes": ("blackbox", "/etc/blackbox_exporter"),
+                 "dashboards": ("grafana", "/etc/grafana")}
 
 
 def _bind(source: str, target: str, **options: Any) -> dict[str, Any]:

@@ -55,12 +55,19 @@ def _scrape(target: Target) -> dict[str, Any]:
     return {"job_name": target.name, "metrics_path": target.metrics_path, "static_configs": [{"targets": list(target.targets)}]}
 
 
+def _probed(job: ProbeJob) -> list[dict[str, Any]]:
+    "What a job asks, with the service that each answer speaks for."
+    services = dict.fromkeys(each.service for each in job.probes)
+    return [{"targets": [each.target for each in job.probes if each.service == service], "labels": {"service": service}}
+            for service in services]
+
+
 def _probe(stack: Stack, job: ProbeJob, exporter: Target) -> dict[str, Any]:
     return {
         "job_name": job.job, **_timing(stack, PROBE_INTERVAL),
         "metrics_path": f"{exporter.prefix}/probe",
         "params": {"module": [job.module], **({"hostname": [job.hostname]} if job.hostname else {})},
-        "static_configs": [{"targets": list(job.targets)}],
+        "static_configs": _probed(job),
         "relabel_configs": [
             {"source_labels": ["__address__"], "target_label": "__param_target"},
             {"source_labels": ["__param_target"], "target_label": "instance"},

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..stack import Route, Service, Stack
+from ..service import Service
+from ..stack import Stack
 
 # %% auto #0
-__all__ = ['HEALTH_PATH', 'Target', 'served_under', 'containers', 'answering', 'scrape_targets', 'ProbeJob', 'probe_targets']
+__all__ = ['HEALTH_PATH', 'Target', 'served_under', 'containers', 'answering', 'scrape_targets', 'Probe', 'ProbeJob',
+           'probe_targets']
 
 # %% ../../nbs/16c_emit.targets.ipynb #65373b27
-_OWN_METRICS = ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "probes")
+_OWN_METRICS = ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes")
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,7 @@ def containers(
     service: Service,  # The service
 ) -> tuple[str, ...]:  # Names under which its containers answer
     "The containers of a service: one, or one for each color."
-    blue_green = getattr(service, "deploy", "recreate") == "blue-green"
-    return tuple(f"{name}-{color}" for color in ("blue", "green")) if blue_green else (name,)
+    return tuple(f"{name}-{color}" for color in ("blue", "green")) if service.deploy == "blue-green" else (name,)
 
 
 def answering(
@@ -75,11 +76,18 @@ def scrape_targets(
 
 # %% ../../nbs/16c_emit.targets.ipynb #927437b6
 @dataclass(frozen=True)
+class Probe:
+    "One thing that is probed, and for whom it speaks."
+    target: str  # a URL, or 'container:port'
+    service: str  # the label `service` of its series
+
+
+@dataclass(frozen=True)
 class ProbeJob:
     "A scrape job of probes: one module, one host name, several targets."
     job: str
     module: str  # a module of `blackbox/blackbox.yml`
-    targets: tuple[str, ...]
+    probes: tuple[Probe, ...]
     hostname: str = ""  # sent as Host header; empty: that of the target
 
 
@@ -92,30 +100,28 @@ def _edge(stack: Stack) -> tuple[str, Service] | None:
     return next((pair for pair in stack.with_role("edge").items() if reachable & {*pair[1].networks}), None)
 
 
-def _routes(stack: Stack, *checks: str) -> list[Route]:
-    "Routes with one of these checks, of services that always run, shortest path first."
-    found = [route for each in stack.services.values() if each.profile != "admin" for route in each.routes if route.auth in checks]
-    return sorted(found, key=lambda route: (len(route.path), route.path))
+def _routes(stack: Stack, base: str, check: str) -> tuple[Probe, ...]:
+    "The paths with a check, of services that always run; the root is left out."
+    found = {base + route.path: name for name, each in stack.services.items() if each.profile != "admin"
+             for route in each.routes if route.auth == check and route.path != "/"}
+    return tuple(Probe(target, found[target]) for target in sorted(found))
 
 
 def _bases(stack: Stack, name: str, edge: Service) -> tuple[str, str]:
     "Where a probe inside the stack asks the public and the administrators' listener."
-    admin_domain = getattr(stack, "admin_domain", None) or stack.domain
     if stack.host.edge == "direct":
-        return f"https://{stack.domain}", f"https://{admin_domain}"
+        return f"https://{stack.domain}", f"https://{stack.admin_domain}"
     public = edge.ports.get("http", 80)
     return f"http://{name}:{public}", f"http://{name}:{edge.ports.get('admin', public)}"
 
 # %% ../../nbs/16c_emit.targets.ipynb #1705fffc
 def _at_the_edge(stack: Stack, name: str, edge: Service) -> list[ProbeJob]:
     base, admin_base = _bases(stack, name, edge)
-    admin_domain = getattr(stack, "admin_domain", None) or stack.domain
-    readable = [HEALTH_PATH, *(each.path for each in _routes(stack, "none") if each.path != "/")]
-    keyed, locked = [[each.path for each in _routes(stack, check)] for check in ("application", "basic")]
+    health = Probe(base + HEALTH_PATH, name)
     return [
-        ProbeJob("probe-open", "http_2xx", tuple(base + path for path in dict.fromkeys(readable)), stack.domain),
-        ProbeJob("probe-locked", "http_401", tuple(base + path for path in keyed), stack.domain),
-        ProbeJob("probe-locked-admin", "http_401", tuple(f"{admin_base}{path}" for path in locked), admin_domain),
+        ProbeJob("probe-open", "http_2xx", (health, *_routes(stack, base, "none")), stack.domain),
+        ProbeJob("probe-locked", "http_401", _routes(stack, base, "application"), stack.domain),
+        ProbeJob("probe-locked-admin", "http_401", _routes(stack, admin_base, "basic"), stack.admin_domain),
     ]
 
 
@@ -124,7 +130,7 @@ def _ports(stack: Stack) -> ProbeJob:
     reachable, scraped, found = _networks(stack, "probes"), {each.name for each in scrape_targets(stack)}, []
     for name, each in stack.services.items():
         if name not in scraped and each.profile != "admin" and each.role != "edge" and reachable & {*each.networks}:
-            found += [f"{one}:{port}" for one in containers(name, each) for port in each.ports.values()]
+            found += [Probe(f"{one}:{port}", name) for one in containers(name, each) for port in each.ports.values()]
     return ProbeJob("probe-ports", "tcp_connect", tuple(found))
 
 # %% ../../nbs/16c_emit.targets.ipynb #ad593bca
@@ -135,8 +141,8 @@ def probe_targets(
     if not stack.with_role("probes"):
         return []
     found, edge = [], _edge(stack)
-    if getattr(stack.host, "tunnel", "named") != "dev-quick":
-        found.append(ProbeJob("probe-public", "https_2xx", (f"https://{stack.domain}{HEALTH_PATH}",)))
+    if stack.host.tunnel != "dev-quick":
+        found.append(ProbeJob("probe-public", "https_2xx", (Probe(f"https://{stack.domain}{HEALTH_PATH}", edge[0] if edge else "edge"),)))
     if edge:
         found += _at_the_edge(stack, *edge)
-    return [each for each in [*found, _ports(stack)] if each.targets]
+    return [each for each in [*found, _ports(stack)] if each.probes]

@@ -26,7 +26,10 @@ Emitter = Callable[[Stack], dict[str, str]]
 EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
     "caddy": "pretamane_analysis.emit.caddy",
-    "observability": "pretamane_analysis.emit.observability",
+    "prometheus": "pretamane_analysis.emit.prometheus",
+    "alertmanager": "pretamane_analysis.emit.alertmanager",
+    "blackbox": "pretamane_analysis.emit.blackbox",
+    "logs": "pretamane_analysis.emit.logs",
 }
 LOCK = "stack.lock.json"
 
