@@ -15,14 +15,16 @@ from ..service import Service
 from ..stack import Stack
 
 # %% auto #0
-__all__ = ['LABELS', 'IDS', 'FILES', 'SERVICE', 'FIELDS', 'NOISES', 'LEVELS', 'LEVEL', 'RETENTION', 'RULES', 'log_rules', 'files']
+__all__ = ['LABELS', 'IDS', 'FILES', 'SERVICE', 'FIELDS', 'TRACE', 'NOISES', 'LEVELS', 'LEVEL', 'RETENTION', 'RULES', 'log_rules',
+           'files']
 
 # %% ../../nbs/19_emit.logs.ipynb #656d13ee
 LABELS = ("service", "level")  # beside `stream`, which Docker tells
 IDS = ("request_id", "trace_id")
 FILES = "/var/lib/docker/containers/*/*-json.log"
 SERVICE = 'attrs."com.docker.compose.service"'
-FIELDS = {"said": "level", "path": "path", **{each: each for each in IDS}}
+FIELDS = {"said": "level", "path": "path", "traceparent": "traceparent", **{each: each for each in IDS}}
+TRACE = r"^00-(?P<trace_id>[0-9a-f]{32})-"  # the edge writes the whole header
 NOISES = ({"source": "path", "expression": r"^/(healthz|livez|readyz|metrics)$"},)
 LEVELS = (
     r"(?:^|\s)(?:level|lvl)=(?P<said>[A-Za-z]+)",
@@ -94,6 +96,7 @@ def _promtail(port: int, push: str, positions: str) -> dict[str, Any]:
     stages: list[dict[str, Any]] = [
         {"json": {"expressions": {"service": SERVICE}}}, {"docker": {}}, {"json": {"expressions": FIELDS}},
         *({"drop": {**each, "drop_counter_reason": "health check"}} for each in NOISES),
+        {"regex": {"source": "traceparent", "expression": TRACE}},
         *({"regex": {"expression": each}} for each in LEVELS), {"regex": {"source": "said", "expression": LEVEL}},
         {"template": {"source": "level", "template": level}}, {"labels": {each: "" for each in LABELS}},
         {"structured_metadata": {each: "" for each in IDS}}, {"labeldrop": ["filename"]}]
@@ -111,7 +114,7 @@ def _shipper(stack: Stack, loki: Target) -> dict[str, str]:
             folder = each.mounts[0].path if each.mounts else "/tmp"
             return {"promtail/promtail.yaml": _dump(_promtail(each.ports["http"], push, folder))}
         return {"alloy/config.alloy": rendered("alloy/config.alloy.j2", files=FILES, service=SERVICE, fields=FIELDS, noises=NOISES,
-                                               levels=LEVELS, level=LEVEL, labels=LABELS, ids=IDS, push=push)}
+                                               levels=LEVELS, level=LEVEL, labels=LABELS, ids=IDS, trace=TRACE, push=push)}
     return {}
 
 
