@@ -72,9 +72,9 @@ def _loki(store: Service, alerts: Target | None) -> dict[str, Any]:
     }
 
 # %% ../../nbs/19_emit.logs.ipynb #fe984f64
-def _rule(name: str, expression: str, lasting: str, service: str, summary: str) -> dict[str, Any]:
+def _rule(name: str, runbook: str, expression: str, lasting: str, service: str, summary: str) -> dict[str, Any]:
     return {"alert": name, "expr": expression, "for": lasting, "labels": {"severity": "ticket", "category": "logs", "service": service},
-            "annotations": {"summary": summary, "runbook": "runbooks/logs.md"}}
+            "annotations": {"summary": summary, "runbook": f"runbooks/{runbook}.md"}}
 
 
 def log_rules(
@@ -82,10 +82,10 @@ def log_rules(
 ) -> dict[str, Any]:  # Rule groups as Loki reads them
     "The alerts on logs: none arrive, or too many of them are errors."
     errors = 'sum by (service) (count_over_time({level=~"error|fatal|critical|panic"}[10m])) > 50'
-    rules = [_rule("ErrorLogs", errors, "5m", "{{ $labels.service }}",
+    rules = [_rule("ErrorLogs", "error-logs", errors, "5m", "{{ $labels.service }}",
                    "{{ $labels.service }} wrote {{ $value }} lines of errors in 10 minutes")]
     for name in [*stack.with_role("edge")][:1]:
-        rules.append(_rule("LogsMissing", f'absent_over_time({{service="{name}"}}[30m])', "0s", name,
+        rules.append(_rule("LogsMissing", "logs-missing", f'absent_over_time({{service="{name}"}}[30m])', "0s", name,
                            f"no line of {name} has arrived for 30 minutes, though every probe makes one"))
     return {"groups": [{"name": "logs", "interval": "1m", "rules": rules}]}
 

@@ -31,6 +31,7 @@ EMITTERS = {
     "alertmanager": "pretamane_analysis.emit.alertmanager",
     "blackbox": "pretamane_analysis.emit.blackbox",
     "logs": "pretamane_analysis.emit.logs",
+    "grafana": "pretamane_analysis.emit.grafana",
 }
 LOCK = "stack.lock.json"
 
