@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,11 +60,6 @@ class Board:
     def panels(self) -> list[Panel]:
         "All panels, in order."
         return [each for panels in self.rows.values() for each in panels]
-
-    @property
-    def sources(self) -> list[str]:
-        "The types of data sources that it asks."
-        return [each for each in SOURCES if any(panel.source == each for panel in self.panels)]
 
 # %% ../../nbs/20_emit.board.ipynb #ccff929d
 def _source(kind: str) -> Any:
@@ -161,9 +157,11 @@ def board_json(
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
-    built = Dashboard(board.title).uid(board.uid).description(board.description).tags(["pretamane"]).readonly()
+    with warnings.catch_warnings():  # the library would rather write the second version of the schema, which is young
+        warnings.simplefilter("ignore", DeprecationWarning)
+        built = Dashboard(board.title).uid(board.uid).description(board.description).tags(["pretamane"]).readonly()
     built = built.refresh("1m").time("now-6h", "now").timezone("utc").tooltip(DashboardCursorSync.CROSSHAIR)
-    for each in board.sources:
+    for each in (kind for kind in SOURCES if any(panel.source == kind for panel in board.panels)):
         built = built.with_variable(DatasourceVariable(f"{each}_datasource").label(f"{SOURCES[each]} data source").type(each))
     for each in board.variables:
         built = built.with_variable(_variable(each))
