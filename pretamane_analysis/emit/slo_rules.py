@@ -122,10 +122,10 @@ def _windows(of: Named, *, days: bool) -> list[Rule]:
 # %% ../../nbs/17a_emit.slo_rules.ipynb #8fd642ce
 def _period(of: Named) -> list[Rule]:
     slo, whole, shortest = of.slo, f"{of.slo.window_days}d", of.slo.windows()[0]
-    budget, steps = plain(slo.budget, 7), f"[{_span(slo, whole)}:{_span(slo, shortest)}]"
-    total, bad = (f"sum_over_time({of.series(f'slo:{each}:increase{shortest}')}{steps})" for each in ("events", "errors"))
+    budget = plain(slo.budget, 7)
+    bad, total = (f"sum_over_time({of.series(f'slo:{each}:increase{shortest}')}[{_span(slo, whole)}])" for each in ("errors", "events"))
     return [
-        *(() if whole in slo.windows() else _ratio(of, whole, total, bad)),
+        *(() if whole in slo.windows() else [of.record(RATIO + whole, f"round({bad} / ({total} > 0), 1e-10)")]),
         of.record("slo:objective:ratio", f"vector({plain(slo.objective / 100, 7)})"),
         of.record("slo:error_budget:ratio", f"vector({budget})"),
         of.record("slo:time_period:days", f"vector({slo.window_days})"),
@@ -157,11 +157,11 @@ def _burn(of: Named, alert: BurnAlert) -> Rule:
 
 # %% ../../nbs/17a_emit.slo_rules.ipynb #251be091
 def _spent(of: Named) -> Rule:
-    slo, least = of.slo, int(of.slo.ignored_failures / of.slo.budget) + 1
+    slo, longest = of.slo, of.slo.windows()[-1]
     return {
         "alert": "SloBudgetSpent",
         "expr": f"{of.series('slo:period_error_budget_remaining:ratio')} < 0\nand on (slo)\n"
-                f"{of.series(f'slo:events:increase{slo.window_days}d')} >= {least}",
+                f"{of.series(f'slo:events:increase{longest}')} > {int(slo.ignored_failures / slo.budget)}",
         "labels": {"severity": "ticket", "category": "slo"},
         "annotations": {"summary": f"{of.name}: the error budget of {slo.window_days} days is spent",
                         "description": "What is left of it: {{ $value | humanizePercentage }}.", "runbook": "runbooks/slo-budget-spent.md"},

@@ -200,7 +200,7 @@ def _budget(of: Named) -> Iterator[Case]:
     yield (Case(of, "half the budget's rate leaves half of the budget", _steady(of, 30, of.slo.budget / 2))
            .value(30, "round(sum(slo:period_error_budget_remaining:ratio), 0.001)", ("{}", 0.5))
            .value(30, "round(sum(slo:current_burn_rate:ratio), 0.001)", ("{}", 0.5)).value(30, "sum(slo:time_period:days)", ("{}", of.slo.window_days))
-           .value(30, "round(sum(slo:objective:ratio + slo:error_budget:ratio), 1e-9)", ("{}", 1)).never(30, "SloBudgetSpent"))
+           .value(30, "round(sum(slo:objective:ratio + slo:error_budget:ratio), 1e-6)", ("{}", 1)).never(30, "SloBudgetSpent"))
     yield (Case(of, "more than the budget's rate overspends it", _steady(of, 15, min(of.slo.budget * 11 / 10, Decimal(1))))
            .value(15, 'count(ALERTS{alertname="SloBudgetSpent",alertstate="firing",severity="ticket"})', ("{}", 1)))
 
