@@ -110,7 +110,7 @@ def _onset(of: Named) -> Iterator[Case]:
     alert, before = _first(of), minutes(_first(of).long)
     for burn in _burns(of):
         when = moment(alert, burn, _step(of))
-        bad = [Stretch(before, busy(of)), Stretch(when.firing + 5, busy(of), burn * of.slo.budget)]
+        bad = [Stretch(before, busy(of)), Stretch(when.firing, busy(of), burn * of.slo.budget)]
         case = Case(of, f"SL1 {plain(burn, 2)}x fires {alert.name} after {when.firing} minutes", [Traffic(bad, _step(of))])
         yield case.heard(before + when.silent, alert, False).heard(before + when.firing, alert, True)
 
@@ -121,7 +121,7 @@ def _recovery(of: Named) -> Iterator[Case]:
     over = before + outage
     clear = int((minutes(alert.short) * (1 - of.slo.limit(alert))).to_integral_value(ROUND_FLOOR)) + 1
     case = Case(of, f"SL3 {alert.name} ends {clear + alert.keep_firing} minutes after recovery", [Traffic([
-        Stretch(before, busy(of)), Stretch(outage, busy(of), Decimal(1)), Stretch(clear + alert.keep_firing + 5, busy(of))], _step(of))])
+        Stretch(before, busy(of)), Stretch(outage, busy(of), Decimal(1)), Stretch(clear + alert.keep_firing, busy(of))], _step(of))])
     yield case.heard(over + max(clear - 3, 0) + alert.keep_firing, alert, True).heard(over + clear + alert.keep_firing, alert, False)
 
 # %% ../../nbs/17c_emit.slo_tests.ipynb #886349e0
@@ -130,17 +130,17 @@ def _limits(of: Named) -> Iterator[Case]:
         for share, word in ((Decimal(1), "exactly"), (Decimal("0.99"), "99 % of")):
             burn = alert.burn * share
             due = [each for each in of.slo.alerts if each.burn <= burn]
-            case = Case(of, f"SL2 {word} {plain(alert.burn, 2)}x", _steady(of, 15, burn * of.slo.budget))
-            yield case.firing(15, *sorted(due, key=lambda each: each.name))
+            case = Case(of, f"SL2 {word} {plain(alert.burn, 2)}x", _steady(of, 11, burn * of.slo.budget))
+            yield case.firing(11, *sorted(due, key=lambda each: each.name))
 
 # %% ../../nbs/17c_emit.slo_tests.ipynb #c0ab3535
 def _quiet(of: Named) -> Iterator[Case]:
     window, labels = _first(of).long, ",".join(f'{key}="{value}"' for key, value in of.labels.items())
-    fine = Case(of, "SL4 no error was ever counted: the ratio is 0", _steady(of, 15, Decimal(0), faultless=True))
+    fine = Case(of, "SL4 no error was ever counted: the ratio is 0", _steady(of, 11, Decimal(0), faultless=True))
     for each in of.slo.windows():
         fine.value(10, f"{RATIO}{each}", (f"{RATIO}{each}{{{labels}}}", 0))
     yield (fine.value(10, "slo:period_error_budget_remaining:ratio", (f"slo:period_error_budget_remaining:ratio{{{labels}}}", 1))
-           .value(10, "slo:current_burn_rate:ratio", (f"slo:current_burn_rate:ratio{{{labels}}}", 0)).never(15))
+           .value(10, "slo:current_burn_rate:ratio", (f"slo:current_burn_rate:ratio{{{labels}}}", 0)).never(11))
     ends = 10 + minutes(window)
     silence = Case(of, "SL5 no traffic: the ratio is absent, and somebody is told", [Traffic([Stretch(10, busy(of)), Stretch(minutes(window) + 20, Decimal(0))], _step(of))])
     told = f'ALERTS{{alertname="SloNoData",alertstate="firing",category="slo",severity="ticket",{labels}}}'
@@ -187,9 +187,9 @@ def _answers(of: Named) -> Iterator[Case]:
     dead, refused = (("502", "500", "503", "504"), ("404", "401", "429")) if of.slo.source == "edge" else (("5xx",), ("4xx", "3xx"))
     everything = sorted(of.slo.alerts, key=lambda each: each.name)
     for status in dead:
-        yield Case(of, f"SL8 only {status}: every alert fires", _steady(of, 15, Decimal(1), broken=status)).firing(15, *everything)
+        yield Case(of, f"SL8 only {status}: every alert fires", _steady(of, 11, Decimal(1), broken=status)).firing(11, *everything)
     for status in refused:
-        yield Case(of, f"SL8 only {status}: the caller's mistake", _steady(of, 15, Decimal(1), broken=status)).never(15)
+        yield Case(of, f"SL8 only {status}: the caller's mistake", _steady(of, 11, Decimal(1), broken=status)).never(11)
 
 # %% ../../nbs/17c_emit.slo_tests.ipynb #89795bca
 def _budget(of: Named) -> Iterator[Case]:
@@ -201,11 +201,11 @@ def _budget(of: Named) -> Iterator[Case]:
            .value(30, "round(sum(slo:period_error_budget_remaining:ratio), 0.001)", ("{}", 0.5))
            .value(30, "round(sum(slo:current_burn_rate:ratio), 0.001)", ("{}", 0.5)).value(30, "sum(slo:time_period:days)", ("{}", of.slo.window_days))
            .value(30, "round(sum(slo:objective:ratio + slo:error_budget:ratio), 1e-6)", ("{}", 1)).never(30, "SloBudgetSpent"))
-    yield (Case(of, "more than the budget's rate overspends it", _steady(of, 15, min(of.slo.budget * 11 / 10, Decimal(1))))
-           .value(15, 'count(ALERTS{alertname="SloBudgetSpent",alertstate="firing",severity="ticket"})', ("{}", 1)))
+    yield (Case(of, "more than the budget's rate overspends it", _steady(of, 11, min(of.slo.budget * 11 / 10, Decimal(1))))
+           .value(11, 'count(ALERTS{alertname="SloBudgetSpent",alertstate="firing",severity="ticket"})', ("{}", 1)))
 
 # %% ../../nbs/17c_emit.slo_tests.ipynb #31237306
-_STEP, _EVERY = Decimal(2), 10  # minutes between scrapes and between evaluations
+_STEP, _EVERY = Decimal(2), 30  # minutes between scrapes and between evaluations
 
 
 def _days(of: Named) -> Iterator[Case]:
