@@ -149,8 +149,9 @@ def test_another_object_store_is_one_word(files):
     assert store["command"][0] == "/usr/local/bin/versitygw" and "ROOT_SECRET_KEY" in store["entrypoint"][-1]
 
 
-def test_every_mounted_folder_of_the_tree_is_emitted(compose, files):
+def test_every_mounted_or_built_folder_of_the_tree_is_emitted(compose, files):
     sources = {each["source"] for service in compose["services"].values() for each in service.get("volumes", []) if isinstance(each, dict)}
+    sources |= {service["build"]["context"] for service in compose["services"].values() if "build" in service}
     of_tree = {source.removeprefix("../") for source in sources if source.startswith("..")}
     assert of_tree == {path.split("/")[0] for path in files if "/" in path} - {"compose"}
 

@@ -27,11 +27,8 @@ EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
     "postgres": "pretamane_analysis.emit.postgres",
     "caddy": "pretamane_analysis.emit.caddy",
-    "prometheus": "pretamane_analysis.emit.prometheus",
-    "alertmanager": "pretamane_analysis.emit.alertmanager",
-    "blackbox": "pretamane_analysis.emit.blackbox",
-    "logs": "pretamane_analysis.emit.logs",
-    "grafana": "pretamane_analysis.emit.grafana",
+    "observability": "pretamane_analysis.emit.observability",
+    "app": "pretamane_analysis.emit.app",
 }
 LOCK = "stack.lock.json"
 
