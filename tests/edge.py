@@ -36,15 +36,17 @@ PASSWORD = "a password for this test"
 CREDENTIALS = ("Authorization", "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode())
 TUNNEL, SCRAPER, STRANGER = "127.0.0.2", "127.0.0.3", "127.0.0.9"
 ALLOWED, OTHER = "https://www.example.com", "https://evil.example"
-HEALTH_INTERVAL = 0.1  # seconds, where the files say 2
-TRY_DURATION = 1.5  # seconds, where the files say 5
+HEALTH_INTERVAL = 0.1  # seconds, where the files say 1
+TRY_DURATION = 1.0  # seconds, where the files say 5
+HEADER_TIMEOUT = 2.0  # seconds, where the files say 10
 
 
 def varied(**changes) -> Stack:
-    """Return the example stack, its application in two colors and one origin allowed, with more `changes`"""
+    """Return the example stack, its application in two colors one origin allowed, presigned addresses served, with more `changes`"""
     data = example().model_dump(exclude_unset=True)
     data["services"]["fastapi-app"]["deploy"] = "blue-green"
     data["edge"] = data.get("edge", {}) | {"cors_origins": [ALLOWED]} | changes.pop("edge", {})
+    data["services"]["minio"]["routes"].append({"path": "/pretamane-documents", "port": "s3"})
     for name, each in changes.pop("services", {}).items():
         data["services"][name] |= each
     data["host"] = data.get("host", {}) | changes.pop("host", {})
@@ -100,10 +102,13 @@ class Answers(BaseHTTPRequestHandler):
         path = urlsplit(self.path)
         if path.path == "/readyz":
             return self.answer(200 if self.server.ready else 503, b"")
-        with self.server.busy():
+        with self.server.busy(self.connection):
             body = self.body()
             self.server.requests += 1
             last = path.path.rpartition("/")[2]
+            if number := self.headers.get("X-Number"):
+                with self.server.lock:
+                    self.server.done[number] = self.server.done.get(number, 0) + 1
             if last == "crash":
                 self.close_connection = True
                 return None
@@ -129,6 +134,9 @@ class Answers(BaseHTTPRequestHandler):
                "policy": [("Content-Security-Policy", "default-src 'none'")],
                "moved": [("Location", "https://objects.example/7?X-Amz-Signature=5f0c")]}
         self.send_response(status)
+        if self.server.stopping:
+            self.send_header("Connection", "close")
+            self.close_connection = True
         for name, value in [("Content-Length", str(len(body))), ("X-Powered-By", "a stand-in"), *own.get(last, [])]:
             self.send_header(name, value)
         self.end_headers()
@@ -146,20 +154,18 @@ class Upstream(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, name, port=0):
-        self.name, self.ready, self.requests, self.in_flight, self.lock = name, True, 0, 0, threading.Lock()
-        self.open = set()
+        self.name, self.ready, self.stopping, self.requests, self.lock = name, True, False, 0, threading.Lock()
+        self.open, self.working, self.done = set(), set(), {}
         super().__init__(("127.0.0.1", port), Answers)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @contextmanager
-    def busy(self):
-        with self.lock:
-            self.in_flight += 1
+    def busy(self, connection):
+        self.working.add(connection)
         try:
             yield
         finally:
-            with self.lock:
-                self.in_flight -= 1
+            self.working.discard(connection)
 
     def process_request(self, request, client_address):
         self.open.add(request)
@@ -173,19 +179,26 @@ class Upstream(ThreadingHTTPServer):
         pass  # a connection that was cut
 
     def stop(self):
-        """Take no more connections, finish what is under way, cut the rest"""
+        """Take no more connections, hang up where nothing is under way, finish what is: as a web server does when told to end"""
+        self.stopping = True
         self.shutdown()
         self.server_close()
-        until(lambda: self.in_flight == 0)
-        for each in [*self.open]:
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        for each in {*self.open} - {*self.working}:
+            _hang_up(each)
+        until(lambda: not self.working)
 
     def again(self) -> Upstream:
         """Return a new container in the place of this one"""
-        return Upstream(self.name, self.server_port)
+        found = Upstream(self.name, self.server_port)
+        found.done = self.done
+        return found
+
+
+def _hang_up(connection) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
 
 
 def until(condition, seconds=10.0):
@@ -255,7 +268,11 @@ class Edge:
                 pass  # refused before it had read everything
             response = http.client.HTTPResponse(connection, method=method)
             response.begin()
-            return Answer(response.status, response.headers, response.read())
+            try:
+                content = response.read()
+            except ConnectionResetError:  # the rest of what was sent came after the end
+                content = b""
+            return Answer(response.status, response.headers, content)
 
     def admin(self, path, *headers, **options) -> Answer:
         """Send one request to the administrators' door, with the password"""
@@ -310,6 +327,8 @@ def localized(config, places: dict[str, str]) -> dict:
             return found
         if "try_duration" in found:
             found["try_duration"] = int(TRY_DURATION * 1e9)
+        if "read_header_timeout" in found:
+            found["read_header_timeout"] = int(HEADER_TIMEOUT * 1e9)
         if "active" in found and "interval" in found["active"]:
             found["active"]["interval"] = int(HEALTH_INTERVAL * 1e9)
         return {key: mended(each) for key, each in found.items()}
