@@ -27,8 +27,14 @@ EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
     "postgres": "pretamane_analysis.emit.postgres",
     "caddy": "pretamane_analysis.emit.caddy",
-    "observability": "pretamane_analysis.emit.observability",
+    "prometheus": "pretamane_analysis.emit.prometheus",
+    "alertmanager": "pretamane_analysis.emit.alertmanager",
+    "blackbox": "pretamane_analysis.emit.blackbox",
+    "logs": "pretamane_analysis.emit.logs",
+    "grafana": "pretamane_analysis.emit.grafana",
     "app": "pretamane_analysis.emit.app",
+    "systemd": "pretamane_analysis.emit.systemd",
+    "operations": "pretamane_analysis.emit.operations",
 }
 LOCK = "stack.lock.json"
 

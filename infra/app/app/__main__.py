@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
+# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
 """`python -m app`: the server.
 
 One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host its
@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from . import logs, settings
+from . import audit, logs, settings
 from .main import make_app
 from .middleware import Drain
 
@@ -55,6 +55,8 @@ def main() -> int:
     """The command"""
     given = settings.load()
     logs.configure(given.service_name, given.log_level)
+    if given.audit_folder:
+        audit.keep(given.audit_folder, given.audit_days, given.service_name)
     app = make_app(given)
     config = uvicorn.Config(
         app, host=given.host, port=given.port, workers=1, log_config=None, access_log=False, server_header=False,

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
+# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
 """Contacts: create, list, fetch."""
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, HTTPException, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from . import audit
 from .pages import Cursor, Limit, Page, decoded, page_of
 from .problems import responses
 from .security import require_api_key
@@ -43,7 +44,7 @@ class Contact(NewContact):
     created_at: datetime
 
 
-@router.post("/contacts", status_code=201, response_model=Contact, responses=responses(413))
+@router.post("/contacts", status_code=201, response_model=Contact, responses=responses(400, 413))
 def create_contact(contact: NewContact, services: Given, response: Response) -> Any:
     """Keep a contact."""
     with services.pool.connection() as connection:
@@ -51,6 +52,7 @@ def create_contact(contact: NewContact, services: Given, response: Response) -> 
             "INSERT INTO contacts (id, name, email, company, phone, notes) VALUES (%s, %s, %s, %s, %s, %s) RETURNING *",
             (uuid4(), contact.name, contact.email, contact.company, contact.phone, contact.notes)).fetchone()
     services.metrics.contacts.inc()
+    audit.note("contact created", contact_id=str(row["id"]))
     response.headers["Location"] = f"/contacts/{row['id']}"
     return row
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
+# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
 """One id for one request, wherever it leaves a trace: log, response, SQL, object store, search."""
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Correlation:
 
     request_id: str
     traceparent: str
+    caller: str = ""  # the mark of the key that was presented, once it was accepted
     scope: dict[str, Any] = field(default_factory=dict)  # the router notes its route here, later than this is made
 
     @property
@@ -55,7 +56,7 @@ def from_scope(scope: dict[str, Any]) -> Correlation:
         sent.setdefault(name, []).append(value)
     request_id = _single(sent.get(b"x-request-id"), REQUEST_ID) or uuid.uuid4().hex
     traceparent = _single(sent.get(b"traceparent"), TRACEPARENT) or new_traceparent()
-    return Correlation(request_id, traceparent, scope)
+    return Correlation(request_id, traceparent, scope=scope)
 
 
 def _single(values: list[bytes] | None, valid: re.Pattern[str]) -> str | None:

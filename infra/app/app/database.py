@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
+# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
 """The database: a pool that threads may share, bounded in connections, waiting and statement time."""
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def conninfo(settings: Settings, **options: Any) -> str:
 
 
 def make_pool(settings: Settings) -> Pool:
-    """The pool, not yet open. A request waits at most DB_POOL_WAIT_SECONDS, and only so many requests wait."""
+    """The pool, not yet open. A request waits at most DB_POOL_WAIT_SECONDS; the threads are the most that wait."""
     timeout = int(settings.db_statement_timeout_seconds * 1000)
     limits = f"-c statement_timeout={timeout} -c lock_timeout={timeout} -c idle_in_transaction_session_timeout={2 * timeout}"
     return ConnectionPool(
@@ -47,7 +47,6 @@ def make_pool(settings: Settings) -> Pool:
         kwargs={"cursor_factory": CommentedCursor, "row_factory": dict_row, "prepare_threshold": None},
         min_size=settings.db_pool_min,
         max_size=settings.db_pool_max,
-        max_waiting=settings.db_pool_max * 10,
         timeout=settings.db_pool_wait_seconds,
         max_lifetime=1800,
         reconnect_timeout=5,

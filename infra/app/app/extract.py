@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
+# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
 """The text in a document, for the search index. What others sent is read in a process of its own, with limits."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
+# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
 """Logs as one JSON object a line, complete: ids, extras and tracebacks."""
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):
             "version": __version__,
         }
         if found := current():
-            line |= {"request_id": found.request_id, "trace_id": found.trace_id}
+            line |= {"request_id": found.request_id, "trace_id": found.trace_id} | ({"caller": found.caller} if found.caller else {})
         if record.exc_info and record.exc_info[0]:
             line["exception"] = _exception(record.exc_info)
         if record.stack_info:

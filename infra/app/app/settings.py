@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model f9300f925f86. Change the stack, not this file.
+# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
 """What the service is told: names from the environment, secrets from files, nothing from code."""
 from __future__ import annotations
 
@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(20 * 1024 * 1024, ge=1024, le=5 * 1024**3, description="bytes of the largest document")
     uploads_folder: Path = Field(Path("/data/uploads"), description="a writable folder for uploads on their way to the object store")
     processed_folder: Path = Field(Path("/data/processed"), description="a writable folder for the text found in documents")
+    audit_folder: Path | None = Field(None, description="a writable folder for a file a day with who did what")
+    audit_days: int = Field(90, ge=1, le=3650, description="days that such a file is kept")
     latency_slo_seconds: float = Field(0.5, gt=0, le=60, description="seconds of the latency objective; becomes a bucket of the histogram")
 
     outbox_poll_seconds: Seconds = Field(1, description="seconds between two looks into the outbox")
@@ -83,9 +85,11 @@ class Settings(BaseSettings):
             raise ValueError(f"a key in {path} is shorter than {SHORTEST_API_KEY} characters")
         return path
 
-    @field_validator("uploads_folder", "processed_folder")
+    @field_validator("uploads_folder", "processed_folder", "audit_folder")
     @classmethod
-    def _is_writable(cls, folder: Path) -> Path:
+    def _is_writable(cls, folder: Path | None) -> Path | None:
+        if folder is None:
+            return None
         probe = folder / ".writable"
         try:
             probe.touch()
