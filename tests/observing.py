@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import socketserver
+import ssl
 import subprocess
 import threading
 import time
@@ -85,10 +86,15 @@ class Sink(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, answers: dict[str, tuple[int, dict[str, str], str]] | None = None) -> None:
+    def __init__(self, answers: dict[str, tuple[int, dict[str, str], str]] | None = None, certificate: Path | None = None,
+                 key: Path | None = None) -> None:
         self.received: list[tuple[str, Any]] = []
         self.answers = answers or {}
         super().__init__(("127.0.0.1", 0), SinkHandler)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 

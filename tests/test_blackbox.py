@@ -1,13 +1,9 @@
 """The emitted probes, asked by the real blackbox exporter of the real Caddy with the emitted Caddyfile."""
 from __future__ import annotations
 
-import ssl
 import subprocess
-import threading
 import time
 import urllib.parse
-from contextlib import nullcontext
-from http.server import ThreadingHTTPServer
 
 import pytest
 import yaml
@@ -54,13 +50,8 @@ def probe(folder):
 @pytest.fixture(scope="module")
 def tls_site(folder):
     """A site with TLS for the name localhost"""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), caddy.Answers)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.name, server.requests, server.busy = "site", 0, nullcontext
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"https://localhost:{server.server_port}"
+    server = Sink({"/healthz": (200, {}, "ok")}, folder / "certificate.pem", folder / "key.pem")
+    yield f"https://localhost:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
 
