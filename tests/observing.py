@@ -121,3 +121,11 @@ class SinkHandler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.received.append((self.path, json.loads(body)))
         self._answer(200, {}, "")
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for the name localhost that lasts ten days; return it and its key"""
+    made, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run([tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "10", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", made], check=True, capture_output=True)
+    return made, key

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import edge as caddy
-from observing import Sink, fetched, free_port, running, tool
+from observing import Sink, certificate, fetched, free_port, running, tool
 from pretamane_analysis.emit.blackbox import MODULES, files
 from pretamane_analysis.emit.targets import probe_targets
 from pretamane_analysis.stack_file import example
@@ -23,9 +23,7 @@ def folder(tmp_path_factory):
     """A folder with the emitted modules"""
     made = tmp_path_factory.mktemp("blackbox")
     (made / "blackbox.yml").write_text(files(STACK)["blackbox/blackbox.yml"])
-    subprocess.run([tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "10", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost", "-keyout", made / "key.pem", "-out", made / "certificate.pem"],
-                   check=True, capture_output=True)
+    certificate(made)
     return made
 
 
