@@ -66,8 +66,8 @@ scrape_configs: [{{job_name: self, static_configs: [{{targets: ['127.0.0.1:{port
     command = [tool("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}"]
     with running(command, f"{base}/-/ready", folder / "prometheus.log"):
         until(lambda: '"ALERTS"' in fetched(f"{base}/api/v1/query?query=ALERTS")[1], what="an alert")
-        fetched(f"{base}/api/v1/query?query=up")
-        time.sleep(3)
+        until(lambda: "scrape_samples" in fetched(f"{base}/federate?match[]=scrape_samples_scraped")[1], what="a scrape")
+        time.sleep(1)
         own = scraped(f"127.0.0.1:{port}")
         names = urllib.parse.quote('{__name__=~"up|scrape_.*"}')
         federated = fetched(f"{base}/federate?match[]={names}")[1]
