@@ -25,7 +25,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 import edge  # noqa: E402
 from exporters import STACK, exporters, scraped  # noqa: E402
 from observing import fetched, free_port, running, tool, until  # noqa: E402
-from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
 CATALOGUE = ROOT / "pretamane_analysis/data/metrics.csv"
 DOCUMENTED = ROOT / "tools/documented_metrics.csv"
@@ -34,16 +33,37 @@ Row = tuple[str, str, str, str, str, str, str]
 PROBES = [("http_2xx", "http"), ("tcp_connect", "tcp"), ("https_2xx", "https")]
 
 
-def rows(program: str, version: str, *texts: str, leave: str = r"^$", target: frozenset[str] = frozenset()) -> list[Row]:
+def samples(text: str) -> list[tuple[str, str, set[str]]]:
+    """Return name, kind and label names of each sample, letter by letter as the program wrote them"""
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)", text, re.MULTILINE))
+    found = []
+    for name, _, inside in re.findall(r"^([A-Za-z_:][\w:]*)(\{(.*)\})? \S+", text, re.MULTILINE):
+        family = name if name in kinds else re.sub(r"_(bucket|sum|count)$", "", name)
+        kind = kinds.get(family, "unknown")
+        found.append((name, "unknown" if kind == "untyped" else kind, {*re.findall(r'(\w+)="(?:[^"\\]|\\.)*"', inside)}))
+    return found
+
+
+def rows(program: str, version: str, *texts: str, target: frozenset[str] = frozenset()) -> list[Row]:
     """Return a row for each metric in some scrapes; metrics of the language a program is written in are left out"""
     found: dict[str, tuple[str, set[str]]] = {}
     for text in texts:
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if not re.search(rf"^(go|process|promhttp|python)_|_created$|{leave}", sample.name):
-                    found.setdefault(sample.name, (family.type, set()))[1].update(set(sample.labels) - target)
+        for name, kind, labels in samples(text):
+            if not re.search(r"^(go|process|promhttp|python)_|_created$", name):
+                found.setdefault(name, (kind, set()))[1].update(labels - target)
     today = date.today().isoformat()
     return [(program, version, name, kind, " ".join(sorted(labels)), "scraped", today) for name, (kind, labels) in found.items()]
+
+
+def declared(version: str) -> list[Row]:
+    """Return what the application declares and gives only once it has happened, such as an exception nobody caught"""
+    sys.path.insert(0, str(ROOT / "pretamane_analysis/templates/app"))
+    from app.metrics import Metrics
+
+    metrics = [each for each in vars(Metrics(0.5)).values() if type(each).__name__ == "Counter"]
+    today = date.today().isoformat()
+    return [("reference application", version, f"{each._name}_total", "counter", " ".join(sorted(each._labelnames)), "declared", today)
+            for each in metrics]
 
 
 def version(*names: str) -> str:
@@ -84,6 +104,11 @@ def blackbox_rows(address: str, here: edge.Edge, site: str) -> list[Row]:
     return [*rows("blackbox probe", said, *texts), *rows("blackbox_exporter", said, scraped(address))]
 
 
+def with_declared(found: list[Row], others: list[Row]) -> list[Row]:
+    """Return what was scraped, and what else is declared"""
+    return [*found, *(each for each in others if each[2] not in {row[2] for row in found})]
+
+
 def catalogue() -> list[Row]:
     """Run everything and return all rows"""
     with tempfile.TemporaryDirectory() as name, exporters(Path(name)) as found:
@@ -95,8 +120,8 @@ def catalogue() -> list[Row]:
         said = version("prometheus-node-exporter", "node_exporter")
         return [
             *rows("caddy", caddy, scraped(at["caddy"])),
-            *rows("reference application", application, scraped(at["fastapi-app"])),
-            *rows("node_exporter", said, node, leave="^pretamane_"),
+            *with_declared(rows("reference application", application, scraped(at["fastapi-app"])), declared(application)),
+            *(each for each in rows("node_exporter", said, node) if not each[2].startswith("pretamane_")),
             *(each for each in rows("scripts", application, node) if each[2].startswith("pretamane_")),
             *rows("postgres_exporter", version("prometheus-postgres-exporter", "postgres_exporter"), scraped(at["postgres-exporter"])),
             *rows("alertmanager", version("prometheus-alertmanager", "alertmanager"), scraped(at["alertmanager"], "/alertmanager/metrics")),
