@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
-DEBIAN_PACKAGES := fonts-dejavu-core
+DEBIAN_PACKAGES := fonts-dejavu-core postgresql
 INSTALL := $(BIN)/python -m pip install --quiet
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test lab export tools bench clean help
+.PHONY: report test lab export mutants tools bench clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/pretamane report --out report
@@ -28,6 +28,9 @@ export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.
 
 lab: $(VENV)/.lab ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs
+
+mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print who notices it
+	PYTHONPATH=tests $(BIN)/python -m mutants
 
 bench: $(VENV)/.bench ## Run the benchmarks, one after the other
 	@set -e; for script in benchmarks/start.py benchmarks/offer_files.py; do \

@@ -9,7 +9,7 @@ import os
 import sys
 
 # %% auto #0
-__all__ = ['HELP', 'REMEMBERED', 'FILE_OPTIONS', 'main']
+__all__ = ['HELP', 'REMEMBERED', 'FILE_OPTIONS', 'OWN_MODULES', 'main']
 
 # %% ../nbs/41_cli.ipynb #60c2378e
 HELP = """usage: pretamane VERB [options]
@@ -23,6 +23,7 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   draw      draw an architecture as SVG, PNG or DOT
   report    everything in one folder: page, tables, pictures
   emit      write the artifacts of a stack (compose file, Caddyfile, …) to a folder
+  check     what is wrong with an emitted folder, and where; exit code 1 for errors
   prices    price books: find, list, sources, rows, refresh, verify, diff
   stack     the stack file: schema, example, check
 
@@ -86,15 +87,23 @@ def _captured(verb: str, arguments: list[str]) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 # %% ../nbs/41_cli.ipynb #73b05e78
+OWN_MODULES = {"check": "pretamane_analysis.check_verb"}
+
+
 def _run(verb: str, arguments: list[str]) -> int:
     "Find a verb and call it."
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins reads the metadata of every package
     from pretamane_analysis.errors import PretamaneError, did_you_mean
-    from pretamane_analysis.verbs import VERBS
 
     try:
+        if verb in OWN_MODULES:
+            from importlib import import_module
+
+            return getattr(import_module(OWN_MODULES[verb]), verb)(arguments)
+        from pretamane_analysis.verbs import VERBS
+
         if verb not in VERBS:
-            raise PretamaneError(f"unknown verb {verb!r}", remedy=did_you_mean(verb, VERBS))
+            raise PretamaneError(f"unknown verb {verb!r}", remedy=did_you_mean(verb, [*VERBS, *OWN_MODULES]))
         return VERBS[verb](arguments)
     except PretamaneError as error:
         print(f"pretamane: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ __all__ = ['write_whole', 'read_text', 'data_path']
 def write_whole(
     path: str | Path,  # The file to write; its folder is made if missing
     content: str | bytes,  # Text is written as UTF-8 with the line ends it has
+    executable: bool = False,  # Whether everybody may execute it
 ) -> Path:  # The same path
     "Write a file so that a reader sees the old content or the new, never a part. Raises PretamaneError."
     path, data = Path(path), content.encode() if isinstance(content, str) else content
@@ -27,6 +28,7 @@ def write_whole(
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
+        temporary.chmod(temporary.stat().st_mode | 0o111 * executable)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from .presets import ENGINES, with_engine
 from .model_file import Model
@@ -77,8 +77,14 @@ class Container(Limits):
     command: list[str] = Field(default_factory=list)
 
 # %% ../nbs/00_service.ipynb #46afb924
+def _image_or_engine(schema: dict[str, Any]) -> None:
+    schema["required"] = [each for each in schema["required"] if each != "image"]
+    schema["anyOf"] = [{"required": ["image"]}, {"required": ["engine"]}]
+
+
 class Service(Container):
     "One service of the product."
+    model_config = ConfigDict(json_schema_extra=_image_or_engine)
     routes: list[Route] = Field(default_factory=list)
     health_check: HealthCheck | None = None
     depends_on: dict[Name, Literal["started", "healthy", "completed"]] = Field(default_factory=dict)

@@ -186,6 +186,6 @@ def test_stack_verbs(tmp_path):
 def test_help_of_every_verb():
     """Each verb has a help, and the overview lists it"""
     overview = run("--help").stdout
-    for verb in ("cost", "compare", "audit", "size", "draw", "report", "emit", "prices", "stack"):
+    for verb in ("cost", "compare", "audit", "size", "draw", "report", "emit", "check", "prices", "stack"):
         assert f"  {verb}" in overview
         assert run(verb, "--help").stdout.startswith(f"usage: pretamane {verb}")

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pretamane_analysis.emit import tree as tree_module
+from pretamane_analysis.emit.containers import containers
 from pretamane_analysis.emit.tree import EMITTERS, LOCK, diff, emitted, write_tree
 from pretamane_analysis.errors import PretamaneError
 from pretamane_analysis.stack import Stack
@@ -54,7 +55,8 @@ def test_another_process_emits_the_same_bytes(files):
 
 def test_each_emitter_alone_gives_its_part_of_the_whole(files):
     parts = [emitted(example(), [name]) for name in EMITTERS]
-    assert {path: text for part in parts for path, text in part.items()} == {p: t for p, t in files.items() if p != LOCK}
+    assert {path: text for part in parts for path, text in part.items()} == {
+        path: text for path, text in files.items() if path not in (LOCK, ".gitignore")}
 
 
 def test_every_file_names_its_model(files):
@@ -79,27 +81,72 @@ def test_compose_is_valid_by_the_schema_of_compose(compose):
 
 def test_compose_names_everything_that_the_stack_names(compose):
     stack = example()
-    assert list(compose["services"]) == list(stack.services)
+    assert list(compose["services"]) == [each.name for each in containers(stack)]
+    assert {each.of for each in containers(stack)} == set(stack.services)
     assert list(compose["volumes"]) == list(stack.volumes)
-    assert list(compose["secrets"]) == list(stack.secrets)
     assert set(compose["networks"]) == {each for service in stack.services.values() for each in service.networks}
     assert {each for each, network in compose["networks"].items() if network.get("internal")} == {"data", "obs"}
 
 
-@pytest.mark.parametrize("name", list(example().services))
-def test_each_service_gets_what_the_stack_says_and_no_more(compose, name):
-    service, emitted_service = example().services[name], compose["services"][name]
-    assert emitted_service["networks"] == service.networks
-    assert emitted_service.get("secrets", []) == service.secrets
-    assert emitted_service["mem_limit"] == f"{service.memory_mib}m"
-    assert emitted_service["cpus"] == float(service.cpu_cores)
-    assert emitted_service["cap_drop"] == ["ALL"]
-    assert emitted_service["security_opt"] == ["no-new-privileges:true"]
-    assert emitted_service.get("profiles", ["core"]) == [service.profile]
-    assert emitted_service.get("healthcheck", {}).get("test") == (service.health_check.test if service.health_check else None)
-    assert {other: each["condition"] for other, each in emitted_service.get("depends_on", {}).items()} == {
-        other: f"service_{state}" for other, state in service.depends_on.items()}
-    assert not {"ports", "container_name", "privileged"} & set(emitted_service)
+def test_each_consumer_of_a_secret_has_a_file_of_its_own(compose):
+    expected = {f"{of}.{secret}": f"${{SECRETS_DIR:-/run/pretamane/secrets}}/{of}/{secret}"
+                for of, service in example().services.items() for secret in service.secrets}
+    assert {name: each["file"] for name, each in compose["secrets"].items()} == expected
+    assert len(set(expected.values())) == len(expected)
+
+
+@pytest.mark.parametrize("container", containers(example()), ids=lambda each: each.name)
+def test_each_container_gets_what_the_stack_says_and_no_more(compose, container):
+    service, found = container.service, compose["services"][container.name]
+    assert found["networks"] == service.networks
+    assert [(each["source"], each["target"]) for each in found.get("secrets", [])] == [(f"{container.of}.{each}", each) for each in service.secrets]
+    assert found["mem_limit"] == f"{service.memory_mib}m"
+    assert found["cpus"] == float(service.cpu_cores)
+    assert found["cap_drop"] == ["ALL"]
+    assert found["security_opt"] == ["no-new-privileges:true"]
+    assert found.get("user") == service.user
+    assert all(f"uid={service.user.split(':')[0]}" in each for each in found.get("tmpfs", []) if service.user)
+    assert not {"ports", "container_name", "privileged"} & set(found)
+    if container.kind == "job":
+        assert found["command"] == service.jobs[container.name] and found["restart"] == "no" and "healthcheck" not in found
+    else:
+        assert found.get("healthcheck", {}).get("test") == (service.health_check.test if service.health_check else None)
+        assert found["restart"] == "unless-stopped"
+
+
+def test_containers_wait_for_what_the_stack_says(compose):
+    def waits(name):
+        return {other: each["condition"] for other, each in compose["services"][name].get("depends_on", {}).items()}
+
+    healthy = dict.fromkeys(("postgresql", "meilisearch", "minio"), "service_healthy")
+    assert waits("migrate") == waits("bucket-init") == healthy
+    completed = dict.fromkeys(("migrate", "bucket-init"), "service_completed_successfully")
+    assert waits("fastapi-app-blue") == waits("fastapi-app-green") == healthy | completed
+    assert waits("cloudflared") == {"caddy": "service_healthy"}
+
+
+def test_one_color_runs_unless_somebody_says_otherwise(compose, files):
+    services = compose["services"]
+    assert (services["fastapi-app-blue"]["profiles"], services["fastapi-app-green"]["profiles"]) == (["blue"], ["green"])
+    assert services["migrate"]["profiles"] == ["blue", "green"]
+    assert files["compose/.env"].splitlines()[-1] == "COMPOSE_PROFILES=blue,obs,tunnel"
+
+
+def test_the_tunnel_is_a_named_one_unless_the_stack_asks_for_less(compose):
+    assert compose["services"]["cloudflared"]["command"][-3:] == ["run", "--token-file", "/run/secrets/tunnel_token"]
+    data = example().model_dump(exclude_unset=True) | {"environment": "dev"}
+    data["host"] = {"tunnel": "dev-quick"}
+    quick = yaml.safe_load(emitted(Stack.model_validate(data))["compose/compose.yaml"])["services"]["cloudflared"]["command"]
+    assert quick[-2:] == ["--url", "http://caddy:8080"] and "run" not in quick
+
+
+def test_another_object_store_is_one_word(files):
+    data = example().model_dump(exclude_unset=True)
+    before = data["services"]["minio"]
+    data["services"]["minio"] = {"engine": "versitygw", **{key: before[key] for key in ("memory", "cpu", "networks", "mounts", "secrets")}}
+    store = yaml.safe_load(emitted(Stack.model_validate(data))["compose/compose.yaml"])["services"]["minio"]
+    assert store["image"].startswith("versity/versitygw:") and store["environment"] == {"ROOT_ACCESS_KEY": "pretamane"}
+    assert store["command"][0] == "/usr/local/bin/versitygw" and "ROOT_SECRET_KEY" in store["entrypoint"][-1]
 
 
 def test_every_mounted_folder_of_the_tree_is_emitted(compose, files):
@@ -125,9 +172,9 @@ def test_a_dollar_stands_for_itself(compose):
 
 @pytest.mark.parametrize("image", ["minio/minio:RELEASE.2025-09-07", "caddy:latest", "caddy"])
 def test_images_that_cannot_be_pulled_again_are_refused(image):
-    with pytest.raises(PretamaneError, match="service 'minio'") as error:
-        emitted(changed(minio={"image": image}))
-    assert error.value.place == "services.minio.image" and error.value.remedy
+    with pytest.raises(PretamaneError, match="service 'grafana'") as error:
+        emitted(changed(grafana={"image": image}))
+    assert error.value.place == "services.grafana.image" and error.value.remedy
 
 
 # Writing
@@ -193,10 +240,10 @@ def test_a_write_that_was_killed_is_not_taken_for_a_change_by_hand(tmp_path, fil
     second, third = (emitted(example().model_copy(update={"name": name})) for name in ("second", "third"))
     left = iter(range(survived))
 
-    def killed(path, text):
+    def killed(path, text, executable=False):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return whole(path, text)
+        return whole(path, text, executable)
 
     whole = tree_module.write_whole
     monkeypatch.setattr(tree_module, "write_whole", killed)

@@ -7,44 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
+from .containers import INTERNAL, NETWORKS, SUBNETS, Container, containers, default_profiles, names
 from .images import facts, require_pullable
+from .postgres import files as roles
+from .postgres import server_command
+from .yaml_text import Inline, Line, anchored, literal, merged, shared_by, yaml_text
 from ..errors import PretamaneError
 from ..service import Service
 from ..stack import Stack
 
 # %% auto #0
-__all__ = ['CONFIGURATION', 'HTTPS_PORT', 'files']
-
-# %% ../../nbs/11_emit.compose.ipynb #d8ea3be0
-class _Line(list):
-    "A list written on one line."
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        return super().increase_indent(flow, False)
-
-
-_Dumper.add_representer(_Line, lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True))
-
-# %% ../../nbs/11_emit.compose.ipynb #1c6eaf96
-def _yaml(data: Any, indent: str = "") -> str:
-    text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096)
-    return "".join(indent + line for line in text.splitlines(keepends=True))
-
-
-def _literal(value: Any) -> Any:
-    "A value in which every `$` stands for itself."
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, dict):
-        return {key: _literal(each) for key, each in value.items()}
-    return type(value)(_literal(each) for each in value) if isinstance(value, list) else value
+__all__ = ['CONFIGURATION', 'HTTPS_PORT', 'secret_files', 'files']
 
 # %% ../../nbs/11_emit.compose.ipynb #6383034a
 _STOP = {"database": "60s"}
@@ -66,64 +39,118 @@ def _hardening(service: Service) -> dict[str, Any]:
     known = facts(service.image)
     added = known.capabilities + (known.root_capabilities if service.user is None else ())
     mounted = {mount.path for mount in service.mounts}
-    writable = [f"{path}:size=64m" for path in known.writable if path not in mounted]
+    owner = "".join(f",{key}={value}" for key, value in zip(("uid", "gid"), (service.user or "").split(":"), strict=False) if value)
+    writable = [f"{path}:size=64m{owner}" for path in known.writable if path not in mounted]
     return {
         **({"user": service.user} if service.user else {}),
         **({"read_only": True, "tmpfs": writable} if known.read_only else {}),
-        "cap_drop": _Line(["ALL"]),
-        **({"cap_add": _Line(added)} if added else {}),
-        "security_opt": _Line(["no-new-privileges:true"]),
+        "cap_drop": Line(["ALL"]),
+        **({"cap_add": Line(added)} if added else {}),
+        "security_opt": Line(["no-new-privileges:true"]),
         **({"pid": "host"} if known.host_processes else {}),
         "init": True,
     }
 
 # %% ../../nbs/11_emit.compose.ipynb #49af6bbd
-def _environment(service: Service) -> dict[str, str]:
+def _secret_name(of: str, secret: str) -> str:
+    return f"{of}.{secret}"
+
+
+def _secrets(container: Container) -> dict[str, Any]:
+    wanted = [Inline({"source": _secret_name(container.of, each), "target": each}) for each in container.service.secrets]
+    return {"secrets": wanted} if wanted else {}
+
+
+def secret_files(
+    stack: Stack,
+) -> dict[str, str]:  # File on the host by name in the compose file
+    "One file for each secret and each service that reads it."
+    folder = f"${{SECRETS_DIR:-/run/{stack.name}/secrets}}"
+    return {_secret_name(of, each): f"{folder}/{of}/{each}" for of, service in stack.services.items() for each in service.secrets}
+
+# %% ../../nbs/11_emit.compose.ipynb #cd76e353
+def _environment(stack: Stack, service: Service) -> dict[str, str]:
     known = facts(service.image)
     of_image = dict(known.environment)
     if known.secret_file_variable and service.secrets:
         of_image[known.secret_file_variable] = f"/run/secrets/{service.secrets[0]}"
-    return of_image | service.environment
+    return of_image | {key: stack.filled(value) for key, value in service.environment.items()}
+
+# %% ../../nbs/11_emit.compose.ipynb #53d49c14
+def _tunnel_command(stack: Stack, service: Service) -> list[str]:
+    start = ["tunnel", "--no-autoupdate", "--metrics", f"0.0.0.0:{service.ports.get('metrics', 2000)}"]
+    if stack.host.tunnel == "dev-quick":
+        edge, port = next((name, each.ports.get("http", 80)) for name, each in stack.with_role("edge").items())
+        return [*start, "--url", f"http://{edge}:{port}"]
+    if not service.secrets:
+        raise PretamaneError("a named tunnel needs its token", place="services", remedy="Give the tunnel's service the secret 'tunnel_token'")
+    return [*start, "run", "--token-file", f"/run/secrets/{service.secrets[0]}"]
 
 
-def _start(service: Service) -> dict[str, Any]:
+def _command(stack: Stack, service: Service) -> list[str]:
+    if service.command:
+        return [stack.filled(each) for each in service.command]
+    if service.role == "tunnel":
+        return _tunnel_command(stack, service)
+    return server_command(service) if service.role == "database" and facts(service.image).tunable else []
+
+# %% ../../nbs/11_emit.compose.ipynb #56e14df1
+def _start(stack: Stack, container: Container) -> dict[str, Any]:
     "How the container starts: the image's own way, or through a shell that reads the secret."
-    known = facts(service.image)
+    service = container.service
+    known, command = facts(service.image), _command(stack, service)
+    if container.kind == "job":
+        return {"command": Line(service.jobs[container.name])}
     if known.secret_variable and service.secrets:
         read = f'{known.secret_variable}="$(cat /run/secrets/{service.secrets[0]})" && export {known.secret_variable}'
-        return {"entrypoint": _Line(["/bin/sh", "-c", f'{read} && exec "$0" "$@"']),
-                "command": _Line([known.program, *service.command])}
-    return {"command": _Line(service.command)} if service.command else {}
+        return {"entrypoint": Line(["/bin/sh", "-c", f'{read} && exec "$0" "$@"']),
+                "command": Line([known.program, *command])}
+    return {"command": Line(command)} if command else {}
 
 # %% ../../nbs/11_emit.compose.ipynb #b2edce27
 _CONDITIONS = {"started": "service_started", "healthy": "service_healthy", "completed": "service_completed_successfully"}
 
 
-def _depends_on(stack: Stack, name: str) -> dict[str, Any]:
-    found, service = {}, stack.services[name]
-    for other, state in service.depends_on.items():
+def _waits(stack: Stack, container: Container) -> dict[str, str]:
+    "Container by condition: what the service waits for, and its own jobs."
+    found = {}
+    for other, state in container.service.depends_on.items():
         if state == "healthy" and stack.services[other].health_check is None:
-            raise PretamaneError(f"service {name!r} waits until {other!r} is healthy, but {other!r} has no health check",
-                                 place=f"services.{name}.depends_on.{other}", remedy=f"Give {other!r} one, or wait for 'started'")
-        optional = stack.services[other].profile not in ("core", service.profile)
-        found[other] = {"condition": _CONDITIONS[state], **({"required": False} if optional else {})}
+            raise PretamaneError(f"service {container.of!r} waits until {other!r} is healthy, but {other!r} has no health check",
+                                 place=f"services.{container.of}.depends_on.{other}",
+                                 remedy=f"Give {other!r} one, or wait for 'started'")
+        found |= dict.fromkeys(names(stack, other), _CONDITIONS[state])
+    if container.kind != "job":
+        found |= dict.fromkeys(container.service.jobs, _CONDITIONS["completed"])
+    return found
+
+# %% ../../nbs/11_emit.compose.ipynb #708537b0
+def _required(container: Container, other: Container) -> bool:
+    "Whether the other one runs whenever this one does."
+    return not other.profiles or bool(container.profiles) and {*container.profiles} <= {*other.profiles}
+
+
+def _depends_on(stack: Stack, container: Container) -> dict[str, Any]:
+    by_name = {each.name: each for each in containers(stack)}
+    found = {other: {"condition": condition, **({} if _required(container, by_name[other]) else {"required": False})}
+             for other, condition in _waits(stack, container).items()}
     return {"depends_on": found} if found else {}
 
 
-def _health(service: Service) -> dict[str, Any]:
-    if (check := service.health_check) is None:
+def _health(container: Container) -> dict[str, Any]:
+    if container.kind == "job" or (check := container.service.health_check) is None:
         return {}
-    return {"healthcheck": {"test": _Line(check.test), "interval": check.interval, "timeout": check.timeout,
+    return {"healthcheck": {"test": Line(check.test), "interval": check.interval, "timeout": check.timeout,
                             "retries": check.retries, "start_period": check.start_period, "start_interval": "2s"}}
 
-# %% ../../nbs/11_emit.compose.ipynb #708537b0
-def _restart(stack: Stack, name: str) -> str:
-    "A job that others wait for to complete runs once; all else comes back."
-    once = any(each.depends_on.get(name) == "completed" for each in stack.services.values())
-    return "no" if once else "unless-stopped"
+# %% ../../nbs/11_emit.compose.ipynb #5b63ae5e
+def _restart(stack: Stack, container: Container) -> str:
+    "A job, or what others wait for to complete, runs once; all else comes back."
+    once = any(each.depends_on.get(container.of) == "completed" for each in stack.services.values())
+    return "no" if once or container.kind == "job" else "unless-stopped"
 
 # %% ../../nbs/11_emit.compose.ipynb #d8e1a9d9
-CONFIGURATION = {"edge": ("caddy", "/etc/caddy"), "metrics": ("prometheus", "/etc/prometheus"),
+CONFIGURATION = {"database": ("postgres", "/docker-entrypoint-initdb.d"), "edge": ("caddy", "/etc/caddy"), "metrics": ("prometheus", "/etc/prometheus"),
                  "alerts": ("alertmanager", "/etc/alertmanager"), "logs": ("loki", "/etc/loki"),
                  "log-shipper": ("alloy", "/etc/alloy"), "probes": ("blackbox", "/etc/blackbox_exporter"),
                  "dashboards": ("grafana", "/etc/grafana")}
@@ -133,9 +160,9 @@ def _bind(source: str, target: str, **options: Any) -> dict[str, Any]:
     return {"type": "bind", "source": source, "target": target, "read_only": True, "bind": {"create_host_path": False, **options}}
 
 
-def _volumes(service: Service) -> dict[str, Any]:
+def _volumes(stack: Stack, service: Service) -> dict[str, Any]:
     found: list[Any] = [f"{each.volume}:{each.path}{':ro' if each.read_only else ''}" for each in service.mounts]
-    if service.role in CONFIGURATION:
+    if service.role in CONFIGURATION and (service.role != "database" or roles(stack)):
         folder, target = CONFIGURATION[service.role]
         found.append(_bind(f"../{folder}", target))
     for target, source in facts(service.image).host_folders.items():
@@ -157,46 +184,76 @@ def _ports(stack: Stack, name: str) -> dict[str, Any]:
     return {"ports": [{"target": port, "published": str(outside), "protocol": "tcp"} for outside, port in inside.items()]}
 
 # %% ../../nbs/11_emit.compose.ipynb #3bd0a6cb
-_LOGGING = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3", "labels": "com.docker.compose.service"}}
-_INTERNAL = ("data", "obs")
+_LABELS = "com.docker.compose.service"
+_LOGGING = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3", "labels": _LABELS}}
 
 # %% ../../nbs/11_emit.compose.ipynb #ee2cb5dc
-def _service(stack: Stack, name: str) -> dict[str, Any]:
-    service = stack.services[name]
-    require_pullable(name, service.image)
-    environment = _environment(service)
-    definition = {
+def _service(stack: Stack, container: Container) -> dict[str, Any]:
+    service = container.service
+    require_pullable(container.of, service.image)
+    environment = _environment(stack, service)
+    return literal({
         "image": service.image,
-        **({"profiles": _Line([service.profile])} if service.profile != "core" else {}),
-        "restart": _restart(stack, name),
-        **_start(service),
+        **({"build": {"context": build}} if (build := facts(service.image).build) else {}),
+        **({"profiles": Line(container.profiles)} if container.profiles else {}),
+        "restart": _restart(stack, container),
+        **_start(stack, container),
         **({"environment": environment} if environment else {}),
-        **({"secrets": _Line(service.secrets)} if service.secrets else {}),
-        **_volumes(service),
-        "networks": _Line(service.networks),
-        **_ports(stack, name),
-        **_depends_on(stack, name),
-        **_health(service),
+        **_secrets(container),
+        **_volumes(stack, service),
+        "networks": Line(service.networks),
+        **_ports(stack, container.of),
+        **_depends_on(stack, container),
+        **_health(container),
         **_hardening(service),
         **_limits(service),
         "logging": _LOGGING,
-    }
-    return _literal(definition)
+    })
 
 # %% ../../nbs/11_emit.compose.ipynb #2b739e77
+def _networks(stack: Stack) -> dict[str, Any]:
+    used = {network for service in stack.services.values() for network in service.networks}
+    subnet = {name: {"ipam": {"config": [{"subnet": range_}]}} for name, range_ in SUBNETS.items()}
+    return {name: ({"internal": True} if name in INTERNAL else {}) | subnet.get(name, {}) for name in NETWORKS if name in used}
+
+
+_KIND = {"job": "Runs to its end before {of} starts", "color": "{description}; one of two colors"}
+
+
+def _comment(container: Container) -> str:
+    text = _KIND.get(container.kind, "{description}").format(of=container.of, description=container.service.description or container.of)
+    return f"  # {' '.join(text.split())}\n"
+
+# %% ../../nbs/11_emit.compose.ipynb #02026eac
+_COMMON = ("restart", "cap_drop", "security_opt", "init", "pids_limit", "logging")
+
+# %% ../../nbs/11_emit.compose.ipynb #04c3a025
+def _definitions(stack: Stack) -> tuple[str, dict[str, dict[str, Any]]]:
+    "The anchors as text, and the containers by name with what they share taken out."
+    full = {each.name: _service(stack, each) for each in containers(stack)}
+    common = {key: next(iter(full.values()))[key] for key in _COMMON} | {"restart": "unless-stopped"}
+    short = {name: merged("service", common, each) for name, each in full.items()}
+    texts = [yaml_text({"x-service": common}).replace("x-service:", "x-service: &service", 1)]
+    for of in stack.services:
+        parts = [each.name for each in containers(stack) if each.of == of]
+        if len(parts) > 1:
+            alike = shared_by([short[each] for each in parts])
+            texts.append(anchored({f"x-{of}": alike}).replace(f"x-{of}:", f"x-{of}: &{of}", 1))
+            short |= {each: merged(of, alike, short[each]) for each in parts}
+    return "\n".join(texts), short
+
+# %% ../../nbs/11_emit.compose.ipynb #4d7d2421
 def files(
     stack: Stack,  # Any stack
-) -> dict[str, str]:  # `compose/compose.yaml`
+) -> dict[str, str]:  # `compose/compose.yaml` and the profiles that are on, in `compose/.env`
     "The compose file. Raises PretamaneError for an image that is refused or a start that would wait for ever."
-    used = {network for service in stack.services.values() for network in service.networks}
-    networks = {each: {"internal": True} if each in _INTERNAL else {} for each in ("edge", "app", "data", "obs") if each in used}
-    parts = [_yaml({"name": stack.name}), "services:\n"]
-    for name, service in stack.services.items():
-        comment = f"  # {' '.join(service.description.split())}\n" if service.description else ""
-        parts.append(f"{comment}{_yaml({name: _service(stack, name)}, '  ')}\n")
-    parts.append(_yaml({"networks": networks}))
+    anchors, definitions = _definitions(stack)
+    parts = [yaml_text({"name": stack.name}), "\n", anchors, "\nservices:\n"]
+    for each in containers(stack):
+        parts.append(f"{_comment(each)}{anchored({each.name: definitions[each.name]}, '  ')}\n")
+    parts.append(yaml_text({"networks": _networks(stack)}))
     if stack.volumes:
-        parts.append("\n" + _yaml({"volumes": {name: {} for name in stack.volumes}}))
-    if stack.secrets:
-        parts.append("\n" + _yaml({"secrets": {name: {"file": f"./secrets/{name}"} for name in stack.secrets}}))
-    return {"compose/compose.yaml": "".join(parts).replace("services:\n", "\nservices:\n", 1)}
+        parts.append("\n" + yaml_text({"volumes": {name: {} for name in stack.volumes}}))
+    if secrets := secret_files(stack):
+        parts.append("\n" + yaml_text({"secrets": {name: {"file": file} for name, file in secrets.items()}}))
+    return {"compose/compose.yaml": "".join(parts), "compose/.env": f"COMPOSE_PROFILES={','.join(default_profiles(stack))}\n"}

@@ -26,6 +26,8 @@ class ImageFacts:
     environment: dict[str, str] = field(default_factory=dict)
     host_folders: dict[str, str] = field(default_factory=dict)  # folders of the host by folder in the container, read-only
     host_processes: bool = False  # sees the processes of the host
+    build: str = ""  # folder with its Dockerfile, from the folder of the compose file
+    tunable: bool = False  # takes PostgreSQL's settings on its command line
 
 # %% ../../nbs/10a_emit.images.ipynb #8d60a30a
 _BIND = ("NET_BIND_SERVICE",)
@@ -33,10 +35,11 @@ _CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 
 FACTS = {
     "caddy": ImageFacts(True, ("/tmp", "/run/caddy", "/config", "/data"), _BIND),
-    "pretamane/fastapi-app": ImageFacts(True),
-    "postgres": ImageFacts(True, ("/tmp", "/var/run/postgresql"), (), _CHANGE_USER, "POSTGRES_PASSWORD_FILE"),
+    "pretamane/fastapi-app": ImageFacts(True, build="../app"),
+    "postgres": ImageFacts(True, ("/tmp", "/var/run/postgresql"), (), _CHANGE_USER, "POSTGRES_PASSWORD_FILE", tunable=True),
     "getmeili/meilisearch": ImageFacts(secret_variable="MEILI_MASTER_KEY", program="meilisearch"),
     "pgsty/silo": ImageFacts(True, ("/tmp", "/root/.minio"), secret_file_variable="MINIO_ROOT_PASSWORD_FILE"),
+    "versity/versitygw": ImageFacts(True, secret_variable="ROOT_SECRET_KEY", program="/usr/local/bin/versitygw"),
     "cloudflare/cloudflared": ImageFacts(True),
     # Postfix is started through sudo, which no-new-privileges forbids.
     "dpage/pgadmin4": ImageFacts(capabilities=_BIND, secret_file_variable="PGADMIN_DEFAULT_PASSWORD_FILE",

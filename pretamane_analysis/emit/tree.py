@@ -25,6 +25,7 @@ Emitter = Callable[[Stack], dict[str, str]]
 
 EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
+    "postgres": "pretamane_analysis.emit.postgres",
     "caddy": "pretamane_analysis.emit.caddy",
     "prometheus": "pretamane_analysis.emit.prometheus",
     "alertmanager": "pretamane_analysis.emit.alertmanager",
@@ -48,13 +49,16 @@ def emitters(
 def model_hash(
     stack: Stack,  # Any stack
 ) -> str:  # 12 hexadecimal digits
-    "The start of the SHA-256 of a stack's canonical JSON: sorted keys, no spaces, defaults included."
-    text = json.dumps(stack.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    "The start of the SHA-256 of a stack's canonical JSON, defaults included, usage and dates left out."
+    text = json.dumps(stack.model_dump(mode="json", exclude={"usage", "as_of"}), sort_keys=True, separators=(",", ":"))
     return _digest(text.encode())[:12]
 
 
 def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()
+
+# %% ../../nbs/10_emit.tree.ipynb #7ba80fa6
+_COMMENTS = {".alloy": ("//", ""), ".sql": ("--", ""), ".md": ("<!--", " -->")}
 
 
 def _headed(path: str, text: str, model: str) -> str:
@@ -62,18 +66,29 @@ def _headed(path: str, text: str, model: str) -> str:
     suffix = PurePosixPath(path).suffix
     if suffix == ".json":
         return text
-    line = f"{'//' if suffix == '.alloy' else '#'} Made by `pretamane emit` from model {model}. Change the stack, not this file.\n"
+    start, end = _COMMENTS.get(suffix, ("#", ""))
+    line = f"{start} Made by `pretamane emit` from model {model}. Change the stack, not this file.{end}\n"
     if text.startswith("#!"):
         first, _, rest = text.partition("\n")
         return f"{first}\n{line}{rest}"
     return line + text
 
 # %% ../../nbs/10_emit.tree.ipynb #95d7867d
-def _lock(model: str | None, hashes: dict[str, str], pending: dict[str, str] | None = None) -> str:
-    content = {"model": model, "files": dict(sorted(hashes.items()))} | ({"pending": pending} if pending else {})
+def _lock(model: str | None, hashes: dict[str, str], pending: dict[str, str] | None = None, images: dict[str, str | None] | None = None) -> str:
+    content = {"model": model, "files": dict(sorted(hashes.items()))}
+    content |= ({"images": images} if images else {}) | ({"pending": pending} if pending else {})
     return json.dumps(content, indent=2) + "\n"
 
 
+def _images(stack: Stack) -> dict[str, str | None]:
+    "Digest by image, None where the stack gives none."
+    parts = sorted(each.image.partition("@") for each in stack.services.values())
+    return {name: digest or None for name, _, digest in parts}
+
+
+_IGNORED = ("/compose/secrets/", ".terraform/", "*.tfstate", "*.tfstate.*", "*.tfplan", "*.auto.tfvars", "*.tar.gz", "__pycache__/")
+
+# %% ../../nbs/10_emit.tree.ipynb #3996c527
 def emitted(
     stack: Stack,  # Any stack
     only: Iterable[str] | None = None,  # Names of emitters; left out: all, and the lock file
@@ -86,7 +101,8 @@ def emitted(
                 raise PretamaneError(f"emitter {name!r} writes a file that another one wrote", place=path)
             tree[path] = _headed(path, text, model)
     if only is None:
-        tree[LOCK] = _lock(model, _hashes(tree))
+        tree[".gitignore"] = _headed(".gitignore", "\n".join(_IGNORED) + "\n", model)
+        tree[LOCK] = _lock(model, _hashes(tree), images=_images(stack))
     return dict(sorted(tree.items()))
 
 
@@ -165,7 +181,7 @@ def write_tree(
     if written or removed:
         write_whole(folder / LOCK, _lock(None, locked, {path: hashes[path] for path in written}))
     for path in written:
-        write_whole(_place(folder, path), files[path])
+        write_whole(_place(folder, path), files[path], executable=files[path].startswith("#!"))
     for path in removed:
         _remove(folder, path)
     if not (folder / LOCK).is_file() or (folder / LOCK).read_bytes() != lock.encode():

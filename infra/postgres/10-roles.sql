@@ -1,0 +1,9 @@
+-- Made by `pretamane emit` from model c78a1044b9d9. Change the stack, not this file.
+-- Runs once, when the data folder is empty. The application gets a role of its own that owns its database and nothing else.
+\set ON_ERROR_STOP on
+\set password `cat /run/secrets/postgres_password`
+CREATE ROLE pretamane LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION CONNECTION LIMIT 45 PASSWORD :'password';
+ALTER ROLE pretamane SET statement_timeout = '30s';
+ALTER ROLE pretamane SET idle_in_transaction_session_timeout = '60s';
+CREATE DATABASE pretamane OWNER pretamane;
+REVOKE ALL ON DATABASE pretamane FROM PUBLIC;

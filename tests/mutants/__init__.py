@@ -1,0 +1,105 @@
+"""Defects put into a good tree, one at a time: the checker, a tool or a behaviour test must tell.
+
+Each module beside this one holds `MUTANTS`. `make mutants` prints who kills which.
+A mutant is killed by a rule (`X05`), a tool (`tool:caddy`) or, where only running shows the defect, by a test
+(`behaviour:tests/test_app.py::test_ready`), which must exist.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from pretamane_analysis.check.rules import check
+from pretamane_analysis.check.tools import run_tools
+from pretamane_analysis.check.tree import Tree
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+Files = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One defect: its number in the audit, what it is, how to make it, who must notice"""
+
+    defect: str
+    title: str
+    mutate: Callable[[Files], Files] | None
+    killer: str
+
+    @property
+    def id(self) -> str:
+        """A name for tests and tables"""
+        return f"{self.defect} {self.title}"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of a mutant"""
+
+    mutant: Mutant
+    killers: tuple[str, ...]  # everything that noticed, not only what was expected
+    seconds: float
+
+    @property
+    def killed(self) -> bool:
+        """Whether the one that was expected noticed"""
+        return self.mutant.killer in self.killers
+
+
+def replaced(path: str, old: str, new: str, count: int = 1) -> Callable[[Files], Files]:
+    """A mutation that replaces text in one file; the text must be there"""
+    def mutate(files: Files) -> Files:
+        assert old in files[path], f"{path} has no {old!r}"
+        return {**files, path: files[path].replace(old, new, count)}
+
+    return mutate
+
+
+def substituted(path: str, pattern: str, new: str, count: int = 1) -> Callable[[Files], Files]:
+    """A mutation that replaces what a regular expression finds in one file"""
+    def mutate(files: Files) -> Files:
+        text, found = re.subn(pattern, new, files[path], count=count, flags=re.M)
+        assert found, f"{path} has nothing like {pattern!r}"
+        return {**files, path: text}
+
+    return mutate
+
+
+def all_mutants() -> list[Mutant]:
+    """The mutants of every module of this folder"""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+    return [mutant for name in names for mutant in import_module(f"{__name__}.{name}").MUTANTS]
+
+
+def test_exists(name: str) -> bool:
+    """Whether `tests/file.py::function` is there"""
+    file, _, function = name.partition("::")
+    path = ROOT / file
+    return bool(function) and path.is_file() and re.search(rf"^def {re.escape(function.partition('[')[0])}\(", path.read_text(encoding="utf-8"), re.M) is not None
+
+
+test_exists.__test__ = False  # not a test itself
+
+
+def noticed(files: Files, mutant: Mutant) -> Iterator[str]:
+    """Everything that tells of a mutant: rules, and the tool that is expected to"""
+    tree = Tree(files)
+    yield from dict.fromkeys(each.rule for each in check(tree))
+    tool = mutant.killer.partition(":")[2]
+    yield from (f"tool:{each.tool}" for each in run_tools(tree, [tool]) if each.status == "fail")
+
+
+def fate(mutant: Mutant, files: Files) -> Fate:
+    """Put a defect into a good tree and see who notices"""
+    import time
+
+    began = time.perf_counter()
+    kind, _, name = mutant.killer.partition(":")
+    if kind == "behaviour":
+        return Fate(mutant, (mutant.killer,) if test_exists(name) else (), 0.0)
+    changed = mutant.mutate(dict(files))
+    assert changed != files, f"{mutant.id} changes nothing"
+    return Fate(mutant, tuple(noticed(changed, mutant)), time.perf_counter() - began)

@@ -1,0 +1,195 @@
+"""The checker as a person uses it: its forms, its exit codes, its speed, and trees that no one foresaw."""
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from datetime import date
+
+import jsonschema
+import pytest
+import yaml
+
+from pretamane_analysis.check.report import sarif
+from pretamane_analysis.check.rules import RULES, check, rules
+from pretamane_analysis.check.tools import TOOLS, run_tools
+from pretamane_analysis.check.tree import Tree
+from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.stack_file import example
+
+HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "pygraphviz", "numpy", "pydantic", "jsonschema", "jinja2", "asyncio"}
+AS_OF = date(2026, 11, 22)
+
+
+def run(*words, folder=None, python=()):
+    """Call the command in another process"""
+    import pretamane_analysis
+
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(pretamane_analysis.__file__))}
+    return subprocess.run([sys.executable, *python, "-m", "pretamane_analysis", "check", *words], capture_output=True, text=True, cwd=folder, env=environment)
+
+
+@pytest.fixture(scope="module")
+def files():
+    """The example's tree"""
+    return emitted(example())
+
+
+def written(folder, files):
+    """Write a tree as it is, without a lock"""
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def test_the_committed_tree_has_no_finding(root):
+    """`pretamane check infra` is content, tools included"""
+    done = run("infra", "--format", "json", "--as-of", "2026-11-22", folder=root)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["findings"], done.stderr) == (0, [], "")
+    assert [each["tool"] for each in found["tools"]] == [each.name for each in TOOLS]
+    assert all(each["status"] == "pass" or each["reason"] for each in found["tools"])
+
+
+def test_it_takes_less_than_two_seconds(root):
+    """Rules and tools together, from the shell"""
+    fastest = []
+    for _ in range(3):
+        began = time.perf_counter()
+        run("infra", folder=root)
+        fastest.append(time.perf_counter() - began)
+    assert min(fastest) < 2
+
+
+def test_rules_alone_import_nothing_heavy(root):
+    """YAML and the standard library suffice for the rules"""
+    done = run("infra", "--no-tools", folder=root, python=("-X", "importtime"))
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert "pretamane_analysis" in loaded and not loaded & HEAVY
+
+
+def test_contract_of_json(tmp_path, files):
+    """Findings and tools have the keys that were promised, and the exit code is 1"""
+    done = run(str(written(tmp_path, files | {"loki/loki.yaml": "a: [\n"})), "--format", "json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and set(found) == {"findings", "tools"}
+    assert all(list(each) == ["rule", "severity", "file", "line", "message", "remedy"] for each in found["findings"])
+    assert all(list(each) == ["tool", "version", "status", "seconds", "reason"] for each in found["tools"])
+    assert {"rule": "X00", "severity": "error", "file": "loki/loki.yaml"}.items() <= found["findings"][0].items()
+
+
+def test_sarif_is_valid(root, files):
+    """SARIF 2.1.0 by its schema (from npm: @microsoft/jest-sarif), with findings of every kind of place, and every rule described"""
+    schema = json.loads((root / "tests/data/sarif-2.1.0-rtm.5.json").read_text())
+    bad = files | {"loki/loki.yaml": "a: [\n", "a folder/ä.json": "{", "compose/compose.yaml": files["compose/compose.yaml"].replace("mem_limit", "mem_limits", 1)}
+    tree = Tree(bad, AS_OF)
+    log = json.loads(json.dumps(sarif(check(tree), run_tools(tree))))
+    jsonschema.validate(log, schema)
+    assert {each["id"] for each in log["runs"][0]["tool"]["driver"]["rules"]} == set(RULES)
+    uris = {each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for each in log["runs"][0]["results"]}
+    assert "a%20folder/%C3%A4.json" in uris
+    assert {each["level"] for each in log["runs"][0]["invocations"][0]["toolExecutionNotifications"]} >= {"error"}
+
+
+def test_out_writes_a_file(tmp_path, files):
+    """--out leaves the report in a file, whole, and says so in a line"""
+    done = run(str(written(tmp_path / "tree", files)), "--no-tools", "--format", "sarif", "--out", str(tmp_path / "found.sarif"), "--as-of", "2026-11-22")
+    assert done.returncode == 0 and "found.sarif" in done.stdout
+    assert json.loads((tmp_path / "found.sarif").read_text())["version"] == "2.1.0"
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["missing"], "missing: cannot read"), (["a-file"], "cannot read"), (["empty"], "nothing to check"), (["."], ""),
+    (["empty", "--as-of", "2026-13-01"], "--as-of"), (["empty", "--format", "xml"], "invalid choice"), ([], "DIR"),
+    (["tree", "--no-tools", "--out", "a-file/x"], "cannot write"),
+])
+def test_bad_words(words, expected, tmp_path, files):
+    """A folder or a word that is wrong: exit code 2 and one sentence"""
+    (tmp_path / "a-file").write_text("")
+    (tmp_path / "empty").mkdir()
+    written(tmp_path / "tree", files)
+    done = run(*words, folder=tmp_path)
+    assert done.returncode == (2 if expected else 0), done.stderr
+    assert "Traceback" not in done.stderr and expected in done.stderr
+
+
+def test_strange_files_are_findings(tmp_path, files):
+    """Links in circles and out of the folder, files that are no text, pipes, names that are no UTF-8: told, never a traceback"""
+    tree = written(tmp_path / "tree", files)
+    (tree / "prometheus/more.yaml").write_bytes(bytes(range(256)))
+    (tree / "loop").symlink_to("loop")
+    (tree / "circle").symlink_to(tree, target_is_directory=True)
+    (tmp_path / "secret").write_text("outside")
+    (tree / "outside.yaml").symlink_to(tmp_path / "secret")
+    os.mkfifo(tree / "pipe.yaml")
+    with open(os.path.join(os.fsencode(tree), b"\xff.json"), "wb") as out:
+        out.write(b"{")
+    done = run(str(tree), "--no-tools", "--format", "json", "--as-of", "2026-11-22")
+    assert done.returncode == 1 and done.stderr == ""
+    found = {each["file"]: each["message"] for each in json.loads(done.stdout)["findings"]}
+    assert set(found) == {"prometheus/more.yaml", "loop", "outside.yaml", "\ufffd.json"}
+    assert run(str(tree), "--no-tools").returncode == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="allowed: root may read everything")
+def test_unreadable_files_are_findings(tmp_path, files):
+    """A file and a folder without the right to read them"""
+    tree = written(tmp_path, files)
+    (tree / "loki/loki.yaml").chmod(0)
+    (tree / "alloy").chmod(0)
+    found = json.loads(run(str(tree), "--no-tools", "--format", "json").stdout)["findings"]
+    (tree / "alloy").chmod(0o755)
+    assert {"loki/loki.yaml", "alloy"} <= {each["file"] for each in found if each["rule"] == "X00"}
+
+
+STRANGE = [None, [], {}, 0, -1, "", "x", True, [1], {"a": None}, ["a", {"b": 1}], 1.5, "${X}", "a:b:c:d", date(2026, 1, 1)]
+
+
+def spots(data, path=()):
+    """Every place in nested data"""
+    yield path
+    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in children:
+        yield from spots(value, (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rules_survive_any_shape(files, seed):
+    """Whatever stands at some place of the compose file, no rule falls over"""
+    text, chance = files["compose/compose.yaml"], random.Random(seed)
+    places = [place for place in spots(yaml.safe_load(text)) if place]
+    for _ in range(25):
+        data = yaml.safe_load(text)
+        for place in chance.sample(places, 3):
+            node = data
+            try:
+                for key in place[:-1]:
+                    node = node[key]
+                node[place[-1]] = chance.choice(STRANGE)
+            except (KeyError, IndexError, TypeError):
+                continue
+        fallen = [each for each in check(Tree(files | {"compose/compose.yaml": yaml.safe_dump(data)}, AS_OF)) if "could not be applied" in each.message]
+        assert not fallen, (fallen, data)
+
+
+def test_every_rule_says_what_must_hold():
+    """Ids are unique and sorted, titles are sentences, defects are those of the audit"""
+    for each in rules().values():
+        assert each.severity in ("error", "warning") and each.title and not each.title.endswith(".")
+        assert all(defect[0] == "D" and 1 <= int(defect[1:]) <= 84 for defect in each.defects), each.id
+
+
+def test_a_tool_that_is_absent_is_skipped_and_one_that_fails_is_told(files, monkeypatch, tmp_path):
+    """Absent is never `pass`; a program that crashes is `fail`"""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert {each.tool: each.status for each in run_tools(Tree(files))}["caddy"] == "skipped"
+    (tmp_path / "caddy").write_text("#!/bin/sh\nkill -9 $$\n")
+    (tmp_path / "caddy").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    found = next(each for each in run_tools(Tree(files), ["caddy"]))
+    assert found.status == "fail" and found.reason

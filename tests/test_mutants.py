@@ -1,0 +1,33 @@
+"""Every named defect of the audit, put into the emitted tree, is noticed by what should notice it."""
+from __future__ import annotations
+
+import pytest
+
+from pretamane_analysis.check.tools import TOOLS, run_tools
+from pretamane_analysis.check.tree import Tree
+from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.stack_file import example
+from mutants import all_mutants, fate
+
+MUTANTS = all_mutants()
+
+
+@pytest.fixture(scope="module")
+def files():
+    """The example's tree"""
+    return emitted(example())
+
+
+@pytest.fixture(scope="module")
+def absent(files):
+    """The tools that are not installed"""
+    return {each.tool for each in run_tools(Tree(files), [tool.name for tool in TOOLS]) if each.status == "skipped" and "not installed" in each.reason}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.id for mutant in MUTANTS])
+def test_mutant_is_killed(mutant, files, absent):
+    """The expected rule, tool or test notices the defect"""
+    if mutant.killer.removeprefix("tool:") in absent:
+        pytest.skip(f"{mutant.killer} is not installed")
+    found = fate(mutant, files)
+    assert found.killed, f"expected {mutant.killer}, noticed by {found.killers or 'nothing'}"
