@@ -29,7 +29,7 @@ def _promise(name: str, slo: Slo) -> dict[str, Any]:
 def _values(stack: Stack) -> dict[str, Any]:
     roles = ("edge", "database", "tunnel", "probes", "metrics")
     first = {role: next(iter(stack.with_role(role)), "") for role in roles}
-    return {"name": stack.name, "domain": stack.domain, "admin_domain": stack.admin_domain,
+    return {"stack": stack.name, "domain": stack.domain, "admin_domain": stack.admin_domain,
             "slos": [_promise(name, slo) for name, slo in stack.slos.items()], **first}
 
 # %% ../../nbs/17g_emit.runbooks.ipynb #1004d3f6
