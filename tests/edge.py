@@ -27,7 +27,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from pretamane_analysis.emit.caddy import upstreams
-from pretamane_analysis.emit.networks import SUBNETS
+from pretamane_analysis.emit.containers import SUBNETS
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack import Stack
 from pretamane_analysis.stack_file import example
@@ -35,17 +35,16 @@ from pretamane_analysis.stack_file import example
 PASSWORD = "a password for this test"
 CREDENTIALS = ("Authorization", "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode())
 TUNNEL, SCRAPER, STRANGER = "127.0.0.2", "127.0.0.3", "127.0.0.9"
-ALLOWED, OTHER = "https://www.example.com", "https://evil.example"
+ALLOWED, ALSO_ALLOWED, OTHER = "https://www.example.com", "http://localhost:5173", "https://evil.example"
 HEALTH_INTERVAL = 0.1  # seconds, where the files say 1
 TRY_DURATION = 1.0  # seconds, where the files say 5
 HEADER_TIMEOUT = 2.0  # seconds, where the files say 10
 
 
 def varied(**changes) -> Stack:
-    """Return the example stack, its application in two colors one origin allowed, presigned addresses served, with more `changes`"""
+    """Return the example stack, two origins allowed and presigned addresses served, with more `changes`"""
     data = example().model_dump(exclude_unset=True)
-    data["services"]["fastapi-app"]["deploy"] = "blue-green"
-    data["edge"] = data.get("edge", {}) | {"cors_origins": [ALLOWED]} | changes.pop("edge", {})
+    data["edge"] = data.get("edge", {}) | {"cors_origins": [ALLOWED, ALSO_ALLOWED]} | changes.pop("edge", {})
     data["services"]["minio"]["routes"].append({"path": "/pretamane-documents", "port": "s3"})
     for name, each in changes.pop("services", {}).items():
         data["services"][name] |= each
@@ -132,7 +131,7 @@ class Answers(BaseHTTPRequestHandler):
     def answer(self, status, body, last=""):
         own = {"cors": [("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Credentials", "true")],
                "policy": [("Content-Security-Policy", "default-src 'none'")],
-               "moved": [("Location", "https://objects.example/7?X-Amz-Signature=5f0c")]}
+               "moved": [("Location", "https://objects.example/7?X-Amz-Signature=SECRET-moved")]}
         self.send_response(status)
         if self.server.stopping:
             self.send_header("Connection", "close")
@@ -236,9 +235,14 @@ class Answer:
         """The address that was asked for in the stack's own words"""
         return self.seen and self.seen["upstream"]
 
+    @property
+    def path(self) -> str | None:
+        """The path that the service saw"""
+        return self.seen and self.seen["path"]
+
     def forwarded(self, name: str) -> list[str]:
         """Return the values of a header as the service saw it"""
-        return [value for each, value in self.seen["headers"] if each.lower() == name.lower()]
+        return [value for each, value in self.seen["headers"] if each.lower() == name.lower()] if self.seen else []
 
 
 @dataclass
@@ -251,7 +255,6 @@ class Edge:
     config: dict
     process: subprocess.Popen | None = None
     tls: bool = False
-    log_start: int = 0
     reloads: int = field(default=0)
 
     def ask(self, path, *headers, method="GET", body=b"", door="public", source=TUNNEL, host=None, chunked=False, name=None, timeout=20) -> Answer:
@@ -336,6 +339,20 @@ def localized(config, places: dict[str, str]) -> dict:
     return mended(json.loads(text))
 
 
+def configuration(edge: Edge, stack: Stack, files: dict[str, str]) -> dict:
+    """Return what Caddy makes of the files, in the places of this edge"""
+    own = stack.services["caddy"].ports
+    numbers = {"public": 8443 if edge.tls else own["http"], "admin": own["admin"], "metrics": own["metrics"], "redirect": own["http"]}
+    places = {f'"{each}"': f'"127.0.0.1:{server.server_port}"' for each, server in edge.behind.items()}
+    places |= {f'":{numbers[door]}"': f'"127.0.0.1:{port}"' for door, port in edge.ports.items() if edge.tls or door != "redirect"}
+    places |= {"/run/secrets": str(edge.folder), "/run/caddy": str(edge.folder), SUBNETS["edge"]: f"{TUNNEL}/32", SUBNETS["obs"]: f"{SCRAPER}/32"}
+    config = localized(adapted(edge.folder, files), places)
+    if edge.tls:
+        config["apps"]["tls"] = {"automation": {"policies": [{"issuers": [{"module": "internal"}]}]}}
+        config["apps"]["pki"] = {"certificate_authorities": {"local": {"install_trust": False}}}
+    return config
+
+
 @contextmanager
 def running(stack: Stack, files: dict[str, str] | None = None) -> Iterator[Edge]:
     """Run a real Caddy with the stack's files, or with those given in their place"""
@@ -347,18 +364,9 @@ def running(stack: Stack, files: dict[str, str] | None = None) -> Iterator[Edge]
         try:
             behind |= {each: Upstream(each) for each in dials}
             ports = {door: free_port() for door in ("public", "admin", "metrics", "redirect")}
-            hashed = folder / "edge_admin_password_hash"
-            hashed.write_text(_hash())
-            own = stack.services["caddy"].ports
-            numbers = {"public": 8443 if is_direct else own["http"], "admin": own["admin"], "metrics": own["metrics"], "redirect": own["http"]}
-            places = {f'"{each}"': f'"127.0.0.1:{server.server_port}"' for each, server in behind.items()}
-            places |= {f'":{numbers[door]}"': f'"127.0.0.1:{port}"' for door, port in ports.items() if is_direct or door != "redirect"}
-            places |= {"/run/secrets": str(folder), "/run/caddy": str(folder), SUBNETS["edge"]: f"{TUNNEL}/32", SUBNETS["obs"]: f"{SCRAPER}/32"}
-            config = localized(adapted(folder, files), places)
-            if is_direct:
-                config["apps"]["tls"] = {"automation": {"policies": [{"issuers": [{"module": "internal"}]}]}}
-                config["apps"]["pki"] = {"certificate_authorities": {"local": {"install_trust": False}}}
-            edge = Edge(folder, ports, behind, config, tls=is_direct)
+            (folder / "edge_admin_password_hash").write_text(password_hash())
+            edge = Edge(folder, ports, behind, {}, tls=is_direct)
+            edge.config = configuration(edge, stack, files)
             with _process(edge):
                 yield edge
         finally:
@@ -370,7 +378,8 @@ def running(stack: Stack, files: dict[str, str] | None = None) -> Iterator[Edge]
 _HASHES: dict[str, str] = {}
 
 
-def _hash() -> str:
+def password_hash() -> str:
+    """Return the hash of the password of these tests, made once"""
     if not _HASHES:
         made = caddy("hash-password", "--algorithm", "bcrypt", "--bcrypt-cost", "8", "--plaintext", PASSWORD)
         _HASHES[PASSWORD] = made.stdout

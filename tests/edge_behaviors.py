@@ -10,7 +10,7 @@ import time
 from urllib.parse import urlsplit
 
 import yaml
-from edge import ALLOWED, CREDENTIALS, HEADER_TIMEOUT, OTHER, SCRAPER, STRANGER, TUNNEL, Edge, adapted, caddy, until, written
+from edge import ALLOWED, ALSO_ALLOWED, CREDENTIALS, HEADER_TIMEOUT, OTHER, SCRAPER, STRANGER, TUNNEL, Edge, adapted, caddy, until, written
 
 BODY = b"x" * 26_000_000  # more than 25 MB
 EXACT = {
@@ -36,6 +36,12 @@ def require_headers(answer) -> None:
     assert policy and len(policy) == 1 and policy[0].startswith(("default-src 'self'; base-uri 'self'", "default-src 'none'")), policy
     assert answer.headers["Permissions-Policy"] and re.fullmatch(r"[A-Za-z0-9._-]{8,128}", answer.headers["X-Request-ID"])
     assert [answer.headers[name] for name in ("Server", "Via", "X-Powered-By")] == [None, None, None]
+
+
+def only(found: list):
+    """Return the one thing of a list"""
+    assert len(found) == 1, found
+    return found[0]
 
 
 # Headers
@@ -67,6 +73,7 @@ def only_listed_origins(edge: Edge) -> None:
     assert flight.status == 204 and flight.headers.get_all("Access-Control-Allow-Origin") == [ALLOWED]
     assert {"x-api-key", "content-type"} <= {*re.split(r",\s*", flight.headers["Access-Control-Allow-Headers"].lower())}
     assert "POST" in flight.headers["Access-Control-Allow-Methods"] and "Access-Control-Allow-Credentials" not in flight.headers
+    assert edge.ask("/documents", ("Origin", ALSO_ALLOWED)).headers.get_all("Access-Control-Allow-Origin") == [ALSO_ALLOWED]
     for path in ("/documents/7", "/api/missing", "/contacts/crash", "/api/cors"):
         answer = edge.ask(path, ("Origin", ALLOWED), method="POST")
         assert answer.headers.get_all("Access-Control-Allow-Origin") == [ALLOWED], path
@@ -99,7 +106,7 @@ def prefixes_arrive_as_each_service_knows_them(edge: Edge) -> None:
     for path in TOOLS:
         answer = edge.admin(f"{path}/a/b?c=d", ("X-Forwarded-Prefix", "/forged"))
         strips = path in STRIPPED
-        assert answer.seen["path"] == ("/a/b?c=d" if strips else f"{path}/a/b?c=d")
+        assert answer.path == ("/a/b?c=d" if strips else f"{path}/a/b?c=d")
         assert answer.forwarded("X-Forwarded-Prefix") == [path] * strips
         bare = edge.admin(f"{path}?c=d")
         assert (bare.status, bare.headers["Location"]) == ((301, f"{path}/?c=d") if strips else (200, None))
@@ -110,7 +117,7 @@ def every_api_path_reaches_the_application(edge: Edge) -> None:
     """D44"""
     for path in ("/", "/api", "/api/x", "/contacts", "/contacts/7", "/documents", "/documents/7/text", "/docs", "/health"):
         answer = edge.ask(path)
-        assert (answer.status, answer.upstream, answer.seen["path"]) == (200, BLUE, path)
+        assert (answer.status, answer.upstream, answer.path) == (200, BLUE, path)
     for path in TOOLS:
         assert edge.admin(f"{path}XX").status == 404
 
@@ -129,7 +136,7 @@ def presigned_addresses_arrive_as_signed(edge: Edge) -> None:
                           aws_secret_access_key="for this test", config=Config(signature_version="s3v4", s3={"addressing_style": "path"}))
     signed = urlsplit(client.generate_presigned_url("get_object", Params={"Bucket": "pretamane-documents", "Key": "a folder/ü+1.pdf"}))
     answer = edge.ask(f"{signed.path}?{signed.query}")
-    assert (answer.upstream, answer.seen["path"]) == ("minio:9000", f"{signed.path}?{signed.query}")
+    assert (answer.upstream, answer.path) == ("minio:9000", f"{signed.path}?{signed.query}")
     assert "X-Amz-SignedHeaders=host" in signed.query and answer.forwarded("Host") == [signed.netloc]
 
 
@@ -194,7 +201,7 @@ def a_path_has_one_reading(edge: Edge) -> None:
                  "/api\\x", "/api/%5cx", "/api/%5C..%5Cx"):
         assert (edge.ask(path).status, edge.admin(f"/minio{path}").status) == (400, 400), path
     for path in ("/api/a..b", "/api/...", "/api/.well-known", "/api/a%2fb", "/api/x?next=/../y", "/api/%C3%BC"):
-        assert (edge.ask(path).status, edge.ask(path).seen["path"]) == (200, path)
+        assert (edge.ask(path).status, edge.ask(path).path) == (200, path)
 
 
 def metrics_are_for_prometheus(edge: Edge) -> None:
@@ -239,7 +246,7 @@ def what_is_too_large_is_refused(edge: Edge) -> None:
 
 def who_is_too_slow_is_cut_off(edge: Edge) -> None:
     """D49"""
-    with edge.connection("public", TUNNEL, "") as public, edge.connection("admin", TUNNEL, "") as admin:
+    with edge.connection("public", TUNNEL, "", HEADER_TIMEOUT + 4) as public, edge.connection("admin", TUNNEL, "", HEADER_TIMEOUT + 4) as admin:
         began = time.monotonic()
         for connection in (public, admin):
             connection.sendall(b"GET /api/x HTTP/1.1\r\nHost: app.example.com\r\nX-Slow: ")
@@ -249,7 +256,7 @@ def who_is_too_slow_is_cut_off(edge: Edge) -> None:
                     pass
             except ConnectionResetError:
                 pass
-        assert time.monotonic() - began < HEADER_TIMEOUT + 5
+        assert time.monotonic() - began < HEADER_TIMEOUT + 4
 
 
 # Traces and logs
@@ -258,7 +265,7 @@ def requests_have_an_identity(edge: Edge) -> None:
     """D75"""
     for sent in ((), ("a b",), ("short",), ("x" * 200,), ("valid-id-1", "valid-id-2"), ('quote"-in-it',)):
         answer = edge.ask("/api/x", *[("X-Request-ID", each) for each in sent])
-        (forwarded,) = answer.forwarded("X-Request-ID")
+        forwarded = only(answer.forwarded("X-Request-ID"))
         assert forwarded == answer.headers["X-Request-ID"] and forwarded not in sent and len(forwarded) == 36
     answer = edge.ask("/api/x", ("X-Request-ID", "from-the-caller.1"), ("Traceparent", TRACE), ("Tracestate", "a=b"))
     assert answer.forwarded("X-Request-ID") == [answer.headers["X-Request-ID"]] == ["from-the-caller.1"]
@@ -267,7 +274,7 @@ def requests_have_an_identity(edge: Edge) -> None:
     for sent in ((), ("x",), (TRACE.upper(),), ("01" + TRACE[2:],), ("ff" + TRACE[2:],), (TRACE, TRACE), (TRACE + "-00",), ("00-" + "0" * 32 + TRACE[35:],),
                  (TRACE[:36] + "0" * 16 + "-01",)):
         answer = edge.ask("/api/x", *[("Traceparent", each) for each in sent], ("Tracestate", "a=b"))
-        (made,) = answer.forwarded("Traceparent")
+        made = only(answer.forwarded("Traceparent"))
         assert re.fullmatch(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-01", made) and made not in sent, (sent, made)
         assert len(sent) == 2 or answer.forwarded("Tracestate") == []
         seen.add(made)
@@ -290,7 +297,7 @@ def the_log_tells_no_secrets(edge: Edge) -> None:
     access = [line for line in lines if line.get("logger", "").startswith("http.log.access") and line.get("request_id") == "the-log-request"]
     assert any("page=2" in line["request"]["uri"] for line in access) and all(line["traceparent"] for line in access)
     text = json.dumps(lines)
-    assert not re.findall(r"SECRET[\w-]*|5f0c", text) and CREDENTIALS[1] not in text and '"/healthz"' not in text
+    assert not re.findall(r"SECRET[\w-]*", text) and CREDENTIALS[1] not in text and '"/healthz"' not in text
 
 
 # Colors
@@ -301,8 +308,9 @@ def one_color_down_harms_nobody(edge: Edge) -> None:
         until(lambda: edge.ask("/api/x").upstream == BLUE)
         edge.behind[name].stop()
         try:
-            answers = [edge.ask("/api/x", method=method, body=b"x" * (method == "POST")) for method in ("GET", "POST") * 10]
-            assert {(each.status, each.upstream) for each in answers} == {(200, other)}
+            for method in ("GET", "POST") * 10:
+                answer = edge.ask("/api/x", method=method, body=b"x" * (method == "POST"))
+                assert (answer.status, answer.upstream) == (200, other)
         finally:
             edge.behind[name] = edge.behind[name].again()
 
@@ -386,7 +394,7 @@ def the_pinned_caddy_knows_the_directives(files, folder) -> None:
 
 def the_administration_of_caddy_is_on_a_socket(files, folder) -> None:
     """D46"""
-    assert adapted(folder, files)["admin"]["listen"] == "unix//run/caddy/admin.sock"
+    assert adapted(folder, files)["admin"].get("listen") == "unix//run/caddy/admin.sock"
 
 
 def secrets_are_only_named(files, folder) -> None:

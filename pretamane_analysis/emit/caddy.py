@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .networks import SUBNETS
+from .containers import SUBNETS, names
 from .templates import rendered
 from ..errors import PretamaneError
-from ..service import Route, Service
+from ..service import Service
 from ..stack import Stack
 
 # %% auto #0
@@ -46,10 +46,9 @@ def upstreams(
     "Where each routed port of each service answers: one address, or one for each color."
     found: dict[str, list[str]] = {}
     for name, service in stack.services.items():
-        containers = [f"{name}-{color}" for color in ("blue", "green")] if service.deploy == "blue-green" else [name]
         for route in service.routes:
             port = service.ports[route.port]
-            found[f"{name}:{port}"] = [f"{container}:{port}" for container in containers]
+            found[f"{name}:{port}"] = [f"{container}:{port}" for container in names(stack, name)]
     return found
 
 # %% ../../nbs/12_emit.caddy.ipynb #10b2f435
@@ -116,16 +115,16 @@ def _servers(stack: Stack, ports: dict[str, int], admin: bool) -> list[dict[str,
         found = [("public", ports["https"], "h1 h2", False), ("redirect", ports["http"], "h1", False)]
     else:
         found = [("public", ports["http"], "h1", True)] + [("admin", ports["admin"], "h1", True)] * admin
-    found += [("metrics", ports["metrics"], "h1", False)] * ("metrics" in ports)
+    found += [("metrics", port, "h1", False) for name, port in ports.items() if name == "metrics"]
     return [dict(zip(("name", "port", "protocols", "tunnel"), each)) for each in found]
 
 
-def _ports(stack: Stack, edge: Service) -> dict[str, int]:
+def _ports(stack: Stack, name: str, edge: Service) -> dict[str, int]:
     "Ports of the edge by name; the stack's own where it has them."
     ports = {"http": 80 if stack.host.edge == "direct" else 8080, "https": 8443, "admin": 8081} | edge.ports
     used = [ports[each] for each in ports if each != ("admin" if stack.host.edge == "direct" else "https")]
     if len({*used}) != len(used):
-        raise PretamaneError("two listeners of the edge have the same port", place="services.*.ports", remedy="Give each a port of its own")
+        raise PretamaneError("two listeners of the edge have the same port", place=f"services.{name}.ports", remedy="Give each a port of its own")
     return ports
 
 # %% ../../nbs/12_emit.caddy.ipynb #270589b2
@@ -159,7 +158,7 @@ def files(
     name, edge = _edge(stack)
     _require_free_paths(stack)
     _policies(stack)
-    ports, routes = _ports(stack, edge), edge_routes(stack)
+    ports, routes = _ports(stack, name, edge), edge_routes(stack)
     caddyfile = rendered(
         "caddy/Caddyfile.j2", direct=stack.host.edge == "direct", http_port=ports["http"], https_port=ports["https"],
         admin_port=ports["admin"], metrics_port=ports.get("metrics"), tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
