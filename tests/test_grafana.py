@@ -110,7 +110,7 @@ def test_linter_query(name, title, expression):
     _, reading = read(filled(expression), lambda metric: RECORDED.get(metric, labels(metric)))
     for metric in reading.metrics:
         if any(each.kind == "counter" for each in catalogue().get(metric, ())):
-            assert re.search(rf"(rate|increase)\({metric}\b", expression), metric
+            assert re.search(rf"(rate|increase|count) ?\({metric}\b", expression), metric
 
 
 # What they ask

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .board import Board, Panel, Query, Variable
 from .logs import LABELS
-from .targets import probe_targets, scrape_targets
+from .targets import edge_series, probe_targets, scrape_targets
 from ..stack import Stack
 
 # %% auto #0
@@ -53,7 +53,8 @@ def _slo_rows() -> dict[str, tuple[Panel, ...]]:
 
 # %% ../../nbs/20_emit.dashboards.ipynb #f7f3c95f
 def _edge_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
-    name, public = "caddy_http_request_duration_seconds", (f'job="{job}"', 'server="public"', 'handler="subroute"')
+    name, series = "caddy_http_request_duration_seconds", {"job": job, **edge_series(stack)}
+    public = tuple(f'{label}="{value}"' for label, value in series.items())
     every, failed = _rate(f"{name}_count", *public), _rate(f"{name}_count", *public, 'code=~"5.."')
     return {
         "Users": (

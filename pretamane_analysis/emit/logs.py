@@ -130,4 +130,5 @@ def files(
         return {}
     alerts = answering(stack, "alerts")
     rules = {"loki/rules/fake/logs.yaml": _dump(log_rules(stack))} if alerts else {}  # 'fake' is the tenant where there are none
-    return {"loki/loki.yaml": _dump(_loki(stack.services[loki.name], alerts)), **rules, **_shipper(stack, loki)}
+    books = {f"runbooks/{each}.md": rendered(f"runbooks/{each}.md.j2") for each in ("error-logs", "logs-missing")} if alerts else {}
+    return {"loki/loki.yaml": _dump(_loki(stack.services[loki.name], alerts)), **rules, **books, **_shipper(stack, loki)}

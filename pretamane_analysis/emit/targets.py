@@ -12,7 +12,8 @@ from ..service import Service
 from ..stack import Stack
 
 # %% auto #0
-__all__ = ['HEALTH_PATH', 'Target', 'served_under', 'answering', 'scrape_targets', 'Probe', 'ProbeJob', 'probe_targets']
+__all__ = ['HEALTH_PATH', 'Target', 'served_under', 'answering', 'scrape_targets', 'edge_series', 'Probe', 'ProbeJob',
+           'probe_targets']
 
 # %% ../../nbs/16c_emit.targets.ipynb #65373b27
 _OWN_METRICS = ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes")
@@ -65,6 +66,13 @@ def scrape_targets(
             prefix = "" if "metrics" in each.ports else served_under(each)
             found.append(Target(name, tuple(f"{one}:{port}" for one in names(stack, name)), prefix))
     return found
+
+# %% ../../nbs/16c_emit.targets.ipynb #c59b71db
+def edge_series(
+    stack: Stack,  # Any stack
+) -> dict[str, str]:  # Labels, beside the job
+    "The labels of the edge's series that count each request of a user once."
+    return {"server": "public", "handler": "subroute" if stack.host.edge == "direct" else "map"}
 
 # %% ../../nbs/16c_emit.targets.ipynb #927437b6
 @dataclass(frozen=True)
