@@ -71,6 +71,7 @@ class Proxy:
     directive: Directive
     around: Around
     upstreams: tuple[str, ...]  # as written, such as app:8000
+    place: Directive  # the innermost block around it that is a route, for messages
 
     def targets(self) -> list[tuple[str, int | None]]:
         "Host and port of each upstream; placeholders and sockets are left out."
@@ -131,7 +132,7 @@ def _proxies(site: Directive, block: Directive, scopes: tuple[Scope, ...], block
             around = _gathered((*scopes, scope), found, blocks)
             hides = around.hides or any(one.args[:1] == ("-Authorization",) for one in each.all("header_up"))
             upstreams = _bare(each) + tuple(one for to in each.all("to") for one in to.args)
-            yield Proxy(site, each, replace(around, hides=hides), upstreams)
+            yield Proxy(site, each, replace(around, hides=hides), upstreams, next((one for one in reversed(blocks) if one.name in _BLOCKS), each))
         elif each.children:
             inner = found if each.name in _BLOCKS else paths
             yield from _proxies(site, each, (*scopes, scope), (*blocks, each), inner)
