@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 
 # %% auto #0
-__all__ = ['TARGET_LABELS', 'Metric', 'catalogue', 'labels']
+__all__ = ['TARGET_LABELS', 'Metric', 'catalogue', 'labels', 'is_gauge']
 
 # %% ../../nbs/20a_emit.catalogue.ipynb #9d1ae072
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Metric:
     metric: str  # the name of the samples, such as 'http_requests_total'
     kind: str  # counter, gauge, histogram, summary or unknown
     labels: frozenset[str]  # beside those of the target
-    source: str  # 'scraped' or 'documented'
+    source: str  # 'scraped', 'declared' in its code, or 'documented'
     date: str  # when it was asked or read
 
 
@@ -46,3 +46,10 @@ def labels(
     "The labels that a metric can have."
     rows = catalogue().get(metric)
     return TARGET_LABELS.union(*(each.labels for each in rows)) if rows else None
+
+
+def is_gauge(
+    metric: str,  # Name of a metric
+) -> bool:  # False for one that nobody gives
+    "Whether a metric is a gauge for every program that gives it: its rate means nothing."
+    return {each.kind for each in catalogue().get(metric, ())} == {"gauge"}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .catalogue import labels
+from .catalogue import is_gauge, labels
 
 # %% auto #0
 __all__ = ['Labels', 'Known', 'filled', 'Reading', 'read']
@@ -38,6 +38,7 @@ class Reading:
     "What was found while a query was read."
     known: Known  # the labels of a metric, None for one that nobody gives
     metrics: set[str] = field(default_factory=set)
+    rated: set[str] = field(default_factory=set)  # those of which a rate is taken
     problems: list[str] = field(default_factory=list)
 
     def need(self, wanted: Any, there: Labels, where: str) -> None:
@@ -77,6 +78,8 @@ def _call(node: Any, reading: Reading) -> Labels:
     if name in _CONSTANT or not found:
         return frozenset()
     inside = next((part for each, part in zip(node.args, found) if type(each).__name__ not in ("NumberLiteral", "StringLiteral")), frozenset())
+    if name in ("rate", "irate", "increase") and type(node.args[0]).__name__ == "MatrixSelector":
+        reading.rated.add(node.args[0].vector_selector.name)
     if name == "histogram_quantile":
         reading.need(["le"], inside, name)
         return None if inside is None else inside - {"le"}
@@ -104,9 +107,21 @@ def _joined(node: Any, left: Labels, right: Labels, reading: Reading) -> Labels:
         return left
     return names if "OneToOne" in str(modifier.card) else None if left is None else left | {*(modifier.group_labels or ())}
 
+
+_COMPARED = ("<", ">", "<=", ">=", "==", "!=")
+
+
+def _instant(node: Any, reading: Reading) -> None:
+    "A point in time that is compared with a length of time."
+    for one, other in ((node.lhs, node.rhs), (node.rhs, node.lhs)):
+        if str(node.op) in _COMPARED and type(one).__name__ == "VectorSelector" and type(other).__name__ == "NumberLiteral":
+            if re.search(r"(_timestamp_seconds|_expiry|_boot_time_seconds)$", one.name or "") and 0 < other.val < 1e9:
+                reading.problems.append(f"{one.name} is a point in time, not a length of time: time() is missing")
+
 # %% ../../nbs/20b_emit.promql.ipynb #43c0ab6d
 def _binary(node: Any, reading: Reading) -> Labels:
     left, right = _labels(node.lhs, reading), _labels(node.rhs, reading)
+    _instant(node, reading)
     if _number(node.lhs) or _number(node.rhs):
         return right if _number(node.lhs) else left
     if node.modifier and node.modifier.matching:
@@ -137,7 +152,9 @@ def read(
 
     reading = Reading(known)
     try:
-        return _labels(promql_parser.parse(expression), reading), reading
+        found = _labels(promql_parser.parse(expression), reading)
+        reading.problems += [f"a rate of {each}, which is a gauge" for each in sorted(reading.rated) if is_gauge(each)]
+        return found, reading
     except ValueError as error:
         reading.problems.append(f"not a query: {error}")
         return None, reading
