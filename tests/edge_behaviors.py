@@ -10,7 +10,21 @@ import time
 from urllib.parse import urlsplit
 
 import yaml
-from edge import ALLOWED, ALSO_ALLOWED, CREDENTIALS, HEADER_TIMEOUT, OTHER, SCRAPER, STRANGER, TUNNEL, Edge, adapted, caddy, until, written
+from edge import (
+    ALLOWED,
+    ALSO_ALLOWED,
+    CREDENTIALS,
+    HEADER_TIMEOUT,
+    OTHER,
+    SCRAPER,
+    STRANGER,
+    TUNNEL,
+    Edge,
+    adapted,
+    caddy,
+    until,
+    written,
+)
 
 BODY = b"x" * 26_000_000  # more than 25 MB
 EXACT = {
