@@ -19,7 +19,7 @@ __all__ = ['Role', 'Network', 'HealthCheck', 'Mount', 'Route', 'Limits', 'Contai
 
 # %% ../nbs/00_service.ipynb #9ab89a0f
 Role = Literal["application", "database", "search", "object-store", "edge", "tunnel", "database-admin", "metrics",
-               "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "probes", "other"]
+               "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes", "other"]
 Network = Literal["edge", "app", "data", "obs"]
 
 
