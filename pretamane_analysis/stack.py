@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from .links import BrokenLinks, broken_links
 from .model_file import Model
 from .provisioning import Provisioning
+from .operations import Operations
 from .quantities import Name, Scenario, SecretName, Usage
 from .service import Role, Secret, Service, Volume
 from .settings import Edge, Eks, Host
@@ -55,6 +56,7 @@ class Parts(Place):
     host: Host = Field(default_factory=Host)
     edge: Edge = Field(default_factory=Edge)
     provisioning: Provisioning = Field(default_factory=Provisioning)
+    operations: Operations = Field(default_factory=Operations)
 
 # %% ../nbs/00_stack.ipynb #99a39fb1
 class Stack(Parts):

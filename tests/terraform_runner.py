@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.stack import Stack
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
@@ -19,6 +22,11 @@ import terraform_mirror  # noqa: E402 (a tool of development, not part of the pa
 
 PROGRAM = terraform_mirror.program()
 needs_terraform = pytest.mark.skipif(PROGRAM is None, reason="allowed: neither terraform nor tofu is installed")
+
+
+def host_files(stack: Stack) -> dict[str, str]:
+    """Return the host's Terraform: the configuration and, from the bootstrap, the script of the first boot"""
+    return emitted(stack, ["terraform", "bootstrap"])
 
 
 @dataclass

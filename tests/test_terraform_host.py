@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from iam_evaluator import allowed
-from terraform_runner import PROGRAM, Configuration, changes, checkov_rules, needs_terraform, resources
+from terraform_runner import PROGRAM, Configuration, changes, checkov_rules, host_files, needs_terraform, resources
 
-from pretamane_analysis.emit.terraform import files
 from pretamane_analysis.stack import Stack
 from pretamane_analysis.stack_file import example
 
@@ -35,13 +34,13 @@ def varied() -> Stack:
 @pytest.fixture(scope="module")
 def host(tmp_path_factory) -> Configuration:
     """The example's configuration, ready to plan"""
-    return Configuration.of(files(example()), tmp_path_factory.mktemp("host")).init()
+    return Configuration.of(host_files(example()), tmp_path_factory.mktemp("host")).init()
 
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory) -> Configuration:
     """The varied stack's configuration; its remote state is left out, as there is no bucket"""
-    tree = {path: text for path, text in files(varied()).items() if not path.endswith("/backend.tf")}
+    tree = {path: text for path, text in host_files(varied()).items() if not path.endswith("/backend.tf")}
     return Configuration.of(tree, tmp_path_factory.mktemp("other")).init()
 
 
@@ -61,7 +60,7 @@ def state(host) -> dict:
 @pytest.mark.parametrize("stack", [example(), varied()], ids=["example", "varied"])
 def test_format(stack, tmp_path):
     """`terraform fmt` would change nothing"""
-    done = subprocess.run([PROGRAM, "fmt", "-check", "-diff", "-recursive"], cwd=Configuration.of(files(stack), tmp_path).folder,
+    done = subprocess.run([PROGRAM, "fmt", "-check", "-diff", "-recursive"], cwd=Configuration.of(host_files(stack), tmp_path).folder,
                           capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -246,7 +245,7 @@ def test_host_makes_its_secrets_by_default(plan):
 @pytest.mark.parametrize("stack", [example(), varied()], ids=["example", "varied"])
 def test_checkov(stack, tmp_path):
     """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
-    folder = Configuration.of(files(stack), tmp_path).folder
+    folder = Configuration.of(host_files(stack), tmp_path).folder
     settings = folder / "checkov.yaml"
     explained = yaml.safe_load(settings.read_text(encoding="utf-8"))["skip-check"]
     assert all(re.search(rf"- {each} # \S+ \S+", settings.read_text(encoding="utf-8")) for each in explained)

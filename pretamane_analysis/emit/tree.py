@@ -27,8 +27,12 @@ EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
     "postgres": "pretamane_analysis.emit.postgres",
     "caddy": "pretamane_analysis.emit.caddy",
+    "systemd": "pretamane_analysis.emit.systemd",
+    "operations": "pretamane_analysis.emit.operations",
     "observability": "pretamane_analysis.emit.observability",
+    "app": "pretamane_analysis.emit.app",
     "terraform": "pretamane_analysis.emit.terraform",
+    "bootstrap": "pretamane_analysis.emit.bootstrap",
 }
 OF_CLUSTER = {"eks": "pretamane_analysis.emit.eks"}  # instead of all others, for the baseline
 LOCK = "stack.lock.json"
