@@ -4,7 +4,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from terraform_runner import Configuration, host_files, needs_terraform
+from terraform_runner import Configuration, host_files, needs_terraform, ready
 
 from pretamane_analysis.stack_file import example
 
@@ -24,9 +24,9 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory) -> Configuration:
+def host() -> Configuration:
     """The example's configuration, with the provider known"""
-    return Configuration.of(host_files(example()), tmp_path_factory.mktemp("host")).init()
+    return ready(host_files, example)
 
 
 @pytest.mark.parametrize("name", REFUSED)
