@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
-DEBIAN_PACKAGES := fonts-dejavu-core postgresql
+DEBIAN_PACKAGES := fonts-dejavu-core postgresql apache2-utils jq
 INSTALL := $(BIN)/python -m pip install --quiet
 
 unexport PYTHONDONTWRITEBYTECODE
@@ -61,8 +61,9 @@ $(VENV)/.runtime: settings.ini setup.py
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
+$(VENV)/.dev: $(VENV)/.runtime tools/compose.py
 	$(INSTALL) --editable '.[dev]'
+	$(BIN)/python tools/compose.py $(BIN)/docker-compose
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev

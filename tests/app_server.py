@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -26,6 +27,7 @@ SOURCE = ROOT / "pretamane_analysis" / "templates" / "app"
 API_KEY = "a key of a caller in this test"
 S3_KEY, S3_SECRET = "pretamane", "the secret of the object store"
 DB_PASSWORD = "the role of the application"
+PATIENCE = 600  # the most seconds that anything is waited for; less where a test is meant to fail
 PYCACHE = Path(tempfile.gettempdir()) / "pretamane-app-pycache"
 
 
@@ -51,7 +53,7 @@ class S3Server:
         self.log = (self.folder.parent / f"{self.folder.name}.log").open("ab")
         self.process = subprocess.Popen(
             [self.program, "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{S3_KEY},{S3_SECRET}",
-             "--vfs-cache-mode", "off", "--dump", "headers", str(self.folder)], stdout=self.log, stderr=self.log)
+             "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--poll-interval", "0s", str(self.folder)], stdout=self.log, stderr=self.log)
         wait_for_port(self.port)
 
     def stop(self) -> None:
@@ -64,6 +66,38 @@ class S3Server:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
         Path(self.log.name).unlink(missing_ok=True)
+
+
+class Relay:
+    """Passes what it is sent on to a port, byte by byte, and notes it"""
+
+    def __init__(self, port: int) -> None:
+        """Start listening"""
+        self.to, self.noted, self.listener = port, bytearray(), socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here, there = self.listener.accept()[0], socket.create_connection(("127.0.0.1", self.to))
+                threading.Thread(target=self._pass, args=(here, there, True), daemon=True).start()
+                threading.Thread(target=self._pass, args=(there, here, False), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, note: bool) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(65536):
+                if note:
+                    self.noted += data
+                target.sendall(data)
+
+    def text(self) -> str:
+        """What was sent so far"""
+        return self.noted.decode("latin-1")
+
+    def close(self) -> None:
+        """Stop listening"""
+        self.listener.close()
 
 
 def wait_for_port(port: int, seconds: float = 20) -> None:
@@ -80,7 +114,7 @@ def wait_for_port(port: int, seconds: float = 20) -> None:
 
 def until(condition, seconds: float = 15, pause: float = 0.03):
     """Return the first true value of `condition`, asked again and again"""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + min(seconds, PATIENCE)
     while not (value := condition()):
         assert time.monotonic() < deadline, "this did not become true in time"
         time.sleep(pause)
@@ -133,7 +167,9 @@ class App:
             self.process = subprocess.Popen([sys.executable, *self.python], cwd=self.source, env=self.environment, stdout=log, stderr=log,
                                             start_new_session=True)
         if wait:
-            until(lambda: self._listens() or self.process.poll() is not None)
+            deadline = time.monotonic() + 60
+            while not self._listens() and self.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.03)
             assert self.process.poll() is None, self.output()
         return self
 
@@ -281,6 +317,14 @@ def make_app(platform):
     yield make
     for each in made:
         each.remove()
+
+
+@pytest.fixture
+def fresh(postgres, s3):
+    """A platform on which no job has run"""
+    made = Platform(postgres, s3)
+    yield made
+    made.remove()
 
 
 @pytest.fixture

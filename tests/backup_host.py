@@ -10,7 +10,6 @@ import pytest
 
 from operations_host import Host
 from postgres_server import PostgresServer, find_binaries
-from pretamane_analysis.stack_file import example
 
 # Whatever a dump could get wrong: text in many scripts, bytes, NULL, numbers at their limits, inheritance, partitions, a
 # column and a table with odd names, large objects, sequences that count down, rights, an extension, a view, comments.
@@ -102,7 +101,7 @@ def attributes(folder: Path) -> dict[str, tuple]:
 def make_host(folder: Path, server: PostgresServer, repository: Path) -> Host:
     """A host with the example's release, whose database is `server`"""
     folder.mkdir()
-    host = Host(folder, example())
+    host = Host(folder)
     host.install("a" * 64)
     (host.secrets / "host" / "restic_password").write_text("the key of this test")
     (host.secrets / "postgresql").mkdir()

@@ -4,7 +4,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -14,8 +16,6 @@ from pathlib import Path
 import pytest
 
 from operations_host import HERE, Host
-from postgres_server import free_port
-from pretamane_analysis.stack_file import example
 
 DRAIN = 3  # seconds; Caddy looks every 2 s
 
@@ -29,21 +29,34 @@ def find_caddy() -> str:
     return found
 
 
+def quiet_port() -> int:
+    """Return a port that nobody uses and that no outgoing connection is given: many hosts and clients run at once"""
+    for port in random.sample(range(20000, 32000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
+
+
 class DeployHost(Host):
     """A host whose edge is Caddy and whose colors are `color_app.py`"""
 
     def __init__(self, folder: Path) -> None:
         """Everything but the first release"""
-        super().__init__(folder, example())
-        self.caddy, self.ports = find_caddy(), {name: free_port() for name in ("blue", "green", "public", "admin", "metrics")}
-        self.environment |= {"BAKE_SECONDS": "2", "HEALTH_SECONDS": "6", "START_SECONDS": "20", "EDGE_SECONDS": "6", "POLL": "0.2",
+        super().__init__(folder)
+        self.caddy, self.ports = find_caddy(), {name: quiet_port() for name in ("blue", "green", "public", "admin", "metrics")}
+        self.environment |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "BAKE_SECONDS": "2", "HEALTH_SECONDS": "20", "START_SECONDS": "30", "EDGE_SECONDS": "30",
+                             "EDGE_RENEWS": "6", "POLL": "0.5",
                              "DRAIN_SECONDS": "15"}
         address = {color: f"127.0.0.1:{self.ports[color]}" for color in ("blue", "green")}
         self.save(
-            programs={f"fastapi-app-{color}": [sys.executable, str(HERE / "color_app.py"), str(self.ports[color]), str(DRAIN)]
+            programs={f"fastapi-app-{color}": [sys.executable, "-I", "-S", str(HERE / "color_app.py"), str(self.ports[color]), str(DRAIN)]
                       for color in address},
             health={f"fastapi-app-{color}": f"http://{where}/readyz" for color, where in address.items()},
-            tools={"caddy": self.caddy},
+            tools={"caddy": self.caddy}, addresses={f"fastapi-app-{color}:8000": where for color, where in address.items()},
             replace={f"fastapi-app-{color}:8000": where for color, where in address.items()} | self.places())
 
     def places(self) -> dict[str, str]:
@@ -68,7 +81,6 @@ class DeployHost(Host):
         (self.folder / "edge.json").write_text(adapted)
         self.save(programs=self.engine["programs"] | {"caddy": [self.caddy, "run", "--config", str(self.folder / "edge.json")]},
                   health=self.engine["health"] | {"caddy": f"http://127.0.0.1:{self.ports['public']}/healthz"})
-        os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = str(self.folder)
         self.start("caddy", "fastapi-app-blue")
         self.wait_for("200")
 
@@ -95,6 +107,11 @@ class DeployHost(Host):
         """The name of the release that answers, without its zeros"""
         return self.get()[1].rstrip("0")
 
+    def active(self) -> str:
+        """The color that is recorded; blue before the first deploy"""
+        file = self.state / "color"
+        return file.read_text().strip() if file.exists() else "blue"
+
     def running(self) -> list[str]:
         """The colors that run"""
         found = []
@@ -108,8 +125,9 @@ class DeployHost(Host):
 class Clients:
     """Twelve clients: four GET, four POST, two slow, two that read a stream; each request is counted"""
 
-    def __init__(self, host: DeployHost) -> None:
+    def __init__(self, host: DeployHost, kinds: tuple[str, ...] = ("get",) * 4 + ("post",) * 4 + ("slow",) * 2 + ("stream",) * 2) -> None:
         """Nothing runs yet"""
+        self.kinds = kinds
         self.host, self.ended = host, threading.Event()
         self.good, self.bad, self.longest = 0, [], 0.0
         self.guard = threading.Lock()
@@ -143,14 +161,13 @@ class Clients:
             if number % 2 and connection:
                 connection.close()
                 connection = None
-            time.sleep(0.03)
+            time.sleep(0.1)
         if connection:
             connection.close()
 
     def __enter__(self) -> Clients:
         """Start all"""
-        kinds = ["get"] * 4 + ["post"] * 4 + ["slow"] * 2 + ["stream"] * 2
-        self.threads = [threading.Thread(target=self.client, args=[kind, number]) for number, kind in enumerate(kinds)]
+        self.threads = [threading.Thread(target=self.client, args=[kind, number]) for number, kind in enumerate(self.kinds)]
         for each in self.threads:
             each.start()
         time.sleep(0.5)

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import subprocess
+import socket
 import sys
-import threading
 import time
-import urllib.request
 from pathlib import Path
 
+# It is started some hundred times in a test: what only some calls need is imported there, and site-packages on demand.
 HOME = Path(os.environ["FAKE_DOCKER"])
 ENGINE = json.loads((HOME / "engine.json").read_text())
 CONTAINERS, VOLUMES, IMAGES = HOME / "containers", HOME / "volumes", HOME / "images"
@@ -48,16 +46,28 @@ def is_alive(pid: int | None) -> bool:
         return False
 
 
+def fetch(address: str) -> tuple[int, bytes]:
+    """GET an address; 0 where nobody answers"""
+    host, _, path = address.removeprefix("http://").partition("/")
+    name, _, port = host.partition(":")
+    parts = []
+    try:
+        with socket.create_connection((name, int(port)), 2) as connection:
+            connection.sendall(f"GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            while part := connection.recv(65536):
+                parts.append(part)
+    except OSError:
+        return 0, b""
+    head, _, body = b"".join(parts).partition(b"\r\n\r\n")
+    return int(head.split()[1]) if head else 0, body
+
+
 def health(name: str) -> str:
     """What the engine's health check says"""
     check = ENGINE["health"].get(name)
-    if check is None:
+    if check is None or fetch(check)[0] == 200:
         return "(healthy)"
-    try:
-        with urllib.request.urlopen(check, timeout=1) as answer:
-            return "(healthy)" if answer.status == 200 else "(unhealthy)"
-    except OSError:
-        return "(health: starting)" if time.time() - container(name)["started"] < 30 else "(unhealthy)"
+    return "(health: starting)" if time.time() - container(name)["started"] < 30 else "(unhealthy)"
 
 
 def status(name: str) -> str:
@@ -75,6 +85,7 @@ def start(name: str, release: str) -> None:
         return
     program, pid = ENGINE["programs"].get(name), 0
     if program:
+        import subprocess
         with open(HOME / f"{name}.log", "ab") as log:
             pid = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                                    env=os.environ | {"RELEASE": release}).pid
@@ -130,16 +141,19 @@ def inside(name: str, command: list[str], environment: dict[str, str]) -> None:
         leave(1, f'service "{name}" is not running')
     words = [replaced(word) for word in command]
     if words[0] == "wget":
-        try:
-            with urllib.request.urlopen(words[-1], timeout=3) as answer:
-                content = answer.read()
-        except OSError as error:
-            leave(1, f"wget: {error}")
+        code, content = fetch(words[-1])
+        if code != 200:
+            leave(1, f"wget: {code}")
         if "/dev/null" not in words:
-            sys.stdout.buffer.write(content)
+            text = content.decode()
+            for name, address in ENGINE["addresses"].items():
+                text = text.replace(address, name)
+            sys.stdout.write(text)
         leave(0)
     program = ENGINE["tools"].get(words[0], words[0])
     if words[0] in ("psql", "caddy"):
+        import subprocess
+        import threading
         child = subprocess.Popen([program, *words[1:]], stdin=subprocess.PIPE, env=os.environ | environment)
         threading.Thread(target=forward, args=[child.stdin], daemon=True).start()
         leave(child.wait())
@@ -164,6 +178,7 @@ def options(words: list[str], with_value: tuple[str, ...], flags: tuple[str, ...
 
 def enabled(file: str) -> list[str]:
     """The services that the profiles turn on, without jobs"""
+    sys.path += ENGINE["path"]
     import yaml
     services = yaml.safe_load(Path(file).read_text())["services"]
     profiles = {*os.environ.get("COMPOSE_PROFILES", "").split(",")}
@@ -173,7 +188,7 @@ def enabled(file: str) -> list[str]:
 def up(words: list[str], file: str, dry: bool) -> None:
     """docker compose up"""
     chosen, names = options(words, ("--wait-timeout",), ("--detach", "--wait", "--remove-orphans", "--no-deps", "--no-build", "--force-recreate"))
-    release = str(Path(file).parent.parent)
+    release = str(Path(file).resolve().parent.parent)
     names = names or enabled(file)
     if dry:
         for name in names:
@@ -191,6 +206,7 @@ def run_once(words: list[str], project: str, file: str) -> None:
     """docker compose run"""
     _, (name, *command) = options(words, (), ("--rm", "--no-deps", "-T"))
     if command[:2] == ["caddy", "adapt"]:
+        import subprocess
         edge = Path(project).parent / "caddy" / "Caddyfile"
         done = subprocess.run([ENGINE["tools"]["caddy"], "adapt", "--config", edge], capture_output=True, text=True, check=False)
         sys.stdout.write(done.stdout)
@@ -212,12 +228,22 @@ def compose(words: list[str]) -> None:
     elif verb == "up":
         up(rest, file, "--dry-run" in chosen)
     elif verb == "stop":
+        import threading
         given, names = options(rest, ("--timeout",), ())
         threads = [threading.Thread(target=stop, args=[name, float(given["--timeout"])]) for name in names]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+    elif verb == "kill":
+        given, names = options(rest, ("--signal",), ())
+        for name in names:
+            if container(name) is None or not is_alive(container(name)["pid"]):
+                leave(1, f"service {name} is not running")
+            os.kill(container(name)["pid"], getattr(signal, given["--signal"]))
+    elif verb == "start":
+        for name in rest:
+            start(name, container(name)["release"])
     elif verb == "rm":
         for name in options(rest, (), ("--force",))[1]:
             if container(name) and not is_alive(container(name)["pid"]):
@@ -228,6 +254,7 @@ def compose(words: list[str]) -> None:
         _, (name, *command) = options(rest, (), ("-T",))
         inside(name, command, ENGINE["environment"].get(name, {}))
     elif verb == "build":
+        sys.path += ENGINE["path"]
         import yaml
         for name in rest:
             image = yaml.safe_load(Path(file).read_text())["services"][name]["image"]
@@ -260,6 +287,7 @@ def ps(words: list[str]) -> None:
 
 def scratch_server(words: list[str]) -> None:
     """docker run of a PostgreSQL: a cluster of its own"""
+    sys.path += ENGINE["path"]
     from postgres_server import PostgresServer, find_binaries
     chosen, (image, *_) = options(words, ("--name", "--network", "--memory", "--pids-limit", "--security-opt", "--env"), ("--detach",))
     if not image.startswith("postgres:") or chosen["--network"] != "none":
@@ -288,7 +316,7 @@ def main(words: list[str]) -> None:
     elif words[:2] == ["image", "inspect"]:
         leave(0 if (IMAGES / words[2].replace("/", "@")).exists() else 1)
     elif words[0] == "tag":
-        shutil.copy(IMAGES / words[1].replace("/", "@"), IMAGES / words[2].replace("/", "@"))
+        (IMAGES / words[2].replace("/", "@")).write_bytes((IMAGES / words[1].replace("/", "@")).read_bytes())
     elif words[0] == "run":
         scratch_server(words[1:])
     elif words[0] == "exec":
@@ -299,6 +327,7 @@ def main(words: list[str]) -> None:
         file = HOME / f"scratch-{words[-1]}.json"
         if file.exists():
             found = json.loads(file.read_text())
+            import shutil
             os.kill(found["pid"], signal.SIGQUIT)
             shutil.rmtree(found["folder"], ignore_errors=True)
             file.unlink()

@@ -3,24 +3,31 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
-from pretamane_analysis.emit.tree import LOCK, emitted, write_tree
-from pretamane_analysis.stack import Stack
+from pretamane_analysis.emit.tree import LOCK, emitted
+from pretamane_analysis.stack_file import example
 
 HERE = Path(__file__).resolve().parent
+
+
+@cache
+def tree() -> dict[str, str]:
+    """Return what the example stack emits"""
+    return emitted(example())
 
 
 class Host:
     """Everything that the scripts see, below one folder"""
 
-    def __init__(self, folder: Path, stack: Stack) -> None:
+    def __init__(self, folder: Path) -> None:
         """Make the places; no release is installed yet"""
-        self.folder, self.stack = folder, stack
+        self.folder, self.stack = folder, example()
         self.root, self.data = folder / "opt", folder / "data"
         self.state, self.metrics_folder = folder / "lib" / "state", folder / "lib" / "metrics"
         self.engine_folder, self.secrets = folder / "engine", folder / "secrets"
@@ -28,14 +35,14 @@ class Host:
             each.mkdir(parents=True)
         for each in ("containers", "volumes", "images"):
             (self.engine_folder / each).mkdir(parents=True)
-        self.engine = {"programs": {}, "health": {}, "states": {}, "replace": {}, "tools": {}, "recreated": [], "jobs": {},
-                       "environment": {}, "fail": {}}
+        self.engine = {"programs": {}, "health": {}, "states": {}, "replace": {}, "addresses": {}, "tools": {}, "recreated": [], "jobs": {},
+                       "environment": {}, "fail": {}, "path": [str(HERE), *sys.path]}
         self.environment = {
-            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder), "PYTHONPATH": str(HERE),
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder),
             "ROOT_DIR": str(self.root), "DATA_DIR": str(self.data), "STATE_DIR": str(self.state), "METRICS_DIR": str(self.metrics_folder),
             "SECRETS_DIR": str(self.secrets), "HOST_FILE": str(folder / "host.conf"), "DATA_ON_ROOT_DISK": "yes",
             "FAKE_DOCKER": str(self.engine_folder), "RESTIC_REPOSITORY": str(folder / "repository"), "REPOSITORY_SECONDS": "20"}
-        self._program("docker", f'exec {sys.executable} {HERE / "fake_docker.py"} "$@"')
+        self._program("docker", f'exec {sys.executable} -I -S {HERE / "fake_docker.py"} "$@"')
         self.save()
 
     def _program(self, name: str, line: str) -> None:
@@ -52,16 +59,14 @@ class Host:
     def install(self, name: str, extra: dict[str, str] | None = None, current: bool = True) -> Path:
         """Install a release with more files than the emitted ones; `current` leads to it"""
         release = self.root / "releases" / name
-        write_tree(release, emitted(self.stack))
-        lock = json.loads((release / LOCK).read_text())
-        for path, text in (extra or {}).items():
+        # The bootstrap has tests of its own; a bundle leaves Terraform's files out.
+        files = {path: text for path, text in tree().items() if path.partition("/")[0] not in ("bootstrap", "terraform", LOCK)} | (extra or {})
+        for path, text in files.items():
             (release / path).parent.mkdir(parents=True, exist_ok=True)
             (release / path).write_text(text)
-        lock["files"] |= {path: _sum(release / path) for path in extra or {}}
-        (release / LOCK).write_text(json.dumps(lock))
-        shutil.rmtree(release / "bootstrap", ignore_errors=True)  # has tests of its own
-        lock["files"] = {path: each for path, each in lock["files"].items() if not path.startswith("bootstrap/")}
-        (release / LOCK).write_text(json.dumps(lock))
+            (release / path).chmod(0o755 if text.startswith("#!") else 0o644)
+        hashes = {path: sha256(text.encode()).hexdigest() for path, text in files.items()}
+        (release / LOCK).write_text(json.dumps({"model": "", "files": hashes}))
         if current:
             self.point(release)
         return release
@@ -114,8 +119,3 @@ class Host:
         for file in self.engine_folder.glob("scratch-*.json"):
             subprocess.run([self.folder / "bin" / "docker", "rm", "--force", "--volumes", file.stem.removeprefix("scratch-")],
                            check=False, env=os.environ | self.environment)
-
-
-def _sum(path: Path) -> str:
-    from hashlib import sha256
-    return sha256(path.read_bytes()).hexdigest()

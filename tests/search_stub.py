@@ -6,8 +6,10 @@ beginnings of words in the searchable attributes. It can be told to fail, and no
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -25,11 +27,15 @@ class SearchStub:
         self._serve(port)
 
     def _serve(self, port: int) -> None:
-        stub = self
+        stub, self.connections, self.serving = self, [], True
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             log_message = lambda *_: None  # noqa: E731
+
+            def setup(self) -> None:
+                super().setup()
+                stub.connections.append(self.connection)
 
             def _handle(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -139,12 +145,17 @@ class SearchStub:
 
     def stop(self) -> None:
         """Stop serving; the state stays, so `start` brings the same engine back"""
+        self.serving = False
         self.server.shutdown()
         self.server.server_close()
+        for each in self.connections:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def start(self) -> None:
-        """Serve again on the same port"""
-        self._serve(self.port)
+        """Serve again on the same port, unless it serves already"""
+        if not self.serving:
+            self._serve(self.port)
 
 
 def _new() -> dict:

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
+# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
 # Puts a release into service without a failed request: the idle color starts beside the one that serves, proves itself to
-# the engine and to the edge, takes traffic while the error ratio is watched, and only then does the old color drain.
-# Whatever fails before that leaves the old color as it was. Killed at any point, it is run again and finds its way.
+# the engine and to the edge, takes the traffic while the other one stands by and the error ratio is watched, and only then
+# does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
+# finds its way.
 #   deploy.sh                       this release again: fresh containers of what is installed
 #   deploy.sh --bundle FILE SHA256  a new release from a bundle (a file or an s3:// address)
 #   --no-jobs                       skip migrations and the like (rollback.sh does)
@@ -10,8 +11,8 @@
 # shellcheck source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
-: "${HEALTH_SECONDS:=$START_SECONDS}" "${EDGE_SECONDS:=60}" "${POLL:=1}" "${KEEP_RELEASES:=5}" "${MIN_FREE_MIB:=1024}"
-JOBS_TOO=yes RESTARTS=no POINT=before NEW="" OLD=""
+: "${HEALTH_SECONDS:=$START_SECONDS}" "${EDGE_SECONDS:=60}" "${EDGE_RENEWS:=10}" "${POLL:=1}" "${KEEP_RELEASES:=5}" "${MIN_FREE_MIB:=1024}"
+JOBS_TOO=yes RESTARTS=no POINT=before WITHDRAWN=no NEW="" OLD=""
 
 # Fetch, verify, unpack; a bundle that does not have the sum that was asked for is never opened.
 install_bundle() {
@@ -47,6 +48,14 @@ every() { # CHECK COLOR: whether it holds for all services of a color
     done
 }
 
+some() { # CHECK COLOR: whether it holds for any service of a color
+    local service
+    for service in $(colored "$2"); do
+        if "$1" "$service"; then return 0; fi
+    done
+    return 1
+}
+
 until_true() { # SECONDS WHAT COMMAND...
     local end=$((SECONDS + $1)) what="$2"
     shift 2
@@ -66,7 +75,7 @@ reached() {
     done
 }
 
-# The edge's own view, from its active health checks; it renews the metric every 10 s.
+# The edge's own view, from its active health checks; Caddy renews the metric every 10 s.
 seen_by_edge() {
     local found service
     found="$(edge_metrics)" || return 1
@@ -76,10 +85,18 @@ seen_by_edge() {
     done
 }
 
-# Requests answered by upstreams, and how many of them with 5xx.
+# Requests of users, and how many of them ended with 5xx. Caddy counts a request in each handler that it passes, in some of
+# them several times: the handler with the fewest counts each once.
 edge_counts() {
-    edge_metrics | awk '/^caddy_http_request_duration_seconds_count\{/ && /handler="reverse_proxy"/ {
-        total += $2; if ($1 ~ /code="5[0-9][0-9]"/) bad += $2 } END { print total + 0, bad + 0 }'
+    edge_metrics | awk '/^caddy_http_request_duration_seconds_count\{/ && /server="public"/ {
+            match($1, /handler="[^"]*"/); handler = substr($1, RSTART, RLENGTH)
+            total[handler] += $2
+            if ($1 ~ /code="5[0-9][0-9]"/) bad[handler] += $2
+        }
+        END {
+            for (each in total) if (least == "" || total[each] < total[least]) least = each
+            print total[least] + 0, bad[least] + 0
+        }'
 }
 
 bake() {
@@ -95,23 +112,52 @@ bake() {
             die "$bad of $total requests failed since $NEW takes traffic"
         fi
     done
-    seen_by_edge "$NEW" || die "the edge does not see $NEW as healthy"
 }
 
-# The running edge gets a release's configuration, with one color before the other, and is not restarted. It refuses what is
-# invalid and keeps what it has; where nothing differs it does nothing.
-load_edge() { # RELEASE COLOR
-    local adapted turned
+# The running edge gets a release's configuration and is not restarted. It refuses what is invalid and keeps what it has;
+# where nothing differs it does nothing.
+load_edge() { # RELEASE
+    local adapted
     if [ -z "$EDGE_SERVICE" ] || ! running "$EDGE_SERVICE"; then return 0; fi
     adapted="$(PROJECT_DIR="$1/compose" compose run --rm --no-deps -T "$EDGE_SERVICE" caddy adapt --config "$EDGE_CONFIG" </dev/null)" || return 1
-    turned="$(python3 -B "$LIBRARY/colors.py" "$2" "${COLORED[@]}" <<<"$adapted")" || return 1
-    compose exec -T "$EDGE_SERVICE" caddy reload --config - <<<"$turned"
+    compose exec -T "$EDGE_SERVICE" caddy reload --config - <<<"$adapted"
+}
+
+# Until the edge would send requests to a color. What its metrics say is as old as EDGE_RENEWS seconds.
+await_edge() { # COLOR
+    local since=$SECONDS
+    [ -n "$EDGE_SERVICE" ] || return 0
+    until_true "$EDGE_SECONDS" "$1 reached from the edge" reached "$1"
+    while [ $((SECONDS - since)) -lt "$EDGE_RENEWS" ]; do sleep "$POLL"; done
+    until_true "$EDGE_SECONDS" "$1 seen by the edge" seen_by_edge "$1"
+}
+
+# A color says 503 on /readyz and goes on answering: the edge looks for the other one, and this one can be had back at once.
+# Where the application does not know the signals, its container is stopped and can be started again.
+withdraw() { # COLOR
+    local services
+    mapfile -t services < <(colored "$1")
+    if [ "$DRAIN_SIGNALS" = yes ]; then
+        compose kill --signal SIGUSR1 "${services[@]}"
+    else
+        compose stop --timeout "$DRAIN_SECONDS" "${services[@]}"
+    fi
+}
+
+give_back() { # COLOR
+    local services
+    mapfile -t services < <(colored "$1")
+    if [ "$DRAIN_SIGNALS" = yes ]; then
+        compose kill --signal SIGUSR2 "${services[@]}"
+    else
+        compose start "${services[@]}"
+    fi
+    await_edge "$1"
 }
 
 drop() { # COLOR: what runs drains on SIGTERM and ends by itself
     local services
-    read -r -a services <<<"$(colored "$1" | tr '\n' ' ')"
-    [ "${#services[@]}" -gt 0 ] || return 0
+    mapfile -t services < <(colored "$1")
     compose stop --timeout "$DRAIN_SECONDS" "${services[@]}"
     compose rm --force "${services[@]}" >/dev/null
 }
@@ -125,7 +171,12 @@ finish() {
         log "failed with $code in step ${STEP:-start}"
         if [ "$POINT" = started ]; then
             log "back to $OLD"
-            if load_edge "$(current)" "$OLD"; then drop "$NEW"; else log "the edge was not switched back; $NEW goes on beside $OLD"; fi
+            load_edge "$(current)" || log "the edge keeps the configuration of $(basename "$RELEASE")"
+            if [ "$WITHDRAWN" = no ] || (give_back "$OLD"); then
+                drop "$NEW" || log "$NEW could not be stopped"
+            else
+                log "$OLD does not come back; $NEW goes on"
+            fi
         fi
     fi
     metrics deploy <<METRICS || code=1
@@ -153,7 +204,8 @@ settle() {
         record_color "$NEW"
         OLD="$NEW" NEW="$(other_color "$NEW")"
     fi
-    load_edge "$(current)" "$OLD"
+    load_edge "$(current)"
+    if every running "$OLD" && some running "$NEW"; then give_back "$OLD"; fi
     drop "$NEW"
 }
 
@@ -267,13 +319,15 @@ if [ "${#COLORED[@]}" -gt 0 ]; then
     compose up --detach --no-deps "${starting[@]}"
     step healthy
     until_true "$HEALTH_SECONDS" "$NEW healthy" every healthy "$NEW"
-    if [ -n "$EDGE_SERVICE" ]; then
-        until_true "$EDGE_SECONDS" "$NEW reached from the edge" reached "$NEW"
-        step switch
-        load_edge "$RELEASE" "$NEW"
-        step bake
-        bake
+    step edge
+    load_edge "$RELEASE"
+    await_edge "$NEW"
+    step bake
+    if some running "$OLD"; then
+        WITHDRAWN=yes
+        withdraw "$OLD"
     fi
+    if [ -n "$EDGE_SERVICE" ]; then bake; fi
     POINT=switched
     step drain
     record_color "$NEW"

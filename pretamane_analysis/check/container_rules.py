@@ -85,10 +85,10 @@ def own_user(tree: Tree) -> Iterator[Finding]:
 # %% ../../nbs/31a_check.container_rules.ipynb #ba72c675
 @rule("C06", "the root file system of a container is read-only", severity="warning", defects=("D26",))
 def read_only_root(tree: Tree) -> Iterator[Finding]:
-    "What cannot be written cannot be changed by an intruder; images that are not known to run so are left alone."
+    "What cannot be written cannot be changed by an intruder. Own images, and those that are known to run so, have no excuse."
     for each in services(tree).values():
         facts = known(each.image)
-        if each.raw.get("read_only") is not True and not (facts and facts.writable_root):
+        if each.raw.get("read_only") is not True and (facts and not facts.writable_root or each.raw.get("build")):
             yield of(tree, each, "can write to its image", "Write 'read_only: true' and a tmpfs for each folder that it writes to", "read_only")
 
 

@@ -18,13 +18,16 @@ __all__ = ['PASSWORDS', 'Scope', 'site_ports', 'edge_services', 'matched_paths',
 
 # %% ../../nbs/30c_check.edge.ipynb #4f54ac90
 def site_ports(
+    tree: Tree,  # Its tree, for the options `http_port` and `https_port`
     site: Directive,  # A site block
 ) -> set[int]:  # The ports that it listens on
-    "The ports of a site's addresses: as written, else 443 and 80."
+    "The ports of a site's addresses: as written, else those for HTTPS and HTTP."
+    options = (tree.caddy.option(name) for name in ("https_port", "http_port"))
+    secure, plain = (int(each.args[0]) if each and each.args and each.args[0].isdigit() else port for each, port in zip(options, (443, 80)))
     found: set[int] = set()
     for address in (each.strip(",") for word in (site.name, *site.args) for each in word.split(",") if each.strip(",")):
         port = re.search(r":(\d+)(?:/|$)", address)
-        found |= {int(port[1])} if port else {80} if address.startswith("http://") else {443, 80}
+        found |= {int(port[1])} if port else {plain} if address.startswith("http://") else {secure, plain}
     return found
 
 

@@ -144,7 +144,7 @@ def listening(
 ) -> set[int] | None:  # None where nothing is known
     "The ports on which a service listens."
     if service.name in {each.name for each in edge_services(tree)} and tree.caddy.sites:
-        return {port for site in tree.caddy.sites for port in site_ports(site)}
+        return {port for site in tree.caddy.sites for port in site_ports(tree, site)}
     facts, found = known(service.image), _exposed(tree, service)
     if facts is None:
         return found or None

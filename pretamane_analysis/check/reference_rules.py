@@ -172,7 +172,7 @@ def _asks_for_password(tree: Tree, target: str, edges: set[str]) -> bool:
     if not found or found[1] not in edges:
         return False
     path, port = found[3] or "/", int(found[2] or 80)
-    fitting = [(len(prefix), bool(proxy.around.password)) for proxy in proxies(tree) if port in site_ports(proxy.site)
+    fitting = [(len(prefix), bool(proxy.around.password)) for proxy in proxies(tree) if port in site_ports(tree, proxy.site)
                for prefix in proxy.prefixes if path == prefix or path.startswith(f"{prefix}/")]
     return bool(fitting) and max(fitting)[1]
 

@@ -140,7 +140,7 @@ def _roles(stack: Stack) -> dict[str, str]:
 
 # %% ../../nbs/16b_emit.operations.ipynb #9a362d29
 _SCRIPTS = ("backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh", "lib/common.sh",
-            "lib/repository.sh", "lib/archive.py", "lib/database.py", "lib/colors.py")
+            "lib/repository.sh", "lib/archive.py", "lib/database.py")
 
 
 def _settings(stack: Stack) -> str:
@@ -153,6 +153,7 @@ def _settings(stack: Stack) -> str:
         rebuild=_table(_rebuild(stack)), keep_daily=care.keep_daily, keep_weekly=care.keep_weekly, keep_monthly=care.keep_monthly,
         colored=_words(f"{name}:{port}" for name, port in colored.items()),
         color_mib=sum(stack.services[name].memory_mib for name in colored),
+        drain_signals="yes" if all(facts(stack.services[name].image).build for name in colored) else "no",
         edge=next(iter(edges), ""), edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
         start_seconds=seconds(care.start), bake_seconds=seconds(care.bake), drain_seconds=seconds(care.drain),
         bake_min_errors=care.bake_min_errors, bake_max_permille=int(care.bake_error_ratio * 1000), **_databases(stack), **_roles(stack))

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
+# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
 """Who did what: one line for each change and each download, in the log and, kept longer, in a file for each day."""
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def keep(folder: Path, days: int, service: str) -> None:
     handler = _DailyFile(folder, days)
     handler.setFormatter(JsonFormatter(service))
     log.addHandler(handler)
+    log.setLevel(logging.INFO)  # whatever else the service may leave out
 
 
 class _DailyFile(logging.Handler):

@@ -1,9 +1,8 @@
-# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
+# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
 """The text in a document, for the search index. What others sent is read in a process of its own, with limits."""
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -38,7 +37,7 @@ def _keep(place: Path, text: str) -> None:
     beside = place.with_name(f".{place.name}.{uuid4().hex}")
     try:
         beside.write_text(text, encoding="utf-8")
-        os.replace(beside, place)
+        beside.replace(place)
     except OSError as error:  # a full disk costs time later, not the search
         log.warning("text not kept", extra={"file": str(place), "error": str(error)})
         beside.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model c3c83e66ca40. Change the stack, not this file.
+# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 
@@ -19,6 +19,7 @@ STORES=(postgresql minio grafana) # started for a restore
 
 COLORED=(fastapi-app:8000) # service:port, each twice: -blue and -green
 COLOR_MIB=512
+DRAIN_SIGNALS=yes # SIGUSR1: say 503 on /readyz; SIGUSR2: be ready again
 BUILT=('fastapi-app-blue pretamane/fastapi-app:0.1.0') # service image
 JOBS=(migrate bucket-init)
 STEADY=(caddy postgresql meilisearch minio cloudflared) # recreating one of these is an outage

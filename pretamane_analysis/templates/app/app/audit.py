@@ -22,6 +22,7 @@ def keep(folder: Path, days: int, service: str) -> None:
     handler = _DailyFile(folder, days)
     handler.setFormatter(JsonFormatter(service))
     log.addHandler(handler)
+    log.setLevel(logging.INFO)  # whatever else the service may leave out
 
 
 class _DailyFile(logging.Handler):

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -37,7 +36,7 @@ def _keep(place: Path, text: str) -> None:
     beside = place.with_name(f".{place.name}.{uuid4().hex}")
     try:
         beside.write_text(text, encoding="utf-8")
-        os.replace(beside, place)
+        beside.replace(place)
     except OSError as error:  # a full disk costs time later, not the search
         log.warning("text not kept", extra={"file": str(place), "error": str(error)})
         beside.unlink(missing_ok=True)
