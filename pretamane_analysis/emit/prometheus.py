@@ -77,7 +77,7 @@ def _probe(stack: Stack, job: ProbeJob, exporter: Target) -> dict[str, Any]:
         ],
     }
 
-
+# %% ../../nbs/17_emit.prometheus.ipynb #09a0129e
 def _scrape_configs(stack: Stack) -> list[dict[str, Any]]:
     exporter = answering(stack, "probes")
     probes = [_probe(stack, job, exporter) for job in probe_targets(stack)] if exporter else []

@@ -38,7 +38,7 @@ EMITTERS = {
 }
 LOCK = "stack.lock.json"
 
-
+# %% ../../nbs/10_emit.tree.ipynb #e6689119
 def emitters(
     only: Iterable[str] | None = None,  # Names of emitters; left out: all
 ) -> dict[str, Emitter]:  # The functions by name, in the order of `EMITTERS`
