@@ -197,10 +197,10 @@ def _answers(of: Named) -> Iterator[Case]:
 
 # %% ../../nbs/17c_emit.slo_tests.ipynb #89795bca
 def _budget(of: Named) -> Iterator[Case]:
-    much, whole = busy(of), f"{RATIO}{of.slo.window_days}d"
-    uneven = [Traffic([Stretch(60, much), Stretch(60, much / 100, Decimal(1))], _step(of))]
-    yield (Case(of, "a bad hour with a hundredth of the traffic is a hundredth of the damage", uneven)
-           .value(120, f"count({whole} > 0.008 < 0.012)", ("{}", 1)))
+    much, whole, settled = busy(of), f"{RATIO}{of.slo.window_days}d", minutes(of.slo.windows()[0])
+    uneven = [Stretch(15, much), Stretch(15, much / 100, Decimal(1)), Stretch(settled, Decimal(0))]
+    yield (Case(of, "a bad quarter of an hour with a hundredth of the traffic is a hundredth of the damage", [Traffic(uneven, _step(of))])
+           .value(30 + settled, f"count({whole} > 0.008 < 0.012)", ("{}", 1)))
     yield (Case(of, "half the budget's rate leaves half of the budget", _steady(of, 30, of.slo.budget / 2))
            .value(30, "round(sum(slo:period_error_budget_remaining:ratio), 0.001)", ("{}", 0.5))
            .value(30, "round(sum(slo:current_burn_rate:ratio), 0.001)", ("{}", 0.5)).value(30, "sum(slo:time_period:days)", ("{}", of.slo.window_days))
