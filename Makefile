@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
-DEBIAN_PACKAGES := fonts-dejavu-core postgresql
+DEBIAN_PACKAGES := fonts-dejavu-core postgresql apache2-utils jq prometheus prometheus-alertmanager prometheus-blackbox-exporter
 INSTALL := $(BIN)/python -m pip install --quiet
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test lab export mutants tools bench clean help
+.PHONY: report test docs guides lab export mutants tools bench clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/pretamane report --out report
@@ -25,6 +25,12 @@ export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.
 	$(BIN)/python -m pretamane_analysis.publish run
 	$(BIN)/nbdev_clean
 	$(BIN)/python -m pretamane_analysis.publish readme
+
+docs: $(VENV)/.dev ## The site, in _docs/ (no network, no Quarto)
+	$(BIN)/python -m pretamane_analysis.site --out _docs
+
+guides: $(VENV)/.dev ## Run the commands of the guides and write what they print into them
+	$(BIN)/python -m pretamane_analysis.guide docs/guide/*.md
 
 lab: $(VENV)/.lab ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs
@@ -55,8 +61,9 @@ $(VENV)/.runtime: settings.ini setup.py
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
+$(VENV)/.dev: $(VENV)/.runtime tools/compose.py
 	$(INSTALL) --editable '.[dev]'
+	$(BIN)/python tools/compose.py $(BIN)/docker-compose
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev

@@ -13,6 +13,8 @@ from pydantic import Field, model_validator
 
 from .links import BrokenLinks, broken_links
 from .model_file import Model
+from .provisioning import Provisioning
+from .operations import Operations
 from .quantities import Name, Scenario, SecretName, Usage
 from .routing import Alerting
 from .service import Role, Secret, Service, Volume
@@ -55,8 +57,10 @@ class Parts(Place):
     eks: Eks = Field(default_factory=Eks)
     host: Host = Field(default_factory=Host)
     edge: Edge = Field(default_factory=Edge)
+    provisioning: Provisioning = Field(default_factory=Provisioning)
     slos: dict[Name, Slo] = Field(default_factory=dict, description="what is promised to users, by name")
     alerting: Alerting | None = Field(default=None, description="who is told when an alert fires; needed where a service has the role 'alerts'")
+    operations: Operations = Field(default_factory=Operations)
 
 # %% ../nbs/00_stack.ipynb #99a39fb1
 class Stack(Parts):

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from .targets import probe_targets
+from .yaml_text import yaml_text
 from ..stack import Stack
 
 # %% auto #0
@@ -27,13 +26,6 @@ MODULES: dict[str, dict[str, Any]] = {
 }
 
 # %% ../../nbs/18a_emit.blackbox.ipynb #0e0287b0
-class _Dumper(yaml.SafeDumper):
-    "YAML without anchors: two modules that are alike are written twice."
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
 def files(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # `blackbox/blackbox.yml`; nothing for a stack without a service that probes
@@ -42,4 +34,4 @@ def files(
         return {}
     used = {each.module for each in probe_targets(stack)}
     content = {"modules": {name: module for name, module in MODULES.items() if name in used}}
-    return {"blackbox/blackbox.yml": yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=4096)}
+    return {"blackbox/blackbox.yml": yaml_text(content)}

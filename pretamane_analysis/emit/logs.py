@@ -15,14 +15,16 @@ from ..service import Service
 from ..stack import Stack
 
 # %% auto #0
-__all__ = ['LABELS', 'IDS', 'FILES', 'SERVICE', 'FIELDS', 'NOISES', 'LEVELS', 'LEVEL', 'RETENTION', 'RULES', 'log_rules', 'files']
+__all__ = ['LABELS', 'IDS', 'FILES', 'SERVICE', 'FIELDS', 'TRACE', 'NOISES', 'LEVELS', 'LEVEL', 'RETENTION', 'RULES', 'log_rules',
+           'files']
 
 # %% ../../nbs/19_emit.logs.ipynb #656d13ee
 LABELS = ("service", "level")  # beside `stream`, which Docker tells
 IDS = ("request_id", "trace_id")
 FILES = "/var/lib/docker/containers/*/*-json.log"
 SERVICE = 'attrs."com.docker.compose.service"'
-FIELDS = {"said": "level", "path": "path", **{each: each for each in IDS}}
+FIELDS = {"said": "level", "path": "path", "traceparent": "traceparent", **{each: each for each in IDS}}
+TRACE = r"^00-(?P<trace_id>[0-9a-f]{32})-"  # the edge writes the whole header
 NOISES = ({"source": "path", "expression": r"^/(healthz|livez|readyz|metrics)$"},)
 LEVELS = (
     r"(?:^|\s)(?:level|lvl)=(?P<said>[A-Za-z]+)",
@@ -70,9 +72,9 @@ def _loki(store: Service, alerts: Target | None) -> dict[str, Any]:
     }
 
 # %% ../../nbs/19_emit.logs.ipynb #fe984f64
-def _rule(name: str, expression: str, lasting: str, service: str, summary: str) -> dict[str, Any]:
+def _rule(name: str, runbook: str, expression: str, lasting: str, service: str, summary: str) -> dict[str, Any]:
     return {"alert": name, "expr": expression, "for": lasting, "labels": {"severity": "ticket", "category": "logs", "service": service},
-            "annotations": {"summary": summary, "runbook": "runbooks/logs.md"}}
+            "annotations": {"summary": summary, "runbook": f"runbooks/{runbook}.md"}}
 
 
 def log_rules(
@@ -80,10 +82,10 @@ def log_rules(
 ) -> dict[str, Any]:  # Rule groups as Loki reads them
     "The alerts on logs: none arrive, or too many of them are errors."
     errors = 'sum by (service) (count_over_time({level=~"error|fatal|critical|panic"}[10m])) > 50'
-    rules = [_rule("ErrorLogs", errors, "5m", "{{ $labels.service }}",
+    rules = [_rule("ErrorLogs", "error-logs", errors, "5m", "{{ $labels.service }}",
                    "{{ $labels.service }} wrote {{ $value }} lines of errors in 10 minutes")]
     for name in [*stack.with_role("edge")][:1]:
-        rules.append(_rule("LogsMissing", f'absent_over_time({{service="{name}"}}[30m])', "0s", name,
+        rules.append(_rule("LogsMissing", "logs-missing", f'absent_over_time({{service="{name}"}}[30m])', "0s", name,
                            f"no line of {name} has arrived for 30 minutes, though every probe makes one"))
     return {"groups": [{"name": "logs", "interval": "1m", "rules": rules}]}
 
@@ -94,6 +96,7 @@ def _promtail(port: int, push: str, positions: str) -> dict[str, Any]:
     stages: list[dict[str, Any]] = [
         {"json": {"expressions": {"service": SERVICE}}}, {"docker": {}}, {"json": {"expressions": FIELDS}},
         *({"drop": {**each, "drop_counter_reason": "health check"}} for each in NOISES),
+        {"regex": {"source": "traceparent", "expression": TRACE}},
         *({"regex": {"expression": each}} for each in LEVELS), {"regex": {"source": "said", "expression": LEVEL}},
         {"template": {"source": "level", "template": level}}, {"labels": {each: "" for each in LABELS}},
         {"structured_metadata": {each: "" for each in IDS}}, {"labeldrop": ["filename"]}]
@@ -111,7 +114,7 @@ def _shipper(stack: Stack, loki: Target) -> dict[str, str]:
             folder = each.mounts[0].path if each.mounts else "/tmp"
             return {"promtail/promtail.yaml": _dump(_promtail(each.ports["http"], push, folder))}
         return {"alloy/config.alloy": rendered("alloy/config.alloy.j2", files=FILES, service=SERVICE, fields=FIELDS, noises=NOISES,
-                                               levels=LEVELS, level=LEVEL, labels=LABELS, ids=IDS, push=push)}
+                                               levels=LEVELS, level=LEVEL, labels=LABELS, ids=IDS, trace=TRACE, push=push)}
     return {}
 
 
@@ -127,4 +130,5 @@ def files(
         return {}
     alerts = answering(stack, "alerts")
     rules = {"loki/rules/fake/logs.yaml": _dump(log_rules(stack))} if alerts else {}  # 'fake' is the tenant where there are none
-    return {"loki/loki.yaml": _dump(_loki(stack.services[loki.name], alerts)), **rules, **_shipper(stack, loki)}
+    books = {f"runbooks/{each}.md": rendered(f"runbooks/{each}.md.j2") for each in ("error-logs", "logs-missing")} if alerts else {}
+    return {"loki/loki.yaml": _dump(_loki(stack.services[loki.name], alerts)), **rules, **books, **_shipper(stack, loki)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .alerts import alerts
+from .targets import edge_series
 from .templates import rendered
 from ..slo import Slo
 from ..stack import Stack
@@ -29,7 +30,7 @@ def _promise(name: str, slo: Slo) -> dict[str, Any]:
 def _values(stack: Stack) -> dict[str, Any]:
     roles = ("edge", "database", "tunnel", "probes", "metrics")
     first = {role: next(iter(stack.with_role(role)), "") for role in roles}
-    return {"stack": stack.name, "domain": stack.domain, "admin_domain": stack.admin_domain,
+    return {"stack": stack.name, "edge_handler": edge_series(stack)["handler"], "domain": stack.domain, "admin_domain": stack.admin_domain,
             "slos": [_promise(name, slo) for name, slo in stack.slos.items()], **first}
 
 # %% ../../nbs/17g_emit.runbooks.ipynb #1004d3f6

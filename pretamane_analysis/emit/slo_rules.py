@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from .prometheus import to_yaml
-from .targets import scrape_targets
+from .targets import edge_series, scrape_targets
 from ..errors import PretamaneError
 from ..slo import BASE_INTERVAL, BurnAlert, Slo, duration, minutes
 from ..stack import Stack
@@ -30,9 +30,6 @@ class Source:
     failed: str  # its matcher for bad answers
     served: str  # its matcher for all others in the histogram; empty where the histogram knows no status
 
-
-_EDGE = {"server": "public", "handler": "subroute"}
-
 # %% ../../nbs/17a_emit.slo_rules.ipynb #39c325dc
 def source(
     stack: Stack,  # Any stack
@@ -45,7 +42,7 @@ def source(
                              remedy="Give it a port named 'metrics' and a network that Prometheus is on")
     if slo.source == "edge":
         metric = "caddy_http_request_duration_seconds"
-        return Source(metric, f"{metric}_count", {"job": job, **_EDGE}, "code", '=~"5.."', '!~"5.."')
+        return Source(metric, f"{metric}_count", {"job": job, **edge_series(stack)}, "code", '=~"5.."', '!~"5.."')
     return Source("http_request_duration_seconds", "http_requests_total", {"job": job}, "status_class", '="5xx"', "")
 
 # %% ../../nbs/17a_emit.slo_rules.ipynb #160b3319

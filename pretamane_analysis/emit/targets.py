@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .containers import names
 from ..service import Service
 from ..stack import Stack
 
 # %% auto #0
-__all__ = ['HEALTH_PATH', 'Target', 'served_under', 'containers', 'answering', 'scrape_targets', 'Probe', 'ProbeJob',
+__all__ = ['HEALTH_PATH', 'Target', 'served_under', 'answering', 'scrape_targets', 'edge_series', 'Probe', 'ProbeJob',
            'probe_targets']
 
 # %% ../../nbs/16c_emit.targets.ipynb #65373b27
@@ -39,14 +40,6 @@ def served_under(
     return paths[0] if len(paths) == 1 else ""
 
 # %% ../../nbs/16c_emit.targets.ipynb #521d9417
-def containers(
-    name: str,  # Name of a service
-    service: Service,  # The service
-) -> tuple[str, ...]:  # Names under which its containers answer
-    "The containers of a service: one, or one for each color."
-    return tuple(f"{name}-{color}" for color in ("blue", "green")) if service.deploy == "blue-green" else (name,)
-
-
 def answering(
     stack: Stack,  # Any stack
     role: str,  # A role such as 'alerts'
@@ -54,7 +47,7 @@ def answering(
     "Where the first service with a role answers."
     for name, each in stack.with_role(role).items():
         if "http" in each.ports:
-            return Target(name, tuple(f"{one}:{each.ports['http']}" for one in containers(name, each)), served_under(each))
+            return Target(name, tuple(f"{one}:{each.ports['http']}" for one in names(stack, name)), served_under(each))
     return None
 
 # %% ../../nbs/16c_emit.targets.ipynb #aeaec6d0
@@ -71,8 +64,15 @@ def scrape_targets(
         port = each.ports.get("metrics") or (each.ports.get("http") if each.role in _OWN_METRICS else None)
         if port and reachable & {*each.networks}:
             prefix = "" if "metrics" in each.ports else served_under(each)
-            found.append(Target(name, tuple(f"{one}:{port}" for one in containers(name, each)), prefix))
+            found.append(Target(name, tuple(f"{one}:{port}" for one in names(stack, name)), prefix))
     return found
+
+# %% ../../nbs/16c_emit.targets.ipynb #c59b71db
+def edge_series(
+    stack: Stack,  # Any stack
+) -> dict[str, str]:  # Labels, beside the job
+    "The labels of the edge's series that count each request of a user once."
+    return {"server": "public", "handler": "subroute" if stack.host.edge == "direct" else "map"}
 
 # %% ../../nbs/16c_emit.targets.ipynb #927437b6
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _ports(stack: Stack) -> ProbeJob:
     reachable, scraped, found = _networks(stack, "probes"), {each.name for each in scrape_targets(stack)}, []
     for name, each in stack.services.items():
         if name not in scraped and each.profile != "admin" and each.role != "edge" and reachable & {*each.networks}:
-            found += [Probe(f"{one}:{port}", name) for one in containers(name, each) for port in each.ports.values()]
+            found += [Probe(f"{one}:{port}", name) for one in names(stack, name) for port in each.ports.values()]
     return ProbeJob("probe-ports", "tcp_connect", tuple(found))
 
 # %% ../../nbs/16c_emit.targets.ipynb #ad593bca
