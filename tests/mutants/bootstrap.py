@@ -44,7 +44,6 @@ MUTANTS = [
     Mutant("D03", "the release is fetched into a folder that is there", replaced(USER_DATA, '    [[ ! -d "$RELEASE" ]] || return 0\n', ""), HOST + "user_data_brings_up_the_whole_example"),
     Mutant("D04", "any error is taken for an absent secret", replaced(LIBRARY + "secrets.sh", 'if [[ "$AWS_ERROR" == ParameterNotFound ]]; then return 1; fi', "return 1"),
            SECRETS + "an_outage_between_two_questions_makes_no_secret"),
-    Mutant("D04", "an outage is taken for an empty store", replaced(LIBRARY + "secrets.sh", '        OUTAGE="$AWS_ERROR"\n        rm', "        rm"), SECRETS + "no_answer_later_uses_the_copy"),
     Mutant("D04", "a value that was not stored is used", substituted(LIBRARY + "secrets.sh", r'die (?="secret \$1 cannot be stored)', "log "), SECRETS + "a_value_that_cannot_be_stored_is_not_used"),
     Mutant("D04", "a second host overwrites the first one's secrets", replaced(LIBRARY + "secrets.sh", 'write_parameter "$1" "$value" ||', 'write_parameter "$1" "$value" --overwrite ||'),
            SECRETS + "two_first_boots_at_once_get_the_same_values"),
