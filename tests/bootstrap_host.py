@@ -271,7 +271,8 @@ class Host:
         """Attach the data volume"""
         place = self.root / "dev/disk/by-id" / f"nvme-Amazon_Elastic_Block_Store_{VOLUME.replace('-', '')}"
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text("")
+        place.touch()
+        os.truncate(place, 2**20)  # zeros, as a new volume reads
 
     def reboot(self) -> None:
         """What is in memory goes, the data disk is mounted again as fstab says"""

@@ -68,6 +68,7 @@ MUTANTS = [
     Mutant("D18", "a value in an expression of sed", added("bootstrap/bootstrap.sh", 'sed -i "s/CHANGE_ME/$DB_PASSWORD/" .env'), "X24"),
     Mutant("D12", "a disk is formatted without a look", replaced(LIBRARY + "disk.sh", '[[ -z "$found" ]]; then', "true; then"), HOST + "data_of_an_older_instance_is_kept"),
     Mutant("D12", "a disk that cannot be read is taken for an empty one", replaced(LIBRARY + "disk.sh", "((code == 0 || code == 2)) ||", "true ||"), HOST + "what_is_not_known_to_be_empty_is_not_formatted"),
+    Mutant("D12", "content that no probe knows is formatted", replaced(LIBRARY + "disk.sh", '        blank "$device" || die', '        true || die'), HOST + "content_that_no_probe_knows_is_not_formatted"),
     Mutant("D22", "units are installed and never enabled", replaced(LIBRARY + "units.sh", 'systemctl enable "$name"', ":"), HOST + "order_of_a_first_boot"),
     Mutant("D22", "services start without the data disk", replaced(LIBRARY + "units.sh", '    require_data\n    folder', "    folder"), HOST + "without_the_disk_nothing_starts"),
     Mutant("D22", "the stack's unit waits for ever for a lock of its own", replaced(LIBRARY + "units.sh", '    flock --unlock "$LOCK"\n', ""), HOST + "order_of_a_first_boot"),
