@@ -61,8 +61,9 @@ $(VENV)/.runtime: settings.ini setup.py
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
+$(VENV)/.dev: $(VENV)/.runtime tools/compose.py
 	$(INSTALL) --editable '.[dev]'
+	$(BIN)/python tools/compose.py $(BIN)/docker-compose
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev

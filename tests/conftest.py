@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("postgres_server", "app_server")
 ALLOWED = "allowed:"
 SKIPPED = pytest.StashKey[list]()
 

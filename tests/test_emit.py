@@ -149,8 +149,9 @@ def test_another_object_store_is_one_word(files):
     assert store["command"][0] == "/usr/local/bin/versitygw" and "ROOT_SECRET_KEY" in store["entrypoint"][-1]
 
 
-def test_every_mounted_folder_of_the_tree_is_emitted(compose, files):
+def test_every_mounted_or_built_folder_of_the_tree_is_emitted(compose, files):
     sources = {each["source"] for service in compose["services"].values() for each in service.get("volumes", []) if isinstance(each, dict)}
+    sources |= {service["build"]["context"] for service in compose["services"].values() if "build" in service}
     of_tree = {source.removeprefix("../") for source in sources if source.startswith("..")}
     of_the_host = {"bootstrap", "compose", "runbooks", "scripts", "systemd", "terraform"}
     assert of_tree == {path.split("/")[0] for path in files if "/" in path} - of_the_host
@@ -224,15 +225,17 @@ def test_files_no_longer_emitted_go_unless_changed(tmp_path, files):
     data = example().model_dump(exclude_unset=True)
     data["services"] = {name: each for name, each in data["services"].items() if name not in ("loki", "alloy")}
     summary = write_tree(tmp_path, emitted(Stack.model_validate(data)))
-    assert (summary.removed, summary.kept) == (["loki/loki.yaml"], ["alloy/config.alloy"])
+    assert (summary.removed, summary.kept) == (
+        ["grafana/dashboards/logs.json", "loki/loki.yaml", "loki/rules/fake/logs.yaml"], ["alloy/config.alloy"])
     assert not (tmp_path / "loki").exists() and (tmp_path / "alloy/config.alloy").read_text() == "mine\n"
 
 
 def test_a_part_of_the_tree_removes_nothing(tmp_path, files):
     write_tree(tmp_path, files)
-    assert write_tree(tmp_path, emitted(changed(caddy={"ports": {"http": 8090}}), ["caddy"])).written == ["caddy/Caddyfile"]
+    edge = [path for path in files if path.startswith("caddy/")]
+    assert write_tree(tmp_path, emitted(changed(caddy={"ports": {"http": 8090}}), ["caddy"])).written == edge
     assert (tmp_path / "compose/compose.yaml").exists()
-    assert write_tree(tmp_path, files).written == ["caddy/Caddyfile"]
+    assert write_tree(tmp_path, files).written == edge
 
 
 @pytest.mark.parametrize("survived", range(9))

@@ -1,0 +1,141 @@
+# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
+"""Brings each change of a document to the search index and the object store: at least once, in order, however long it takes.
+
+An upload or a deletion writes its outbox row in the same transaction as the document, so neither can be there without the
+other. A worker takes rows on a lease, does what the document's present state asks for, and removes the rows. A worker that
+dies leaves its rows to the next when the lease ends. Several workers may run: of one document only the oldest row is taken.
+"""
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from .correlation import Correlation, correlated, current, new_traceparent
+from .extract import text_of
+from .problems import Unavailable
+from .services import Services
+
+log = logging.getLogger("app.outbox")
+BATCH = 20
+PENDING_FOR = "1 hour"  # after which an upload that never ended is cleared away
+
+_CLAIM = """
+UPDATE outbox SET attempts = attempts + 1, due_at = now() + make_interval(secs => %(lease)s)
+WHERE id IN (
+    SELECT id FROM outbox AS mine
+    WHERE due_at <= now() AND NOT EXISTS (SELECT 1 FROM outbox AS older WHERE older.document_id = mine.document_id AND older.id < mine.id)
+    ORDER BY id LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
+RETURNING id, document_id, request_id, traceparent, attempts
+"""
+_DELAY = """
+UPDATE outbox SET due_at = now() + make_interval(secs => %s), last_error = %s WHERE id = %s AND attempts = %s
+"""
+_CLEAR = f"""
+WITH gone AS (DELETE FROM documents WHERE NOT stored AND created_at < now() - interval '{PENDING_FOR}' RETURNING id)
+INSERT INTO outbox (document_id) SELECT id FROM gone
+"""
+_COUNT = "SELECT count(*) AS pending, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS oldest FROM outbox"
+
+
+def enqueue(connection: Any, document_id: UUID) -> None:
+    """Note a change of a document, in the transaction that makes it"""
+    found = current()
+    connection.execute("INSERT INTO outbox (document_id, request_id, traceparent) VALUES (%s, %s, %s)",
+                       (document_id, found.request_id if found else "", found.traceparent if found else ""))
+
+
+@dataclass
+class Worker:
+    """A thread that empties the outbox"""
+
+    services: Services
+
+    def __post_init__(self) -> None:
+        """Make the thread; `start` starts it"""
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self.start = self.thread.start
+
+    def stop(self, seconds: float) -> None:
+        """Ask the thread to stop and wait for it; what it has begun is taken up again after the lease"""
+        self.stopping.set()
+        self.services.outbox_filled.set()
+        self.thread.join(seconds)
+
+    def _run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                worked = self._round()
+            except Exception:  # the thread must outlive every error; the next round tries again
+                log.exception("the outbox could not be read")
+                self.services.metrics.outbox.labels("failed").inc()
+                worked = 0
+            if worked < BATCH:
+                self.services.outbox_filled.wait(self.services.settings.outbox_poll_seconds)
+                self.services.outbox_filled.clear()
+
+    def _round(self) -> int:
+        with self.services.pool.connection() as connection:
+            connection.execute(_CLEAR)
+            rows = connection.execute(_CLAIM, {"lease": self.services.settings.outbox_lease_seconds, "batch": BATCH}).fetchall()
+        done = 0
+        for row in rows:
+            if self.stopping.is_set():
+                break
+            with correlated(Correlation(row["request_id"] or f"outbox-{row['id']}", row["traceparent"] or new_traceparent())):
+                done += self._handle(row)
+        self._measure()
+        return done
+
+    def _handle(self, row: dict[str, Any]) -> bool:
+        try:
+            synchronize(self.services, row["document_id"])
+        except Exception as error:
+            self._delay(row, error)
+            return False
+        with self.services.pool.connection() as connection:
+            connection.execute("DELETE FROM outbox WHERE id = %s", (row["id"],))
+        self.services.metrics.outbox.labels("done").inc()
+        log.info("change carried out", extra={"document_id": str(row["document_id"]), "attempts": row["attempts"]})
+        return True
+
+    def _delay(self, row: dict[str, Any], error: Exception) -> None:
+        seconds = min(2.0 ** min(row["attempts"] - 1, 20), self.services.settings.outbox_max_delay_seconds) * random.uniform(0.5, 1)
+        log.warning("change not carried out", exc_info=error, extra={
+            "document_id": str(row["document_id"]), "attempts": row["attempts"], "next_try_seconds": round(seconds, 1)})
+        self.services.metrics.outbox.labels("failed").inc()
+        if isinstance(error, Unavailable):
+            self.services.metrics.dependency_errors.labels(error.dependency).inc()
+        with self.services.pool.connection() as connection:
+            connection.execute(_DELAY, (seconds, f"{type(error).__name__}: {error}"[:500], row["id"], row["attempts"]))
+
+    def _measure(self) -> None:
+        with self.services.pool.connection() as connection:
+            row = connection.execute(_COUNT).fetchone()
+        self.services.metrics.outbox_pending.set(row["pending"])
+        self.services.metrics.outbox_lag.set(row["oldest"])
+
+
+def synchronize(services: Services, document_id: UUID) -> None:
+    """Make index and object store agree with the database about one document; doing it again changes nothing"""
+    with services.pool.connection() as connection:
+        row = connection.execute("SELECT * FROM documents WHERE stored AND id = %s", (document_id,)).fetchone()
+    if row is None:
+        services.store.delete(f"documents/{document_id}")
+        services.search.wait(services.search.remove([str(document_id)]))
+        (services.settings.processed_folder / f"{document_id}.txt").unlink(missing_ok=True)
+        return
+    services.search.wait(services.search.add([entry(services, row)]))
+    with services.pool.connection() as connection:
+        connection.execute("UPDATE documents SET indexed_at = now() WHERE id = %s", (document_id,))
+
+
+def entry(services: Services, row: dict[str, Any]) -> dict[str, Any]:
+    """A document as the index has it"""
+    return {"id": str(row["id"]), "file_name": row["file_name"], "description": row["description"],
+            "content_type": row["content_type"], "contact_id": str(row["contact_id"]) if row["contact_id"] else None,
+            "created_at": row["created_at"].timestamp(), "text": text_of(services, row)}
