@@ -100,5 +100,4 @@ def files(
     if backend := stack.provisioning.backend:
         found["terraform/backend.tf"] = rendered("terraform/backend.tf.j2", bucket=backend.bucket, region=backend.region or stack.region,
                                                  key=f"{stack.name}/{stack.environment}/terraform.tfstate")
-    found["terraform/templates/user-data.sh.tftpl"] = rendered("terraform/templates/user-data.sh.tftpl")
     return found

@@ -27,9 +27,20 @@ EMITTERS = {
     "compose": "pretamane_analysis.emit.compose",
     "postgres": "pretamane_analysis.emit.postgres",
     "caddy": "pretamane_analysis.emit.caddy",
-    "observability": "pretamane_analysis.emit.observability",
+    "prometheus": "pretamane_analysis.emit.prometheus",
+    "slo_rules": "pretamane_analysis.emit.slo_rules",
+    "slo_tests": "pretamane_analysis.emit.slo_tests",
+    "alerts": "pretamane_analysis.emit.alerts",
+    "runbooks": "pretamane_analysis.emit.runbooks",
+    "alertmanager": "pretamane_analysis.emit.alertmanager",
+    "blackbox": "pretamane_analysis.emit.blackbox",
+    "logs": "pretamane_analysis.emit.logs",
+    "grafana": "pretamane_analysis.emit.grafana",
     "app": "pretamane_analysis.emit.app",
+    "systemd": "pretamane_analysis.emit.systemd",
+    "operations": "pretamane_analysis.emit.operations",
     "terraform": "pretamane_analysis.emit.terraform",
+    "bootstrap": "pretamane_analysis.emit.bootstrap",
 }
 OF_CLUSTER = {"eks": "pretamane_analysis.emit.eks"}  # instead of all others, for the baseline
 LOCK = "stack.lock.json"
