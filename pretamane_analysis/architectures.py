@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 
 from .cost import HOURS_PER_MONTH, Bill, bill
 from .errors import PretamaneError, did_you_mean
@@ -143,9 +144,9 @@ def _managed_data(stack: Stack, use: Figures) -> list[Resource]:
 
 
 def _data_gb(stack: Stack, scenario: Scenario, services: Iterable[str]) -> Decimal:
-    "GB of the volumes that the given services mount."
+    "GB of the volumes that the given services mount, whole as EBS sells them."
     mounted = {mount.volume for name in services for mount in stack.services[name].mounts}
-    return sum((stack.volume_gb(volume, scenario) for volume in stack.volumes if volume in mounted), Decimal(0))
+    return Decimal(ceil(sum(stack.volume_gb(volume, scenario) for volume in stack.volumes if volume in mounted)))
 
 # %% ../nbs/06_architectures.ipynb #c8057835
 def _shared(use: Figures) -> list[Resource]:
@@ -241,7 +242,7 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
                   cpu_credits=host.cpu_credits, detailed_monitoring=host.detailed_monitoring),
         Volume(feature="disks", name="root disk", volume_type=host.disk_type, gb=host.root_disk_gb),
         PublicAddresses(feature="network", count=1),
-        *(_managed_data(stack, use) if managed else _own_data(stack, use, _data_gb(stack, scenario, services), scenario)),
+        *(_managed_data(stack, use) if managed else _own_data(stack, use, max(Decimal(1), _data_gb(stack, scenario, services)), scenario)),
         *_shared(use),
         Parameters(feature="secrets", standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),

@@ -23,6 +23,7 @@ from .quantities import Scenario
 from .stack import Stack
 from .tables import money, to_csv, to_json, to_markdown
 from pretamane_analysis.views import (
+    container_rows,
     attribution_rows, compare_rows, percent, range_rows, scenario_rows, verdict, waterfall_rows,
 )
 
@@ -81,7 +82,8 @@ def tables(
               attribution_rows(c), comparisons.attribution(c.totals)),
         Table("ranges", "How sure it is", "Low, typical and high usage, and the same memory on both sides.", range_rows(c), range_rows(c)),
         *_audit_tables(found.audit), *_bill_tables(found),
-        Table("services", "What runs where", "The services of the stack on one host: image, port, memory, networks.", *[_service_rows(found)] * 2),
+        Table("services", "What runs where", "The containers that `pretamane emit` gives the host, and the profile that starts each.",
+              *[_service_rows(found)] * 2),
         Table("sources", "Sources", "Where the rates of both bills were read.", *[_source_rows(found)] * 2)]
 
 # %% ../nbs/40a_report.ipynb #4780dd3c
@@ -100,10 +102,8 @@ def _bill_tables(found: Findings) -> list[Table]:
 
 
 def _service_rows(found: Findings) -> list[dict[str, Any]]:
-    return [{"service": name, "image": each.image, "ports": ", ".join(f"{port} {number}" for port, number in each.ports.items()),
-             "memory": each.memory, "CPU": each.cpu, "networks": ", ".join(each.networks), "volumes": ", ".join(m.volume for m in each.mounts),
-             "on EKS": "node" if name in found.comparison.baseline.architecture.on_machines else "managed service or not needed"}
-            for name, each in found.stack.services.items()]
+    managed = {name for name in found.stack.services if name not in found.comparison.baseline.architecture.on_machines}
+    return [{**row, "on EKS": "managed service or not needed" if row["service"] in managed else "node"} for row in container_rows(found.stack)]
 
 
 def _source_rows(found: Findings) -> list[dict[str, Any]]:

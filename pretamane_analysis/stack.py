@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from .links import BrokenLinks, broken_links
 from .model_file import Model
+from .provisioning import Provisioning
 from .quantities import Name, Scenario, SecretName, Usage
 from .service import Role, Secret, Service, Volume
 from .settings import Edge, Eks, Host
@@ -53,6 +54,7 @@ class Parts(Place):
     eks: Eks = Field(default_factory=Eks)
     host: Host = Field(default_factory=Host)
     edge: Edge = Field(default_factory=Edge)
+    provisioning: Provisioning = Field(default_factory=Provisioning)
 
 # %% ../nbs/00_stack.ipynb #99a39fb1
 class Stack(Parts):

@@ -177,13 +177,14 @@ def emit(arguments: list[str]) -> int:
     "Write the artifacts of a stack to a folder."
     parser = verb_parser("emit", "Write the artifacts of a stack to a folder.", stack_options)
     parser.add_argument("folder", metavar="DIR", help="folder to write to")
+    parser.add_argument("--architecture", choices=("ec2", "eks"), default="ec2", help="the host, or the cluster's Terraform (default: ec2)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this emitter; may be repeated")
     parser.add_argument("--force", action="store_true", help="overwrite files that were changed by hand")
     parser.add_argument("--diff", action="store_true", help="show what would change and write nothing; exit code 1 when something would")
     options = parser.parse_args(arguments)
     from pretamane_analysis.emit import tree
 
-    files = tree.emitted(chosen_stack(options), options.only)
+    files = tree.emitted(chosen_stack(options), options.only, tree.OF_CLUSTER if options.architecture == "eks" else tree.EMITTERS)
     if options.diff:
         text = tree.diff(options.folder, files)
         print(text, end="")

@@ -10,10 +10,13 @@ from typing import Any
 
 from .audit import Audit, defensible, waterfall
 from .compare import Comparison, attribution, feature_rows
+from .emit.containers import containers
+from .stack import Stack
 from .tables import plain
 
 # %% auto #0
-__all__ = ['Rows', 'percent', 'compare_rows', 'attribution_rows', 'range_rows', 'waterfall_rows', 'scenario_rows', 'verdict']
+__all__ = ['Rows', 'percent', 'compare_rows', 'attribution_rows', 'range_rows', 'waterfall_rows', 'scenario_rows', 'verdict',
+           'container_rows']
 
 # %% ../nbs/40_views.ipynb #b7b339ce
 Rows = list[dict[str, Any]]
@@ -83,3 +86,18 @@ def verdict(
     holds = "lies within" if found["claim_holds"] else "is outside"
     return (f"Claimed {percent(found['claimed_percent'])}; {span} can be defended, {plain(found['central_percent'], 0)} % with address and "
             f"egress counted on both sides. The claim {holds} the range.")
+
+# %% ../nbs/40_views.ipynb #4e411e5a
+def container_rows(
+    stack: Stack,
+) -> Rows:  # One row for each container of the host
+    "What runs where: image, ports, networks, routes, and the profile that starts it."
+    found = []
+    for each in containers(stack):
+        service, job = each.service, each.kind == "job"
+        ports = "" if job else ", ".join(f"{name} {number}" for name, number in service.ports.items())
+        found.append({"container": each.name, "service": each.of, "image": service.image, "ports": ports,
+                      "routes": "" if job else ", ".join(route.path for route in service.routes), "networks": ", ".join(service.networks),
+                      "memory": service.memory, "CPU": service.cpu, "volumes": ", ".join(mount.volume for mount in service.mounts),
+                      "starts": "before the service" if job else " or ".join(each.profiles) or "always"})
+    return found

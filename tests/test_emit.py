@@ -230,9 +230,10 @@ def test_files_no_longer_emitted_go_unless_changed(tmp_path, files):
 
 def test_a_part_of_the_tree_removes_nothing(tmp_path, files):
     write_tree(tmp_path, files)
-    assert write_tree(tmp_path, emitted(changed(caddy={"ports": {"http": 8090}}), ["caddy"])).written == ["caddy/Caddyfile"]
+    edge = [path for path in files if path.startswith("caddy/")]
+    assert write_tree(tmp_path, emitted(changed(caddy={"ports": {"http": 8090}}), ["caddy"])).written == edge
     assert (tmp_path / "compose/compose.yaml").exists()
-    assert write_tree(tmp_path, files).written == ["caddy/Caddyfile"]
+    assert write_tree(tmp_path, files).written == edge
 
 
 @pytest.mark.parametrize("survived", range(9))

@@ -56,7 +56,7 @@ def containers(
 # %% ../../nbs/10c_emit.containers.ipynb #8f07b1f4
 NETWORKS = ("edge", "app", "data", "obs")
 INTERNAL = ("data", "obs")
-SUBNETS = {"edge": "172.30.250.0/24"}
+SUBNETS = {"edge": "172.30.250.0/24", "obs": "172.30.251.0/24"}
 
 # %% ../../nbs/10c_emit.containers.ipynb #c38b4510
 def default_profiles(

@@ -18,7 +18,7 @@ from ..files import write_whole
 from ..stack import Stack
 
 # %% auto #0
-__all__ = ['Emitter', 'EMITTERS', 'LOCK', 'emitters', 'model_hash', 'emitted', 'Summary', 'write_tree', 'diff']
+__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'LOCK', 'emitters', 'model_hash', 'emitted', 'Summary', 'write_tree', 'diff']
 
 # %% ../../nbs/10_emit.tree.ipynb #e584a73c
 Emitter = Callable[[Stack], dict[str, str]]
@@ -29,19 +29,23 @@ EMITTERS = {
     "caddy": "pretamane_analysis.emit.caddy",
     "observability": "pretamane_analysis.emit.observability",
     "app": "pretamane_analysis.emit.app",
+    "terraform": "pretamane_analysis.emit.terraform",
+    "bootstrap": "pretamane_analysis.emit.bootstrap",
 }
+OF_CLUSTER = {"eks": "pretamane_analysis.emit.eks"}  # instead of all others, for the baseline
 LOCK = "stack.lock.json"
 
 
 def emitters(
     only: Iterable[str] | None = None,  # Names of emitters; left out: all
-) -> dict[str, Emitter]:  # The functions by name, in the order of `EMITTERS`
+    of: dict[str, str] = EMITTERS,  # Modules by name: `EMITTERS`, or `OF_CLUSTER` for the baseline
+) -> dict[str, Emitter]:  # The functions by name, in the order of `of`
     "The emitters by name. Raises PretamaneError for a name that does not exist."
-    wanted = list(EMITTERS if only is None else only)
+    wanted = list(of if only is None else only)
     for name in wanted:
-        if name not in EMITTERS:
-            raise PretamaneError(f"there is no emitter {name!r}", remedy=did_you_mean(name, EMITTERS))
-    return {name: import_module(module).files for name, module in EMITTERS.items() if name in wanted}
+        if name not in of:
+            raise PretamaneError(f"there is no emitter {name!r}", remedy=did_you_mean(name, of))
+    return {name: import_module(module).files for name, module in of.items() if name in wanted}
 
 # %% ../../nbs/10_emit.tree.ipynb #474c3a4d
 def model_hash(
@@ -90,10 +94,11 @@ _IGNORED = ("/compose/secrets/", ".terraform/", "*.tfstate", "*.tfstate.*", "*.t
 def emitted(
     stack: Stack,  # Any stack
     only: Iterable[str] | None = None,  # Names of emitters; left out: all, and the lock file
+    of: dict[str, str] = EMITTERS,  # Modules by name: `EMITTERS`, or `OF_CLUSTER` for the baseline
 ) -> dict[str, str]:  # Text by path, sorted by path
     "All files of a stack. Raises PretamaneError when the stack asks for something that an emitter refuses."
     model, tree = model_hash(stack), {}
-    for name, files in emitters(only).items():
+    for name, files in emitters(only, of).items():
         for path, text in files(stack).items():
             if path in tree:
                 raise PretamaneError(f"emitter {name!r} writes a file that another one wrote", place=path)

@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# The data disk. It is formatted only when nothing at all is on it, and found again by its UUID.
+
+# data_device: the device of the volume, which may be attached a minute after the boot.
+data_device() {
+    local place="$ROOT/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${DATA_VOLUME_ID//-/}"
+    [[ -e "$place" ]] || return 1
+    readlink -f -- "$place"
+}
+
+# signature DEVICE: what low-level probing finds, as KEY=value lines. Empty only where the probe says so itself.
+signature() {
+    local code=0
+    blkid -p -o export -- "$1" || code=$?
+    # 2: nothing was found. All else, such as 8 (more than one thing was found), is no leave to format.
+    ((code == 0 || code == 2)) || die "cannot tell what is on $1 (blkid: exit code $code); nothing was written to it"
+}
+
+value_of() { sed -n "s/^$1=//p" <<<"$2" | head -n 1; }
+
+mounted() { mountpoint -q -- "$DATA"; }
+
+# require_data: nothing may write into the empty folder under an absent disk.
+require_data() {
+    mounted || die "the data disk is not mounted at /data; run 'bootstrap.sh disk' and read its message"
+}
+
+# fstab UUID TYPE: the one line for /data. nofail: without the disk the host still boots, so that somebody can look.
+fstab() {
+    local file="$ROOT/etc/fstab"
+    folder 0755 "$ROOT/etc"
+    { [[ ! -f "$file" ]] || awk '$2 != "/data"' "$file"
+        printf 'UUID=%s /data %s defaults,noatime,nofail,x-systemd.device-timeout=90s 0 2\n' "$1" "$2"; } | put_text "$file" 0644
+}
+
+step_disk() {
+    local device found type uuid
+    : "${DATA_VOLUME_ID:?is missing in $CONFIGURATION}"
+    device="$(RETRY_ATTEMPTS="${DISK_ATTEMPTS:-14}" retry data_device)" || die "volume $DATA_VOLUME_ID is not attached to this instance"
+    found="$(signature "$device")"
+    if [[ -z "$found" ]]; then
+        log "volume $DATA_VOLUME_ID is empty: making a file system"
+        mkfs.ext4 -q -L data -- "$device"
+        found="$(signature "$device")"
+    fi
+    type="$(value_of TYPE "$found")"
+    uuid="$(value_of UUID "$found")"
+    [[ "$type" == ext4 && -n "$uuid" ]] || die "volume $DATA_VOLUME_ID holds something that is no ext4 file system (${type:-$(value_of PTTYPE "$found")}); nothing was written to it"
+    fstab "$uuid" "$type"
+    systemctl daemon-reload
+    folder 0755 "$DATA"
+    mounted || mount -- "$DATA"
+    require_data
+    [[ "$(findmnt --noheadings --output UUID --mountpoint "$DATA")" == "$uuid" ]] || die "another disk than $DATA_VOLUME_ID is mounted at /data"
+    resize2fs "$device" >/dev/null 2>&1 || warn "the file system did not grow to the size of its volume"
+    folder 0711 "$DATA/docker" "$DATA/$STACK"
+    mark disk
+}

@@ -1,0 +1,100 @@
+"""What is planned is what was priced: plans of both sides, read back, cost what the bill says, to the cent and line by line."""
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from copy import deepcopy
+from decimal import ROUND_HALF_UP, Decimal
+
+import pytest
+from terraform_runner import Configuration, needs_terraform, resources
+from test_terraform_host import varied
+
+from pretamane_analysis.architectures import architecture, bill_of
+from pretamane_analysis.cost import Bill, bill
+from pretamane_analysis.emit import eks, terraform
+from pretamane_analysis.emit.planned import planned_resources
+from pretamane_analysis.snapshot import bundled
+from pretamane_analysis.stack import Stack
+from pretamane_analysis.stack_file import example
+
+pytestmark = needs_terraform
+
+
+def balanced(kind: str) -> Stack:
+    """The example on EKS with another load balancer, more zones and gateways, spot nodes, an older version, no search engine"""
+    data = example().model_dump(exclude_unset=True)
+    data["eks"] |= {"load_balancer": kind, "availability_zones": 3, "nat_gateways": 3, "purchase_option": "Spot-typical", "version": "1.33",
+                    "node_disk_gb": 50, "nodes": 4}
+    if kind == "clb":
+        data["services"].pop("meilisearch")
+        data["services"]["fastapi-app"]["depends_on"].pop("meilisearch")
+        data["volumes"].pop("meilisearch-data")
+    return Stack.model_validate(data)
+
+
+SIDES = {
+    "ec2": (example(), terraform), "ec2, the other choices": (varied(), terraform), "eks": (example(), eks),
+    "eks, network load balancer": (balanced("nlb"), eks), "eks, classic load balancer": (balanced("clb"), eks),
+}
+
+
+@pytest.fixture(scope="module", params=SIDES)
+def side(request, tmp_path_factory):
+    """A stack, its architecture's name, the emitted files and what Terraform plans of them"""
+    stack, emitter = SIDES[request.param]
+    files = {path: text for path, text in emitter.files(stack).items() if not path.endswith("/backend.tf")}
+    configuration = Configuration.of(files, tmp_path_factory.mktemp("side")).init()
+    return stack, request.param.partition(",")[0], files, configuration.plan() if emitter is terraform else configuration.plan_plain()
+
+
+def cents(found: Bill) -> Counter:
+    """Count the lines of a bill by resource, description and cents; what costs nothing is left out"""
+    return Counter((line.resource, line.description, line.cost.quantize(Decimal("0.01"), ROUND_HALF_UP)) for line in found.lines if line.cost)
+
+
+def read_back(stack: Stack, plan: dict) -> Bill:
+    """Return the bill of a plan"""
+    return bill(planned_resources(plan, stack), bundled(), stack.region)
+
+
+def test_bill_of_the_plan_is_the_bill(side):
+    """Each line that costs something is there on both sides, with the same amount, and so are the totals"""
+    stack, name, _, plan = side
+    wanted, found = bill_of(architecture(name, stack, bundled()), stack, bundled()), read_back(stack, plan)
+    assert cents(found) == cents(wanted)
+    assert found.total == wanted.total
+
+
+def test_every_line_has_a_cause(side):
+    """Each line of the EKS bill names resources that are planned, and each kind of billed resource is named"""
+    stack, name, files, plan = side
+    if name != "eks":
+        return
+    lines = json.loads(files["bill-resources.json"])["lines"]
+    wanted = bill_of(architecture(name, stack, bundled()), stack, bundled())
+    assert {(each["resource"], each["description"]) for each in lines} == {(line.resource, line.description) for line in wanted.lines}
+    planned = {re.sub(r"\[.*", "", address) for address in resources(plan)}
+    named = {address for each in lines for address in each["addresses"]}
+    assert named <= planned
+    assert [each["resource"] for each in lines if not each["addresses"]] == ["backups"]
+    from pretamane_analysis.emit.planned import READERS
+
+    assert {address.split(".")[0] for address in planned} & set(READERS) == {address.split(".")[0] for address in named} & set(READERS)
+
+
+@pytest.mark.parametrize(("kind", "change"), [
+    ("aws_ebs_volume", {"size": 480}), ("aws_instance", {"instance_type": "t3a.xlarge"}), ("aws_ebs_volume", {"type": "gp2"}),
+    ("aws_ebs_volume", {"iops": 4000})])
+def test_a_different_plan_has_a_different_bill(kind, change, side):
+    """The comparison sees a larger disk, a larger host, another kind of disk, more IOPS"""
+    stack, name, _, plan = side
+    if name != "ec2" or stack.host.edge == "direct":
+        return
+    plan = deepcopy(plan)
+    for each in plan["planned_values"]["root_module"]["resources"]:
+        if each["type"] == kind:
+            each["values"] |= change
+    wanted = bill_of(architecture("ec2", example(), bundled()), example(), bundled())
+    assert read_back(example(), plan).total > wanted.total

@@ -1,0 +1,101 @@
+"""The EKS side's Terraform under the real Terraform: format, validation, its own tests, checkov, what its pods may do."""
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+import yaml
+from iam_evaluator import allowed
+from terraform_runner import PROGRAM, Configuration, checkov_rules, needs_terraform, resources
+from test_terraform_bill import balanced
+
+from pretamane_analysis.check.rules import check
+from pretamane_analysis.check.tree import Tree
+from pretamane_analysis.emit.eks import files
+from pretamane_analysis.emit.tree import LOCK, OF_CLUSTER, emitted
+from pretamane_analysis.errors import PretamaneError
+from pretamane_analysis.stack import Stack
+from pretamane_analysis.stack_file import example
+
+pytestmark = needs_terraform
+STACKS = {"alb": example(), "nlb": balanced("nlb"), "clb": balanced("clb")}
+
+
+@pytest.fixture(scope="module", params=STACKS)
+def cluster(request, tmp_path_factory) -> Configuration:
+    """The configuration with each kind of load balancer, ready to plan"""
+    return Configuration.of(files(STACKS[request.param]), tmp_path_factory.mktemp("cluster")).init()
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory) -> dict:
+    """What the first apply of the example would do"""
+    return Configuration.of(files(example()), tmp_path_factory.mktemp("plan")).init().plan_plain()
+
+
+def test_format_and_validity(cluster):
+    """`terraform fmt` would change nothing, and every argument and reference exists"""
+    done = subprocess.run([PROGRAM, "fmt", "-check", "-diff", "-recursive"], cwd=cluster.folder, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "The configuration is valid" in cluster.must("validate", "-no-color")
+
+
+def test_own_tests(tmp_path):
+    """The emitted tests pass with a mocked provider"""
+    assert "Success! 4 passed, 0 failed." in Configuration.of(files(STACKS["nlb"]), tmp_path).init().must("test", "-no-color")
+
+
+def test_nodes_and_data_are_private(plan):
+    """Only the load balancer is reached from outside, and only on its two ports"""
+    open_ports = {(each["from_port"], each["to_port"]) for each in resources(plan, "aws_vpc_security_group_ingress_rule").values() if each.get("cidr_ipv4") == "0.0.0.0/0"}
+    assert open_ports == {(80, 80), (443, 443)}
+    assert resources(plan, "aws_eks_cluster")["aws_eks_cluster.main"]["vpc_config"][0]["endpoint_public_access"] is False
+    assert resources(plan, "aws_launch_template")["aws_launch_template.nodes"]["metadata_options"][0]["http_put_response_hop_limit"] == 1
+    assert all(each["encrypt_at_rest"][0]["enabled"] and each["domain_endpoint_options"][0]["enforce_https"] for each in resources(plan, "aws_opensearch_domain").values())
+
+
+def test_pods_may(plan):
+    """The application's role reaches its own table, bucket, secrets and logs, and no others"""
+    policy = [resources(plan, "aws_iam_role_policy")["aws_iam_role_policy.application"]["policy"]]
+    bucket, name = "arn:aws:s3:::pretamane-production-objects-123456789012", "pretamane-production"
+    assert allowed(policy, "dynamodb:PutItem", f"arn:aws:dynamodb:us-east-1:123456789012:table/{name}")
+    assert allowed(policy, "s3:PutObject", f"{bucket}/a") and allowed(policy, "ses:SendEmail", "arn:aws:ses:us-east-1:123456789012:identity/app.example.com",
+                                                                      {"ses:FromAddress": "hello@app.example.com"})
+    assert allowed(policy, "secretsmanager:GetSecretValue", "arn:aws:secretsmanager:us-east-1:123456789012:secret:pretamane/production/api_key-AbCdEf")
+    assert allowed(policy, "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": name})
+    for action, resource, context in (
+            ("dynamodb:PutItem", f"arn:aws:dynamodb:us-east-1:123456789012:table/{name}2", {}), ("dynamodb:DeleteTable", f"arn:aws:dynamodb:us-east-1:123456789012:table/{name}", {}),
+            ("s3:PutObject", f"{bucket}2/a", {}), ("s3:DeleteBucket", bucket, {}), ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "AWS/EC2"}),
+            ("ses:SendEmail", "arn:aws:ses:us-east-1:123456789012:identity/app.example.com", {"ses:FromAddress": "hello@example.org"}),
+            ("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:us-east-1:123456789012:secret:other/production/a", {})):
+        assert not allowed(policy, action, resource, context), action
+
+
+@pytest.mark.parametrize("name", ["alb", "clb"])
+def test_checkov(name, tmp_path):
+    """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
+    folder = Configuration.of(files(STACKS[name]), tmp_path).folder
+    text = (folder / "checkov.yaml").read_text(encoding="utf-8")
+    explained = yaml.safe_load(text)["skip-check"]
+    assert all(re.search(rf"- {each} # \S+ \S+", text) for each in explained)
+    assert checkov_rules(folder, tmp_path) == set(explained)
+
+
+def test_tree_and_check():
+    """The tree has a lock file, and the rules of `check` that apply find nothing"""
+    tree = emitted(example(), of=OF_CLUSTER)
+    assert LOCK in tree and "bill-resources.json" in tree and "terraform/cluster.tf" in tree
+    assert check(Tree(tree, as_of=example().day())) == []
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"version": "1.28"}, "past all support"), ({"auto_mode": True}, "how many nodes"), ({"nat_gateways": 0}, "private nodes need one"),
+    ({"nat_gateways": 3}, "no zone has two"), ({"node_disk_type": "st1"}, "cannot be made")])
+def test_what_cannot_be_made_is_an_error(change, said):
+    """A choice that Terraform cannot make as the bill counts it is refused with a place and a remedy"""
+    data = example().model_dump(exclude_unset=True)
+    data["eks"] |= change
+    with pytest.raises(PretamaneError, match=said) as error:
+        files(Stack.model_validate(data))
+    assert error.value.place.startswith("eks.") and error.value.remedy

