@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 37c150cb84a6. Change the stack, not this file.
+# Made by `pretamane emit` from model 86515157af92. Change the stack, not this file.
 """A document-management service: contacts and documents, with full-text search."""
 
 __version__ = "0.1.0"

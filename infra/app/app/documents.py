@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 37c150cb84a6. Change the stack, not this file.
+# Made by `pretamane emit` from model 86515157af92. Change the stack, not this file.
 """Documents: upload, list, fetch, search, delete."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 37c150cb84a6. Change the stack, not this file.
+# Made by `pretamane emit` from model 86515157af92. Change the stack, not this file.
 """What happens to every request: ids, one log line, metrics, a limit on its size."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- Made by `pretamane emit` from model 37c150cb84a6. Change the stack, not this file.
+-- Made by `pretamane emit` from model 86515157af92. Change the stack, not this file.
 -- Contacts, documents, and the outbox that carries changes to the search index and the object store.
 CREATE TABLE contacts (
     id uuid PRIMARY KEY,
