@@ -55,7 +55,7 @@ FEATURES = (
     Feature("objects", "Object store", "S3", "S3-compatible store", ("object-store",),
             "eleven nines of durability, lifecycle classes", ""),
     Feature("observability", "Metrics and logs", "CloudWatch", "Prometheus, Loki, Grafana, Alertmanager",
-            ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "probes"),
+            ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes"),
             "monitoring that survives the machine it watches", "PromQL, dashboards, probes, no charge for each metric"),
     Feature("edge", "Edge", "Application Load Balancer", "Caddy and Cloudflare Tunnel", ("edge", "tunnel"),
             "a balancer in several zones, health-based failover", "no open port", always=True),

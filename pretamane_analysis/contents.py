@@ -21,7 +21,7 @@ __all__ = ['SOURCES', 'STORES', 'NETWORK_COLORS', 'OBSERVED', 'FEW', 'NODE_DISKS
            'managed_arrows', 'zone_frames', 'plan']
 
 # %% ../nbs/08_contents.ipynb #19a793e0
-SOURCES, STORES = ("log-shipper", "host-metrics", "probes"), ("metrics", "logs")
+SOURCES, STORES = ("log-shipper", "host-metrics", "database-metrics", "probes"), ("metrics", "logs")
 NETWORK_COLORS = {"edge": "#FFF4E5", "app": "#E8F1FB", "data": "#E9F5EC", "obs": "#F3EDF9"}
 
 
@@ -48,7 +48,8 @@ def network_frames(
     return {**found, "obs": frame("network obs", "row", *_observers(cards, wide), **style["obs"])}
 
 # %% ../nbs/08_contents.ipynb #08ff2e4d
-OBSERVED = (("host-metrics", "metrics"), ("probes", "metrics"), ("metrics", "dashboards"), ("metrics", "alerts"),
+OBSERVED = (("host-metrics", "metrics"), ("database-metrics", "metrics"), ("probes", "metrics"),
+            ("metrics", "dashboards"), ("metrics", "alerts"),
             ("log-shipper", "logs"), ("logs", "dashboards"))
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import date
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -181,6 +182,36 @@ def test_every_rule_says_what_must_hold():
     for each in rules().values():
         assert each.severity in ("error", "warning") and each.title and not each.title.endswith(".")
         assert all(defect[0] == "D" and 1 <= int(defect[1:]) <= 84 for defect in each.defects), each.id
+
+
+def test_compose_is_the_one_that_upstream_published(tmp_path):
+    """The binary beside Python has the sum of upstream's release; another one is not taken for it"""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+    import compose
+
+    place = Path(sys.executable).with_name("docker-compose")
+    if not place.is_file():
+        pytest.skip("docker-compose is not installed beside Python (tools/compose.py)")
+    assert compose.is_right(place.read_bytes()) and not compose.is_right(b"another")
+    assert compose.install(place).endswith(f"is v{compose.VERSION}")
+    assert compose.VERSION in subprocess.run([str(place), "version"], capture_output=True, text=True, check=True).stdout
+
+
+def test_tools_say_what_they_do_not_like(files, tmp_path):
+    """Each tool, given what it must refuse, fails with the place in the tree; none is content by accident"""
+    bad = {
+        "compose schema": {"compose/compose.yaml": "services:\n  web:\n    image: caddy:2\n    mem_limits: 1m\n"},
+        "docker compose config": {"compose/compose.yaml": "services:\n  web:\n    image: caddy:2\n    depends_on: [gone]\n"},
+        "caddy": {"caddy/Caddyfile": ":80 {\n\trespond_to ok\n}\n"},
+        "hadolint": {"app/Dockerfile": "FROM debian:latest\nRUN cd /tmp && sudo apt-get install curl\n"},
+        "shellcheck": {"scripts/a.sh": "#!/bin/sh\nrm $1/*\n"},
+    }
+    for name, changed in bad.items():
+        found = run_tools(Tree(files | changed), [name])[0]
+        if found.status == "skipped":
+            pytest.skip(f"{name} is not installed")
+        assert found.status == "fail" and str(tmp_path.parent) not in found.reason and "/tmp" not in found.reason, (name, found)
+    assert {each.name for each in TOOLS} >= set(bad)
 
 
 def test_a_tool_that_is_absent_is_skipped_and_one_that_fails_is_told(files, monkeypatch, tmp_path):

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 -- Made by `pretamane emit` from model 86515157af92. Change the stack, not this file.
+=======
+-- Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
+>>>>>>> origin/main
 -- Runs once, when the data folder is empty. The application gets a role of its own that owns its database and nothing else.
 \set ON_ERROR_STOP on
 \set password `cat /run/secrets/postgres_password`
@@ -7,3 +11,7 @@ ALTER ROLE pretamane SET statement_timeout = '30s';
 ALTER ROLE pretamane SET idle_in_transaction_session_timeout = '60s';
 CREATE DATABASE pretamane OWNER pretamane;
 REVOKE ALL ON DATABASE pretamane FROM PUBLIC;
+\set password `cat /run/secrets/postgres_monitoring_password`
+CREATE ROLE monitoring LOGIN NOSUPERUSER CONNECTION LIMIT 5 PASSWORD :'password';
+GRANT pg_monitor TO monitoring;
+GRANT CONNECT ON DATABASE pretamane TO monitoring;

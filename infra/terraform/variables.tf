@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 # Made by `pretamane emit` from model 86515157af92. Change the stack, not this file.
+=======
+# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
+>>>>>>> origin/main
 
 variable "region" {
   description = "Region code."
@@ -56,7 +60,7 @@ variable "egress_ports" {
 }
 
 variable "instance_type" {
-  description = "Type of the host. 4736 MiB of memory limits and what the system keeps fit the default."
+  description = "Type of the host. 4800 MiB of memory limits and what the system keeps fit the default."
   type        = string
   default     = "t3a.large"
 

@@ -18,13 +18,16 @@ __all__ = ['PASSWORDS', 'Scope', 'site_ports', 'edge_services', 'matched_paths',
 
 # %% ../../nbs/30c_check.edge.ipynb #4f54ac90
 def site_ports(
+    tree: Tree,  # Its tree, for the options `http_port` and `https_port`
     site: Directive,  # A site block
 ) -> set[int]:  # The ports that it listens on
-    "The ports of a site's addresses: as written, else 443 and 80."
+    "The ports of a site's addresses: as written, else those for HTTPS and HTTP."
+    options = (tree.caddy.option(name) for name in ("https_port", "http_port"))
+    secure, plain = (int(each.args[0]) if each and each.args and each.args[0].isdigit() else port for each, port in zip(options, (443, 80)))
     found: set[int] = set()
     for address in (each.strip(",") for word in (site.name, *site.args) for each in word.split(",") if each.strip(",")):
         port = re.search(r":(\d+)(?:/|$)", address)
-        found |= {int(port[1])} if port else {80} if address.startswith("http://") else {443, 80}
+        found |= {int(port[1])} if port else {plain} if address.startswith("http://") else {secure, plain}
     return found
 
 
@@ -71,6 +74,7 @@ class Proxy:
     directive: Directive
     around: Around
     upstreams: tuple[str, ...]  # as written, such as app:8000
+    place: Directive  # the innermost block around it that is a route, for messages
 
     def targets(self) -> list[tuple[str, int | None]]:
         "Host and port of each upstream; placeholders and sockets are left out."
@@ -131,7 +135,7 @@ def _proxies(site: Directive, block: Directive, scopes: tuple[Scope, ...], block
             around = _gathered((*scopes, scope), found, blocks)
             hides = around.hides or any(one.args[:1] == ("-Authorization",) for one in each.all("header_up"))
             upstreams = _bare(each) + tuple(one for to in each.all("to") for one in to.args)
-            yield Proxy(site, each, replace(around, hides=hides), upstreams)
+            yield Proxy(site, each, replace(around, hides=hides), upstreams, next((one for one in reversed(blocks) if one.name in _BLOCKS), each))
         elif each.children:
             inner = found if each.name in _BLOCKS else paths
             yield from _proxies(site, each, (*scopes, scope), (*blocks, each), inner)

@@ -20,8 +20,8 @@ from .tree import Tree
 from ..files import data_path
 
 # %% auto #0
-__all__ = ['Support', 'support', 'is_listed', 'Known', 'known', 'flag', 'tree_path', 'setting', 'listening', 'own_prefix',
-           'is_database']
+__all__ = ['Support', 'support', 'is_listed', 'Known', 'known', 'flag', 'tree_path', 'setting', 'build_context', 'listening',
+           'own_prefix', 'is_database']
 
 # %% ../../nbs/30d_check.images.ipynb #89f01cd7
 @dataclass(frozen=True)
@@ -122,23 +122,29 @@ def setting(tree: Tree, service: ServiceFacts, name: str) -> str | None:
     return None if value is None else str(value)
 
 # %% ../../nbs/30d_check.images.ipynb #d8cd2117
-def _exposed(tree: Tree, service: ServiceFacts) -> set[int]:
-    "Ports that the service or the Dockerfile that it is built from names with EXPOSE."
+def build_context(service: ServiceFacts) -> str:
+    "The folder of the tree that a service is built from; empty for none."
     build = service.raw.get("build")
     context = str(mapping(build).get("context") or "") if isinstance(build, dict) else str(build or "")
-    file = normpath(join(service.base, context, str(mapping(build).get("dockerfile") or "Dockerfile"))) if context else ""
+    return normpath(join(service.base, context)) if context and "://" not in context else ""
+
+
+def _exposed(tree: Tree, service: ServiceFacts) -> set[int]:
+    "Ports that the service or the Dockerfile that it is built from names with EXPOSE."
+    context = build_context(service)
+    file = join(context, str(mapping(service.raw.get("build")).get("dockerfile") or "Dockerfile")) if context else ""
     lines = re.findall(r"^\s*EXPOSE\s+(.+)$", tree.files.get(file, ""), re.M | re.I)
     words = " ".join(lines).split() + [str(each) for each in service.raw.get("expose") or () if isinstance(each, (str, int))]
     return {int(found[1]) for word in words if (found := re.match(r"(\d+)(/tcp)?$", word))}
 
-
+# %% ../../nbs/30d_check.images.ipynb #b660f2c9
 def listening(
     tree: Tree,  # Any tree
     service: ServiceFacts,  # One of its services
 ) -> set[int] | None:  # None where nothing is known
     "The ports on which a service listens."
     if service.name in {each.name for each in edge_services(tree)} and tree.caddy.sites:
-        return {port for site in tree.caddy.sites for port in site_ports(site)}
+        return {port for site in tree.caddy.sites for port in site_ports(tree, site)}
     facts, found = known(service.image), _exposed(tree, service)
     if facts is None:
         return found or None
@@ -164,12 +170,19 @@ def own_prefix(
         return None
     if facts.prefix.startswith(("/", "=")):
         return facts.prefix.lstrip("=").rstrip("/")
-    if facts.repository == "grafana/grafana" and service.environment.get("GF_SERVER_SERVE_FROM_SUB_PATH", "").lower() != "true":
+    if facts.repository == "grafana/grafana" and not _below_sub_path(tree, service):
         return ""
     values = (setting(tree, service, name) for name in facts.prefix.split())
     return next((urlsplit(value).path.rstrip("/") for value in values if value is not None), "")
 
 
+def _below_sub_path(tree: Tree, grafana: ServiceFacts) -> bool:
+    "Whether Grafana is told to serve below the path of its address, by a variable or in its file."
+    file = tree.files.get(tree_path(grafana, "/etc/grafana/grafana.ini") or "", "")
+    told = grafana.environment.get("GF_SERVER_SERVE_FROM_SUB_PATH") or "".join(re.findall(r"(?m)^\s*serve_from_sub_path\s*=\s*(\w+)", file))
+    return told.lower() == "true"
+
+# %% ../../nbs/30d_check.images.ipynb #1edcec9d
 def is_database(image: Image) -> bool:
     "Whether an image is a database server."
     return basename(image.repository) in {"postgres", "postgresql", "timescaledb", "pgvector", "mysql", "mariadb", "mongo", "redis", "valkey"} \

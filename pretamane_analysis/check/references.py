@@ -15,7 +15,8 @@ from .services import ServiceFacts, listed, mapping, services, texts
 from .tree import Tree
 
 # %% auto #0
-__all__ = ['LOCAL', 'Reference', 'names', 'mounted_files', 'is_scrape_configuration', 'jobs', 'prober', 'targets', 'references']
+__all__ = ['LOCAL', 'UNIT_TEST', 'Reference', 'names', 'mounted_files', 'is_scrape_configuration', 'jobs', 'prober', 'targets',
+           'references']
 
 # %% ../../nbs/30e_check.references.ipynb #110eff4c
 @dataclass(frozen=True)
@@ -80,10 +81,13 @@ def mounted_files(tree: Tree) -> dict[str, list[str]]:
     return found
 
 # %% ../../nbs/30e_check.references.ipynb #90a0cdc8
+UNIT_TEST = (".test.yml", ".test.yaml")  # of rules: its series come from no service
+
+
 def _of_files(tree: Tree) -> Iterator[Reference]:
     known, edges = names(tree), {each.name for each in edge_services(tree)}
     for path, callers in mounted_files(tree).items():
-        if set(callers) <= edges or is_scrape_configuration(tree, path):
+        if set(callers) <= edges or is_scrape_configuration(tree, path) or path.endswith(UNIT_TEST):
             continue
         for number, line in enumerate(tree.files[path].splitlines(), 1):
             if not line.lstrip().startswith(("#", "//", "--", ";")):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .rules import RULES, check
+from .rules import RULES
 from .tools import ToolRun
 from .tree import Finding
 from ..tables import render, to_json

@@ -208,13 +208,17 @@ def services(
     return tree.kept("services", lambda: {name: ServiceFacts(name, mapping(raw), base) for name, raw in found.items() if isinstance(raw, dict)})
 
 
-def texts(tree: Tree) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    "Every text of the compose file with its path of keys, each once."
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), tree.compose)]
+def texts(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:
+    "Every text of the compose file with its path of keys."
+    return tree.kept("texts", lambda: list(_texts(tree.compose)))
+
+
+def _texts(data: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), data)]
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, str):
             yield path, value
         elif isinstance(value, (dict, list)) and len(path) < 20:
             children = value.items() if isinstance(value, dict) else enumerate(value)
-            waiting += [((*path, key if isinstance(key, int) and isinstance(value, list) else str(key)), each) for key, each in children]
+            waiting += [((*path, key if isinstance(value, list) else str(key)), each) for key, each in children]

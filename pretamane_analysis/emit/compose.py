@@ -152,7 +152,9 @@ def _restart(stack: Stack, container: Container) -> str:
 # %% ../../nbs/11_emit.compose.ipynb #d8e1a9d9
 CONFIGURATION = {"database": ("postgres", "/docker-entrypoint-initdb.d"), "edge": ("caddy", "/etc/caddy"), "metrics": ("prometheus", "/etc/prometheus"),
                  "alerts": ("alertmanager", "/etc/alertmanager"), "logs": ("loki", "/etc/loki"),
-                 "log-shipper": ("alloy", "/etc/alloy")}
+                 "log-shipper": ("alloy", "/etc/alloy"), "probes": ("blackbox", "/etc/blackbox_exporter"),
+                 "dashboards": ("grafana", "/etc/grafana")}
+_OF_ENGINE = {"promtail": ("promtail", "/etc/promtail")}
 
 
 def _bind(source: str, target: str, **options: Any) -> dict[str, Any]:
@@ -162,7 +164,7 @@ def _bind(source: str, target: str, **options: Any) -> dict[str, Any]:
 def _volumes(stack: Stack, service: Service) -> dict[str, Any]:
     found: list[Any] = [f"{each.volume}:{each.path}{':ro' if each.read_only else ''}" for each in service.mounts]
     if service.role in CONFIGURATION and (service.role != "database" or roles(stack)):
-        folder, target = CONFIGURATION[service.role]
+        folder, target = _OF_ENGINE.get(service.engine or "", CONFIGURATION[service.role])
         found.append(_bind(f"../{folder}", target))
     for target, source in facts(service.image).host_folders.items():
         found.append(_bind(source, target, propagation="rslave"))

@@ -30,6 +30,7 @@ class ImageFacts:
     tunable: bool = False  # takes PostgreSQL's settings on its command line
 
 # %% ../../nbs/10a_emit.images.ipynb #8d60a30a
+_LOG_FILES = {"/var/lib/docker/containers": "/data/docker/containers"}  # what containers print; Docker's own folder is on the data disk
 _BIND = ("NET_BIND_SERVICE",)
 _CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 
@@ -48,10 +49,11 @@ FACTS = {
     "prom/alertmanager": ImageFacts(True),
     "grafana/grafana": ImageFacts(True, secret_file_variable="GF_SECURITY_ADMIN_PASSWORD__FILE"),
     "grafana/loki": ImageFacts(True),
-    "grafana/alloy": ImageFacts(True, ("/tmp", "/var/lib/alloy/data"),
-                                host_folders={"/var/lib/docker/containers": "/var/lib/docker/containers"}),
+    "grafana/alloy": ImageFacts(True, ("/tmp", "/var/lib/alloy/data"), host_folders=_LOG_FILES),
+    "grafana/promtail": ImageFacts(True, host_folders=_LOG_FILES),
     "prom/node-exporter": ImageFacts(True, host_folders={"/host": "/"}, host_processes=True),
     "prom/blackbox-exporter": ImageFacts(True),
+    "prometheuscommunity/postgres-exporter": ImageFacts(True),
 }
 
 # %% ../../nbs/10a_emit.images.ipynb #c2dd722e

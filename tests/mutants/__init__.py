@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import yaml
+
 from pretamane_analysis.check.rules import check
 from pretamane_analysis.check.tools import run_tools
 from pretamane_analysis.check.tree import Tree
@@ -68,6 +70,54 @@ def substituted(path: str, pattern: str, new: str, count: int = 1) -> Callable[[
     return mutate
 
 
+COMPOSE = "compose/compose.yaml"
+CADDYFILE = "caddy/Caddyfile"
+
+
+def compose(change: Callable[[dict], None]) -> Callable[[Files], Files]:
+    """A mutation of the compose file as data"""
+    def mutate(files: Files) -> Files:
+        data = yaml.safe_load(files[COMPOSE])
+        change(data)
+        return {**files, COMPOSE: yaml.dump(data, Dumper=Plain, sort_keys=False, width=4096)}
+
+    return mutate
+
+
+def service(name: str, *gone: str, **keys) -> Callable[[Files], Files]:
+    """A mutation of one service: keys that it loses, keys that it gets"""
+    def change(data: dict) -> None:
+        for key in gone:
+            assert key in data["services"][name], f"{name} has no {key!r}"
+            del data["services"][name][key]
+        data["services"][name].update(keys)
+
+    return compose(change)
+
+
+def added(path: str, text: str) -> Callable[[Files], Files]:
+    """A mutation that adds lines at the end of a file, or a file"""
+    return lambda files: {**files, path: files.get(path, "") + text}
+
+
+def removed(path: str) -> Callable[[Files], Files]:
+    """A mutation that loses a file, or every file of a folder"""
+    def mutate(files: Files) -> Files:
+        kept = {name: text for name, text in files.items() if name != path and not name.startswith(f"{path}/")}
+        assert kept != files, f"there is no {path}"
+        return kept
+
+    return mutate
+
+
+class Plain(yaml.SafeDumper):
+    """YAML without anchors"""
+
+    def ignore_aliases(self, data) -> bool:
+        """Write everything out"""
+        return True
+
+
 def all_mutants() -> list[Mutant]:
     """The mutants of every module of this folder"""
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
@@ -100,6 +150,9 @@ def fate(mutant: Mutant, files: Files) -> Fate:
     kind, _, name = mutant.killer.partition(":")
     if kind == "behaviour":
         return Fate(mutant, (mutant.killer,) if test_exists(name) else (), 0.0)
-    changed = mutant.mutate(dict(files))
-    assert changed != files, f"{mutant.id} changes nothing"
+    try:
+        changed = mutant.mutate(dict(files))
+        assert changed != files, "changes nothing"
+    except (AssertionError, KeyError, AttributeError) as error:
+        return Fate(mutant, (f"CANNOT BE MADE: {error}",), 0.0)
     return Fate(mutant, tuple(noticed(changed, mutant)), time.perf_counter() - began)

@@ -1,0 +1,32 @@
+# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
+# What the scripts need to know of the stack. Durations are seconds, sizes MiB.
+# shellcheck shell=bash disable=SC2034
+
+STACK=pretamane
+PROFILES=obs,tunnel # those that run, without the color
+
+# What is saved and how: kind, service, volume.
+BACKUP_PLAN=('dump postgresql postgres-data' 'mirror minio minio-data' 'copy grafana grafana-data')
+LEFT_OUT='meilisearch-data:derived uploads-data:none processed-data:derived logs-data:none prometheus-data:none loki-data:none alertmanager-data:none alloy-data:none pgadmin-data:none'
+declare -A DATABASE_USER=([postgresql]=postgres)
+declare -A DATABASE_SECRETS=([postgresql]='postgres:postgres_superuser_password pretamane:postgres_password monitoring:postgres_monitoring_password') # role:secret, by service
+declare -A DATABASE_IMAGE=([postgresql]=postgres:17.11)
+declare -A DATABASE_MEMORY=([postgresql]=768m)
+declare -A REBUILD=()
+KEEP_DAILY=7 KEEP_WEEKLY=5 KEEP_MONTHLY=12
+APPLICATIONS=(fastapi-app-blue fastapi-app-green) # stopped while data is restored
+STORES=(postgresql minio grafana) # started for a restore
+
+COLORED=(fastapi-app:8000) # service:port, each twice: -blue and -green
+COLOR_MIB=512
+DRAIN_SIGNALS=yes # SIGUSR1: say 503 on /readyz; SIGUSR2: be ready again
+BUILT=('fastapi-app-blue pretamane/fastapi-app:0.1.0') # service image
+JOBS=(migrate bucket-init)
+STEADY=(caddy postgresql meilisearch minio cloudflared) # recreating one of these is an outage
+CONFIGURED=('prometheus prometheus' 'alertmanager alertmanager' 'grafana grafana' 'loki loki' 'alloy alloy' 'blackbox-exporter blackbox') # service, folder of its configuration
+LONG_RUNNING=(caddy postgresql meilisearch minio cloudflared prometheus alertmanager grafana loki alloy node-exporter blackbox-exporter postgres-exporter)
+EDGE_SERVICE=caddy
+EDGE_METRICS_PORT=2020
+EDGE_CONFIG=/etc/caddy/Caddyfile
+: "${START_SECONDS:=300}" "${BAKE_SECONDS:=60}" "${DRAIN_SECONDS:=60}"
+: "${BAKE_MIN_ERRORS:=5}" "${BAKE_MAX_PERMILLE:=20}"

@@ -1,0 +1,349 @@
+#!/usr/bin/env bash
+# Puts a release into service without a failed request: the idle color starts beside the one that serves, proves itself to
+# the engine and to the edge, takes the traffic while the other one stands by and the error ratio is watched, and only then
+# does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
+# finds its way.
+#   deploy.sh                       this release again: fresh containers of what is installed
+#   deploy.sh --bundle FILE SHA256  a new release from a bundle (a file or an s3:// address)
+#   --no-jobs                       skip migrations and the like (rollback.sh does)
+#   --allow-restarts                go on although the edge or a store must be recreated, which is an outage
+# shellcheck source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+: "${HEALTH_SECONDS:=$START_SECONDS}" "${EDGE_SECONDS:=60}" "${EDGE_RENEWS:=10}" "${POLL:=1}" "${KEEP_RELEASES:=5}" "${MIN_FREE_MIB:=1024}"
+JOBS_TOO=yes RESTARTS=no POINT=before WITHDRAWN=no NEW="" OLD=""
+
+# Fetch, verify, unpack; a bundle that does not have the sum that was asked for is never opened.
+install_bundle() {
+    local file="$1" sum="$2" folder="$ROOT_DIR/releases/$2"
+    [[ "$sum" =~ ^[0-9a-f]{64}$ ]] || die "a SHA-256 in hexadecimal is expected"
+    if [ ! -d "$folder" ]; then
+        mkdir -p "$ROOT_DIR/releases"
+        if [[ "$file" == s3://* ]]; then
+            aws s3 cp --only-show-errors "$file" "$folder.tar.gz"
+            file="$folder.tar.gz"
+        fi
+        sha256sum --check --status <<<"$sum  $file" || die "$file does not have the SHA-256 $sum"
+        rm -rf "$folder.part"
+        mkdir -m 755 "$folder.part"
+        tar -xzf "$file" --no-same-owner -C "$folder.part"
+        mv -T "$folder.part" "$folder"
+        rm -f "$folder.tar.gz"
+    fi
+    echo "$folder"
+}
+
+colored() {
+    local service
+    for service in "${COLORED[@]}"; do
+        echo "${service%%:*}-$1"
+    done
+}
+
+every() { # CHECK COLOR: whether it holds for all services of a color
+    local service
+    for service in $(colored "$2"); do
+        "$1" "$service" || return 1
+    done
+}
+
+some() { # CHECK COLOR: whether it holds for any service of a color
+    local service
+    for service in $(colored "$2"); do
+        if "$1" "$service"; then return 0; fi
+    done
+    return 1
+}
+
+until_true() { # SECONDS WHAT COMMAND...
+    local end=$((SECONDS + $1)) what="$2"
+    shift 2
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || die "$what: not within the time"
+        sleep "$POLL"
+    done
+}
+
+edge_metrics() { compose exec -T "$EDGE_SERVICE" wget -q -O - "http://127.0.0.1:$EDGE_METRICS_PORT/metrics" </dev/null; }
+
+# Whether the edge's network leads to a color that says it is ready.
+reached() {
+    local service
+    for service in "${COLORED[@]}"; do
+        compose exec -T "$EDGE_SERVICE" wget -q -O /dev/null "http://${service%%:*}-$1:${service##*:}/readyz" </dev/null || return 1
+    done
+}
+
+# The edge's own view, from its active health checks; Caddy renews the metric every 10 s.
+seen_by_edge() {
+    local found service
+    found="$(edge_metrics)" || return 1
+    for service in "${COLORED[@]}"; do
+        awk -v name="${service%%:*}-$1:${service##*:}" 'index($1, "caddy_reverse_proxy_upstreams_healthy{") == 1 &&
+            index($1, "upstream=\"" name "\"") { seen = $2 } END { exit seen != 1 }' <<<"$found" || return 1
+    done
+}
+
+# Requests of users, and how many of them ended with 5xx. Caddy counts a request in each handler that it passes, in some of
+# them several times, and which handlers there are depends on its configuration: the busiest sees every request.
+edge_counts() {
+    local found
+    found="$(edge_metrics)" || return 1
+    awk '/^caddy_http_request_duration_seconds_count\{/ && /server="public"/ {
+            match($1, /handler="[^"]*"/); handler = substr($1, RSTART, RLENGTH)
+            total[handler] += $2
+            if ($1 ~ /code="5[0-9][0-9]"/) bad[handler] += $2
+        }
+        END {
+            for (each in total) if (most == "" || total[each] > total[most]) most = each
+            print total[most] + 0, bad[most] + 0
+        }' <<<"$found"
+}
+
+bake() {
+    local end=$((SECONDS + BAKE_SECONDS)) total bad total_before bad_before
+    read -r total_before bad_before < <(edge_counts) || die "the edge gives no metrics"
+    while [ "$SECONDS" -lt "$end" ]; do
+        sleep "$POLL"
+        every healthy "$NEW" || die "$NEW became unhealthy under traffic"
+        read -r total bad < <(edge_counts) || continue # the next look may succeed
+        bad=$((bad - bad_before)) total=$((total - total_before))
+        if [ "$bad" -ge "$BAKE_MIN_ERRORS" ] && [ $((bad * 1000)) -gt $((total * BAKE_MAX_PERMILLE)) ]; then
+            die "$bad of $total requests failed since $NEW takes traffic"
+        fi
+    done
+}
+
+# The running edge gets a release's configuration and is not restarted. It refuses what is invalid and keeps what it has;
+# where nothing differs it does nothing.
+load_edge() { # RELEASE
+    local adapted
+    if [ -z "$EDGE_SERVICE" ] || ! running "$EDGE_SERVICE"; then return 0; fi
+    adapted="$(PROJECT_DIR="$1/compose" compose run --rm --no-deps -T "$EDGE_SERVICE" caddy adapt --config "$EDGE_CONFIG" </dev/null)" || return 1
+    compose exec -T "$EDGE_SERVICE" caddy reload --config - <<<"$adapted"
+}
+
+# Until the edge would send requests to a color. What its metrics say is as old as EDGE_RENEWS seconds.
+await_edge() { # COLOR
+    local since=$SECONDS
+    [ -n "$EDGE_SERVICE" ] || return 0
+    until_true "$EDGE_SECONDS" "$1 reached from the edge" reached "$1"
+    while [ $((SECONDS - since)) -lt "$EDGE_RENEWS" ]; do sleep "$POLL"; done
+    until_true "$EDGE_SECONDS" "$1 seen by the edge" seen_by_edge "$1"
+}
+
+# A color says 503 on /readyz and goes on answering: the edge looks for the other one, and this one can be had back at once.
+# Where the application does not know the signals, its container is stopped and can be started again.
+withdraw() { # COLOR
+    local services
+    mapfile -t services < <(colored "$1")
+    if [ "$DRAIN_SIGNALS" = yes ]; then
+        compose kill --signal SIGUSR1 "${services[@]}"
+    else
+        compose stop --timeout "$DRAIN_SECONDS" "${services[@]}"
+    fi
+}
+
+return_to_service() { # COLOR
+    local services
+    mapfile -t services < <(colored "$1")
+    if [ "$DRAIN_SIGNALS" = yes ]; then
+        compose kill --signal SIGUSR2 "${services[@]}"
+    else
+        compose start "${services[@]}"
+    fi
+}
+
+drop() { # COLOR: what runs drains on SIGTERM and ends by itself
+    local services
+    mapfile -t services < <(colored "$1")
+    compose stop --timeout "$DRAIN_SECONDS" "${services[@]}"
+    compose rm --force "${services[@]}" >/dev/null
+}
+
+finish() {
+    local code=$? now=$EPOCHSECONDS success=0
+    trap - EXIT
+    if [ "$code" -eq 0 ]; then
+        success=1
+    else
+        log "failed with $code in step ${STEP:-start}"
+        if [ "$POINT" = started ]; then
+            log "back to $OLD"
+            if [ "$WITHDRAWN" = yes ]; then return_to_service "$OLD" || log "$OLD does not come back"; fi
+            load_edge "$(current)" || log "the edge keeps the configuration of $(basename "$RELEASE")"
+            if [ "$WITHDRAWN" = no ] || (await_edge "$OLD"); then
+                drop "$NEW" || log "$NEW could not be stopped"
+            else
+                log "the edge does not see $OLD; $NEW goes on"
+            fi
+        fi
+    fi
+    metrics deploy <<METRICS || code=1
+# HELP pretamane_deploy_last_run_success 1 when the last deploy put its release into service, else 0.
+# TYPE pretamane_deploy_last_run_success gauge
+pretamane_deploy_last_run_success $success
+# HELP pretamane_deploy_last_run_timestamp_seconds When the last deploy ended, whatever its result.
+# TYPE pretamane_deploy_last_run_timestamp_seconds gauge
+pretamane_deploy_last_run_timestamp_seconds $now
+# HELP pretamane_deploy_duration_seconds How long the last deploy took.
+# TYPE pretamane_deploy_duration_seconds gauge
+pretamane_deploy_duration_seconds $((now - STARTED))
+METRICS
+    exit "$code"
+}
+
+current() { readlink -e "$ROOT_DIR/current" || echo "$RELEASE"; }
+
+# What is true, whatever a deploy that was killed wrote: the color that serves, and nothing else beside it.
+settle() {
+    OLD="$(active_color)" NEW="$(other_color "$OLD")"
+    [ "${#COLORED[@]}" -gt 0 ] || return 0
+    if ! every running "$OLD" && every healthy "$NEW"; then
+        log "$NEW serves already"
+        record_color "$NEW"
+        OLD="$NEW" NEW="$(other_color "$NEW")"
+    fi
+    load_edge "$(current)"
+    if every running "$OLD" && some running "$NEW"; then
+        return_to_service "$OLD"
+        await_edge "$OLD"
+    fi
+    drop "$NEW"
+}
+
+# The edge and the stores have no second color: recreating one of them is an outage, and not this script's to decide.
+require_no_restart() {
+    local found service recreated=""
+    [ "$RESTARTS" = no ] || return 0
+    for service in "${STEADY[@]}"; do
+        running "$service" || continue
+        found="$(compose --dry-run up --detach --no-deps --no-build "$service" 2>&1)"
+        if grep -qi recreate <<<"$found"; then recreated+=" $service"; fi
+    done
+    [ -z "$recreated" ] || die "this release recreates$recreated, which is an outage; say --allow-restarts to have it"
+}
+
+preflight() {
+    local free memory
+    require_data
+    archive unlocked "$RELEASE" || die "the release is not what its lock file says"
+    free="$(df --output=avail --block-size=1M "$DATA_DIR" | tail -n 1)"
+    [ "$free" -ge "$MIN_FREE_MIB" ] || die "$free MiB are free on $DATA_DIR, $MIN_FREE_MIB are needed"
+    memory="$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)"
+    [ "$memory" -ge "$COLOR_MIB" ] || die "$memory MiB of memory are free, the second color needs $COLOR_MIB"
+    compose config --quiet
+    if [ -n "$EDGE_SERVICE" ] && ! healthy "$EDGE_SERVICE"; then die "the edge is not healthy; mend that first"; fi
+    require_no_restart
+}
+
+# An image that is built here is kept under the release's name too, so that a rollback starts the very same one.
+images() {
+    local line service image kept
+    for line in "${BUILT[@]}"; do
+        read -r service image <<<"$line"
+        kept="${image%%:*}:release-$(basename "$RELEASE" | cut -c 1-12)"
+        if docker image inspect "$kept" >/dev/null 2>&1; then
+            docker tag "$kept" "$image"
+        else
+            PROJECT_DIR="$RELEASE/compose" compose build "$service"
+            docker tag "$image" "$kept"
+        fi
+    done
+    COMPOSE_PROFILES="$PROFILES,$NEW" compose pull --quiet --ignore-buildable
+}
+
+jobs() {
+    local job
+    [ "$JOBS_TOO" = yes ] || return 0
+    for job in "${JOBS[@]}"; do
+        log "job $job"
+        compose run --rm --no-deps -T "$job" </dev/null
+    done
+}
+
+# The rest of the stack, and what only read its configuration when it started.
+settle_rest() {
+    local line service folder
+    for line in "${CONFIGURED[@]}"; do
+        read -r service folder <<<"$line"
+        if running "$service" && ! diff -rq "$1/$folder" "$RELEASE/$folder" >/dev/null 2>&1; then
+            COMPOSE_PROFILES="$PROFILES" compose up --detach --no-deps --force-recreate "$service"
+        fi
+    done
+    up_all
+}
+
+prune() {
+    local folder kept=0
+    find "$ROOT_DIR/releases" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' 2>/dev/null | sort -rn | cut -d ' ' -f 2- | while read -r folder; do
+        case "$folder" in "$RELEASE" | "$(cat "$STATE_DIR/previous" 2>/dev/null)" | *.part) continue ;; esac
+        kept=$((kept + 1))
+        [ "$kept" -le "$KEEP_RELEASES" ] || rm -rf "$folder"
+    done
+}
+
+BUNDLE=() ARGUMENTS=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --bundle) BUNDLE=("${2:?--bundle needs a file}" "${3:?--bundle needs a SHA-256}") && shift 2 ;;
+        --no-jobs) JOBS_TOO=no && ARGUMENTS+=("$1") ;;
+        --allow-restarts) RESTARTS=yes && ARGUMENTS+=("$1") ;;
+        *) die "usage: deploy.sh [--bundle FILE SHA256] [--no-jobs] [--allow-restarts]" ;;
+    esac
+    shift
+done
+if [ "${#BUNDLE[@]}" -gt 0 ]; then
+    folder="$(install_bundle "${BUNDLE[@]}")"
+    exec "$folder/scripts/deploy.sh" "${ARGUMENTS[@]}"
+fi
+
+lock deploy
+STARTED=$EPOCHSECONDS
+trap finish EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+need docker python3 flock awk
+step settle
+settle
+log "$OLD serves, $NEW starts from $(basename "$RELEASE")"
+step preflight
+preflight
+step secrets
+if [ -x "$RELEASE/bootstrap/bootstrap.sh" ]; then "$RELEASE/bootstrap/bootstrap.sh" secrets; fi
+step images
+images
+step jobs
+jobs
+if [ "${#COLORED[@]}" -gt 0 ]; then
+    mapfile -t starting < <(colored "$NEW")
+    POINT=started
+    step start
+    compose up --detach --no-deps "${starting[@]}"
+    step healthy
+    until_true "$HEALTH_SECONDS" "$NEW healthy" every healthy "$NEW"
+    step edge
+    load_edge "$RELEASE"
+    await_edge "$NEW"
+    step bake
+    if some running "$OLD"; then
+        WITHDRAWN=yes
+        withdraw "$OLD"
+    fi
+    if [ -n "$EDGE_SERVICE" ]; then bake; fi
+    POINT=switched
+    step drain
+    record_color "$NEW"
+    drop "$OLD"
+fi
+step record
+previous="$(current)"
+if [ "$(readlink -e "$ROOT_DIR/current" || true)" != "$RELEASE" ]; then
+    if [ "$previous" != "$RELEASE" ]; then put "$STATE_DIR/previous" <<<"$previous"; fi
+    ln -sfn "$RELEASE" "$ROOT_DIR/current.part"
+    mv -fT "$ROOT_DIR/current.part" "$ROOT_DIR/current"
+fi
+step rest
+settle_rest "$previous"
+prune
+log "$(basename "$RELEASE") is in service"
