@@ -1,5 +1,9 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model ef226d7b62f6. Change the stack, not this file.
+<<<<<<< HEAD
+# Made by `pretamane emit` from model 86515157af92. Change the stack, not this file.
+=======
+# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
+>>>>>>> origin/main
 # Gives a secret a new value everywhere, proves that it works, or puts the old one back everywhere.
 #
 #   rotate-secret.sh NAME             a value that is made here

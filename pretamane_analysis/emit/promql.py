@@ -132,7 +132,7 @@ def _binary(node: Any, reading: Reading) -> Labels:
         reading.problems.append(f"'{node.op}' never finds a pair: only one side has {' and '.join(lost)}")
     return left
 
-
+# %% ../../nbs/20b_emit.promql.ipynb #0a478b2c
 def _labels(node: Any, reading: Reading) -> Labels:
     kind = type(node).__name__
     if kind in ("VectorSelector", "MatrixSelector"):
