@@ -38,7 +38,7 @@ _REFUSED = [
     (r"^User=(?!root\b)", "runs as a user who may command the engine, which is root by another name", "Run it as root, with what it does not need taken away"),
 ]
 
-
+# %% ../../nbs/31v_check.operations_rules.ipynb #0ed8422d
 @rule("S01", "the unit that starts the services waits for what it needs and says when they are healthy", defects=("D22",))
 def starting_units(tree: Tree) -> Iterator[Finding]:
     "Each directive that is missing from a unit with `compose up`, or should not be there."
