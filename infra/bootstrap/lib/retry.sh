@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-# Made by `pretamane emit` from model 86515157af92. Change the stack, not this file.
-=======
-# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
->>>>>>> origin/main
+# Made by `pretamane emit` from model b249cb093af9. Change the stack, not this file.
 # shellcheck shell=bash
 # Attempts that wait longer each time, with jitter so that two hosts do not knock in step.
 
