@@ -15,7 +15,7 @@ from pretamane_analysis.emit.tree import emitted, write_tree
 from pretamane_analysis.stack_file import example
 
 # A call and which of them: after each of these something has changed on the host or in the cloud.
-KILLS = [("mkfs.ext4", 1), ("mv", 5), ("systemctl", 3), ("put-parameter", 1), ("htpasswd", 1), ("mv", 13), ("systemctl", 6)]
+KILLS = [("mkfs.ext4", 1), ("systemctl", 3), ("put-parameter", 1), ("htpasswd", 1), ("mv", 15)]
 if os.environ.get("EVERY_KILL"):
     KILLS = [("", number) for number in range(1, 76)]
 
@@ -81,6 +81,20 @@ def test_what_is_not_known_to_be_empty_is_not_formatted(host, content, code, mes
     done = host.run("bootstrap/bootstrap.sh", "disk", **({"BLKID_CODE": code} if code else {}))
     assert done.returncode == 1 and message in done.stdout and "nothing was written to it" in done.stdout
     assert not host.calls("mkfs.ext4") and not host.calls("mount")
+
+
+def test_content_that_no_probe_knows_is_not_formatted(host):
+    device = next(host.root.glob("dev/disk/by-id/*"))
+    device.write_bytes(b"\0" * 4096 + b"somebody's own format" + b"\0" * 2**20)
+    done = host.run("bootstrap/bootstrap.sh", "disk")
+    assert done.returncode == 1 and "holds something unknown" in done.stdout and not host.calls("mkfs.ext4")
+    device.write_bytes(b"")  # nothing can be read
+    assert host.run("bootstrap/bootstrap.sh", "disk").returncode == 1 and not host.calls("mkfs.ext4")
+    # What a format of our own left when it was killed may be formatted again.
+    device.write_bytes(b"half a file system" + b"\0" * 2**20)
+    (host.root / "var/lib/pretamane/state/disk.formatting").write_text(f"{VOLUME}\n")
+    assert host.run("bootstrap/bootstrap.sh", "disk").returncode == 0 and len(host.calls("mkfs.ext4")) == 1
+    assert not (host.root / "var/lib/pretamane/state/disk.formatting").exists()
 
 
 def test_data_of_an_older_instance_is_kept(host):

@@ -258,9 +258,13 @@ def test_no_value_is_ever_in_sight(host):
             assert not any(value in each.read_text(errors="replace") for value in values), each
 
 
-def test_the_command_itself_gives_the_same_answers(host, tmp_path):
-    "Without the loaded CLI: the program `aws` as a host starts it."
-    (host.stubs / "real/aws").unlink()
-    (host.stubs / "real/aws").symlink_to(program("aws"))
-    host.boot()
-    assert sorted(host.stored()) == sorted([*GENERATED, "tunnel_token"])
+def test_the_command_itself_gives_the_same_answers(booted):
+    "Without the loaded CLI: the program `aws` as a host starts it, for a secret that is found and one that is made."
+    (booted.stubs / "real/aws").unlink()
+    (booted.stubs / "real/aws").symlink_to(program("aws"))
+    before = booted.stored()
+    client("ssm").delete_parameter(Name=f"/pretamane/{booted.environment}/api_key")
+    (booted.root / "var/lib/pretamane/secrets/api_key").unlink()
+    done = booted.run("bootstrap/bootstrap.sh", "--issue", "api_key", "secrets")
+    assert done.returncode == 0 and "secret api_key is stored" in done.stdout, done.stdout
+    assert booted.stored().keys() == before.keys() and booted.stored()["api_key"] != before["api_key"]

@@ -83,7 +83,7 @@ _NEVER = [
     (r"\bget-parameters?\b.*\|\|\s*(?:echo|printf|true|:)", "takes any error for an absent secret", "Decide by the name of the error, and stop at all others"),
 ]
 
-
+# %% ../../nbs/31h_check.boot_rules.ipynb #4cfffe2e
 def _habits(path: str, text: str, tree: Tree) -> Iterator[Finding]:
     for number, line in _code(text.replace("\\\n", "  ")):
         for pattern, message, remedy in _NEVER:
@@ -143,7 +143,7 @@ def _read(tree: Tree) -> dict[str, tuple[str, int]]:
             found.setdefault(file, (each.name, each.user or 0))
     return found
 
-
+# %% ../../nbs/31h_check.boot_rules.ipynb #89dfadae
 @rule("B01", "the file of each secret is made, for the user who reads it", defects=("D06",))
 def made_secrets(tree: Tree) -> Iterator[Finding]:
     "The manifest of the bootstrap against the secrets of the compose file."

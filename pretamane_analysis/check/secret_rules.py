@@ -75,6 +75,8 @@ def _random(line: str) -> Iterator[str]:
     for found in _RUN.finditer(line):
         text = found[0]
         many = all(len(re.findall(kind, text)) >= 3 for kind in ("[a-z]", "[A-Z]", r"\d"))
+        if "-" in text and all(re.fullmatch(r"[A-Za-z]*\d{0,4}", part) for part in text.split("-")):
+            continue  # words and numbers, such as the name of a policy of AWS
         if many and text.count("/") < 4 and entropy(text) > 4.1 and not _HASH.search(line[:found.start()]):
             yield text
 
