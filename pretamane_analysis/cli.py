@@ -24,6 +24,7 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   report    everything in one folder: page, tables, pictures
   emit      write the artifacts of a stack (compose file, Caddyfile, …) to a folder
   check     what is wrong with an emitted folder, and where; exit code 1 for errors
+  slo       the error budget of each objective, and when its alerts fire
   prices    price books: find, list, sources, rows, refresh, verify, diff
   stack     the stack file: schema, example, check
 
@@ -87,7 +88,7 @@ def _captured(verb: str, arguments: list[str]) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 # %% ../nbs/41_cli.ipynb #73b05e78
-OWN_MODULES = {"check": "pretamane_analysis.check_verb"}
+OWN_MODULES = {"check": "pretamane_analysis.check_verb", "slo": "pretamane_analysis.slo_verb"}
 
 
 def _run(verb: str, arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from . import audit as audits
 from . import compare as comparisons
 from .bill_view import bill_rows
+from .budget import budget_rows, budgets, burn_rows, exact_rows
 from .claim import Claim
 from .cost import HOURS_PER_MONTH
 from .files import write_whole
@@ -82,6 +83,7 @@ def tables(
               attribution_rows(c), comparisons.attribution(c.totals)),
         Table("ranges", "How sure it is", "Low, typical and high usage, and the same memory on both sides.", range_rows(c), range_rows(c)),
         *_audit_tables(found.audit), *_bill_tables(found),
+        *_slo_tables(found),
         Table("services", "What runs where", "The containers that `pretamane emit` gives the host, and the profile that starts each.",
               *[_service_rows(found)] * 2),
         Table("sources", "Sources", "Where the rates of both bills were read.", *[_source_rows(found)] * 2)]
@@ -96,6 +98,20 @@ def _audit_tables(audit: audits.Audit) -> list[Table]:
         Table("scenarios", "The range that can be defended", "Every combination of the open choices.", scenario_rows(audit), audit.scenarios)]
 
 
+
+# %% ../nbs/40a_report.ipynb #5f09a1a7
+def _slo_tables(found: Findings) -> list[Table]:
+    "What is promised to users; nothing where nothing is."
+    scenario = found.comparison.scenario
+    if not found.stack.slos:
+        return []
+    exact = exact_rows(found.stack, scenario)
+    return [Table("slo", "What is promised", "Objectives and their error budgets.", *[budget_rows(found.stack, scenario)] * 2),
+            *(Table(f"slo-{each.name}", f"When somebody is told: {each.name}",
+                    "After how long each alert fires, and in brackets the share of the budget that is gone then.",
+                    burn_rows(each), [row for row in exact if row["slo"] == each.name]) for each in budgets(found.stack, scenario))]
+
+# %% ../nbs/40a_report.ipynb #508b4c8c
 def _bill_tables(found: Findings) -> list[Table]:
     return [Table(f"cost-{side.architecture.name}", f"Bill: {side.architecture.title}", side.bill.age(found.today),
                   bill_rows(side.bill, notes=True), side.bill.rows()) for side in found.sides]
@@ -116,7 +132,7 @@ def pictures(
     found: Findings,
 ) -> Iterator[tuple[str, str, Callable[[], str]]]:  # Name, caption, and what draws it as SVG
     "All pictures of a report; drawing waits until it is asked for."
-    from pretamane_analysis import charts, draw
+    from pretamane_analysis import budget_chart, charts, draw
 
     yield "cost", "Both bills, feature by feature", lambda: charts.cost_by_feature(found.comparison)
     yield "waterfall", "What is left of the claim", lambda: charts.waterfall(found.audit)
@@ -124,6 +140,8 @@ def pictures(
         yield f"drawing-{side.architecture.name}", side.architecture.title, lambda side=side: draw.svg(side.architecture, found.stack)
     yield "architectures", "Four ways to host the same stack", lambda: charts.four_architectures(found.comparison)
     yield "ranges", "The saving for low, typical and high usage", lambda: charts.saving_ranges(found.comparison)
+    for each in budgets(found.stack, found.comparison.scenario):
+        yield f"slo-{each.name}", f"When somebody is told: {each.name}", lambda each=each: budget_chart.budget_burn(each)
 
 
 def png(

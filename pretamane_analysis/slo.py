@@ -12,13 +12,17 @@ from pydantic import Field, model_validator
 
 from .model_file import Model
 from .routing import Severity
-from .tables import plain
 
 # %% auto #0
-__all__ = ['Window', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'minutes', 'duration', 'BurnAlert', 'Promise', 'Slo']
+__all__ = ['Window', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'minutes', 'duration', 'BurnAlert', 'Promise', 'Guarded', 'Slo']
 
 # %% ../nbs/00a_slo.ipynb #54332124
 Window = Annotated[str, Field(pattern=r"^[1-9]\d*[mhd]$", description="a window such as '5m', '6h' or '3d'")]
+
+
+def _plain(number: Decimal) -> str:
+    "A number without trailing zeros or exponent."
+    return f"{number.normalize():f}"
 
 
 def minutes(
@@ -90,26 +94,11 @@ class Promise(Model):
         return (100 - self.objective) / 100
 
 # %% ../nbs/00a_slo.ipynb #37aaa34d
-class Slo(Promise):
-    "A promise to users, and the alerts that guard it."
+class Guarded(Promise):
+    "A promise and its alerts."
     alerts: list[BurnAlert] = Field(default=list(WORKBOOK), min_length=1, description="left out: the table of the SRE Workbook")
     ignored_failures: int = Field(default=1, ge=0, le=1000, description="failures that alone must never alert: sets the least traffic")
     time_scale: int = Field(default=1, ge=1, le=100, description="divides every window, for tests; 1 in earnest")
-
-    @model_validator(mode="after")
-    def _alerts_can_fire(self) -> Slo:
-        names = [each.name for each in self.alerts]
-        for each in self.alerts:
-            if self.limit(each) > 1:
-                raise ValueError(f"{each.name} would need {plain(self.limit(each) * 100)} % errors and could never fire; "
-                                 f"give `alerts` of your own with burn rates of at most {plain(1 / self.budget, 2)}")
-            if minutes(each.long) > self.window_days * 1440:
-                raise ValueError(f"{each.name} looks back further than the {self.window_days} days of its SLO")
-        if len(set(names)) < len(names):
-            raise ValueError(f"two alerts of one severity have the same long window: {', '.join(names)}")
-        if BASE_INTERVAL % self.time_scale:
-            raise ValueError(f"{BASE_INTERVAL} ms must divide by time_scale, {self.time_scale} does not")
-        return self
 
     def limit(self, alert: BurnAlert) -> Decimal:
         "Share of bad requests from which an alert fires, exact."
@@ -122,3 +111,26 @@ class Slo(Promise):
     def windows(self) -> list[str]:
         "Every window that is recorded, shortest first; the shortest is also the current burn."
         return sorted({window for each in self.alerts for window in (each.long, each.short)}, key=minutes)
+
+# %% ../nbs/00a_slo.ipynb #1ab1ecff
+class Slo(Guarded):
+    "A promise to users, and the alerts that guard it."
+
+    @model_validator(mode="after")
+    def _alerts_can_fire(self) -> Slo:
+        for each in self.alerts:
+            if self.limit(each) > 1:
+                raise ValueError(f"{each.name} would need {_plain(self.limit(each) * 100)} % errors and could never fire; "
+                                 f"give `alerts` of your own with burn rates of at most {_plain(round(1 / self.budget, 2))}")
+            if minutes(each.long) > self.window_days * 1440:
+                raise ValueError(f"{each.name} looks back further than the {self.window_days} days of its SLO")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Slo:
+        names = [each.name for each in self.alerts]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two alerts of one severity have the same long window: {', '.join(names)}")
+        if BASE_INTERVAL % self.time_scale:
+            raise ValueError(f"{BASE_INTERVAL} ms must divide by time_scale, {self.time_scale} does not")
+        return self

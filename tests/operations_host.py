@@ -82,7 +82,7 @@ class Host:
 
     def run(self, script: str, *arguments: str, release: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
         """Run a script to its end"""
-        return subprocess.run(self.command(script, *arguments, release=release), capture_output=True, text=True, timeout=120, check=False,
+        return subprocess.run(self.command(script, *arguments, release=release), capture_output=True, text=True, timeout=400, check=False,
                               env=os.environ | self.environment | environment, stdin=subprocess.DEVNULL)
 
     def begin(self, script: str, *arguments: str, release: Path | None = None, **environment: str) -> subprocess.Popen:

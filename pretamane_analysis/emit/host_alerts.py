@@ -94,7 +94,7 @@ def infra_alerts(
         return []
     return [*_memory(host), *_disk(host), *_processor(host), *_containers(host), *(_database(database) if database else [])]
 
-
+# %% ../../nbs/17e_emit.host_alerts.ipynb #d425e330
 def backup_alerts(
     stack: Stack,  # Any stack
 ) -> list[Alert]:

@@ -14,7 +14,7 @@ from ..slo import BASE_INTERVAL, duration
 from ..stack import Stack
 
 # %% auto #0
-__all__ = ['PROBE_INTERVAL', 'LONGEST_WAIT', 'to_yaml', 'time_scale', 'rule_files', 'files']
+__all__ = ['PROBE_INTERVAL', 'SHORTEST_PROBE', 'LONGEST_WAIT', 'to_yaml', 'time_scale', 'rule_files', 'files']
 
 # %% ../../nbs/17_emit.prometheus.ipynb #7fec6c0e
 class _Dumper(yaml.SafeDumper):
@@ -38,6 +38,7 @@ def to_yaml(
 
 # %% ../../nbs/17_emit.prometheus.ipynb #f0467493
 PROBE_INTERVAL = 2 * BASE_INTERVAL
+SHORTEST_PROBE = 2000  # milliseconds; the blackbox exporter keeps half a second of what it is given for itself
 LONGEST_WAIT = 10_000  # milliseconds that a scrape or probe may take
 
 
@@ -48,8 +49,8 @@ def time_scale(
     return max((each.time_scale for each in stack.slos.values()), default=1)
 
 
-def _timing(stack: Stack, milliseconds: int) -> dict[str, str]:
-    interval = milliseconds // time_scale(stack)
+def _timing(stack: Stack, milliseconds: int, shortest: int = 1) -> dict[str, str]:
+    interval = max(milliseconds // time_scale(stack), shortest)
     return {"scrape_interval": duration(interval), "scrape_timeout": duration(min(interval, LONGEST_WAIT))}
 
 # %% ../../nbs/17_emit.prometheus.ipynb #d0845634
@@ -66,7 +67,7 @@ def _probed(job: ProbeJob) -> list[dict[str, Any]]:
 
 def _probe(stack: Stack, job: ProbeJob, exporter: Target) -> dict[str, Any]:
     return {
-        "job_name": job.job, **_timing(stack, PROBE_INTERVAL),
+        "job_name": job.job, **_timing(stack, PROBE_INTERVAL, SHORTEST_PROBE),
         "metrics_path": f"{exporter.prefix}/probe",
         "params": {"module": [job.module], **({"hostname": [job.hostname]} if job.hostname else {})},
         "static_configs": _probed(job),
@@ -77,7 +78,7 @@ def _probe(stack: Stack, job: ProbeJob, exporter: Target) -> dict[str, Any]:
         ],
     }
 
-
+# %% ../../nbs/17_emit.prometheus.ipynb #09a0129e
 def _scrape_configs(stack: Stack) -> list[dict[str, Any]]:
     exporter = answering(stack, "probes")
     probes = [_probe(stack, job, exporter) for job in probe_targets(stack)] if exporter else []

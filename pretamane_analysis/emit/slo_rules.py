@@ -28,9 +28,9 @@ class Source:
     labels: dict[str, str]  # of the series that count
     status: str  # the label that tells good answers from bad ones
     failed: str  # its matcher for bad answers
-    served: str  # its matcher for all others
+    served: str  # its matcher for all others in the histogram; empty where the histogram knows no status
 
-
+# %% ../../nbs/17a_emit.slo_rules.ipynb #39c325dc
 def source(
     stack: Stack,  # Any stack
     slo: Slo,  # One of its SLOs
@@ -43,7 +43,7 @@ def source(
     if slo.source == "edge":
         metric = "caddy_http_request_duration_seconds"
         return Source(metric, f"{metric}_count", {"job": job, **edge_series(stack)}, "code", '=~"5.."', '!~"5.."')
-    return Source("http_request_duration_seconds", "http_requests_total", {"job": job}, "status_class", '="5xx"', '!="5xx"')
+    return Source("http_request_duration_seconds", "http_requests_total", {"job": job}, "status_class", '="5xx"', "")
 
 # %% ../../nbs/17a_emit.slo_rules.ipynb #160b3319
 def _le(threshold: Decimal) -> str:
@@ -59,7 +59,7 @@ def _selected(metric: str, of: Source, *matchers: str) -> str:
     fixed = [f'{name}="{value}"' for name, value in of.labels.items()]
     return f"{metric}{{{','.join([*fixed, *matchers])}}}"
 
-
+# %% ../../nbs/17a_emit.slo_rules.ipynb #a0e686c5
 def counts(
     stack: Stack,  # Any stack
     slo: Slo,  # One of its SLOs
@@ -67,18 +67,18 @@ def counts(
 ) -> tuple[str, str]:  # PromQL: all requests, bad requests
     "What counts requests and bad requests in a window."
     of, span = source(stack, slo), _span(slo, window)
-    failed, served = of.status + of.failed, of.status + of.served
+    failed, served = of.status + of.failed, [of.status + of.served] if of.served else []
     if slo.sli == "availability":
         total = f"sum(increase({_selected(of.counter, of)}[{span}]))"
         return total, f"sum(increase({_selected(of.counter, of, failed)}[{span}]))\nor 0 * {total}"
-    total = f"sum(increase({_selected(f'{of.metric}_count', of, served)}[{span}]))"
-    return total, f"{total}\n- sum(increase({_selected(f'{of.metric}_bucket', of, served, _le(slo.threshold))}[{span}]))"
+    total = f"sum(increase({_selected(f'{of.metric}_count', of, *served)}[{span}]))"
+    return total, f"{total}\n- sum(increase({_selected(f'{of.metric}_bucket', of, *served, _le(slo.threshold))}[{span}]))"
 
 # %% ../../nbs/17a_emit.slo_rules.ipynb #33e67d33
 Rule = dict[str, Any]
 RATIO = "slo:sli_error:ratio_rate"
 
-
+# %% ../../nbs/17a_emit.slo_rules.ipynb #0a1c96a8
 @dataclass(frozen=True)
 class Named:
     "An SLO with its name and the service that it is about."

@@ -29,7 +29,7 @@ class Stretch:
         "What a counter of all, good, bad or no requests gains in a minute."
         return self.requests * {"all": Decimal(1), "good": 1 - self.bad, "bad": self.bad, "none": Decimal(0)}[share]
 
-
+# %% ../../nbs/17b_emit.slo_traffic.ipynb #8876f3e2
 def counter(
     stretches: list[Stretch],
     share: str,  # all, good, bad or none
@@ -70,7 +70,7 @@ def _strangers(of: Named) -> list[dict[str, str]]:
     labels = source(of.stack, of.slo).labels
     return [labels | {"job": f"another-{labels['job']}"}, *([labels | {"server": "admin"}] if "server" in labels else [])]
 
-
+# %% ../../nbs/17b_emit.slo_traffic.ipynb #c800a862
 def _availability(of: Named, status: Statuses) -> Iterator[Row]:
     found = source(of.stack, of.slo)
     seen = [found.labels, *([found.labels | {"handler": "headers"}] if "handler" in found.labels else [])]
@@ -83,13 +83,15 @@ def _availability(of: Named, status: Statuses) -> Iterator[Row]:
 # %% ../../nbs/17b_emit.slo_traffic.ipynb #754a33ff
 def _latency(of: Named, status: Statuses) -> Iterator[Row]:
     found, at = source(of.stack, of.slo), BUCKETS.index(of.slo.threshold)
-    served, failed = ({**found.labels, found.status: each} for each in (status.fine, status.broken))
+    served, failed = ({**found.labels, **({found.status: each} if found.served else {})} for each in (status.fine, status.broken))
     yield f"{found.metric}_count", served, "all"
-    yield f"{found.metric}_count", failed, "all"
+    if found.served:
+        yield f"{found.metric}_count", failed, "all"
     nearby = {each: share for each, share in zip(range(at - 1, at + 2), ("none", "good", "all"), strict=True) if 0 <= each < len(BUCKETS)}
     for each, share in nearby.items():
         yield f"{found.metric}_bucket", served | {"le": f"{BUCKETS[each]:f}"}, share
-        yield f"{found.metric}_bucket", failed | {"le": f"{BUCKETS[each]:f}"}, "none"
+        if found.served:
+            yield f"{found.metric}_bucket", failed | {"le": f"{BUCKETS[each]:f}"}, "none"
     for labels in _strangers(of):
         yield f"{found.metric}_count", labels | {found.status: status.fine}, "all"
         yield f"{found.metric}_bucket", labels | {found.status: status.fine, "le": f"{of.slo.threshold:f}"}, "none"

@@ -45,7 +45,7 @@ EMITTERS = {
 OF_CLUSTER = {"eks": "pretamane_analysis.emit.eks"}  # instead of all others, for the baseline
 LOCK = "stack.lock.json"
 
-
+# %% ../../nbs/10_emit.tree.ipynb #ad6ff758
 def emitters(
     only: Iterable[str] | None = None,  # Names of emitters; left out: all
     of: dict[str, str] = EMITTERS,  # Modules by name: `EMITTERS`, or `OF_CLUSTER` for the baseline

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
+# Made by `pretamane emit` from model b249cb093af9. Change the stack, not this file.
 # The restic repository, the database and the volumes, for backup, restore and drill.
 # shellcheck shell=bash disable=SC2153  # values of stack.sh
 
