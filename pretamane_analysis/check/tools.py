@@ -246,7 +246,8 @@ def _shellcheck(found: list[str], job: Job, files: list[str]) -> list[str]:
     "As many processes as there are processors: shellcheck uses one, and takes longest of all."
     count = min(os.cpu_count() or 1, len(files))
     order = sorted(files, key=lambda path: -len(job.tree.files[path]))
-    command = [*found, "--external-sources", "--source-path=SCRIPTDIR", "--format=gcc"]
+    fast = ["--extended-analysis=false"] if "--extended-analysis" in job.call(*found, "--help").stdout else []  # 0.10 and newer; halves the time
+    command = [*found, *fast, "--external-sources", "--source-path=SCRIPTDIR", "--format=gcc"]
     with ThreadPoolExecutor(count) as pool:
         parts = pool.map(lambda part: job.complaints(*command, *part), [order[number::count] for number in range(count)])
         return [line for part in parts for line in part]

@@ -107,7 +107,7 @@ def _joined(node: Any, left: Labels, right: Labels, reading: Reading) -> Labels:
         return left
     return names if "OneToOne" in str(modifier.card) else None if left is None else left | {*(modifier.group_labels or ())}
 
-
+# %% ../../nbs/20b_emit.promql.ipynb #5e6c66b4
 _COMPARED = ("<", ">", "<=", ">=", "==", "!=")
 
 
