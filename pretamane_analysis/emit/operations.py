@@ -161,7 +161,7 @@ def _settings(stack: Stack) -> str:
         start_seconds=seconds(care.start), bake_seconds=seconds(care.bake), drain_seconds=seconds(care.drain),
         bake_min_errors=care.bake_min_errors, bake_max_permille=int(care.bake_error_ratio * 1000), **_databases(stack), **_roles(stack))
 
-
+# %% ../../nbs/16b_emit.operations.ipynb #9d3f3891
 def files(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # `scripts/…`
