@@ -3,17 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
-DEBIAN_PACKAGES := fonts-dejavu-core postgresql apache2-utils jq prometheus prometheus-alertmanager prometheus-blackbox-exporter
+DEBIAN_PACKAGES := fonts-dejavu-core postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter \
+	prometheus-node-exporter prometheus-postgres-exporter
 INSTALL := $(BIN)/python -m pip install --quiet
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test docs guides lab export mutants tools bench clean help
+.PHONY: report test docs guides lab export mutants checkov tools bench clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/pretamane report --out report
 
-test: $(VENV)/.dev ## Run every notebook, then pytest
+test: $(VENV)/.dev $(VENV)/.checkov ## Run every notebook, then pytest
 	$(BIN)/nbdev_test
 	$(BIN)/pytest -q tests
 
@@ -43,6 +44,8 @@ bench: $(VENV)/.bench ## Run the benchmarks, one after the other
 		[ -e "$$script" ] || { echo "benchmarks/ holds no script yet"; break; }; \
 		echo "== $$script"; $(BIN)/python "$$script"; done
 
+checkov: $(VENV)/.checkov ## Install checkov beside the environment, because it pins half of what others need
+
 tools: ## Install what CI needs from Debian, only what is missing
 	@PACKAGES="$(DEBIAN_PACKAGES)" sh tools/debian.sh
 
@@ -64,6 +67,11 @@ $(VENV)/.runtime: settings.ini setup.py
 $(VENV)/.dev: $(VENV)/.runtime tools/compose.py
 	$(INSTALL) --editable '.[dev]'
 	$(BIN)/python tools/compose.py $(BIN)/docker-compose
+	@touch $@
+
+$(VENV)/.checkov: $(VENV)/.runtime
+	$(BIN)/python -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/python -m pip install --quiet checkov==3.3.30
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev

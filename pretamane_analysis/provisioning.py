@@ -10,7 +10,6 @@ from typing import Literal
 from pydantic import Field
 
 from .model_file import Model
-from .quantities import Name
 
 # %% auto #0
 __all__ = ['Backend', 'Provisioning']
@@ -27,7 +26,7 @@ class Provisioning(Model):
     backend: Backend | None = Field(default=None, description="where the state lives; left out: in a local file")
     secrets: Literal["host", "terraform"] = Field(
         default="host", description="who generates secrets: the host on its first start, or Terraform without keeping them in its state")
-    mail_senders: list[Name] = Field(default_factory=list, description="services that send mail through SES with the role of the host")
+    mail_senders: list[str] = Field(default_factory=list, description="services that send mail through SES with the role of the host")
     snapshots_kept: int = Field(default=7, ge=1, le=1000, description="daily snapshots of the data disk that are kept")
     old_backups_days: int = Field(default=30, ge=1, description="days for which overwritten or deleted backups can be brought back")
     object_lock_days: int | None = Field(default=None, ge=1, description="days for which nobody can delete a backup; left out: no lock")

@@ -41,7 +41,6 @@ name="${0##*/}"
 printf '%s\n' "$name $*" >>"$STUBS/calls"
 printf . >>"$STUBS/count"
 n="$(stat -c %s "$STUBS/count")"
-[[ "${KILL_BEFORE:-}" == "$n" ]] && kill -9 0
 disk="$STUBS/disk" installed="$STUBS/installed" code=0
 case "$name" in
     aws | mv | chown) "$STUBS/real/$name" "$@" || code=$? ;;
@@ -62,12 +61,12 @@ case "$name" in
     findmnt) sed -n 's/^UUID=//p' "${OTHER_DISK:-$disk}" ;;
     systemctl)
         # As systemd does: the stack's unit wants the secrets, which are this script again, and waits for them.
-        if [[ "$*" == "start pretamane.service" ]]; then
+        if [[ "$*" == "start pretamane.service" && -e "$STUBS/systemd" ]]; then
             "$PRETAMANE_ROOT"/opt/pretamane/releases/*/bootstrap/bootstrap.sh secrets || code=1
         fi ;;
     docker) if [[ -x "$STUBS/docker" ]]; then "$STUBS/docker" "$@" || code=$?; fi ;;
 esac
-[[ "${KILL_AFTER:-}" == "$n" ]] && kill -9 0
+[[ "${KILL_AFTER:-}" == "$n" || -n "${KILL_AFTER_CALL:-}" && "$name $*" == *"${KILL_AFTER_CALL:-}"* ]] && kill -9 0
 exit "$code"
 """
 STANDINS = ("apt-get", "dpkg-query", "snap", "curl", "gpg", "blkid", "mkfs.ext4", "mount", "mountpoint", "findmnt", "resize2fs",
@@ -196,11 +195,13 @@ def small_stack() -> Stack:
     names = ("caddy", "fastapi-app", "postgresql", "cloudflared")
     data["services"] = {name: data["services"][name] for name in names}
     data["services"]["fastapi-app"] |= {"secrets": ["postgres_password", "api_key"], "depends_on": {"postgresql": "healthy"}}
+    data["services"]["postgresql"]["secrets"] = ["postgres_superuser_password", "postgres_password"]
+    data["services"]["caddy"]["secrets"], data["services"]["cloudflared"]["secrets"] = ["edge_admin_password_hash"], ["tunnel_token"]
     kept = {mount["volume"] for each in data["services"].values() for mount in each.get("mounts", [])}
     data["volumes"] = {name: each for name, each in data["volumes"].items() if name in kept}
     used = ("postgres_superuser_password", "postgres_password", "api_key", "edge_admin_password", "edge_admin_password_hash", "tunnel_token")
     data["secrets"] = {name: data["secrets"][name] for name in used}
-    return Stack.model_validate(data)
+    return Stack.model_validate({key: data[key] for key in ("name", "environment", "services", "volumes", "secrets")})
 
 
 @functools.cache
@@ -271,7 +272,8 @@ class Host:
         """Attach the data volume"""
         place = self.root / "dev/disk/by-id" / f"nvme-Amazon_Elastic_Block_Store_{VOLUME.replace('-', '')}"
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text("")
+        place.touch()
+        os.truncate(place, 2**20)  # zeros, as a new volume reads
 
     def reboot(self) -> None:
         """What is in memory goes, the data disk is mounted again as fstab says"""
@@ -321,7 +323,7 @@ class Host:
         """Run a script of the release and return its exit code and all that it said"""
         process = self.start(script, *arguments, **extra)
         try:
-            said, _ = process.communicate(given, timeout=60)
+            said, _ = process.communicate(given, timeout=180)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             said, _ = process.communicate()
@@ -389,7 +391,9 @@ def first_boot() -> Host:
     """A host that has been booted once, to be copied"""
     found = Host(scratch() / "booted", Cloud())
     found.give("tunnel_token", TOKEN)
+    (found.stubs / "systemd").touch()
     found.boot()
+    (found.stubs / "systemd").unlink()
     return found
 
 

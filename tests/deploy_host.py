@@ -48,7 +48,7 @@ class DeployHost(Host):
         """Everything but the first release"""
         super().__init__(folder)
         self.caddy, self.ports = find_caddy(), {name: quiet_port() for name in ("blue", "green", "public", "admin", "metrics")}
-        self.environment |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "BAKE_SECONDS": "2", "HEALTH_SECONDS": "20", "START_SECONDS": "30", "EDGE_SECONDS": "30",
+        self.environment |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "BAKE_SECONDS": "2", "HEALTH_SECONDS": "60", "START_SECONDS": "60", "EDGE_SECONDS": "60",
                              "EDGE_RENEWS": "6", "POLL": "0.5",
                              "DRAIN_SECONDS": "15"}
         address = {color: f"127.0.0.1:{self.ports[color]}" for color in ("blue", "green")}
@@ -68,8 +68,8 @@ class DeployHost(Host):
         """Install a release whose application is in a mode; its name becomes 64 digits"""
         return self.install(name.ljust(64, "0"), {"app/mode": f"{mode}\n"}, current)
 
-    def begin_serving(self) -> None:
-        """The first release: blue, and the edge in front of it"""
+    def begin_serving(self, color: str = "blue") -> None:
+        """The first release with one color, and the edge in front of it"""
         self.release("f1", current=True)
         (self.secrets / "caddy").mkdir()
         hashed = subprocess.run([self.caddy, "hash-password", "--plaintext", "of this test"], capture_output=True, text=True, check=True)
@@ -81,12 +81,13 @@ class DeployHost(Host):
         (self.folder / "edge.json").write_text(adapted)
         self.save(programs=self.engine["programs"] | {"caddy": [self.caddy, "run", "--config", str(self.folder / "edge.json")]},
                   health=self.engine["health"] | {"caddy": f"http://127.0.0.1:{self.ports['public']}/healthz"})
-        self.start("caddy", "fastapi-app-blue")
+        (self.state / "color").write_text(f"{color}\n")
+        self.start("caddy", f"fastapi-app-{color}")
         self.wait_for("200")
 
     def wait_for(self, what: str) -> None:
         """Until the edge answers"""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.get()[0] != int(what):
             assert time.monotonic() < deadline, (self.engine_folder / "caddy.log").read_text()[-2000:]
             time.sleep(0.1)
@@ -108,9 +109,8 @@ class DeployHost(Host):
         return self.get()[1].rstrip("0")
 
     def active(self) -> str:
-        """The color that is recorded; blue before the first deploy"""
-        file = self.state / "color"
-        return file.read_text().strip() if file.exists() else "blue"
+        """The color that is recorded"""
+        return (self.state / "color").read_text().strip()
 
     def running(self) -> list[str]:
         """The colors that run"""

@@ -18,7 +18,9 @@ HERE = Path(__file__).resolve().parent
 
 @cache
 def tree() -> dict[str, str]:
-    """Return what the example stack emits"""
+    """Return what the example stack emits, or the tree that PRETAMANE_TREE names: a mutant"""
+    if folder := os.environ.get("PRETAMANE_TREE"):
+        return {str(path.relative_to(folder)): path.read_text() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
     return emitted(example())
 
 
@@ -82,7 +84,7 @@ class Host:
 
     def run(self, script: str, *arguments: str, release: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
         """Run a script to its end"""
-        return subprocess.run(self.command(script, *arguments, release=release), capture_output=True, text=True, timeout=120, check=False,
+        return subprocess.run(self.command(script, *arguments, release=release), capture_output=True, text=True, timeout=400, check=False,
                               env=os.environ | self.environment | environment, stdin=subprocess.DEVNULL)
 
     def begin(self, script: str, *arguments: str, release: Path | None = None, **environment: str) -> subprocess.Popen:

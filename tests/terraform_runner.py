@@ -1,16 +1,23 @@
 """Running the real Terraform, without a network, on a tree that was just emitted."""
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pytest
+
+from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -21,7 +28,12 @@ PROGRAM = terraform_mirror.program()
 needs_terraform = pytest.mark.skipif(PROGRAM is None, reason="allowed: neither terraform nor tofu is installed")
 
 
-@dataclass
+def host_files(stack: Stack) -> dict[str, str]:
+    """Return the host's Terraform: the configuration and, from the bootstrap, the script of the first boot"""
+    return emitted(stack, ["terraform", "bootstrap"])
+
+
+@dataclass(eq=False)
 class Configuration:
     """A copy of an emitted configuration in which Terraform can be run"""
 
@@ -83,6 +95,22 @@ class Configuration:
             place.write_text(text.replace(old, new), encoding="utf-8")
         copy.__dict__["environment"] = self.environment
         return copy
+
+
+@functools.cache
+def ready(emit: Callable[[Stack], dict[str, str]], stack: Callable[[], Stack]) -> Configuration:
+    """Return what a stack emits, written once for all tests, with the provider known; a remote state is left out"""
+    files = {path: text for path, text in emit(stack()).items() if not path.endswith("/backend.tf")}
+    folder = Path(tempfile.mkdtemp(prefix="terraform-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Configuration.of(files, folder).init()
+
+
+@functools.cache
+def first_plan(configuration: Configuration) -> dict:
+    """Return what the first apply would do, planned once for all tests"""
+    bundle = "bundle_path" in (configuration.folder / "variables.tf").read_text(encoding="utf-8")
+    return configuration.plan() if bundle else configuration.plan_plain()
 
 
 def resources(document: dict, kind: str = "") -> dict[str, dict]:

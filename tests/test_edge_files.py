@@ -42,7 +42,7 @@ def require_valid(stack: Stack) -> None:
 
 
 paths = st.from_regex(r"/[a-zA-Z0-9._~-]{1,12}(/[a-z0-9-]{1,8})?", fullmatch=True).filter(
-    lambda path: not re.match(r"/(healthz|metrics|livez|readyz|\.\.?)(/|$)", path, re.I))
+    lambda path: not re.match(r"/(healthz|metrics|livez|readyz|\.\.?)(/|$)", path, re.IGNORECASE))
 
 
 @st.composite

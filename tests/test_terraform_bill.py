@@ -8,12 +8,12 @@ from copy import deepcopy
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
-from terraform_runner import Configuration, needs_terraform, resources
+from terraform_runner import first_plan, host_files, needs_terraform, ready, resources
 from test_terraform_host import varied
 
 from pretamane_analysis.architectures import architecture, bill_of
 from pretamane_analysis.cost import Bill, bill
-from pretamane_analysis.emit import eks, terraform
+from pretamane_analysis.emit import eks
 from pretamane_analysis.emit.planned import planned_resources
 from pretamane_analysis.snapshot import bundled
 from pretamane_analysis.stack import Stack
@@ -34,19 +34,27 @@ def balanced(kind: str) -> Stack:
     return Stack.model_validate(data)
 
 
+def network() -> Stack:
+    """With a network load balancer"""
+    return balanced("nlb")
+
+
+def classic() -> Stack:
+    """With a classic load balancer"""
+    return balanced("clb")
+
+
 SIDES = {
-    "ec2": (example(), terraform), "ec2, the other choices": (varied(), terraform), "eks": (example(), eks),
-    "eks, network load balancer": (balanced("nlb"), eks), "eks, classic load balancer": (balanced("clb"), eks),
+    "ec2": (example, host_files), "ec2, the other choices": (varied, host_files), "eks": (example, eks.files),
+    "eks, network load balancer": (network, eks.files), "eks, classic load balancer": (classic, eks.files),
 }
 
 
 @pytest.fixture(scope="module", params=SIDES)
-def side(request, tmp_path_factory):
+def side(request):
     """A stack, its architecture's name, the emitted files and what Terraform plans of them"""
-    stack, emitter = SIDES[request.param]
-    files = {path: text for path, text in emitter.files(stack).items() if not path.endswith("/backend.tf")}
-    configuration = Configuration.of(files, tmp_path_factory.mktemp("side")).init()
-    return stack, request.param.partition(",")[0], files, configuration.plan() if emitter is terraform else configuration.plan_plain()
+    stack, emit = SIDES[request.param]
+    return stack(), request.param.partition(",")[0], emit(stack()), first_plan(ready(emit, stack))
 
 
 def cents(found: Bill) -> Counter:

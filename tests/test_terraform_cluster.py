@@ -7,8 +7,8 @@ import subprocess
 import pytest
 import yaml
 from iam_evaluator import allowed
-from terraform_runner import PROGRAM, Configuration, checkov_rules, needs_terraform, resources
-from test_terraform_bill import balanced
+from terraform_runner import PROGRAM, Configuration, checkov_rules, first_plan, needs_terraform, ready, resources
+from test_terraform_bill import classic, network
 
 from pretamane_analysis.check.rules import check
 from pretamane_analysis.check.tree import Tree
@@ -19,19 +19,19 @@ from pretamane_analysis.stack import Stack
 from pretamane_analysis.stack_file import example
 
 pytestmark = needs_terraform
-STACKS = {"alb": example(), "nlb": balanced("nlb"), "clb": balanced("clb")}
+STACKS = {"alb": example, "nlb": network, "clb": classic}
 
 
 @pytest.fixture(scope="module", params=STACKS)
-def cluster(request, tmp_path_factory) -> Configuration:
+def cluster(request) -> Configuration:
     """The configuration with each kind of load balancer, ready to plan"""
-    return Configuration.of(files(STACKS[request.param]), tmp_path_factory.mktemp("cluster")).init()
+    return ready(files, STACKS[request.param])
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory) -> dict:
+def plan() -> dict:
     """What the first apply of the example would do"""
-    return Configuration.of(files(example()), tmp_path_factory.mktemp("plan")).init().plan_plain()
+    return first_plan(ready(files, example))
 
 
 def test_format_and_validity(cluster):
@@ -41,9 +41,9 @@ def test_format_and_validity(cluster):
     assert "The configuration is valid" in cluster.must("validate", "-no-color")
 
 
-def test_own_tests(tmp_path):
+def test_own_tests():
     """The emitted tests pass with a mocked provider"""
-    assert "Success! 4 passed, 0 failed." in Configuration.of(files(STACKS["nlb"]), tmp_path).init().must("test", "-no-color")
+    assert "Success! 4 passed, 0 failed." in ready(files, network).must("test", "-no-color")
 
 
 def test_nodes_and_data_are_private(plan):
@@ -75,7 +75,7 @@ def test_pods_may(plan):
 @pytest.mark.parametrize("name", ["alb", "clb"])
 def test_checkov(name, tmp_path):
     """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
-    folder = Configuration.of(files(STACKS[name]), tmp_path).folder
+    folder = Configuration.of(files(STACKS[name]()), tmp_path).folder
     text = (folder / "checkov.yaml").read_text(encoding="utf-8")
     explained = yaml.safe_load(text)["skip-check"]
     assert all(re.search(rf"- {each} # \S+ \S+", text) for each in explained)

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from iam_evaluator import allowed
-from terraform_runner import PROGRAM, Configuration, changes, checkov_rules, needs_terraform, resources
+from terraform_runner import PROGRAM, Configuration, changes, checkov_rules, first_plan, host_files, needs_terraform, ready, resources
 
-from pretamane_analysis.emit.terraform import files
 from pretamane_analysis.stack import Stack
 from pretamane_analysis.stack_file import example
 
@@ -33,35 +32,34 @@ def varied() -> Stack:
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory) -> Configuration:
+def host() -> Configuration:
     """The example's configuration, ready to plan"""
-    return Configuration.of(files(example()), tmp_path_factory.mktemp("host")).init()
+    return ready(host_files, example)
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory) -> Configuration:
-    """The varied stack's configuration; its remote state is left out, as there is no bucket"""
-    tree = {path: text for path, text in files(varied()).items() if not path.endswith("/backend.tf")}
-    return Configuration.of(tree, tmp_path_factory.mktemp("other")).init()
+def other() -> Configuration:
+    """The varied stack's configuration"""
+    return ready(host_files, varied)
 
 
 @pytest.fixture(scope="module")
 def plan(host) -> dict:
     """What the first apply would do"""
-    return host.plan()
+    return first_plan(host)
 
 
 @pytest.fixture(scope="module")
 def state(host) -> dict:
     """What is there after the first apply; later plans start from it"""
-    host.plan()
+    first_plan(host)
     return host.apply()
 
 
 @pytest.mark.parametrize("stack", [example(), varied()], ids=["example", "varied"])
 def test_format(stack, tmp_path):
     """`terraform fmt` would change nothing"""
-    done = subprocess.run([PROGRAM, "fmt", "-check", "-diff", "-recursive"], cwd=Configuration.of(files(stack), tmp_path).folder,
+    done = subprocess.run([PROGRAM, "fmt", "-check", "-diff", "-recursive"], cwd=Configuration.of(host_files(stack), tmp_path).folder,
                           capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -92,7 +90,7 @@ def test_nothing_comes_in(plan):
 
 def test_direct_opens_what_is_published(other):
     """In direct mode exactly the two published ports are open, and the address outlives the host"""
-    found = other.plan()
+    found = first_plan(other)
     assert {each["from_port"] for each in resources(found, "aws_vpc_security_group_ingress_rule").values()} == {80, 443}
     assert not any(each["from_port"] == 7844 for each in resources(found, "aws_vpc_security_group_egress_rule").values())
     assert list(resources(found, "aws_eip")) == ["aws_eip.host"]
@@ -159,7 +157,7 @@ ALLOWED = [
     ("ssm:PutParameter", f"{OWN}/api_key", {}), ("kms:Decrypt", KEY, IN_STORE), ("kms:Encrypt", KEY, IN_STORE),
     ("ssm:UpdateInstanceInformation", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}), ("ssmmessages:OpenDataChannel", "*", {}),
     ("ec2messages:GetMessages", "*", {}), ("s3:PutObject", f"{BUCKET}/backups/data/aa", {}), ("s3:GetObject", f"{BUCKET}/backups/config", {}),
-    ("s3:GetObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:ListBucket", BUCKET, {}),
+    ("s3:GetObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:ListBucket", BUCKET, {}), ("s3:DeleteObject", f"{BUCKET}/backups/locks/aa", {}),
 ]
 DENIED = [
     ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/other/production/api_key", {}),
@@ -170,7 +168,7 @@ DENIED = [
     ("ssm:SendCommand", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}), ("kms:Decrypt", KEY, {}),
     ("kms:Decrypt", KEY, IN_STORE | {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}),
     ("kms:Decrypt", KEY, IN_STORE | {"kms:EncryptionContext:PARAMETER_ARN": "arn:aws:ssm:us-east-1:123456789012:parameter/other/a"}),
-    ("s3:DeleteObject", f"{BUCKET}/backups/data/aa", {}), ("s3:DeleteObjectVersion", f"{BUCKET}/backups/data/aa", {}),
+    ("s3:DeleteObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:DeleteObjectVersion", f"{BUCKET}/backups/data/aa", {}),
     ("s3:PutObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:GetObject", f"{BUCKET}-other/backups/a", {}),
     ("s3:PutObject", "arn:aws:s3:::pretamane-production-backup-999999999999/backups/a", {}), ("s3:PutBucketPolicy", BUCKET, {}),
     ("s3:PutLifecycleConfiguration", BUCKET, {}), ("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/app.example.com", {}),
@@ -228,7 +226,7 @@ def test_bucket_refuses_plain_connections(plan):
 
 def test_no_secret_in_plan_or_state(other):
     """Terraform draws the secrets and keeps none: not in the plan, not in the state"""
-    planned, kept = other.plan(), other.apply()
+    planned, kept = first_plan(other), other.apply()
     parameters = resources(kept, "aws_ssm_parameter")
     assert {each["name"].rsplit("/", 1)[1] for each in parameters.values()} == set(varied().secrets) - {"tunnel_token"}
     assert all(each["value_wo"] is None and each["type"] == "SecureString" for each in parameters.values())
@@ -246,7 +244,7 @@ def test_host_makes_its_secrets_by_default(plan):
 @pytest.mark.parametrize("stack", [example(), varied()], ids=["example", "varied"])
 def test_checkov(stack, tmp_path):
     """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
-    folder = Configuration.of(files(stack), tmp_path).folder
+    folder = Configuration.of(host_files(stack), tmp_path).folder
     settings = folder / "checkov.yaml"
     explained = yaml.safe_load(settings.read_text(encoding="utf-8"))["skip-check"]
     assert all(re.search(rf"- {each} # \S+ \S+", settings.read_text(encoding="utf-8")) for each in explained)

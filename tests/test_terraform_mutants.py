@@ -4,9 +4,8 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from terraform_runner import Configuration, needs_terraform
+from terraform_runner import Configuration, host_files, needs_terraform, ready
 
-from pretamane_analysis.emit.terraform import files
 from pretamane_analysis.stack_file import example
 
 pytestmark = needs_terraform
@@ -25,9 +24,9 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory) -> Configuration:
+def host() -> Configuration:
     """The example's configuration, with the provider known"""
-    return Configuration.of(files(example()), tmp_path_factory.mktemp("host")).init()
+    return ready(host_files, example)
 
 
 @pytest.mark.parametrize("name", REFUSED)

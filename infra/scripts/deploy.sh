@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
+# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
 # Puts a release into service without a failed request: the idle color starts beside the one that serves, proves itself to
 # the engine and to the edge, takes the traffic while the other one stands by and the error ratio is watched, and only then
 # does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
@@ -86,28 +86,29 @@ seen_by_edge() {
 }
 
 # Requests of users, and how many of them ended with 5xx. Caddy counts a request in each handler that it passes, in some of
-# them several times: the handler with the fewest counts each once.
+# them several times, and which handlers there are depends on its configuration: the busiest sees every request.
 edge_counts() {
-    edge_metrics | awk '/^caddy_http_request_duration_seconds_count\{/ && /server="public"/ {
+    local found
+    found="$(edge_metrics)" || return 1
+    awk '/^caddy_http_request_duration_seconds_count\{/ && /server="public"/ {
             match($1, /handler="[^"]*"/); handler = substr($1, RSTART, RLENGTH)
             total[handler] += $2
             if ($1 ~ /code="5[0-9][0-9]"/) bad[handler] += $2
         }
         END {
-            for (each in total) if (least == "" || total[each] < total[least]) least = each
-            print total[least] + 0, bad[least] + 0
-        }'
+            for (each in total) if (most == "" || total[each] > total[most]) most = each
+            print total[most] + 0, bad[most] + 0
+        }' <<<"$found"
 }
 
 bake() {
     local end=$((SECONDS + BAKE_SECONDS)) total bad total_before bad_before
-    read -r total_before bad_before < <(edge_counts)
-    [ -n "${bad_before:-}" ] || die "the edge gives no metrics"
+    read -r total_before bad_before < <(edge_counts) || die "the edge gives no metrics"
     while [ "$SECONDS" -lt "$end" ]; do
         sleep "$POLL"
         every healthy "$NEW" || die "$NEW became unhealthy under traffic"
-        read -r total bad < <(edge_counts) || true
-        bad=$((${bad:-0} - bad_before)) total=$((${total:-0} - total_before))
+        read -r total bad < <(edge_counts) || continue # the next look may succeed
+        bad=$((bad - bad_before)) total=$((total - total_before))
         if [ "$bad" -ge "$BAKE_MIN_ERRORS" ] && [ $((bad * 1000)) -gt $((total * BAKE_MAX_PERMILLE)) ]; then
             die "$bad of $total requests failed since $NEW takes traffic"
         fi
@@ -144,7 +145,7 @@ withdraw() { # COLOR
     fi
 }
 
-give_back() { # COLOR
+return_to_service() { # COLOR
     local services
     mapfile -t services < <(colored "$1")
     if [ "$DRAIN_SIGNALS" = yes ]; then
@@ -152,7 +153,6 @@ give_back() { # COLOR
     else
         compose start "${services[@]}"
     fi
-    await_edge "$1"
 }
 
 drop() { # COLOR: what runs drains on SIGTERM and ends by itself
@@ -171,11 +171,12 @@ finish() {
         log "failed with $code in step ${STEP:-start}"
         if [ "$POINT" = started ]; then
             log "back to $OLD"
+            if [ "$WITHDRAWN" = yes ]; then return_to_service "$OLD" || log "$OLD does not come back"; fi
             load_edge "$(current)" || log "the edge keeps the configuration of $(basename "$RELEASE")"
-            if [ "$WITHDRAWN" = no ] || (give_back "$OLD"); then
+            if [ "$WITHDRAWN" = no ] || (await_edge "$OLD"); then
                 drop "$NEW" || log "$NEW could not be stopped"
             else
-                log "$OLD does not come back; $NEW goes on"
+                log "the edge does not see $OLD; $NEW goes on"
             fi
         fi
     fi
@@ -205,7 +206,10 @@ settle() {
         OLD="$NEW" NEW="$(other_color "$NEW")"
     fi
     load_edge "$(current)"
-    if every running "$OLD" && some running "$NEW"; then give_back "$OLD"; fi
+    if every running "$OLD" && some running "$NEW"; then
+        return_to_service "$OLD"
+        await_edge "$OLD"
+    fi
     drop "$NEW"
 }
 

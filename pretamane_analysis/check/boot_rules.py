@@ -83,7 +83,7 @@ _NEVER = [
     (r"\bget-parameters?\b.*\|\|\s*(?:echo|printf|true|:)", "takes any error for an absent secret", "Decide by the name of the error, and stop at all others"),
 ]
 
-
+# %% ../../nbs/31h_check.boot_rules.ipynb #4cfffe2e
 def _habits(path: str, text: str, tree: Tree) -> Iterator[Finding]:
     for number, line in _code(text.replace("\\\n", "  ")):
         for pattern, message, remedy in _NEVER:
@@ -143,7 +143,7 @@ def _read(tree: Tree) -> dict[str, tuple[str, int]]:
             found.setdefault(file, (each.name, each.user or 0))
     return found
 
-
+# %% ../../nbs/31h_check.boot_rules.ipynb #89dfadae
 @rule("B01", "the file of each secret is made, for the user who reads it", defects=("D06",))
 def made_secrets(tree: Tree) -> Iterator[Finding]:
     "The manifest of the bootstrap against the secrets of the compose file."
@@ -155,6 +155,7 @@ def made_secrets(tree: Tree) -> Iterator[Finding]:
             yield tree.at(MANIFEST, ("secrets",), f"makes no file {file}, which service {service!r} reads", "Add the consumer to its secret")
         elif made[file][0] != user:
             yield tree.at(MANIFEST, made[file][1], f"makes {file} for user {made[file][0]}, but service {service!r} runs as {user}", f"Set uid to {user}")
-    for file, (_, place) in made.items():
-        if file not in read:
+    by_scripts = any("$SECRETS_DIR/host/" in text for text in shell_files(tree).values())
+    for file, (user, place) in made.items():
+        if file not in read and not (by_scripts and file.startswith("host/") and user == 0):
             yield tree.at(MANIFEST, place, f"makes {file}, which no service reads", "Remove the consumer, or give the secret to the service")

@@ -28,7 +28,7 @@ class Call:
     arguments: tuple[Any, ...]
     line: int
 
-
+# %% ../../nbs/30f_check.hcl.ipynb #8ae7fce7
 @dataclass
 class Block:
     "A block: `resource \"aws_instance\" \"host\" { … }`, or a whole file, which is a block without a kind."
@@ -108,7 +108,7 @@ _OPEN, _CLOSE = {"(": ")", "[": "]", "{": "}"}, {")", "]", "}"}
 _ESCAPES = {r"\"": '"', r"\\": "\\", r"\n": "\n", r"\t": "\t"}
 _WRITTEN = {"true": True, "false": False, "null": None}
 
-
+# %% ../../nbs/30f_check.hcl.ipynb #b2b865b3
 class _Reader:
     "One file while it is read."
 
@@ -206,7 +206,7 @@ def _items(reader: _Reader, closing: str) -> Iterator[Any]:
         if reader.word.text == ",":
             reader.at += 1
 
-
+# %% ../../nbs/30f_check.hcl.ipynb #a04463f1
 def _many(reader: _Reader, opening: str) -> Any:
     "A list or an object; an empty `Raw` where it is made by `for`."
     if reader.words[reader.at + 1].text == "for":
@@ -253,20 +253,24 @@ class Module:
         "The resources of these kinds."
         return [each for each in self.blocks if each.kind == "resource" and each.labels and each.labels[0] in kinds]
 
-    def resolved(self, value: Any, depth: int = 9) -> Any:
-        "A value with references to locals and defaults filled in; what is not known stays as it is written."
-        if isinstance(value, Raw):
-            found = re.fullmatch(r"(local|var)\.(\w+)", value)
-            known = found and (self.locals if found[1] == "local" else self.defaults)
-            return self.resolved(known[found[2]], depth - 1) if known and depth and known.get(found[2]) is not None else value
-        if isinstance(value, str):
-            def filled(found: re.Match) -> str:
-                inner = self.resolved(Raw(found[1]), depth)
-                return str(inner) if not isinstance(inner, Raw) else found[0]
-            return re.sub(r"\$\{((?:local|var)\.\w+)\}", filled, value) if depth else value
-        if isinstance(value, dict):
-            return {key: self.resolved(each, depth) for key, each in value.items()}
-        return [self.resolved(each, depth) for each in value] if isinstance(value, list) else value
+# %% ../../nbs/30f_check.hcl.ipynb #6bdd3027
+def _resolved(self: Module, value: Any, depth: int = 9) -> Any:
+    "A value with references to locals and defaults filled in; what is not known stays as it is written."
+    if isinstance(value, Raw):
+        found = re.fullmatch(r"(local|var)\.(\w+)", value)
+        known = found and (self.locals if found[1] == "local" else self.defaults)
+        return self.resolved(known[found[2]], depth - 1) if known and depth and known.get(found[2]) is not None else value
+    if isinstance(value, str):
+        def filled(found: re.Match) -> str:
+            inner = self.resolved(Raw(found[1]), depth)
+            return str(inner) if not isinstance(inner, Raw) else found[0]
+        return re.sub(r"\$\{((?:local|var)\.\w+)\}", filled, value) if depth else value
+    if isinstance(value, dict):
+        return {key: self.resolved(each, depth) for key, each in value.items()}
+    return [self.resolved(each, depth) for each in value] if isinstance(value, list) else value
+
+
+Module.resolved = _resolved
 
 
 def module(tree: Tree) -> Module:

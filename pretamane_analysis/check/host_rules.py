@@ -89,24 +89,28 @@ def _bucket_of(block: Block) -> str:
     return str(block.values.get("bucket", "")).removesuffix(".id").removesuffix(".bucket")
 
 
+def _lacks(found: Module, bucket: Block) -> dict[str, bool]:
+    "Each protection of a bucket, and whether it is missing."
+    def setting(kind: str) -> Block | None:
+        return next((each for each in found.resources(f"aws_s3_bucket_{kind}") if _bucket_of(each) == bucket.address), None)
+
+    versions, closed, policy = setting("versioning"), setting("public_access_block"), setting("policy")
+    return {
+        "versions": not versions or _written(versions, "versioning_configuration", "status") != "Enabled",
+        "encryption": not setting("server_side_encryption_configuration"),
+        "a block of public access": not closed or any(closed.values.get(name) is not True for name in _BLOCKED),
+        "a policy that refuses plain connections": not policy or "aws:SecureTransport" not in str(_arguments(policy)),
+        "protection from being destroyed": _written(bucket, "lifecycle", "prevent_destroy") is not True,
+    }
+
+# %% ../../nbs/31u_check.host_rules.ipynb #894b979b
 @rule("T03", "a bucket keeps versions, is encrypted, closed to the public and to plain connections, and cannot be destroyed by a plan", defects=("D12",))
 def buckets(tree: Tree) -> Iterator[Finding]:
     "Buckets that lack a protection."
     found = module(tree)
     for bucket in found.resources("aws_s3_bucket"):
-        def setting(kind: str, bucket: Block = bucket) -> Block | None:
-            return next((each for each in found.resources(f"aws_s3_bucket_{kind}") if _bucket_of(each) == bucket.address), None)
-
-        versions, closed, policy = setting("versioning"), setting("public_access_block"), setting("policy")
-        lacks = {
-            "versions": not versions or _written(versions, "versioning_configuration", "status") != "Enabled",
-            "encryption": not setting("server_side_encryption_configuration"),
-            "a block of public access": not closed or any(closed.values.get(name) is not True for name in _BLOCKED),
-            "a policy that refuses plain connections": not policy or "aws:SecureTransport" not in str(_arguments(policy)),
-            "protection from being destroyed": _written(bucket, "lifecycle", "prevent_destroy") is not True,
-        }
-        for what in (name for name, missing in lacks.items() if missing):
-            yield tree.at(bucket.file, bucket.line, f"{bucket.address} lacks {what}", "Add it in terraform/backup.tf")
+        for what in (name for name, missing in _lacks(found, bucket).items() if missing):
+            yield tree.at(bucket.file, bucket.line, f"{bucket.address} lacks {what}", "Add it beside the bucket")
 
 
 def _arguments(block: Block) -> Any:

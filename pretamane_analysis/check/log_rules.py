@@ -41,7 +41,7 @@ def old_logs_go(tree: Tree) -> Iterator[Finding]:
     for path, data in _stores(tree):
         for key, value, why in (("compactor.retention_enabled", True, "nothing is ever deleted"), ("compactor.delete_request_store", "filesystem", "Loki 3 does not start")):
             if not _at(data, key) or (value is True and _at(data, key) is not True):
-                yield tree.at(path, tuple(key.split(".")), f"without {key!r} {why}", f"Set it to {value!r}".lower())
+                yield tree.at(path, tuple(key.split(".")), f"without {key!r} {why}", f"Set it to {str(value).lower()}")
         if str(_at(data, "limits_config.retention_period") or "0") in ("0", "0s"):
             yield tree.at(path, ("limits_config",), "no retention is set, so logs are kept until the disk is full", "Set `limits_config.retention_period`")
         for key, why in _GONE.items():

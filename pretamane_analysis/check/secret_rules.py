@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from .container_rules import of
@@ -74,24 +75,24 @@ def _random(line: str) -> Iterator[str]:
     for found in _RUN.finditer(line):
         text = found[0]
         many = all(len(re.findall(kind, text)) >= 3 for kind in ("[a-z]", "[A-Z]", r"\d"))
+        if "-" in text and all(re.fullmatch(r"[A-Za-z]*\d{0,4}", part) for part in text.split("-")):
+            continue  # words and numbers, such as the name of a policy of AWS
         if many and text.count("/") < 4 and entropy(text) > 4.1 and not _HASH.search(line[:found.start()]):
             yield text
 
 # %% ../../nbs/31g_check.secret_rules.ipynb #4850e766
+@lru_cache(maxsize=1 << 16)  # trees that are checked one after the other differ in few lines
 def secrets_in(
     line: str,  # One line of a file
     suffix: str = "",  # The ending of the file's name
-) -> Iterator[str]:  # What it looks like, without the secret
+) -> str:  # What it looks like, without the secret; empty for nothing
     "What in a line looks like a secret."
     if found := _FORMS.search(line):
-        yield list(FORMS)[int(found.lastgroup.removeprefix("form"))]
-        return
+        return list(FORMS)[int(found.lastgroup.removeprefix("form"))]
     for name, double, single, bare in _ASSIGNED.findall(line):
         if _is_value(name, double or single or bare, bool(double or single), suffix):
-            yield f"a value for {name!r}"
-            return
-    if any(_random(line)):
-        yield "a random string"
+            return f"a value for {name!r}"
+    return "a random string" if any(_random(line)) else ""
 
 # %% ../../nbs/31g_check.secret_rules.ipynb #63fe1659
 LONGEST_LINE = 20_000  # characters; more is a bundle that a program wrote
@@ -103,7 +104,7 @@ def no_secrets_in_files(tree: Tree) -> Iterator[Finding]:
     for path, text in tree.files.items():
         suffix = PurePosixPath(path).suffix
         for number, line in enumerate(text.splitlines(), 1):
-            for what in secrets_in(line, suffix) if 8 <= len(line) <= LONGEST_LINE else ():
+            if 8 <= len(line) <= LONGEST_LINE and (what := secrets_in(line, suffix)):
                 yield tree.at(path, number, f"this looks like {what}", "Move it to a secret, and make a new one: this one is known")
 
 # %% ../../nbs/31g_check.secret_rules.ipynb #9dee48cb

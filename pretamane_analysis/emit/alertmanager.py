@@ -67,8 +67,8 @@ def _route(alerting: Alerting) -> dict[str, Any]:
 INHIBITIONS = (
     ("the page of an objective hides its ticket",
      ['severity="page"', 'slo!=""'], ['severity="ticket"', 'slo!=""'], ["slo"]),
-    ("a service that is down hides the probes of it",
-     ['alertname="TargetDown"', 'service!=""'], ['category="probe"'], ["service"]),
+    ("a service that is down hides the tickets of its probes, and never a page",
+     ['alertname="TargetDown"', 'service!=""'], ['severity="ticket"', 'category="probe"'], ["service"]),
     ("an edge that does not answer hides the paths behind it",
      ['alertname="EdgeDown"'], ['category=~"probe|security"', 'alertname!="EdgeDown"', 'job=~"probe-(open|locked|locked-admin)"'], []),
     ("the whole machine in trouble hides what runs on it",

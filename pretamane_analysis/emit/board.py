@@ -153,13 +153,17 @@ def board_json(
     board: Board,  # What to show
 ) -> str:  # JSON, keys sorted, with a line end
     "A dashboard as Grafana reads it."
+    with warnings.catch_warnings():  # the library would rather write the second version of the schema, which is young
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _json(board)
+
+
+def _json(board: Board) -> str:
     from grafana_foundation_sdk.builders.dashboard import Dashboard, DatasourceVariable
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
-    with warnings.catch_warnings():  # the library would rather write the second version of the schema, which is young
-        warnings.simplefilter("ignore", DeprecationWarning)
-        built = Dashboard(board.title).uid(board.uid).description(board.description).tags(["pretamane"]).readonly()
+    built = Dashboard(board.title).uid(board.uid).description(board.description).tags(["pretamane"]).readonly()
     built = built.refresh("1m").time("now-6h", "now").timezone("utc").tooltip(DashboardCursorSync.CROSSHAIR)
     for each in (kind for kind in SOURCES if any(panel.source == kind for panel in board.panels)):
         built = built.with_variable(DatasourceVariable(f"{each}_datasource").label(f"{SOURCES[each]} data source").type(each))

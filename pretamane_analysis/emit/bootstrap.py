@@ -30,10 +30,15 @@ def user_id(
 
 
 def _consumers(stack: Stack, secret: str) -> list[dict[str, Any]]:
-    return [{"service": name, "uid": user_id(service), "file": f"{name}/{secret}", "containers": names(stack, name)}
-            for name, service in stack.services.items() if secret in service.secrets]
+    found = [{"service": name, "uid": user_id(service), "file": f"{name}/{secret}", "containers": names(stack, name)}
+             for name, service in stack.services.items() if secret in service.secrets]
+    return found + [{"service": "host", "uid": 0, "file": f"host/{secret}", "containers": []}] * (secret == stack.operations.backup_key)
 
 # %% ../../nbs/16_emit.bootstrap.ipynb #f117344b
+def _source(stack: Stack, secret: str) -> str:
+    return "derived" if stack.secrets[secret].derived_from else stack.secrets[secret].source
+
+
 STATEFUL = ("database", "search", "object-store", "database-admin", "dashboards")
 
 
@@ -77,10 +82,6 @@ def _rotation(stack: Stack, secret: str) -> dict[str, Any]:
     if service.role == "dashboards" and "grafana" in image:
         return {"kind": "grafana-admin", "service": name}
     return {"kind": "manual", "service": name} if service.role in _TOLD_BY_HAND else {"kind": "restart"}
-
-
-def _source(stack: Stack, secret: str) -> str:
-    return "derived" if stack.secrets[secret].derived_from else stack.secrets[secret].source
 
 # %% ../../nbs/16_emit.bootstrap.ipynb #3ed9fd7c
 LONGEST_HASHED = 72
@@ -169,7 +170,7 @@ def _text(name: str) -> str:
 def _json(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2) + "\n"
 
-
+# %% ../../nbs/16_emit.bootstrap.ipynb #2b61791a
 def files(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # `bootstrap/`, two scripts, and the template of user-data

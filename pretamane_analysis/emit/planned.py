@@ -60,7 +60,7 @@ class Planned:
     def __getitem__(self, kind: str) -> list[dict[str, Any]]:
         return self.resources.get(kind, [])
 
-
+# %% ../../nbs/15a_emit.planned.ipynb #e2256468
 def _by_kind(plan: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for each in plan["planned_values"]["root_module"].get("resources", ()):
@@ -124,7 +124,7 @@ def _balancers(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]
         kind = {"application": "alb", "network": "nlb"}.get(each.get("load_balancer_type"), "clb")
         yield LoadBalancer(balancer=kind, **({"processed_gb": plan.use["egress_gb"]} if kind == "clb" else {"loads": (load,)}))
 
-
+# %% ../../nbs/15a_emit.planned.ipynb #448224e9
 def _gateways(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     nodes = sum(each["scaling_config"][0]["desired_size"] for each in plan["aws_eks_node_group"])
     yield NatGateway(count=len(found), gb=plan.use["log_gb"] + plan.use["image_gb"] * nodes)
@@ -138,7 +138,7 @@ def _tables(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
         yield Table(storage_gb=use["database_gb"], write_units=requests * use["database_writes_per_request"],
                     read_units=requests * use["database_reads_per_request"])
 
-
+# %% ../../nbs/15a_emit.planned.ipynb #ec9653b2
 def _search(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     for each in found:
         cluster, disk = each["cluster_config"][0], each["ebs_options"][0]
@@ -157,7 +157,7 @@ def _none(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     "Read with another kind."
     return iter(())
 
-
+# %% ../../nbs/15a_emit.planned.ipynb #c665e117
 READERS: dict[str, Reader] = {
     "aws_instance": _instances, "aws_ebs_volume": _disks, "aws_s3_bucket": _buckets, "aws_eip": _none, "aws_launch_template": _none,
     "aws_eks_cluster": _clusters, "aws_eks_node_group": _nodes, "aws_lb": _balancers, "aws_elb": _balancers, "aws_nat_gateway": _gateways,

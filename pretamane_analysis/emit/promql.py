@@ -107,7 +107,7 @@ def _joined(node: Any, left: Labels, right: Labels, reading: Reading) -> Labels:
         return left
     return names if "OneToOne" in str(modifier.card) else None if left is None else left | {*(modifier.group_labels or ())}
 
-
+# %% ../../nbs/20b_emit.promql.ipynb #5e6c66b4
 _COMPARED = ("<", ">", "<=", ">=", "==", "!=")
 
 
@@ -132,7 +132,7 @@ def _binary(node: Any, reading: Reading) -> Labels:
         reading.problems.append(f"'{node.op}' never finds a pair: only one side has {' and '.join(lost)}")
     return left
 
-
+# %% ../../nbs/20b_emit.promql.ipynb #0a478b2c
 def _labels(node: Any, reading: Reading) -> Labels:
     kind = type(node).__name__
     if kind in ("VectorSelector", "MatrixSelector"):

@@ -1,6 +1,8 @@
 """Defects of the compose file: D05, D06, D09, D13, D23 to D38, D52, D67, D73 and what KICS lists."""
 from __future__ import annotations
 
+import yaml
+
 from mutants import COMPOSE, Mutant, added, compose, removed, replaced, service, substituted
 
 
@@ -109,11 +111,17 @@ def no_roles(files):
     return {**files, **{path: "SELECT 1;\n" for path in files if path.startswith("postgres/")}}
 
 
-def scraped(job):
+def scraped(target):
     """A scrape job more"""
-    return added("prometheus/prometheus.yml", "") if not job else replaced("prometheus/prometheus.yml", "scrape_configs:\n", f"scrape_configs:\n{job}")
+    def mutate(files):
+        data = yaml.safe_load(files[PROMETHEUS])
+        data["scrape_configs"].append({"job_name": "more", "static_configs": [{"targets": [target]}]})
+        return {**files, PROMETHEUS: yaml.safe_dump(data)}
+
+    return mutate
 
 
+PROMETHEUS = "prometheus/prometheus.yml"
 HASH = "sha256:" + "0" * 63
 SOCKET = "/var/run/docker.sock:/var/run/docker.sock:ro"
 MC = "mc alias set local http://minio:9000 admin $$(cat /run/secrets/object_store_password) && mc anonymous set download local/documents"
@@ -170,8 +178,8 @@ MUTANTS = [
     Mutant("D28", "a data network with a way out", compose(open_data), "X23"),
     Mutant("D28", "an application that cannot reach its database", service("fastapi-app-green", networks=["app", "obs"]), "C26"),
     Mutant("D29", "a health check without the prefix", check("alertmanager", test=["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9093/-/healthy"]), "X03"),
-    Mutant("D29", "alerts sent without the prefix", substituted("prometheus/prometheus.yml", r"path_prefix: ?\S+", "path_prefix: /"), "X03"),
-    Mutant("D30", "a self-scrape without the prefix", substituted("prometheus/prometheus.yml", r"metrics_path: ?/prometheus/metrics", "metrics_path: /metrics"), "X03"),
+    Mutant("D29", "alerts sent without the prefix", substituted(PROMETHEUS, r"path_prefix: ?\S+", "path_prefix: /"), "X03"),
+    Mutant("D30", "a self-scrape without the prefix", substituted(PROMETHEUS, r"metrics_path: ?/prometheus/metrics", "metrics_path: /metrics"), "X03"),
     Mutant("D30", "a probe without the prefix", check("prometheus", test=["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9090/-/healthy"]), "X03"),
     Mutant("D31", "wget in a distroless image", check("loki", test=["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3100/ready"]), "X08"),
     Mutant("D31", "curl in cloudflared", check("cloudflared", test="curl -f http://127.0.0.1:2000/ready || exit 1"), "X08"),
@@ -198,8 +206,8 @@ MUTANTS = [
     Mutant("D52", "a quick tunnel", service("cloudflared", command=["tunnel", "--url", "http://caddy:8080"]), "C40"),
     Mutant("D52", "ports that go past the tunnel", service("caddy", ports=["8080:8080", "8443:8443"]), "X07"),
     Mutant("D53", "a configuration that is not mounted", service("prometheus", volumes=["prometheus-data:/prometheus"]), "X05"),
-    Mutant("D53", "rules that are named and not there", replaced("prometheus/prometheus.yml", "scrape_configs:", "scrape_config_files: [more/slo.yml]\nscrape_configs:"), "X05"),
-    Mutant("D67", "a scrape of what is not deployed", scraped("  - job_name: cadvisor\n    static_configs:\n      - targets: ['cadvisor:8080']\n"), "X04"),
+    Mutant("D53", "rules that are named and not there", replaced(PROMETHEUS, "scrape_configs:", "scrape_config_files: [more/slo.yml]\nscrape_configs:"), "X05"),
+    Mutant("D67", "a scrape of what is not deployed", scraped("cadvisor:8080"), "X04"),
     Mutant("D73", "a log shipper past its end", service("alloy", image="grafana/promtail:2.9.0"), "X17"),
     Mutant("D81", "a volume that nothing defines", compose(lambda data: data["volumes"].pop("postgres-data")), "X13"),
 ]

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
+# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
 """The object store, over the S3 interface."""
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 
 from .correlation import outgoing_headers
 from .problems import Unavailable
@@ -24,7 +24,7 @@ class ObjectMissing(Exception):
 
 def make_client(settings: Settings, read_timeout: float = 20, attempts: int = 2) -> Any:
     """An S3 client with short timeouts; every request carries the ids of the work at hand"""
-    client = boto3.client(
+    client = get_session().create_client(
         "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region,
         aws_access_key_id=settings.s3_access_key, aws_secret_access_key=secret(settings.s3_secret_key_file),
         config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, connect_timeout=2, read_timeout=read_timeout,

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 30de4c7e6b88. Change the stack, not this file.
+# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
 # shellcheck shell=bash
 # The data disk. It is formatted only when nothing at all is on it, and found again by its UUID.
 
@@ -9,12 +9,18 @@ data_device() {
     readlink -f -- "$place"
 }
 
-# signature DEVICE: what low-level probing finds, as KEY=value lines. Empty only where the probe says so itself.
+# signature DEVICE: what low-level probing finds, as KEY=value lines; empty where it finds nothing, or cannot read at all.
 signature() {
     local code=0
     blkid -p -o export -- "$1" || code=$?
     # 2: nothing was found. All else, such as 8 (more than one thing was found), is no leave to format.
     ((code == 0 || code == 2)) || die "cannot tell what is on $1 (blkid: exit code $code); nothing was written to it"
+}
+
+# blank DEVICE: a volume that was never written to reads as zeros. The probe alone proves nothing: it says the same of a
+# device that it cannot read. A format of our own that was killed may be begun again.
+blank() {
+    cmp -s -n 1048576 -- "$1" /dev/zero || [[ "$(cat -- "$STATE/disk.formatting" 2>/dev/null || :)" == "$DATA_VOLUME_ID" ]]
 }
 
 value_of() { sed -n "s/^$1=//p" <<<"$2" | head -n 1; }
@@ -40,7 +46,9 @@ step_disk() {
     device="$(RETRY_ATTEMPTS="${DISK_ATTEMPTS:-14}" retry data_device)" || die "volume $DATA_VOLUME_ID is not attached to this instance"
     found="$(signature "$device")"
     if [[ -z "$found" ]]; then
+        blank "$device" || die "volume $DATA_VOLUME_ID holds something unknown, or cannot be read; nothing was written to it"
         log "volume $DATA_VOLUME_ID is empty: making a file system"
+        printf '%s\n' "$DATA_VOLUME_ID" | put_text "$STATE/disk.formatting" 0600
         mkfs.ext4 -q -L data -- "$device"
         found="$(signature "$device")"
     fi
@@ -55,5 +63,6 @@ step_disk() {
     [[ "$(findmnt --noheadings --output UUID --mountpoint "$DATA")" == "$uuid" ]] || die "another disk than $DATA_VOLUME_ID is mounted at /data"
     resize2fs "$device" >/dev/null 2>&1 || warn "the file system did not grow to the size of its volume"
     folder 0711 "$DATA/docker" "$DATA/$STACK"
+    rm -f -- "$STATE/disk.formatting"
     mark disk
 }

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 
 from .correlation import outgoing_headers
 from .problems import Unavailable
@@ -23,7 +23,7 @@ class ObjectMissing(Exception):
 
 def make_client(settings: Settings, read_timeout: float = 20, attempts: int = 2) -> Any:
     """An S3 client with short timeouts; every request carries the ids of the work at hand"""
-    client = boto3.client(
+    client = get_session().create_client(
         "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region,
         aws_access_key_id=settings.s3_access_key, aws_secret_access_key=secret(settings.s3_secret_key_file),
         config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, connect_timeout=2, read_timeout=read_timeout,
