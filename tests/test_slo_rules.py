@@ -84,6 +84,8 @@ def test_runbooks_say_what_it_means_where_to_look_and_how_to_mend():
         body = text.partition("\n")[2]
         assert re.match(r"# .+\n\n## What it means\n\n.+?\n## First look\n\n1\. .+?\n## Mend\n\n- .+", body, re.S), path
         assert "{{" not in body.replace("{{json", "") and "None" not in body, path
+        steps = [line for line in body.splitlines() if re.match(r"\d+\. ", line)]
+        assert [int(line.split(".")[0]) for line in steps] == list(range(1, len(steps) + 1)) and text.endswith(".\n"), path
 
 
 def test_every_alert_fires_in_some_test(files):
