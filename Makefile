@@ -40,7 +40,7 @@ mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print 
 	PYTHONPATH=tests $(BIN)/python -m mutants
 
 bench: $(VENV)/.bench ## Run the benchmarks, one after the other
-	@set -e; for script in benchmarks/start.py benchmarks/offer_files.py; do \
+	@set -e; for script in benchmarks/start.py benchmarks/offer_files.py benchmarks/slo_histories.py; do \
 		[ -e "$$script" ] || { echo "benchmarks/ holds no script yet"; break; }; \
 		echo "== $$script"; $(BIN)/python "$$script"; done
 

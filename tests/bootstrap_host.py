@@ -195,11 +195,13 @@ def small_stack() -> Stack:
     names = ("caddy", "fastapi-app", "postgresql", "cloudflared")
     data["services"] = {name: data["services"][name] for name in names}
     data["services"]["fastapi-app"] |= {"secrets": ["postgres_password", "api_key"], "depends_on": {"postgresql": "healthy"}}
+    data["services"]["postgresql"]["secrets"] = ["postgres_superuser_password", "postgres_password"]
+    data["services"]["caddy"]["secrets"], data["services"]["cloudflared"]["secrets"] = ["edge_admin_password_hash"], ["tunnel_token"]
     kept = {mount["volume"] for each in data["services"].values() for mount in each.get("mounts", [])}
     data["volumes"] = {name: each for name, each in data["volumes"].items() if name in kept}
     used = ("postgres_superuser_password", "postgres_password", "api_key", "edge_admin_password", "edge_admin_password_hash", "tunnel_token")
     data["secrets"] = {name: data["secrets"][name] for name in used}
-    return Stack.model_validate(data)
+    return Stack.model_validate({key: data[key] for key in ("name", "environment", "services", "volumes", "secrets")})
 
 
 @functools.cache
@@ -321,7 +323,7 @@ class Host:
         """Run a script of the release and return its exit code and all that it said"""
         process = self.start(script, *arguments, **extra)
         try:
-            said, _ = process.communicate(given, timeout=60)
+            said, _ = process.communicate(given, timeout=180)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             said, _ = process.communicate()

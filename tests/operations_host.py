@@ -18,7 +18,9 @@ HERE = Path(__file__).resolve().parent
 
 @cache
 def tree() -> dict[str, str]:
-    """Return what the example stack emits"""
+    """Return what the example stack emits, or the tree that PRETAMANE_TREE names: a mutant"""
+    if folder := os.environ.get("PRETAMANE_TREE"):
+        return {str(path.relative_to(folder)): path.read_text() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
     return emitted(example())
 
 

@@ -34,7 +34,7 @@ def test_killed_anywhere_the_next_run_ends_it(host, name, number):
     if number > len(calls):
         pytest.skip("allowed: there are fewer calls than that")
     process = host.start("bootstrap/bootstrap.sh", KILL_AFTER=str(position(calls, name, number)))
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == -9
     made = {key: value for key, value in host.stored().items() if key != "tunnel_token"}
     host.boot()
@@ -252,7 +252,9 @@ def test_user_data_is_what_terraform_makes_of_it(tmp_path):
 def fresh(tmp_path, cloud, bundle):
     "A host with nothing on it, its bundle in the bucket, and its user-data."
     found = Host(tmp_path / "fresh", cloud)
-    found.give("tunnel_token", TOKEN)
+    for name, secret in example().secrets.items():
+        if secret.source == "provided":
+            found.give(name, TOKEN)
     for each in ("opt", "etc/pretamane"):
         shutil.rmtree(found.root / each)
     folder, file, sha256 = bundle
@@ -290,7 +292,7 @@ def test_a_bundle_with_another_hash_is_not_unpacked(fresh):
 def test_a_fetch_that_was_killed_leaves_no_half_release(fresh):
     host, script, sha256 = fresh
     process = host.start(script, KILL_AFTER="1")
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == -9
     assert not (host.root / "opt/pretamane/releases" / sha256).exists()
     assert host.run(script).returncode == 0

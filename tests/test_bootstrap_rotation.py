@@ -105,7 +105,7 @@ def test_the_superusers_password_too(running, postgres):
 def test_rotation_shows_no_value(running, postgres):
     old = in_use(running)
     process = running.start("scripts/rotate-secret.sh", NAME, shell=("bash", "-x"))
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=180)
     assert process.returncode == 0 and "+ write_parameter" in said
     for value in (old, in_use(running)):
         assert value not in said and value not in (running.stubs / "calls").read_text()
@@ -180,7 +180,7 @@ def test_a_rotation_that_was_killed_is_taken_back(running, postgres, call):
     "SIGKILL right after the role, the store, the application's file or the application itself has its new value."
     old = in_use(running)
     process = running.start("scripts/rotate-secret.sh", NAME, KILL_AFTER_CALL=call)
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == -9 and unfinished(running) == [NAME]
     done = rotate(running, "--recover", NAME)
     assert done.returncode == 0, done.stdout

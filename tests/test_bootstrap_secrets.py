@@ -140,7 +140,7 @@ def test_two_first_boots_at_once_get_the_same_values(host, tmp_path):
 
     host.cloud.hook = hook
     running = [each.start("bootstrap/bootstrap.sh") for each in (host, other)]
-    said = [each.communicate(timeout=60)[0] for each in running]
+    said = [each.communicate(timeout=180)[0] for each in running]
     assert [each.returncode for each in running] == [0, 0], "\n".join(said)
     without_hash = [{path: value for path, value in each.delivered().items() if "hash" not in path} for each in (host, other)]
     assert without_hash[0] == without_hash[1]
@@ -241,7 +241,7 @@ def test_no_value_is_ever_in_sight(host):
     watcher = threading.Thread(target=watch)
     watcher.start()
     process = host.start("bootstrap/bootstrap.sh", shell=("bash", "-x"))
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=180)
     stop.set()
     watcher.join()
     assert process.returncode == 0

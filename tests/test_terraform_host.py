@@ -157,7 +157,7 @@ ALLOWED = [
     ("ssm:PutParameter", f"{OWN}/api_key", {}), ("kms:Decrypt", KEY, IN_STORE), ("kms:Encrypt", KEY, IN_STORE),
     ("ssm:UpdateInstanceInformation", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}), ("ssmmessages:OpenDataChannel", "*", {}),
     ("ec2messages:GetMessages", "*", {}), ("s3:PutObject", f"{BUCKET}/backups/data/aa", {}), ("s3:GetObject", f"{BUCKET}/backups/config", {}),
-    ("s3:GetObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:ListBucket", BUCKET, {}),
+    ("s3:GetObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:ListBucket", BUCKET, {}), ("s3:DeleteObject", f"{BUCKET}/backups/locks/aa", {}),
 ]
 DENIED = [
     ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/other/production/api_key", {}),
@@ -168,7 +168,7 @@ DENIED = [
     ("ssm:SendCommand", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}), ("kms:Decrypt", KEY, {}),
     ("kms:Decrypt", KEY, IN_STORE | {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}),
     ("kms:Decrypt", KEY, IN_STORE | {"kms:EncryptionContext:PARAMETER_ARN": "arn:aws:ssm:us-east-1:123456789012:parameter/other/a"}),
-    ("s3:DeleteObject", f"{BUCKET}/backups/data/aa", {}), ("s3:DeleteObjectVersion", f"{BUCKET}/backups/data/aa", {}),
+    ("s3:DeleteObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:DeleteObjectVersion", f"{BUCKET}/backups/data/aa", {}),
     ("s3:PutObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:GetObject", f"{BUCKET}-other/backups/a", {}),
     ("s3:PutObject", "arn:aws:s3:::pretamane-production-backup-999999999999/backups/a", {}), ("s3:PutBucketPolicy", BUCKET, {}),
     ("s3:PutLifecycleConfiguration", BUCKET, {}), ("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/app.example.com", {}),

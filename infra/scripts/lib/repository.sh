@@ -1,9 +1,9 @@
-# Made by `pretamane emit` from model b249cb093af9. Change the stack, not this file.
+# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
 # The restic repository, the database and the volumes, for backup, restore and drill.
 # shellcheck shell=bash disable=SC2153  # values of stack.sh
 
 : "${STAGING:=$DATA_DIR/backup/staging}" "${REPOSITORY_SECONDS:=120}"
-: "${RESTIC_PASSWORD_FILE:=$SECRETS_DIR/host/restic_password}" "${RESTIC_CACHE_DIR:=$DATA_DIR/backup/cache}"
+: "${RESTIC_PASSWORD_FILE:=$SECRETS_DIR/host/$BACKUP_KEY}" "${RESTIC_CACHE_DIR:=$DATA_DIR/backup/cache}"
 : "${RESTIC_REPOSITORY:=s3:https://s3.${REGION:-}.amazonaws.com/${BUCKET:-}/backups}"
 export RESTIC_PASSWORD_FILE RESTIC_CACHE_DIR RESTIC_REPOSITORY
 

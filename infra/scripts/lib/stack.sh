@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model b249cb093af9. Change the stack, not this file.
+# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 
@@ -12,7 +12,8 @@ declare -A DATABASE_USER=([postgresql]=postgres)
 declare -A DATABASE_SECRETS=([postgresql]='postgres:postgres_superuser_password pretamane:postgres_password monitoring:postgres_monitoring_password') # role:secret, by service
 declare -A DATABASE_IMAGE=([postgresql]=postgres:17.11)
 declare -A DATABASE_MEMORY=([postgresql]=768m)
-declare -A REBUILD=()
+declare -A REBUILD=([fastapi-app]='python -m app.reindex')
+BACKUP_KEY=restic_password
 KEEP_DAILY=7 KEEP_WEEKLY=5 KEEP_MONTHLY=12
 APPLICATIONS=(fastapi-app-blue fastapi-app-green) # stopped while data is restored
 STORES=(postgresql minio grafana) # started for a restore

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model b249cb093af9. Change the stack, not this file.
+# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
 
 # TF4: what the host may do. The expected patterns are written out, so that a policy cannot agree with its own mistake.
 mock_provider "aws" {
@@ -25,8 +25,8 @@ run "policies" {
   }
 
   assert {
-    condition     = !strcontains(aws_iam_role_policy.backup.policy, "Delete") && !strcontains(aws_iam_role_policy.backup.policy, "s3:*")
-    error_message = "The host must not be able to remove backups."
+    condition     = !can(regex("s3:Delete(Object[A-Z]|[^O])", aws_iam_role_policy.backup.policy)) && !strcontains(aws_iam_role_policy.backup.policy, "s3:*")
+    error_message = "The host may hide backups, but must not be able to remove a version of one."
   }
 
   assert {

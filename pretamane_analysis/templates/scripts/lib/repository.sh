@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2153  # values of stack.sh
 
 : "${STAGING:=$DATA_DIR/backup/staging}" "${REPOSITORY_SECONDS:=120}"
-: "${RESTIC_PASSWORD_FILE:=$SECRETS_DIR/host/restic_password}" "${RESTIC_CACHE_DIR:=$DATA_DIR/backup/cache}"
+: "${RESTIC_PASSWORD_FILE:=$SECRETS_DIR/host/$BACKUP_KEY}" "${RESTIC_CACHE_DIR:=$DATA_DIR/backup/cache}"
 : "${RESTIC_REPOSITORY:=s3:https://s3.${REGION:-}.amazonaws.com/${BUCKET:-}/backups}"
 export RESTIC_PASSWORD_FILE RESTIC_CACHE_DIR RESTIC_REPOSITORY
 
