@@ -22,7 +22,7 @@ __all__ = ['DAYS_PER_MONTH', 'Rows', 'Budget', 'budgets', 'Firing', 'firing', 'b
 DAYS_PER_MONTH = Decimal(730) / 24
 Rows = list[dict[str, Any]]
 
-
+# %% ../nbs/05a_budget.ipynb #4bad1c8b
 @dataclass(frozen=True)
 class Budget:
     "The error budget of one SLO under some traffic."

@@ -26,7 +26,7 @@ def _starters(tree: Tree) -> dict[str, str]:
 
 
 _ASKED = [
-    (r"^ExecStart=.*\bup\b.*\s--wait\b", "is active before the services are healthy", "Add --wait to 'up'"),
+    (r"^ExecStart=.*\bup\b.*\s--wait(?=\s|$)", "is active before the services are healthy", "Add --wait to 'up'"),
     (r"^(?:After|Wants)=.*\bnetwork-online\.target\b", "does not wait for the network", "Add Wants= and After=network-online.target"),
     (r"^After=.*\bdocker\.service\b", "does not wait for the container engine", "Add Requires= and After=docker.service"),
     (r"^RequiresMountsFor=", "starts without the disk that holds the data", "Add RequiresMountsFor=/data"),
@@ -38,7 +38,7 @@ _REFUSED = [
     (r"^User=(?!root\b)", "runs as a user who may command the engine, which is root by another name", "Run it as root, with what it does not need taken away"),
 ]
 
-
+# %% ../../nbs/31v_check.operations_rules.ipynb #0ed8422d
 @rule("S01", "the unit that starts the services waits for what it needs and says when they are healthy", defects=("D22",))
 def starting_units(tree: Tree) -> Iterator[Finding]:
     "Each directive that is missing from a unit with `compose up`, or should not be there."
@@ -81,7 +81,7 @@ _PARTS = [("a schedule", r"systemd/.*backup\.timer$"), ("a restore", r"scripts/r
 _STEPS = [("copies that leave the host", r"\bs3:|\baws s3\b|\brclone\b"), ("an end of old backups", r"\bforget\b|\bprune\b"),
           ("a result that others can see", r"\.prom\b|\bmetrics\b")]
 
-
+# %% ../../nbs/31v_check.operations_rules.ipynb #db42f43a
 @rule("S03", "data has a backup that starts by itself, leaves the host, forgets old ones and is restored for proof", defects=("D81",))
 def whole_backup(tree: Tree) -> Iterator[Finding]:
     "What a tree with volumes and scripts lacks of a backup."
