@@ -131,7 +131,7 @@ def by_hand() -> str:
 QUESTIONS = {
     "before": (f'count_over_time(count(ALERTS{{severity="page",alertstate="firing"}})[{BEFORE}m:1m])', BEFORE),
     "after": (f'count_over_time(count(ALERTS{{severity="page",alertstate="firing"}})[{LENGTH - BEFORE}m:1m])', LENGTH),
-    "ratio": (f'count_over_time((slo:sli_error:ratio_rate5m >= 0)[{LENGTH}m:1m])', LENGTH)  # not NaN,
+    "ratio": (f'count_over_time((slo:sli_error:ratio_rate5m >= 0)[{LENGTH}m:1m])', LENGTH),  # NaN is no ratio
     "period": ("sum(slo:sli_error:ratio_rate30d)", LENGTH),
 }
 

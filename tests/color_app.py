@@ -1,8 +1,9 @@
 """A stand-in for the application, for tests of the deploy: one color, one port, ends as the application ends.
 
-SIGUSR1 and SIGUSR2 make it say 503 on /readyz and take that back. On SIGTERM it says 503 on /readyz for a while and goes on answering, so that the edge looks elsewhere, then stops listening
-and lets requests that have begun end. What else it does is in its release: `app/mode` is `ok`, `broken` (never listens),
-`unready` (never ready), `late` (ready after some seconds) or `errors` (500 to users, ready all the same).
+SIGUSR1 and SIGUSR2 make it say 503 on /readyz and take that back. On SIGTERM it says 503 on /readyz for a while and goes on
+answering, so that the edge looks elsewhere, then stops listening and lets requests that have begun end. What else it does is
+in its release: `app/mode` is `ok`, `broken` (never listens), `unready` (never ready), `late` (ready after some seconds), `slow`
+(listens after some seconds, as an application with many imports does) or `errors` (500 to users, ready all the same).
 Usage: color_app.py PORT DRAIN_SECONDS
 """
 from __future__ import annotations
@@ -81,6 +82,8 @@ def main() -> None:
     port, drain = int(sys.argv[1]), float(sys.argv[2])
     if MODE == "broken":
         sys.exit("this release cannot start")
+    if MODE == "slow":
+        time.sleep(4)
     server = Server(("127.0.0.1", port), App)
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())

@@ -26,7 +26,7 @@ def _starters(tree: Tree) -> dict[str, str]:
 
 
 _ASKED = [
-    (r"^ExecStart=.*\bup\b.*\s--wait\b", "is active before the services are healthy", "Add --wait to 'up'"),
+    (r"^ExecStart=.*\bup\b.*\s--wait(?=\s|$)", "is active before the services are healthy", "Add --wait to 'up'"),
     (r"^(?:After|Wants)=.*\bnetwork-online\.target\b", "does not wait for the network", "Add Wants= and After=network-online.target"),
     (r"^After=.*\bdocker\.service\b", "does not wait for the container engine", "Add Requires= and After=docker.service"),
     (r"^RequiresMountsFor=", "starts without the disk that holds the data", "Add RequiresMountsFor=/data"),

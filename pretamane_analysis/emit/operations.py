@@ -146,20 +146,25 @@ _SCRIPTS = ("backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollbac
             "lib/repository.sh", "lib/archive.py", "lib/database.py")
 
 
+def _limits(stack: Stack) -> dict[str, object]:
+    "How long anything may take, and what is kept."
+    care = stack.operations
+    return {"keep_daily": care.keep_daily, "keep_weekly": care.keep_weekly, "keep_monthly": care.keep_monthly, "backup_key": care.backup_key,
+            "start_seconds": seconds(care.start), "bake_seconds": seconds(care.bake), "drain_seconds": seconds(care.drain),
+            "bake_min_errors": care.bake_min_errors, "bake_max_permille": int(care.bake_error_ratio * 1000)}
+
+
 def _settings(stack: Stack) -> str:
-    care, colored = stack.operations, _colored(stack)
-    edges = stack.with_role("edge")
+    colored, edges = _colored(stack), stack.with_role("edge")
     return rendered(
         "scripts/lib/stack.sh.j2", stack=stack.name, profiles=",".join(each for each in default_profiles(stack) if each not in COLORS),
         plan=_words(f"{each.kind} {each.service} {each.volume}" for each in backup_plan(stack)),
-        left_out=shlex.quote(" ".join(f"{name}:{why}" for name, why in left_out(stack).items())),
-        rebuild=_table(_rebuild(stack)), backup_key=stack.operations.backup_key, keep_daily=care.keep_daily, keep_weekly=care.keep_weekly, keep_monthly=care.keep_monthly,
+        left_out=shlex.quote(" ".join(f"{name}:{why}" for name, why in left_out(stack).items())), rebuild=_table(_rebuild(stack)),
         colored=_words(f"{name}:{port}" for name, port in colored.items()),
         color_mib=sum(stack.services[name].memory_mib for name in colored),
         drain_signals="yes" if all(facts(stack.services[name].image).build for name in colored) else "no",
         edge=next(iter(edges), ""), edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
-        start_seconds=seconds(care.start), bake_seconds=seconds(care.bake), drain_seconds=seconds(care.drain),
-        bake_min_errors=care.bake_min_errors, bake_max_permille=int(care.bake_error_ratio * 1000), **_databases(stack), **_roles(stack))
+        **_limits(stack), **_databases(stack), **_roles(stack))
 
 # %% ../../nbs/16b_emit.operations.ipynb #9d3f3891
 def files(
