@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := fonts-dejavu-core postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter \
-	prometheus-node-exporter prometheus-postgres-exporter
+	prometheus-node-exporter prometheus-postgres-exporter restic
 INSTALL := $(BIN)/python -m pip install --quiet
 
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,7 +40,7 @@ mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print 
 	PYTHONPATH=tests $(BIN)/python -m mutants
 
 bench: $(VENV)/.bench ## Run the benchmarks, one after the other
-	@set -e; for script in benchmarks/start.py benchmarks/offer_files.py; do \
+	@set -e; for script in benchmarks/start.py benchmarks/offer_files.py benchmarks/slo_histories.py; do \
 		[ -e "$$script" ] || { echo "benchmarks/ holds no script yet"; break; }; \
 		echo "== $$script"; $(BIN)/python "$$script"; done
 

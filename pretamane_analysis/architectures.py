@@ -148,6 +148,11 @@ def _data_gb(stack: Stack, scenario: Scenario, services: Iterable[str]) -> Decim
     mounted = {mount.volume for name in services for mount in stack.services[name].mounts}
     return Decimal(ceil(sum(stack.volume_gb(volume, scenario) for volume in stack.volumes if volume in mounted)))
 
+# %% ../nbs/06_architectures.ipynb #c113bc4d
+def _host_disk_gb(stack: Stack, use: Figures, scenario: Scenario, services: Iterable[str]) -> Decimal:
+    "GB of a disk that holds the volumes and the images, with a fifth to spare: a full disk stops everything."
+    return Decimal(ceil((_data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")))
+
 # %% ../nbs/06_architectures.ipynb #c8057835
 def _shared(use: Figures) -> list[Resource]:
     "What both sides pay alike."
@@ -226,7 +231,7 @@ def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: 
 
 # %% ../nbs/06_architectures.ipynb #eec2dcd6
 HOST_ASSUMPTIONS = (
-    "the data disk holds what the volumes of the stack hold, without reserve for growth",
+    "the data disk holds the volumes of the stack and the images, with a fifth to spare",
     "the tunnel leaves through one public address with no port open; DNS and tunnel are Cloudflare's free plan",
     "the backup bucket holds one full copy of database and objects",
 )
@@ -242,7 +247,7 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
                   cpu_credits=host.cpu_credits, detailed_monitoring=host.detailed_monitoring),
         Volume(feature="disks", name="root disk", volume_type=host.disk_type, gb=host.root_disk_gb),
         PublicAddresses(feature="network", count=1),
-        *(_managed_data(stack, use) if managed else _own_data(stack, use, max(Decimal(1), _data_gb(stack, scenario, services)), scenario)),
+        *(_managed_data(stack, use) if managed else _own_data(stack, use, _host_disk_gb(stack, use, scenario, services), scenario)),
         *_shared(use),
         Parameters(feature="secrets", standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),

@@ -22,7 +22,7 @@ __all__ = ['DAYS_PER_MONTH', 'Rows', 'Budget', 'budgets', 'Firing', 'firing', 'b
 DAYS_PER_MONTH = Decimal(730) / 24
 Rows = list[dict[str, Any]]
 
-
+# %% ../nbs/05a_budget.ipynb #4bad1c8b
 @dataclass(frozen=True)
 class Budget:
     "The error budget of one SLO under some traffic."
@@ -45,7 +45,7 @@ class Budget:
         "Bad requests that spend it."
         return self.slo.budget * self.requests_per_minute * self.period_minutes
 
-
+# %% ../nbs/05a_budget.ipynb #4db319b6
 def budgets(
     stack: Stack,  # Any stack
     scenario: Scenario = "typical",  # How much it is used
@@ -140,7 +140,7 @@ def burn_rows(
         rows.append(row | {each.name.removeprefix("Slo"): _cell(firing(budget, each, burn), budget) for each in budget.slo.alerts})
     return rows
 
-
+# %% ../nbs/05a_budget.ipynb #9b8d0eb0
 def exact_rows(
     stack: Stack,  # Any stack
     scenario: Scenario = "typical",

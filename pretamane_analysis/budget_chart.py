@@ -58,7 +58,7 @@ def budget_burn(
         axes.minorticks_off()
         return _saved(figure, form)
 
-
+# %% ../nbs/09a_budget_chart.ipynb #35c284c0
 def _lines(axes: Any, budget: Budget, whole: float) -> None:
     "A falling line for each alert, from its own burn rate to complete failure, with its name at the end."
     labels = {}

@@ -34,11 +34,11 @@ def needs(
     services: Iterable[str] | None = None,  # Names; all services unless given
     scenario: Scenario = "typical",
 ) -> Needs:
-    "Memory limits and busy vCPU of services; CPU is shared out by the services' CPU limits."
+    "Memory limits and busy vCPU of services, both colors counted; CPU is shared out by the services' CPU limits."
     names = tuple(stack.services if services is None else services)
     limit = {name: each.cpu_cores for name, each in stack.services.items()}
     share = sum((limit[name] for name in names), Decimal(0)) / sum(limit.values())
-    return Needs(sum(stack.services[name].memory_mib for name in names),
+    return Needs(sum(stack.services[name].memory_mib * (2 if stack.services[name].deploy == "blue-green" else 1) for name in names),
                  getattr(stack.usage.cpu_cores, scenario) * share, names)
 
 # %% ../nbs/05_sizing.ipynb #0da8e8a2

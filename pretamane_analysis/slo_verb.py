@@ -25,7 +25,7 @@ def _document(stack: Any, scenario: str) -> dict[str, Any]:
          "firings": [{key: row[key] for key in ("burn", "bad_percent", "alert", "severity", "fires_after_minutes", "budget_spent_percent", "why_not")}
                      for row in rows if row["slo"] == each.name]} for each in budgets(stack, scenario)]}
 
-
+# %% ../nbs/40e_slo_verb.ipynb #b9f4fec1
 def slo(arguments: list[str]) -> int:
     "The error budgets of a stack and when their alerts fire."
     parser = verb_parser("slo", "The error budget of each objective, when each alert fires at which burn rate, and how much budget is gone then.",

@@ -1,6 +1,7 @@
 "The rules of service level objectives: the emitted tests pass, the oracles hold, and a damaged rule is noticed."
 import re
 from decimal import Decimal
+from pathlib import PurePosixPath
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from promtool import complaint, measured, only, run, together, written
+from pretamane_analysis.budget import budgets, firings
 from pretamane_analysis.emit import slo_rules, slo_tests
 from pretamane_analysis.emit.slo_rules import Named
 from pretamane_analysis.emit.slo_traffic import Stretch, Traffic
@@ -83,6 +85,22 @@ def test_runbooks_say_what_it_means_where_to_look_and_how_to_mend():
         body = text.partition("\n")[2]
         assert re.match(r"# .+\n\n## What it means\n\n.+?\n## First look\n\n1\. .+?\n## Mend\n\n- .+", body, re.S), path
         assert "{{" not in body.replace("{{json", "") and "None" not in body, path
+        steps = [line for line in body.splitlines() if re.match(r"\d+\. ", line)]
+        assert [int(line.split(".")[0]) for line in steps] == list(range(1, len(steps) + 1)) and text.endswith(".\n"), path
+
+
+def test_runbooks_name_only_what_is_there():
+    everything, stack = emitted(example()), example()
+    folders = {parent.as_posix() for path in everything for parent in PurePosixPath(path).parents}
+    for path, text in everything.items():
+        if not path.startswith("runbooks/"):
+            continue
+        named = {each.rstrip("./") for each in re.findall(rf"/opt/{stack.name}/current/([\w./-]+)", text)}
+        assert named <= {*everything, *folders}, path
+        units = set(re.findall(rf"{stack.name}-[a-z-]+\.(?:service|timer)", text))
+        assert {f"systemd/{each}" for each in units} <= set(everything), path
+        assert set(re.findall(rf"{stack.name}-([a-z-]+)-1\b", text)) <= set(stack.services), path
+        assert set(re.findall(r"`([a-z-]+\.md)`", text)) <= {each.removeprefix("runbooks/") for each in everything if each.startswith("runbooks/")}, path
 
 
 def test_every_alert_fires_in_some_test(files):
@@ -109,16 +127,25 @@ def first_minutes(stack, name, burns, before, length, folder, alerts=None):
             for burn, row in zip(burns, found, strict=True)}
 
 
+def said(burn, alert):
+    "What `pretamane slo` says."
+    return next(each.minutes for each in firings(budgets(example())[0]) if (each.burn, each.alert.name) == (burn, alert))
+
+
 def test_pages_at_the_minute_that_the_workbook_gives(tmp_path):
     found = first_minutes(example(), "availability", [*BURNS, Decimal("14.4"), Decimal(13)], 60, 80, tmp_path, ["SloPageBurn1h"])
     assert {burn: found[burn]["SloPageBurn1h"] for burn in BURNS} == BURNS
     assert found[Decimal("14.4")] == {"SloPageBurn1h": 60}  # its own rate, exactly: when the whole window is bad
     assert found[Decimal(13)] == {"SloPageBurn1h": None}
+    for burn in (Decimal("14.4"), Decimal(20), Decimal(50), Decimal(200)):
+        assert said(burn, "SloPageBurn1h") == found[burn]["SloPageBurn1h"]
+    assert said(Decimal(10), "SloPageBurn1h") is None
 
 
 def test_slow_page_comes_when_six_hours_say_so(tmp_path):
-    found = first_minutes(example(), "availability", [Decimal(15)], 360, 150, tmp_path, ["SloPageBurn6h"])
-    assert {burn: row["SloPageBurn6h"] for burn, row in found.items()} == {Decimal(15): 144}
+    found = first_minutes(example(), "availability", [Decimal(15), Decimal(20)], 360, 150, tmp_path, ["SloPageBurn6h"])
+    assert {burn: row["SloPageBurn6h"] for burn, row in found.items()} == {Decimal(15): 144, Decimal(20): 108}
+    assert said(Decimal(20), "SloPageBurn6h") == 108
 
 
 # Every SLO proves itself
@@ -156,7 +183,7 @@ def test_every_slo_passes_its_own_tests(tmp_path_factory, slo):
 def test_other_slos_pass_over_days(tmp_path, slo):
     files = tree_of(with_slos(mine=slo))
     for name in ("tests/slo-mine.test.yml", "tests/slo-mine-days.test.yml"):
-        assert not (said := complaint(tmp_path, files, name)), said[:3000]
+        assert not (words := complaint(tmp_path, files, name)), words[:3000]
 
 
 def test_integer_buckets_are_found_under_both_spellings():

@@ -91,7 +91,7 @@ variable "root_volume_gb" {
 variable "data_volume_gb" {
   description = "GiB of the data disk: what the volumes of the stack hold. It can grow while in use, never shrink."
   type        = number
-  default     = 48
+  default     = 62
 
   validation {
     condition     = var.data_volume_gb >= 1 && var.data_volume_gb <= 16384 && floor(var.data_volume_gb) == var.data_volume_gb

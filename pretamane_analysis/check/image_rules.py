@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from .images import is_listed, support
 from .rules import rule
 from .services import Image, services
-from .tools import dockerfiles
-from .tree import Finding, Tree
+from .tree import Finding, Tree, dockerfiles
 
 # %% auto #0
 __all__ = ['FLOATING', 'named_images', 'images_are_supported']

@@ -81,7 +81,7 @@ _PARTS = [("a schedule", r"systemd/.*backup\.timer$"), ("a restore", r"scripts/r
 _STEPS = [("copies that leave the host", r"\bs3:|\baws s3\b|\brclone\b"), ("an end of old backups", r"\bforget\b|\bprune\b"),
           ("a result that others can see", r"\.prom\b|\bmetrics\b")]
 
-
+# %% ../../nbs/31v_check.operations_rules.ipynb #db42f43a
 @rule("S03", "data has a backup that starts by itself, leaves the host, forgets old ones and is restored for proof", defects=("D81",))
 def whole_backup(tree: Tree) -> Iterator[Finding]:
     "What a tree with volumes and scripts lacks of a backup."

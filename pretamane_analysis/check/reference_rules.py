@@ -16,8 +16,7 @@ from .images import build_context, is_database, known, listening, own_prefix, tr
 from .references import Reference, jobs, mounted_files, names, prober, references, targets
 from .rules import rule
 from .services import ServiceFacts, listed, mapping, services, texts
-from .tools import dockerfiles
-from .tree import Finding, Tree
+from .tree import Finding, Tree, dockerfiles
 
 # %% auto #0
 __all__ = ['PLACES', 'env_file', 'variables_and_secrets', 'readable_secrets', 'addresses_lead_somewhere', 'networks_fit',

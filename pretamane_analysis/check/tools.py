@@ -19,11 +19,11 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .tree import Tree
+from .tree import Tree, dockerfiles
 
 # %% auto #0
 __all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'TEMPLATES', 'ToolRun', 'program', 'Job', 'Tool', 'copy_tree', 'run_tools',
-           'variables', 'dockerfiles', 'shell_scripts']
+           'variables', 'shell_scripts']
 
 # %% ../../nbs/32_check.tools.ipynb #57335f7b
 @dataclass(frozen=True)
@@ -229,11 +229,6 @@ def _caddy(found: list[str], job: Job, files: list[str]) -> list[str]:
     return [line.replace(f"{job.scratch}/tree/", "").replace(str(job.scratch), "") for line in said]
 
 # %% ../../nbs/32_check.tools.ipynb #a9086365
-def dockerfiles(tree: Tree) -> list[str]:
-    "The Dockerfiles of a tree."
-    return [path for path in tree.files if re.fullmatch(r"(.+\.)?(Docker|Container)file(\..+)?", PurePosixPath(path).name)]
-
-
 TEMPLATES = (".tftpl", ".j2")  # what a shell runs only after it was rendered
 
 

@@ -20,7 +20,7 @@ from .lines import Document, Unreadable, read_json, read_yaml
 from ..errors import PretamaneError
 
 # %% auto #0
-__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'Finding', 'Tree']
+__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'Finding', 'Tree', 'dockerfiles']
 
 # %% ../../nbs/30_check.tree.ipynb #7cb7232d
 @dataclass(frozen=True)
@@ -224,3 +224,8 @@ def _compose(self: Tree) -> dict[str, Any]:
 # %% ../../nbs/30_check.tree.ipynb #14ebcd4f
 Tree.compose_path, Tree.caddy_path = _first(COMPOSE), _first(CADDYFILE)
 Tree.caddy, Tree.compose = property(_caddy), property(_compose)
+
+# %% ../../nbs/30_check.tree.ipynb #ab9fb9ff
+def dockerfiles(tree: Tree) -> list[str]:
+    "The Dockerfiles of a tree."
+    return [path for path in tree.files if re.fullmatch(r"(.+\.)?(Docker|Container)file(\..+)?", PurePosixPath(path).name)]
