@@ -33,7 +33,7 @@ MUTANTS = [
     Mutant("D37", "what a killed deploy left is not put right", replaced(DEPLOY, '        return_to_service "$OLD"\n        await_edge "$OLD"\n', "        true\n"),
            DEPLOYED + "killed_at_any_step_and_run_again_it_converges"),
     Mutant("D37", "two deploys at once", replaced(COMMON, 'flock -n "$LOCK" || {', "true || {"), DEPLOYED + "a_second_deploy_is_refused"),
-    Mutant("D79", "an empty backup is a success", replaced(BACKUP, '[ -d "$folder" ] || die "volume $volume has no folder"', '[ -d "$folder" ] || continue'), FAULT),
+    Mutant("D79", "an empty backup is a success", replaced(BACKUP, 'folder="$(volume_folder "$volume")"\n', 'folder="$(volume_folder "$volume")" || continue\n'), FAULT),
     Mutant("D79", "errors of a copy are thrown away", replaced(BACKUP, '"$STAGING/volumes/$volume"\n', '"$STAGING/volumes/$volume" || true\n'), "S05"),
     Mutant("D79", "half a snapshot is a success", replaced(BACKUP, '|| code=$?\n    read', '|| true\n    read'), FAULT),
     Mutant("D80", "services stop for the backup", replaced(BACKUP, "step databases\n", 'step databases\ndocker compose stop\n'), "S04"),
