@@ -29,15 +29,20 @@ def find_caddy() -> str:
     return found
 
 
+PORTS = iter(random.sample(range(20000, 32000), 1000))  # below those that outgoing connections are given
+PORTS_GUARD = threading.Lock()
+
+
 def quiet_port() -> int:
-    """Return a port that nobody uses and that no outgoing connection is given: many hosts and clients run at once"""
-    for port in random.sample(range(20000, 32000), 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+    """Return a port that nobody uses, each only once: many hosts and clients run at once"""
+    with PORTS_GUARD:
+        for port in PORTS:
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                return port
     raise AssertionError("no port is free")
 
 
