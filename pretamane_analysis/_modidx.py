@@ -2888,4 +2888,5 @@ d = { 'settings': { 'branch': 'main',
                                                                                       'pretamane_analysis/views.py'),
                                           'pretamane_analysis.views.verdict': ('views.html#verdict', 'pretamane_analysis/views.py'),
                                           'pretamane_analysis.views.waterfall_rows': ( 'views.html#waterfall_rows',
-                                                                                       'pretamane_analysis/views.py')}}}
+                                                                                       'pretamane_analysis/views.py')},
+            'pretamane_analysis.vocabulary': {}}}

@@ -5,22 +5,16 @@
 # %% ../nbs/00a_routing.ipynb #1fd259ec
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from .model_file import Model
 from .quantities import Duration, SecretName
+from .vocabulary import CATEGORIES, SEVERITIES, WATCHDOG, Category, Severity
 
 # %% auto #0
-__all__ = ['Severity', 'Category', 'SEVERITIES', 'CATEGORIES', 'WATCHDOG', 'Channels', 'Channel', 'CheckedChannel', 'Alerting']
-
-# %% ../nbs/00a_routing.ipynb #3bba7061
-Severity = Literal["page", "ticket"]
-Category = Literal["slo", "probe", "host", "service", "database", "security", "backup", "logs", "monitoring"]
-SEVERITIES: tuple[Severity, ...] = ("page", "ticket")
-CATEGORIES: tuple[Category, ...] = ("slo", "probe", "host", "service", "database", "security", "backup", "logs", "monitoring")
-WATCHDOG = "Watchdog"
+__all__ = ['Channels', 'Channel', 'CheckedChannel', 'Alerting']
 
 # %% ../nbs/00a_routing.ipynb #7d9a5654
 class Channel(Model):

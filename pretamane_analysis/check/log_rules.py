@@ -12,7 +12,7 @@ from typing import Any
 from .alloy import AlloyError, Block, blocks, references
 from .rules import rule
 from .tree import Finding, Tree
-from ..emit.logs import LABELS
+from ..vocabulary import LABELS
 
 # %% auto #0
 __all__ = ['old_logs_go', 'labels_are_few', 'alloy_is_whole', 'probes_can_pass', 'grafana_is_its_files']

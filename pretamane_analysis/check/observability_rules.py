@@ -13,9 +13,8 @@ from typing import Any
 from .rules import rule
 from .tree import Finding, Tree
 from ..emit.catalogue import labels
-from ..emit.logs import LABELS
 from ..emit.promql import filled, read
-from ..routing import CATEGORIES, SEVERITIES, WATCHDOG
+from ..vocabulary import CATEGORIES, LABELS, SEVERITIES, WATCHDOG
 
 # %% auto #0
 __all__ = ['Asked', 'queries', 'recorded', 'queries_have_answers', 'shares_are_shares', 'leaves', 'alerts_reach_somebody',

@@ -13,13 +13,12 @@ from .targets import Target, answering
 from .templates import rendered
 from ..service import Service
 from ..stack import Stack
+from ..vocabulary import LABELS
 
 # %% auto #0
-__all__ = ['LABELS', 'IDS', 'FILES', 'SERVICE', 'FIELDS', 'TRACE', 'NOISES', 'LEVELS', 'LEVEL', 'RETENTION', 'RULES', 'log_rules',
-           'files']
+__all__ = ['IDS', 'FILES', 'SERVICE', 'FIELDS', 'TRACE', 'NOISES', 'LEVELS', 'LEVEL', 'RETENTION', 'RULES', 'log_rules', 'files']
 
 # %% ../../nbs/19_emit.logs.ipynb #656d13ee
-LABELS = ("service", "level")  # beside `stream`, which Docker tells
 IDS = ("request_id", "trace_id")
 FILES = "/var/lib/docker/containers/*/*-json.log"
 SERVICE = 'attrs."com.docker.compose.service"'
