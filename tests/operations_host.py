@@ -43,7 +43,7 @@ class Host:
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder),
             "ROOT_DIR": str(self.root), "DATA_DIR": str(self.data), "STATE_DIR": str(self.state), "METRICS_DIR": str(self.metrics_folder),
             "SECRETS_DIR": str(self.secrets), "HOST_FILE": str(folder / "host.conf"), "DATA_ON_ROOT_DISK": "yes",
-            "FAKE_DOCKER": str(self.engine_folder), "RESTIC_REPOSITORY": str(folder / "repository"), "REPOSITORY_SECONDS": "20"}
+            "FAKE_DOCKER": str(self.engine_folder), "RESTIC_REPOSITORY": str(folder / "repository"), "REPOSITORY_SECONDS": "60"}
         self._program("docker", f'exec {sys.executable} -I -S {HERE / "fake_docker.py"} "$@"')
         self.save()
 

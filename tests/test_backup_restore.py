@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import backup_host
+from app_server import S3_KEY, S3_SECRET, S3Server
 from backup_host import HASHES, PASSWORDS, SEED, attributes, fill_objects, grafana, make_host, make_server
 from cheap_restic import cheapen
 
@@ -131,6 +132,28 @@ def test_a_restore_refuses_what_is_not_empty_and_force_keeps_it(place, fresh):
     assert server.psql("select id from contacts", old) == "7"
     kept = [path.read_text() for path in host.data.glob("backup/replaced-*/minio-data/documents/mine")]
     assert kept == ["mine"]
+
+
+def test_the_repository_in_a_bucket_is_made_once_and_missed_when_it_is_gone(place, tmp_path):
+    """S3 with signatures: the first backup makes the repository, a drill reads it; where it vanished, no empty one takes its place"""
+    store = S3Server()
+    (store.folder / "bucket").mkdir()
+    environment = {"RESTIC_REPOSITORY": f"s3:{store.url}/bucket/backups", "AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_SECRET,
+                   "STATE_DIR": str(tmp_path / "state"), "METRICS_DIR": str(tmp_path / "metrics"), "REPOSITORY_SECONDS": "60"}
+    try:
+        done = place.host.run("backup.sh", **environment)
+        assert done.returncode == 0, done.stderr
+        cheapen(store.folder / "bucket" / "backups", KEY)
+        done = place.host.run("restore-drill.sh", **environment, DRILL_PARTS="1")
+        assert done.returncode == 0, done.stderr
+        wrong = place.host.run("backup.sh", **environment | {"AWS_SECRET_ACCESS_KEY": "wrong", "REPOSITORY_SECONDS": "3"})
+        assert wrong.returncode != 0 and "cannot be opened" in wrong.stderr
+        shutil.rmtree(store.folder / "bucket" / "backups")
+        gone = place.host.run("backup.sh", **environment)
+        assert gone.returncode != 0 and "cannot be opened" in gone.stderr
+        assert not list((store.folder / "bucket").rglob("config"))
+    finally:
+        store.remove()
 
 
 # BR2: services go on

@@ -54,7 +54,7 @@ def recreate(host: DeployHost) -> dict:
                        check=True, env=os.environ | host.environment)
         host.wait_for("200")
     mode.write_text("ok\n")
-    release = host.release("f2")
+    release = host.release("f2", "slow")
     with Clients(host) as clients:
         done = host.run("deploy.sh", release=release)
         assert done.returncode == 0, done.stderr

@@ -8,7 +8,9 @@ export RESTIC_PASSWORD_FILE RESTIC_CACHE_DIR RESTIC_REPOSITORY
 
 # The repository's id. Without an answer in time, or with the wrong key: an error.
 repository_id() {
-    timeout "$REPOSITORY_SECONDS" restic cat config | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])'
+    local found
+    found="$(timeout "$REPOSITORY_SECONDS" restic cat config)" || return 1
+    sed -n 's/.*"id": *"\([0-9a-f]*\)".*/\1/p' <<<"$found"
 }
 
 # The repository that this host used before, or the first. One that vanished is not quietly replaced by an empty one.
