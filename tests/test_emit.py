@@ -260,3 +260,31 @@ def test_a_write_that_was_killed_is_not_taken_for_a_change_by_hand(tmp_path, fil
     monkeypatch.undo()
     write_tree(tmp_path, third)
     assert {each.relative_to(tmp_path).as_posix(): each.read_text() for each in tmp_path.rglob("*") if each.is_file()} == third
+
+
+# What is no default
+
+def test_a_quick_tunnel_that_was_asked_for_is_no_finding():
+    from pretamane_analysis.check.rules import check
+    from pretamane_analysis.check.tree import Tree
+
+    data = example().model_dump(exclude_unset=True) | {"environment": "dev"}
+    data["host"] = data["host"] | {"tunnel": "dev-quick"}
+    files = emitted(Stack.model_validate(data))
+    assert check(Tree(files)) == []
+    unasked = {**files, "compose/compose.yaml": files["compose/compose.yaml"].replace("    x-dev: true\n", "")}
+    assert [each.rule for each in check(Tree(unasked))] == ["C40"]
+
+
+def test_an_engine_past_its_end_is_a_warning_when_asked_for_and_an_error_otherwise():
+    from pretamane_analysis.check.rules import check
+    from pretamane_analysis.check.tree import Tree
+
+    data = example().model_dump(exclude_unset=True)
+    before = data["services"]["alloy"]
+    kept = {key: before[key] for key in ("memory", "cpu", "networks", "mounts", "profile", "depends_on") if key in before}
+    data["services"]["alloy"] = {"engine": "promtail", "allow_eol": True, **kept}
+    files = emitted(Stack.model_validate(data))
+    assert [(each.rule, each.severity) for each in check(Tree(files))] == [("X17", "warning")]
+    unasked = {**files, "compose/compose.yaml": files["compose/compose.yaml"].replace("    x-allow-eol: true\n", "")}
+    assert ("X17", "error") in [(each.rule, each.severity) for each in check(Tree(unasked))]

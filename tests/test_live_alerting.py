@@ -166,8 +166,8 @@ def test_from_the_first_failure_to_the_message_and_back(tmp_path, capsys):
         with observed(edge, tmp_path, sink) as prometheus, users.asking():
             until(lambda: value(prometheus, 'slo:events:increase1h{slo="availability"} > 20') is not None, 30, "traffic")
             assert value(prometheus, 'slo:sli_error:ratio_rate1h{slo="availability"}') == 0
-            assert value(prometheus, 'sum(up{job=~"caddy|alertmanager|prometheus|blackbox-exporter"})') == 4
-            assert value(prometheus, 'min(probe_success{job="probe-open"})') == 1
+            until(lambda: value(prometheus, 'sum(up{job=~"caddy|alertmanager|prometheus|blackbox-exporter"})') == 4, 20, "four targets that answer")
+            until(lambda: value(prometheus, 'min(probe_success{job="probe-open"})') == 1, 20, "probes that succeed")
             until(lambda: any(path == "/dead_man_url" for path, _ in list(sink.received)), 20, "the dead-man's switch")
             assert not messages(sink, "SloPageBurn1h", "firing")
             broke = time.monotonic()

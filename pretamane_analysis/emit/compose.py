@@ -189,6 +189,12 @@ _LABELS = "com.docker.compose.service"
 _LOGGING = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3", "labels": _LABELS}}
 
 # %% ../../nbs/11_emit.compose.ipynb #ee2cb5dc
+def _asked_for(stack: Stack, service: Service) -> dict[str, bool]:
+    "What the stack asks for although it is nothing for production; `pretamane check` then says so more softly."
+    quick = service.role == "tunnel" and stack.host.tunnel == "dev-quick"
+    return {**({"x-allow-eol": True} if service.allow_eol else {}), **({"x-dev": True} if quick else {})}
+
+# %% ../../nbs/11_emit.compose.ipynb #d8024c1e
 def _service(stack: Stack, container: Container) -> dict[str, Any]:
     service = container.service
     require_pullable(container.of, service.image)
@@ -209,6 +215,7 @@ def _service(stack: Stack, container: Container) -> dict[str, Any]:
         **_hardening(service),
         **_limits(service),
         "logging": _LOGGING,
+        **_asked_for(stack, service),
     })
 
 # %% ../../nbs/11_emit.compose.ipynb #2b739e77

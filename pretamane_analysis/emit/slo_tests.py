@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, Self
 
 from .prometheus import to_yaml
-from .slo_rules import RATIO, Named
+from .slo_rules import RATIO, Named, rules
 from .slo_traffic import Stretch, Traffic
 from ..slo import BurnAlert, duration, minutes
 from ..stack import Stack
@@ -234,8 +234,9 @@ _MINUTES: tuple[Callable[[Named], Iterator[Case]], ...] = (_onset, _recovery, _l
 
 
 def _file(of: Named, every: int, cases: list[Case]) -> str:
+    order = [each["name"] for each in rules(of)]
     return to_yaml({"rule_files": [f"../rules/slo-{of.name}.yml"], "evaluation_interval": duration(every * 60_000 // of.slo.time_scale),
-                    "tests": [_test(case) for case in cases]})
+                    "group_eval_order": order, "tests": [_test(case) for case in cases]})
 
 
 def files(
