@@ -90,7 +90,7 @@ def stacks(draw) -> Stack:
     return Stack.model_validate(data)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(stacks())
 def test_a_right_tree_has_no_finding(stack):
     """Services added and removed, no tunnel, other prefixes, other volumes, other ports: not one finding"""
