@@ -148,7 +148,7 @@ def _data_gb(stack: Stack, scenario: Scenario, services: Iterable[str]) -> Decim
     mounted = {mount.volume for name in services for mount in stack.services[name].mounts}
     return Decimal(ceil(sum(stack.volume_gb(volume, scenario) for volume in stack.volumes if volume in mounted)))
 
-
+# %% ../nbs/06_architectures.ipynb #c113bc4d
 def _host_disk_gb(stack: Stack, use: Figures, scenario: Scenario, services: Iterable[str]) -> Decimal:
     "GB of a disk that holds the volumes and the images, with a fifth to spare: a full disk stops everything."
     return Decimal(ceil((_data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")))

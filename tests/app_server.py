@@ -247,7 +247,7 @@ class Platform:
 
     def __init__(self, postgres: PostgresServer, s3: S3Server) -> None:
         """Make a database, a role and secrets; the schema and the bucket are made by the application's own commands"""
-        self.postgres, self.s3, self.search = postgres, s3, SearchStub()
+        self.postgres, self.s3, self.search, self.apps = postgres, s3, SearchStub(), []
         self.name, self.folder = f"app_{uuid4().hex[:8]}", Path(tempfile.mkdtemp(prefix="secrets-"))
         postgres.psql(f"CREATE ROLE {self.name} LOGIN NOSUPERUSER PASSWORD '{DB_PASSWORD}';")
         postgres.psql(f"CREATE DATABASE {self.name} OWNER {self.name};")
@@ -264,7 +264,8 @@ class Platform:
 
     def app(self, source: Path = SOURCE, **environment: str | None) -> App:
         """The application on this platform, not yet started"""
-        return App(self, source, environment)
+        self.apps.append(App(self, source, environment))
+        return self.apps[-1]
 
     def prepare(self) -> None:
         """Run the jobs that come before the application"""
@@ -276,6 +277,8 @@ class Platform:
 
     def remove(self) -> None:
         """Remove everything"""
+        for each in self.apps:
+            each.remove()
         self.search.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

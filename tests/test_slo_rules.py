@@ -1,6 +1,7 @@
 "The rules of service level objectives: the emitted tests pass, the oracles hold, and a damaged rule is noticed."
 import re
 from decimal import Decimal
+from pathlib import PurePosixPath
 
 import pytest
 import yaml
@@ -86,6 +87,20 @@ def test_runbooks_say_what_it_means_where_to_look_and_how_to_mend():
         assert "{{" not in body.replace("{{json", "") and "None" not in body, path
         steps = [line for line in body.splitlines() if re.match(r"\d+\. ", line)]
         assert [int(line.split(".")[0]) for line in steps] == list(range(1, len(steps) + 1)) and text.endswith(".\n"), path
+
+
+def test_runbooks_name_only_what_is_there():
+    everything, stack = emitted(example()), example()
+    folders = {parent.as_posix() for path in everything for parent in PurePosixPath(path).parents}
+    for path, text in everything.items():
+        if not path.startswith("runbooks/"):
+            continue
+        named = {each.rstrip("./") for each in re.findall(rf"/opt/{stack.name}/current/([\w./-]+)", text)}
+        assert named <= {*everything, *folders}, path
+        units = set(re.findall(rf"{stack.name}-[a-z-]+\.(?:service|timer)", text))
+        assert {f"systemd/{each}" for each in units} <= set(everything), path
+        assert set(re.findall(rf"{stack.name}-([a-z-]+)-1\b", text)) <= set(stack.services), path
+        assert set(re.findall(r"`([a-z-]+\.md)`", text)) <= {each.removeprefix("runbooks/") for each in everything if each.startswith("runbooks/")}, path
 
 
 def test_every_alert_fires_in_some_test(files):

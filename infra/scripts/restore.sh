@@ -48,11 +48,11 @@ restore_databases() {
         in_service "$service"
         database restore "$service" "$FOUND/databases/$service" --aside "$aside"
         database compare "$service" "$FOUND/databases/$service"
-        # The dump holds the passwords of its day; this host may have newer ones.
+        # The dump holds the passwords of its day; this host may have newer ones. A role that the dump has not is made elsewhere.
         for pair in ${DATABASE_SECRETS[$service]}; do
             "${DATABASE_EXEC[@]}" psql -Xq -v ON_ERROR_STOP=1 -U "${DATABASE_USER[$service]}" -d template1 <<SQL
 \\set password \`cat /run/secrets/${pair##*:}\`
-alter role "${pair%%:*}" password :'password';
+select format('alter role %I password %L', rolname, :'password') from pg_roles where rolname = '${pair%%:*}' \\gexec
 SQL
         done
     done 3< <(each dump)

@@ -13,7 +13,8 @@ from .kinds import PDF, TEXT
 from .services import Services
 
 log = logging.getLogger("app.extract")
-MOST_BYTES = 20 * 1024 * 1024  # of a document that is looked into
+MOST_BYTES = {PDF: 20 * 1024 * 1024}  # of a document that is looked into
+MOST_BYTES |= dict.fromkeys(TEXT, 2 * 1024 * 1024)  # text and markup of more than the letters below
 MOST_LETTERS = 200_000  # of its text that can be searched
 SECONDS = 20
 MEMORY_BYTES = 400 * 1024 * 1024
@@ -27,7 +28,7 @@ def text_of(services: Services, row: dict[str, Any]) -> str:
         return ""
     if kept.is_file():
         return kept.read_text(encoding="utf-8")
-    text = _text(row["content_type"], services.store.read(f"documents/{row['id']}", MOST_BYTES))
+    text = _text(row["content_type"], services.store.read(f"documents/{row['id']}", MOST_BYTES[row["content_type"]]))
     _keep(kept, text)
     return text
 
