@@ -16,7 +16,7 @@ report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no 
 
 test: $(VENV)/.dev $(VENV)/.checkov ## Run every notebook, then pytest
 	$(BIN)/nbdev_test
-	$(BIN)/pytest -q tests
+	$(BIN)/pytest -q -n auto --dist loadfile tests
 
 export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.md and metadata refreshed
 	$(BIN)/nbdev_export
