@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 import backup_host
-from app_server import S3_KEY, S3_SECRET, S3Server
 from backup_host import HASHES, PASSWORDS, SEED, attributes, fill_objects, grafana, make_host, make_server
 from cheap_restic import cheapen
 
@@ -134,26 +133,33 @@ def test_a_restore_refuses_what_is_not_empty_and_force_keeps_it(place, fresh):
     assert kept == ["mine"]
 
 
-def test_the_repository_in_a_bucket_is_made_once_and_missed_when_it_is_gone(place, tmp_path):
-    """S3 with signatures: the first backup makes the repository, a drill reads it; where it vanished, no empty one takes its place"""
-    store = S3Server()
-    (store.folder / "bucket").mkdir()
-    environment = {"RESTIC_REPOSITORY": f"s3:{store.url}/bucket/backups", "AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_SECRET,
-                   "STATE_DIR": str(tmp_path / "state"), "METRICS_DIR": str(tmp_path / "metrics"), "REPOSITORY_SECONDS": "60"}
+def test_the_repository_in_a_bucket_is_made_once_and_missed_when_it_is_gone(place, tmp_path, monkeypatch):
+    """S3: the first backup makes the repository, a drill reads it; where it vanished, no empty one takes its place"""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    environment = {"RESTIC_REPOSITORY": f"s3:{url}/bucket/backups", "STATE_DIR": str(tmp_path / "state"),
+                   "METRICS_DIR": str(tmp_path / "metrics"), **credentials}
+    for name, value in credentials.items():
+        monkeypatch.setenv(name, value)
     try:
-        done = place.host.run("backup.sh", **environment)
-        assert done.returncode == 0, done.stderr
-        cheapen(store.folder / "bucket" / "backups", KEY)
-        done = place.host.run("restore-drill.sh", **environment, DRILL_PARTS="1")
-        assert done.returncode == 0, done.stderr
-        wrong = place.host.run("backup.sh", **environment | {"AWS_SECRET_ACCESS_KEY": "wrong", "REPOSITORY_SECONDS": "3"})
-        assert wrong.returncode != 0 and "cannot be opened" in wrong.stderr
-        shutil.rmtree(store.folder / "bucket" / "backups")
+        import boto3
+        store = boto3.client("s3", endpoint_url=url)
+        store.create_bucket(Bucket="bucket")
+        for script in ("backup.sh", "restore-drill.sh"):
+            done = place.host.run(script, **environment, DRILL_PARTS="1")
+            assert done.returncode == 0, done.stderr
+        names = {each["Key"] for each in store.list_objects_v2(Bucket="bucket")["Contents"]}
+        assert "backups/config" in names and any(name.startswith("backups/snapshots/") for name in names)
+        assert not any(name.startswith("backups/locks/") for name in names)
+        for name in names:
+            store.delete_object(Bucket="bucket", Key=name)
         gone = place.host.run("backup.sh", **environment)
         assert gone.returncode != 0 and "cannot be opened" in gone.stderr
-        assert not list((store.folder / "bucket").rglob("config"))
+        assert "Contents" not in store.list_objects_v2(Bucket="bucket")
     finally:
-        store.remove()
+        server.stop()
 
 
 # BR2: services go on
