@@ -275,6 +275,7 @@ def test_user_data_brings_up_the_whole_example(fresh):
     assert (release / "bootstrap/bootstrap.sh").stat().st_mode & 0o777 == 0o755
     assert (release / "caddy/Caddyfile").stat().st_mode & 0o777 == 0o644
     wanted = [f"{name}/{secret}" for name, service in example().services.items() for secret in service.secrets]
+    wanted.append(f"host/{example().operations.backup_key}")
     assert sorted(host.delivered()) == sorted(wanted)
     before = host.state()
     assert host.run(script).returncode == 0

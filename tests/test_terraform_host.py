@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from bootstrap_host import program
 from iam_evaluator import allowed
 from terraform_runner import PROGRAM, Configuration, changes, checkov_rules, first_plan, host_files, needs_terraform, ready, resources
 
@@ -106,10 +106,7 @@ def test_user_data(state, tmp_path):
     assert not re.search(r"\$\{(stack|environment|region|bundle_\w+|data_volume_id)\}|%\{", script)
     place = tmp_path / "user-data.sh"
     place.write_text(script, encoding="utf-8")
-    shellcheck = shutil.which("shellcheck")
-    if shellcheck is None:
-        pytest.skip("shellcheck is not installed")
-    done = subprocess.run([shellcheck, place], capture_output=True, text=True)
+    done = subprocess.run([program("shellcheck"), place], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
