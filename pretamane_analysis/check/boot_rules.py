@@ -81,6 +81,7 @@ _NEVER = [
     (r"\baws/install\b(?!.*--update)", "fails where the program is installed already", "Add --update, or ask whether it is there"),
     (r"\bsed\b.*\bs([/|,#]).*\1.*\$\{?\w*(?:PASS|SECRET|TOKEN|KEY)\w*", "puts a value into an expression of sed, which a / or & in it breaks", "Write the file without sed"),
     (r"\bget-parameters?\b.*\|\|\s*(?:echo|printf|true|:)", "takes any error for an absent secret", "Decide by the name of the error, and stop at all others"),
+    (r"\bufw\b.*\benable\b", "puts up a firewall that published ports of containers go round", "Leave the ports to the security group, and publish none that is not needed"),
 ]
 
 # %% ../../nbs/31h_check.boot_rules.ipynb #4cfffe2e
@@ -110,7 +111,7 @@ def _user_data(path: str, text: str, tree: Tree) -> Iterator[Finding]:
         yield tree.at(path, unpack, "unpacks the release without comparing its hash with the one that Terraform gave", "Run `sha256sum --check` with the hash before tar")
 
 
-@rule("X24", "the first boot is small, verifies what it fetches and stops at an error", defects=("D04", "D16", "D17", "D18"))
+@rule("X24", "the first boot is small, verifies what it fetches and stops at an error", defects=("D04", "D10", "D16", "D17", "D18"))
 def first_boot(tree: Tree) -> Iterator[Finding]:
     "The size and the hash of user-data; what no script may do; strict mode in each."
     for path, text in shell_files(tree).items():

@@ -13,9 +13,11 @@ from .cloud_rules import statements, strings
 from .hcl import Block, Call, Module, module
 from .rules import rule
 from .tree import Finding, Tree
+from ..errors import PretamaneError
+from ..snapshot import eks_support
 
 # %% auto #0
-__all__ = ['grants', 'data_disk', 'buckets', 'state', 'unused', 'owned']
+__all__ = ['grants', 'data_disk', 'buckets', 'state', 'unused', 'owned', 'cluster_version']
 
 # %% ../../nbs/31u_check.host_rules.ipynb #84b39cdc
 _WITHOUT_RESOURCE = re.compile(r"(ec2messages|ssmmessages):\w+|ec2:Describe\w+|cloudwatch:PutMetricData|xray:Put\w+")
@@ -159,3 +161,22 @@ def owned(tree: Tree) -> Iterator[Finding]:
             for each in _OWNED.finditer(line):
                 if not (each[1] or "").startswith("01234567"):
                     yield tree.at(path, number, f"{each[0]!r} exists in one account only", "Ask Terraform's outputs for it")
+
+# %% ../../nbs/31u_check.host_rules.ipynb #0ddd82d9
+_LATE = {"extended": ("is billed with the surcharge of extended support", "warning"), "ended": ("is past all support", "error")}
+
+
+@rule("T07", "a cluster runs a version of Kubernetes that has standard support", defects=("D83",))
+def cluster_version(tree: Tree) -> Iterator[Finding]:
+    "Judged for the day of the check, by the table of support dates that the bill uses."
+    found = module(tree)
+    for cluster in found.resources("aws_eks_cluster"):
+        place, version = (cluster.file, cluster.line_of("version")), str(found.resolved(cluster.values.get("version")))
+        try:
+            support = eks_support(version, tree.as_of)
+        except PretamaneError as error:
+            yield tree.at(*place, f"{cluster.address}: {error.message}", "Choose a version of the table, or add it to eks_versions.csv with its source", severity="warning")
+            continue
+        if support in _LATE:
+            what, severity = _LATE[support]
+            yield tree.at(*place, f"{cluster.address} runs Kubernetes {version}, which {what} on {tree.as_of}", "Choose a newer version", severity=severity)

@@ -56,6 +56,8 @@ MUTANTS = [
     Mutant("D05", "a fixed value where none was stored", replaced(LIBRARY + "secrets.sh", 'head -c "$1" "$WORK/random"', 'printf "%0$1d" 7'), SECRETS + "first_boot"),
     Mutant("D06", "no password for the application", consumer("fastapi-app/postgres_password"), "B01"),
     Mutant("D06", "secrets that belong to another user than the container's", consumer("", uid=0), "B01"),
+    Mutant("D10", "a firewall is put up that published ports go round", added("bootstrap/bootstrap.sh", "ufw --force enable"), "X24"),
+    Mutant("D10", "the same with its rules before it", added(LIBRARY + "packages.sh", "ufw allow 22/tcp && ufw enable"), "X24"),
     Mutant("D16", "Docker is installed from a script of the web", added(LIBRARY + "packages.sh", "curl -fsSL https://get.docker.com | sh"), "X24"),
     Mutant("D16", "the newest compose, whatever it is", added(LIBRARY + "packages.sh", "curl -fsSLO https://github.com/docker/compose/releases/latest/download/docker-compose"), "X24"),
     Mutant("D16", "every package is upgraded at boot", added(LIBRARY + "packages.sh", "apt-get update && apt-get upgrade -y"), "X24"),

@@ -31,6 +31,13 @@ GROUP_RULE = '''
 
   lifecycle {
 '''
+OLD_CLUSTER = '''
+resource "aws_eks_cluster" "old" {
+  name     = "old"
+  role_arn = aws_iam_role.host.arn
+  version  = "1.28"
+}
+'''
 UNUSED = '''
 variable "enable_monitoring" {
   description = "Whether the host is watched."
@@ -95,6 +102,8 @@ MUTANTS = [
     Mutant("D20", "a variable that nothing uses", added("terraform/variables.tf", UNUSED), "T05"),
     Mutant("D21", "the id of one host in a script", added("bootstrap/connect.sh", "aws ssm start-session --target i-0a1b2c3d4e5f60718\n"), "T06"),
     Mutant("D84", "a plan in the tree", added("terraform/production.tfplan", "plan\n"), "T04"),
+    Mutant("D82", "a bill for other nodes than the configuration makes", None, "behaviour:tests/test_terraform_bill.py::test_a_different_plan_has_a_different_bill"),
+    Mutant("D83", "a cluster past all support", added("terraform/cluster.tf", OLD_CLUSTER), "T07"),
     Mutant("D11", "a replaced host that takes its disk along", None, "behaviour:tests/test_terraform_host.py::test_another_bundle_replaces_the_host_and_keeps_the_disk"),
     Mutant("D01", "what Terraform itself says of a missing value", None, "behaviour:tests/test_terraform_mutants.py::test_terraform_refuses"),
 ]
