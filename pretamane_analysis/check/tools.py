@@ -5,6 +5,7 @@
 # %% ../../nbs/32_check.tools.ipynb #1cf03cd1
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -158,7 +159,6 @@ def _schema_version() -> str:
 
 # %% ../../nbs/32_check.tools.ipynb #87e5ccc0
 def _by_schema(found: list[str], job: Job, files: list[str]) -> list[str]:
-    import json
 
     import jsonschema
 
@@ -213,19 +213,29 @@ def _placed(job: Job, path: str) -> None:
     (place / path).write_text(text.replace("/run/secrets/", f"{secrets}/").replace("unix//run/", f"unix/{job.scratch}/"))
 
 # %% ../../nbs/32_check.tools.ipynb #82a28a10
+def _told(line: str) -> str:
+    "What a line of Caddy's log says, without the JSON and the time around it."
+    try:
+        entry = json.loads(line)
+        place = f"{entry['file']}:{entry.get('line', 1)}: " if "file" in entry else ""
+        return place + entry["msg"] + (f": {entry['error']}" if "error" in entry else "")
+    except (ValueError, TypeError, KeyError):
+        return line
+
+# %% ../../nbs/32_check.tools.ipynb #13fa31a8
 def _caddy(found: list[str], job: Job, files: list[str]) -> list[str]:
     path = files[0]
-    said = [f"fmt: {line}" for line in job.complaints(*found, "fmt", "--diff", path)]
+    said = [f"fmt: {_told(line)}" for line in job.complaints(*found, "fmt", "--diff", path)]
     formatted = job.call(*found, "fmt", path)
     if not said and formatted.stdout != job.tree.files[path]:
         said.append("fmt: the file would be formatted otherwise")
     _placed(job, path)
     place = str(job.scratch / "tree" / path)
     adapted = job.call(*found, "adapt", "--config", place)
-    said += [f"adapt: {line}" for line in adapted.stderr.splitlines() if adapted.returncode or '"level":"warn"' in line]
+    said += [f"adapt: {_told(line)}" for line in adapted.stderr.splitlines() if adapted.returncode or '"level":"warn"' in line]
     if not adapted.returncode:
         done = job.call(*found, "validate", "--adapter", "caddyfile", "--config", place)
-        said += [f"validate: {line}" for line in done.stderr.splitlines() if done.returncode and '"level":"info"' not in line]
+        said += [f"validate: {_told(line)}" for line in done.stderr.splitlines() if done.returncode and '"level":"info"' not in line]
     return [line.replace(f"{job.scratch}/tree/", "").replace(str(job.scratch), "") for line in said]
 
 # %% ../../nbs/32_check.tools.ipynb #a9086365
