@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test docs guides lab export mutants checkov tools bench clean help
+.PHONY: report test lint docs guides lab export mutants checkov tools bench clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/pretamane report --out report
@@ -35,6 +35,9 @@ guides: $(VENV)/.dev ## Run the commands of the guides and write what they print
 
 lab: $(VENV)/.lab ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs
+
+lint: $(VENV)/.dev ## What can be told without running anything
+	$(BIN)/ruff check .
 
 mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print who notices it
 	PYTHONPATH=tests $(BIN)/python -m mutants

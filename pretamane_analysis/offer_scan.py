@@ -157,7 +157,7 @@ def _parsed(text: bytes) -> Any:
     "A piece as data. Raises Irregular where it is no JSON object with attributes."
     try:
         value = json.loads(text, parse_float=str, parse_int=str)
-        value.get("attributes", {}).get
+        value.get("attributes", {}).get  # noqa: B018  # raises for what is no object
         return value
     except (ValueError, AttributeError) as error:
         raise Irregular(f"a piece that is no JSON: {error}") from error

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import date, datetime, UTC
 from decimal import Decimal
 from typing import Any
 
@@ -206,7 +206,7 @@ def spot_quotes(
     client: Any = None,  # A boto3 client of `ec2` in the region; one with the usual credentials unless given
 ) -> list[SpotQuote]:  # In the order of the types; those without spot are left out
     "Spot prices of Linux instances at a moment. Raises PretamaneError."
-    now, names = (now or datetime.now(timezone.utc)).astimezone(timezone.utc), list(dict.fromkeys(instance_types))
+    now, names = (now or datetime.now(UTC)).astimezone(UTC), list(dict.fromkeys(instance_types))
     with _asking("spot prices"):
         pages = (client or _client("ec2", region)).get_paginator("describe_spot_price_history").paginate(
             InstanceTypes=names, ProductDescriptions=["Linux/UNIX"], StartTime=now, EndTime=now)

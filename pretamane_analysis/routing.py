@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from .model_file import Model
 from .quantities import Duration, SecretName
-from .vocabulary import CATEGORIES, SEVERITIES, WATCHDOG, Category, Severity
+from .vocabulary import Category
 
 # %% auto #0
 __all__ = ['Channels', 'Channel', 'CheckedChannel', 'Alerting']

@@ -13,7 +13,7 @@ from .cost import HOURS_PER_MONTH
 from .errors import PretamaneError
 from .prices import MissingPrice, PriceBook, Query
 from .snapshot import InstanceType, instance_type, instance_types
-from .quantities import Scenario, mebibytes
+from .quantities import Scenario
 from .service import Service
 from .stack import Stack
 

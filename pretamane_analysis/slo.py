@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .model_file import Model
-from .routing import Severity
+from .vocabulary import Severity
 
 # %% auto #0
 __all__ = ['Window', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'minutes', 'duration', 'BurnAlert', 'Promise', 'Guarded', 'Slo']

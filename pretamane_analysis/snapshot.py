@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from .errors import PretamaneError, did_you_mean
 from .files import data_path
-from .prices import Price, PriceBook, Query, Tier
+from .prices import Price, PriceBook, Tier
 
 # %% auto #0
 __all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'age_text',

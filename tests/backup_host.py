@@ -7,7 +7,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-
 from operations_host import Host
 from postgres_server import PostgresServer, find_binaries
 

@@ -27,8 +27,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-
 from aws_cli import CLIENT
+
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack import Stack
 from pretamane_analysis.stack_file import example

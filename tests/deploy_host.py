@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import random
 import shutil
 import socket
@@ -14,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from operations_host import HERE, Host
 
 DRAIN = 3  # seconds; Caddy looks every 2 s

@@ -16,6 +16,7 @@ import app_server
 import edge
 import postgres_server
 from observing import Sink, certificate, fetched, free_port, running, tool
+
 from pretamane_analysis.emit.alertmanager import files as alertmanager_files
 from pretamane_analysis.emit.blackbox import files as blackbox_files
 from pretamane_analysis.stack_file import example

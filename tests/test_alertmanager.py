@@ -10,16 +10,16 @@ import json
 import re
 import subprocess
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-
 from observing import Sink, fetched, free_port, running, tool, until
+
 from pretamane_analysis.emit.alertmanager import INHIBITIONS, files
-from pretamane_analysis.routing import CATEGORIES, SEVERITIES
 from pretamane_analysis.stack import Stack
 from pretamane_analysis.stack_file import example
+from pretamane_analysis.vocabulary import CATEGORIES, SEVERITIES
 
 TEAMS = {"security": [{"webhook": "dead_man_url"}], "database": [{"webhook": "alert_webhook_url"}]}
 
@@ -167,7 +167,7 @@ def alertmanager(tmp_path):
 
 def post(base: str, *alerts: dict[str, str], ended: bool = False) -> None:
     """Send alerts as Prometheus would"""
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     body = [{"labels": labels, "annotations": {"summary": "something"}, "startsAt": (now - timedelta(minutes=1)).isoformat(),
              "endsAt": (now if ended else now + timedelta(minutes=5)).isoformat()} for labels in alerts]
     assert fetched(f"{base}/api/v2/alerts", body)[0] == 200

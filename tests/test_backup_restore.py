@@ -12,10 +12,18 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 import backup_host
-from backup_host import HASHES, PASSWORDS, SEED, attributes, fill_objects, grafana, make_host, make_server
+import pytest
+from backup_host import (
+    HASHES,
+    PASSWORDS,
+    SEED,
+    attributes,
+    fill_objects,
+    grafana,
+    make_host,
+    make_server,
+)
 from cheap_restic import cheapen
 
 KEY = "the key of this test"

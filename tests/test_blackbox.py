@@ -6,11 +6,11 @@ import subprocess
 import time
 import urllib.parse
 
+import edge as caddy
 import pytest
 import yaml
-
-import edge as caddy
 from observing import Sink, certificate, fetched, free_port, running, tool
+
 from pretamane_analysis.emit.blackbox import MODULES, files
 from pretamane_analysis.emit.targets import edge_series, probe_targets
 from pretamane_analysis.stack_file import example

@@ -8,8 +8,19 @@ import subprocess
 import tarfile
 
 import pytest
+from bootstrap_host import (  # noqa: F401
+    TOKEN,
+    VOLUME,
+    Host,
+    booted,
+    client,
+    cloud,
+    first_boot,
+    host,
+    program,
+    tree,
+)
 
-from bootstrap_host import TOKEN, VOLUME, Host, booted, client, cloud, first_boot, host, program, tree  # noqa: F401
 from pretamane_analysis.emit.bootstrap import USER_DATA_LIMIT, USER_DATA_VARIABLES
 from pretamane_analysis.emit.tree import emitted, write_tree
 from pretamane_analysis.stack_file import example

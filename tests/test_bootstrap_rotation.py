@@ -3,9 +3,9 @@ import json
 import subprocess
 
 import pytest
-
 from bootstrap_host import booted, client, cloud  # noqa: F401
 from postgres_server import postgres  # noqa: F401
+
 from pretamane_analysis.emit.bootstrap import manifest
 from pretamane_analysis.stack_file import example
 

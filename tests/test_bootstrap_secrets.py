@@ -4,7 +4,6 @@ import subprocess
 import threading
 
 import pytest
-
 from bootstrap_host import TOKEN, Host, booted, client, cloud, free_port, host, program  # noqa: F401
 
 GENERATED = ["api_key", "edge_admin_password", "postgres_password", "postgres_superuser_password"]

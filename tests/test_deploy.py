@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 
 import pytest
-
 from deploy_host import Clients, DeployHost
 
 FEW = ("get", "post", "slow")

@@ -1,7 +1,6 @@
 """Every defect of the edge, put into the emitted files, makes the behavior fail that it names."""
 from __future__ import annotations
 
-
 import edge_behaviors
 import pytest
 from edge import caddy_path, configuration, running, varied

@@ -9,11 +9,10 @@ import urllib.parse
 
 import pytest
 import yaml
-
 from exporters import exporters
 from observing import fetched, free_port, running, tool, until
+
 from pretamane_analysis.emit.catalogue import catalogue, labels
-from pretamane_analysis.emit.dashboards import boards
 from pretamane_analysis.emit.grafana import files
 from pretamane_analysis.emit.promql import filled, read
 from pretamane_analysis.emit.slo_rules import files as slo_files

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from edge import SCRAPER, Edge, varied
 from edge import running as running_edge
 from observing import Sink, fetched, free_port, running, tool, until
+
 from pretamane_analysis.emit.targets import edge_series
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack import Stack

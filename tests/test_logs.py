@@ -14,9 +14,9 @@ import subprocess
 
 import pytest
 import yaml
-
 from log_shipper import Shipper
 from observing import Sink
+
 from pretamane_analysis.check.alloy import AlloyError, blocks, references
 from pretamane_analysis.emit.logs import FILES, IDS, LABELS, files, log_rules
 from pretamane_analysis.stack import Stack

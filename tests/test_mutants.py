@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import pytest
+from mutants import all_mutants, fate
 
 from pretamane_analysis.check.tools import TOOLS, run_tools
 from pretamane_analysis.check.tree import Tree
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack_file import example
-from mutants import all_mutants, fate
 
 MUTANTS = all_mutants()
 

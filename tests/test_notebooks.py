@@ -5,7 +5,6 @@ import ast
 import re
 
 import pytest
-
 from notebooks import PACKAGE, ROOT, Notebook, imported, notebooks
 
 ALL = notebooks()

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from offer_writer import text, to_csv
+
 from pretamane_analysis.errors import PretamaneError
 from pretamane_analysis.offer_book import OfferBook, matching
 from pretamane_analysis.offer_files import rows

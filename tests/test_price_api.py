@@ -17,7 +17,15 @@ from pretamane_analysis.api_book import ApiBook, status
 from pretamane_analysis.architectures import architecture
 from pretamane_analysis.cost import bill
 from pretamane_analysis.price_api import (
-    ApiError, BadAnswer, NoAccess, Throttled, TokenBucket, Unreachable, filters, rows_of, searches,
+    ApiError,
+    BadAnswer,
+    NoAccess,
+    Throttled,
+    TokenBucket,
+    Unreachable,
+    filters,
+    rows_of,
+    searches,
 )
 from pretamane_analysis.price_rows import RowBook, prices_of
 from pretamane_analysis.prices import GLOBAL, AmbiguousPrice, MissingPrice, Query

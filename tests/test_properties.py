@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretamane_analysis.architectures import ARCHITECTURES, architecture, bill_of, features_of
+from pretamane_analysis.architectures import (
+    ARCHITECTURES,
+    architecture,
+    bill_of,
+    features_of,
+)
 from pretamane_analysis.compare import attribution, compare, feature_rows
 from pretamane_analysis.cost import bill
 from pretamane_analysis.prices import Price, PriceBook, Tier, spread

@@ -8,7 +8,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,9 +24,21 @@ from pretamane_analysis.cli import main
 from pretamane_analysis.cost import bill
 from pretamane_analysis.errors import PretamaneError
 from pretamane_analysis.price_rows import Row
-from pretamane_analysis.prices import ON_DEMAND, MissingPrice, PriceBook, PriceError, Query
+from pretamane_analysis.prices import (
+    ON_DEMAND,
+    MissingPrice,
+    PriceBook,
+    PriceError,
+    Query,
+)
 from pretamane_analysis.purchase_options import (
-    advisor, fetch_advisor, plan_rates, savings_plan_prices, savings_plans_live, spot_prices, spot_quotes,
+    advisor,
+    fetch_advisor,
+    plan_rates,
+    savings_plan_prices,
+    savings_plans_live,
+    spot_prices,
+    spot_quotes,
 )
 from pretamane_analysis.resources import Instances, NodeGroup
 from pretamane_analysis.snapshot import Snapshot, bundled
@@ -226,7 +238,7 @@ def test_spot_now():
     pages = {"": history(item("us-east-1b", "0.018000") + item("us-east-1a", "0.012500") + item("us-east-1-bos-1a", "0.001"), "two"),
              "two": history(item("us-east-1a", "0.099", "2026-11-21T08:00:00.000Z") + item("us-east-1c", "0.0145") + item("us-east-1a", "0.03", kind="t3.large"))}
     with server(lambda path, body: (200, {}, pages[parse_qs(body.decode()).get("NextToken", [""])[0]])) as (url, asked):
-        quotes = spot_quotes("us-east-1", ["t3.medium", "t3.large", "t3.nano"], datetime(2026, 11, 22, 9, tzinfo=timezone.utc), client("ec2", url))
+        quotes = spot_quotes("us-east-1", ["t3.medium", "t3.large", "t3.nano"], datetime(2026, 11, 22, 9, tzinfo=UTC), client("ec2", url))
     assert [(quote.instance_type, len(quote.zones)) for quote in quotes] == [("t3.medium", 3), ("t3.large", 1)]
     assert quotes[0].mean == Decimal("0.015") and quotes[0].cheapest == Decimal("0.0125")
     mean, cheapest = spot_prices(quotes[0])

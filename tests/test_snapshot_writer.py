@@ -23,10 +23,22 @@ from hypothesis import strategies as st
 
 from pretamane_analysis.errors import PretamaneError
 from pretamane_analysis.price_rows import RowBook, prices_of, rows_of_term
-from pretamane_analysis.prices import AmbiguousPrice, Price, PriceBook, PriceError, Query, Tier
+from pretamane_analysis.prices import (
+    AmbiguousPrice,
+    Price,
+    PriceBook,
+    PriceError,
+    Query,
+    Tier,
+)
 from pretamane_analysis.snapshot import Snapshot, bundled
 from pretamane_analysis.snapshot_diff import diff, summary
-from pretamane_analysis.snapshot_writer import citations, intact, prices_in, write_snapshot
+from pretamane_analysis.snapshot_writer import (
+    citations,
+    intact,
+    prices_in,
+    write_snapshot,
+)
 
 DAY = date(2026, 11, 22)
 OFFERS = [{"service": "AmazonEC2", "region": "us-east-1", "version": "20261122000000", "publication_date": "2026-11-22T00:00:00Z",

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from pricing_server import PricingServer, recorded
 
 from pretamane_analysis.price_rows import Row
-from pricing_server import PricingServer, recorded
 
 HERE = Path(__file__).resolve().parent
 OFFERS = HERE / "data" / "offers"

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from operations_host import Host, tree
 
 TASKS = ("backup", "drill", "healthwatch")

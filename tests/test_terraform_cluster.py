@@ -7,7 +7,15 @@ import subprocess
 import pytest
 import yaml
 from iam_evaluator import allowed
-from terraform_runner import PROGRAM, Configuration, checkov_rules, first_plan, needs_terraform, ready, resources
+from terraform_runner import (
+    PROGRAM,
+    Configuration,
+    checkov_rules,
+    first_plan,
+    needs_terraform,
+    ready,
+    resources,
+)
 from test_terraform_bill import classic, network
 
 from pretamane_analysis.check.rules import check

@@ -9,7 +9,17 @@ import pytest
 import yaml
 from bootstrap_host import program
 from iam_evaluator import allowed
-from terraform_runner import PROGRAM, Configuration, changes, checkov_rules, first_plan, host_files, needs_terraform, ready, resources
+from terraform_runner import (
+    PROGRAM,
+    Configuration,
+    changes,
+    checkov_rules,
+    first_plan,
+    host_files,
+    needs_terraform,
+    ready,
+    resources,
+)
 
 from pretamane_analysis.stack import Stack
 from pretamane_analysis.stack_file import example

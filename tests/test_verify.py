@@ -13,11 +13,11 @@ from pretamane_analysis.architectures import ARCHITECTURES, architecture, bill_o
 from pretamane_analysis.errors import PretamaneError
 from pretamane_analysis.price_rows import RowBook, prices_of, rows_of_term
 from pretamane_analysis.prices import MissingPrice, Price, PriceBook, Query
+from pretamane_analysis.quantities import mebibytes
 from pretamane_analysis.sizing import candidates, needs
 from pretamane_analysis.snapshot import Snapshot, bundled
 from pretamane_analysis.snapshot_diff import queries_of
 from pretamane_analysis.snapshot_writer import intact
-from pretamane_analysis.quantities import mebibytes
 from pretamane_analysis.stack_file import example
 from pretamane_analysis.tables import to_json
 from pretamane_analysis.verify import document, refresh, verify, wanted

@@ -15,12 +15,20 @@ from pathlib import Path
 from snapshot_common import COLUMNS, UNITS, SnapshotError, read_facts, write_csv
 from snapshot_offers import read_offers
 from snapshot_rows import (
-    Result, add_fargate, add_one_rates, keep_facts, resolve_collisions,
+    Result,
+    add_fargate,
+    add_one_rates,
+    keep_facts,
+    resolve_collisions,
 )
 from snapshot_rules import LATE_REASONS, REASONS, RULES
 from snapshot_sources import SOURCE_IDS
 from snapshot_tables import (
-    ALLOWANCE_COLUMNS, INSTANCE_COLUMNS, VERSION_COLUMNS, allowance_rows, instance_rows,
+    ALLOWANCE_COLUMNS,
+    INSTANCE_COLUMNS,
+    VERSION_COLUMNS,
+    allowance_rows,
+    instance_rows,
     version_rows,
 )
 

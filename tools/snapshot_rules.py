@@ -3,9 +3,9 @@
 A computed price is kept only when the rule behind it is published. Each accepted row
 carries `rule: <id>` in its note; each refused row is counted under its reason.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Callable
 
 from snapshot_common import SnapshotError
 

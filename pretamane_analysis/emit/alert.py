@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .prometheus import to_yaml
-from ..routing import Category
+from ..vocabulary import Category
 from ..slo import duration
 
 # %% auto #0

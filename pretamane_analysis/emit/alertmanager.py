@@ -12,8 +12,9 @@ import yaml
 from .targets import answering
 from .templates import rendered
 from ..errors import PretamaneError
-from ..routing import WATCHDOG, Alerting, CheckedChannel
+from ..routing import Alerting, CheckedChannel
 from ..stack import Stack
+from ..vocabulary import WATCHDOG
 
 # %% auto #0
 __all__ = ['SECRETS', 'INHIBITIONS', 'files']

@@ -9,7 +9,7 @@ from .alert import Alert, rule_file, test_file
 from .host_alerts import backup_alerts, infra_alerts
 from .prometheus import rule_files, time_scale
 from .targets import HEALTH_PATH, ProbeJob, probe_targets, scrape_targets
-from ..routing import WATCHDOG
+from ..vocabulary import WATCHDOG
 from ..stack import Stack
 
 # %% auto #0

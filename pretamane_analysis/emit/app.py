@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from importlib.resources import files as packaged
-from typing import Any
 
 from .images import repository
 from .templates import rendered
@@ -92,5 +91,5 @@ def files(
     if len(texts) > 1:
         raise PretamaneError(f"{', '.join(services)} need different images", place="services",
                              remedy="Give them the same user, mounts and ports")
-    found = {"Dockerfile": text for text in texts} | (_sources() if texts else {})
+    found = {"Dockerfile": texts.pop()} | _sources() if texts else {}
     return {f"{FOLDER}/{path}": text for path, text in found.items()}

@@ -12,7 +12,7 @@ from ..architectures import Architecture, architecture
 from ..cost import HOURS_PER_MONTH
 from .templates import rendered
 from ..errors import PretamaneError
-from ..resources import EksCluster, NodeGroup, Secrets
+from ..resources import EksCluster, NodeGroup
 from ..snapshot import bundled, instance_type
 from ..stack import Stack
 

@@ -5,7 +5,14 @@ import re
 from decimal import Decimal
 
 from pretamane_analysis.prices import ON_DEMAND
-from pretamane_analysis.resources import EksCluster, FargateTasks, Instances, Monitoring, NodeGroup, Resource
+from pretamane_analysis.resources import (
+    EksCluster,
+    FargateTasks,
+    Instances,
+    Monitoring,
+    NodeGroup,
+    Resource,
+)
 from pretamane_analysis.resources.compute import DETAILED_METRICS
 from pretamane_analysis.snapshot import instance_type
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 from pretamane_analysis.resources import (
-    ApiGateway, DurableExecution, Function, ManagedInstances, ProvisionedConcurrency, Resource, TenantIsolation,
+    ApiGateway,
+    DurableExecution,
+    Function,
+    ManagedInstances,
+    ProvisionedConcurrency,
+    Resource,
+    TenantIsolation,
 )
 
 from .compute import purchase_option

@@ -4,8 +4,16 @@ from __future__ import annotations
 from decimal import Decimal
 
 from pretamane_analysis.resources import (
-    CrossZoneTraffic, HostedZones, InternetIngress, InterRegionTraffic, Load, LoadBalancer, NatGateway, PublicAddresses,
-    Resource, VpcEndpoint,
+    CrossZoneTraffic,
+    HostedZones,
+    InternetIngress,
+    InterRegionTraffic,
+    Load,
+    LoadBalancer,
+    NatGateway,
+    PublicAddresses,
+    Resource,
+    VpcEndpoint,
 )
 from pretamane_analysis.resources.network import FREE_RULES
 

@@ -5,7 +5,15 @@ import re
 from decimal import Decimal
 
 from pretamane_analysis.resources import (
-    Keys, Logs, Mail, Monitoring, Parameters, SearchDomain, SearchServerless, Secrets, Table,
+    Keys,
+    Logs,
+    Mail,
+    Monitoring,
+    Parameters,
+    SearchDomain,
+    SearchServerless,
+    Secrets,
+    Table,
 )
 
 from .network import hours

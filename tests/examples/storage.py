@@ -6,8 +6,19 @@ from collections.abc import Iterator
 from decimal import Decimal
 from math import floor
 
-from pretamane_analysis.resources import Bucket, DiskSnapshots, FileSystem, ImageRegistry, Volume
-from pretamane_analysis.resources.storage import GP3_FREE_IOPS, GP3_FREE_MIBPS, IO2_TIERS, VOLUME_USAGE
+from pretamane_analysis.resources import (
+    Bucket,
+    DiskSnapshots,
+    FileSystem,
+    ImageRegistry,
+    Volume,
+)
+from pretamane_analysis.resources.storage import (
+    GP3_FREE_IOPS,
+    GP3_FREE_MIBPS,
+    IO2_TIERS,
+    VOLUME_USAGE,
+)
 
 from .rates import Line, Unsupported
 from .row import Row, Work, number, values

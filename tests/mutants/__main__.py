@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import sys
 
+from mutants import all_mutants, fate
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack_file import example
 from pretamane_analysis.tables import to_table
-from mutants import all_mutants, fate
 
 
 def main() -> int:

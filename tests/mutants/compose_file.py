@@ -3,7 +3,16 @@ from __future__ import annotations
 
 import yaml
 
-from mutants import COMPOSE, Mutant, added, compose, removed, replaced, service, substituted
+from mutants import (
+    COMPOSE,
+    Mutant,
+    added,
+    compose,
+    removed,
+    replaced,
+    service,
+    substituted,
+)
 
 
 def everywhere(key, value=None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 
 import yaml
+
 from mutants import Mutant, added, replaced, substituted
 
 ALERTS, BLACKBOX, LOKI, ALLOY = "alertmanager/alertmanager.yml", "blackbox/blackbox.yml", "loki/loki.yaml", "alloy/config.alloy"
