@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := fonts-dejavu-core postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter restic systemd \
-	prometheus-node-exporter prometheus-postgres-exporter
+	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver
 INSTALL := $(BIN)/python -m pip install --quiet
 
 unexport PYTHONDONTWRITEBYTECODE
@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/pretamane report --out report
 
-test: $(VENV)/.dev $(VENV)/.checkov ## Run every notebook, then pytest
+test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## Run every notebook, then pytest
 	$(BIN)/nbdev_test
 	$(BIN)/pytest -q -n auto --dist loadfile tests
 
@@ -75,6 +75,11 @@ $(VENV)/.dev: $(VENV)/.runtime tools/compose.py
 $(VENV)/.checkov: $(VENV)/.runtime
 	$(BIN)/python -m venv $(VENV)/checkov
 	$(VENV)/checkov/bin/python -m pip install --quiet checkov==3.3.30
+	@touch $@
+
+$(VENV)/.axe: $(VENV)/.runtime
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/axe axe-core@4.14.1; \
+	else echo "axe-core is not installed, for want of npm: tests of accessibility are skipped"; fi
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev

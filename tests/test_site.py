@@ -1,0 +1,123 @@
+"""The built site as a person sees it: every page in a real browser, in both color schemes, on a phone, with the search."""
+from __future__ import annotations
+
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
+
+import pytest
+from browser import (
+    console_errors,
+    open_browser,
+    requested,
+    scheme,
+    serious,
+    served,
+    size,
+)
+from selenium.webdriver.support.ui import WebDriverWait
+
+KINDS = ("", "guide/first-report/", "tutorials/audit_of_the_claim/", "command-line/", "tree/", "rules/X05/", "reference/cost/")
+REACHED = "return [...document.querySelectorAll('pre > code, .md-typeset__scrollwrap')].every(each => each.tabIndex === 0)"
+RESULTS = "return [...document.querySelectorAll('*')].filter(each => each.shadowRoot).flatMap(each => [...each.shadowRoot.querySelectorAll('a')].map(link => link.href))"
+OVERFLOW = "return document.scrollingElement.scrollWidth - window.innerWidth"
+BROKEN = "return [...document.images].filter(each => each.loading !== 'lazy' && !(each.complete && each.naturalWidth)).map(each => each.src)"
+
+
+@pytest.fixture(scope="module")
+def site(root, tmp_path_factory) -> Path:
+    """The site, built as `make docs` builds it"""
+    folder = tmp_path_factory.mktemp("site") / "docs"
+    done = subprocess.run([sys.executable, "-m", "pretamane_analysis.site", "--out", str(folder)], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where it is served"""
+    with served(site) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def driver():
+    """One browser for all of it"""
+    with open_browser() as found:
+        yield found
+
+
+class Page(HTMLParser):
+    """The links and the anchors of a page"""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links, self.anchors = [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        """Note what it names and what it points at"""
+        for name, value in attributes:
+            if name in ("id", "name") and value:
+                self.anchors.add(value)
+            if value and ((tag == "a" and name == "href") or name == "src" or (tag == "link" and name == "href")):
+                self.links.append(value)
+
+
+def test_every_link_leads_somewhere(site):
+    """Each link within the site has its file, and each fragment its anchor"""
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html") if path.name != "404.html"}
+    dead = []
+    for path, page in pages.items():
+        here = f"http://site/{path.relative_to(site).as_posix()}"
+        for link in page.links:
+            target, anchor = urldefrag(urljoin(here, link))
+            if urlparse(target).netloc != "site":
+                continue
+            file = site / unquote(urlparse(target).path).lstrip("/")
+            file = file / "index.html" if file.is_dir() else file
+            if not file.is_file() or (anchor and file in pages and unquote(anchor) not in pages[file].anchors):
+                dead.append(f"{path.relative_to(site)}: {link}")
+    assert len(pages) > 100 and dead == []
+
+
+def test_every_page_stands_alone(site, address, driver):
+    """No error in the console, nothing asked of anybody else, every picture there, no sideways scroll on a phone"""
+    size(driver, 390, 844)
+    wrong, asked = [], set()
+    for path in sorted(site.rglob("index.html")):
+        name = path.parent.relative_to(site).as_posix()
+        driver.get(f"{address}/{name}/")
+        wrong += [f"{name}: {each}" for each in [*console_errors(driver), *driver.execute_script(BROKEN)]]
+        wrong += [f"{name}: {over} px wider than a phone"] if (over := driver.execute_script(OVERFLOW)) > 0 else []
+        asked |= requested(driver)
+    assert wrong == []
+    assert {each for each in asked if not each.startswith(address)} == set()
+
+
+@pytest.mark.parametrize("colors", ["light", "dark"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_pages_can_be_read_by_everybody(kind, colors, address, driver):
+    """Axe, with its measure of contrast, in both color schemes"""
+    size(driver, 1280)
+    scheme(driver, colors)
+    driver.get(f"{address}/extra.css")  # of the same origin, and without the theme that keeps its choice
+    driver.execute_script("localStorage.clear()")
+    driver.get(f"{address}/{kind}")
+    assert driver.execute_script("return document.body.dataset.mdColorScheme") == {"light": "default", "dark": "slate"}[colors]
+    WebDriverWait(driver, 10).until(lambda found: found.execute_script(REACHED))
+    assert serious(driver) == []
+
+
+def test_search_finds_a_rule_by_its_id(address, driver):
+    """Typing X05 offers the page of that rule"""
+    size(driver, 1280)
+    driver.get(f"{address}/")
+    WebDriverWait(driver, 10).until(lambda found: found.execute_script(REACHED))
+    driver.find_element("css selector", ".md-search__button").click()
+    WebDriverWait(driver, 10).until(lambda found: found.execute_script("return document.activeElement !== document.body"))
+    driver.switch_to.active_element.send_keys("X05")
+    first = WebDriverWait(driver, 20).until(lambda found: found.execute_script(RESULTS))[0]
+    assert urlparse(first).path == "/rules/X05/"
