@@ -38,6 +38,7 @@ lab: $(VENV)/.lab ## Open the notebooks in JupyterLab
 
 lint: $(VENV)/.dev ## What can be told without running anything
 	$(BIN)/ruff check .
+	$(BIN)/mypy pretamane_analysis
 
 mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print who notices it
 	PYTHONPATH=tests $(BIN)/python -m mutants
@@ -53,7 +54,7 @@ tools: ## Install what CI needs from Debian, only what is missing
 	@PACKAGES="$(DEBIAN_PACKAGES)" sh tools/debian.sh
 
 clean: ## Remove everything that git does not track and a verb here makes
-	rm -rf $(VENV) build dist report _docs _proc _site *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist report _docs _proc _site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
