@@ -15,6 +15,7 @@ import pytest
 from selenium import webdriver
 
 AXE = Path(__file__).resolve().parent.parent / ".venv/axe/node_modules/axe-core/axe.min.js"
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ALONE = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--hide-scrollbars"]
 
@@ -22,7 +23,7 @@ ALONE = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 @contextmanager
 def open_browser(width: int = 1280, height: int = 900) -> Iterator:
     """Start Chromium; skip where there is none"""
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    program, driver = next(filter(None, map(shutil.which, PROGRAMS)), None), shutil.which("chromedriver")
     if not program or not driver:
         pytest.skip("chromium and its driver are not installed")
     options = webdriver.ChromeOptions()

@@ -14,7 +14,12 @@ elif [ "$(id -u)" -ne 0 ]; then
     echo "tools: not installed, for want of root; run: sudo apt-get install$missing"
 else
     export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq || echo "tools: the lists of packages could not be updated"
     # shellcheck disable=SC2086  # a list of names
-    { apt-get update -qq && apt-get install -qq -y --no-install-recommends $missing; } ||
-        echo "tools: apt-get could not install:$missing"
+    apt-get install -qq -y --no-install-recommends $missing || {
+        # One that this distribution does not have must not keep the others away.
+        for package in $missing; do
+            apt-get install -qq -y --no-install-recommends "$package" || echo "tools: apt-get could not install $package"
+        done
+    }
 fi
