@@ -12,10 +12,11 @@ from typing import Any
 from .architectures import ARCHITECTURES, Architecture, architecture, bill_of, features_of
 from .cost import HOURS_PER_MONTH, Bill
 from .prices import PriceBook
-from .sizing import candidates, needs
+from .sizing import needs
 from .quantities import SCENARIOS, Scenario
 from .stack import Stack
 from .tables import plain
+from .what_if import with_host_memory
 
 # %% auto #0
 __all__ = ['Saving', 'Side', 'side', 'feature_rows', 'parity_rows', 'lost', 'attribution', 'with_memory', 'Comparison', 'compare',
@@ -138,10 +139,7 @@ def with_memory(
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Side:
     "The `ec2` architecture on the cheapest host with at least so much memory."
-    found = candidates(book, stack.region, memory_mib, needs(stack, None, scenario).busy_cores, stack.host.architecture)
-    fits = [each for each in found if each.kind.memory_mib >= memory_mib]
-    host = stack.host.model_copy(update={"instance_type": fits[0].kind.name})
-    return side("ec2", stack.model_copy(update={"host": host}), book, scenario, hours)
+    return side("ec2", with_host_memory(stack, memory_mib, book, scenario), book, scenario, hours)
 
 # %% ../nbs/07_compare.ipynb #267b718c
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 # %% ../nbs/00_errors.ipynb #8ff51046
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 # %% auto #0
 __all__ = ['PretamaneError', 'nearest', 'did_you_mean']
@@ -19,14 +19,20 @@ class PretamaneError(Exception):
         self,
         message: str,  # What is wrong, one sentence without the final period
         place: str = "",  # File, line, key, region … that it is about
-        remedy: str = "",  # What to do next, one sentence
+        remedy: str | Callable[[], str] = "",  # What to do next, one sentence, or what finds it when somebody reads it
     ):
-        self.message, self.place, self.remedy = message, place, remedy
+        self.message, self.place, self._remedy = message, place, remedy
         super().__init__(message)
+
+    @property
+    def remedy(self) -> str:
+        "What to do next."
+        return self._remedy if isinstance(self._remedy, str) else self._remedy()
 
     def __str__(self) -> str:
         text = f"{self.place}: {self.message}" if self.place else self.message
-        return f"{text}. {self.remedy}" if self.remedy else text
+        remedy = self.remedy
+        return f"{text}. {remedy}" if remedy else text
 
 # %% ../nbs/00_errors.ipynb #a86dcea8
 def nearest(

@@ -14,8 +14,9 @@ from typing import Any
 from .errors import PretamaneError
 
 # %% auto #0
-__all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'usage_options', 'source_options', 'format_option',
-           'chosen_stack', 'month_hours', 'price_book', 'ask_ahead', 'today', 'show', 'with_age']
+__all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'usage_options', 'what_if_options', 'source_options',
+           'format_option', 'chosen_stack', 'month_hours', 'price_book', 'ask_ahead', 'stack_and_book', 'today', 'show',
+           'with_age']
 
 # %% ../nbs/40b_options.ipynb #7a1e2ebb
 def verb_parser(verb: str, about: str, *groups: Callable[[ArgumentParser], None]) -> ArgumentParser:
@@ -36,6 +37,14 @@ def usage_options(parser: ArgumentParser) -> None:
     "How much it is used."
     parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
     parser.add_argument("--hours", metavar="N", default="730", help="hours in the month (default: 730)")
+
+# %% ../nbs/40b_options.ipynb #12e044e4
+def what_if_options(parser: ArgumentParser) -> None:
+    "What to change of the stack before it is priced."
+    parser.add_argument("--egress", metavar="GB", default="", help="GB sent to the internet in a month, instead of the stack's own")
+    parser.add_argument("--memory", metavar="SIZE", default="", help="memory that the host has at least, such as 16Gi; the cheapest such host is taken")
+    parser.add_argument("--purchase-option", metavar="NAME", default="",
+                        help="how the machines of both sides are bought, such as Spot-typical or Reserved-1yr-NoUpfront")
 
 # %% ../nbs/40b_options.ipynb #3eca0ab3
 def source_options(parser: ArgumentParser) -> None:
@@ -92,6 +101,16 @@ def ask_ahead(options: Namespace, book: Any, stack: Any, names: tuple[str, ...],
         from pretamane_analysis.sources import ask_ahead as together
 
         together(book, stack, names, scenarios, Decimal(730))
+
+# %% ../nbs/40b_options.ipynb #ec5a42df
+def stack_and_book(options: Namespace) -> tuple[Any, Any]:
+    "The stack with the changes that the options ask for, and the price book."
+    stack, book = chosen_stack(options), price_book(options)
+    if not (options.egress or options.memory or options.purchase_option):
+        return stack, book
+    from pretamane_analysis.what_if import changed
+
+    return changed(stack, book, options.scenario, options.egress, options.memory, options.purchase_option), book
 
 # %% ../nbs/40b_options.ipynb #0e4f482e
 def today() -> Any:

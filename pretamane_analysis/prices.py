@@ -147,7 +147,7 @@ def _one(book: PriceBook, query: Query) -> Price:
         raise AmbiguousPrice(f"{len(found)} prices match {query}: {'; '.join(_difference(p) for p in found)}",
                              book.source, "Name the attribute that tells them apart")
     if not found:
-        raise MissingPrice(f"no price for {query}", book.source, _hint(book, query))
+        raise MissingPrice(f"no price for {query}", book.source, lambda: _hint(book, query))
     return found[0]
 
 

@@ -39,13 +39,15 @@ class Findings:
     comparison: comparisons.Comparison
     audit: audits.Audit
     today: date
+    book: PriceBook  # For what the page can be asked
+    command: str = "pretamane cost"  # That prints one side, with the options that were given
 
     @property
     def sides(self) -> tuple[comparisons.Side, comparisons.Side]:
         "Baseline and alternative."
         return self.comparison.baseline, self.comparison.alternative
 
-
+# %% ../nbs/40a_report.ipynb #6e0cf0f6
 def findings(
     stack: Stack,
     book: PriceBook,
@@ -53,9 +55,11 @@ def findings(
     today: date,  # For the age of the prices
     scenario: Scenario = "typical",
     hours: Any = HOURS_PER_MONTH,  # Hours in the month
+    command: str = "pretamane cost",  # That prints one side, with the options that were given
 ) -> Findings:
     "Compare and audit. Raises MissingPrice where a price of either is not known."
-    return Findings(stack, comparisons.compare(stack, book, scenario=scenario, hours=hours), audits.audit(claim, stack, book), today)
+    compared = comparisons.compare(stack, book, scenario=scenario, hours=hours)
+    return Findings(stack, compared, audits.audit(claim, stack, book), today, book, command)
 
 # %% ../nbs/40a_report.ipynb #0c3979b1
 @dataclass(frozen=True)
@@ -165,12 +169,18 @@ def headline(
             f"{money(second.bill.total)} USD on {second.architecture.title} ({second.architecture.instance_type}): {percent(saving.percent)} less "
             f"at {found.comparison.scenario} usage, {percent(found.comparison.same_memory_saving.percent)} with the same memory on both sides.")
 
-
+# %% ../nbs/40a_report.ipynb #042219a7
 def _context(found: Findings, drawn: dict[str, tuple[str, str]]) -> dict[str, Any]:
     assumptions = comparisons.document(found.comparison)["assumptions"]
     return {"stack": found.stack, "headline": headline(found), "verdict": verdict(found.audit), "tables": tables(found), "pictures": drawn,
             "age": found.sides[0].bill.age(found.today), "assumptions": assumptions, "hours": found.sides[0].bill.hours,
-            "sides": found.sides, "saving": found.comparison.saving, "today": found.today}
+            "sides": found.sides, "saving": found.comparison.saving, "today": found.today, "answers": _answers(found)}
+
+
+def _answers(found: Findings) -> dict[str, Any]:
+    from pretamane_analysis import controls
+
+    return controls.document(controls.Question(found.stack, found.book, found.comparison.scenario, found.sides[0].bill.hours), found.command)
 
 # %% ../nbs/40a_report.ipynb #7ce79880
 def markdown(
@@ -198,6 +208,7 @@ def page(
                               trim_blocks=True, lstrip_blocks=True)
     environment.filters["data_uri"] = lambda svg: f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
     environment.filters["cell"] = lambda value: money(value) if hasattr(value, "quantize") else value
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # in the order of the stack
     environment.tests["amount"] = lambda value: hasattr(value, "quantize")
     return environment.get_template("report/index.html.j2").render(_context(found, drawn))
 

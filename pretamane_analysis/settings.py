@@ -13,16 +13,21 @@ from .model_file import Model
 from .quantities import MemoryQuantity
 
 # %% auto #0
-__all__ = ['DiskType', 'PurchaseOption', 'Eks', 'Host', 'Edge']
+__all__ = ['DiskType', 'PURCHASE_OPTIONS', 'PurchaseOption', 'Eks', 'Host', 'Edge']
 
 # %% ../nbs/00a_settings.ipynb #71be0c32
 DiskType = Literal["gp3", "gp2", "io1", "io2", "st1", "sc1"]
+_UPFRONT = [f"{years}yr-{paid}Upfront" for years in (1, 3) for paid in ("No", "Partial", "All")]
+PURCHASE_OPTIONS = (
+    "OnDemand", *(f"Reserved-{each}" for each in _UPFRONT), *(f"Reserved-{each}-Convertible" for each in _UPFRONT),
+    *(f"SavingsPlan{plan}-{each}" for plan in ("Compute", "EC2Instance") for each in _UPFRONT),
+    "Spot-typical", "Spot-current", "Spot-current-cheapest")
 PurchaseOption = Annotated[str, Field(
     pattern=r"^(OnDemand|Reserved-[13]yr-(No|Partial|All)Upfront(-Convertible)?|SavingsPlan(Compute|EC2Instance)-[13]yr-(No|Partial|All)Upfront"
             r"|Spot-(typical|current|current-cheapest))$",
     description="how the machines are bought: 'OnDemand', 'Reserved-1yr-NoUpfront', 'SavingsPlanCompute-3yr-AllUpfront', 'Spot-typical'")]
 
-
+# %% ../nbs/00a_settings.ipynb #72cfb22a
 class Eks(Model):
     "How the product is hosted on EKS with managed services."
     version: str = Field(default="1.35", pattern=r"^1\.\d+$", description="a Kubernetes version such as '1.35'")

@@ -20,7 +20,7 @@ def rounded(
     places: int = 2,  # Decimal places
 ) -> Decimal:
     "An amount as it is shown, rounded half up; never use it for sums."
-    return amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP) + 0  # + 0 turns -0.00 into 0.00
 
 
 def money(

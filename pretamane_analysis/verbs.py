@@ -11,24 +11,27 @@ from typing import Any
 
 from .errors import PretamaneError
 from pretamane_analysis.options import (
-    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, show, source_options, stack_options, today,
-    usage_options, verb_parser, with_age,
+    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, show, source_options,
+    stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 from .price_verbs import prices
 
 # %% auto #0
-__all__ = ['VERBS', 'cost', 'compare', 'audit', 'size', 'stack', 'draw', 'report', 'emit']
+__all__ = ['PRICED', 'VERBS', 'cost', 'compare', 'audit', 'size', 'stack', 'draw', 'report', 'emit']
+
+# %% ../nbs/40c_verbs.ipynb #4701eab4
+PRICED = (stack_options, usage_options, what_if_options, source_options)  # options of whatever prices a stack
 
 # %% ../nbs/40c_verbs.ipynb #72596410
 def cost(arguments: list[str]) -> int:
     "The bill of one architecture."
-    parser = verb_parser("cost", "What an architecture costs a month, line by line.", stack_options, usage_options, source_options, format_option)
+    parser = verb_parser("cost", "What an architecture costs a month, line by line.", *PRICED, format_option)
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, default="ec2", help="which one (default: ec2)")
     options = parser.parse_args(arguments)
     from pretamane_analysis.architectures import architecture, bill_of
     from pretamane_analysis.bill_view import bill_rows
 
-    stack, book, hours = chosen_stack(options), price_book(options), month_hours(options)
+    (stack, book), hours = stack_and_book(options), month_hours(options)
     ask_ahead(options, book, stack, (options.architecture,), (options.scenario,))
     bill = bill_of(architecture(options.architecture, stack, book, options.scenario), stack, book, hours)
     document = with_age(bill.document(), bill.as_of) if options.format == "json" else None
@@ -38,13 +41,13 @@ def cost(arguments: list[str]) -> int:
 # %% ../nbs/40c_verbs.ipynb #aab88424
 def compare(arguments: list[str]) -> int:
     "Two architectures side by side."
-    parser = verb_parser("compare", "Both bills, the difference for each feature, and what the dollars buy.", stack_options, usage_options, source_options, format_option)
+    parser = verb_parser("compare", "Both bills, the difference for each feature, and what the dollars buy.", *PRICED, format_option)
     for name, default in (("--baseline", "eks"), ("--alternative", "ec2")):
         parser.add_argument(name, choices=ARCHITECTURE_NAMES, default=default, help=f"default: {default}")
     options = parser.parse_args(arguments)
     from pretamane_analysis import compare as comparisons
 
-    stack, book = chosen_stack(options), price_book(options)
+    stack, book = stack_and_book(options)
     ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
     found = comparisons.compare(stack, book, options.baseline, options.alternative, options.scenario, month_hours(options))
     _print_comparison(found, options)
@@ -151,9 +154,18 @@ def draw(arguments: list[str]) -> int:
     return 0
 
 # %% ../nbs/40c_verbs.ipynb #06d3958e
+def _given(options: Namespace) -> str:
+    "The command that prices one side with the options of this one; what the page appends overrides them."
+    from shlex import join
+
+    usual = verb_parser("cost", "", *PRICED).parse_args([])
+    given = {name: value for name, value in vars(options).items() if hasattr(usual, name) and value != getattr(usual, name)}
+    return join(["pretamane", "cost", *(word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value))])
+
+# %% ../nbs/40c_verbs.ipynb #29095a79
 def report(arguments: list[str]) -> int:
     "Write the report."
-    parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", stack_options, usage_options, source_options)
+    parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", *PRICED)
     parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the source document's claim unless given")
     parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
     options = parser.parse_args(arguments)
@@ -163,9 +175,9 @@ def report(arguments: list[str]) -> int:
     from pretamane_analysis.claim import load_claim
 
     claim = load_claim(options.claim)
-    stack, book = chosen_stack(options), price_book(options)
+    stack, book = stack_and_book(options)
     ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
-    found = reports.findings(stack, book, claim, today(), options.scenario, month_hours(options))
+    found = reports.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
     print(reports.headline(found), reports.verdict(found.audit), found.sides[0].bill.age(found.today), sep="\n")

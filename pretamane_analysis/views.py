@@ -12,7 +12,7 @@ from .audit import Audit, defensible, waterfall
 from .compare import Comparison, attribution, feature_rows
 from .emit.containers import containers
 from .stack import Stack
-from .tables import plain
+from .tables import plain, rounded
 
 # %% auto #0
 __all__ = ['Rows', 'percent', 'compare_rows', 'attribution_rows', 'range_rows', 'waterfall_rows', 'scenario_rows', 'verdict',
@@ -27,7 +27,7 @@ def percent(
     places: int = 1,
 ) -> str:
     "A percentage as it is shown."
-    return f"{plain(value, places)} %"
+    return f"{plain(rounded(value, places), places)} %"
 
 # %% ../nbs/40_views.ipynb #1cbd2258
 def compare_rows(

@@ -55,6 +55,18 @@ def _in_text(text: str, known: dict[str, Any]) -> Iterator[tuple[str, int | None
             yield name, int(port), None
 
 # %% ../../nbs/30e_check.references.ipynb #3e2c7d72
+_NAMES_A_HOST = re.compile(r"_(HOST(?:NAME)?|SERVER|ADDR(?:ESS)?|ENDPOINT|URI)$")
+_NAMES_ITSELF = re.compile(r"LISTEN|BIND|VIRTUAL")
+
+
+def _in_variable(path: tuple[str | int, ...], text: str) -> Iterator[tuple[str, int | None, None]]:
+    "The address in a variable such as `DB_HOST`, when it is a name without dots."
+    key, value = (str(path[3]), text) if len(path) > 3 and isinstance(path[3], str) else text.partition("=")[::2]
+    kind, found = _NAMES_A_HOST.search(key), re.fullmatch(r"([a-zA-Z][\w-]*)(?::(\d{2,5}))?(?:/\S*)?", value)
+    if kind and found and not _NAMES_ITSELF.search(key) and (found[2] or kind[1].startswith("HOST")):
+        yield found[1], int(found[2]) if found[2] else None, None
+
+# %% ../../nbs/30e_check.references.ipynb #18f53d3d
 _KEYS = ("environment", "command", "entrypoint", "healthcheck")
 
 
@@ -64,7 +76,8 @@ def _of_compose(tree: Tree) -> Iterator[Reference]:
         if len(path) < 3 or path[0] != "services" or path[2] not in _KEYS:
             continue
         kind = "health" if path[2] == "healthcheck" else "address"
-        for host, port, where in _in_text(text, known):
+        named = _in_variable(path, text) if path[2] == "environment" else ()
+        for host, port, where in dict.fromkeys([*_in_text(text, known), *named]):
             if host not in LOCAL or kind == "health":
                 yield Reference(tree.compose_path, tree.line(tree.compose_path, *path), str(path[1]), str(path[1]) if host in LOCAL else host, port, where, kind)
 

@@ -15,12 +15,13 @@ from ..prices import GLOBAL
 from .charge import Charge, Resource, metered, used
 
 # %% auto #0
-__all__ = ['LCU_COVERS', 'FREE_RULES', 'BALANCERS', 'Load', 'LoadBalancer', 'NatGateway', 'PublicAddresses', 'VpcEndpoint',
-           'InternetEgress', 'InternetIngress', 'CrossZoneTraffic', 'InterRegionTraffic', 'HostedZones']
+__all__ = ['LCU_COVERS', 'FREE_RULES', 'FINEST', 'BALANCERS', 'Load', 'LoadBalancer', 'NatGateway', 'PublicAddresses',
+           'VpcEndpoint', 'InternetEgress', 'InternetIngress', 'CrossZoneTraffic', 'InterRegionTraffic', 'HostedZones']
 
 # %% ../../nbs/03d_resources.network.ipynb #61901a84
 LCU_COVERS = {"alb": (Decimal(25), Decimal(3000), Decimal(1), Decimal(1000)), "nlb": (Decimal(800), Decimal(100_000), Decimal(1), None)}
 FREE_RULES = 10
+FINEST = Decimal("1e-12")  # of a capacity-unit hour: what GB / hours x hours leaves behind ends here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +81,8 @@ def _capacity(balancer: LoadBalancer, hours: Decimal) -> tuple[Decimal, str]:
     loads = balancer.loads or (Load(gb_per_hour=balancer.processed_gb / hours / max(1, balancer.count)),)
     largest = [max(load.dimensions(balancer.balancer).items(), key=lambda each: each[1]) for load in loads]
     names = ", ".join(dict.fromkeys(name for name, _ in largest))
-    return (balancer.count * sum(load.share * hours * units for load, (_, units) in zip(loads, largest, strict=True)),
-            f"largest dimension in each hour: {names}")
+    total = sum((balancer.count * load.share * hours * units for load, (_, units) in zip(loads, largest, strict=True)), Decimal(0))
+    return total.quantize(FINEST).normalize(), f"largest dimension in each hour: {names}"
 
 # %% ../../nbs/03d_resources.network.ipynb #740a5fec
 @dataclass(frozen=True, kw_only=True)

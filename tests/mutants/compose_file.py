@@ -211,6 +211,8 @@ MUTANTS = [
     Mutant("D38", "the application as superuser", environment("postgresql", POSTGRES_USER="pretamane"), "C31"),
     Mutant("D38", "more connections than memory", argument("postgresql", "max_connections=60", "max_connections=200"), "C30"),
     Mutant("D44", "a route to a service that is gone", compose(lambda data: data["services"].pop("grafana")), "X04"),
+    Mutant("D44", "a variable that names a service that is gone", environment("fastapi-app-blue", DB_HOST="postgres"), "X04"),
+    Mutant("D44", "an address that leads to no service", environment("postgres-exporter", DATA_SOURCE_URI="postgres:5432/pretamane"), "X04"),
     Mutant("D50", "a mounted folder that is empty", removed("caddy"), "X05"),
     Mutant("D52", "a quick tunnel", service("cloudflared", command=["tunnel", "--url", "http://caddy:8080"]), "C40"),
     Mutant("D52", "ports that go past the tunnel", service("caddy", ports=["8080:8080", "8443:8443"]), "X07"),

@@ -1,0 +1,109 @@
+// Adds up what is in #answers for the choices of the form. Amounts are whole numbers of 10^-30 USD, so every sum is exact.
+(function () {
+  "use strict";
+  const PLACES = 30, ONE = 10n ** BigInt(PLACES);
+  const answers = JSON.parse(document.getElementById("answers").textContent);
+  const section = document.getElementById("what-if"), form = section.querySelector("form");
+  const titles = [...section.querySelectorAll("th[title]")].map(each => each.title);
+
+  function exact(text) {
+    const [whole, rest = ""] = text.replace("-", "").split(".");
+    const amount = BigInt((whole || "0") + rest.padEnd(PLACES, "0").slice(0, PLACES));
+    return text.startsWith("-") ? -amount : amount;
+  }
+
+  // Rounded half up, away from zero, as Python's decimal does it.
+  function rounded(amount, places) {
+    const unit = ONE / 10n ** BigInt(places), size = amount < 0n ? -amount : amount;
+    const digits = String((2n * size + unit) / (2n * unit)).padStart(places + 1, "0");
+    const whole = digits.slice(0, digits.length - places).replace(/\B(?=(\d{3})+$)/g, ",");
+    const sign = amount < 0n && /[1-9]/.test(digits) ? "-" : "";
+    return sign + whole + (places ? "." + digits.slice(-places) : "");
+  }
+
+  const money = amount => amount === null ? "no price" : rounded(amount, 2);
+  const percent = (part, whole) => (whole ? rounded(100n * part * ONE / whole, 1).replace(/\.0$/, "") : "0") + " %";
+
+  // An entry is an amount, a line over egress, or the number of the sentence that says why there is none.
+  function priced(entry, chosen) {
+    if (typeof entry === "number") {
+      return {amount: null, why: answers.sentences[entry].replaceAll("{option}", chosen.option)};
+    }
+    if (typeof entry === "string") {
+      return {amount: exact(entry)};
+    }
+    const [from, usd, rate] = entry.findLast(corner => exact(corner[0]) <= chosen.egress);
+    if (usd === "") {
+      return {amount: null, why: `no rate is known beyond ${from} GB of egress`};
+    }
+    return {amount: exact(usd) + (chosen.egress - exact(from)) * exact(rate) / ONE};
+  }
+
+  function bill(side, chosen) {
+    const {features, machines} = answers.regions[chosen.region][side];
+    const host = machines[side === "ec2" ? chosen.memory : ""];
+    const compute = typeof host === "number" ? host : host.usd[chosen.option];
+    const lines = Object.keys(answers.features).map(key => priced(key in features ? features[key] : compute, chosen));
+    const why = [...new Set(lines.filter(each => each.amount === null).map(each => each.why))];
+    return {lines, why, machines: host.machines || "no machine", total: why.length ? null : lines.reduce((sum, each) => sum + each.amount, 0n)};
+  }
+
+  function command(side, chosen) {
+    const given = {region: [chosen.region, answers.region], egress: [chosen.text, answers.egress],
+      memory: [side === "ec2" ? chosen.memory : "", ""], "purchase-option": [chosen.option, ""]};
+    const changed = Object.entries(given).filter(([, [now, before]]) => now !== before).map(([name, [now]]) => ` --${name} ${now}`);
+    return `${answers.command} --architecture ${side}${changed.join("")}`;
+  }
+
+  function row(cells, kind) {
+    const made = document.createElement("tr");
+    made.className = kind || "";
+    cells.forEach((text, at) => {
+      const cell = made.appendChild(document.createElement("td"));
+      cell.className = at ? "amount" : "";
+      cell.textContent = text;
+    });
+    return made;
+  }
+
+  function sentence(bills, chosen) {
+    const [first, second] = bills, place = `${answers.stack} in ${chosen.region}, with ${chosen.text} GB of egress: `;
+    const costs = bills.map((each, at) => `${each.total === null ? "not known" : money(each.total) + " USD a month"} on ${titles[at]} (${each.machines})`);
+    const saving = first.total === null || second.total === null ? "" : `, ${percent(first.total - second.total, first.total)} less`;
+    return `${place}${costs.join(", ")}${saving}.`;
+  }
+
+  function show(bills, chosen) {
+    const minus = (a, b) => a === null || b === null ? null : b - a, [first, second] = bills;
+    const rows = Object.values(answers.features).map((title, at) => {
+      const pair = bills.map(each => each.lines[at].amount);
+      return row([title, ...pair.map(money), money(minus(...pair))]);
+    });
+    const total = ["total", money(first.total), money(second.total), money(minus(first.total, second.total))];
+    section.querySelector("tbody").replaceChildren(...rows, row(total, "total"));
+    section.querySelector("ul").replaceChildren(...[...new Set(bills.flatMap(each => each.why))].map(text => {
+      const item = document.createElement("li");
+      item.textContent = text;
+      return item;
+    }));
+    section.querySelector("pre").textContent = ["eks", "ec2"].map(side => command(side, chosen)).join("\n");
+    section.querySelector("[role=status]").textContent = sentence(bills, chosen);
+  }
+
+  function update() {
+    const read = new FormData(form), text = read.get("egress").trim(), valid = /^(\d+\.?\d*|\.\d+)$/.test(text);
+    form.elements.egress.setAttribute("aria-invalid", String(!valid));
+    if (!valid) {
+      section.querySelector("[role=status]").textContent = `Egress: a number of 0 or more is expected, not '${text}'.`;
+      return;
+    }
+    const chosen = {region: read.get("region"), memory: read.get("memory"), option: read.get("purchase-option"), text, egress: exact(text)};
+    show(["eks", "ec2"].map(side => bill(side, chosen)), chosen);
+  }
+
+  form.addEventListener("input", update);
+  form.addEventListener("submit", event => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(update));
+  section.hidden = false;
+  update();
+})();
