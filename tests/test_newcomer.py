@@ -35,7 +35,7 @@ for code in json.load(sys.stdin):
     with contextlib.redirect_stdout(out):
         exec(compile(ast.Module(body, []), "page", "exec"), space)
         value = eval(compile(last, "page", "eval"), space) if last else None
-    said.append(out.getvalue() + (value.to_markdown() + "\\n" if hasattr(value, "to_markdown") else ""))
+    said.append(out.getvalue() + (value.to_markdown(disable_numparse=True) + "\\n" if hasattr(value, "to_markdown") else ""))
 print(json.dumps(said))
 """
 
