@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test lint docs guides lab export mutants checkov tools bench clean help
+.PHONY: report test lint coverage licenses audit docs guides lab export mutants checkov tools bench clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/pretamane report --out report
@@ -40,6 +40,15 @@ lint: $(VENV)/.dev ## What can be told without running anything
 	$(BIN)/ruff check .
 	$(BIN)/mypy pretamane_analysis
 
+coverage: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## The tests, and which lines of the package none of them runs
+	$(BIN)/pytest -q -n auto --dist loadfile --cov --cov-report term:skip-covered --cov-report html:_coverage tests
+
+licenses: $(VENV)/.dev ## What the package installs and under which license, into docs/licenses.md
+	$(BIN)/python tools/licenses.py
+
+audit: $(VENV)/.audit ## Known vulnerabilities in what the package installs, where they can be asked for
+	$(BIN)/python tools/audit.py
+
 mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print who notices it
 	PYTHONPATH=tests $(BIN)/python -m mutants
 
@@ -54,7 +63,7 @@ tools: ## Install what CI needs from Debian, only what is missing
 	@PACKAGES="$(DEBIAN_PACKAGES)" sh tools/debian.sh
 
 clean: ## Remove everything that git does not track and a verb here makes
-	rm -rf $(VENV) build dist report _docs _proc _site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist report _docs _proc _site _coverage .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
@@ -89,4 +98,8 @@ $(VENV)/.bench: $(VENV)/.dev
 
 $(VENV)/.lab: $(VENV)/.dev
 	$(INSTALL) --editable '.[lab]'
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.dev
+	$(INSTALL) --editable '.[audit]'
 	@touch $@

@@ -129,7 +129,7 @@ def _navigation(guide: list, tutorials: list, reference: dict, made: list) -> li
     "What stands where in the menu."
     of = {group: [each for each in made if each.startswith(f"{group}/")] for group in ("rules", "tree")}
     return [{"Home": "index.md"}, {"Guide": guide}, {"Tutorials": tutorials}, {"Command line": "command-line.md"},
-            {"Emitted tree": of["tree"]}, {"Rules": of["rules"]}, {"Benchmarks": "benchmarks.md"},
+            {"Emitted tree": of["tree"]}, {"Rules": of["rules"]}, {"Benchmarks": "benchmarks.md"}, {"Licenses": "licenses.md"},
             {"Reference": [{name: each} for name, each in reference.items()]}, {"Changelog": "changelog.md"}]
 
 # %% ../nbs/90d_site.ipynb #9e41180f
@@ -182,6 +182,7 @@ def main(
     return 0
 
 # %% ../nbs/90d_site.ipynb #fad436cf
+#| eval: false
 #| eval: false
 if __name__ == "__main__":
     sys.exit(main())

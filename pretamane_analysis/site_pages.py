@@ -7,6 +7,8 @@ __all__ = ['mutants_of', 'difference', 'rule_pages', 'explained', 'tree_page', '
 
 # %% ../nbs/90c_site_pages.ipynb #7a3ae8aa
 import difflib
+import os
+import re
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -118,15 +120,20 @@ _CLUSTER = "What `pretamane emit --architecture eks` writes: the side that the b
 # %% ../nbs/90c_site_pages.ipynb #de4a2b54
 def _help(*words: str) -> str:
     command = [sys.executable, "-m", "pretamane_analysis", *words, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=None).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "110"}).stdout
 
 
 def command_page() -> dict[str, str]:
-    "What `--help` prints, for the command and each of its verbs."
+    "What `--help` prints, for the command, each of its verbs and each of theirs."
+    from pretamane_analysis.cli import OWN_MODULES
     from pretamane_analysis.verbs import VERBS
 
     parts = ["# Command line\n", f"```text\n{_help()}```\n"]
-    parts += [f"## {verb}\n\n```text\n{_help(verb)}```\n" for verb in VERBS]
+    for verb in sorted([*VERBS, *OWN_MODULES]):
+        text = _help(verb)
+        inner = re.match(r"usage: pretamane \w+ \[-h\] ([a-z|]+) \.\.\.", text)
+        parts += [f"## {verb}\n\n```text\n{text}```\n"]
+        parts += [f"### {verb} {each}\n\n```text\n{_help(verb, each)}```\n" for each in (inner[1].split("|") if inner else ())]
     return {"command-line.md": "\n".join(parts)}
 
 # %% ../nbs/90c_site_pages.ipynb #75434c4d
@@ -138,6 +145,6 @@ def pages(
         **command_page(),
         **tree_page(root),
         **rule_pages(root),
-        "benchmarks.md": (root / "docs" / "benchmarks.md").read_text(encoding="utf-8"),
+        **{name: (root / "docs" / name).read_text(encoding="utf-8") for name in ("benchmarks.md", "licenses.md")},
         "changelog.md": (root / "CHANGELOG.md").read_text(encoding="utf-8"),
     }

@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from datetime import date
 
 import pytest
 
 from pretamane_analysis.claim import load_claim
+from pretamane_analysis.cli import HELP
 from pretamane_analysis.publish import markdown
 from pretamane_analysis.report import findings, headline
+from pretamane_analysis.site_pages import command_page
 from pretamane_analysis.snapshot import bundled
 from pretamane_analysis.stack_file import example
 from pretamane_analysis.tables import to_markdown
@@ -61,3 +65,16 @@ def test_make_verbs_exist(root, document):
 def test_ci_runs_the_readmes_test_command(root):
     """CI runs the very command that README.md gives"""
     assert re.search(r"^\s*make test$", (root / ".ci" / "run").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_the_command_line_page_has_every_verb(monkeypatch):
+    """The page of the site holds what `--help` prints for the command, each verb that it lists and each verb of those"""
+    monkeypatch.setenv("COLUMNS", "110")
+    (page,) = command_page().values()
+    verbs = re.findall(r"^  ([a-z]+) {2,}", HELP, flags=re.MULTILINE)
+    assert len(verbs) >= 11 and HELP in page
+    for verb in verbs:
+        said = subprocess.run([sys.executable, "-m", "pretamane_analysis", verb, "--help"], capture_output=True, text=True, check=True).stdout
+        assert said in page
+        inner = re.match(r"usage: pretamane \w+ \[-h\] ([a-z|]+) \.\.\.", said)
+        assert all(f"usage: pretamane {verb} {each} " in page for each in (inner[1].split("|") if inner else ()))
