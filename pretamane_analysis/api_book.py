@@ -133,7 +133,8 @@ def ask_all(
     patience: float = 120,  # Seconds to wait for the next answer
 ) -> Iterator[tuple[Search, datetime, list[str]]]:  # As they come
     "Ask many questions at once; the first error ends all. Raises what `call` raises, and Unreachable."
-    left, done = deque(questions), SimpleQueue()
+    left = deque(questions)
+    done: SimpleQueue[Any] = SimpleQueue()
 
     def work() -> None:
         with suppress(IndexError):
@@ -157,7 +158,7 @@ def _outcome(call: Callable[[Search], list[str]], search: Search) -> Any:
         return error
 
 
-def _next(done: SimpleQueue, patience: float) -> Any:
+def _next(done: SimpleQueue[Any], patience: float) -> Any:
     try:
         found = done.get(timeout=patience)
     except Empty:

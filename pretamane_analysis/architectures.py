@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from math import ceil
 
 from .cost import HOURS_PER_MONTH, Bill, bill
@@ -135,7 +136,7 @@ def _managed_data(stack: Stack, use: Figures) -> list[Resource]:
         Table(feature="database", storage_gb=use["database_gb"],
               write_units=requests * use["database_writes_per_request"], read_units=requests * use["database_reads_per_request"]),
         SearchDomain(feature="search", instance_type=stack.eks.search_instance_type, count=stack.eks.search_instances,
-                     disk_gb=stack.eks.search_instances * stack.eks.search_disk_gb),
+                     disk_gb=Decimal(stack.eks.search_instances * stack.eks.search_disk_gb)),
         Bucket(feature="objects", standard_gb=use["stored_gb"], put_requests=requests * use["object_writes_per_request"],
                get_requests=requests * use["object_reads_per_request"]),
         Logs(feature="observability", ingested_gb=use["log_gb"], stored_gb=use["log_gb"]),
@@ -166,9 +167,9 @@ def _cluster(stack: Stack, use: Figures, nodes: int, busy: Decimal) -> list[Reso
     balancer = {"loads": (load,)} if eks.load_balancer != "clb" else {"processed_gb": use["egress_gb"]}
     return [
         EksCluster(feature="orchestration", version=eks.version, support=eks_support(eks.version, stack.day())),
-        NodeGroup(feature="compute", instance_type=eks.node_instance_type, nodes=nodes, disk_gb=0, auto_mode=eks.auto_mode,
+        NodeGroup(feature="compute", instance_type=eks.node_instance_type, nodes=nodes, disk_gb=Decimal(0), auto_mode=eks.auto_mode,
                   purchase_option=eks.purchase_option, cpu_percent=_percent(busy, eks.node_instance_type, nodes)),
-        Volume(feature="disks", name="node disks", volume_type=eks.node_disk_type, gb=eks.node_disk_gb, count=nodes),
+        Volume(feature="disks", name="node disks", volume_type=eks.node_disk_type, gb=Decimal(eks.node_disk_gb), count=nodes),
         LoadBalancer(feature="edge", balancer=eks.load_balancer, **balancer),
         NatGateway(feature="network", count=eks.nat_gateways, gb=use["log_gb"] + use["image_gb"] * nodes),
         PublicAddresses(feature="network", count=eks.availability_zones + eks.nat_gateways),
@@ -206,7 +207,7 @@ def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
                                       reason="not part of the stack; S3 keeps its objects in three zones"))
     else:
         resources += _own_data(stack, use, _data_gb(stack, scenario, services), scenario)
-    resources.append(Secrets(feature="secrets", count=max(1, _own_secrets(stack, managed))))
+    resources.append(Secrets(feature="secrets", count=Decimal(max(1, _own_secrets(stack, managed)))))
     return Architecture("eks" if managed else "eks-open-source", "EKS with managed services" if managed else "EKS with open source",
                         tuple(resources), _capacity(node, nodes, allocatable_mib(instance_type(node)), stack.eks.availability_zones),
                         services, node, managed, CLUSTER_ASSUMPTIONS)
@@ -217,7 +218,7 @@ def _own_data(stack: Stack, use: Figures, data_gb: Decimal, scenario: Scenario) 
     return [
         Volume(feature="disks", name="data disk", volume_type=stack.host.disk_type, gb=data_gb),
         DiskSnapshots(feature="backups", gb=use["snapshot_gb"]),
-        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=30),
+        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=Decimal(30)),
     ]
 
 
@@ -245,7 +246,7 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     resources = [
         Instances(feature="compute", name="EC2 host", instance_type=kind, purchase_option=host.purchase_option, cpu_percent=_percent(busy, kind, 1),
                   cpu_credits=host.cpu_credits, detailed_monitoring=host.detailed_monitoring),
-        Volume(feature="disks", name="root disk", volume_type=host.disk_type, gb=host.root_disk_gb),
+        Volume(feature="disks", name="root disk", volume_type=host.disk_type, gb=Decimal(host.root_disk_gb)),
         PublicAddresses(feature="network", count=1),
         *(_managed_data(stack, use) if managed else _own_data(stack, use, _host_disk_gb(stack, use, scenario, services), scenario)),
         *_shared(use),
@@ -270,8 +271,7 @@ def _free_lines(stack: Stack) -> list[Resource]:
 
 # %% ../nbs/06_architectures.ipynb #2dc5e849
 ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
-    "eks": lambda *args: eks(*args), "eks-open-source": lambda *args: eks(*args, managed=False),
-    "ec2-managed": lambda *args: ec2(*args, managed=True), "ec2": lambda *args: ec2(*args),
+    "eks": eks, "eks-open-source": partial(eks, managed=False), "ec2-managed": partial(ec2, managed=True), "ec2": ec2,
 }
 
 

@@ -117,16 +117,17 @@ def budget_rows(
     "The budgets of a stack, for reading."
     rows = []
     for each in budgets(stack, scenario):
-        good = "no 5xx" if each.slo.sli == "availability" else f"within {plain(each.slo.threshold)} s"
+        good = "no 5xx" if each.slo.sli == "availability" else f"within {plain(each.slo.threshold or Decimal(0))} s"
         rows.append({"slo": each.name, "objective": f"{plain(each.slo.objective, 5)} %", "good": good, "counted by": each.slo.source,
                      "window": f"{each.slo.window_days} d", "budget": f"{plain(each.minutes, 1)} min", "bad requests": f"{each.requests:,.0f}"})
     return rows
 
 # %% ../nbs/05a_budget.ipynb #d22115c6
 def _cell(found: Firing, budget: Budget) -> str:
-    if found.minutes is None:
+    spent = found.spent(budget)
+    if found.minutes is None or spent is None:
         return "never" if found.why == "too slow for it" else found.why
-    return f"{minutes_text(found.minutes)} ({plain(found.spent(budget), 1)} %)"
+    return f"{minutes_text(found.minutes)} ({plain(spent, 1)} %)"
 
 
 def burn_rows(
@@ -149,5 +150,5 @@ def exact_rows(
     return [{"slo": budget.name, "objective_percent": budget.slo.objective, "window_days": budget.slo.window_days,
              "budget_minutes": budget.minutes, "budget_requests": round(budget.requests, 1), "burn": each.burn,
              "bad_percent": each.burn * budget.slo.budget * 100, "alert": each.alert.name, "severity": each.alert.severity,
-             "fires_after_minutes": each.minutes, "budget_spent_percent": None if each.minutes is None else round(each.spent(budget), 3), "why_not": each.why}
+             "fires_after_minutes": each.minutes, "budget_spent_percent": None if (spent := each.spent(budget)) is None else round(spent, 3), "why_not": each.why}
             for budget in budgets(stack, scenario) for each in firings(budget)]

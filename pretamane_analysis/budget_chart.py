@@ -5,6 +5,7 @@
 # %% ../nbs/09a_budget_chart.ipynb #700c3af8
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from .budget import Budget, firing, minutes_text
@@ -18,12 +19,12 @@ __all__ = ['budget_burn']
 # %% ../nbs/09a_budget_chart.ipynb #8b444a3a
 def _title(budget: Budget) -> str:
     slo, whole = budget.slo, 1 / budget.slo.budget
-    pages = [found for each in slo.alerts if each.severity == "page" and (found := firing(budget, each, whole)).minutes is not None]
+    pages = [(found.minutes, found.spent(budget) or Decimal(0)) for each in slo.alerts if each.severity == "page"
+             and (found := firing(budget, each, whole)).minutes is not None]
     if not pages:
         return f"{budget.name}: a complete failure wakes nobody"
-    first = min(pages, key=lambda each: each.minutes)
-    return (f"{budget.name}: a complete failure rings after {minutes_text(first.minutes)}, "
-            f"with {plain(first.spent(budget), 1)} % of the budget gone")
+    minutes, spent = min(pages)
+    return f"{budget.name}: a complete failure rings after {minutes_text(minutes)}, with {plain(spent, 1)} % of the budget gone"
 
 
 def _axes(budget: Budget) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .architectures import FEATURE
 from .arrange import Card
-from .resources import Resource
+from .resources import LoadBalancer, Resource
 from .service import Service
 from .tables import plain
 
@@ -93,7 +93,7 @@ def resource_card(
     kind = type(resource).__name__
     icon, words = LOOKS.get(kind, ("aws.general.General", lambda each: (each.name, type(each).title)))
     title, *facts = words(resource)
-    return Card(f"{kind} {resource.name}", BALANCERS[resource.balancer][0] if kind == "LoadBalancer" else icon, title,
+    return Card(f"{kind} {resource.name}", BALANCERS[resource.balancer][0] if isinstance(resource, LoadBalancer) else icon, title,
                 tuple(facts))
 
 # %% ../nbs/08_cards.ipynb #952c13fd

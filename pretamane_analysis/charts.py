@@ -120,7 +120,7 @@ def _legend(figure: Any, axes: Any, size: int = 9) -> None:
                   borderaxespad=0.3, handlelength=1.2, columnspacing=1.4, borderpad=0)
 
 
-def _saved(figure: Any, form: Form) -> Any:
+def _saved(figure: Any, form: Form) -> str | bytes:
     "SVG text or PNG bytes."
     out = BytesIO()
     figure.savefig(out, format=form, dpi=200 if form == "png" else 72, metadata={"Date": None, "Creator": None} if form == "svg" else None)
@@ -166,9 +166,9 @@ def cost_by_feature(
     rows, sides = _feature_rows(comparison), (comparison.baseline, comparison.alternative)
     with _style():
         figure, axes = _page(f"{sides[1].architecture.title} {_saves(comparison.saving)}", _sources(comparison), [row[0] for row in rows], 0.38, 0.65)
-        length = _span(axes, [_number(amount) for row in rows for amount in row[1:]], "USD a month")
+        length = _span(axes, [_number(amount) for _, *pair in rows for amount in pair], "USD a month")
         for number, (color, which) in enumerate(zip((BASELINE, ALTERNATIVE), sides, strict=True)):
-            places, amounts = [at - 0.2 + 0.4 * number for at in range(len(rows))], [row[1 + number] for row in rows]
+            places, amounts = [at - 0.2 + 0.4 * number for at in range(len(rows))], [pair[number] for _, *pair in rows]
             label = f"{which.architecture.title}: {_usd(which.bill.total)}"
             axes.barh(places, [_number(each) for each in amounts], 0.38, color=color, label=label)
             for at, amount in zip(places, amounts, strict=True):

@@ -100,7 +100,7 @@ def _run(verb: str, arguments: list[str]) -> int:
         if verb in OWN_MODULES:
             from importlib import import_module
 
-            return getattr(import_module(OWN_MODULES[verb]), verb)(arguments)
+            return int(getattr(import_module(OWN_MODULES[verb]), verb)(arguments))
         from pretamane_analysis.verbs import VERBS
 
         if verb not in VERBS:

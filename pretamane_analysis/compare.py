@@ -5,6 +5,7 @@
 # %% ../nbs/07_compare.ipynb #35b73191
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -81,7 +82,7 @@ def _provider(feature: Any, chosen: Architecture) -> str:
     "Who provides a feature: data services depend on `managed`, the rest on whether there is a cluster."
     data = feature.key in ("database", "search", "objects", "observability")
     on_aws = chosen.managed if data else chosen.name.startswith("eks")
-    return feature.managed if on_aws else feature.open_source
+    return str(feature.managed if on_aws else feature.open_source)
 
 # %% ../nbs/07_compare.ipynb #4cfc7093
 def parity_rows(
@@ -91,7 +92,7 @@ def parity_rows(
 ) -> list[dict[str, str]]:
     "Machines, memory, CPU and zones of both sides, and whether the services fit."
     rows = []
-    for what, value in (
+    facts: tuple[tuple[str, Callable[[Architecture], str]], ...] = (
         ("machines", lambda s: f"{s.capacity.machines} x {s.instance_type}"),
         ("memory, GiB", lambda s: plain(Decimal(s.capacity.memory_mib) / 1024, 1)),
         ("memory for services, GiB", lambda s: plain(Decimal(s.capacity.usable_mib) / 1024, 1)),
@@ -102,8 +103,8 @@ def parity_rows(
         ("survives the loss of a machine", lambda s: "yes" if s.capacity.machines > 1 else "no"),
         ("data services", lambda s: "managed by AWS" if s.managed else "run by you"),
         ("services on the machines", lambda s: str(len(s.on_machines))),
-        ("operator's time", lambda s: "not priced"),
-    ):
+        ("operator's time", lambda s: "not priced"))
+    for what, value in facts:
         rows.append({"what": what, "baseline": value(baseline.architecture), "alternative": value(alternative.architecture)})
     return rows
 
@@ -150,7 +151,7 @@ class Comparison:
     baseline: Side
     alternative: Side
     totals: dict[str, Decimal]  # Monthly USD of all four architectures
-    ranges: dict[str, Saving]  # The saving for each scenario
+    ranges: dict[Scenario, Saving]  # The saving for each scenario
     same_memory: Side  # One host with the memory of the baseline's machines
     sides: dict[str, Side]  # All four architectures, by name
 

@@ -12,7 +12,7 @@ from typing import Any
 from .architectures import FEATURE, Architecture
 from .arrange import Arrow, Card, Frame, Plan, frame
 from .cards import LOOKS, UNDRAWN, home, memory, resource_card, service_card, several, short
-from .resources import EksCluster, InternetEgress, PublicAddresses, Resource, Volume
+from .resources import CrossZoneTraffic, EksCluster, InternetEgress, PublicAddresses, Resource, Volume
 from .snapshot import instance_type
 from .stack import Stack
 
@@ -43,7 +43,7 @@ def network_frames(
         service = stack.services[name]
         group = "sources" if service.role in SOURCES else "stores" if service.role in STORES else "viewers"
         cards[group if home(service) == "obs" else home(service)].append(service_card(name, service))
-    style = {each: {"title": f"{word} {each}", "color": color} for each, color in NETWORK_COLORS.items()}
+    style: dict[str, Any] = {each: {"title": f"{word} {each}", "color": color} for each, color in NETWORK_COLORS.items()}
     found = {each: frame(f"network {each}", "column", *cards[each], **style[each]) for each in ("edge", "app", "data")}
     return {**found, "obs": frame("network obs", "row", *_observers(cards, wide), **style["obs"])}
 
@@ -144,13 +144,13 @@ def _whole(title: str, chosen: Architecture, stack: Stack, outside: Iterable[Car
            ways: Iterable[Arrow]) -> Plan:
     "The frame around everything, and all arrows."
     region = frame("region", "row", *inside, title=f"AWS {stack.region}", color="#F6F8FA")
-    drawn = frame("all", "row", frame("outside", "column", *outside), region, gap=60)
+    drawn = Frame("all", "row", tuple(each for each in (frame("outside", "column", *outside), region) if each), gap=60)
     return Plan(title, drawn, (*ways, *service_arrows(chosen, stack), *managed_arrows(chosen, stack), *_copies(drawn)))
 
 # %% ../nbs/08_contents.ipynb #690e8dde
 def zone_frames(
     chosen: Architecture,
-) -> list[Frame | None]:
+) -> list[Frame]:
     "A box for each zone with one card for its nodes, spread evenly."
     machines, zones, kind = chosen.capacity.machines, chosen.capacity.zones, instance_type(chosen.instance_type)
     disks, frames = [each for each in _of(chosen, Volume) if each.name == NODE_DISKS], []
@@ -159,7 +159,7 @@ def zone_frames(
         facts = [f"{count * kind.vcpu} vCPU · {memory(count * kind.memory_mib)}"]
         facts += [f"{count} x {short(each.gb)} GB {each.volume_type}" for each in disks[:1]]
         card = Card(f"nodes {letter}", "aws.compute.EC2", f"{count} x {kind.name}", tuple(facts))
-        frames.append(frame(f"zone {letter}", "column", card, title=f"zone {letter}"))
+        frames.append(Frame(f"zone {letter}", "column", (card,), f"zone {letter}"))
     return frames
 
 # %% ../nbs/08_contents.ipynb #bff94735
@@ -177,7 +177,7 @@ def _cluster_plan(chosen: Architecture, stack: Stack) -> Plan:
     upper = frame("upper", "row", frame("web", "column", networks["edge"], networks["app"]), frame("store", "column", networks["data"], data))
     pods = frame("pods", "column", upper, networks["obs"], title="Pods on these nodes", color="#FAFAFA")
     inner = (public, frame("private", "column", pods, *zones)) if few else (frame("left", "column", public, *zones), pods)
-    traffic = [f"{short(each.gb)} GB between zones" for each in chosen.resources if type(each).__name__ == "CrossZoneTraffic"]
+    traffic = [f"{short(each.gb)} GB between zones" for each in _of(chosen, CrossZoneTraffic)]
     addresses = several(sum(each.count for each in _of(chosen, PublicAddresses)), "public IPv4 address")
     vpc = frame("vpc", "row", *inner, title="VPC", fact=", ".join((addresses, *traffic)))
     names = [apart["HostedZones"]] if "HostedZones" in apart else []

@@ -79,7 +79,7 @@ def _canvas(title: str) -> Any:
     "A diagram that is not rendered when its block ends."
     diagrams = _needs("diagrams")
 
-    class Canvas(diagrams.Diagram):
+    class Canvas(diagrams.Diagram):  # type: ignore[misc, name-defined]  # imported when it is needed
         def __exit__(self, *problem: object) -> None:
             diagrams.setdiagram(None)
 
@@ -125,13 +125,14 @@ def plan_dot(
     drawn: Plan,
 ) -> str:
     "A plan as DOT. Raises PretamaneError without the diagrams library."
-    diagrams, nodes, at = _needs("diagrams"), {}, places(drawn)
+    diagrams, at = _needs("diagrams"), places(drawn)
+    nodes: dict[str, Any] = {}
     cards = [each.id for each in drawn.frame.cards()]
     with _canvas(drawn.title) as canvas:
         _draw(diagrams, drawn.frame, at, nodes)
         for each in drawn.arrows:
             nodes[each.tail] >> diagrams.Edge(**_arrow_style(each, curve(each, at, cards), at[""].height)) >> nodes[each.head]
-    return canvas.dot.source
+    return str(canvas.dot.source)
 
 
 def dot(
@@ -189,7 +190,7 @@ def render(
     if form == "png":
         graph.graph_attr["dpi"] = str(dpi)
     with _without_font_warnings():
-        drawn = graph.draw(format=form, prog="nop2")
+        drawn: bytes = graph.draw(format=form, prog="nop2")
     for name in sorted(set(re.findall(r'SRC="([^"]+)"', text))) if form == "svg" else ():
         drawn = drawn.replace(f'"{name}"'.encode(), b'"data:image/png;base64,' + b64encode(_icon(name)) + b'"')
     return drawn

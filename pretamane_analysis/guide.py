@@ -68,7 +68,7 @@ def refreshed(
     path: str = "",  # folder of programs to be found first
 ) -> str:
     "The page with the outputs that its commands print now."
-    def block(found: re.Match) -> str:
+    def block(found: re.Match[str]) -> str:
         parts = ["$ " + command.replace("\n", "\n> ") + "\n" + shortened(run_command(command, folder, path), shown)
                  for command, shown in commands(found.group(1))]
         return "```console\n" + "".join(each if each.endswith("\n") else f"{each}\n" for each in parts) + "```"
@@ -90,7 +90,7 @@ def refresh(
 
 # %% ../nbs/90b_guide.ipynb #ff608174
 def main(
-    arguments: list | None = None,  # as on the command line
+    arguments: list[str] | None = None,  # as on the command line
 ) -> int:
     "Refresh pages, or say which no longer tell the truth."
     parser = argparse.ArgumentParser(prog="python -m pretamane_analysis.guide", description="Development only.")

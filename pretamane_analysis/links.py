@@ -5,7 +5,7 @@
 # %% ../nbs/00_links.ipynb #17d7db54
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from .errors import did_you_mean
@@ -17,7 +17,7 @@ __all__ = ['Problem', 'BrokenLinks', 'broken_links']
 Problem = tuple[tuple[str | int, ...], str]  # path to the key, message
 
 
-def _unknown(kind: str, name: str, known: object, *path: str | int) -> Iterator[Problem]:
+def _unknown(kind: str, name: str, known: Collection[str], *path: str | int) -> Iterator[Problem]:
     if name not in known:
         yield path, f"{kind} {name!r} does not exist. {did_you_mean(name, known)}"
 

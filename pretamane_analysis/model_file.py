@@ -104,7 +104,7 @@ def _message(error: Any, path: KeyPath, root: type[Model]) -> str:
         known = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"{error['input']!r} is not one of {error['ctx']['expected']}. {did_you_mean(str(error['input']), known)}"
     if error["type"] == "value_error":
-        return error["msg"].removeprefix("Value error, ")
+        return str(error["msg"]).removeprefix("Value error, ")
     expected = _description(path, root)
     if error["type"].startswith("string_") and expected:
         return f"{error['input']!r} is not {expected}"

@@ -21,15 +21,15 @@ from .price_rows import Row, ending, prefixes, prices_of, usual
 from .prices import GLOBAL, ON_DEMAND, Price, PriceBook
 
 # %% auto #0
-__all__ = ['ENDINGS', 'OfferBook', 'manifest_rows', 'offer_code', 'matching']
+__all__ = ['ENDINGS', 'manifest_rows', 'OfferBook', 'offer_code', 'matching']
 
 # %% ../nbs/02d_offer_book.ipynb #38d62a99
 ENDINGS = (".json", ".csv", ".json.gz", ".csv.gz")
 
 # %% ../nbs/02d_offer_book.ipynb #926738be
 @dataclass
-class OfferBook(PriceBook):
-    "Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]` or `<service>.json|csv[.gz]`, or from AWS itself (`place=\"aws\"`)."
+class _OfferFiles(PriceBook):
+    "The offer files that a book reads."
     place: str = "aws"
     source: str = "offer files"
     files: dict[str, OfferFile] = field(default_factory=dict)
@@ -54,30 +54,31 @@ class OfferBook(PriceBook):
         return sorted(map(str, found or [path for end in ENDINGS for path in Path(self.place).glob(service + end)]))
 
 # %% ../nbs/02d_offer_book.ipynb #b330046a
-def _candidates(self: OfferBook, service: str, region: str, usage_type: str) -> Iterable[Price]:
-    "All usual prices of a usage type in a region."
-    asked = (service, region, usage_type)
-    if asked not in self.answers:
-        found: dict[object, Price] = {}
-        for path in self.paths(service, region):
-            offers = self._file(path)
-            names = {prefix + usage_type for prefix in prefixes(region)}
-            if usage_type == "AWS-Out-Bytes":
-                names |= {name for name in _names(offers) if name.endswith("-AWS-Out-Bytes")}
-            for name in sorted(names):
-                for price in prices_of(rows_at(offers, name), service, Path(path).name):
-                    if (price.region, price.usage_type) == (region, usage_type) and usual(price):
-                        found[price.sku, price.purchase_option, price.unit] = price
-        self.answers[asked] = list(found.values())
-    return self.answers[asked]
-
-
 def _names(offers: OfferFile) -> list[str]:
     "All usage types of a file."
     return sorted({line.split(b"\t", 2)[1].decode() for line in offers.index if line.startswith(b"U\t")})
 
 
-OfferBook.candidates = _candidates
+@dataclass
+class _OfferPrices(_OfferFiles):
+    "Their prices, each question kept."
+
+    def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
+        "All usual prices of a usage type in a region."
+        asked = (service, region, usage_type)
+        if asked not in self.answers:
+            found: dict[object, Price] = {}
+            for path in self.paths(service, region):
+                offers = self._file(path)
+                names = {prefix + usage_type for prefix in prefixes(region)}
+                if usage_type == "AWS-Out-Bytes":
+                    names |= {name for name in _names(offers) if name.endswith("-AWS-Out-Bytes")}
+                for name in sorted(names):
+                    for price in prices_of(rows_at(offers, name), service, Path(path).name):
+                        if (price.region, price.usage_type) == (region, usage_type) and usual(price):
+                            found[price.sku, price.purchase_option, price.unit] = price
+            self.answers[asked] = list(found.values())
+        return self.answers[asked]
 
 # %% ../nbs/02d_offer_book.ipynb #be7af551
 def manifest_rows(
@@ -99,27 +100,27 @@ def _region_of(path: str) -> str:
     return name if "-" in name else ""
 
 # %% ../nbs/02d_offer_book.ipynb #bd67b633
-def _usage_types(self: OfferBook, service: str, region: str) -> Iterable[str]:
-    "All usage types of a service in a region."
-    names = {ending(name, region) for path in self.paths(service, region) for name in _names(self._file(path))}
-    return sorted(name for name in names if name)
+@dataclass
+class OfferBook(_OfferPrices):
+    "Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]` or `<service>.json|csv[.gz]`, or from AWS itself (`place=\"aws\"`)."
 
+    def usage_types(self, service: str, region: str) -> Iterable[str]:
+        "All usage types of a service in a region."
+        names = {ending(name, region) for path in self.paths(service, region) for name in _names(self._file(path))}
+        return sorted(name for name in names if name)
 
-def _regions(self: OfferBook, service: str) -> Iterable[str]:
-    "All regions of a service that this book can name: the files of its folder, or those of the first products of its file."
-    if self.place == "aws" or self.place.startswith(("http://", "https://")):
-        return []
-    if Path(self.place).is_dir():
-        names = {path.name for end in ENDINGS for path in Path(self.place, service).glob("*" + end)}
-        return sorted({name.partition(".")[0] for name in names})
-    found: set[str] = set()
-    for path in self.paths(service, ""):
-        names_of = _names(self._file(path))
-        found |= {row.region_code or GLOBAL for name in names_of[:: max(1, len(names_of) // 20)] for row in rows_at(self._file(path), name)}
-    return sorted(found)
-
-
-OfferBook.usage_types, OfferBook.regions = _usage_types, _regions
+    def regions(self, service: str) -> Iterable[str]:
+        "All regions of a service that this book can name: the files of its folder, or those of the first products of its file."
+        if self.place == "aws" or self.place.startswith(("http://", "https://")):
+            return []
+        if Path(self.place).is_dir():
+            names = {path.name for end in ENDINGS for path in Path(self.place, service).glob("*" + end)}
+            return sorted({name.partition(".")[0] for name in names})
+        found: set[str] = set()
+        for path in self.paths(service, ""):
+            names_of = _names(self._file(path))
+            found |= {row.region_code or GLOBAL for name in names_of[:: max(1, len(names_of) // 20)] for row in rows_at(self._file(path), name)}
+        return sorted(found)
 
 # %% ../nbs/02d_offer_book.ipynb #1392d297
 def offer_code(

@@ -79,7 +79,7 @@ def _processes(size: int) -> int:
     return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #731ef7ca
-def _all(jobs: list[tuple]) -> Iterator[Scan]:
+def _all(jobs: list[tuple[Any, ...]]) -> Iterator[Scan]:
     "The parts in order: the first in this process, each other one in a child. Raises Irregular where any of them fails."
     collects = gc.isenabled()
     gc.disable()  # nothing here makes cycles
@@ -98,7 +98,7 @@ def _all(jobs: list[tuple]) -> Iterator[Scan]:
             os.waitpid(process, 0)
 
 # %% ../nbs/02c_offer_scan_csv.ipynb #ee31b75b
-def _child(job: tuple) -> tuple[int, IO[bytes]]:
+def _child(job: tuple[Any, ...]) -> tuple[int, IO[bytes]]:
     "A process that reads one part, and the pipe on which its answer comes: nothing where it fails."
     source, sink = os.pipe()
     if process := os.fork():

@@ -85,7 +85,7 @@ class OfferFile:
     form: str = ""
     index: list[bytes] = field(default_factory=list)  # Sorted lines as `Scan` makes them
     body: str = ""  # The file that the index points into
-    own: TemporaryDirectory | None = None  # Holds `body` where there is no cache folder
+    own: TemporaryDirectory[str] | None = None  # Holds `body` where there is no cache folder
 
 # %% ../nbs/02c_offer_store.ipynb #75537918
 def load(
@@ -94,7 +94,8 @@ def load(
     "Fill the index, from the cache or by a pass over the file. Raises OfferError."
     form, key = form_of(offers.path), key_of(offers.path)
     if lines := kept(f"{key}.index"):
-        offers.form, *offers.index = (line if number else line.decode() for number, line in enumerate(lines.split(b"\n")))
+        first, *offers.index = lines.split(b"\n")
+        offers.form = first.decode()
         offers.body = offers.path if offers.form == form else str(_folder() / f"{key}.rows")  # type: ignore[operator]
         if Path(offers.body).exists():
             return offers
@@ -142,9 +143,6 @@ def _write_out(offers: OfferFile, key: str) -> Scan:
 
 def _plain(name: str) -> str:
     return name.replace("\t", " ").replace("\n", " ")
-
-# %% ../nbs/02c_offer_store.ipynb #f5894cd6
-OfferFile._write_out = _write_out
 
 # %% ../nbs/02c_offer_store.ipynb #64917915
 def entries_of(offers: OfferFile, kind: str, name: str) -> Iterator[list[str]]:

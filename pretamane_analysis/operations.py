@@ -20,7 +20,7 @@ __all__ = ['Calendar', 'seconds', 'Operations']
 # %% ../nbs/00a_operations.ipynb #69297c32
 Calendar = Annotated[str, Field(pattern=r"^[A-Za-z0-9*:,./~ -]+$",
                                 description="when, as systemd.time(7) writes it, such as '*-*-* 03:15:00'")]
-_SECONDS = {"ms": Decimal("0.001"), "s": 1, "m": 60, "h": 3600}
+_SECONDS: dict[str, Decimal | int] = {"ms": Decimal("0.001"), "s": 1, "m": 60, "h": 3600}
 
 
 def seconds(

@@ -95,7 +95,7 @@ def price_book(options: Namespace) -> Any:
     return open_book(options.source, options.prices)
 
 
-def ask_ahead(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[str, ...]) -> None:
+def ask_ahead(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[Any, ...]) -> None:
     "Let a live book fetch what the bills of some architectures need, together."
     if options.source == "api":
         from pretamane_analysis.sources import ask_ahead as together

@@ -41,7 +41,7 @@ VOLUME_FAMILIES = {"Usage": "Storage", "IOUsage": "System Operation", "P-IOPS": 
 VOLUME_NAMES = {None: "standard", "piops": "io1"}
 
 # %% ../nbs/02e_price_api.ipynb #9fb37518
-NARROW = (  # service, pattern of usage types, what all of them have
+NARROW: tuple[tuple[str, str, dict[str, str]], ...] = (  # service, pattern of usage types, what all of them have
     ("AmazonEC2", r"EBS:Snapshot.*", {"productFamily": "Storage Snapshot"}),
     ("AmazonEC2", r"NatGateway-.*", {"productFamily": "NAT Gateway"}),
     ("AmazonEC2", r"CPUCredits:.*", {"productFamily": "CPU Credits"}),
@@ -134,7 +134,7 @@ def entry(
 ) -> dict[str, Any]:
     "A product with its terms. Raises BadAnswer."
     try:
-        found = json.loads(text)
+        found: dict[str, Any] = json.loads(text)
         if isinstance(found["product"]["sku"], str) and all(isinstance(terms, dict) for terms in found["terms"].values()):
             return found
         raise TypeError("no SKU or no terms")
@@ -240,7 +240,7 @@ def retry_cut(
             return None
         if event["attempts"] >= attempts:
             raise ConnectionClosedError(endpoint_url=response[0].url)
-        return 0.1 * event["attempts"]
+        return 0.1 * int(event["attempts"])
 
     return seconds
 

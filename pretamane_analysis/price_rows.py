@@ -142,7 +142,7 @@ FREE_FIRST_TIERS = {("AmazonDynamoDB", "TimedStorage-ByteHrs"): Decimal(25)}
 
 def _without_free_tier(service: str, usage_type: str, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
     free = FREE_FIRST_TIERS.get((service, usage_type))
-    if len(tiers) < 2 or tiers[0].usd or tiers[0].end != free:
+    if free is None or len(tiers) < 2 or tiers[0].usd or tiers[0].end != free:
         return tiers
     return tuple(replace(tier, begin=tier.begin - free, end=None if tier.end is None else tier.end - free) for tier in tiers[1:])
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar
 
 from .errors import PretamaneError, nearest
 
@@ -122,7 +121,7 @@ class PriceBook:
     prices: list[Price] = field(default_factory=list)
     source: str = "memory"
     as_of: date | None = None
-    shortlist: ClassVar[PriceBook | None] = None  # A quick book that says which instance types are worth asking this one for
+    shortlist: PriceBook | None = field(default=None, kw_only=True, repr=False, compare=False)  # A quick book that says which instance types are worth asking this one for
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
         "All prices of a usage type in a region."

@@ -14,9 +14,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 # %% ../nbs/90_publish.ipynb #6ba0aa6f
 class NotebookError(Exception):
@@ -24,8 +26,8 @@ class NotebookError(Exception):
 
 # %% ../nbs/90_publish.ipynb #a9b8de3e
 def left_out(
-    cell,  # a cell read by nbdev's `NBProcessor`
-    flags: set,  # test flags of settings.ini, such as `net`
+    cell: Any,  # read by nbdev's `NBProcessor`
+    flags: set[str],  # test flags of settings.ini, such as `net`
 ) -> bool:
     "Whether `nbdev_test` would not run `cell`"
     if cell.cell_type != "code" or "nbdev_export" + "(" in cell.source:
@@ -37,8 +39,8 @@ def left_out(
 # %% ../nbs/90_publish.ipynb #391cae96
 def _place(
     path: Path,  # the notebook
-    cells: list,  # its cells as executed
-    cell,  # the one that failed
+    cells: list[Any],  # its cells as executed
+    cell: Any,  # the one that failed
 ) -> str:
     "Say which `cell` of the notebook at `path` failed"
     number = sum(1 for other in cells if other.cell_type == "code" and other.idx_ <= cell.idx_)
@@ -48,7 +50,7 @@ def _place(
 # %% ../nbs/90_publish.ipynb #0d64bcf5
 def execute(
     path: Path,  # the notebook
-) -> list | None:
+) -> list[Any] | None:
     "Run the notebook at `path` as `nbdev_test` does; return its code cells with fresh outputs, None if it is not to run"
     from execnb.shell import CaptureShell
     from nbdev.config import get_config
@@ -101,14 +103,15 @@ def _separately(
 
 # %% ../nbs/90_publish.ipynb #95df7298
 def run(
-    paths: list = (),  # notebooks; all that nbdev would test when empty
+    paths: Sequence[str | Path] = (),  # notebooks; all that nbdev would test when empty
 ) -> None:
     "Run the notebooks at `paths` and save their outputs; raise NotebookError naming each one that failed"
     from nbdev.doclinks import nbglob
 
     paths = [Path(path) for path in paths] or sorted(nbglob(as_path=True))
     if len(paths) == 1:
-        return refresh(paths[0])
+        refresh(Path(paths[0]))
+        return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         failures = [message.strip() for message in pool.map(_separately, paths) if message]
     if failures:
@@ -124,7 +127,7 @@ def pipe_table(
     from bs4 import BeautifulSoup
     from tabulate import tabulate
 
-    lines = BeautifulSoup(html, "html.parser").table.find_all("tr")
+    lines = BeautifulSoup(html, "html.parser").select("table tr")
     rows = [[cell.get_text().strip().replace("|", "\\|") for cell in line.find_all(["th", "td"])] for line in lines]
     head, body = rows[0], rows[1:]
     columns = list(zip(*body, strict=True)) or [()] * len(head)
@@ -141,25 +144,25 @@ def _fenced(
 
 # %% ../nbs/90_publish.ipynb #6ad9b609
 def output_markdown(
-    output: dict,  # one output of a cell, as nbformat reads it
+    output: dict[str, Any],  # one output of a cell, as nbformat reads it
     asis: bool = False,  # whether printed text is Markdown already
 ) -> str:
     "Return `output` as Markdown; raise ValueError for an error or a picture without a file"
     if output["output_type"] == "stream":
-        return output["text"] if asis else _fenced(output["text"])
+        return str(output["text"]) if asis else _fenced(output["text"])
     data = output.get("data", {})
     if "text/markdown" in data:
-        return data["text/markdown"]
+        return str(data["text/markdown"])
     if "<table" in data.get("text/html", ""):
         return pipe_table(data["text/html"])
     if output["output_type"] == "error" or any(kind.startswith("image/") for kind in data):
         raise ValueError(f"README.md cannot show this output: {sorted(data) or output.get('evalue')}")
-    return data["text/plain"] if asis else _fenced(data.get("text/plain", ""))
+    return str(data["text/plain"]) if asis else _fenced(data.get("text/plain", ""))
 
 # %% ../nbs/90_publish.ipynb #61c9434d
 def plain_cell(
-    cell,  # a code cell, as nbformat reads it
-):
+    cell: Any,  # a code cell, as nbformat reads it
+) -> Any:
     "Return `cell` with its directives obeyed and its outputs as Markdown, None if nothing of it shows"
     from nbdev.process import extract_directives
     from nbformat.v4 import new_output
@@ -178,7 +181,7 @@ def plain_cell(
 
 # %% ../nbs/90_publish.ipynb #62cc0f05
 def notebook_markdown(
-    notebook,  # as nbformat reads it; its cells are changed
+    notebook: Any,  # as nbformat reads it; its cells are changed
 ) -> str:
     "Return a notebook with its outputs as GitHub's Markdown"
     from nbconvert import MarkdownExporter
@@ -220,7 +223,7 @@ def readme(
 
 # %% ../nbs/90_publish.ipynb #50b3a591
 def main(
-    arguments: list | None = None,  # as on the command line
+    arguments: list[str] | None = None,  # as on the command line
 ) -> int:
     "Run the command; return its exit code: 1 for a notebook that failed or a stale README.md"
     parser = argparse.ArgumentParser(prog="python -m pretamane_analysis.publish", description="Development only.")
@@ -231,11 +234,14 @@ def main(
     verb.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff when README.md is stale")
     options = parser.parse_args(arguments)
     try:
-        difference = run(options.notebooks) if options.verb == "run" else readme(options.check)
+        if options.verb == "run":
+            run(options.notebooks)
+            return 0
+        difference = readme(options.check)
     except (NotebookError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    stale = options.verb == "readme" and options.check and difference
+    stale = options.check and difference
     print(f"README.md is stale; run: make export\n{difference}" if stale else "", end="")
     return int(bool(stale))
 

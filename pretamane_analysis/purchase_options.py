@@ -179,7 +179,7 @@ class SpotQuote:
     @property
     def mean(self) -> Decimal:
         "Mean of the zones, USD an hour, to ten decimals."
-        return (sum(usd for _, usd, _ in self.zones) / len(self.zones)).quantize(Decimal("1E-10")).normalize()
+        return (sum((usd for _, usd, _ in self.zones), Decimal(0)) / len(self.zones)).quantize(Decimal("1E-10")).normalize()
 
     @property
     def cheapest(self) -> Decimal:
@@ -189,7 +189,7 @@ class SpotQuote:
 # %% ../nbs/02i_purchase_options.ipynb #dbbe53e7
 def spot_prices(
     quote: SpotQuote,
-) -> tuple[Price, Price]:
+) -> tuple[Price, ...]:  # Two
     "The mean of the zones as `Spot-current`, the cheapest zone as `Spot-current-cheapest`."
     zones = ", ".join(f"{zone} {usd.normalize():f}" for zone, usd, _ in quote.zones)
     kinds = (("Spot-current", quote.mean, "mean of the zones"), ("Spot-current-cheapest", quote.cheapest, "cheapest zone"))

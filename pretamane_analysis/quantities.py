@@ -76,8 +76,8 @@ class Range(Model):
         return self.low if self.low == self.high else {each: getattr(self, each) for each in SCENARIOS}
 
 # %% ../nbs/00_quantities.ipynb #682b64b9
-def _range(low: float, typical: float, high: float, description: str) -> Any:
-    return Field(default=Range(low=low, typical=typical, high=high), description=description)
+def _range(low: int | str, typical: int | str, high: int | str, description: str) -> Any:
+    return Field(default=Range(low=Decimal(low), typical=Decimal(typical), high=Decimal(high)), description=description)
 
 # %% ../nbs/00_quantities.ipynb #89cf051b
 class Usage(Model):

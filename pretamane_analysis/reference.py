@@ -13,6 +13,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nbdev.showdoc import BasicMarkdownRenderer
 
@@ -27,7 +28,7 @@ class Definition:
     text: str  # its docstring
 
 
-def _until_body(lines: list[str], node: ast.AST, indent: str = "") -> str:
+def _until_body(lines: list[str], node: ast.FunctionDef | ast.ClassDef, indent: str = "") -> str:
     "The lines of a definition up to its body."
     first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
     return "\n".join(line.removeprefix(indent) for line in lines[first - 1:node.body[0].lineno - 1])
@@ -42,7 +43,7 @@ def _class(lines: list[str], node: ast.ClassDef) -> str:
     "The head, fields and public methods of a class."
     parts = [_until_body(lines, node)]
     for each in node.body:
-        if isinstance(each, ast.AnnAssign) and not each.target.id.startswith("_"):
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and not each.target.id.startswith("_"):
             parts.append("\n".join(lines[each.lineno - 1:each.end_lineno]))
         elif isinstance(each, ast.FunctionDef) and (not each.name.startswith("_") or each.name == "__init__"):
             parts.append("\n" + _method(lines, each))
@@ -56,16 +57,16 @@ def definition(
     "A function or class as it stands in a module. Raises KeyError when it is not there."
     lines = source.splitlines()
     for node in ast.parse(source).body:
-        if getattr(node, "name", None) == name:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
             code = _class(lines, node) if isinstance(node, ast.ClassDef) else _until_body(lines, node)
             return Definition(node.lineno, code, ast.get_docstring(node) or "")
     raise KeyError(name)
 
 # %% ../nbs/90a_reference.ipynb #d772c3ba
-class Api(BasicMarkdownRenderer):
+class Api(BasicMarkdownRenderer):  # type: ignore[misc]  # nbdev has no types
     "Renders a public name for `nbdev_docs`, a dataclass with inherited fields too."
 
-    def __init__(self, sym, name=None, title_level=3, maxline=110):
+    def __init__(self, sym: Any, name: str | None = None, title_level: int = 3, maxline: int = 110):
         try:
             super().__init__(sym, name=name, title_level=title_level, maxline=maxline)
         except NameError:
@@ -88,10 +89,10 @@ def _reference(
 
 
 def with_references(
-    notebook: dict,  # a notebook that nbdev processed
+    notebook: dict[str, Any],  # a notebook that nbdev processed
     source: str,  # text of its module
     link: str,  # address of the module's source
-) -> dict:
+) -> dict[str, Any]:
     "The notebook with its `show_doc` cells turned into Markdown."
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code" and (found := _SHOWN.search("".join(cell["source"]))):
@@ -105,10 +106,10 @@ _PICTURES = {"image/png": ".png", "image/svg+xml": ".svg"}
 
 
 def with_pictures(
-    notebook: dict,  # a notebook
+    notebook: dict[str, Any],  # a notebook
     folder: Path,  # where its page will stand
     name: str,  # what its pictures are called
-) -> dict:
+) -> dict[str, Any]:
     "The notebook with its pictures written to files and shown as links to them."
     count = 0
     for output in (each for cell in notebook["cells"] for each in cell.get("outputs", [])):
@@ -124,7 +125,7 @@ def with_pictures(
     return notebook
 
 # %% ../nbs/90a_reference.ipynb #e7624452
-def _opening(notebook: dict) -> str:
+def _opening(notebook: dict[str, Any]) -> str:
     "The first cell of a notebook: title, subtitle, whom it is for."
     return "".join(notebook["cells"][0]["source"]).strip()
 

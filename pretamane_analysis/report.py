@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,18 +135,18 @@ def _source_rows(found: Findings) -> list[dict[str, Any]]:
 # %% ../nbs/40a_report.ipynb #bb160994
 def pictures(
     found: Findings,
-) -> Iterator[tuple[str, str, Callable[[], str]]]:  # Name, caption, and what draws it as SVG
+) -> Iterator[tuple[str, str, Callable[[], Any]]]:  # Name, caption, and what draws it as SVG
     "All pictures of a report; drawing waits until it is asked for."
     from pretamane_analysis import budget_chart, charts, draw
 
     yield "cost", "Both bills, feature by feature", lambda: charts.cost_by_feature(found.comparison)
     yield "waterfall", "What is left of the claim", lambda: charts.waterfall(found.audit)
     for side in found.sides:
-        yield f"drawing-{side.architecture.name}", side.architecture.title, lambda side=side: draw.svg(side.architecture, found.stack)
+        yield f"drawing-{side.architecture.name}", side.architecture.title, partial(draw.svg, side.architecture, found.stack)
     yield "architectures", "Four ways to host the same stack", lambda: charts.four_architectures(found.comparison)
     yield "ranges", "The saving for low, typical and high usage", lambda: charts.saving_ranges(found.comparison)
     for each in budgets(found.stack, found.comparison.scenario):
-        yield f"slo-{each.name}", f"When somebody is told: {each.name}", lambda each=each: budget_chart.budget_burn(each)
+        yield f"slo-{each.name}", f"When somebody is told: {each.name}", partial(budget_chart.budget_burn, each)
 
 
 def png(
@@ -241,7 +242,7 @@ def _documents(found: Findings) -> Iterator[tuple[str, str]]:
 def write(
     found: Findings,
     folder: str | Path,  # Made if missing; files of the same name are replaced
-    done: Callable[[str], None] = lambda path: None,  # Told each path after it is written
+    done: Callable[[str], Any] = lambda path: None,  # Told each path after it is written
 ) -> list[Path]:
     "Write a report, each file whole; the page comes last. Raises PretamaneError when the folder cannot be written."
     written = []

@@ -70,7 +70,7 @@ class Container(Limits):
                        description="an image such as 'postgres:17.11'")
     role: Role = "other"
     ports: dict[Name, Port] = Field(default_factory=dict, description="port numbers by name; the main one is 'http'")
-    networks: list[Network] = Field(default_factory=lambda: ["app"], min_length=1)
+    networks: list[Network] = Field(default=["app"], min_length=1)
     mounts: list[Mount] = Field(default_factory=list)
     secrets: list[SecretName] = Field(default_factory=list)
     environment: dict[str, str] = Field(default_factory=dict)

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -29,13 +30,13 @@ def room(
     notebook: str,  # file name such as `04_cost.ipynb`
 ) -> str:
     "The part of the reference that a notebook belongs to."
-    number = int(re.match(r"\d+", notebook).group())
+    number = int(re.findall(r"^\d+", notebook)[0])
     return ROOMS.get(number, "Emitted artifacts" if 10 <= number < 30 else "Development")
 
 # %% ../nbs/90d_site.ipynb #38088b17
-def _reference(root: Path, source: Path, processed: Path, site: str, git: str) -> dict[str, list]:
+def _reference(root: Path, source: Path, processed: Path, site: str, git: str) -> dict[str, list[Any]]:
     "Write the pages of the reference; return their navigation by room."
-    found: dict[str, list] = {}
+    found: dict[str, list[Any]] = {}
     for original in sorted((root / "nbs").glob("[0-9]*.ipynb")):
         name = original.stem.partition("_")[2]
         module = root / "pretamane_analysis" / f"{name.replace('.', '/')}.py"
@@ -47,7 +48,7 @@ def _reference(root: Path, source: Path, processed: Path, site: str, git: str) -
     return found
 
 
-def _tutorials(root: Path, source: Path) -> list:
+def _tutorials(root: Path, source: Path) -> list[Any]:
     "Write the tutorials, which are notebooks without a module."
     from pretamane_analysis.reference import tutorial_page
 
@@ -78,13 +79,13 @@ def _home(root: Path, source: Path, git: str) -> None:
     shutil.copytree(root / "nbs" / "pictures", source / "pictures")
 
 
-def _guide(root: Path, source: Path) -> list:
+def _guide(root: Path, source: Path) -> list[Any]:
     "Copy the hand-written pages; return their navigation."
     shutil.copytree(root / "docs" / "guide", source / "guide")
     return [f"guide/{each}.md" for each in GUIDES]
 
 # %% ../nbs/90d_site.ipynb #b941a1a6
-def _written(source: Path, made: dict[str, str]) -> list:
+def _written(source: Path, made: dict[str, str]) -> list[Any]:
     for path, text in made.items():
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_text(text, encoding="utf-8")
@@ -102,7 +103,7 @@ _EXTENSIONS = ["admonition", "attr_list", "def_list", "footnotes", "md_in_html",
 def configuration(
     title: str,  # name of the site
     address: str,  # where it is published
-    navigation: list,  # as MkDocs and Zensical read it
+    navigation: list[Any],  # as MkDocs and Zensical read it
 ) -> str:
     "The build's configuration: nothing in it is fetched from elsewhere."
     return yaml.safe_dump({
@@ -125,7 +126,7 @@ addEventListener("load", () => setTimeout(reach, 300))
 """
 
 # %% ../nbs/90d_site.ipynb #b05e50c5
-def _navigation(guide: list, tutorials: list, reference: dict, made: list) -> list:
+def _navigation(guide: list[Any], tutorials: list[Any], reference: dict[str, Any], made: list[str]) -> list[Any]:
     "What stands where in the menu."
     of = {group: [each for each in made if each.startswith(f"{group}/")] for group in ("rules", "tree")}
     return [{"Home": "index.md"}, {"Guide": guide}, {"Tutorials": tutorials}, {"Command line": "command-line.md"},
@@ -171,7 +172,7 @@ def _zensical(work: Path, target: Path) -> None:
 
 
 def main(
-    arguments: list | None = None,  # as on the command line
+    arguments: list[str] | None = None,  # as on the command line
 ) -> int:
     "Build the site from the repository in the current folder."
     parser = argparse.ArgumentParser(prog="python -m pretamane_analysis.site", description="Development only.")

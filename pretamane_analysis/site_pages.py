@@ -13,6 +13,7 @@ import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import yaml
 from tabulate import tabulate
@@ -20,14 +21,15 @@ from tabulate import tabulate
 # %% ../nbs/90c_site_pages.ipynb #6e5349a8
 def mutants_of(
     root: Path,  # the repository
-) -> list:
+) -> list[Any]:
     "The mutants of `tests/mutants`."
     place = str(root / "tests")
     if place not in sys.path:
         sys.path.insert(0, place)
     from mutants import all_mutants
 
-    return all_mutants()
+    found: list[Any] = all_mutants()
+    return found
 
 
 def difference(
@@ -42,7 +44,7 @@ def difference(
     return "\n".join(lines)
 
 # %% ../nbs/90c_site_pages.ipynb #0763b026
-def _example(mutant, files: dict[str, str], rule: str) -> str:
+def _example(mutant: Any, files: dict[str, str], rule: str) -> str:
     "One mutant: the change, and what the rule says of it."
     from pretamane_analysis.check.rules import check
     from pretamane_analysis.check.tree import Tree
@@ -83,7 +85,7 @@ def _text(docstring: str | None) -> str:
 # %% ../nbs/90c_site_pages.ipynb #00c66066
 def explained(
     files: list[str],  # paths of emitted files
-    entries: list[dict],  # what `docs/tree.yaml` says, patterns in `path`
+    entries: list[dict[str, Any]],  # what `docs/tree.yaml` says, patterns in `path`
 ) -> list[list[str]]:  # path, what it is for, items
     "Each file with its entry. Raises KeyError for a file without one, and for an entry without a file."
     rows, used = [], set()

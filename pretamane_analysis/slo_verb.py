@@ -14,7 +14,7 @@ from .options import chosen_stack, format_option, stack_options, verb_parser
 __all__ = ['slo']
 
 # %% ../nbs/40e_slo_verb.ipynb #ebbf326c
-def _document(stack: Any, scenario: str) -> dict[str, Any]:
+def _document(stack: Any, scenario: Any) -> dict[str, Any]:
     "Everything as one document."
     from pretamane_analysis.budget import budgets, exact_rows
 

@@ -45,8 +45,8 @@ def read_rows(
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
     "`name=value;…`; what would end a name or value early is written %XX, as in a URL."
-    return tuple(tuple(map(unquote, each.split("=", 1))) if "%" in each else tuple(each.split("=", 1))
-                 for each in text.split(";") if each)
+    split = (each.partition("=")[::2] for each in text.split(";") if each)
+    return tuple((unquote(name), unquote(value)) if "%" in text else (name, value) for name, value in split)
 
 # %% ../nbs/01a_snapshot.ipynb #9d7561a7
 def _tier(row: Row) -> Tier:
@@ -67,7 +67,7 @@ def _prices(service: str, region: str, rows: Iterable[Row]) -> Iterator[Price]:
     for row in rows:
         groups.setdefault(tuple(row[name] for name in IDENTITY), []).append(row)
     for (usage_type, operation, family, attributes, option, unit), tiers in groups.items():
-        extra = (("operation", operation),) if operation else ()
+        extra: tuple[tuple[str, str], ...] = (("operation", operation),) if operation else ()
         extra += (("productFamily", family),) if family else ()
         yield Price(service, usage_type, unit, region, option, tuple(sorted(map(_tier, tiers), key=lambda t: t.begin)),
                     next((row["sku"] for row in tiers if row["sku"]), ""), (*extra, *_pairs(attributes)))
@@ -79,7 +79,7 @@ FORMAT = 2  # 1: files beside the manifest; 2: in the folder that it names as `d
 def _manifest(folder: Path) -> dict[str, Any]:
     "What a snapshot folder says of itself."
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         date.fromisoformat(manifest["as_of"])
         if manifest.get("format", 1) > FORMAT:
             raise ValueError(f"format {manifest['format']}; this version reads up to {FORMAT}")
@@ -107,7 +107,7 @@ class Snapshot(PriceBook):
     folder: Path = field(default_factory=lambda: data_path("prices"))
     source: str = "snapshot"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._files: dict[tuple[str, str], dict[str, list[Row]]] = {}
         self.manifest = _manifest(Path(self.folder))
         self.data = Path(self.folder) / self.manifest.get("data", "")
@@ -125,7 +125,7 @@ class Snapshot(PriceBook):
         return sorted(self._rows(service, region))
 
     def regions(self, service: str) -> Iterable[str]:
-        return self.manifest["services"].get(service, {"regions": []})["regions"]
+        return list(self.manifest["services"].get(service, {"regions": []})["regions"])
 
 # %% ../nbs/01a_snapshot.ipynb #30ccefc8
 @cache

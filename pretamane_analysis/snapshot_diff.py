@@ -71,7 +71,8 @@ class Change:
     @property
     def price(self) -> Price:
         "The new price, or the old one where it is gone."
-        return self.new or self.old
+        assert (found := self.new or self.old), "a change has a price before it or after it"
+        return found
 
     @property
     def percent(self) -> Decimal | None:

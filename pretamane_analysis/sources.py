@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .architectures import architecture
 from .errors import PretamaneError, did_you_mean
-from .prices import PriceBook
+from .prices import PriceBook, Query
 from .snapshot import Snapshot, bundled
 from .snapshot_diff import queries_of
 from .quantities import SCENARIOS, Scenario
@@ -57,7 +57,7 @@ def ask_ahead(
     "Fetch what bills will need at once, where a book can. Raises ApiError."
     if not hasattr(book, "prefetch"):
         return
-    queries: dict = {}
+    queries: dict[Query, None] = {}
     for scenario in scenarios:
         for name in names:
             try:

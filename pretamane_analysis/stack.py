@@ -16,7 +16,7 @@ from .provisioning import Provisioning
 from .operations import Operations
 from .quantities import Name, Scenario, SecretName, Usage
 from .routing import Alerting
-from .service import Role, Secret, Service, Volume
+from .service import Secret, Service, Volume
 from .settings import Edge, Eks, Host
 from .slo import Slo
 
@@ -71,14 +71,15 @@ class Stack(Parts):
             raise BrokenLinks(problems)
         return self
 
-    def with_role(self, *roles: Role) -> dict[str, Service]:
+    def with_role(self, *roles: str) -> dict[str, Service]:
         "The services that play any of these roles, by name, in the order of the stack."
         return {name: each for name, each in self.services.items() if each.role in roles}
 
     def volume_gb(self, volume: str, scenario: Scenario) -> Decimal:
         "GB that a volume holds in a scenario."
         each = self.volumes[volume]
-        return getattr(getattr(self.usage, each.holds) if each.holds else each.size_gb, scenario)
+        found: Decimal = getattr(getattr(self.usage, each.holds) if each.holds else each.size_gb, scenario)
+        return found
 
     def day(self) -> date:
         "The day the bill is for."

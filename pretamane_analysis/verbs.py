@@ -146,7 +146,7 @@ def draw(arguments: list[str]) -> int:
     from pretamane_analysis.files import write_whole
 
     path = Path(options.out or f"{options.architecture}.svg")
-    kinds = {".svg": drawings.svg, ".png": drawings.png, ".dot": drawings.dot}
+    kinds: dict[str, Callable[..., str | bytes]] = {".svg": drawings.svg, ".png": drawings.png, ".dot": drawings.dot}
     if path.suffix not in kinds:
         raise PretamaneError(f"a file ending in {', '.join(kinds)} is expected", str(path))
     loaded = chosen_stack(options)
@@ -173,6 +173,7 @@ def report(arguments: list[str]) -> int:
 
     from pretamane_analysis import report as reports
     from pretamane_analysis.claim import load_claim
+    from pretamane_analysis.views import verdict
 
     claim = load_claim(options.claim)
     stack, book = stack_and_book(options)
@@ -180,7 +181,7 @@ def report(arguments: list[str]) -> int:
     found = reports.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
-    print(reports.headline(found), reports.verdict(found.audit), found.sides[0].bill.age(found.today), sep="\n")
+    print(reports.headline(found), verdict(found.audit), found.sides[0].bill.age(found.today), sep="\n")
     print(f"{len(written)} files in {options.out}; open {written[-1]}")
     return 0
 

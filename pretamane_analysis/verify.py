@@ -117,7 +117,7 @@ def refresh(
 @dataclass
 class _Tolerant(PriceBook):
     "A book that goes on where a price is missing, and remembers the error; amounts made with it then are not shown."
-    book: PriceBook | None = None
+    book: PriceBook = field(default_factory=PriceBook)
     answers: dict[Query, Price | PriceError] = field(default_factory=dict)
 
     def find(self, query: Query) -> Price:
@@ -161,10 +161,10 @@ class Check:
 
     def row(self) -> dict[str, Any]:
         "The check as a row of a table."
-        both = self.snapshot and self.live
+        both = (self.snapshot, self.live) if self.snapshot and self.live else None
         return {"service": self.query.service, "usage_type": self.query.usage_type, "region": self.query.region,
                 "option": self.query.purchase_option, "unit": self.query.unit, "status": self.status, "snapshot": rates(self.snapshot),
-                "live": rates(self.live), "percent": percent_moved(self.snapshot, self.live) if both else None,
+                "live": rates(self.live), "percent": percent_moved(*both) if both else None,
                 **{f"{name} USD/month": usd for name, usd in self.effects}, "message": "; ".join(map(str, self.errors))}
 
 # %% ../nbs/07c_verify.ipynb #75017fc2
@@ -177,9 +177,8 @@ class Total:
 
     def row(self) -> dict[str, Any]:
         "Both totals and the difference as a row of a table."
-        both = self.snapshot is not None and self.live is not None
-        difference = self.live - self.snapshot if both else None
-        percent = 100 * difference / self.snapshot if both and self.snapshot else None
+        difference = None if self.snapshot is None or self.live is None else self.live - self.snapshot
+        percent = 100 * difference / self.snapshot if difference is not None and self.snapshot else None
         return {"architecture": self.architecture, "snapshot": self.snapshot, "live": self.live, "difference": difference, "percent": percent}
 
 # %% ../nbs/07c_verify.ipynb #4d8ed4a2
@@ -233,14 +232,16 @@ def verify(
     hours: Decimal | int = HOURS_PER_MONTH,  # Hours in the month
 ) -> Drift:
     "Compare every price that the bills need. Raises PretamaneError where the live source fails."
-    books, made = tuple(_Tolerant([], book.source, book.as_of, book) for book in (snapshot, live)), {}
+    before, after = (_Tolerant([], book.source, book.as_of, book) for book in (snapshot, live))
+    books, made = (before, after), {}
     for each in chosen:
         host = architecture(each, stack, snapshot, scenario) if isinstance(each, str) else each
-        made[host.name] = tuple(bill(host.resources, book, stack.region, name=host.name, stack=stack.name, hours=hours) for book in books)
+        old, new = (bill(host.resources, book, stack.region, name=host.name, stack=stack.name, hours=hours) for book in books)
+        made[host.name] = old, new
     checks = []
     for query in dict.fromkeys(query for book in books for query in book.answers):
         found = [book.answers[query] for book in books]
         errors = tuple(each for each in found if isinstance(each, PriceError))
-        checks.append(Check(query, *(book.known(query) for book in books), () if errors else _effects(made, query), errors))
+        checks.append(Check(query, before.known(query), after.known(query), () if errors else _effects(made, query), errors))
     totals = tuple(Total(name, *(book.total(each) for book, each in zip(books, both))) for name, both in made.items())
     return Drift(stack.name, stack.region, scenario, (snapshot, live), tuple(checks), totals)

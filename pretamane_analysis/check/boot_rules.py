@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from .rules import rule
 from .services import listed, mapping, services
@@ -125,9 +126,9 @@ def first_boot(tree: Tree) -> Iterator[Finding]:
 MANIFEST = "bootstrap/secrets.manifest.json"
 
 
-def _made(tree: Tree) -> dict[str, tuple[int, tuple]]:
+def _made(tree: Tree) -> dict[str, tuple[Any, tuple[str | int, ...]]]:
     "The user and the place in the manifest of each file that the bootstrap makes."
-    found = {}
+    found: dict[str, tuple[Any, tuple[str | int, ...]]] = {}
     for number, secret in enumerate(listed(mapping(tree.yaml(MANIFEST)).get("secrets"))):
         for index, each in enumerate(listed(mapping(secret).get("consumers"))):
             each = mapping(each)
@@ -137,7 +138,8 @@ def _made(tree: Tree) -> dict[str, tuple[int, tuple]]:
 
 def _read(tree: Tree) -> dict[str, tuple[str, int]]:
     "The service and the user that read each file of a secret, by its last two parts."
-    defined, found = mapping(tree.compose.get("secrets")), {}
+    defined = mapping(tree.compose.get("secrets"))
+    found: dict[str, tuple[str, int]] = {}
     for each in services(tree).values():
         for name in each.secrets.values():
             file = "/".join(str(mapping(defined.get(name)).get("file", name)).split("/")[-2:])

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from posixpath import dirname, join, normpath
+from typing import Any
 
 # %% auto #0
 __all__ = ['DEEPEST', 'CaddyfileError', 'Word', 'words', 'Directive', 'directives', 'Caddyfile', 'read_caddyfile']
@@ -114,7 +115,7 @@ def directives(
     return tuple(open_blocks[0][2])
 
 # %% ../../nbs/30_check.caddyfile.ipynb #aca66b87
-def _close(open_blocks: list, file: str) -> None:
+def _close(open_blocks: list[Any], file: str) -> None:
     head, args, children = open_blocks.pop()
     open_blocks[-1][2].append(Directive(head.text, args, tuple(children), file, head.line, True))
 

@@ -79,7 +79,7 @@ def _ports(found: Module, each: Block) -> set[int] | None:
     return set(range(first, last + 1)) if known else None
 
 
-def _published(tree: Tree) -> dict[int, tuple[str, ...]]:
+def _published(tree: Tree) -> dict[int, tuple[str | int, ...]]:
     "The ports of the host that are published beyond the host itself, with the place where."
     return {int(port["published"]): each.key("ports") for each in services(tree).values() for port in each.published
             if port["published"].isdigit() and not port["host_ip"].startswith("127.")}

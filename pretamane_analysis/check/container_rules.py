@@ -108,10 +108,10 @@ def tmpfs_owner(tree: Tree) -> Iterator[Finding]:
 def memory_limit(tree: Tree) -> Iterator[Finding]:
     "Without one the kernel kills whatever it likes."
     for each in services(tree).values():
-        value = limit(each, "mem_limit", "memory")
-        if not mebibytes(value):
+        most = mebibytes(limit(each, "mem_limit", "memory"))
+        if not most:
             yield of(tree, each, "has no memory limit", "Write 'mem_limit'", "mem_limit")
-        elif (mebibytes(each.raw.get("mem_reservation")) or 0) > mebibytes(value):
+        elif (mebibytes(each.raw.get("mem_reservation")) or 0) > most:
             yield of(tree, each, "reserves more memory than it may use", "Lower 'mem_reservation'", "mem_reservation")
 
 

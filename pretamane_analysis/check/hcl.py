@@ -93,6 +93,7 @@ def _words(text: str) -> list[_Word]:
     found, at = [], 0
     while at < len(text):
         match = _TOKEN.match(text, at)
+        assert match, "the last alternative of the pattern matches any character"
         kind, end = match.lastgroup or "", match.end()
         if match["heredoc"]:
             kind = "heredoc"
@@ -161,7 +162,8 @@ def _expression(reader: _Reader, stops: set[str]) -> Any:
     value = _primary(reader)
     if not isinstance(value, Raw) and reader.word.text in stops:
         return value
-    reader.at, depth = start, []
+    reader.at = start
+    depth: list[str] = []
     while depth or reader.word.text not in stops:
         text = reader.word.text
         if text in _OPEN and reader.word.kind == "sign":
@@ -235,8 +237,8 @@ def read_hcl(
     return _body(_Reader(text, file), Block("", (), 1, file), "")
 
 # %% ../../nbs/30f_check.hcl.ipynb #fd2ecb87
-class Module:
-    "The Terraform files of a tree, as one."
+class _Blocks:
+    "The blocks of the Terraform files of a tree."
 
     def __init__(self, tree: Tree):
         self.blocks: list[Block] = []
@@ -254,23 +256,24 @@ class Module:
         return [each for each in self.blocks if each.kind == "resource" and each.labels and each.labels[0] in kinds]
 
 # %% ../../nbs/30f_check.hcl.ipynb #6bdd3027
-def _resolved(self: Module, value: Any, depth: int = 9) -> Any:
-    "A value with references to locals and defaults filled in; what is not known stays as it is written."
-    if isinstance(value, Raw):
-        found = re.fullmatch(r"(local|var)\.(\w+)", value)
-        known = found and (self.locals if found[1] == "local" else self.defaults)
-        return self.resolved(known[found[2]], depth - 1) if known and depth and known.get(found[2]) is not None else value
-    if isinstance(value, str):
-        def filled(found: re.Match) -> str:
-            inner = self.resolved(Raw(found[1]), depth)
-            return str(inner) if not isinstance(inner, Raw) else found[0]
-        return re.sub(r"\$\{((?:local|var)\.\w+)\}", filled, value) if depth else value
-    if isinstance(value, dict):
-        return {key: self.resolved(each, depth) for key, each in value.items()}
-    return [self.resolved(each, depth) for each in value] if isinstance(value, list) else value
+class Module(_Blocks):
+    "The Terraform files of a tree, as one, with values that can be followed."
 
+    def resolved(self, value: Any, depth: int = 9) -> Any:
+        "A value with references to locals and defaults filled in; what is not known stays as it is written."
+        if isinstance(value, Raw):
+            found = re.fullmatch(r"(local|var)\.(\w+)", value)
+            inner = (self.locals if found[1] == "local" else self.defaults).get(found[2]) if found and depth else None
+            return value if inner is None else self.resolved(inner, depth - 1)
+        if isinstance(value, str):
+            return re.sub(r"\$\{((?:local|var)\.\w+)\}", lambda found: self._filled(found, depth), value) if depth else value
+        if isinstance(value, dict):
+            return {key: self.resolved(each, depth) for key, each in value.items()}
+        return [self.resolved(each, depth) for each in value] if isinstance(value, list) else value
 
-Module.resolved = _resolved
+    def _filled(self, found: re.Match[str], depth: int) -> str:
+        inner = self.resolved(Raw(found[1]), depth)
+        return found[0] if isinstance(inner, Raw) else str(inner)
 
 
 def module(tree: Tree) -> Module:

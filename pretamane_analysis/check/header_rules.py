@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from .caddyfile import Directive
 from .edge import PASSWORDS, edge_services, proxies
@@ -24,7 +25,7 @@ __all__ = ['EXPECTED', 'header_fields', 'headers_everywhere', 'no_open_cors', 'h
 # %% ../../nbs/31f_check.header_rules.ipynb #fb3b5d65
 def header_fields(scope: tuple[Directive, ...]) -> dict[str, str]:
     "The response header fields that the `header` directives of a block set (`Name`) or remove (`-Name`), and their values."
-    found = {}
+    found: dict[str, str] = {}
     for each in scope:
         if each.name == "header":
             rows = [(one.name, one.args) for one in each.children] or [(each.args[0], each.args[1:])] * bool(each.args)
@@ -95,6 +96,11 @@ def trusted_tunnel(tree: Tree) -> Iterator[Finding]:
         yield from _too_wide(tree, each)
 
 # %% ../../nbs/31f_check.header_rules.ipynb #02177248
+def _within(network: Any, other: Any) -> bool:
+    "Whether an address range lies in another; ranges of IPv4 and IPv6 have nothing in common."
+    return bool(network.version == other.version and network.subnet_of(other))
+
+
 def _too_wide(tree: Tree, each: Directive) -> Iterator[Finding]:
     "Trusted addresses that are not those of a network of the tunnel's."
     networks = mapping(tree.compose.get("networks"))
@@ -107,7 +113,7 @@ def _too_wide(tree: Tree, each: Directive) -> Iterator[Finding]:
             continue
         if network.prefixlen == 0:
             yield at(tree, each, f"{word} trusts everybody", "Name the tunnel's network")
-        elif own and not any(network.version == ipaddress.ip_network(one).version and network.subnet_of(ipaddress.ip_network(one)) for one in own):
+        elif own and not any(_within(network, ipaddress.ip_network(one)) for one in own):
             yield at(tree, each, f"{word} is no network of the tunnel, whose networks are {', '.join(own)}", "Make both the same")
 
 # %% ../../nbs/31f_check.header_rules.ipynb #56989814
@@ -120,7 +126,7 @@ def known_ranges(tree: Tree) -> Iterator[Finding]:
         for word in each.args if each.name in ("remote_ip", "client_ip") or each.name.startswith("@") and each.args[:1] in (("remote_ip",), ("client_ip",)) else ():
             if re.fullmatch(r"(172\.(1[6-9]|2\d|3[01])|10\.\d+|192\.168)\.[\d.]+(/\d+)?", word) and services(tree):
                 own = ipaddress.ip_network(word, strict=False)
-                if not any(own.version == one.version and own.subnet_of(one) for one in ranges):
+                if not any(_within(own, one) for one in ranges):
                     have = ", ".join(map(str, ranges)) or "none"
                     yield at(tree, each, f"{word} is no network of the compose file", f"Give the network this subnet there; it names: {have}")
 

@@ -25,10 +25,10 @@ class Unreadable(Exception):
         super().__init__(message)
 
 
-_BASE = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+_BASE: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
-class _Loader(_BASE):
+class _Loader(_BASE):  # type: ignore[misc]  # one of two classes
     "Safe, and lenient about tags such as compose's `!reset`: the value below counts."
 
 
@@ -62,10 +62,13 @@ class Document:
         "Keys that stand twice in the same mapping, with their line: all readers of YAML but PyYAML refuse them."
         return _doubles(self.node) if self.doubles is None else self.doubles
 
+    def line(self, *keys: str | int) -> int:
+        "The line (from 1) of a path of keys, as far as it exists."
+        return _line(self.node, keys)
+
 # %% ../../nbs/30_check.lines.ipynb #160011ef
-def _line(self: Document, *keys: str | int) -> int:
-    "The line (from 1) of a path of keys, as far as it exists."
-    node, line = self.node, self.node.start_mark.line + 1 if self.node else 1
+def _line(node: yaml.Node | None, keys: tuple[str | int, ...]) -> int:
+    line = node.start_mark.line + 1 if node else 1
     for key in keys:
         found = _child(node, key)
         if found is None:
@@ -73,9 +76,6 @@ def _line(self: Document, *keys: str | int) -> int:
         mark, node = found
         line = mark.start_mark.line + 1
     return line
-
-
-Document.line = _line
 
 # %% ../../nbs/30_check.lines.ipynb #2bf8c35d
 def _mappings(root: yaml.Node | None) -> Iterator[yaml.MappingNode]:
@@ -131,7 +131,7 @@ def _require_shallow(text: str) -> None:
     for event in yaml.parse(text, Loader=_BASE):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise Unreadable("not YAML that can be read: too deep", event.start_mark.line + 1)
+            raise Unreadable("not YAML that can be read: too deep", getattr(event.start_mark, "line", 0) + 1)
 
 # %% ../../nbs/30_check.lines.ipynb #cf8be62b
 def read_yaml(

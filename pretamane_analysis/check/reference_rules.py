@@ -109,7 +109,7 @@ def addresses_lead_somewhere(tree: Tree) -> Iterator[Finding]:
         if not answering:
             yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service", f"Name one of: {', '.join(sorted(named))}")
         elif each.port and all(found is not None and each.port not in found for found in ports):
-            have = ", ".join(str(port) for port in sorted(set().union(*ports))) or "none"
+            have = ", ".join(str(port) for port in sorted({port for found in ports for port in found or ()})) or "none"
             yield tree.at(each.file, each.line, f"{_caller(each)} {each.host}:{each.port}, where nothing listens", f"It listens on: {have}")
 
 
@@ -128,13 +128,13 @@ def networks_fit(tree: Tree) -> Iterator[Finding]:
             yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, but no network leads there", f"{each.host!r} is on: {', '.join(answering[0].networks)}")
     outside = [each for each in every.values() if each.published or each.image.repository == "cloudflare/cloudflared" or each in edge_services(tree)]
     definitions = mapping(tree.compose.get("networks"))
-    for each in every.values():
-        for network in each.networks if is_database(each.image) else ():
+    for store in every.values():
+        for network in store.networks if is_database(store.image) else ():
             for other in outside:
-                if network in other.networks and other is not each:
-                    yield of(tree, other, f"is reached from outside and shares the network {network!r} with the database {each.name!r}", "Take it off that network", "networks")
+                if network in other.networks and other is not store:
+                    yield of(tree, other, f"is reached from outside and shares the network {network!r} with the database {store.name!r}", "Take it off that network", "networks")
             if mapping(definitions.get(network)).get("internal") is not True:
-                yield of(tree, each, f"is on the network {network!r}, from which the internet can be reached", f"Write 'internal: true' for {network!r}", "networks")
+                yield of(tree, store, f"is on the network {network!r}, from which the internet can be reached", f"Write 'internal: true' for {network!r}", "networks")
 
 # %% ../../nbs/31c_check.reference_rules.ipynb #a76f1127
 @rule("X03", "whoever calls a service below a prefix says the prefix", defects=("D29", "D30"))
@@ -159,7 +159,7 @@ def probes_expect_passwords(tree: Tree) -> Iterator[Finding]:
     for path, number, job in jobs(tree):
         wanted = [modules.get(str(name)) for name in listed(mapping(job.get("params")).get("module"))]
         for keys, target in targets(job) if prober(job) and any(wanted) else ():
-            codes = [int(code) for code in listed(mapping(wanted[0].get("http")).get("valid_status_codes")) if isinstance(code, int)]
+            codes = [int(code) for code in listed(mapping(mapping(wanted[0]).get("http")).get("valid_status_codes")) if isinstance(code, int)]
             if _asks_for_password(tree, target, edges) and codes != [401]:
                 yield tree.at(path, ("scrape_configs", number, *keys), f"the probe of {target}, which asks for a password, expects {codes or '2xx'}",
                               "Choose a module of the blackbox exporter whose valid_status_codes are [401]")

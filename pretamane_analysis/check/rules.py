@@ -14,9 +14,12 @@ from pathlib import Path, PurePosixPath
 from .tree import CADDYFILE, PARSERS, Finding, Tree
 
 # %% auto #0
-__all__ = ['RULES', 'Rule', 'rule', 'rule_modules', 'rules', 'check', 'readable']
+__all__ = ['Find', 'RULES', 'Rule', 'rule', 'rule_modules', 'rules', 'check', 'readable']
 
 # %% ../../nbs/30a_check.rules.ipynb #b26c8357
+Find = Callable[[Tree], Iterable[Finding]]
+
+
 @dataclass(frozen=True)
 class Rule:
     "A rule: what must hold, and a function that finds where it does not."
@@ -24,7 +27,7 @@ class Rule:
     title: str  # what must hold, as a sentence without the final period
     severity: str  # error or warning
     defects: tuple[str, ...]
-    find: Callable[[Tree], Iterable[Finding]]
+    find: Find
 
 
 RULES: dict[str, Rule] = {}
@@ -35,9 +38,9 @@ def rule(
     title: str,  # What must hold
     severity: str = "error",  # Or warning
     defects: tuple[str, ...] = (),  # Such as ('D53',)
-) -> Callable[[Callable], Callable]:
+) -> Callable[[Find], Find]:
     "Register a function that yields the findings of a rule; it makes them with `tree.at`, which can make one a mere warning."
-    def register(find: Callable) -> Callable:
+    def register(find: Find) -> Find:
         known = RULES.get(id)
         if known and known.find.__qualname__ != find.__qualname__:
             raise ValueError(f"two rules are called {id}: {known.find.__qualname__} and {find.__qualname__}")

@@ -88,7 +88,7 @@ def secrets_in(
 ) -> str:  # What it looks like, without the secret; empty for nothing
     "What in a line looks like a secret."
     if found := _FORMS.search(line):
-        return list(FORMS)[int(found.lastgroup.removeprefix("form"))]
+        return list(FORMS)[int((found.lastgroup or "").removeprefix("form"))]
     for name, double, single, bare in _ASSIGNED.findall(line):
         if _is_value(name, double or single or bare, bool(double or single), suffix):
             return f"a value for {name!r}"

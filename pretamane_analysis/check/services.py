@@ -98,8 +98,8 @@ def _mount(each: Any, index: int, base: str) -> Mounted | None:
 
 # %% ../../nbs/30b_check.services.ipynb #3b046f08
 @dataclass(frozen=True)
-class ServiceFacts:
-    "One service of a compose file."
+class _Named:
+    "A service of a compose file: what it runs, with what, where."
     name: str
     raw: dict[str, Any]
     base: str  # folder of the compose file
@@ -122,52 +122,56 @@ class ServiceFacts:
         return found or ([] if self.raw.get("network_mode") else ["default"])
 
 # %% ../../nbs/30b_check.services.ipynb #b1c4fbd6
-def _command(self: ServiceFacts) -> list[str]:
-    "Entry point and command as words."
-    return words(self.raw.get("entrypoint")) + words(self.raw.get("command"))
+class _Mounting(_Named):
+    "What a service mounts."
 
+    @property
+    def command(self) -> list[str]:
+        "Entry point and command as words."
+        return words(self.raw.get("entrypoint")) + words(self.raw.get("command"))
 
-def _volumes(self: ServiceFacts) -> list[Mounted]:
-    "What is mounted, but for secrets."
-    found = (_mount(each, index, self.base) for index, each in enumerate(listed(self.raw.get("volumes"))))
-    return [each for each in found if each]
-
-
-ServiceFacts.command, ServiceFacts.volumes = property(_command), property(_volumes)
+    @property
+    def volumes(self) -> list[Mounted]:
+        "What is mounted, but for secrets."
+        found = (_mount(each, index, self.base) for index, each in enumerate(listed(self.raw.get("volumes"))))
+        return [each for each in found if each]
 
 # %% ../../nbs/30b_check.services.ipynb #47435d3c
-def _secrets(self: ServiceFacts) -> dict[str, str]:
-    "The path of each secret in the container, and its name in the compose file."
-    found = {}
-    for each in listed(self.raw.get("secrets")):
-        name = str(mapping(each).get("source") or "") if isinstance(each, dict) else str(each)
-        target = str(mapping(each).get("target") or name)
-        found[target if target.startswith("/") else f"/run/secrets/{target}"] = name
-    return found
+class _Waiting(_Mounting):
+    "What a service is given and waits for."
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        "The path of each secret in the container, and its name in the compose file."
+        found = {}
+        for each in listed(self.raw.get("secrets")):
+            name = str(mapping(each).get("source") or "") if isinstance(each, dict) else str(each)
+            target = str(mapping(each).get("target") or name)
+            found[target if target.startswith("/") else f"/run/secrets/{target}"] = name
+        return found
 
-def _depends_on(self: ServiceFacts) -> dict[str, dict[str, Any]]:
-    "The services that it waits for, with their conditions."
-    value = self.raw.get("depends_on")
-    return {str(each): {} for each in listed(value)} or {name: mapping(each) for name, each in mapping(value).items()}
+    @property
+    def depends_on(self) -> dict[str, dict[str, Any]]:
+        "The services that it waits for, with their conditions."
+        value = self.raw.get("depends_on")
+        return {str(each): {} for each in listed(value)} or {name: mapping(each) for name, each in mapping(value).items()}
 
+# %% ../../nbs/30b_check.services.ipynb #80cb6223
+class _Healthy(_Waiting):
+    "How a service says that it is well."
 
-def _health(self: ServiceFacts) -> list[str]:
-    "The words of its health check; `[sh, -c, line]` for a shell line, empty for none."
-    test = mapping(self.raw.get("healthcheck")).get("test")
-    if isinstance(test, str):
-        return ["sh", "-c", test.replace("$$", "$")]
-    found = words(test)
-    if found[:1] == ["CMD-SHELL"]:
-        return ["sh", "-c", " ".join(found[1:])]
-    return found[1:] if found[:1] == ["CMD"] else []
+    @property
+    def health(self) -> list[str]:
+        "The words of its health check; `[sh, -c, line]` for a shell line, empty for none."
+        test = mapping(self.raw.get("healthcheck")).get("test")
+        if isinstance(test, str):
+            return ["sh", "-c", test.replace("$$", "$")]
+        found = words(test)
+        if found[:1] == ["CMD-SHELL"]:
+            return ["sh", "-c", " ".join(found[1:])]
+        return found[1:] if found[:1] == ["CMD"] else []
 
 # %% ../../nbs/30b_check.services.ipynb #6d037650
-def _published(self: ServiceFacts) -> list[dict[str, str]]:
-    "The ports that the host opens for it: `published`, `target`, `host_ip`."
-    return [_port(each) for each in listed(self.raw.get("ports"))]
-
-
 def _port(each: Any) -> dict[str, str]:
     if isinstance(each, dict):
         return {key: str(mapping(each).get(key) or "") for key in ("published", "target", "host_ip")}
@@ -175,28 +179,29 @@ def _port(each: Any) -> dict[str, str]:
     host_ip, _, published = head.rpartition(":")
     return {"published": published, "target": target, "host_ip": host_ip}
 
-
-ServiceFacts.secrets, ServiceFacts.depends_on = property(_secrets), property(_depends_on)
-ServiceFacts.health, ServiceFacts.published = property(_health), property(_published)
-
 # %% ../../nbs/30b_check.services.ipynb #7c6150f1
-def _user(self: ServiceFacts) -> int | None:
-    "The user id that the compose file gives it; None where the image decides."
-    found = re.match(r"(\d+)(:|$)", str(self.raw.get("user", "")))
-    return int(found[1]) if found else None
+class ServiceFacts(_Healthy):
+    "One service of a compose file."
 
+    @property
+    def published(self) -> list[dict[str, str]]:
+        "The ports that the host opens for it: `published`, `target`, `host_ip`."
+        return [_port(each) for each in listed(self.raw.get("ports"))]
 
-def _one_shot(self: ServiceFacts) -> bool:
-    "Whether it runs to its end instead of staying up."
-    return str(self.raw.get("restart", "")).lower().partition(":")[0] in ("no", "false", "on-failure")
+    @property
+    def user(self) -> int | None:
+        "The user id that the compose file gives it; None where the image decides."
+        found = re.match(r"(\d+)(:|$)", str(self.raw.get("user", "")))
+        return int(found[1]) if found else None
 
+    @property
+    def one_shot(self) -> bool:
+        "Whether it runs to its end instead of staying up."
+        return str(self.raw.get("restart", "")).lower().partition(":")[0] in ("no", "false", "on-failure")
 
-def _key(self: ServiceFacts, *keys: str | int) -> tuple[str | int, ...]:
-    "The path of a key of the service, for `tree.at`."
-    return ("services", self.name, *keys)
-
-
-ServiceFacts.user, ServiceFacts.one_shot, ServiceFacts.key = property(_user), property(_one_shot), _key
+    def key(self, *keys: str | int) -> tuple[str | int, ...]:
+        "The path of a key of the service, for `tree.at`."
+        return ("services", self.name, *keys)
 
 # %% ../../nbs/30b_check.services.ipynb #991d0022
 def services(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from .container_rules import limit, of
 from .edge import proxies
@@ -149,7 +150,8 @@ def two_colors(tree: Tree) -> Iterator[Finding]:
     for stem in stems:
         blue, green = (every.get(f"{stem}-{color}") for color in ("blue", "green"))
         if blue is None or green is None:
-            yield of(tree, blue or green, "has no second color", f"Add {stem}-{'green' if blue else 'blue'}")
+            if only := blue or green:
+                yield of(tree, only, "has no second color", f"Add {stem}-{'green' if blue else 'blue'}")
         elif _without_color(blue) != _without_color(green):
             yield of(tree, green, f"differs from {blue.name!r} in more than its color", "Let both refer to one anchor")
         elif {blue.name, green.name} & upstreams and not {blue.name, green.name} <= upstreams:
@@ -157,7 +159,7 @@ def two_colors(tree: Tree) -> Iterator[Finding]:
             yield of(tree, every[missing], "is not among the upstreams of the edge", "Name both colors in every reverse_proxy")
 
 # %% ../../nbs/31b_check.start_rules.ipynb #f83b1858
-def _without_color(service: ServiceFacts) -> dict:
+def _without_color(service: ServiceFacts) -> dict[str, Any]:
     return {key: value for key, value in service.raw.items() if key not in ("profiles", "container_name", "hostname")}
 
 

@@ -162,7 +162,8 @@ def _by_schema(found: list[str], job: Job, files: list[str]) -> list[str]:
 
     import jsonschema
 
-    schema = json.loads(_schema_file().read_text(encoding="utf-8"))
+    place = _schema_file()
+    schema = json.loads(place.read_text(encoding="utf-8")) if place else {}
     errors = jsonschema.validators.validator_for(schema)(schema).iter_errors(job.tree.yaml(files[0]))
     places = [(each, list(map(str, each.absolute_path))) for each in errors]
     return [f"{files[0]}:{job.tree.line(files[0], *each.absolute_path)}: {'.'.join(keys)}: {each.message[:200]}" for each, keys in places]
@@ -218,7 +219,7 @@ def _told(line: str) -> str:
     try:
         entry = json.loads(line)
         place = f"{entry['file']}:{entry.get('line', 1)}: " if "file" in entry else ""
-        return place + entry["msg"] + (f": {entry['error']}" if "error" in entry else "")
+        return place + str(entry["msg"]) + (f": {entry['error']}" if "error" in entry else "")
     except (ValueError, TypeError, KeyError):
         return line
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
 from .lines import Document, Unreadable, read_json, read_yaml
@@ -39,6 +39,7 @@ class Finding:
                 "message": self.message, "remedy": self.remedy}
 
 # %% ../../nbs/30_check.tree.ipynb #f779df76
+_T = TypeVar("_T")
 PASSED_OVER = {".git", ".terraform", ".venv", "node_modules", "__pycache__"}
 LARGEST = 4 * 2**20  # bytes; a larger file is no configuration
 
@@ -83,8 +84,8 @@ COMPOSE = ("compose/compose.yaml", "compose.yaml", "compose.yml", "docker-compos
 CADDYFILE = ("caddy/Caddyfile", "Caddyfile")
 
 # %% ../../nbs/30_check.tree.ipynb #54dadb17
-class Tree:
-    "The text files of a folder by path, and parsed views of them."
+class _Files:
+    "The text files of a folder by path."
 
     def __init__(
         self,
@@ -111,12 +112,8 @@ def _sort(name: str, content: bytes, files: dict[str, str], others: set[str], pr
             problems.append(Finding("X00", "error", name, None, "not text in UTF-8", "Write it as text, or remove it"))
 
 # %% ../../nbs/30_check.tree.ipynb #c009b30e
-def _read(
-    folder: str | Path,  # A folder on disk
-    as_of: date | None = None,  # The day that support is judged for; today unless given
-) -> Tree:
-    "The tree on disk. Raises PretamaneError for a folder that is missing or cannot be listed."
-    folder, files, others, problems = Path(folder), {}, set(), []
+def _read(folder: Path, files: dict[str, str], others: set[str], problems: list[Finding]) -> None:
+    "Sort every file of a folder. Raises PretamaneError for a folder that is missing or cannot be listed."
     try:
         os.listdir(folder)
     except (OSError, ValueError) as error:
@@ -129,13 +126,9 @@ def _read(
                 _sort(name, content, files, others, problems)
         except OSError as error:
             problems.append(Finding("X00", "error", name, None, f"cannot be read: {error.strerror}", "Mend the link or the rights, or remove the file"))
-    return Tree(files, as_of, folder, problems, frozenset(others))
-
-
-Tree.read = staticmethod(_read)
 
 # %% ../../nbs/30_check.tree.ipynb #991d9c9c
-def _view(tree: Tree, path: str) -> list[Document]:
+def _view(tree: _Files, path: str) -> list[Document]:
     try:
         return PARSERS[PurePosixPath(path).suffix](tree.files[path])
     except Unreadable as error:
@@ -144,86 +137,106 @@ def _view(tree: Tree, path: str) -> list[Document]:
         pass
     return [Document(None, None)]
 
-
-def _kept(self: Tree, key: Any, make: Callable[[], Any]) -> Any:
-    "What `make` returns, made once for a key."
-    if key not in self._kept:
-        self._kept[key] = make()
-    return self._kept[key]
-
-
-def _documents(self: Tree, path: str) -> list[Document]:
-    "The documents of a YAML, JSON or TOML file; an empty one where it is missing or cannot be parsed."
-    return self.kept(("documents", path), lambda: _view(self, path))
-
 # %% ../../nbs/30_check.tree.ipynb #e9927c69
-def _yaml(self: Tree, path: str) -> Any:
-    "The data of a file's first document; an empty mapping where there is none."
-    data = self.documents(path)[0].data
-    return {} if data is None else data
+class _Views(_Files):
+    "Files with parsed views."
 
+    def kept(self, key: Any, make: Callable[[], _T]) -> _T:
+        "What `make` returns, made once for a key."
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: _T = self._kept[key]
+        return found
 
-def _line(self: Tree, path: str, *keys: str | int) -> int:
-    "The line of a path of keys in a file's first document."
-    return self.documents(path)[0].line(*keys)
+    def documents(self, path: str) -> list[Document]:
+        "The documents of a YAML, JSON or TOML file; an empty one where it is missing or cannot be parsed."
+        return self.kept(("documents", path), lambda: _view(self, path))
 
+    def yaml(self, path: str) -> Any:
+        "The data of a file's first document; an empty mapping where there is none."
+        data = self.documents(path)[0].data
+        return {} if data is None else data
 
-Tree.kept, Tree.documents, Tree.yaml, Tree.line = _kept, _documents, _yaml, _line
+    def line(self, path: str, *keys: str | int) -> int:
+        "The line of a path of keys in a file's first document."
+        return self.documents(path)[0].line(*keys)
 
 # %% ../../nbs/30_check.tree.ipynb #7594c4ff
-def _at(
-    self: Tree,
-    path: str,  # A file
-    place: Any,  # A line, a tuple of keys, or None
-    message: str,  # What is wrong
-    remedy: str = "",  # How to mend it
-    severity: str = "error",  # Or warning, where a rule of errors has a doubt
-) -> Finding:
-    "A finding of the rule that runs; the registry writes its id and severity."
-    line = self.line(path, *place) if isinstance(place, tuple) else place
-    return Finding("", severity, path, line, message, remedy)
+class _Places(_Views):
+    "Files with places to point at."
 
+    def at(
+        self,
+        path: str,  # A file
+        place: Any,  # A line, a tuple of keys, or None
+        message: str,  # What is wrong
+        remedy: str = "",  # How to mend it
+        severity: str = "error",  # Or warning, where a rule of errors has a doubt
+    ) -> Finding:
+        "A finding of the rule that runs; the registry writes its id and severity."
+        line = self.line(path, *place) if isinstance(place, tuple) else place
+        return Finding("", severity, path, line, message, remedy)
 
-def _search(self: Tree, path: str, pattern: str) -> int | None:
-    "The first line of a file that a regular expression matches."
-    found = re.search(pattern, self.files.get(path, ""), re.M)
-    return self.files[path].count("\n", 0, found.start()) + 1 if found else None
+    def search(self, path: str, pattern: str) -> int | None:
+        "The first line of a file that a regular expression matches."
+        found = re.search(pattern, self.files.get(path, ""), re.M)
+        return self.files[path].count("\n", 0, found.start()) + 1 if found else None
 
-
-def _has(self: Tree, path: str) -> bool:
-    "Whether there is a file, or a folder with files."
-    return path in self.files or path in self.others or any(each.startswith(f"{path.rstrip('/')}/") for each in [*self.files, *self.others])
-
-
-Tree.at, Tree.search, Tree.has = _at, _search, _has
+    def has(self, path: str) -> bool:
+        "Whether there is a file, or a folder with files."
+        return path in self.files or path in self.others or any(each.startswith(f"{path.rstrip('/')}/") for each in [*self.files, *self.others])
 
 # %% ../../nbs/30_check.tree.ipynb #3637da81
-def _first(names: tuple[str, ...]) -> property:
-    return property(lambda self: next((name for name in names if name in self.files), names[0]))
+def _caddyfile(tree: _Files, path: str) -> Caddyfile:
+    try:
+        return read_caddyfile(tree.files, path)
+    except KeyError:
+        return Caddyfile()
+    except CaddyfileError as error:
+        tree.problems.append(Finding("X00", "error", path, error.line, f"not a Caddyfile: {error.message}", "Mend the syntax; what stands in the file was not checked"))
+        return Caddyfile()
 
+# %% ../../nbs/30_check.tree.ipynb #2dc7ac53
+class _Known(_Places):
+    "Files of which two have a view of their own."
 
-def _caddy(self: Tree) -> Caddyfile:
-    "The Caddyfile with its imports in place; an empty one where it is missing or cannot be read."
-    def read() -> Caddyfile:
-        try:
-            return read_caddyfile(self.files, self.caddy_path)
-        except KeyError:
-            return Caddyfile()
-        except CaddyfileError as error:
-            self.problems.append(Finding("X00", "error", self.caddy_path, error.line, f"not a Caddyfile: {error.message}", "Mend the syntax; what stands in the file was not checked"))
-            return Caddyfile()
+    def first(self, names: tuple[str, ...]) -> str:
+        "The first of these files that is there; the first of all where none is."
+        return next((name for name in names if name in self.files), names[0])
 
-    return self.kept("caddy", read)
+    @property
+    def compose_path(self) -> str:
+        "Where the compose file is."
+        return self.first(COMPOSE)
 
-
-def _compose(self: Tree) -> dict[str, Any]:
-    "The compose file as data; empty where it is missing or no mapping."
-    data = self.yaml(self.compose_path)
-    return data if isinstance(data, dict) else {}
+    @property
+    def caddy_path(self) -> str:
+        "Where the Caddyfile is."
+        return self.first(CADDYFILE)
 
 # %% ../../nbs/30_check.tree.ipynb #14ebcd4f
-Tree.compose_path, Tree.caddy_path = _first(COMPOSE), _first(CADDYFILE)
-Tree.caddy, Tree.compose = property(_caddy), property(_compose)
+class Tree(_Known):
+    "The text files of a folder by path, and parsed views of them."
+
+    @classmethod
+    def read(cls, folder: str | Path, as_of: date | None = None) -> Tree:
+        "The tree on disk. Raises PretamaneError for a folder that is missing or cannot be listed."
+        files: dict[str, str] = {}
+        others: set[str] = set()
+        problems: list[Finding] = []
+        _read(Path(folder), files, others, problems)
+        return cls(files, as_of, Path(folder), problems, frozenset(others))
+
+    @property
+    def caddy(self) -> Caddyfile:
+        "The Caddyfile with its imports in place; an empty one where it is missing or cannot be read."
+        return self.kept("caddy", lambda: _caddyfile(self, self.caddy_path))
+
+    @property
+    def compose(self) -> dict[str, Any]:
+        "The compose file as data; empty where it is missing or no mapping."
+        data = self.yaml(self.compose_path)
+        return data if isinstance(data, dict) else {}
 
 # %% ../../nbs/30_check.tree.ipynb #ab9fb9ff
 def dockerfiles(tree: Tree) -> list[str]:

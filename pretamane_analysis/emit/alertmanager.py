@@ -65,7 +65,7 @@ def _route(alerting: Alerting) -> dict[str, Any]:
     return {"receiver": "page", "group_by": ["alertname", "slo", "service"], **branches[0][1], "routes": [watchdog, *severities]}
 
 # %% ../../nbs/18_emit.alertmanager.ipynb #0c384b14
-INHIBITIONS = (
+INHIBITIONS: tuple[tuple[str, list[str], list[str], list[str]], ...] = (
     ("the page of an objective hides its ticket",
      ['severity="page"', 'slo!=""'], ['severity="ticket"', 'slo!=""'], ["slo"]),
     ("a service that is down hides the tickets of its probes, and never a page",

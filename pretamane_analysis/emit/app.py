@@ -10,7 +10,8 @@ from importlib.resources import files as packaged
 from .images import repository
 from .templates import rendered
 from ..errors import PretamaneError
-from ..stack import Service, Stack
+from ..service import Service
+from ..stack import Stack
 
 # %% auto #0
 __all__ = ['IMAGE', 'PYTHON', 'REQUIRED', 'SECRET_FILES', 'FOLDER', 'reference_services', 'dockerfile', 'files']

@@ -167,6 +167,6 @@ def _json(board: Board) -> str:
     built = built.refresh("1m").time("now-6h", "now").timezone("utc").tooltip(DashboardCursorSync.CROSSHAIR)
     for each in (kind for kind in SOURCES if any(panel.source == kind for panel in board.panels)):
         built = built.with_variable(DatasourceVariable(f"{each}_datasource").label(f"{SOURCES[each]} data source").type(each))
-    for each in board.variables:
-        built = built.with_variable(_variable(each))
+    for variable in board.variables:
+        built = built.with_variable(_variable(variable))
     return json.dumps(json.loads(JSONEncoder().encode(_rows(built, board).build())), indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+
+from ..files import data_path
 
 # %% auto #0
 __all__ = ['TARGET_LABELS', 'Metric', 'catalogue', 'labels', 'is_gauge']
@@ -30,7 +31,7 @@ class Metric:
 def catalogue() -> dict[str, tuple[Metric, ...]]:
     "All metrics by name; a name that several programs use has a row for each."
     found: dict[str, tuple[Metric, ...]] = {}
-    with (files("pretamane_analysis") / "data/metrics.csv").open(encoding="utf-8", newline="") as file:
+    with data_path("metrics.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             each = Metric(row["program"], row["version"], row["metric"], row["kind"], frozenset(row["labels"].split()), row["source"], row["date"])
             found[each.metric] = (*found.get(each.metric, ()), each)

@@ -113,7 +113,7 @@ _CONDITIONS = {"started": "service_started", "healthy": "service_healthy", "comp
 
 def _waits(stack: Stack, container: Container) -> dict[str, str]:
     "Container by condition: what the service waits for, and its own jobs."
-    found = {}
+    found: dict[str, str] = {}
     for other, state in container.service.depends_on.items():
         if state == "healthy" and stack.services[other].health_check is None:
             raise PretamaneError(f"service {container.of!r} waits until {other!r} is healthy, but {other!r} has no health check",
@@ -199,7 +199,7 @@ def _service(stack: Stack, container: Container) -> dict[str, Any]:
     service = container.service
     require_pullable(container.of, service.image)
     environment = _environment(stack, service)
-    return literal({
+    made: dict[str, Any] = literal({
         "image": service.image,
         **({"build": {"context": build}} if (build := facts(service.image).build) else {}),
         **({"profiles": Line(container.profiles)} if container.profiles else {}),
@@ -217,6 +217,7 @@ def _service(stack: Stack, container: Container) -> dict[str, Any]:
         "logging": _LOGGING,
         **_asked_for(stack, service),
     })
+    return made
 
 # %% ../../nbs/11_emit.compose.ipynb #2b739e77
 def _networks(stack: Stack) -> dict[str, Any]:

@@ -46,10 +46,10 @@ def containers(
     stack: Stack,
 ) -> list[Container]:  # In the order of the stack, jobs before their service
     "All containers of a stack."
-    found = []
+    found: list[Container] = []
     for of, service in stack.services.items():
         found += [Container(job, of, service, "job") for job in service.jobs]
-        kind = "color" if service.deploy == "blue-green" else "service"
+        kind: Literal["color", "service"] = "color" if service.deploy == "blue-green" else "service"
         found += [Container(name, of, service, kind) for name in names(stack, of)]
     return found
 

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from .board import Board, Panel, Query, Variable
-from .logs import LABELS
 from .targets import edge_series, probe_targets, scrape_targets
 from ..stack import Stack
+from ..vocabulary import LABELS
 
 # %% auto #0
 __all__ = ['boards']

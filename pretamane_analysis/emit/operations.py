@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 
@@ -67,7 +67,7 @@ def _words(values: Iterable[object]) -> str:
     return " ".join(shlex.quote(str(each)) for each in values)
 
 
-def _table(values: dict[str, object]) -> str:
+def _table(values: Mapping[str, object]) -> str:
     return " ".join(f"[{name}]={shlex.quote(str(value))}" for name, value in values.items())
 
 

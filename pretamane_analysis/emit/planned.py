@@ -18,7 +18,8 @@ from pretamane_analysis.resources import (
 )
 from ..sizing import needs
 from ..snapshot import eks_support, instance_type
-from ..stack import Scenario, Stack
+from ..quantities import Scenario
+from ..stack import Stack
 
 # %% auto #0
 __all__ = ['FREE', 'Reader', 'READERS', 'Planned', 'planned_resources']
@@ -90,7 +91,7 @@ def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     requests, use = plan.use["requests"], plan.use
     for each in found:
         if "-backup-" in each["bucket"]:
-            yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=30)
+            yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=Decimal(30))
         else:
             yield Bucket(standard_gb=use["stored_gb"], put_requests=requests * use["object_writes_per_request"],
                          get_requests=requests * use["object_reads_per_request"])
@@ -109,7 +110,7 @@ def _nodes(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     stay = tuple(each["service_account"] for each in plan["aws_eks_pod_identity_association"])
     for each in found:
         kind, count = each["instance_types"][0], each["scaling_config"][0]["desired_size"]
-        yield NodeGroup(instance_type=kind, nodes=count, disk_gb=0, purchase_option=plan.stack.eks.purchase_option, cpu_percent=plan.busy(kind, count, stay))
+        yield NodeGroup(instance_type=kind, nodes=count, disk_gb=Decimal(0), purchase_option=plan.stack.eks.purchase_option, cpu_percent=plan.busy(kind, count, stay))
         yield Volume(name="node disks", volume_type=disk["volume_type"], gb=disk["volume_size"], count=count)
 
 
@@ -121,7 +122,7 @@ def _clusters(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
 def _balancers(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     load = Load(new_connections_per_second=plan.use["requests"] / (HOURS_PER_MONTH * 3600), gb_per_hour=plan.use["egress_gb"] / HOURS_PER_MONTH)
     for each in found:
-        kind = {"application": "alb", "network": "nlb"}.get(each.get("load_balancer_type"), "clb")
+        kind = {"application": "alb", "network": "nlb"}.get(str(each.get("load_balancer_type")), "clb")
         yield LoadBalancer(balancer=kind, **({"processed_gb": plan.use["egress_gb"]} if kind == "clb" else {"loads": (load,)}))
 
 # %% ../../nbs/15a_emit.planned.ipynb #448224e9
@@ -169,8 +170,8 @@ READERS: dict[str, Reader] = {
     "aws_ecr_repository": _used(lambda use: ImageRegistry(gb=use["image_gb"])),
     "aws_route53_zone": lambda plan, found: iter([HostedZones(zones=len(found), queries=plan.use["requests"] / 10)]),
     "aws_cloudwatch_log_group": _used(lambda use: Logs(ingested_gb=use["log_gb"], stored_gb=use["log_gb"])),
-    "aws_cloudwatch_metric_alarm": lambda plan, found: iter([Monitoring(metrics=plan.use["metrics"], alarms=max(len(found), plan.use["alarms"]))]),
-    "aws_secretsmanager_secret": lambda plan, found: iter([Secrets(count=len(found))]),
+    "aws_cloudwatch_metric_alarm": lambda plan, found: iter([Monitoring(metrics=plan.use["metrics"], alarms=max(Decimal(len(found)), plan.use["alarms"]))]),
+    "aws_secretsmanager_secret": lambda plan, found: iter([Secrets(count=Decimal(len(found)))]),
     "aws_ssm_parameter": lambda plan, found: iter([Parameters(standard=len(found))]),
 }
 

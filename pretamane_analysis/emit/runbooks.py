@@ -5,6 +5,7 @@
 # %% ../../nbs/17g_emit.runbooks.ipynb #740d8427
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from .alerts import alerts
@@ -22,7 +23,7 @@ _OF_SLOS = ("slo-budget-spent", "slo-burn", "slo-no-data")
 
 
 def _promise(name: str, slo: Slo) -> dict[str, Any]:
-    bad = "answered with 5xx" if slo.sli == "availability" else f"answered later than {plain(slo.threshold)} s"
+    bad = "answered with 5xx" if slo.sli == "availability" else f"answered later than {plain(slo.threshold or Decimal(0))} s"
     return {"name": name, "objective": plain(slo.objective, 5), "bad": bad, "days": slo.window_days,
             "minutes": plain(slo.budget * slo.window_days * 1440, 1)}
 

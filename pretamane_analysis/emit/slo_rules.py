@@ -72,7 +72,7 @@ def counts(
         total = f"sum(increase({_selected(of.counter, of)}[{span}]))"
         return total, f"sum(increase({_selected(of.counter, of, failed)}[{span}]))\nor 0 * {total}"
     total = f"sum(increase({_selected(f'{of.metric}_count', of, *served)}[{span}]))"
-    return total, f"{total}\n- sum(increase({_selected(f'{of.metric}_bucket', of, *served, _le(slo.threshold))}[{span}]))"
+    return total, f"{total}\n- sum(increase({_selected(f'{of.metric}_bucket', of, *served, _le(slo.threshold or Decimal(0)))}[{span}]))"
 
 # %% ../../nbs/17a_emit.slo_rules.ipynb #33e67d33
 Rule = dict[str, Any]

@@ -41,7 +41,7 @@ def _traits(found: Architecture) -> dict[str, bool]:
 def _secrets(stack: Stack) -> dict[str, Any]:
     "Secrets by where they come from; none are generated where the host makes them."
     used = {each for service in stack.services.values() for each in service.secrets}
-    used |= {stack.secrets[each].derived_from for each in used if stack.secrets[each].derived_from} | {stack.operations.backup_key}
+    used |= {source for each in used if (source := stack.secrets[each].derived_from)} | {stack.operations.backup_key}
     mine = {name: each for name, each in sorted(stack.secrets.items()) if name in used} if stack.provisioning.secrets == "terraform" else {}
     derived = {name: each.derived_from for name, each in mine.items() if each.derived_from}
     generated = {name: each.length for name, each in mine.items() if each.source == "generated" and name not in derived}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..errors import PretamaneError, did_you_mean
 from ..files import write_whole
@@ -87,7 +88,7 @@ def _headed(path: str, text: str, model: str) -> str:
 
 # %% ../../nbs/10_emit.tree.ipynb #95d7867d
 def _lock(model: str | None, hashes: dict[str, str], pending: dict[str, str] | None = None, images: dict[str, str | None] | None = None) -> str:
-    content = {"model": model, "files": dict(sorted(hashes.items()))}
+    content: dict[str, Any] = {"model": model, "files": dict(sorted(hashes.items()))}
     content |= ({"images": images} if images else {}) | ({"pending": pending} if pending else {})
     return json.dumps(content, indent=2) + "\n"
 

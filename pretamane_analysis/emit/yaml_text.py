@@ -14,7 +14,7 @@ import yaml
 __all__ = ['Line', 'Inline', 'yaml_text', 'literal', 'merged', 'shared_by', 'anchored']
 
 # %% ../../nbs/10e_emit.yaml_text.ipynb #f026a391
-class Line(list):
+class Line(list[Any]):
     "A list written on one line."
 
 
@@ -26,7 +26,7 @@ class _Dumper(yaml.SafeDumper):
         return super().increase_indent(flow, False)
 
 
-class Inline(dict):
+class Inline(dict[str, Any]):
     "A mapping written on one line."
 
 

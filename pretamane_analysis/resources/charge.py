@@ -59,7 +59,7 @@ class Resource:
         super().__init_subclass__(**arguments)
         KINDS.setdefault(cls.__name__, cls)  # a notebook that defines a kind again does not replace it
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", type(self).title)
         for each in fields(self):

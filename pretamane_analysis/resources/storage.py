@@ -56,16 +56,16 @@ def _performance(volume: Volume, volumes: Decimal) -> Iterator[Charge]:
         if iops > GP3_FREE_IOPS:
             yield metered("AmazonEC2", "EBS:VolumeP-IOPS.gp3", "IOPS-Mo", volumes * (iops - GP3_FREE_IOPS), "gp3 IOPS",
                           f"above {GP3_FREE_IOPS} in each volume")
-        if (volume.throughput_mibps or 0) > GP3_FREE_MIBPS:
+        if (throughput := volume.throughput_mibps or Decimal(0)) > GP3_FREE_MIBPS:
             yield metered("AmazonEC2", "EBS:VolumeP-Throughput.gp3", "GiBps-Mo",
-                          volumes * (volume.throughput_mibps - GP3_FREE_MIBPS) / 1024, "gp3 throughput",
+                          volumes * (throughput - GP3_FREE_MIBPS) / 1024, "gp3 throughput",
                           f"above {GP3_FREE_MIBPS} MiB/s in each volume")
     elif kind == "io1":
         yield metered("AmazonEC2", "EBS:VolumeP-IOPS.piops", "IOPS-Mo", volumes * iops, "io1 IOPS")
     elif kind == "io2":
         for begin, end, usage_type in IO2_TIERS:
             if iops > begin:
-                yield metered("AmazonEC2", usage_type, "IOPS-Mo", volumes * (min(iops, end) - begin), "io2 IOPS",
+                yield metered("AmazonEC2", usage_type, "IOPS-Mo", volumes * (min(iops, Decimal(end)) - begin), "io2 IOPS",
                               f"from {begin:,} to {end:,} in each volume" if end < 10**9 else f"above {begin:,} in each volume")
     elif kind == "standard" and volume.io_requests:
         yield metered("AmazonEC2", "EBS:VolumeIOUsage", "IOs", volume.io_requests, "magnetic requests")
