@@ -39,26 +39,37 @@ def _method(lines: list[str], node: ast.FunctionDef) -> str:
     return _until_body(lines, node) + (f'\n        "{said[0]}"' if said else "\n        ...")
 
 # %% ../nbs/90a_reference.ipynb #f0cf3237
-def _class(lines: list[str], node: ast.ClassDef) -> str:
-    "The head, fields and public methods of a class."
-    parts = [_until_body(lines, node)]
+def _members(lines: list[str], node: ast.ClassDef) -> list[str]:
+    "The fields and public methods of a class, as written."
+    found = []
     for each in node.body:
         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and not each.target.id.startswith("_"):
-            parts.append("\n".join(lines[each.lineno - 1:each.end_lineno]))
+            found.append("\n".join(lines[each.lineno - 1:each.end_lineno]))
         elif isinstance(each, ast.FunctionDef) and (not each.name.startswith("_") or each.name == "__init__"):
-            parts.append("\n" + _method(lines, each))
-    return "\n".join(parts)
+            found.append("\n" + _method(lines, each))
+    return found
 
 
+def _class(lines: list[str], node: ast.ClassDef, known: dict[str, ast.ClassDef]) -> str:
+    "The head of a class and its members, after those of the private classes that it is made of."
+    made_of, waiting = [node], [node]
+    while waiting:
+        bases = [each.id for each in waiting.pop().bases if isinstance(each, ast.Name) and each.id.startswith("_")]
+        waiting += (found := [known[each] for each in bases if each in known])
+        made_of = [*found, *made_of]
+    return "\n".join([_until_body(lines, node), *(part for each in made_of for part in _members(lines, each))])
+
+# %% ../nbs/90a_reference.ipynb #697e35c1
 def definition(
     source: str,  # text of a module
     name: str,  # a function or class of it
 ) -> Definition:
     "A function or class as it stands in a module. Raises KeyError when it is not there."
-    lines = source.splitlines()
-    for node in ast.parse(source).body:
+    lines, body = source.splitlines(), ast.parse(source).body
+    known = {each.name: each for each in body if isinstance(each, ast.ClassDef)}
+    for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
-            code = _class(lines, node) if isinstance(node, ast.ClassDef) else _until_body(lines, node)
+            code = _class(lines, node, known) if isinstance(node, ast.ClassDef) else _until_body(lines, node)
             return Definition(node.lineno, code, ast.get_docstring(node) or "")
     raise KeyError(name)
 
