@@ -200,6 +200,23 @@ def _list_rate(query: Query, tier: Tier, book: PriceBook) -> Decimal:
         return tier.usd
 
 # %% ../nbs/04_cost.ipynb #70cbf1e8
+def _all_lines(resources: Iterable[Resource], book: PriceBook, account: Account, region: str, hours: Decimal) -> list[LineItem]:
+    lines: list[LineItem] = []
+    missing: dict[str, MissingPrice] = {}
+    for each in resources:
+        for charge in each.charges(hours):
+            try:
+                lines += _lines(charge, each, book, account, region)
+            except MissingPrice as error:
+                missing.setdefault(error.message, error)
+    if len(missing) > 1:
+        remedy = "`--source offers` asks AWS for them, without an account" if book.source == "snapshot" else ""
+        raise MissingPrice("; ".join(missing), book.source, remedy)
+    for one in missing.values():
+        raise one
+    return lines
+
+# %% ../nbs/04_cost.ipynb #d3d846ca
 def bill(
     resources: Iterable[Resource],  # What is to be paid for
     book: PriceBook,  # Where prices come from
@@ -210,8 +227,7 @@ def bill(
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
     free: bool = True,  # Take off the always-free allowances; some calculators do not
 ) -> Bill:
-    "A month's bill. Raises MissingPrice or AmbiguousPrice, naming the query."
-    hours, account = Decimal(hours), Account(allowances() if free else ())
-    lines = [line for each in resources for charge in each.charges(hours)
-             for line in _lines(charge, each, book, account, region)]
+    "A month's bill. Raises MissingPrice that names every query without a price, or AmbiguousPrice."
+    hours = Decimal(hours)
+    lines = _all_lines(resources, book, Account(allowances() if free else ()), region, hours)
     return Bill(name, tuple(lines), region, hours, book.source, book.as_of, stack)

@@ -21,7 +21,7 @@ from .price_rows import Row, ending, prefixes, prices_of, usual
 from .prices import GLOBAL, ON_DEMAND, Price, PriceBook
 
 # %% auto #0
-__all__ = ['ENDINGS', 'manifest_rows', 'OfferBook', 'offer_code', 'matching']
+__all__ = ['ENDINGS', 'OfferBook', 'manifest_rows', 'offer_code', 'matching']
 
 # %% ../nbs/02d_offer_book.ipynb #38d62a99
 ENDINGS = (".json", ".csv", ".json.gz", ".csv.gz")
@@ -80,25 +80,6 @@ class _OfferPrices(_OfferFiles):
             self.answers[asked] = list(found.values())
         return self.answers[asked]
 
-# %% ../nbs/02d_offer_book.ipynb #be7af551
-def manifest_rows(
-    book: OfferBook,
-) -> list[dict[str, str]]:  # One for each file that was read
-    "Which editions a book has read, as a snapshot's manifest names them."
-    rows = []
-    for path in sorted(book.files):
-        edition = edition_of(path)
-        rows.append({"service": edition.service, "region": _region_of(path), "version": edition.version,
-                     "publication_date": edition.published.isoformat() if edition.published else "",
-                     "source": str(note_of(path).get("url") or Path(path).name), "sha256": checksum_of(path)})
-    return rows
-
-
-def _region_of(path: str) -> str:
-    "The region that a file's name says; empty where it is the service's."
-    name = Path(path).name.split(".")[0]
-    return name if "-" in name else ""
-
 # %% ../nbs/02d_offer_book.ipynb #bd67b633
 @dataclass
 class OfferBook(_OfferPrices):
@@ -121,6 +102,25 @@ class OfferBook(_OfferPrices):
             names_of = _names(self._file(path))
             found |= {row.region_code or GLOBAL for name in names_of[:: max(1, len(names_of) // 20)] for row in rows_at(self._file(path), name)}
         return sorted(found)
+
+# %% ../nbs/02d_offer_book.ipynb #be7af551
+def manifest_rows(
+    book: OfferBook,
+) -> list[dict[str, str]]:  # One for each file that was read
+    "Which editions a book has read, as a snapshot's manifest names them."
+    rows = []
+    for path in sorted(book.files):
+        edition = edition_of(path)
+        rows.append({"service": edition.service, "region": _region_of(path), "version": edition.version,
+                     "publication_date": edition.published.isoformat() if edition.published else "",
+                     "source": str(note_of(path).get("url") or Path(path).name), "sha256": checksum_of(path)})
+    return rows
+
+
+def _region_of(path: str) -> str:
+    "The region that a file's name says; empty where it is the service's."
+    name = Path(path).name.split(".")[0]
+    return name if "-" in name else ""
 
 # %% ../nbs/02d_offer_book.ipynb #1392d297
 def offer_code(
