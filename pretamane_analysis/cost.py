@@ -211,7 +211,7 @@ def _all_lines(resources: Iterable[Resource], book: PriceBook, account: Account,
                 missing.setdefault(error.message, error)
     if len(missing) > 1:
         remedy = "`--source offers` asks AWS for them, without an account" if book.source == "snapshot" else ""
-        raise MissingPrice("; ".join(missing), book.source, remedy)
+        raise MissingPrice(";\n  ".join(missing), book.source, remedy)
     for one in missing.values():
         raise one
     return lines

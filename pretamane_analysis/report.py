@@ -26,7 +26,7 @@ from .stack import Stack
 from .tables import money, to_csv, to_json, to_markdown
 from pretamane_analysis.views import (
     container_rows,
-    attribution_rows, compare_rows, percent, range_rows, scenario_rows, verdict, waterfall_rows,
+    attribution_rows, compare_rows, less, range_rows, scenario_rows, verdict, waterfall_rows,
 )
 
 # %% auto #0
@@ -165,10 +165,10 @@ def headline(
 ) -> str:
     "The answer in two sentences."
     first, second = found.sides
-    saving = found.comparison.saving
+    saving, same_memory = found.comparison.saving, found.comparison.same_memory_saving
     return (f"{found.stack.name} in {first.bill.region} costs {money(first.bill.total)} USD a month on {first.architecture.title} and "
-            f"{money(second.bill.total)} USD on {second.architecture.title} ({second.architecture.instance_type}): {percent(saving.percent)} less "
-            f"at {found.comparison.scenario} usage, {percent(found.comparison.same_memory_saving.percent)} with the same memory on both sides.")
+            f"{money(second.bill.total)} USD on {second.architecture.title} ({second.architecture.instance_type}): {less(saving.percent)} "
+            f"at {found.comparison.scenario} usage, {less(same_memory.percent)} with the same memory on both sides.")
 
 # %% ../nbs/40a_report.ipynb #042219a7
 def _context(found: Findings, drawn: dict[str, tuple[str, str]]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from .stack import Stack
 from .tables import plain, rounded
 
 # %% auto #0
-__all__ = ['Rows', 'percent', 'compare_rows', 'attribution_rows', 'range_rows', 'waterfall_rows', 'scenario_rows', 'verdict',
-           'container_rows']
+__all__ = ['Rows', 'percent', 'less', 'compare_rows', 'attribution_rows', 'range_rows', 'waterfall_rows', 'scenario_rows',
+           'verdict', 'container_rows']
 
 # %% ../nbs/40_views.ipynb #b7b339ce
 Rows = list[dict[str, Any]]
@@ -28,6 +28,13 @@ def percent(
 ) -> str:
     "A percentage as it is shown."
     return f"{plain(rounded(value, places), places)} %"
+
+
+def less(
+    value: Decimal,  # Percent saved; negative where the change costs more
+) -> str:
+    "A saving in words: how much less, or how much more."
+    return f"{percent(abs(value))} {'more' if value < 0 else 'less'}"
 
 # %% ../nbs/40_views.ipynb #1cbd2258
 def compare_rows(

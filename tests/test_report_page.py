@@ -11,7 +11,7 @@ from browser import console_errors, open_browser, requested, scheme, serious, si
 
 from pretamane_analysis.cli import main
 from pretamane_analysis.tables import money
-from pretamane_analysis.views import percent
+from pretamane_analysis.views import less
 
 CHOICES = {  # what somebody sets in the form; what is left out stays as reported
     "as reported": {},
@@ -20,6 +20,7 @@ CHOICES = {  # what somebody sets in the form; what is left out stays as reporte
     "no egress": {"egress": "0"},
     "egress below what the balancer counts": {"egress": "11.111111"},
     "more memory": {"memory": "16Gi"},
+    "a host that costs more": {"memory": "64Gi", "egress": "0"},
     "bought otherwise": {"purchase-option": "Spot-typical"},
     "everything": {"region": "us-east-1", "egress": "2048.5", "memory": "32Gi", "purchase-option": "Reserved-1yr-AllUpfront"},
     "no price for the host": {"purchase-option": "Reserved-3yr-NoUpfront"},
@@ -110,7 +111,7 @@ def test_the_page_answers_as_the_command_line(choices, page, driver, capsys):
             assert shown[1 + at] == money(sum((Decimal(each["EffectiveCost"]) for each in bill["lines"] if each["feature"] == feature), Decimal(0)))
     if None not in totals:
         assert found["rows"][-1][3] == money(totals[1] - totals[0])
-        assert found["sentence"].endswith(f"{percent(100 * (totals[0] - totals[1]) / totals[0])} less.")
+        assert found["sentence"].endswith(f"{less(100 * (totals[0] - totals[1]) / totals[0])}.")
 
 
 def test_some_of_these_have_a_price_and_some_have_not(page, driver, capsys):

@@ -24,6 +24,8 @@
   const money = amount => amount === null ? "no price" : rounded(amount, 2);
   const percent = (part, whole) => (whole ? rounded(100n * part * ONE / whole, 1).replace(/\.0$/, "") : "0") + " %";
 
+  const less = (part, whole) => `${percent(part < 0n ? -part : part, whole)} ${part < 0n ? "more" : "less"}`;
+
   // An entry is an amount, a line over egress, or the number of the sentence that says why there is none.
   function priced(entry, chosen) {
     if (typeof entry === "number") {
@@ -69,7 +71,7 @@
   function sentence(bills, chosen) {
     const [first, second] = bills, place = `${answers.stack} in ${chosen.region}, with ${chosen.text} GB of egress: `;
     const costs = bills.map((each, at) => `${each.total === null ? "not known" : money(each.total) + " USD a month"} on ${titles[at]} (${each.machines})`);
-    const saving = first.total === null || second.total === null ? "" : `, ${percent(first.total - second.total, first.total)} less`;
+    const saving = first.total === null || second.total === null ? "" : `, ${less(first.total - second.total, first.total)}`;
     return `${place}${costs.join(", ")}${saving}.`;
   }
 
