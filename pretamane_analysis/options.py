@@ -105,11 +105,9 @@ def ask_ahead(options: Namespace, book: Any, stack: Any, names: tuple[str, ...],
 # %% ../nbs/40b_options.ipynb #ec5a42df
 def stack_and_book(options: Namespace) -> tuple[Any, Any]:
     "The stack with the changes that the options ask for, and the price book."
-    stack, book = chosen_stack(options), price_book(options)
-    if not (options.egress or options.memory or options.purchase_option):
-        return stack, book
     from pretamane_analysis.what_if import changed
 
+    stack, book = chosen_stack(options), price_book(options)
     return changed(stack, book, options.scenario, options.egress, options.memory, options.purchase_option), book
 
 # %% ../nbs/40b_options.ipynb #0e4f482e

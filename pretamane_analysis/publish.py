@@ -138,12 +138,12 @@ def run(
     "Run the notebooks at `paths` and save their outputs; raise NotebookError naming each one that failed"
     from nbdev.doclinks import nbglob
 
-    paths = [Path(path) for path in paths] or sorted(nbglob(as_path=True))
-    if len(paths) == 1:
-        refresh(Path(paths[0]), check)
+    notebooks = [Path(path) for path in paths] or sorted(nbglob(as_path=True))
+    if len(notebooks) == 1:
+        refresh(notebooks[0], check)
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        failures = [message.strip() for message in pool.map(partial(_separately, check=check), paths) if message]
+        failures = [message.strip() for message in pool.map(partial(_separately, check=check), notebooks) if message]
     if failures:
         raise NotebookError("\n".join(failures))
 

@@ -42,7 +42,7 @@ print(json.dumps(said))
 
 def lines(block: str) -> list[str]:
     """Return the commands of a block of shell, without what is said of them"""
-    return [line.split("  #")[0].split("   #")[0].strip() for line in block.splitlines() if line.strip()]
+    return [line.split("  #")[0].strip() for line in block.splitlines() if line.strip()]
 
 
 def figures(text: str) -> list[list[str]]:
