@@ -33,7 +33,7 @@ Answer = Iterable[tuple]
 
 def ours(path: str) -> Answer:
     """Our own way"""
-    from pretamane_analysis.offer_book import matching
+    from pretamane_analysis.prices.offer_book import matching
 
     found = matching(path, {"operatingSystem": "Linux"}, {"usagetype": "*EBS:*"}, whole=False)
     return [(row.sku, row.usage_type, row.unit, row.begin_range, row.end_range, row.usd) for row in found]
@@ -41,8 +41,8 @@ def ours(path: str) -> Answer:
 
 def find(path: str, *questions: tuple[str, str]) -> Answer:
     """Prices through one price book, each with the seconds that it took"""
-    from pretamane_analysis.offer_book import OfferBook
-    from pretamane_analysis.prices import Query
+    from pretamane_analysis.prices.book import Query
+    from pretamane_analysis.prices.offer_book import OfferBook
 
     book, found = OfferBook(place=path), []
     for usage_type, unit in questions:
@@ -120,7 +120,7 @@ def child(form: str, way: str, path: str) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     helpers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     if helpers and way == "ours":
-        from pretamane_analysis.offer_scan_csv import MOST_PROCESSES
+        from pretamane_analysis.prices.offer_scan_csv import MOST_PROCESSES
 
         helpers *= min(MOST_PROCESSES, len(os.sched_getaffinity(0))) - 1
     digest = hashlib.sha256(repr(found).encode()).hexdigest()
@@ -173,7 +173,7 @@ def main() -> int:
     if options.child:
         child(*options.child)
         return 0
-    from pretamane_analysis.tables import to_table
+    from pretamane_analysis.base.tables import to_table
 
     table, complaints = [], []
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pretamane_analysis.tables import to_table
+from pretamane_analysis.base.tables import to_table
 
 LIMITS = {"pretamane --help": 2, "pretamane cost, again": 10}
 

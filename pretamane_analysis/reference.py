@@ -146,9 +146,9 @@ def relative_links(
     site: str,  # the address of the published site
 ) -> str:
     "The text with links to pages of the reference as links to their files. nbdev writes anchors in small letters, headings are as the names are."
-    text = re.sub(rf"(\[`(?:\w+\.)?(\w+)`\]\({re.escape(site)}/[\w.]+\.html#)(\w+)\)",
+    text = re.sub(rf"(\[`(?:\w+\.)?(\w+)`\]\({re.escape(site)}/[\w./]+\.html#)(\w+)\)",
                   lambda found: f"{found[1]}{found[2] if found[2].lower() == found[3] else found[3]})", text)
-    return re.sub(rf"{re.escape(site)}/([\w.]+)\.html", r"\1.md", text)
+    return re.sub(rf"{re.escape(site)}/([\w./]+)\.html", lambda found: f"{found[1].replace('/', '.')}.md", text)
 
 # %% ../nbs/90a_reference.ipynb #3c226be1
 def reference_page(

@@ -22,29 +22,35 @@ from .reference import reference_page
 from .site_pages import pages
 
 # %% ../nbs/90d_site.ipynb #be44baab
-ROOMS = {0: "Model", 1: "Prices", 2: "Price lists", 3: "Resources", 4: "Bills", 5: "Bills", 6: "Comparison", 7: "Comparison", 8: "Drawings and charts",
-         9: "Drawings and charts", 30: "Check", 31: "Check", 32: "Check", 33: "Check", 34: "Check", 40: "Command line", 41: "Command line"}
+ROOMS = {"base": "Base", "stack": "Stack", "facts": "Facts", "prices": "Prices", "resources": "Resources", "providers": "Providers", "bill": "Bills",
+         "intake": "Intake", "draw": "Drawings and charts", "emit": "Emitted artifacts", "check": "Check", "report": "Report", "cli": "Command line"}
 
 
 def room(
-    notebook: str,  # file name such as `04_cost.ipynb`
+    module: str,  # name such as `bill.compare`
 ) -> str:
-    "The part of the reference that a notebook belongs to."
-    number = int(re.findall(r"^\d+", notebook)[0])
-    return ROOMS.get(number, "Emitted artifacts" if 10 <= number < 30 else "Development")
+    "The part of the reference that a module belongs to."
+    return ROOMS.get(module.partition(".")[0], "Development")
+
+
+def _notebooks(root: Path) -> list[tuple[str, Path]]:
+    "Module and notebook of every page of the reference, room by room."
+    found = [(".".join([*path.relative_to(root / "nbs").parts[:-1], path.stem.partition("_")[2]]), path)
+             for path in sorted((root / "nbs").rglob("[0-9]*.ipynb")) if "tutorials" not in path.parts]
+    order = [*ROOMS, *(module.partition(".")[0] for module, _ in found)]
+    return sorted(found, key=lambda each: order.index(each[0].partition(".")[0]))
 
 # %% ../nbs/90d_site.ipynb #38088b17
 def _reference(root: Path, source: Path, processed: Path, site: str, git: str) -> dict[str, list[Any]]:
     "Write the pages of the reference; return their navigation by room."
     found: dict[str, list[Any]] = {}
-    for original in sorted((root / "nbs").glob("[0-9]*.ipynb")):
-        name = original.stem.partition("_")[2]
+    for name, original in _notebooks(root):
         module = root / "pretamane_analysis" / f"{name.replace('.', '/')}.py"
         link = f"{git}/{module.relative_to(root).as_posix()}"
         folder = source / "reference"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.md").write_text(reference_page(processed / original.name, original, module, folder, site, link), encoding="utf-8")
-        found.setdefault(room(original.name), []).append({name: f"reference/{name}.md"})
+        (folder / f"{name}.md").write_text(reference_page(processed / original.relative_to(root / "nbs"), original, module, folder, site, link), encoding="utf-8")
+        found.setdefault(room(name), []).append({name: f"reference/{name}.md"})
     return found
 
 

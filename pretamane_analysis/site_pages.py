@@ -46,8 +46,8 @@ def difference(
 # %% ../nbs/90c_site_pages.ipynb #0763b026
 def _example(mutant: Any, files: dict[str, str], rule: str) -> str:
     "One mutant: the change, and what the rule says of it."
-    from pretamane_analysis.check.rules import check
-    from pretamane_analysis.check.tree import Tree
+    from pretamane_analysis.check.rules.registry import check
+    from pretamane_analysis.check.read.tree import Tree
 
     changed = mutant.mutate(dict(files))
     found = [each for each in check(Tree(changed), [rule]) if each.rule == rule][:3]
@@ -59,9 +59,9 @@ def rule_pages(
     root: Path,  # the repository
 ) -> dict[str, str]:  # text by path
     "A page for each rule, and their table."
-    from pretamane_analysis.check.rules import rules
+    from pretamane_analysis.check.rules.registry import rules
     from pretamane_analysis.emit.tree import emitted
-    from pretamane_analysis.stack_file import example
+    from pretamane_analysis.stack.stack_file import example
 
     files, mutants, pages, rows = emitted(example()), mutants_of(root), {}, []
     for name, rule in rules().items():
@@ -105,7 +105,7 @@ def tree_page(
 ) -> dict[str, str]:  # text by path
     "Every file of the example's two trees with what it is for. Raises KeyError where `docs/tree.yaml` does not fit them."
     from pretamane_analysis.emit.tree import OF_CLUSTER, emitted
-    from pretamane_analysis.stack_file import example
+    from pretamane_analysis.stack.stack_file import example
 
     entries = yaml.safe_load((root / "docs" / "tree.yaml").read_text(encoding="utf-8"))
     host, cluster = sorted(emitted(example())), [f"eks/{path}" for path in sorted(emitted(example(), of=OF_CLUSTER))]
@@ -127,8 +127,8 @@ def _help(*words: str) -> str:
 
 def command_page() -> dict[str, str]:
     "What `--help` prints, for the command, each of its verbs and each of theirs."
-    from pretamane_analysis.cli import OWN_MODULES
-    from pretamane_analysis.verbs import VERBS
+    from pretamane_analysis.cli.main import OWN_MODULES
+    from pretamane_analysis.cli.verbs import VERBS
 
     parts = ["# Command line\n", f"```text\n{_help()}```\n"]
     for verb in sorted([*VERBS, *OWN_MODULES]):

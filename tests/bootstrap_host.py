@@ -30,8 +30,8 @@ import pytest
 from aws_cli import CLIENT
 
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import example
 
 TESTS = Path(__file__).parent
 BIN = Path(sys.executable).parent

@@ -26,11 +26,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from pretamane_analysis.emit.caddy import upstreams
 from pretamane_analysis.emit.containers import SUBNETS
+from pretamane_analysis.emit.host.caddy import upstreams
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import example
 
 PASSWORD = "a password for this test"
 CREDENTIALS = ("Authorization", "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode())

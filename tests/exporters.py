@@ -17,9 +17,11 @@ import edge
 import postgres_server
 from observing import Sink, certificate, fetched, free_port, running, tool
 
-from pretamane_analysis.emit.alertmanager import files as alertmanager_files
-from pretamane_analysis.emit.blackbox import files as blackbox_files
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.emit.observability.alertmanager import (
+    files as alertmanager_files,
+)
+from pretamane_analysis.emit.observability.blackbox import files as blackbox_files
+from pretamane_analysis.stack.stack_file import example
 
 STACK = example()
 SCRIPTS = Path(__file__).resolve().parent.parent / "pretamane_analysis/templates/scripts"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pretamane_analysis.check.alloy import Block, blocks
+from pretamane_analysis.check.read.alloy import Block, blocks
 
 TEMPLATE = "{{ if .Value }}{{ ToLower .Value }}{{ else }}unknown{{ end }}"
 

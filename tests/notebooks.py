@@ -10,6 +10,9 @@ from pathlib import Path
 
 PACKAGE = "pretamane_analysis"
 ROOT = Path(__file__).resolve().parent.parent
+# The rooms in the order of imports, lowest first.
+ROOMS = ["base", "stack", "facts", "prices", "resources", "providers", "bill", "intake", "draw", "emit", "emit.host", "emit.cloud",
+         "emit.observability", "check.read", "check.views", "check.rules", "check.tools", "check", "report", "cli"]
 EXPORTS = {"export", "exports", "exporti"}
 
 
@@ -72,10 +75,11 @@ class Notebook:
         return [cell for cell in self.cells if cell.kind == "code"]
 
     @property
-    def place(self) -> tuple[int, str, str] | None:
-        """The place in the order: number, letters, name; None for the index and tutorials, which may import everything"""
-        found = re.match(r"(\d+)([a-z]*)_(.+)\.ipynb", self.path.name)
-        return (int(found[1]), found[2], found[3]) if found and self.path.parent.name == "nbs" else None
+    def place(self) -> tuple[int, int] | None:
+        """The place in the order of imports: room, number; None for the index and tutorials, which may import everything"""
+        *folders, name = self.path.relative_to(ROOT / "nbs").parts
+        found = re.match(r"(\d+)_(.+)\.ipynb", name)
+        return (ROOMS.index(".".join(folders)), int(found[1])) if found and folders and folders != ["tutorials"] else None
 
     @property
     def module(self) -> str | None:

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from pretamane_analysis.prices import ON_DEMAND, Price
+from pretamane_analysis.prices.book import ON_DEMAND, Price
 
 DATA = Path(__file__).with_name("data") / "getproducts"
 FILTER_TYPES = {"TERM_MATCH", "EQUALS", "CONTAINS", "ANY_OF", "NONE_OF"}

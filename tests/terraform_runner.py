@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack import Stack
+from pretamane_analysis.stack.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))

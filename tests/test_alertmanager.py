@@ -16,10 +16,10 @@ import pytest
 import yaml
 from observing import Sink, fetched, free_port, running, tool, until
 
-from pretamane_analysis.emit.alertmanager import INHIBITIONS, files
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import example
-from pretamane_analysis.vocabulary import CATEGORIES, SEVERITIES
+from pretamane_analysis.emit.observability.alertmanager import INHIBITIONS, files
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.vocabulary import CATEGORIES, SEVERITIES
 
 TEAMS = {"security": [{"webhook": "dead_man_url"}], "database": [{"webhook": "alert_webhook_url"}]}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from app_server import SOURCE, until
 
-from pretamane_analysis.emit.app import files
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.emit.host.app import files
+from pretamane_analysis.stack.stack_file import example
 
 SCHEMA = "SELECT string_agg(table_name || '.' || column_name || ' ' || data_type, ',' ORDER BY table_name, column_name) FROM information_schema.columns WHERE table_schema = 'public'"
 
@@ -111,7 +111,7 @@ def test_a_wrong_setting_is_named_with_its_remedy(make_app):
 def test_what_has_no_default_is_what_the_emitter_asks_for(platform):
     """The emitter's list of required names is the application's"""
     done = subprocess.run([sys.executable, "-m", "app"], cwd=SOURCE, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
-    from pretamane_analysis.emit.app import REQUIRED, SECRET_FILES
+    from pretamane_analysis.emit.host.app import REQUIRED, SECRET_FILES
 
     named = set(re.findall(r"^(\w+): ", done.stderr, re.M))
     assert done.returncode == 2 and {*REQUIRED, *SECRET_FILES} <= named <= {*REQUIRED, *SECRET_FILES, "UPLOADS_FOLDER", "PROCESSED_FOLDER"}

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from observing import Sink, certificate, fetched, free_port, running, tool
 
-from pretamane_analysis.emit.blackbox import MODULES, files
+from pretamane_analysis.emit.observability.blackbox import MODULES, files
 from pretamane_analysis.emit.targets import edge_series, probe_targets
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.stack.stack_file import example
 
 STACK = example()
 JOBS = {each.job: each for each in probe_targets(STACK)}

@@ -14,12 +14,12 @@ import jsonschema
 import pytest
 import yaml
 
+from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.report import sarif
-from pretamane_analysis.check.rules import RULES, check, rules
-from pretamane_analysis.check.tools import TOOLS, run_tools
-from pretamane_analysis.check.tree import Tree
+from pretamane_analysis.check.rules.registry import RULES, check, rules
+from pretamane_analysis.check.tools.validators import TOOLS, run_tools
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.stack.stack_file import example
 
 HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "pygraphviz", "numpy", "pydantic", "jsonschema", "jinja2", "asyncio"}
 AS_OF = date(2026, 11, 22)

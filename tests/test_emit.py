@@ -9,12 +9,12 @@ import jsonschema
 import pytest
 import yaml
 
+from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.emit import tree as tree_module
 from pretamane_analysis.emit.containers import containers
 from pretamane_analysis.emit.tree import EMITTERS, LOCK, diff, emitted, write_tree
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import example
 
 REPOSITORY = Path(__file__).parent.parent
 INFRA = REPOSITORY / "infra"
@@ -46,7 +46,7 @@ def test_infra_is_what_the_example_stack_emits(files):
 
 
 def test_another_process_emits_the_same_bytes(files):
-    code = "from pretamane_analysis.emit.tree import LOCK, emitted; from pretamane_analysis.stack_file import example; " \
+    code = "from pretamane_analysis.emit.tree import LOCK, emitted; from pretamane_analysis.stack.stack_file import example; " \
            "print(emitted(example())[LOCK], end='')"
     environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Pacific/Auckland", "PYTHONPATH": str(REPOSITORY)}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -265,8 +265,8 @@ def test_a_write_that_was_killed_is_not_taken_for_a_change_by_hand(tmp_path, fil
 # What is no default
 
 def test_a_quick_tunnel_that_was_asked_for_is_no_finding():
-    from pretamane_analysis.check.rules import check
-    from pretamane_analysis.check.tree import Tree
+    from pretamane_analysis.check.read.tree import Tree
+    from pretamane_analysis.check.rules.registry import check
 
     data = example().model_dump(exclude_unset=True) | {"environment": "dev"}
     data["host"] = data["host"] | {"tunnel": "dev-quick"}
@@ -277,8 +277,8 @@ def test_a_quick_tunnel_that_was_asked_for_is_no_finding():
 
 
 def test_an_engine_past_its_end_is_a_warning_when_asked_for_and_an_error_otherwise():
-    from pretamane_analysis.check.rules import check
-    from pretamane_analysis.check.tree import Tree
+    from pretamane_analysis.check.read.tree import Tree
+    from pretamane_analysis.check.rules.registry import check
 
     data = example().model_dump(exclude_unset=True)
     before = data["services"]["alloy"]

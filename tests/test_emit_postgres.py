@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pretamane_analysis.emit.postgres import files
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.emit.host.postgres import files
+from pretamane_analysis.stack.stack_file import example
 
 PROGRAMS = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 pytestmark = pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL's server is not installed: apt-get install postgresql")

@@ -12,14 +12,14 @@ import yaml
 from exporters import exporters
 from observing import fetched, free_port, running, tool, until
 
-from pretamane_analysis.emit.catalogue import catalogue, labels
-from pretamane_analysis.emit.grafana import files
-from pretamane_analysis.emit.promql import filled, read
-from pretamane_analysis.emit.slo_rules import files as slo_files
+from pretamane_analysis.emit.observability.grafana import files
+from pretamane_analysis.emit.observability.slo_rules import files as slo_files
 from pretamane_analysis.emit.targets import scrape_targets
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.facts.metrics import catalogue, labels
+from pretamane_analysis.facts.promql import filled, read
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import example
 
 STACK = example()
 EMITTED = files(STACK)

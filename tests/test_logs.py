@@ -17,10 +17,16 @@ import yaml
 from log_shipper import Shipper
 from observing import Sink
 
-from pretamane_analysis.check.alloy import AlloyError, blocks, references
-from pretamane_analysis.emit.logs import FILES, IDS, LABELS, files, log_rules
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.check.read.alloy import AlloyError, blocks, references
+from pretamane_analysis.emit.observability.logs import (
+    FILES,
+    IDS,
+    LABELS,
+    files,
+    log_rules,
+)
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import example
 
 EMITTED = files(example())
 LOKI, ALLOY = yaml.safe_load(EMITTED["loki/loki.yaml"]), EMITTED["alloy/config.alloy"]
@@ -136,7 +142,7 @@ def test_regular_expressions_are_those_of_go():
 
 def test_the_shipper_reads_the_files_that_docker_writes():
     compose_folder = FILES.split("/*")[0]
-    from pretamane_analysis.emit.images import facts
+    from pretamane_analysis.facts.images import facts
     assert facts("grafana/alloy").host_folders == facts("grafana/promtail").host_folders == {compose_folder: "/data/docker/containers"}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 import pytest
 from mutants import all_mutants, fate
 
-from pretamane_analysis.check.tools import TOOLS, run_tools
-from pretamane_analysis.check.tree import Tree
+from pretamane_analysis.check.read.tree import Tree
+from pretamane_analysis.check.tools.validators import TOOLS, run_tools
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.stack.stack_file import example
 
 MUTANTS = all_mutants()
 

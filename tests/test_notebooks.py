@@ -135,8 +135,9 @@ def test_imports_only_from_earlier_places(notebook):
 
 @each(NUMBERED)
 def test_module_has_the_notebooks_name(notebook):
-    """The name after the number is the module"""
-    assert notebook.path.stem.split("_", 1)[1] == notebook.module
+    """The folders and the name after the number are the module"""
+    folders = notebook.path.relative_to(ROOT / "nbs").parts[:-1]
+    assert ".".join([*folders, notebook.path.stem.split("_", 1)[1]]) == notebook.module
 
 
 def test_every_module_has_its_notebook():

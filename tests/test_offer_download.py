@@ -11,8 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.offer_download import download, fetched, offer_url, region_url
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.prices.offer_download import (
+    download,
+    fetched,
+    offer_url,
+    region_url,
+)
 
 CONTENT = random.Random(1).randbytes(700_000)
 OTHER = random.Random(2).randbytes(600_000)

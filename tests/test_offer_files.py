@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from offer_writer import text, to_csv
 
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.offer_book import OfferBook, matching
-from pretamane_analysis.offer_files import rows
-from pretamane_analysis.prices import Query
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.prices.book import Query
+from pretamane_analysis.prices.offer_book import OfferBook, matching
+from pretamane_analysis.prices.offer_files import rows
 
 DATA = Path(__file__).parent / "data" / "offers"
 EXCERPTS = sorted(DATA.glob("*/*.json"))
@@ -239,9 +239,9 @@ def test_index_is_only_a_help(tmp_path):
 
 BOUND = """
 import resource, sys
-from pretamane_analysis.offer_book import OfferBook, matching
-from pretamane_analysis.offer_files import rows
-from pretamane_analysis.prices import Query
+from pretamane_analysis.prices.offer_book import OfferBook, matching
+from pretamane_analysis.prices.offer_files import rows
+from pretamane_analysis.prices.book import Query
 path = sys.argv[1]
 matching(path, {"operatingSystem": "Linux"}, whole=False)
 OfferBook(place=path).find(Query("AmazonEC2", "EBS:VolumeUsage.gp3", "GB-Mo", "sa-east-1"))
@@ -254,8 +254,8 @@ print((own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) // 1024)
 
 PARTS = """
 import sys
-from pretamane_analysis import offer_scan_csv
-from pretamane_analysis.offer_scan import Question
+from pretamane_analysis.prices import offer_scan_csv
+from pretamane_analysis.prices.offer_scan import Question
 question, path = Question(((("usagetype", "*"),),), ("OnDemand", "Reserved")), sys.argv[1]
 whole, index = offer_scan_csv.scan_csv(path, question).rows, offer_scan_csv.scan_csv(path).index
 for count in range(2, 40):

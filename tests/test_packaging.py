@@ -56,5 +56,5 @@ def test_requirements(settings, metadata):
 
 def test_entry_points(metadata):
     """The command and nbdev's index are registered"""
-    assert metadata["entry_points"]["console_scripts"] == ["pretamane=pretamane_analysis.cli:main"]
+    assert metadata["entry_points"]["console_scripts"] == ["pretamane=pretamane_analysis.cli.main:main"]
     assert metadata["entry_points"]["nbdev"] == ["pretamane_analysis=pretamane_analysis._modidx:d"]

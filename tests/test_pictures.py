@@ -11,17 +11,17 @@ from decimal import Decimal
 
 import pytest
 
-from pretamane_analysis import charts, contents, draw
-from pretamane_analysis.architectures import ARCHITECTURES, architecture
-from pretamane_analysis.arrange import places
-from pretamane_analysis.audit import audit, waterfall
-from pretamane_analysis.cards import resource_card
-from pretamane_analysis.claim import load_claim
-from pretamane_analysis.compare import Saving, compare
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.snapshot import bundled
-from pretamane_analysis.stack_file import example
-from pretamane_analysis.tables import money, rounded
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.base.tables import money, rounded
+from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture
+from pretamane_analysis.bill.audit import audit, waterfall
+from pretamane_analysis.bill.claim import load_claim
+from pretamane_analysis.bill.compare import Saving, compare
+from pretamane_analysis.draw import charts, contents, draw
+from pretamane_analysis.draw.arrange import places
+from pretamane_analysis.draw.cards import resource_card
+from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.stack.stack_file import example
 
 STACK, BOOK = example(), bundled()
 MANAGED = {"Table": "DynamoDB", "SearchDomain": "OpenSearch", "Bucket": "S3 bucket", "Logs": "CloudWatch Logs", "Monitoring": "CloudWatch",
@@ -30,13 +30,13 @@ MANAGED = {"Table": "DynamoDB", "SearchDomain": "OpenSearch", "Bucket": "S3 buck
 COMPARED = ("cost_by_feature", "four_architectures", "saving_ranges")
 SETUP = """
 from hashlib import sha256
-from pretamane_analysis import charts, draw
-from pretamane_analysis.architectures import ARCHITECTURES, architecture
-from pretamane_analysis.audit import audit
-from pretamane_analysis.claim import load_claim
-from pretamane_analysis.compare import compare
-from pretamane_analysis.snapshot import bundled
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.draw import charts, draw
+from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture
+from pretamane_analysis.bill.audit import audit
+from pretamane_analysis.bill.claim import load_claim
+from pretamane_analysis.bill.compare import compare
+from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.stack.stack_file import example
 stack, book = example(), bundled()
 """
 DOTS = """

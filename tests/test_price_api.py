@@ -13,10 +13,9 @@ import boto3
 import pytest
 from pricing_server import PricingServer, constructed, recorded
 
-from pretamane_analysis.api_book import ApiBook, status
-from pretamane_analysis.architectures import architecture
-from pretamane_analysis.cost import bill
-from pretamane_analysis.price_api import (
+from pretamane_analysis.bill.architectures import architecture
+from pretamane_analysis.bill.bill import bill
+from pretamane_analysis.prices.api import (
     ApiError,
     BadAnswer,
     NoAccess,
@@ -27,10 +26,11 @@ from pretamane_analysis.price_api import (
     rows_of,
     searches,
 )
-from pretamane_analysis.price_rows import RowBook, prices_of
-from pretamane_analysis.prices import GLOBAL, AmbiguousPrice, MissingPrice, Query
-from pretamane_analysis.snapshot import bundled
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.prices.api_book import ApiBook, status
+from pretamane_analysis.prices.book import GLOBAL, AmbiguousPrice, MissingPrice, Query
+from pretamane_analysis.prices.rows import RowBook, prices_of
+from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.stack.stack_file import example
 
 SECRET = "THIS-IS-THE-SECRET-KEY"
 LINUX = {"operatingSystem": "Linux", "tenancy": "Shared"}
@@ -309,7 +309,7 @@ def test_slow_bytes_do_not_hang(server):
 def test_program_ends_while_bytes_drip(server):
     """A thread that still waits does not keep the program from ending"""
     server.always = "slow"
-    code = f"from pretamane_analysis.api_book import ApiBook; from pretamane_analysis.prices import Query; ApiBook(patience=2).find({GP3!r})"
+    code = f"from pretamane_analysis.prices.api_book import ApiBook; from pretamane_analysis.prices.book import Query; ApiBook(patience=2).find({GP3!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, "Unreachable" in done.stderr, len(server.calls)) == (1, True, 1)
 
@@ -542,7 +542,7 @@ def test_bill_of_the_example_stack(monkeypatch):
 
 def test_starts_without_the_client():
     """Importing the book does not import boto3 or tqdm"""
-    code = "import sys, pretamane_analysis.api_book; print(sorted({'boto3', 'botocore', 'tqdm', 'pandas'} & set(sys.modules)))"
+    code = "import sys, pretamane_analysis.prices.api_book; print(sorted({'boto3', 'botocore', 'tqdm', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretamane_analysis.architectures import (
+from pretamane_analysis.bill.architectures import (
     ARCHITECTURES,
     architecture,
     bill_of,
     features_of,
 )
-from pretamane_analysis.compare import attribution, compare, feature_rows
-from pretamane_analysis.cost import bill
-from pretamane_analysis.prices import Price, PriceBook, Tier, spread
+from pretamane_analysis.bill.bill import bill
+from pretamane_analysis.bill.compare import attribution, compare, feature_rows
+from pretamane_analysis.prices.book import Price, PriceBook, Tier, spread
+from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.resources import InternetEgress, Volume
-from pretamane_analysis.snapshot import bundled
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import dump, example, loads
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import dump, example, loads
 
 EXAMPLE = example()
 BOOK = bundled()

@@ -20,18 +20,17 @@ import pytest
 import yaml
 from botocore.config import Config
 
-from pretamane_analysis.cli import main
-from pretamane_analysis.cost import bill
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.price_rows import Row
-from pretamane_analysis.prices import (
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.bill.bill import bill
+from pretamane_analysis.cli.main import main
+from pretamane_analysis.prices.book import (
     ON_DEMAND,
     MissingPrice,
     PriceBook,
     PriceError,
     Query,
 )
-from pretamane_analysis.purchase_options import (
+from pretamane_analysis.prices.purchase_options import (
     advisor,
     fetch_advisor,
     plan_rates,
@@ -40,10 +39,11 @@ from pretamane_analysis.purchase_options import (
     spot_prices,
     spot_quotes,
 )
+from pretamane_analysis.prices.rows import Row
+from pretamane_analysis.prices.snapshot import Snapshot, bundled
+from pretamane_analysis.prices.snapshot_writer import write_snapshot
 from pretamane_analysis.resources import Instances, NodeGroup
-from pretamane_analysis.snapshot import Snapshot, bundled
-from pretamane_analysis.snapshot_writer import write_snapshot
-from pretamane_analysis.stack_file import example_text, loads
+from pretamane_analysis.stack.stack_file import example_text, loads
 
 DAY = date(2026, 11, 22)
 FILE = Path(__file__).parent / "data" / "savings_plans.csv"

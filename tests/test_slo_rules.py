@@ -9,16 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from promtool import complaint, measured, only, run, together, written
 
-from pretamane_analysis.budget import budgets, firings
-from pretamane_analysis.emit import slo_rules, slo_tests
-from pretamane_analysis.emit.slo_rules import Named
-from pretamane_analysis.emit.slo_traffic import Stretch, Traffic
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.emit.observability import slo_rules, slo_tests
+from pretamane_analysis.emit.observability.slo_rules import Named
+from pretamane_analysis.emit.observability.slo_traffic import Stretch, Traffic
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.slo import BUCKETS, Slo
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import example
-from pretamane_analysis.vocabulary import CATEGORIES
+from pretamane_analysis.stack.budget import budgets, firings
+from pretamane_analysis.stack.slo import BUCKETS, Slo
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.vocabulary import CATEGORIES
 
 
 @pytest.fixture(scope="module")

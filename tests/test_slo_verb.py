@@ -6,8 +6,8 @@ import json
 import pytest
 import yaml
 
-from pretamane_analysis.cli import main
-from pretamane_analysis.stack_file import example_text
+from pretamane_analysis.cli.main import main
+from pretamane_analysis.stack.stack_file import example_text
 
 
 @pytest.fixture

@@ -21,9 +21,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.price_rows import RowBook, prices_of, rows_of_term
-from pretamane_analysis.prices import (
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.prices.book import (
     AmbiguousPrice,
     Price,
     PriceBook,
@@ -31,9 +30,10 @@ from pretamane_analysis.prices import (
     Query,
     Tier,
 )
-from pretamane_analysis.snapshot import Snapshot, bundled
-from pretamane_analysis.snapshot_diff import diff, summary
-from pretamane_analysis.snapshot_writer import (
+from pretamane_analysis.prices.rows import RowBook, prices_of, rows_of_term
+from pretamane_analysis.prices.snapshot import Snapshot, bundled
+from pretamane_analysis.prices.snapshot_diff import diff, summary
+from pretamane_analysis.prices.snapshot_writer import (
     citations,
     intact,
     prices_in,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pricing_server import PricingServer, recorded
 
-from pretamane_analysis.price_rows import Row
+from pretamane_analysis.prices.rows import Row
 
 HERE = Path(__file__).resolve().parent
 OFFERS = HERE / "data" / "offers"

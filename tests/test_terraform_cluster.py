@@ -18,13 +18,13 @@ from terraform_runner import (
 )
 from test_terraform_bill import classic, network
 
-from pretamane_analysis.check.rules import check
-from pretamane_analysis.check.tree import Tree
-from pretamane_analysis.emit.eks import files
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.check.read.tree import Tree
+from pretamane_analysis.check.rules.registry import check
+from pretamane_analysis.emit.cloud.eks import files
 from pretamane_analysis.emit.tree import LOCK, OF_CLUSTER, emitted
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.stack import Stack
-from pretamane_analysis.stack_file import example
+from pretamane_analysis.stack.stack import Stack
+from pretamane_analysis.stack.stack_file import example
 
 pytestmark = needs_terraform
 STACKS = {"alb": example, "nlb": network, "clb": classic}

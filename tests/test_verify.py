@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from pretamane_analysis.architectures import ARCHITECTURES, architecture, bill_of
-from pretamane_analysis.errors import PretamaneError
-from pretamane_analysis.price_rows import RowBook, prices_of, rows_of_term
-from pretamane_analysis.prices import MissingPrice, Price, PriceBook, Query
-from pretamane_analysis.quantities import mebibytes
-from pretamane_analysis.sizing import candidates, needs
-from pretamane_analysis.snapshot import Snapshot, bundled
-from pretamane_analysis.snapshot_diff import queries_of
-from pretamane_analysis.snapshot_writer import intact
-from pretamane_analysis.stack_file import example
-from pretamane_analysis.tables import to_json
-from pretamane_analysis.verify import document, refresh, verify, wanted
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.base.tables import to_json
+from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture, bill_of
+from pretamane_analysis.bill.sizing import candidates, needs
+from pretamane_analysis.bill.verify import document, refresh, verify, wanted
+from pretamane_analysis.prices.book import MissingPrice, Price, PriceBook, Query
+from pretamane_analysis.prices.rows import RowBook, prices_of, rows_of_term
+from pretamane_analysis.prices.snapshot import Snapshot, bundled
+from pretamane_analysis.prices.snapshot_diff import queries_of
+from pretamane_analysis.prices.snapshot_writer import intact
+from pretamane_analysis.stack.quantities import mebibytes
+from pretamane_analysis.stack.stack_file import example
 
 STACK, BOOK, DAY = example(), bundled(), date(2026, 11, 22)
 OFFERS = [{"service": "all", "region": "us-east-1", "version": "1", "publication_date": "2026-11-22T00:00:00Z", "source": "example", "sha256": ""}]

@@ -15,7 +15,7 @@ from examples.rates import parse
 from examples.row import number
 from worked_examples import COLUMNS, COPY, Example, check, read
 
-from pretamane_analysis.errors import PretamaneError
+from pretamane_analysis.base.errors import PretamaneError
 
 SCRIPT = Path(worked_examples.__file__)
 EXAMPLES = read(COPY)

@@ -15,7 +15,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a checkout need 
 
 from examples import ADAPTERS, Row, Unsupported, total
 
-from pretamane_analysis.errors import PretamaneError
+from pretamane_analysis.base.errors import PretamaneError
 
 COPY = Path(__file__).resolve().parent / "data" / "worked_examples.csv"
 COLUMNS = ("id", "service", "region", "inputs_json", "unit_rates", "expected_monthly_usd")

@@ -1,6 +1,6 @@
 """Edit notebooks as plain text: to-py writes percent scripts, to-nb writes them back.
 
-    python tools/nb.py to-py nbs/00b_stack.ipynb --dir /a/folder/outside
+    python tools/nb.py to-py nbs/stack/12_stack.ipynb --dir /a/folder/outside
     python tools/nb.py to-nb /a/folder/outside/00b_stack.py
 
 Outputs and ids of cells that stay are kept; a new cell gets an id made from its text, so writing twice changes nothing.

@@ -4,7 +4,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from pretamane_analysis.prices import ON_DEMAND
+from pretamane_analysis.prices.book import ON_DEMAND
+from pretamane_analysis.prices.snapshot import instance_type
 from pretamane_analysis.resources import (
     EksCluster,
     FargateTasks,
@@ -14,7 +15,6 @@ from pretamane_analysis.resources import (
     Resource,
 )
 from pretamane_analysis.resources.compute import DETAILED_METRICS
-from pretamane_analysis.snapshot import instance_type
 
 from .network import hours
 from .rates import Line, Unsupported, parse

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pretamane_analysis.prices import Tier
+from pretamane_analysis.prices.book import Tier
 
 SIZE = r"(\d+(?:\.\d+)?)(k|M|B|TB|PB|GB)?"
 TIER = re.compile(rf"(?:^|_)t(\d)(?:_{SIZE})?(?=_|$)")

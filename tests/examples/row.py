@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pretamane_analysis.cost import HOURS_PER_MONTH, bill
-from pretamane_analysis.prices import Price, PriceBook, Query
+from pretamane_analysis.bill.bill import HOURS_PER_MONTH, bill
+from pretamane_analysis.prices.book import Price, PriceBook, Query
 from pretamane_analysis.resources import Charge, Resource
 
 from .rates import Line, Rate, Unsupported, parse, tiers

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import yaml
 
-from pretamane_analysis.check.rules import check
-from pretamane_analysis.check.tools import run_tools
-from pretamane_analysis.check.tree import Tree
+from pretamane_analysis.check.read.tree import Tree
+from pretamane_analysis.check.rules.registry import check
+from pretamane_analysis.check.tools.validators import run_tools
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Files = dict[str, str]

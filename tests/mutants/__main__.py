@@ -4,9 +4,9 @@ from __future__ import annotations
 import sys
 
 from mutants import all_mutants, fate
+from pretamane_analysis.base.tables import to_table
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack_file import example
-from pretamane_analysis.tables import to_table
+from pretamane_analysis.stack.stack_file import example
 
 
 def main() -> int:
