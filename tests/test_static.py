@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-
 # Tools that mypy reads as strictly as the package, which they once were part of.
 TYPED = [f"tools/{name}.py" for name in ("publish", "reference", "guide", "site_pages", "build_site", "plan_to_resources")]
 
