@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from importlib import import_module
+from logging import ERROR, getLogger
 from io import BytesIO
 from textwrap import fill
 from typing import Any, Literal
@@ -80,6 +81,7 @@ STYLE = {
 @contextmanager
 def _style() -> Iterator[None]:
     "Our settings, for the length of a block. Raises PretamaneError without matplotlib."
+    getLogger("matplotlib").setLevel(ERROR)  # that it keeps nothing where HOME cannot be written is no news for a reader
     try:
         matplotlib = import_module("matplotlib")
     except ImportError as error:
