@@ -149,7 +149,7 @@ def to_table(
     text = "\n".join(line.rstrip() for line in text.split("\n")) if width else text
     return f"{text}\nNot shown here, for want of width: {', '.join(left_out)}." if left_out else text
 
-
+# %% ../../nbs/base/03_tables.ipynb #a4b874c6
 def to_markdown(
     rows: Sequence[Row],  # Rows with the same keys
 ) -> str:
