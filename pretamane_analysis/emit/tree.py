@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
-from ..base.files import write_whole
+from ..base.files import Staging, write_whole
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -182,7 +182,7 @@ def write_tree(
     files: dict[str, str],  # Text by path, from `emitted`; without the lock file nothing is removed
     force: bool = False,  # Overwrite files that were changed by hand
 ) -> Summary:  # What was written, left, removed
-    "Write a tree, whole files only. Raises PretamaneError, before any write, for files that were changed by hand."
+    "Write a tree, all of it or nothing. Raises PretamaneError, before any change, for files that were changed by hand."
     folder, hashes = Path(folder), _hashes(files)
     locked, ours = _read_lock(folder)
     if (conflicts := _conflicts(folder, hashes, ours)) and not force:
@@ -192,10 +192,12 @@ def write_tree(
     removed = [path for path in gone if _on_disk(folder, path) in ours[path]]
     written = [path for path, new in hashes.items() if _on_disk(folder, path) != new]
     lock = files[LOCK] if LOCK in files else _lock(None, locked | hashes)
-    if written or removed:
-        write_whole(folder / LOCK, _lock(None, locked, {path: hashes[path] for path in written}))
-    for path in written:
-        write_whole(_place(folder, path), files[path], executable=files[path].startswith("#!"))
+    with Staging() as staging:
+        for path in written:
+            staging.put(_place(folder, path), files[path], executable=files[path].startswith("#!"))
+        if written or removed:  # who is killed from here on can go on: the lock says what may be there
+            write_whole(folder / LOCK, _lock(None, locked, {path: hashes[path] for path in written}))
+        staging.commit()
     for path in removed:
         _remove(folder, path)
     if not (folder / LOCK).is_file() or (folder / LOCK).read_bytes() != lock.encode():
