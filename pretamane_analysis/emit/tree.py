@@ -192,12 +192,8 @@ def write_tree(
     removed = [path for path in gone if _on_disk(folder, path) in ours[path]]
     written = [path for path, new in hashes.items() if _on_disk(folder, path) != new]
     lock = files[LOCK] if LOCK in files else _lock(None, locked | hashes)
-    with Staging() as staging:
-        for path in written:
-            staging.put(_place(folder, path), files[path], executable=files[path].startswith("#!"))
-        if written or removed:  # who is killed from here on can go on: the lock says what may be there
-            write_whole(folder / LOCK, _lock(None, locked, {path: hashes[path] for path in written}))
-        staging.commit()
+    if written or removed:
+        _put(folder, {path: files[path] for path in written}, _lock(None, locked, {path: hashes[path] for path in written}))
     for path in removed:
         _remove(folder, path)
     if not (folder / LOCK).is_file() or (folder / LOCK).read_bytes() != lock.encode():
@@ -205,6 +201,15 @@ def write_tree(
     return Summary(written, [each for each in hashes if each not in written], removed, [each for each in gone if each not in removed])
 
 # %% ../../nbs/emit/01_tree.ipynb #dcb15d8b
+def _put(folder: Path, files: dict[str, str], pending: str) -> None:
+    "Write files beside their places, then the lock that names them, should a kill come now, then put them in place."
+    with Staging() as staging:
+        for path, text in files.items():
+            staging.put(_place(folder, path), text, executable=text.startswith("#!"))
+        write_whole(folder / LOCK, pending)
+        staging.commit()
+
+
 def _remove(folder: Path, path: str) -> None:
     "Remove a file and the folders that it leaves empty."
     place = _place(folder, path)
