@@ -29,5 +29,5 @@ def test_mutant_is_killed(mutant, files, absent):
     """The expected rule, tool or test notices the defect"""
     if mutant.killer.removeprefix("tool:") in absent:
         pytest.skip(f"{mutant.killer} is not installed")
-    found = fate(mutant, files)
+    found = fate(mutant, files, everybody=False)
     assert found.killed, f"expected {mutant.killer}, noticed by {found.killers or 'nothing'}"

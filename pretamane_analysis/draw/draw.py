@@ -19,18 +19,18 @@ from xml.etree import ElementTree
 
 from ..bill.architectures import Architecture
 from .arrange import FACT_HEIGHT, ICON, Arrow, Card, Curve, Frame, Plan, Rectangle, curve, places
+from .colors import CANVAS, INK, QUIET, adaptive
 from .contents import plan
 from ..base.errors import required_module
 from ..base.files import data_path
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['INK', 'QUIET', 'LINE', 'PALE', 'RIM', 'FONT', 'ICON_PIXELS', 'ICON_COLORS', 'OWN_ICONS', 'PAD', 'ROUND',
-           'CHARACTER_RISE', 'DARK', 'BOLD', 'HALF_HEAD', 'Graph', 'plan_graph', 'plan_dot', 'dot', 'plan_svg', 'svg',
-           'png']
+__all__ = ['LINE', 'PALE', 'RIM', 'FONT', 'ICON_PIXELS', 'ICON_COLORS', 'OWN_ICONS', 'PAD', 'ROUND', 'CHARACTER_RISE', 'BOLD',
+           'HALF_HEAD', 'Graph', 'plan_graph', 'plan_dot', 'dot', 'plan_svg', 'svg', 'png']
 
 # %% ../../nbs/draw/04_draw.ipynb #c955efef
-INK, QUIET, LINE, PALE, RIM = "#1F2933", "#52606D", "#616E7C", "#9AA5B1", "#CBD2D9"
+LINE, PALE, RIM = "#616E7C", "#9AA5B1", "#CBD2D9"
 FONT = "DejaVu Sans,Verdana,Helvetica,Arial,sans-serif"  # Of one width, so that text fits its card whoever looks at it
 ICON_PIXELS, ICON_COLORS = 128, 64
 OWN_ICONS = "own"
@@ -176,8 +176,6 @@ def _icon(name: str) -> bytes:
 
 # %% ../../nbs/draw/04_draw.ipynb #50cb7d6e
 PAD, ROUND, CHARACTER_RISE = 10.8, 10.0, 0.36  # Points around the whole and of a corner; how far a baseline lies below the middle of its text
-DARK = ("@media (prefers-color-scheme:dark){.drawing .page{fill:#0D1117}.drawing .box{fill-opacity:.07;stroke:#56606B}.drawing .card{fill:#161B22;stroke:#3D444D}"
-        ".drawing .ink{fill:#E6EDF3}.drawing .quiet{fill:#A9B4C0}.drawing .way{stroke:#A9B4C0}.drawing .head{fill:#A9B4C0}}")
 
 
 def _numbers(text: str, height: float) -> list[tuple[float, float]]:
@@ -186,9 +184,9 @@ def _numbers(text: str, height: float) -> list[tuple[float, float]]:
     return [(x, height - y) for x, y in zip(values[::2], values[1::2], strict=True)]
 
 
-def _text(x: float, middle: float, words: str, size: int = 9, more: str = 'class="quiet"', fill: str = QUIET) -> str:
+def _text(x: float, middle: float, words: str, size: int = 9, more: str = "", fill: str = QUIET) -> str:
     "A line of text around a middle height; `words` is markup."
-    return f'<text {more} fill="{fill}" x="{x:.1f}" y="{middle + CHARACTER_RISE * size:.1f}" font-size="{size}">{words}</text>'
+    return f'<text{more} fill="{fill}" x="{x:.1f}" y="{middle + CHARACTER_RISE * size:.1f}" font-size="{size}">{words}</text>'
 
 
 def _rectangle(kind: str, at: Rectangle, fill: str, rim: str) -> str:
@@ -196,7 +194,7 @@ def _rectangle(kind: str, at: Rectangle, fill: str, rim: str) -> str:
             f'rx="{ROUND:.0f}" fill="{fill}" stroke="{rim}"/>')
 
 # %% ../../nbs/draw/04_draw.ipynb #82fc1338
-BOLD = 'class="ink" font-weight="bold"'
+BOLD = ' font-weight="bold"'
 
 
 def _box_svg(box: Any, height: float) -> Iterator[str]:
@@ -204,7 +202,7 @@ def _box_svg(box: Any, height: float) -> Iterator[str]:
     style = box.dot.graph_attr
     (left, bottom), (right, top) = _numbers(style["bb"], height)
     label = ElementTree.fromstring(f"<label>{style['label'][1:-1]}</label>")
-    fact = "".join(f'<tspan class="quiet" fill="{QUIET}" font-weight="normal" dx="7">{escape((each.text or "").strip())}</tspan>'
+    fact = "".join(f'<tspan fill="{QUIET}" font-weight="normal" dx="7">{escape((each.text or "").strip())}</tspan>'
                    for each in label.iter("FONT"))
     yield _rectangle("box", Rectangle(left, top, right - left, bottom - top), style["bgcolor"], style["pencolor"])
     yield _text(left + 8, top + 13, escape(label.findtext("B", "")) + fact, 10, BOLD, INK)
@@ -217,8 +215,8 @@ def _card_svg(card: Any, height: float) -> Iterator[str]:
     ((x, y),) = _numbers(card._attrs["pos"], height)
     left, facts = x - wide / 2, [each.text or "" for each in label.iter("FONT")]
     icon = b64encode(_icon(next(label.iter("IMG")).attrib["SRC"])).decode()
-    yield _rectangle("card", Rectangle(left, y - high / 2, wide, high), "#FFFFFF", RIM)
-    yield f'<rect x="{left + 4:.1f}" y="{y - 16:.1f}" width="32" height="32" rx="6" fill="#FFFFFF"/>'
+    yield _rectangle("card", Rectangle(left, y - high / 2, wide, high), CANVAS, RIM)
+    yield f'<rect class="tile" x="{left + 4:.1f}" y="{y - 16:.1f}" width="32" height="32" rx="6" fill="{CANVAS}"/>'
     yield f'<image x="{left + 6:.1f}" y="{y - 14:.1f}" width="28" height="28" href="data:image/png;base64,{icon}"/>'
     yield _text(left + ICON, y - FACT_HEIGHT * len(facts) / 2, escape(next(label.iter("B")).text or ""), 10, BOLD, INK)
     for number, fact in enumerate(facts, 1):
@@ -241,7 +239,7 @@ def _arrow_svg(edge: Any, height: float) -> Iterator[str]:
     yield f'<polygon class="head" points="{head}" fill="{style["color"]}"/>'
     if "label" in style:
         ((x, y),) = _numbers(style["lp"], height)
-        yield _text(x, y, escape(style["label"]), 9, 'class="ink" text-anchor="middle"', INK)
+        yield _text(x, y, escape(style["label"]), 9, ' text-anchor="middle"', INK)
 
 # %% ../../nbs/draw/04_draw.ipynb #a35ceb09
 def plan_svg(
@@ -254,10 +252,10 @@ def plan_svg(
     parts = chain(*(_box_svg(each, height) for each in graph.boxes), *(_arrow_svg(each, height) for each in graph.arrows),
                   *(_card_svg(each, height) for each in graph.cards))
     return "\n".join((
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="drawing" role="img" width="{wide * 4 / 3:.0f}" height="{high * 4 / 3:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{wide * 4 / 3:.0f}" height="{high * 4 / 3:.0f}" '
         f'viewBox="{-PAD} {-PAD} {wide:.1f} {high:.1f}" font-family="{FONT}">',
-        f"<title>{escape(drawn.title)}</title>", f"<style>{DARK}</style>",
-        f'<rect class="page" x="{-PAD}" y="{-PAD}" width="{wide:.1f}" height="{high:.1f}" fill="#FFFFFF"/>', *parts, "</svg>", ""))
+        f"<title>{escape(drawn.title)}</title>",
+        f'<rect x="{-PAD}" y="{-PAD}" width="{wide:.1f}" height="{high:.1f}" fill="{CANVAS}"/>', *parts, "</svg>", ""))
 
 
 def svg(
@@ -265,7 +263,7 @@ def svg(
     stack: Stack,  # The stack that the architecture was made from
 ) -> str:
     "The drawing of an architecture as SVG on a card of its own, with its icons inside; dark where the reader's system is."
-    return plan_svg(plan(architecture, stack))
+    return adaptive(plan_svg(plan(architecture, stack)))
 
 # %% ../../nbs/draw/04_draw.ipynb #50d2fed7
 def _fonts() -> list[str]:
@@ -284,5 +282,5 @@ def png(
     dpi: int = 144,  # Dots for each inch
 ) -> bytes:
     "The drawing of an architecture as PNG."
-    drawn = svg(architecture, stack)
+    drawn = plan_svg(plan(architecture, stack))
     return bytes(_needs("resvg_py").svg_to_bytes(svg_string=drawn, zoom=dpi / 96, skip_system_fonts=True, font_files=_fonts()))

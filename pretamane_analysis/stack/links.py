@@ -61,8 +61,9 @@ def _routes(stack: Any) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for name, service in stack.services.items():
         for i, route in enumerate(service.routes):
-            if (first := seen.setdefault(route.path, name)) != name:
-                yield ("services", name, "routes", i, "path"), f"path {route.path!r} is already routed to {first!r}"
+            if route.path in seen:
+                yield ("services", name, "routes", i, "path"), f"path {route.path!r} is already routed to {seen[route.path]!r}"
+            seen.setdefault(route.path, name)
 
 # %% ../../nbs/stack/02_links.ipynb #743cd951
 def _choices(stack: Any) -> Iterator[Problem]:

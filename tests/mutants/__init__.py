@@ -134,16 +134,17 @@ def test_exists(name: str) -> bool:
 test_exists.__test__ = False  # not a test itself
 
 
-def noticed(files: Files, mutant: Mutant) -> Iterator[str]:
-    """Everything that tells of a mutant: rules, and the tool that is expected to"""
+def noticed(files: Files, mutant: Mutant, everybody: bool) -> Iterator[str]:
+    """What tells of a mutant: the rule or tool that is expected to, or every rule beside it"""
     tree = Tree(files)
-    yield from dict.fromkeys(each.rule for each in check(tree))
     tool = mutant.killer.partition(":")[2]
+    rules = None if everybody else [] if tool else [mutant.killer]
+    yield from dict.fromkeys(each.rule for each in check(tree, rules))
     yield from (f"tool:{each.tool}" for each in run_tools(tree, [tool]) if each.status == "fail")
 
 
-def fate(mutant: Mutant, files: Files) -> Fate:
-    """Put a defect into a good tree and see who notices"""
+def fate(mutant: Mutant, files: Files, everybody: bool = True) -> Fate:
+    """Put a defect into a good tree and see who notices: everybody, or only the one who is expected to"""
     import time
 
     began = time.perf_counter()
@@ -155,4 +156,4 @@ def fate(mutant: Mutant, files: Files) -> Fate:
         assert changed != files, "changes nothing"
     except (AssertionError, KeyError, AttributeError) as error:
         return Fate(mutant, (f"CANNOT BE MADE: {error}",), 0.0)
-    return Fate(mutant, tuple(noticed(changed, mutant)), time.perf_counter() - began)
+    return Fate(mutant, tuple(noticed(changed, mutant, everybody)), time.perf_counter() - began)
