@@ -92,7 +92,7 @@ class Staging:
         self.folders.clear()
         return places
 
-
+# %% ../../nbs/base/02_files.ipynb #24c4d81d
 def write_whole(
     path: str | Path,  # The file to write; its folder is made if missing
     content: str | bytes,  # Text is written as UTF-8 with the line ends it has

@@ -99,7 +99,7 @@ def _shown(value: Any) -> str:
 def _longest_word(texts: Iterable[str]) -> int:
     return max((len(word) for text in texts for word in text.split()), default=1)
 
-
+# %% ../../nbs/base/03_tables.ipynb #816cf0a6
 def _widths(
     columns: Mapping[str, Sequence[str]],  # Header: its cells, the header among them
     fixed: Iterable[str],  # Headers of columns that are not wrapped
@@ -149,7 +149,7 @@ def to_table(
     text = "\n".join(line.rstrip() for line in text.split("\n")) if width else text
     return f"{text}\nNot shown here, for want of width: {', '.join(left_out)}." if left_out else text
 
-
+# %% ../../nbs/base/03_tables.ipynb #a4b874c6
 def to_markdown(
     rows: Sequence[Row],  # Rows with the same keys
 ) -> str:

@@ -20,7 +20,7 @@ from .views import less, percent
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['MINUS', 'cell', 'grid', 'paid', 'page']
+__all__ = ['MINUS', 'NARROW_COLUMNS', 'NARROW_WORD', 'cell', 'grid', 'paid', 'page']
 
 # %% ../../nbs/report/05_page.ipynb #8448b49d
 MINUS = "\N{MINUS SIGN}"
@@ -36,6 +36,9 @@ def cell(
     return re.sub(r"(?<![\w.])-(?=\d)", MINUS, text) if _NUMBER.fullmatch(text) else text
 
 
+NARROW_COLUMNS, NARROW_WORD = 4, 20  # A table with more columns, or a longer word in a cell, is no table on a phone
+
+
 def _kind(
     cells: list[str],  # Of one column, as they are shown
 ) -> str:
@@ -44,10 +47,12 @@ def _kind(
 
 def grid(
     part: Section,
-) -> dict[str, Any]:  # Columns with their kind: `amount`, `date` or nothing; and rows
+) -> dict[str, Any]:  # Columns with their kind (`amount`, `date` or nothing), rows, and whether it is wide
     "The table of a section."
     rows = [list(row.values()) for row in part.shown]
-    return {"columns": [(name, _kind([cell(row[at]) for row in rows])) for at, name in enumerate(part.shown[0])], "rows": rows}
+    columns = [(name, _kind([cell(row[at]) for row in rows])) for at, name in enumerate(part.shown[0])]
+    longest = max(len(word) for row in rows for value in row for word in (*re.split(r"[\s-]", cell(value)), ""))
+    return {"columns": columns, "rows": rows, "wide": len(columns) > NARROW_COLUMNS or longest > NARROW_WORD}
 
 # %% ../../nbs/report/05_page.ipynb #044ba61a
 def paid(
