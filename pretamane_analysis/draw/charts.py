@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from importlib import import_module
 from logging import ERROR, getLogger
 from io import BytesIO
 from textwrap import fill
@@ -17,7 +16,7 @@ from typing import Any, Literal
 from ..bill.audit import Audit, defensible
 from ..bill.audit import waterfall as waterfall_rows
 from ..bill.compare import Comparison, Saving, attribution, feature_rows
-from ..base.errors import PretamaneError
+from ..base.errors import required_module
 from ..base.tables import money, plain, rounded
 from .colors import ALTERNATIVE, BASELINE, CANVAS, GRID, GROUP_COLORS, INK, ON_BAR, QUIET, adaptive
 
@@ -80,12 +79,7 @@ STYLE = {
 def _style() -> Iterator[None]:
     "Our settings, for the length of a block. Raises PretamaneError without matplotlib."
     getLogger("matplotlib").setLevel(ERROR)  # that it keeps nothing where HOME cannot be written is no news for a reader
-    try:
-        matplotlib = import_module("matplotlib")
-    except ImportError as error:
-        raise PretamaneError("charts need matplotlib, which is not installed",
-                             remedy="`pip install pretamane_analysis` brings it.") from error
-    with matplotlib.rc_context(STYLE):
+    with required_module("matplotlib", "a chart").rc_context(STYLE):
         yield
 
 # %% ../../nbs/draw/05_charts.ipynb #ad0f4bee
