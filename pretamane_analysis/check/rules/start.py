@@ -87,7 +87,7 @@ def health_check_times(tree: Tree) -> Iterator[Finding]:
                 yield of(tree, each, f"has a health check without {key!r}", f"Write 'healthcheck.{key}'", "healthcheck")
 
 
-SHELL_WORDS = {"exit", "test", "true", "false", "echo", "cat", "grep", "[", "cd", "export", "set", "exec", "sleep", "kill", "printf"}
+SHELL_WORDS = {"exit", "test", "true", "false", "echo", "cat", "grep", "[", "cd", "export", "set", "exec", "sleep", "kill", "printf", "read"}
 
 # %% ../../../nbs/check/rules/05_start.ipynb #2504f2f1
 @rule("X08", "the program of a health check is in the image", defects=("D31",))
