@@ -11,10 +11,10 @@ from pretamane_analysis.bill.architectures import (
     ARCHITECTURES,
     architecture,
     bill_of,
-    features_of,
 )
 from pretamane_analysis.bill.bill import bill
 from pretamane_analysis.bill.compare import attribution, compare, feature_rows
+from pretamane_analysis.bill.features import features_of
 from pretamane_analysis.prices.book import Price, PriceBook, Tier, spread
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.resources import InternetEgress, Volume

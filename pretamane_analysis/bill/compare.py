@@ -6,22 +6,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from .architectures import ARCHITECTURES, Architecture, architecture, bill_of, features_of
+from .architectures import ARCHITECTURES, architecture, bill_of
+from .building_blocks import Architecture
+from .features import features_of
 from .bill import HOURS_PER_MONTH, Bill
+from ..base.errors import PretamaneError
 from ..prices.book import PriceBook
 from .sizing import needs
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
 from ..base.tables import plain
+from .features import DATA_FEATURES, Feature, gained, managed_provider, open_source_provider
 from .what_if import with_host_memory
 
 # %% auto #0
-__all__ = ['Saving', 'Side', 'side', 'feature_rows', 'parity_rows', 'lost', 'attribution', 'with_memory', 'Comparison', 'compare',
-           'document']
+__all__ = ['Answer', 'Saving', 'Side', 'side', 'feature_rows', 'parity_rows', 'lost', 'attribution', 'with_memory', 'Comparison',
+           'compare', 'document', 'same_memory_document']
 
 # %% ../../nbs/bill/06_compare.ipynb #92180c32
 @dataclass(frozen=True)
@@ -72,17 +77,16 @@ def feature_rows(
     "What each feature costs on both sides, and who provides it."
     before, after = baseline.bill.by(), alternative.bill.by()
     return [{
-        "feature": each.key, "title": each.title, "baseline_provider": _provider(each, baseline.architecture),
-        "alternative_provider": _provider(each, alternative.architecture), "baseline": before.get(each.key, Decimal(0)),
+        "feature": each.key, "title": each.title, "baseline_provider": _provider(each, baseline.architecture, stack),
+        "alternative_provider": _provider(each, alternative.architecture, stack), "baseline": before.get(each.key, Decimal(0)),
         "alternative": after.get(each.key, Decimal(0)),
         "difference": after.get(each.key, Decimal(0)) - before.get(each.key, Decimal(0))} for each in features_of(stack)]
 
 
-def _provider(feature: Any, chosen: Architecture) -> str:
+def _provider(feature: Feature, chosen: Architecture, stack: Stack) -> str:
     "Who provides a feature: data services depend on `managed`, the rest on whether there is a cluster."
-    data = feature.key in ("database", "search", "objects", "observability")
-    on_aws = chosen.managed if data else chosen.name.startswith("eks")
-    return str(feature.managed if on_aws else feature.open_source)
+    on_aws = chosen.managed if feature.key in DATA_FEATURES else chosen.name.startswith("eks")
+    return managed_provider(feature, stack) if on_aws else open_source_provider(feature, stack)
 
 # %% ../../nbs/bill/06_compare.ipynb #4cfc7093
 def parity_rows(
@@ -93,12 +97,14 @@ def parity_rows(
     "Machines, memory, CPU and zones of both sides, and whether the services fit."
     rows = []
     facts: tuple[tuple[str, Callable[[Architecture], str]], ...] = (
-        ("machines", lambda s: f"{s.capacity.machines} x {s.instance_type}"),
+        ("machines", lambda s: s.machines),
         ("memory, GiB", lambda s: plain(Decimal(s.capacity.memory_mib) / 1024, 1)),
         ("memory for services, GiB", lambda s: plain(Decimal(s.capacity.usable_mib) / 1024, 1)),
         ("memory the services need, GiB", lambda s: plain(Decimal(needs(stack, s.on_machines).memory_mib) / 1024, 1)),
+        ("room for all services", lambda s: "; ".join(s.shortfalls) or "yes"),
         ("vCPU", lambda s: str(s.capacity.vcpu)),
         ("vCPU sustained without credits", lambda s: plain(s.capacity.sustained_vcpu, 1)),
+        ("GPUs", lambda s: str(s.capacity.gpus)),
         ("availability zones", lambda s: str(s.capacity.zones)),
         ("survives the loss of a machine", lambda s: "yes" if s.capacity.machines > 1 else "no"),
         ("data services", lambda s: "managed by AWS" if s.managed else "run by you"),
@@ -106,7 +112,7 @@ def parity_rows(
         ("operator's time", lambda s: "not priced"))
     for what, value in facts:
         rows.append({"what": what, "baseline": value(baseline.architecture), "alternative": value(alternative.architecture)})
-    return rows
+    return [row for row in rows if row["what"] != "GPUs" or {row["baseline"], row["alternative"]} != {"0"}]
 
 # %% ../../nbs/bill/06_compare.ipynb #2ebf12fa
 def lost(
@@ -115,14 +121,16 @@ def lost(
     stack: Stack,
 ) -> list[dict[str, str]]:
     "What is given up and gained by the change, for each feature whose provider changes."
-    changed = [each for each in features_of(stack) if _provider(each, baseline) != _provider(each, alternative)]
-    return [{"feature": each.title, "lost": each.lost, "gained": each.gained} for each in changed if each.lost or each.gained]
+    changed = [each for each in features_of(stack) if _provider(each, baseline, stack) != _provider(each, alternative, stack)]
+    return [{"feature": each.title, "lost": each.lost, "gained": gained(each, stack)} for each in changed if each.lost or gained(each, stack)]
 
 # %% ../../nbs/bill/06_compare.ipynb #5ca7f7a3
 def attribution(
     totals: dict[str, Decimal],  # Monthly USD of all four architectures
-) -> list[dict[str, Any]]:  # Two rows: what leaving each one saves
+) -> list[dict[str, Any]]:  # Two rows: what leaving each one saves; none where a total is missing
     "The saving of `eks` over `ec2`, split into leaving Kubernetes and leaving the managed services."
+    if len(totals) < 4:
+        return []
     eks, own_eks, managed_ec2, ec2 = (totals[name] for name in ("eks", "eks-open-source", "ec2-managed", "ec2"))
     kubernetes = ((eks - managed_ec2) + (own_eks - ec2)) / 2
     services = ((eks - own_eks) + (managed_ec2 - ec2)) / 2
@@ -152,8 +160,9 @@ class Comparison:
     alternative: Side
     totals: dict[str, Decimal]  # Monthly USD of all four architectures
     ranges: dict[Scenario, Saving]  # The saving for each scenario
-    same_memory: Side  # One host with the memory of the baseline's machines
-    sides: dict[str, Side]  # All four architectures, by name
+    same_memory: Side | None  # One host with the memory of the baseline's machines; None where there is no such host or price
+    sides: dict[str, Side]  # The architectures that could be priced, by name
+    unanswered: dict[str, str] = field(default_factory=dict)  # Optional rows without an answer, and why
 
     @property
     def saving(self) -> Saving:
@@ -161,11 +170,14 @@ class Comparison:
         return Saving(self.baseline.bill.total, self.alternative.bill.total)
 
     @property
-    def same_memory_saving(self) -> Saving:
-        "The same, where the host has as much memory as the baseline's machines together."
-        return Saving(self.baseline.bill.total, self.same_memory.bill.total)
+    def same_memory_saving(self) -> Saving | None:
+        "The same, where the host has as much memory as the baseline's machines together; None where that is not known."
+        return Saving(self.baseline.bill.total, self.same_memory.bill.total) if self.same_memory else None
 
 # %% ../../nbs/bill/06_compare.ipynb #104d5abf
+Answer = TypeVar("Answer")
+
+
 def compare(
     stack: Stack,
     book: PriceBook,
@@ -174,13 +186,34 @@ def compare(
     scenario: Scenario = "typical",
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Comparison:
-    "Two architectures side by side. Raises MissingPrice where a price of either is not known."
-    sides = {name: side(name, stack, book, scenario, hours) for name in ARCHITECTURES}
-    ranges = {each: Saving(side(baseline, stack, book, each, hours).bill.total,
-                           side(alternative, stack, book, each, hours).bill.total) for each in SCENARIOS}
-    first, second = sides[baseline], sides[alternative]
-    return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in sides.items()}, ranges,
-                      with_memory(stack, first.architecture.capacity.memory_mib, book, scenario, hours), sides)
+    "Two architectures side by side. Raises MissingPrice where a price of either is not known; other rows then say so themselves."
+    why: dict[str, str] = {}
+    sides = {name: _optional(name, partial(side, name, stack, book, scenario, hours), why, name in (baseline, alternative))
+             for name in ARCHITECTURES}
+    ranges = {each: _optional(f"{each} usage", partial(_saving, stack, book, (baseline, alternative), each, hours), why, each == scenario)
+              for each in SCENARIOS}
+    priced = {name: each for name, each in sides.items() if each}
+    first, second = priced[baseline], priced[alternative]
+    memory = first.architecture.capacity.memory_mib
+    same = _optional("same memory", partial(with_memory, stack, memory, book, scenario, hours), why)
+    return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in priced.items()},
+                      {name: each for name, each in ranges.items() if each}, same, priced, why)
+
+
+def _saving(stack: Stack, book: PriceBook, names: tuple[str, str], scenario: Scenario, hours: Decimal | int | str) -> Saving:
+    first, second = (side(name, stack, book, scenario, hours).bill.total for name in names)
+    return Saving(first, second)
+
+
+def _optional(row: str, answer: Callable[[], Answer], why: dict[str, str], needed: bool = False) -> Answer | None:
+    "An answer; where it is not needed, a note of why there is none instead of an error."
+    try:
+        return answer()
+    except PretamaneError as error:
+        if needed:
+            raise
+        why[row] = error.message.replace(";\n  ", "; ")
+        return None
 
 # %% ../../nbs/bill/06_compare.ipynb #0024d3b9
 def document(
@@ -195,8 +228,14 @@ def document(
         "alternative": {"architecture": second.architecture.name, "total": second.bill.total},
         "saving": comparison.saving.document(), "rows": feature_rows(first, second, comparison.stack),
         "parity": parity_rows(first, second, comparison.stack), "lost": lost(first.architecture, second.architecture, comparison.stack),
-        "same_memory": {"instance_type": comparison.same_memory.architecture.instance_type,
-                        **comparison.same_memory_saving.document()},
-        "architectures": comparison.totals, "attribution": attribution(comparison.totals),
+        "same_memory": same_memory_document(comparison), "architectures": comparison.totals, "attribution": attribution(comparison.totals),
         "ranges": {name: each.document() for name, each in comparison.ranges.items()},
-        "assumptions": list(dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions)))}
+        "assumptions": list(dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions))),
+        "shortfalls": {each.architecture.name: list(each.architecture.shortfalls) for each in (first, second)}, "unanswered": comparison.unanswered}
+
+
+def same_memory_document(comparison: Comparison) -> dict[str, Any]:
+    "The host with the baseline's memory, or why there is none."
+    if comparison.same_memory is None or comparison.same_memory_saving is None:
+        return {"why": comparison.unanswered["same memory"]}
+    return {"instance_type": comparison.same_memory.architecture.instance_type, **comparison.same_memory_saving.document()}

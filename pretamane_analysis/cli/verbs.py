@@ -93,14 +93,16 @@ def size(arguments: list[str]) -> int:
     "What the services need and the cheapest hosts that give it."
     parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options, usage_options, source_options, format_option)
     options = parser.parse_args(arguments)
-    from pretamane_analysis.bill.sizing import candidates, needs
+    from pretamane_analysis.bill.sizing import candidates, host_for, needs, why_none
     from pretamane_analysis.prices.snapshot import age_text
     from pretamane_analysis.stack.quantities import mebibytes
     from pretamane_analysis.base.tables import plain
 
     stack, book = chosen_stack(options), price_book(options)
     need, reserve = needs(stack, None, options.scenario), mebibytes(stack.host.reserve_memory)
-    found = candidates(book, stack.region, need.memory_mib + reserve, need.busy_cores, stack.host.architecture)[:10]
+    found = candidates(book, stack.region, host_for(stack, None, options.scenario))[:10]
+    if not found:
+        raise PretamaneError(why_none(host_for(stack, None, options.scenario)), stack.region, "Divide the services or choose another region")
     rows = [{"instance type": each.kind.name, "vCPU": str(each.kind.vcpu), "memory GiB": plain(each.kind.memory_gib), "USD/hour": plain(each.hourly_usd, 6),
              "surplus credits": each.surplus_usd, "USD/month": each.monthly_usd} for each in found]
     notes = (f"{len(need.services)} services need {need.memory_mib} MiB and keep {plain(need.busy_cores)} vCPU busy; "

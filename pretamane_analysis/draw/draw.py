@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from ..bill.architectures import Architecture
+from ..bill.building_blocks import Architecture
 from .arrange import ICON, Arrow, Card, Curve, Frame, Plan, Rectangle, curve, places
 from .contents import plan
 from ..base.errors import PretamaneError

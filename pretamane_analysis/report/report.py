@@ -166,9 +166,10 @@ def headline(
     "The answer in two sentences."
     first, second = found.sides
     saving, same_memory = found.comparison.saving, found.comparison.same_memory_saving
+    parity = f"{less(same_memory.percent)} with the same memory on both sides" if same_memory else "with the same memory on both sides not known"
     return (f"{found.stack.name} in {first.bill.region} costs {money(first.bill.total)} USD a month on {first.architecture.title} and "
-            f"{money(second.bill.total)} USD on {second.architecture.title} ({second.architecture.instance_type}): {less(saving.percent)} "
-            f"at {found.comparison.scenario} usage, {less(same_memory.percent)} with the same memory on both sides.")
+            f"{money(second.bill.total)} USD on {second.architecture.title} ({second.architecture.machines}): {less(saving.percent)} "
+            f"at {found.comparison.scenario} usage, {parity}.")
 
 # %% ../../nbs/report/03_report.ipynb #042219a7
 def _context(found: Findings, drawn: dict[str, tuple[str, str]]) -> dict[str, Any]:

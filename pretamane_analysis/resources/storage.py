@@ -12,10 +12,11 @@ from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
 from .charge import Charge, Resource, metered, used
+from ..stack.disks import GP3_FREE_IOPS, GP3_FREE_MIBPS, disk_refusals
 
 # %% auto #0
-__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'GP3_FREE_IOPS', 'GP3_FREE_MIBPS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS',
-           'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots', 'Bucket', 'FileSystem', 'ImageRegistry']
+__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS', 'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots',
+           'Bucket', 'FileSystem', 'ImageRegistry']
 
 # %% ../../nbs/resources/02_storage.ipynb #5bcd8ad1
 VOLUME_USAGE = {"gp3": "EBS:VolumeUsage.gp3", "gp2": "EBS:VolumeUsage.gp2", "io1": "EBS:VolumeUsage.piops",
@@ -23,7 +24,6 @@ VOLUME_USAGE = {"gp3": "EBS:VolumeUsage.gp3", "gp2": "EBS:VolumeUsage.gp2", "io1
                 "standard": "EBS:VolumeUsage"}
 IO2_TIERS = ((0, 32_000, "EBS:VolumeP-IOPS.io2"), (32_000, 64_000, "EBS:VolumeP-IOPS.io2.tier2"),
              (64_000, 10**9, "EBS:VolumeP-IOPS.io2.tier3"))
-GP3_FREE_IOPS, GP3_FREE_MIBPS = 3000, 125
 
 # %% ../../nbs/resources/02_storage.ipynb #c2cc4c28
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,8 @@ class Volume(Resource):
         "GB-months, and IOPS and throughput above what is included."
         if self.volume_type not in VOLUME_USAGE:
             raise PretamaneError(f"unknown volume type {self.volume_type!r}", remedy=did_you_mean(self.volume_type, VOLUME_USAGE))
+        if refused := disk_refusals(self.volume_type, self.iops, self.throughput_mibps, self.gb):
+            raise PretamaneError("; ".join(text for _, text in refused), self.name, "AWS makes no such disk: change its type, size or performance")
         volumes = self.count * self.share_of_month
         if self.gb:
             yield metered("AmazonEC2", VOLUME_USAGE[self.volume_type], "GB-Mo", volumes * self.gb,
