@@ -4,7 +4,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "pygraphviz", "numpy", "pydantic"}
+HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic"}
 
 
 def test_command_imports_nothing_heavy(root):

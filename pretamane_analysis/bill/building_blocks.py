@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 
+from ..base.errors import PretamaneError
 from .features import DATA_FEATURES, FEATURE, features_of
 from ..facts.accelerators import gpus_of
 from ..prices.snapshot import instance_type
 from pretamane_analysis.resources import (
     Bucket, DiskSnapshots, InternetEgress, Logs, Mail, Monitoring, Resource, SearchDomain, Table, Volume,
 )
+from ..stack.disks import disk_refusals
 from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
@@ -128,6 +130,9 @@ def shared(use: Figures) -> list[Resource]:
 def own_data(stack: Stack, use: Figures, gb: Decimal) -> list[Resource]:
     "Disk for the data of one's own services, its snapshots, and a bucket for what leaves the machine each night."
     host = stack.host
+    if refused := disk_refusals(host.disk_type, host.disk_iops, host.disk_throughput, gb):
+        raise PretamaneError("; ".join(text for _, text in refused), "the data disk, host.disk_type",
+                             "AWS makes no such disk: choose another type or other performance, or divide the volumes among stacks")
     return [
         Volume(feature="disks", name="data disk", volume_type=host.disk_type, gb=gb, iops=host.disk_iops, throughput_mibps=host.disk_throughput),
         DiskSnapshots(feature="backups", gb=use["snapshot_gb"]),

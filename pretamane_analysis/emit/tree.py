@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
-from ..base.files import write_whole
+from ..base.files import Staging, write_whole
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -177,25 +177,27 @@ def _conflicts(folder: Path, hashes: dict[str, str], ours: dict[str, set[str]]) 
     return found
 
 # %% ../../nbs/emit/01_tree.ipynb #c8d3091e
+def _lost(folder: Path, conflicts: list[str]) -> PretamaneError:
+    return PretamaneError(f"these files would be lost: {', '.join(conflicts)}", place=str(folder),
+                          remedy="Look with `--diff`, move your change into the stack, or overwrite with `--force`")
+
+
 def write_tree(
     folder: str | Path,  # Where the tree goes; it is made if missing
     files: dict[str, str],  # Text by path, from `emitted`; without the lock file nothing is removed
     force: bool = False,  # Overwrite files that were changed by hand
 ) -> Summary:  # What was written, left, removed
-    "Write a tree, whole files only. Raises PretamaneError, before any write, for files that were changed by hand."
+    "Write a tree, all of it or nothing. Raises PretamaneError, before any change, for files that were changed by hand."
     folder, hashes = Path(folder), _hashes(files)
     locked, ours = _read_lock(folder)
     if (conflicts := _conflicts(folder, hashes, ours)) and not force:
-        raise PretamaneError(f"these files would be lost: {', '.join(conflicts)}", place=str(folder),
-                             remedy="Look with `--diff`, move your change into the stack, or overwrite with `--force`")
+        raise _lost(folder, conflicts)
     gone = [path for path in ours if path not in hashes and _on_disk(folder, path)] if LOCK in files else []
     removed = [path for path in gone if _on_disk(folder, path) in ours[path]]
     written = [path for path, new in hashes.items() if _on_disk(folder, path) != new]
     lock = files[LOCK] if LOCK in files else _lock(None, locked | hashes)
     if written or removed:
-        write_whole(folder / LOCK, _lock(None, locked, {path: hashes[path] for path in written}))
-    for path in written:
-        write_whole(_place(folder, path), files[path], executable=files[path].startswith("#!"))
+        _put(folder, {path: files[path] for path in written}, _lock(None, locked, {path: hashes[path] for path in written}))
     for path in removed:
         _remove(folder, path)
     if not (folder / LOCK).is_file() or (folder / LOCK).read_bytes() != lock.encode():
@@ -203,6 +205,15 @@ def write_tree(
     return Summary(written, [each for each in hashes if each not in written], removed, [each for each in gone if each not in removed])
 
 # %% ../../nbs/emit/01_tree.ipynb #dcb15d8b
+def _put(folder: Path, files: dict[str, str], pending: str) -> None:
+    "Write files beside their places, then the lock that names them, should a kill come now, then put them in place."
+    with Staging() as staging:
+        for path, text in files.items():
+            staging.put(_place(folder, path), text, executable=text.startswith("#!"))
+        write_whole(folder / LOCK, pending)
+        staging.commit()
+
+
 def _remove(folder: Path, path: str) -> None:
     "Remove a file and the folders that it leaves empty."
     place = _place(folder, path)

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
 from .charge import Charge, Resource, metered, used
-from ..stack.disks import GP3_FREE_IOPS, GP3_FREE_MIBPS, disk_refusals
+from ..stack.disks import GP3_FREE_IOPS, GP3_FREE_MIBPS
 
 # %% auto #0
 __all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS', 'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots',
@@ -42,8 +42,6 @@ class Volume(Resource):
         "GB-months, and IOPS and throughput above what is included."
         if self.volume_type not in VOLUME_USAGE:
             raise PretamaneError(f"unknown volume type {self.volume_type!r}", remedy=did_you_mean(self.volume_type, VOLUME_USAGE))
-        if refused := disk_refusals(self.volume_type, self.iops, self.throughput_mibps, self.gb):
-            raise PretamaneError("; ".join(text for _, text in refused), self.name, "AWS makes no such disk: change its type, size or performance")
         volumes = self.count * self.share_of_month
         if self.gb:
             yield metered("AmazonEC2", VOLUME_USAGE[self.volume_type], "GB-Mo", volumes * self.gb,
