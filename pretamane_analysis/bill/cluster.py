@@ -160,7 +160,7 @@ def cluster_assumptions(
 # %% ../../nbs/bill/03d_cluster.ipynb #a0733b53
 def _own_secrets(stack: Stack, managed: bool) -> int:
     "Secrets that are still needed: those of replaced services are gone, IAM roles take their place."
-    stay = stays(stack, managed, True)
+    stay = {*stays(stack, managed, True)}
     gone = {secret for name, each in stack.services.items() if name not in stay for secret in each.secrets}
     return len({secret for name in stay for secret in stack.services[name].secrets} - gone)
 

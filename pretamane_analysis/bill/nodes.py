@@ -15,7 +15,7 @@ from ..base.errors import PretamaneError
 from .sizing import SHORTLISTED, busy_shares, current_types, priced
 from ..facts.accelerators import gpus_of
 from ..prices.book import PriceBook
-from ..prices.snapshot import InstanceType, instance_type
+from ..prices.snapshot import InstanceType
 from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
@@ -221,13 +221,28 @@ def filled(
     return cluster
 
 # %% ../../nbs/bill/03a_nodes.ipynb #04737f35
-def _bound(node: Room, held: Work, at_least: int) -> int:
-    "Nodes that are needed at least; 0 where a pod does not fit even an empty node."
-    if not all(node.holds(pod) for pod in set(held.pods)) or node.cores <= 0:
-        return 0
-    sums = (sum(pod.mib for pod in held.pods) / max(1, node.mib), len(held.pods) / node.pods, sum(pod.gpus for pod in held.pods) / max(1, node.gpus),
-            float(max(held.busy_cores, sum((pod.cores for pod in held.pods), Decimal(0))) / node.cores))
-    return max(at_least, *map(ceil, sums))
+@dataclass(frozen=True)
+class _Sums:
+    "What all pods need together, and the most that one needs of each thing."
+    pods: int
+    mib: int
+    cores: Decimal
+    gpus: int
+    largest: Pod
+
+    def bound(self, node: Room, at_least: int) -> int:
+        "Nodes that are needed at least; 0 where a pod does not fit even an empty node."
+        if not node.holds(self.largest) or node.cores <= 0:
+            return 0
+        return max(at_least, *map(ceil, (self.mib / max(1, node.mib), self.pods / node.pods, self.gpus / max(1, node.gpus),
+                                         float(self.cores / node.cores))))
+
+
+def _sums(held: Work) -> _Sums:
+    pods = held.pods
+    most = Pod(*(max((getattr(pod, name) for pod in pods), default=0) for name in ("gpus", "mib", "cores", "gpu_mib")))
+    return _Sums(len(pods), sum(pod.mib for pod in pods), max(held.busy_cores, sum((pod.cores for pod in pods), Decimal(0))),
+                 sum(pod.gpus for pod in pods), most)
 
 
 def cheapest_nodes(
@@ -241,9 +256,10 @@ def cheapest_nodes(
     usd_for_each: Decimal = Decimal(0),  # USD a month that each node costs beside its instance: disk, address
 ) -> InstanceType:
     "The type whose nodes hold the work for the least money on demand. Raises PretamaneError that says what no type has."
-    ranked = []
-    for kind in current_types(architecture, any(pod.gpus for pod in held.pods)):
-        count = _bound(room(kind, held.daemons, prefix_delegation), held, fixed or at_least)
+    sums, ranked = _sums(held), []
+    kinds = current_types(architecture, sums.gpus > 0)
+    for kind in [kind for kind in kinds if kind.memory_mib <= 8 * max(2048, sums.mib)] or kinds:
+        count = sums.bound(room(kind, held.daemons, prefix_delegation), fixed or at_least)
         if count and (fixed is None or count <= fixed) and (found := priced(book.shortlist or book, region, kind, held.busy_cores, count)):
             ranked.append((found.monthly_usd + count * usd_for_each, kind.name, kind))
     costs = []
