@@ -30,7 +30,8 @@ def _too_much(statement: dict[str, Any]) -> Iterator[str]:
     narrow = [action for action in actions if not _WITHOUT_RESOURCE.fullmatch(action)]
     if "*" in resources and narrow:
         yield f"allows {', '.join(narrow)} on everything"
-    yield from (f"reaches buckets of others by the pattern {resource!r}" for resource in resources if re.search(r":s3:::[^/]*\*", resource))
+    yield from (f"reaches buckets of others by the pattern {resource!r}"
+                for resource in resources if re.search(r":s3:::[^/]*\*", resource))
 
 
 @rule("T01", "policies and security groups grant no more than is needed", defects=("D15",))
@@ -40,9 +41,11 @@ def grants(tree: Tree) -> Iterator[Finding]:
         for what in _too_much(statement):
             yield tree.at(block.file, block.line, f"{block.address} {what}", "Name the actions and the resources")
     found = module(tree)
-    for each in [*found.resources("aws_vpc_security_group_egress_rule"), *(inner for group in found.resources("aws_security_group") for inner in group.all("egress"))]:
+    for each in [*found.resources("aws_vpc_security_group_egress_rule"),
+                 *(inner for group in found.resources("aws_security_group") for inner in group.all("egress"))]:
         if found.resolved(each.values.get("ip_protocol", each.values.get("protocol"))) in ("-1", -1, "all"):
-            yield tree.at(each.file, each.line, f"{each.address or 'a rule'} lets everything out", "Name the ports that are needed")
+            yield tree.at(each.file, each.line, f"{each.address or 'a rule'} lets everything out",
+                          "Name the ports that are needed")
 
 # %% ../../../nbs/check/rules/13_host.ipynb #a491191c
 def _written(block: Block, *names: str) -> Any:
@@ -55,9 +58,12 @@ def _written(block: Block, *names: str) -> Any:
 def _host(tree: Tree, host: Block) -> Iterator[Finding]:
     ignored = strings(_written(host, "lifecycle", "ignore_changes") or [])
     for name in sorted({"user_data", "ami", "all"} & set(ignored)):
-        yield tree.at(host.file, next(iter(host.all("lifecycle"))).line_of("ignore_changes"), f"changes of {name} never reach the host", "Remove it: the host can be replaced, its data stays")
-    if ("user_data" in host.values or "user_data_base64" in host.values) and host.values.get("user_data_replace_on_change") is not True:
-        yield tree.at(host.file, host.line_of("user_data"), "a changed start script never runs, because the host is not replaced", "Set user_data_replace_on_change to true")
+        yield tree.at(host.file, next(iter(host.all("lifecycle"))).line_of("ignore_changes"),
+                      f"changes of {name} never reach the host", "Remove it: the host can be replaced, its data stays")
+    if ("user_data" in host.values
+        or "user_data_base64" in host.values) and host.values.get("user_data_replace_on_change") is not True:
+        yield tree.at(host.file, host.line_of("user_data"), "a changed start script never runs, because the host "
+                      "is not replaced", "Set user_data_replace_on_change to true")
 
 # %% ../../../nbs/check/rules/13_host.ipynb #519b0501
 @rule("T02", "the data is on an encrypted disk that outlives the host, with snapshots", defects=("D11", "D12"))
@@ -68,20 +74,26 @@ def data_disk(tree: Tree) -> Iterator[Finding]:
     for host in hosts:
         yield from _host(tree, host)
     for host in hosts[:1] if not disks or not found.resources("aws_volume_attachment") else ():
-        yield tree.at(host.file, host.line, "the host has no disk of its own for data, so the data goes with the host", "Add an aws_ebs_volume and attach it")
+        yield tree.at(host.file, host.line, "the host has no disk of its own for data, so the data goes with the host",
+                      "Add an aws_ebs_volume and attach it")
     for disk in disks:
         if disk.values.get("encrypted") is not True:
-            yield tree.at(disk.file, disk.line_of("encrypted"), f"{disk.address} is not encrypted", "Set encrypted to true")
+            yield tree.at(disk.file, disk.line_of("encrypted"), f"{disk.address} is not encrypted",
+                          "Set encrypted to true")
         if _written(disk, "lifecycle", "prevent_destroy") is not True:
-            yield tree.at(disk.file, disk.line, f"{disk.address} can be destroyed by a plan", "Set lifecycle.prevent_destroy to true")
+            yield tree.at(disk.file, disk.line, f"{disk.address} can be destroyed by a plan",
+                          "Set lifecycle.prevent_destroy to true")
         if not any(_copies(found, policy, disk) for policy in found.resources("aws_dlm_lifecycle_policy")):
-            yield tree.at(disk.file, disk.line, f"no snapshot policy copies {disk.address}", "Add an aws_dlm_lifecycle_policy whose target_tags the disk has")
+            yield tree.at(disk.file, disk.line, f"no snapshot policy copies {disk.address}",
+                          "Add an aws_dlm_lifecycle_policy whose target_tags the disk has")
 
 
 def _copies(found: Module, policy: Block, disk: Block) -> bool:
-    wanted, tags = (found.resolved(each) for each in (_written(policy, "policy_details", "target_tags"), disk.values.get("tags")))
+    wanted, tags = (found.resolved(each) for each in (_written(policy, "policy_details", "target_tags"),
+                                                      disk.values.get("tags")))
     enabled = policy.values.get("state", "ENABLED") == "ENABLED"
-    return enabled and isinstance(wanted, dict) and isinstance(tags, dict) and bool(wanted) and all(tags.get(key) == value for key, value in wanted.items())
+    return enabled and isinstance(wanted, dict) and isinstance(tags, dict) and bool(wanted) and all(
+        tags.get(key) == value for key, value in wanted.items())
 
 # %% ../../../nbs/check/rules/13_host.ipynb #e04d88d1
 _BLOCKED = ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
@@ -94,7 +106,8 @@ def _bucket_of(block: Block) -> str:
 def _lacks(found: Module, bucket: Block) -> dict[str, bool]:
     "Each protection of a bucket, and whether it is missing."
     def setting(kind: str) -> Block | None:
-        return next((each for each in found.resources(f"aws_s3_bucket_{kind}") if _bucket_of(each) == bucket.address), None)
+        return next((each for each in found.resources(f"aws_s3_bucket_{kind}") if _bucket_of(each) == bucket.address),
+                    None)
 
     versions, closed, policy = setting("versioning"), setting("public_access_block"), setting("policy")
     return {
@@ -106,7 +119,8 @@ def _lacks(found: Module, bucket: Block) -> dict[str, bool]:
     }
 
 # %% ../../../nbs/check/rules/13_host.ipynb #894b979b
-@rule("T03", "a bucket keeps versions, is encrypted, closed to the public and to plain connections, and cannot be destroyed by a plan", defects=("D12",))
+@rule("T03", "a bucket keeps versions, is encrypted, closed to the public and to plain connections, and cannot "
+      "be destroyed by a plan", defects=("D12",))
 def buckets(tree: Tree) -> Iterator[Finding]:
     "Buckets that lack a protection."
     found = module(tree)
@@ -120,32 +134,40 @@ def _arguments(block: Block) -> Any:
     return policy.arguments if isinstance(policy, Call) else policy
 
 # %% ../../../nbs/check/rules/13_host.ipynb #fb3d478d
-@rule("T04", "the state of Terraform is not in the tree, and where it is remote it is encrypted and locked", defects=("D19", "D84"))
+@rule("T04", "the state of Terraform is not in the tree, and where it is remote it is encrypted and locked",
+      defects=("D19", "D84"))
 def state(tree: Tree) -> Iterator[Finding]:
     "States and plans beside the configuration, and backends without lock or encryption."
     for path in sorted({*tree.files, *tree.others}):
         if re.search(r"\.tfstate(\.|$)|(^|/)(tfplan|plan\.bin)$|\.tfplan$", path):
-            yield tree.at(path, None, "a state or plan holds values of secrets", "Remove it from the tree and from its history")
+            yield tree.at(path, None, "a state or plan holds values of secrets",
+                          "Remove it from the tree and from its history")
     for block in module(tree).blocks:
         for backend in block.all("backend") if block.kind == "terraform" else ():
             if backend.labels == ("local",):
-                yield tree.at(backend.file, backend.line, "a state in a local file cannot be locked or shared", "Keep it in a bucket")
+                yield tree.at(backend.file, backend.line, "a state in a local file cannot be locked or shared",
+                              "Keep it in a bucket")
             elif backend.labels == ("s3",):
                 if backend.values.get("encrypt") is not True:
-                    yield tree.at(backend.file, backend.line_of("encrypt"), "the state is not encrypted", "Set encrypt to true")
+                    yield tree.at(backend.file, backend.line_of("encrypt"), "the state is not encrypted",
+                                  "Set encrypt to true")
                 if backend.values.get("use_lockfile") is not True and "dynamodb_table" not in backend.values:
-                    yield tree.at(backend.file, backend.line_of("use_lockfile"), "two people can change the state at once", "Set use_lockfile to true")
+                    yield tree.at(backend.file, backend.line_of("use_lockfile"),
+                                  "two people can change the state at once", "Set use_lockfile to true")
 
 # %% ../../../nbs/check/rules/13_host.ipynb #7f568ca6
 @rule("T05", "every variable and local of the configuration is used", defects=("D20",))
 def unused(tree: Tree) -> Iterator[Finding]:
     "Variables and locals that nothing refers to: whoever sets one is deceived."
     found = module(tree)
-    text = "\n".join(content for path, content in tree.files.items() if path.startswith("terraform/") and path.endswith(".tf"))
+    text = "\n".join(content
+                     for path, content in tree.files.items() if path.startswith("terraform/") and path.endswith(".tf"))
     for block in found.blocks:
-        names = [("var", block.labels[0], block.line)] if block.kind == "variable" else [("local", *each) for each in block.lines.items()] if block.kind == "locals" else []
+        names = ([("var", block.labels[0], block.line)] if block.kind == "variable"
+                 else [("local", *each) for each in block.lines.items()] if block.kind == "locals" else [])
         for kind, name, line in names:
-            rest = re.sub(rf'variable "{name}" \{{.*?^\}}', "", text, flags=re.DOTALL | re.MULTILINE) if kind == "var" else text
+            rest = re.sub(rf'variable "{name}" \{{.*?^\}}', "", text,
+                          flags=re.DOTALL | re.MULTILINE) if kind == "var" else text
             if not re.search(rf"\b{kind}\.{name}\b", rest):
                 yield tree.at(block.file, line, f"{kind}.{name} is not used", "Use it or remove it")
 
@@ -157,13 +179,16 @@ _OWNED = re.compile(r"\b(?:i|vol|subnet|vpc|sg|eni|eipalloc|rtb|igw|snap)-([0-9a
 def owned(tree: Tree) -> Iterator[Finding]:
     "Ids of instances, disks, networks and names of hosts, which are different in every account."
     for path, text in tree.files.items():
-        for number, line in enumerate(text.splitlines(), 1) if "/tests/" not in path and not path.endswith(".lock.json") else ():
+        for number, line in enumerate(text.splitlines(),
+                                      1) if "/tests/" not in path and not path.endswith(".lock.json") else ():
             for each in _OWNED.finditer(line):
                 if not (each[1] or "").startswith("01234567"):
-                    yield tree.at(path, number, f"{each[0]!r} exists in one account only", "Ask Terraform's outputs for it")
+                    yield tree.at(path, number, f"{each[0]!r} exists in one account only",
+                                  "Ask Terraform's outputs for it")
 
 # %% ../../../nbs/check/rules/13_host.ipynb #0ddd82d9
-_LATE = {"extended": ("is billed with the surcharge of extended support", "warning"), "ended": ("is past all support", "error")}
+_LATE = {"extended": ("is billed with the surcharge of extended support", "warning"),
+         "ended": ("is past all support", "error")}
 
 
 @rule("T07", "a cluster runs a version of Kubernetes that has standard support", defects=("D83",))
@@ -175,8 +200,10 @@ def cluster_version(tree: Tree) -> Iterator[Finding]:
         try:
             support = eks_support(version, tree.as_of)
         except PretamaneError as error:
-            yield tree.at(*place, f"{cluster.address}: {error.message}", "Choose a version of the table, or add it to eks_versions.csv with its source", severity="warning")
+            yield tree.at(*place, f"{cluster.address}: {error.message}", "Choose a version of the table, or add "
+                          "it to eks_versions.csv with its source", severity="warning")
             continue
         if support in _LATE:
             what, severity = _LATE[support]
-            yield tree.at(*place, f"{cluster.address} runs Kubernetes {version}, which {what} on {tree.as_of}", "Choose a newer version", severity=severity)
+            yield tree.at(*place, f"{cluster.address} runs Kubernetes {version}, which {what} on {tree.as_of}",
+                          "Choose a newer version", severity=severity)
