@@ -67,7 +67,8 @@ class Resource:
             if each.type.startswith("Decimal") and value is not None:
                 object.__setattr__(self, each.name, _number(value, f"{type(self).__name__}.{each.name}"))
             elif each.type.startswith("int") and (not isinstance(value, int) or value < 0):
-                raise PretamaneError(f"{type(self).__name__}.{each.name}: a whole number of 0 or more is expected, not {value!r}")
+                raise PretamaneError(f"{type(self).__name__}.{each.name}: a whole number of 0 or more is expected, "
+                                     f"not {value!r}")
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "What is metered in a month of so many hours."

@@ -39,7 +39,8 @@ _FORMS = re.compile("|".join(f"(?P<form{number}>{pattern})" for number, pattern 
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #5443c782
 _ASSIGNED = re.compile(
-    r"""(?i)(?<![\w$.{])["']?([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|master[_-]?key|access[_-]?key|private[_-]?key))["']?"""
+    r"""(?i)(?<![\w$.{])["']?([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token"""
+    r"""|(?:api|master|access|private)[_-]?key))["']?"""
     r"""(?:\s*:?=\s*|:\s*|\s+:\s+)(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"'#,;]+))""")
 WEAK = {"changeme", "password", "passwort", "secret", "admin", "admin123", "administrator", "letmein", "minioadmin",
         "minio123", "postgres", "example", "12345678"}

@@ -82,7 +82,7 @@ class Tool:
     "One validator of others."
     name: str
     programs: tuple[str, ...]  # names of the program, the best first; none for a Python library
-    version: tuple[str, ...] | Callable[[], str]  # words that make it tell its version; a library's version, empty where it is absent
+    version: tuple[str, ...] | Callable[[], str]  # words that ask for it; of a library itself, empty if absent
     files: Callable[[Tree], list[str]]  # the files that it is for
     run: Callable[[list[str], Job, list[str]], list[str]]  # program, job and files to complaints
     package: str = ""  # where to get it
