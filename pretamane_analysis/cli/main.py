@@ -37,9 +37,17 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 OWN_MODULES = {"check": "pretamane_analysis.cli.check_verb", "slo": "pretamane_analysis.cli.slo_verb"}
 
 
+def _without_plugins() -> None:
+    "Spare pydantic the search for plugins of other packages: it reads the metadata of all that is installed."
+    from types import ModuleType
+
+    loader = sys.modules.setdefault("pydantic.plugin._loader", ModuleType("pydantic.plugin._loader"))
+    vars(loader).setdefault("get_plugins", tuple)
+
+
 def _run(verb: str, arguments: list[str]) -> int:
     "Find a verb and call it."
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins reads the metadata of every package
+    _without_plugins()
     from pretamane_analysis.base.errors import PretamaneError, did_you_mean
 
     try:
@@ -57,29 +65,8 @@ def _run(verb: str, arguments: list[str]) -> int:
         return error.exit_code
 
 # %% ../../nbs/cli/06_main.ipynb #fd3f97a4
-def _guarded(verb: str, arguments: list[str]) -> int:
-    "Call a verb; what no one foresaw becomes a sentence too, unless PRETAMANE_DEBUG is set."
-    try:
-        code = _run(verb, arguments)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        if os.environ.get("PRETAMANE_DEBUG"):
-            raise
-        print(f"pretamane: unexpected {type(error).__name__}: {error}. Set PRETAMANE_DEBUG=1 to see where, and report it.", file=sys.stderr)
-        return 2
-
-# %% ../../nbs/cli/06_main.ipynb #8b6e5a9b
-def main(
-    arguments: list[str] | None = None,  # Words after `pretamane`; those of the process unless given
-) -> int:  # Exit code
-    "The entry point of `pretamane`."
-    words = sys.argv[1:] if arguments is None else arguments
+def _answered(words: list[str]) -> int:
+    "Help, version or a verb."
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0
@@ -88,4 +75,13 @@ def main(
 
         print(f"pretamane {__version__}")
         return 0
-    return _guarded(words[0], list(words[1:]))
+    return _run(words[0], words[1:])
+
+
+def main(
+    arguments: list[str] | None = None,  # Words after `pretamane`; those of the process unless given
+) -> int:  # Exit code
+    "The entry point of `pretamane`."
+    from pretamane_analysis.base.streams import guarded
+
+    return guarded(lambda: _answered(list(sys.argv[1:] if arguments is None else arguments)))
