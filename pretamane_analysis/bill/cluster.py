@@ -5,6 +5,7 @@
 # %% ../../nbs/bill/03d_cluster.ipynb #8e1e93d6
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
 from ..base.errors import PretamaneError
@@ -25,7 +26,8 @@ from ..stack.settings import NodeGroupSettings
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'node_groups', 'nodes_of', 'cluster_assumptions', 'eks']
+__all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'node_groups', 'nodes_of', 'cluster_assumptions', 'remaining_secrets',
+           'eks']
 
 # %% ../../nbs/bill/03d_cluster.ipynb #b654e2c4
 def require_architecture(kind: InstanceType, built_for: str | None, place: str) -> InstanceType:
@@ -158,11 +160,14 @@ def cluster_assumptions(
     )
 
 # %% ../../nbs/bill/03d_cluster.ipynb #a0733b53
-def _own_secrets(stack: Stack, managed: bool) -> int:
-    "Secrets that are still needed: those of replaced services are gone, IAM roles take their place."
-    stay = {*stays(stack, managed, True)}
+def remaining_secrets(
+    stack: Stack,
+    on_machines: Iterable[str],  # Names of the services that run on machines
+) -> list[str]:  # Sorted names
+    "The secrets that are still needed: those of replaced services are gone, IAM roles take their place."
+    stay = {*on_machines}
     gone = {secret for name, each in stack.services.items() if name not in stay for secret in each.secrets}
-    return len({secret for name in stay for secret in stack.services[name].secrets} - gone)
+    return sorted({secret for name in stay for secret in stack.services[name].secrets} - gone)
 
 
 def _no_backups(stack: Stack) -> FreeOfCharge:
@@ -182,7 +187,7 @@ def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
         resources += [*managed_data(stack, use), _no_backups(stack)]
     else:
         resources += own_data(stack, use, data_gb(stack, scenario, services))
-    resources.append(Secrets(feature="secrets", count=Decimal(max(1, _own_secrets(stack, managed)))))
+    resources.append(Secrets(feature="secrets", count=Decimal(len(remaining_secrets(stack, services)) or 1)))
     groups = tuple((cluster.counts[group.name], group.kind.name) for group in cluster.groups if cluster.counts[group.name])
     usable = sum(cluster.counts[group.name] * cluster.empty(group).mib for group in cluster.groups)
     return Architecture("eks" if managed else "eks-open-source", "EKS with managed services" if managed else "EKS with open source",

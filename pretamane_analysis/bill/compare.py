@@ -190,10 +190,10 @@ def compare(
     why: dict[str, str] = {}
     sides = {name: _optional(name, partial(side, name, stack, book, scenario, hours), why, name in (baseline, alternative))
              for name in ARCHITECTURES}
-    ranges = {each: _optional(f"{each} usage", partial(_saving, stack, book, (baseline, alternative), each, hours), why, each == scenario)
-              for each in SCENARIOS}
     priced = {name: each for name, each in sides.items() if each}
     first, second = priced[baseline], priced[alternative]
+    ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else
+              _optional(f"{each} usage", partial(_saving, stack, book, (baseline, alternative), each, hours), why) for each in SCENARIOS}
     memory = first.architecture.capacity.memory_mib
     same = _optional("same memory", partial(with_memory, stack, memory, book, scenario, hours), why)
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in priced.items()},

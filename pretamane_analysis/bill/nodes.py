@@ -15,7 +15,7 @@ from ..base.errors import PretamaneError
 from .sizing import SHORTLISTED, busy_shares, current_types, priced
 from ..facts.accelerators import gpus_of
 from ..prices.book import PriceBook
-from ..prices.snapshot import InstanceType
+from ..prices.snapshot import InstanceType, instance_type
 from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
@@ -240,7 +240,8 @@ class _Sums:
 
 def _sums(held: Work) -> _Sums:
     pods = held.pods
-    most = Pod(*(max((getattr(pod, name) for pod in pods), default=0) for name in ("gpus", "mib", "cores", "gpu_mib")))
+    most = Pod(max((pod.gpus for pod in pods), default=0), max((pod.mib for pod in pods), default=0),
+               max((pod.cores for pod in pods), default=Decimal(0)), max((pod.gpu_mib for pod in pods), default=0))
     return _Sums(len(pods), sum(pod.mib for pod in pods), max(held.busy_cores, sum((pod.cores for pod in pods), Decimal(0))),
                  sum(pod.gpus for pod in pods), most)
 

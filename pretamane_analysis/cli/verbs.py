@@ -11,7 +11,7 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, show, source_options,
+    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, scenario_option, show, source_options,
     stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 from .price_verbs import prices
@@ -33,9 +33,11 @@ def cost(arguments: list[str]) -> int:
 
     (stack, book), hours = stack_and_book(options), month_hours(options)
     ask_ahead(options, book, stack, (options.architecture,), (options.scenario,))
-    bill = bill_of(architecture(options.architecture, stack, book, options.scenario), stack, book, hours)
-    document = with_age(bill.document(), bill.as_of) if options.format == "json" else None
-    show(bill_rows(bill, notes=options.format == "md"), document, options.format, bill.age(today()), bill.rows())
+    chosen = architecture(options.architecture, stack, book, options.scenario)
+    bill = bill_of(chosen, stack, book, hours)
+    document = with_age({**bill.document(), "shortfalls": list(chosen.shortfalls)}, bill.as_of) if options.format == "json" else None
+    notes = "\n".join(f"Not everything has room: {each}." for each in chosen.shortfalls)
+    show(bill_rows(bill, notes=options.format == "md"), document, options.format, bill.age(today()), bill.rows(), notes)
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #aab88424
@@ -168,29 +170,30 @@ def _given(options: Namespace) -> str:
 def report(arguments: list[str]) -> int:
     "Write the report."
     parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", *PRICED)
-    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the source document's claim unless given")
+    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML): what somebody said that both sides cost; without --stack, what was said of the example")
     parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
     options = parser.parse_args(arguments)
     from tqdm import tqdm
 
-    from pretamane_analysis.report import report as reports
+    from pretamane_analysis.report import answer, report as reports
     from pretamane_analysis.bill.claim import load_claim
     from pretamane_analysis.report.views import verdict
 
-    claim = load_claim(options.claim)
+    claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
     ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
-    found = reports.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
+    found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
-    print(reports.headline(found), verdict(found.audit), found.sides[0].bill.age(found.today), sep="\n")
+    print(answer.headline(found), *([verdict(found.audit)] if found.audit else ()), found.sides[0].bill.age(found.today), sep="\n")
     print(f"{len(written)} files in {options.out}; open {written[-1]}")
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #1c2b770a
 def emit(arguments: list[str]) -> int:
     "Write the artifacts of a stack to a folder."
-    parser = verb_parser("emit", "Write the artifacts of a stack to a folder.", stack_options)
+    parser = verb_parser("emit", "Write the artifacts of a stack to a folder: the sizes are those that `pretamane cost` bills with the same options.",
+                         stack_options, scenario_option, what_if_options, source_options)
     parser.add_argument("folder", metavar="DIR", help="folder to write to")
     parser.add_argument("--architecture", choices=("ec2", "eks"), default="ec2", help="the host, or the cluster's Terraform (default: ec2)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this emitter; may be repeated")
@@ -199,7 +202,8 @@ def emit(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from pretamane_analysis.emit import tree
 
-    files = tree.emitted(chosen_stack(options), options.only, tree.OF_CLUSTER if options.architecture == "eks" else tree.EMITTERS)
+    (stack, book), of = stack_and_book(options), tree.OF_CLUSTER if options.architecture == "eks" else tree.EMITTERS
+    files = tree.emitted(stack, options.only, of, tree.sized(stack, of, book, options.scenario))
     if options.diff:
         text = tree.diff(options.folder, files)
         print(text, end="")

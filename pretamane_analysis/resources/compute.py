@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError
 from ..prices.book import ON_DEMAND
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, billed, metered
 from .storage import Volume
 from ..prices.snapshot import instance_type
 
@@ -20,7 +19,7 @@ from ..prices.snapshot import instance_type
 __all__ = ['DETAILED_METRICS', 'EksCluster', 'Instances', 'NodeGroup', 'FargateTasks']
 
 # %% ../../nbs/resources/03_compute.ipynb #ef01eaa4
-@dataclass(frozen=True, kw_only=True)
+@billed
 class EksCluster(Resource):
     "EKS control plane (https://aws.amazon.com/eks/pricing)."
     title: ClassVar[str] = "EKS control plane"
@@ -31,7 +30,8 @@ class EksCluster(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Control-plane hours and, past standard support, the surcharge."
         if self.support not in ("standard", "extended", "ended"):
-            raise PretamaneError(f"EksCluster.support: 'standard', 'extended' or 'ended' is expected, not {self.support!r}")
+            raise PretamaneError(f"EksCluster.support: 'standard', 'extended' or 'ended' is expected, not "
+                                 f"{self.support!r}")
         what = f"Kubernetes {self.version}".strip() if self.version else "control plane"
         yield metered("AmazonEKS", "AmazonEKS-Hours:perCluster", "Hrs", self.count * hours, f"{what}, control plane")
         if self.support != "standard":
@@ -43,7 +43,7 @@ class EksCluster(Resource):
 DETAILED_METRICS = 7  # metrics that detailed monitoring adds for each instance
 
 # %% ../../nbs/resources/03_compute.ipynb #6f0d8496
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Instances(Resource):
     "EC2 instances of one type (https://aws.amazon.com/ec2/pricing/on-demand)."
     title: ClassVar[str] = "EC2 instances"
@@ -89,8 +89,10 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
         kind = instance_type(instances.instance_type)
         above = max(Decimal(0), instances.cpu_percent - kind.baseline_percent)
         surplus = above / 100 * kind.vcpu * running
-        note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} vCPU x hours"
-                if above else f"average {instances.cpu_percent:.1f} % is within the baseline of {kind.baseline_percent:f} %")
+        note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} "
+                f"vCPU x hours"
+                if above else f"average {instances.cpu_percent:.1f} % is within the baseline of "
+                f"{kind.baseline_percent:f} %")
     if instances.cpu_credits == "standard":
         surplus, note = Decimal(0), "standard mode: throttled to the baseline instead of billed"
     windows = {} if instances.operating_system == "Linux" else {"operatingSystem": instances.operating_system}
@@ -98,7 +100,7 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
                   free="" if surplus else note, **windows)
 
 # %% ../../nbs/resources/03_compute.ipynb #5f1011c9
-@dataclass(frozen=True, kw_only=True)
+@billed
 class NodeGroup(Resource):
     "EKS nodes: instances with their root volumes."
     title: ClassVar[str] = "EKS node group"
@@ -133,7 +135,7 @@ def _auto_mode(group: NodeGroup, hours: Decimal) -> Charge:
                    tenancy="Shared")
 
 # %% ../../nbs/resources/03_compute.ipynb #8c657f6a
-@dataclass(frozen=True, kw_only=True)
+@billed
 class FargateTasks(Resource):
     "Fargate tasks or EKS pods on Fargate (https://aws.amazon.com/fargate/pricing); 20 GB of disk are included."
     title: ClassVar[str] = "Fargate tasks"
@@ -154,5 +156,6 @@ class FargateTasks(Resource):
         if windows:
             yield metered("AmazonECS", f"{kind}OS-Hours:perCPU", "Hrs", self.vcpu * total, "Windows license")
         if self.ephemeral_gb > 20:
-            yield metered("AmazonECS", "Fargate-EphemeralStorage-GB-Hours", "GB-Hours", (self.ephemeral_gb - 20) * total,
+            yield metered("AmazonECS", "Fargate-EphemeralStorage-GB-Hours", "GB-Hours",
+                          (self.ephemeral_gb - 20) * total,
                           "Fargate disk", "above 20 GB for each task")
