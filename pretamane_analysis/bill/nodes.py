@@ -15,7 +15,7 @@ from ..base.errors import PretamaneError
 from .sizing import SHORTLISTED, busy_shares, current_types, priced
 from ..facts.accelerators import gpus_of
 from ..prices.book import PriceBook
-from ..prices.snapshot import InstanceType, instance_type
+from ..prices.snapshot import InstanceType
 from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError
 from ..facts.accelerators import gpus_of
 from ..prices.book import MissingPrice, PriceBook, Query
-from ..prices.snapshot import InstanceType, instance_type, instance_types
+from ..prices.snapshot import InstanceType, instance_types
 from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
