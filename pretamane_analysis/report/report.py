@@ -14,19 +14,17 @@ from typing import Any
 
 from ..bill import audit as audits
 from ..bill import compare as comparisons
-from ..bill.bill_view import bill_rows
 from ..stack.budget import budget_rows, budgets, burn_rows, exact_rows
 from ..bill.claim import Claim
-from ..bill.bill import HOURS_PER_MONTH
+from ..bill.bill import HOURS_PER_MONTH, bill_rows
 from ..base.files import Staging
 from ..prices.book import PriceBook
 from ..prices.snapshot import sources
 from ..stack.quantities import Scenario
 from ..stack.stack import Stack
-from ..base.tables import money, to_csv, to_json, to_markdown
+from ..base.tables import less, money, to_csv, to_json, to_markdown
 from pretamane_analysis.report.views import (
-    container_rows,
-    attribution_rows, compare_rows, less, range_rows, scenario_rows, verdict, waterfall_rows,
+    attribution_rows, container_rows, range_rows, scenario_rows, verdict, waterfall_rows,
 )
 
 # %% auto #0
@@ -79,13 +77,13 @@ def tables(
     "All tables of a report, in reading order."
     c, (first, second) = found.comparison, found.sides
     return [
-        Table("compare", "Side by side", "What each feature costs a month, USD.", compare_rows(c), comparisons.feature_rows(first, second, found.stack)),
+        Table("compare", "Side by side", "What each feature costs a month, USD.", comparisons.compare_rows(c), comparisons.feature_rows(first, second, found.stack)),
         Table("parity", "What the dollars buy", "The machines of both sides in the same units.",
               *[comparisons.parity_rows(first, second, found.stack)] * 2),
         Table("lost", "What is given up, what is gained", "For each feature whose provider changes.",
               *[comparisons.lost(first.architecture, second.architecture, found.stack)] * 2),
         Table("attribution", "Where the saving comes from", "Two more architectures lie between, so the saving can be split; both orders are averaged.",
-              attribution_rows(c), comparisons.attribution(c.totals)),
+              attribution_rows(c), c.attribution()),
         Table("ranges", "How sure it is", "Low, typical and high usage, and the same memory on both sides.", range_rows(c), range_rows(c)),
         *_audit_tables(found.audit), *_bill_tables(found),
         *_slo_tables(found),
