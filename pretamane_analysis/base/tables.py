@@ -115,7 +115,7 @@ def _shown(value: Any) -> str:
 
 def _pieces(text: str, soft: bool) -> list[str]:
     "Words with the space after them; softly also parts of words, such as `DataTransfer-` and `Regional-`."
-    words = re.findall(r"\S+\s*", text)
+    words = re.findall(r"\S+(?: %\S*)?\s*", text)  # a number and its % stay together
     return [part for word in words for part in re.split(r"(?<=[-:;,/=])(?=\S)|(?<=[a-z])(?=[A-Z])", word)] if soft else words
 
 

@@ -182,8 +182,11 @@ def _split(comparison: Comparison) -> str:
     "How the saving of the last architecture over the first splits."
     if not all(each.is_finite() for each in comparison.totals.values()):
         return "What the four architectures cost"
-    kubernetes, services = (_usd(row["usd"]) for row in attribution(comparison.totals))
-    return f"Leaving Kubernetes saves {kubernetes} a month, leaving the managed data services {services}"
+    kubernetes, services = (row["usd"] for row in attribution(comparison.totals))
+    if kubernetes >= 0 and services >= 0:
+        return f"Leaving Kubernetes saves {_usd(kubernetes)} a month, leaving the managed data services {_usd(services)}"
+    words = [f"{'saves' if each >= 0 else 'costs'} {_usd(abs(each))}{' more' if each < 0 else ''}" for each in (kubernetes, services)]
+    return f"Leaving Kubernetes {words[0]} a month, leaving the managed data services {words[1]}"
 
 # %% ../../nbs/draw/05_charts.ipynb #a3f17a9a
 def four_architectures(

@@ -14,7 +14,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ..base.errors import PretamaneError, did_you_mean
@@ -36,10 +36,10 @@ def read_rows(
     "The rows of a data file. Raises PretamaneError that names the file."
     try:
         with source.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        if any(None in row or None in row.values() for row in rows):
+            header, *rows = [each for each in csv.reader(lines) if each] or [[]]
+        if any(len(row) != len(header) for row in rows):
             raise ValueError("a row has more or fewer fields than the header")
-        return rows
+        return [dict(zip(header, row)) for row in rows]
     except (OSError, ValueError, csv.Error) as error:
         raise PretamaneError(f"cannot read prices: {error}", str(source), "Install the package again") from error
 
@@ -169,8 +169,7 @@ def age_text(
     return f"{text} WARNING: older than {STALE_AFTER_DAYS} days, compare with current prices before you decide."
 
 # %% ../../nbs/prices/02_snapshot.ipynb #ca6f3220
-@dataclass(frozen=True)
-class InstanceType:
+class InstanceType(NamedTuple):
     "What an EC2 instance type has."
     name: str
     vcpu: int
