@@ -87,7 +87,8 @@ def _readable(document: Any) -> Any:
 def to_json(
     document: Any,  # Dictionaries, lists, Decimals, dates
 ) -> str:
-    "JSON with amounts as exact strings; a percentage is a number of a few digits, with the exact string under `…_exact`."
+    """JSON with amounts as exact strings; a percentage is a number of a few digits, with the exact string under
+    `…_exact`."""
     return json.dumps(_readable(document), indent=2, ensure_ascii=False, default=as_text)
 
 # %% ../../nbs/base/03_tables.ipynb #281d7284
@@ -116,7 +117,8 @@ def _shown(value: Any) -> str:
 def _pieces(text: str, soft: bool) -> list[str]:
     "Words with the space after them; softly also parts of words, such as `DataTransfer-` and `Regional-`."
     words = re.findall(r"\S+(?: %\S*)?\s*", text)  # a number and its % stay together
-    return [part for word in words for part in re.split(r"(?<=[-:;,/=])(?=\S)|(?<=[a-z])(?=[A-Z])", word)] if soft else words
+    return [part for word in words for part in re.split(r"(?<=[-:;,/=])(?=\S)|(?<=[a-z])(?=[A-Z])", word)] if soft \
+        else words
 
 
 def _longest(texts: Iterable[str], soft: bool) -> int:
@@ -126,7 +128,8 @@ def _longest(texts: Iterable[str], soft: bool) -> int:
 def _wrapped(text: str, width: int, soft: bool) -> str:
     lines = [""]
     for piece in _pieces(text, soft):
-        lines = [*lines, piece] if lines[-1] and len((lines[-1] + piece).rstrip()) > width else [*lines[:-1], lines[-1] + piece]
+        full = lines[-1] and len((lines[-1] + piece).rstrip()) > width
+        lines = [*lines, piece] if full else [*lines[:-1], lines[-1] + piece]
     return "\n".join(line.rstrip() for line in lines)
 
 # %% ../../nbs/base/03_tables.ipynb #816cf0a6
@@ -138,7 +141,8 @@ def _widths(
 ) -> dict[str, int]:  # Header: characters
     "Give every column its longest word, and what is left to those that need more, as evenly as can be."
     natural = {key: max(len(key) + HEADER, *map(len, texts)) for key, texts in columns.items()}
-    least = {key: natural[key] if key in fixed else max(_longest([key], soft) + HEADER, _longest(texts, soft)) for key, texts in columns.items()}
+    least = {key: natural[key] if key in fixed else max(_longest([key], soft) + HEADER, _longest(texts, soft))
+             for key, texts in columns.items()}
     room = width - GAP * (len(columns) - 1)
 
     def widths(even: int) -> dict[str, int]:
@@ -164,8 +168,9 @@ def _fitted(rows: Sequence[Row], width: int, spare: Iterable[str]) -> tuple[list
         found = _widths(columns, numeric, width)
     soft = too_wide()
     found = _widths(columns, numeric, width, soft)
-    return [{key if key in numeric else _wrapped(key, found[key] - HEADER, soft): row[key] if key in numeric else _wrapped(_shown(row[key]), found[key], soft)
-             for key in columns} for row in rows], left_out
+    heads = {key: key if key in numeric else _wrapped(key, found[key] - HEADER, soft) for key in columns}
+    return [{head: row[key] if key in numeric else _wrapped(_shown(row[key]), found[key], soft)
+             for key, head in heads.items()} for row in rows], left_out
 
 # %% ../../nbs/base/03_tables.ipynb #ba1d7e5b
 def to_table(
@@ -189,7 +194,8 @@ def to_markdown(
     rows: Sequence[Row],  # Rows with the same keys
 ) -> str:
     "A GitHub-flavored Markdown table; Decimals are money."
-    safe = [{key: value.replace("|", "\\|") if isinstance(value, str) else value for key, value in row.items()} for row in rows]
+    safe = [{key: value.replace("|", "\\|") if isinstance(value, str) else value for key, value in row.items()}
+            for row in rows]
     return to_table(safe, "github")
 
 # %% ../../nbs/base/03_tables.ipynb #cf48128e
@@ -210,7 +216,8 @@ def render(
     caption: str = "",  # For `table` and `md`: a sentence above it
 ) -> str:
     "Rows in one of the four forms."
-    above = {"table": f"{fill(caption, width or 10_000)}\n\n", "md": f"**{caption}**\n\n"}.get(form, "") if caption else ""
+    above = {"table": f"{fill(caption, width or 10_000)}\n\n",
+             "md": f"**{caption}**\n\n"}.get(form, "") if caption else ""
     return above + {"table": lambda: to_table(rows, width=width, spare=spare), "json": lambda: to_json(list(rows)),
                     "csv": lambda: to_csv(rows), "md": lambda: to_markdown(rows)}[form]()
 
@@ -221,7 +228,8 @@ def _html_cell(value: Any, largest: Decimal | None) -> str:
     text = escape(_shown(value)).replace("\n", "<br>")
     if not isinstance(value, Decimal):
         return f'<td style="text-align:left">{text}</td>'
-    bar = f'<div style="background:#4c78a8;height:4px;margin-left:auto;width:{abs(value) / largest:.0%}"></div>' if largest else ""
+    bar = (f'<div style="background:#4c78a8;height:4px;margin-left:auto;width:{abs(value) / largest:.0%}"></div>'
+           if largest else "")
     return f'<td style="text-align:right">{text}{bar}</td>'
 
 
@@ -233,9 +241,10 @@ def to_html(
     "A table for notebooks; Decimals are money."
     from html import escape
 
-    largest = max((abs(row[key]) for row in rows[:-1] for key in bars if isinstance(row[key], Decimal)), default=Decimal(0)) or None
+    largest = max((abs(row[key]) for row in rows[:-1] for key in bars if isinstance(row[key], Decimal)),
+                  default=Decimal(0)) or None
     head = "".join(f'<th style="text-align:left">{escape(key.strip())}</th>' for key in (rows[0] if rows else ()))
-    body = "".join(f"<tr>{''.join(_html_cell(value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items())}</tr>"
-                   for row in rows)
+    cells = (((value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items()) for row in rows)
+    body = "".join(f"<tr>{''.join(_html_cell(*each) for each in row)}</tr>" for row in cells)
     above = f'<caption style="text-align:left;caption-side:top">{escape(caption)}</caption>' if caption else ""
     return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -38,7 +38,8 @@ def to_text(
     width: int | None = None,  # Characters that the tables may take
 ) -> str:
     "Findings and tools as tables, and the verdict."
-    rows = [{"where": f"{each.file}:{each.line}" if each.line else each.file, "rule": each.rule, "severity": each.severity,
+    rows = [{"where": f"{each.file}:{each.line}" if each.line else each.file, "rule": each.rule,
+             "severity": each.severity,
              "what is wrong": each.message, "remedy": each.remedy} for each in findings]
     runs = [{"tool": each.tool, "version": each.version, "status": each.status, "seconds": f"{each.seconds:.2f}", "reason": each.reason} for each in tools]
     parts = [render(each, "table", width, ("seconds", "version")) for each in (rows, runs) if each]
@@ -59,12 +60,14 @@ def _result(each: Finding, numbers: dict[str, int]) -> dict[str, Any]:
     region = {"region": {"startLine": each.line}} if each.line else {}
     place = {"physicalLocation": {"artifactLocation": {"uri": quote(each.file)}, **region}}
     text = f"{each.message}. {each.remedy}." if each.remedy else f"{each.message}."
-    return {"ruleId": each.rule, "ruleIndex": numbers[each.rule], "level": _LEVELS[each.severity], "message": {"text": text}, "locations": [place]}
+    return {"ruleId": each.rule, "ruleIndex": numbers[each.rule], "level": _LEVELS[each.severity],
+            "message": {"text": text}, "locations": [place]}
 
 
 def _notification(each: ToolRun) -> dict[str, Any]:
     level = {"pass": "none", "fail": "error", "skipped": "note"}[each.status]
-    return {"descriptor": {"id": f"tool/{each.tool}"}, "level": level, "message": {"text": f"{each.tool} {each.version}: {each.status}. {each.reason}".strip()}}
+    return {"descriptor": {"id": f"tool/{each.tool}"}, "level": level,
+            "message": {"text": f"{each.tool} {each.version}: {each.status}. {each.reason}".strip()}}
 
 # %% ../../nbs/check/01_report.ipynb #a4de40a2
 def sarif(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> dict[str, Any]:
@@ -72,7 +75,8 @@ def sarif(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> dict[str, An
     from pretamane_analysis import __version__
 
     numbers = {id: number for number, id in enumerate(RULES)}
-    known = [{"id": each.id, "shortDescription": {"text": f"{each.title}."}, "defaultConfiguration": {"level": _LEVELS[each.severity]},
+    known = [{"id": each.id, "shortDescription": {"text": f"{each.title}."},
+              "defaultConfiguration": {"level": _LEVELS[each.severity]},
               "properties": {"tags": list(each.defects)}} for each in RULES.values()]
     driver = {"name": "pretamane", "semanticVersion": __version__, "rules": known}
     invocation = {"executionSuccessful": True, "toolExecutionNotifications": [_notification(each) for each in tools]}
