@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from .bill import HOURS_PER_MONTH
-from ..base.errors import PretamaneError
+from ..base.errors import PretamaneError, did_you_mean
 from ..facts.accelerators import gpus_of
 from ..prices.book import MissingPrice, PriceBook, Query
 from ..prices.snapshot import InstanceType, instance_types
@@ -196,4 +196,6 @@ def cheapest(
     "The cheapest instance type that is large enough. Raises PretamaneError that names the need that no type meets."
     if found := candidates(book, region, machine):
         return found[0].kind
+    if (known := list(book.regions("AmazonEC2"))) and region not in known:
+        raise PretamaneError("no price of any EC2 instance is known", region, did_you_mean(region, known))
     raise PretamaneError(why_none(machine), region, "Set host.instance_type, divide the services, or choose another region")

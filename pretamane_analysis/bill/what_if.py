@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..base.errors import PretamaneError, did_you_mean
+from ..base.errors import PretamaneError, nearest
 from ..prices.book import PriceBook
 from ..stack.quantities import LARGEST, MemoryQuantity, Range, Scenario, mebibytes
 from ..stack.settings import PURCHASE_OPTIONS
@@ -44,8 +44,11 @@ def with_purchase_option(
 ) -> Stack:
     "The stack with nodes and host bought another way. Raises PretamaneError for an unknown option."
     if option not in PURCHASE_OPTIONS:
-        raise PretamaneError(f"unknown purchase option {option!r}", remedy=did_you_mean(option, PURCHASE_OPTIONS))
-    groups = {name: each.model_copy(update={"purchase_option": option, "spot_share": Decimal(0)}) for name, each in stack.eks.node_groups.items()}
+        close = nearest(option, PURCHASE_OPTIONS)
+        raise PretamaneError(f"unknown purchase option {option!r}", remedy=" ".join([*(f"Did you mean {each!r}?" for each in close),
+                             f"There are: {', '.join(PURCHASE_OPTIONS)}"]))
+    groups = {name: each.model_copy(update={"purchase_option": option, "spot_share": Decimal(0)})
+              for name, each in stack.eks.node_groups.items()}
     return stack.model_copy(update={"eks": stack.eks.model_copy(update={"purchase_option": option, "node_groups": groups}),
                                     "host": stack.host.model_copy(update={"purchase_option": option})})
 
