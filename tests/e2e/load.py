@@ -20,7 +20,7 @@ def client(which: int) -> None:
     while not ended.is_set():
         began, fault = time.monotonic(), ""
         write = which % 3 == 2
-        body = json.dumps({"name": "A user", "email": f"user{which}@example.com", "message": "hello from the load"}) if write else None
+        body = json.dumps({"name": "A user", "email": f"user{which}@example.com", "notes": "hello from the load"}) if write else None
         try:
             connection = connection or http.client.HTTPConnection(address, 8080, timeout=30)
             headers = {"Host": host, "X-API-Key": key, "Content-Type": "application/json"}

@@ -71,7 +71,7 @@ def test_each_process_is_as_small_as_the_file_says(stage):
 
 def test_a_document_is_uploaded_found_and_fetched(stage):
     """Through the edge, into the object store, the database and the index, and back"""
-    code, contact = stage.request("POST", "/contacts", json.dumps({"name": "Ann", "email": "ann@example.com", "message": "hello"}).encode(), Content_Type="application/json")
+    code, contact = stage.request("POST", "/contacts", json.dumps({"name": "Ann", "email": "ann@example.com", "notes": "hello"}).encode(), Content_Type="application/json")
     assert code == 201, contact
     boundary, content = "x" * 20, b"the quick brown fox is in the stage"
     body = (f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="fox.txt"\r\nContent-Type: text/plain\r\n\r\n').encode() + content + f"\r\n--{boundary}--\r\n".encode()

@@ -115,7 +115,8 @@ def _servers(stack: Stack, ports: dict[str, int], admin: bool) -> list[dict[str,
     if stack.host.edge == "direct":
         found = [("public", ports["https"], "h1 h2", False), ("redirect", ports["http"], "h1", False)]
     else:
-        found = [("public", ports["http"], "h1", True)] + [("admin", ports["admin"], "h1", True)] * admin + [("probes", ports["probes"], "h1", True)]
+        found = [("public", ports["http"], "h1", True)] + [("admin", ports["admin"], "h1", True)] * admin
+        found.append(("probes", ports["probes"], "h1", True))
     found += [("metrics", port, "h1", False) for name, port in ports.items() if name == "metrics"]
     return [dict(zip(("name", "port", "protocols", "tunnel"), each)) for each in found]
 
@@ -168,6 +169,7 @@ def files(
     ports, routes = _ports(stack, name, edge), edge_routes(stack)
     caddyfile = rendered(
         "caddy/Caddyfile.j2", direct=stack.host.edge == "direct", http_port=ports["http"], https_port=ports["https"],
-        admin_port=ports["admin"], probes_port=ports["probes"], tunnels=_tunnels(stack), metrics_port=ports.get("metrics"), tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
+        admin_port=ports["admin"], probes_port=ports["probes"], tunnels=_tunnels(stack), metrics_port=ports.get("metrics"),
+        tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
         servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes), **_promises(stack))
     return {"caddy/Caddyfile": caddyfile, "caddy/upstreams.caddy": rendered("caddy/upstreams.caddy.j2", upstreams=upstreams(stack))}

@@ -204,7 +204,9 @@ def _asked_for(stack: Stack, service: Service) -> dict[str, bool]:
 def _image(service: Service) -> dict[str, Any]:
     "What the container starts from: an image that is pulled, or one that is built here and never asked for anywhere."
     build = facts(service.image).build
-    return {"image": local_name(service.image), "build": {"context": build}, "pull_policy": "never"} if build else {"image": service.image}
+    if not build:
+        return {"image": service.image}
+    return {"image": local_name(service.image), "build": {"context": build}, "pull_policy": "never"}
 
 
 def _service(stack: Stack, container: Container) -> dict[str, Any]:
