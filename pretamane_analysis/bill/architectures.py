@@ -26,9 +26,9 @@ from ..stack.service import Role
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['FEATURES', 'FEATURE', 'MANAGED_ROLES', 'SECONDS_PER_MONTH', 'Figures', 'CLUSTER_ASSUMPTIONS', 'HOST_ASSUMPTIONS',
-           'ARCHITECTURES', 'Feature', 'features_of', 'Capacity', 'Architecture', 'stays', 'remaining_secrets', 'eks',
-           'host_type', 'ec2', 'architecture', 'bill_of']
+__all__ = ['FEATURES', 'FEATURE', 'DATA_FEATURES', 'MANAGED_ROLES', 'SECONDS_PER_MONTH', 'Figures', 'CLUSTER_ASSUMPTIONS',
+           'HOST_ASSUMPTIONS', 'ARCHITECTURES', 'Feature', 'features_of', 'Capacity', 'Architecture', 'stays',
+           'remaining_secrets', 'eks', 'host_type', 'ec2', 'architecture', 'bill_of']
 
 # %% ../../nbs/bill/04_architectures.ipynb #653b2669
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Feature:
     lost: str = ""  # What is given up by leaving the managed side
     gained: str = ""
     always: bool = False  # Needed whether or not a service of the stack provides it
+    data: bool = False  # Data services and monitoring: what managed services replace, with or without a cluster
 
 # %% ../../nbs/bill/04_architectures.ipynb #abcb0a78
 FEATURES = (
@@ -50,14 +51,14 @@ FEATURES = (
     Feature("compute", "Compute", "EC2 nodes", "EC2 host", (), "a second machine that takes over", ""),
     Feature("disks", "Disks", "EBS of the nodes", "EBS of the host"),
     Feature("database", "Database", "DynamoDB", "PostgreSQL", ("database", "database-admin"),
-            "replication over three zones, scaling without limits, backups by a switch", "SQL, joins, transactions without size limits"),
+            "replication over three zones, scaling without limits, backups by a switch", "SQL, joins, transactions without size limits", data=True),
     Feature("search", "Search", "OpenSearch", "Meilisearch", ("search",),
-            "clustering, aggregations, a second node", "typo tolerance without tuning"),
+            "clustering, aggregations, a second node", "typo tolerance without tuning", data=True),
     Feature("objects", "Object store", "S3", "S3-compatible store", ("object-store",),
-            "eleven nines of durability, lifecycle classes", ""),
+            "eleven nines of durability, lifecycle classes", "", data=True),
     Feature("observability", "Metrics and logs", "CloudWatch", "Prometheus, Loki, Grafana, Alertmanager",
             ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes"),
-            "monitoring that survives the machine it watches", "PromQL, dashboards, probes, no charge for each metric"),
+            "monitoring that survives the machine it watches", "PromQL, dashboards, probes, no charge for each metric", data=True),
     Feature("edge", "Edge", "Application Load Balancer", "Caddy and Cloudflare Tunnel", ("edge", "tunnel"),
             "a balancer in several zones, health-based failover", "no open port", always=True),
     Feature("network", "Network", "NAT gateway, public addresses, traffic between zones", "one public address"),
@@ -72,6 +73,7 @@ FEATURES = (
 
 # %% ../../nbs/bill/04_architectures.ipynb #c61854e3
 FEATURE = {each.key: each for each in FEATURES}
+DATA_FEATURES = tuple(each.key for each in FEATURES if each.data)
 
 
 def features_of(
@@ -105,7 +107,7 @@ class Architecture:
     assumptions: tuple[str, ...] = ()
 
 # %% ../../nbs/bill/04_architectures.ipynb #70edf856
-MANAGED_ROLES = tuple(role for key in ("database", "search", "objects", "observability") for role in FEATURE[key].roles)
+MANAGED_ROLES = tuple(role for key in DATA_FEATURES for role in FEATURE[key].roles)
 
 
 def stays(stack: Stack, managed: bool, cluster: bool) -> tuple[str, ...]:

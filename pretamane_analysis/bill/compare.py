@@ -80,8 +80,7 @@ def feature_rows(
 
 def _provider(feature: Any, chosen: Architecture) -> str:
     "Who provides a feature: data services depend on `managed`, the rest on whether there is a cluster."
-    data = feature.key in ("database", "search", "objects", "observability")
-    on_aws = chosen.managed if data else chosen.name.startswith("eks")
+    on_aws = chosen.managed if feature.data else chosen.name.startswith("eks")
     return str(feature.managed if on_aws else feature.open_source)
 
 # %% ../../nbs/bill/06_compare.ipynb #4cfc7093

@@ -11,7 +11,8 @@ from decimal import Decimal
 
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError
-from ..prices.book import MissingPrice, PriceBook, Query
+from ..prices.book import MissingPrice, PriceBook
+from ..resources import Instances
 from ..prices.snapshot import InstanceType, instance_type, instance_types
 from ..stack.quantities import Scenario
 from ..stack.service import Service
@@ -56,14 +57,10 @@ class Candidate:
 
 def _candidate(book: PriceBook, region: str, kind: InstanceType, busy: Decimal) -> Candidate | None:
     "A type with its price; None where this region has none."
-    attributes = (("operatingSystem", "Linux"), ("tenancy", "Shared"))
+    hours, *more = Instances(instance_type=kind.name, cpu_percent=100 * busy / kind.vcpu).charges(HOURS_PER_MONTH)
     try:
-        hourly = book.find(Query("AmazonEC2", f"BoxUsage:{kind.name}", "Hrs", region, attributes=attributes)).tiers[0].usd
-        above = max(Decimal(0), busy - kind.vcpu * kind.baseline_percent / 100)
-        surplus = Decimal(0)
-        if above:
-            credit = Query("AmazonEC2", f"CPUCredits:{kind.name.split('.')[0]}", "vCPU-Hours", region)
-            surplus = book.find(credit).tiers[0].usd * above * HOURS_PER_MONTH
+        hourly = book.find(hours.query.at(region)).tiers[0].usd
+        surplus = sum((book.find(each.query.at(region)).tiers[0].usd * each.quantity for each in more if not each.free), Decimal(0))
     except MissingPrice:
         return None
     return Candidate(kind, hourly, surplus, hourly * HOURS_PER_MONTH + surplus)
