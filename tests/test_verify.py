@@ -17,7 +17,6 @@ from pretamane_analysis.bill.verify import document, refresh, required_queries, 
 from pretamane_analysis.prices.book import MissingPrice, Price, PriceBook, Query
 from pretamane_analysis.prices.rows import RowBook, prices_of, rows_of_term
 from pretamane_analysis.prices.snapshot import Snapshot, bundled
-from pretamane_analysis.prices.snapshot_diff import queries_of
 from pretamane_analysis.prices.snapshot_writer import intact
 from pretamane_analysis.stack.quantities import mebibytes
 from pretamane_analysis.stack.stack_file import example
@@ -150,7 +149,7 @@ def offer_book() -> RowBook:
 def test_a_real_offer_file():
     """Thirteen attributes there, three here: the same product, the same rates; one of them raised shows"""
     stack = STACK.model_copy(update={"region": "sa-east-1"})
-    queries = [query for query in queries_of(architecture("eks", stack, BOOK).resources, "sa-east-1") if query.service == "AWSELB"]
+    queries = [query for query in required_queries([stack], ["eks"], ["typical"], chooser=BOOK) if query.service == "AWSELB"]
     assert {query.usage_type for query in queries} == {"LoadBalancerUsage", "LCUUsage"}
     live = offer_book()
     raised = RowBook(source="raised")
