@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from .architectures import FEATURE
 from .bill import HOURS_PER_MONTH
+from .features import FEATURE
 from ..base.errors import did_you_mean
 from ..base.files import data_path, read_text
 from ..stack.links import BrokenLinks

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import PretamaneError
-from .architectures import ARCHITECTURES, Architecture, architecture
+from .architectures import ARCHITECTURES, architecture
+from .building_blocks import Architecture
 from .bill import HOURS_PER_MONTH, Bill, bill
 from ..prices.book import ON_DEMAND, AmbiguousPrice, MissingPrice, Price, PriceBook, PriceError, Query, Tier
-from .sizing import candidates, needs
+from .sizing import candidates, host_for
 from ..prices.snapshot_diff import percent_moved, rates, same_rates
 from ..prices.snapshot_writer import write_snapshot
-from ..stack.quantities import SCENARIOS, Scenario, mebibytes
+from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -40,8 +41,7 @@ class Questions(PriceBook):
 
 def _sizes(stack: Stack, book: PriceBook, scenario: Scenario) -> None:
     "Ask for the instances that a host for all services may be."
-    need, host = needs(stack, None, scenario), stack.host
-    candidates(book, stack.region, need.memory_mib + mebibytes(host.reserve_memory), need.busy_cores, host.architecture)
+    candidates(book, stack.region, host_for(stack, None, scenario))
 
 # %% ../../nbs/bill/09_verify.ipynb #44fbae6b
 def required_queries(
@@ -58,11 +58,13 @@ def required_queries(
         book = Questions()
         for scenario in () if chooser else dict.fromkeys(each for each, _ in wanted):
             _sizes(stack, book, scenario)
-        if stack.host.purchase_option != ON_DEMAND and not stack.host.instance_type:
-            found |= {replace(query, purchase_option=stack.host.purchase_option): None for query in book.asked if query.unit == "Hrs"}
         for scenario, name in wanted:
             _priced(stack, name, scenario, hours, book, chooser)
+        sides = ((stack.host, stack.host.instance_type), (stack.eks, stack.eks.node_instance_type))
+        left_open = {side.purchase_option for side, kind in sides if not kind and not chooser}
+        hourly = [each for each in book.asked if each.unit == "Hrs" and dict(each.attributes).get("tenancy") and each.purchase_option == ON_DEMAND]
         found |= book.asked
+        found |= dict.fromkeys(replace(each, purchase_option=option) for option in sorted(left_open - {ON_DEMAND}) for each in hourly)
     return tuple(found)
 
 
