@@ -19,7 +19,7 @@ Prices
     open_book(source)   `snapshot`, `api` (the Pricing API) or `offers` (bulk files, no account)
 
 Bills
-    compare(stack, book)                    both sides, the difference for each feature, ranges, where the saving comes from
+    compare(stack, book)                    both sides, the difference for each feature, where the saving comes from
     architecture(name, stack, book)         one of `eks`, `eks-open-source`, `ec2-managed`, `ec2`; `bill_of` prices it
     audit(load_claim(path), stack, book)    what is left of a claimed saving
     findings(stack, book, claim, today)     all of it, as `pretamane report` writes it
@@ -28,14 +28,13 @@ Files
     emitted(stack)             every file of the host by path; `write_tree(folder, files)` writes them
     check_tree(Tree(files))    what is wrong with a tree, also one that somebody else wrote: `Tree.read(folder)`
 
-`money` and `percent` show amounts as the package does. Whatever you can mend is a PretamaneError, which says where and how.
-`pretamane --help` lists the same as commands. Each name is loaded when it is first used, so importing this package costs nothing.
+`money` and `percent` show amounts as the package does. Whatever you can mend is a PretamaneError, which says where and
+how. `pretamane --help` lists the same as commands. Each name is loaded when it is first used.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
+TYPE_CHECKING = False  # as typing has it, without loading typing
 
 if TYPE_CHECKING:
     from .base.errors import PretamaneError as PretamaneError
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from .bill.compare import compare as compare
     from .bill.sources import open_book as open_book
     from .check.read.tree import Tree as Tree
-    from .check.rules.registry import check as check_tree
+    from .check.rules.registry import check as check_tree  # noqa: F401
     from .check.rules.registry import rules as rules
     from .emit.tree import emitted as emitted
     from .emit.tree import write_tree as write_tree
@@ -63,8 +62,8 @@ if TYPE_CHECKING:
 
 _PLACES = {  # name: module, and the name there where it is another
     "PretamaneError": "base.errors", "money": "base.tables", "percent": "base.tables",
-    "Stack": "stack.stack", "dump": "stack.stack_file", "example": "stack.stack_file", "example_text": "stack.stack_file",
-    "load": "stack.stack_file", "loads": "stack.stack_file",
+    "Stack": "stack.stack", "dump": "stack.stack_file", "example": "stack.stack_file",
+    "example_text": "stack.stack_file", "load": "stack.stack_file", "loads": "stack.stack_file",
     "bundled": "prices.snapshot", "open_book": "bill.sources",
     "architecture": "bill.architectures", "bill_of": "bill.architectures", "compare": "bill.compare",
     "load_claim": "bill.claim", "audit": "bill.audit", "findings": "report.answer",
@@ -73,14 +72,15 @@ _PLACES = {  # name: module, and the name there where it is another
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     "Load a name of the front door when it is first used."
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
     module, _, other = _PLACES[name].partition(":")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), other or name)
+    found: object = getattr(import_module(f"{__name__}.{module}"), other or name)
+    globals()[name] = found
     return found
 
 
