@@ -95,7 +95,7 @@ def month_hours(options: Namespace) -> Decimal:
         hours = Decimal(options.hours)
     except InvalidOperation:
         hours = Decimal(0)
-    if not 0 < hours <= 744:
+    if not (hours.is_finite() and 0 < hours <= 744):
         raise PretamaneError(f"more than 0 and at most 744 hours are expected, not {options.hours!r}", "--hours")
     return hours
 

@@ -35,11 +35,12 @@ def cost(arguments: list[str]) -> int:
     ask_ahead(options, book, stack, (options.architecture,), (options.scenario,))
     chosen = architecture(options.architecture, stack, book, options.scenario)
     bill = bill_of(chosen, stack, book, hours)
-    document = with_age(bill.document(), bill.as_of) if options.format == "json" else None
+    document = with_age({**bill.document(), "shortfalls": list(chosen.shortfalls)}, bill.as_of) if options.format == "json" else None
+    room = "\n".join(f"Not everything has room: {each}." for each in chosen.shortfalls)
     caption = (f"{chosen.title} ({bill.caption()}, {options.scenario} usage). Each line is quantity x rate; SKU is the number of the price in AWS's "
                "list, `as of` the day of the rate, with `read` or `derived` where it is not from a machine-readable list")
     part = Part(caption, bill_rows(bill, notes=options.format == "md"), ("as of", "SKU", "unit"))
-    show([part], document, options.format, bill.age(today()), bill.rows())
+    show([part], document, options.format, bill.age(today()), bill.rows(), room)
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #aab88424
@@ -113,7 +114,7 @@ def size(arguments: list[str]) -> int:
     "What the services need and the cheapest hosts that give it."
     parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options, usage_options, source_options, format_option)
     options = parser.parse_args(arguments)
-    from pretamane_analysis.bill.sizing import candidates, needs
+    from pretamane_analysis.bill.sizing import candidates, host_for, needs, why_none
     from pretamane_analysis.prices.snapshot import age_text
     from pretamane_analysis.stack.quantities import mebibytes
     from pretamane_analysis.base.tables import counted, plain
@@ -121,7 +122,10 @@ def size(arguments: list[str]) -> int:
     stack = chosen_stack(options)
     book = price_book(options, stack)
     need, reserve = needs(stack, None, options.scenario), mebibytes(stack.host.reserve_memory)
-    found = candidates(book, stack.region, need.memory_mib + reserve, need.busy_cores, stack.host.architecture)[:10]
+    machine = host_for(stack, None, options.scenario)
+    found = candidates(book, stack.region, machine)[:10]
+    if not found:
+        raise PretamaneError(why_none(machine), stack.region, "Divide the services or choose another region")
     rows = [{"instance type": each.kind.name, "vCPU": str(each.kind.vcpu), "memory GiB": plain(each.kind.memory_gib), "USD/hour": plain(each.hourly_usd, 6),
              "surplus credits": each.surplus_usd, "USD/month": each.monthly_usd} for each in found]
     notes = (f"{counted(len(need.services), 'service')} need {need.memory_mib} MiB and keep {plain(need.busy_cores)} vCPU busy; "

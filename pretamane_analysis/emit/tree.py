@@ -16,7 +16,8 @@ from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import Staging, write_whole
-from ..bill.architectures import Architecture, architecture
+from ..bill.architectures import architecture
+from ..bill.building_blocks import Architecture
 from ..prices.book import PriceBook
 from ..prices.snapshot import bundled
 from ..stack.quantities import Scenario
