@@ -16,7 +16,7 @@ from ..resources.charge import Charge, Resource
 from ..prices.snapshot import Allowance, age_text, allowances
 
 # %% auto #0
-__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'Amounts', 'LineItem', 'focus', 'Totals', 'Bill', 'Account', 'bill']
+__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'LineItem', 'focus', 'Bill', 'Account', 'bill']
 
 # %% ../../nbs/bill/01_bill.ipynb #f1eceac5
 HOURS_PER_MONTH = Decimal(730)  # 8,760 / 12, as the AWS calculator counts; pages of AWS use 720 or 744
@@ -34,10 +34,10 @@ SERVICES = {  # offer code: (ServiceName, ServiceCategory) of FOCUS
     "AmazonSES": ("Amazon Simple Email Service", "Business Applications"), "External": ("Outside AWS", "Other"),
 }
 
-# %% ../../nbs/bill/01_bill.ipynb #7a52f364
+# %% ../../nbs/bill/01_bill.ipynb #ae8c6bbd
 @dataclass(frozen=True)
-class Amounts:
-    "What is metered and what a unit of it costs."
+class LineItem:
+    "One line of a bill: a charge at one tier of one price, and where that was read."
     resource: str
     feature: str
     query: Query  # With the region filled in
@@ -45,6 +45,13 @@ class Amounts:
     quantity: Decimal  # Pricing quantity in the month
     unit_price: Decimal  # Effective USD for one unit
     list_unit_price: Decimal  # On-demand USD for one unit
+    sku: str = ""
+    rate_code: str = ""
+    tier: str = ""  # The range of quantity that this line falls in
+    note: str = ""  # Why it is what it is
+    as_of: str = ""
+    confidence: str = ""
+    source: str = ""
 
     @property
     def cost(self) -> Decimal:
@@ -55,18 +62,6 @@ class Amounts:
     def list_cost(self) -> Decimal:
         "Cost at on-demand list price, USD, exact."
         return self.quantity * self.list_unit_price
-
-# %% ../../nbs/bill/01_bill.ipynb #ae8c6bbd
-@dataclass(frozen=True)
-class LineItem(Amounts):
-    "One line of a bill: a charge at one tier of one price, and where that was read."
-    sku: str = ""
-    rate_code: str = ""
-    tier: str = ""  # The range of quantity that this line falls in
-    note: str = ""  # Why it is what it is
-    as_of: str = ""
-    confidence: str = ""
-    source: str = ""
 
     def arithmetic(self) -> str:
         "Quantity x rate, as one would check it by hand."
@@ -90,10 +85,10 @@ def focus(
         "note": line.note, "as_of": line.as_of, "confidence": line.confidence, "source": line.source,
     }
 
-# %% ../../nbs/bill/01_bill.ipynb #134bf18f
+# %% ../../nbs/bill/01_bill.ipynb #906fedba
 @dataclass(frozen=True)
-class Totals:
-    "Lines and their exact sums."
+class Bill:
+    "A month's bill: lines, exact totals, and what they were made from."
     name: str  # Architecture
     lines: tuple[LineItem, ...]
     region: str
@@ -116,10 +111,6 @@ class Totals:
         "Cost by an attribute of the lines (`feature`, `resource`, …), in the order of the bill."
         keys = dict.fromkeys(getattr(line, key) for line in self.lines)
         return {each: sum((line.cost for line in self.lines if getattr(line, key) == each), Decimal(0)) for each in keys}
-
-# %% ../../nbs/bill/01_bill.ipynb #906fedba
-class Bill(Totals):
-    "A month's bill: lines, exact totals, and what they were made from."
 
     def rows(self) -> list[dict[str, Any]]:
         "All lines under FOCUS column names."

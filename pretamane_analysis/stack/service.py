@@ -15,7 +15,7 @@ from .model_file import Model
 from .quantities import CpuQuantity, Duration, MemoryQuantity, Name, Port, Range, SecretName, cores, mebibytes
 
 # %% auto #0
-__all__ = ['Role', 'Network', 'HealthCheck', 'Mount', 'Route', 'Limits', 'Container', 'Service', 'Volume', 'Secret']
+__all__ = ['Role', 'Network', 'HealthCheck', 'Mount', 'Route', 'Service', 'Volume', 'Secret']
 
 # %% ../../nbs/stack/11_service.ipynb #9ab89a0f
 Role = Literal["application", "database", "search", "object-store", "edge", "tunnel", "database-admin", "metrics",
@@ -47,25 +47,16 @@ class Route(Model):
     strip_prefix: bool = Field(default=False, description="true where the service does not know its own prefix")
     content_security_policy: str | None = Field(default=None, description="a policy of its own; left out: the edge's")
 
-# %% ../../nbs/stack/11_service.ipynb #90a8380a
-class Limits(Model):
-    "Memory and CPU that a container may use."
+# %% ../../nbs/stack/11_service.ipynb #46afb924
+def _image_or_engine(schema: dict[str, Any]) -> None:
+    schema["required"] = [each for each in schema["required"] if each != "image"]
+    schema["anyOf"] = [{"required": ["image"]}, {"required": ["engine"]}]
+
+
+class Service(Model):
+    "One service of the product."
     memory: MemoryQuantity
     cpu: CpuQuantity = "0.25"
-
-    @property
-    def memory_mib(self) -> int:
-        "Memory limit, MiB."
-        return mebibytes(self.memory)
-
-    @property
-    def cpu_cores(self) -> Decimal:
-        "CPU limit, vCPU."
-        return cores(self.cpu)
-
-# %% ../../nbs/stack/11_service.ipynb #035b71d1
-class Container(Limits):
-    "What runs, and what it may reach."
     image: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$",
                        description="an image such as 'postgres:17.11'")
     role: Role = "other"
@@ -75,15 +66,6 @@ class Container(Limits):
     secrets: list[SecretName] = Field(default_factory=list)
     environment: dict[str, str] = Field(default_factory=dict)
     command: list[str] = Field(default_factory=list)
-
-# %% ../../nbs/stack/11_service.ipynb #46afb924
-def _image_or_engine(schema: dict[str, Any]) -> None:
-    schema["required"] = [each for each in schema["required"] if each != "image"]
-    schema["anyOf"] = [{"required": ["image"]}, {"required": ["engine"]}]
-
-
-class Service(Container):
-    "One service of the product."
     model_config = ConfigDict(json_schema_extra=_image_or_engine)
     routes: list[Route] = Field(default_factory=list)
     health_check: HealthCheck | None = None
@@ -96,6 +78,16 @@ class Service(Container):
     deploy: Literal["recreate", "blue-green"] = Field(
         default="recreate", description="'blue-green' where a new version starts beside the old one")
     jobs: dict[Name, list[str]] = Field(default_factory=dict, description="commands that run to their end before the service starts")
+
+    @property
+    def memory_mib(self) -> int:
+        "Memory limit, MiB."
+        return mebibytes(self.memory)
+
+    @property
+    def cpu_cores(self) -> Decimal:
+        "CPU limit, vCPU."
+        return cores(self.cpu)
 
     @model_validator(mode="before")
     @classmethod
