@@ -14,7 +14,7 @@ from typing import Any
 from ..prices.book import ON_DEMAND, MissingPrice, Price, PriceBook, Query, Tier, spread
 from ..resources.charge import Charge, Resource
 from ..prices.snapshot import Allowance, age_text, allowances
-from ..base.tables import plain, to_html
+from ..base.tables import counted, money, plain, to_html
 
 # %% auto #0
 __all__ = ['HOURS_PER_MONTH', 'SERVICES', 'LineItem', 'focus', 'bill_rows', 'Bill', 'Account', 'bill']
@@ -170,6 +170,9 @@ class Bill:
         "What the bill is for, in one line."
         return (f"{f'{self.stack}, ' if self.stack else ''}{self.name or 'bill'} in {self.region}, {plain(self.hours)} "
                 f"hours, USD a month")
+
+    def __repr__(self) -> str:
+        return f"<Bill {self.caption()}: {money(self.total)} in {counted(len(self.lines), 'line')}>"
 
     def _repr_html_(self) -> str:
         return to_html(bill_rows(self), self.caption(), ("USD",))

@@ -234,7 +234,18 @@ def emit(arguments: list[str]) -> int:
         print(text, end="")
         return 1 if text else 0
     print(tree.write_tree(options.folder, files, options.force))
+    if "README.md" in files:
+        print(_start(options.folder, files))
     return 0
+
+
+def _start(folder: str, files: dict[str, str]) -> str:
+    "What stands in an emitted folder and where to begin."
+    from collections import Counter
+
+    tops = Counter(path.partition("/")[0] for path in files if "/" in path)
+    held = ", ".join(f"{name}/ ({count})" for name, count in tops.items())
+    return f"{folder} holds {held}. Start with {folder}/README.md; `pretamane check {folder}` checks it."
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {"cost": cost, "compare": compare, "audit": audit, "size": size, "draw": draw, "report": report,

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from .links import BrokenLinks, broken_links
 from .model_file import Model
+from ..base.tables import to_html
 from .provisioning import Provisioning
 from .operations import Operations
 from .quantities import Name, Scenario, SecretName, Usage
@@ -76,3 +77,12 @@ class Stack(Model):
     def day(self) -> date:
         "The day the bill is for."
         return self.as_of or date.today()
+
+    def __repr__(self) -> str:
+        return f"<Stack {self.name} in {self.region}: {', '.join(self.services)}>"
+
+    def _repr_html_(self) -> str:
+        rows = [{"service": name, "role": each.role, "image": each.image, "memory": each.memory, "CPU": str(each.cpu),
+                 "paths": ", ".join(route.path for route in each.routes), "data": ", ".join(mount.volume for mount in each.mounts)}
+                for name, each in self.services.items()]
+        return to_html(rows, f"{self.name} in {self.region}, at {self.domain}")

@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
 from .lines import Document, Unreadable, read_json, read_yaml
 from ...base.errors import PretamaneError
+from ...base.tables import counted, to_html
 
 # %% auto #0
-__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'Finding', 'Tree', 'dockerfiles']
+__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'Finding', 'FindingList', 'Tree', 'dockerfiles']
 
 # %% ../../../nbs/check/read/03_tree.ipynb #7cb7232d
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class Finding:
         "The finding as it is written in JSON."
         return {"rule": self.rule, "severity": self.severity, "file": self.file, "line": self.line,
                 "message": self.message, "remedy": self.remedy}
+
+
+class FindingList(list[Finding]):
+    "What rules found; a notebook shows it as a table."
+
+    def _repr_html_(self) -> str:
+        return to_html([each.row() for each in self], counted(len(self), "finding"))
 
 # %% ../../../nbs/check/read/03_tree.ipynb #f779df76
 _T = TypeVar("_T")
