@@ -132,8 +132,8 @@ def size(arguments: list[str]) -> int:
              f"{reserve} MiB are kept for the operating system.")
     document = {"memory_mib": need.memory_mib, "reserve_mib": reserve, "busy_cores": need.busy_cores, "candidates": rows,
                 "prices": {"source": book.source, "as_of": book.as_of}}
-    caption = f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} usage, USD for one host"
-    part = Part(f"{caption}; surplus credits are what the CPU costs above the baseline of a burstable type", rows, ("USD/hour",))
+    part = Part(f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} "
+                f"usage, USD for one host; surplus credits are what the CPU costs above the baseline of a burstable type", rows, ("USD/hour",))
     show([part], with_age(document, book.as_of), options.format, age_text(book.as_of, today(), book.source), rows, notes)
     return 0
 
