@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter restic systemd \
-	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver
+	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver mmdebstrap
 INSTALL := $(BIN)/python -m pip install --quiet
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test lint coverage licenses audit docs guides lab export mutants checkov tools bench clean help
+.PHONY: report test e2e e2e-long lint coverage licenses audit docs guides lab export mutants checkov tools bench clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/pretamane report --out report
@@ -17,6 +17,12 @@ report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no 
 test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## Run every notebook, then pytest
 	$(BIN)/nbdev_test
 	$(BIN)/pytest -q -n auto --dist loadfile tests
+
+e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
+	PRETAMANE_E2E=yes $(BIN)/pytest -q -p no:xdist -rs --durations=15 tests/e2e
+
+e2e-long: $(VENV)/.dev ## The same with every kill point and twenty deploys; hours
+	PRETAMANE_E2E=long $(BIN)/pytest -q -p no:xdist -rs --durations=0 tests/e2e
 
 export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.md and metadata refreshed
 	$(BIN)/nbdev_export

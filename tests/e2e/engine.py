@@ -26,14 +26,6 @@ SUITES = ("forky", "trixie")  # the second one for PostgreSQL 17
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def mirror() -> str:
-    """The archive that this machine's packages come from"""
-    texts = [file.read_text() for file in Path("/etc/apt").glob("sources.list*") if file.is_file()]
-    texts += [file.read_text() for file in sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    found = re.search(r"^(?:URIs:|deb(?: \[[^\]]*\])?)\s+(\S+)", "\n".join(texts), re.MULTILINE)
-    return found[1] if found else "http://deb.debian.org/debian"
-
-
 def _hash(parts: list[str]) -> str:
     return sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -49,7 +41,7 @@ def tree() -> Path:
     excludes = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("man", "doc", "locale", "info")]
     subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"', *excludes, "--dpkgopt=force-unsafe-io",
                     f"--include={','.join(PACKAGES)}", f"--customize-hook=sh {script} \"$1\"", SUITES[0], str(part),
-                    *(f"deb [trusted=yes] {mirror()} {suite} main" for suite in SUITES)], check=True)
+                    *(f"deb [trusted=yes] {images.mirror()} {suite} main" for suite in SUITES)], check=True)
     plugins = part / "usr/lib/docker/cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     shutil.copy2(Path(sys.executable).parent / "docker-compose", plugins / "docker-compose")

@@ -221,10 +221,22 @@ def inputs() -> list[Path]:
             HERE.parent / "search_stub.py", ROOT / "infra/app/requirements.txt"]
 
 
+def mirror() -> str:
+    """The archive of Debian that this machine's packages come from; empty on another system"""
+    if not re.search(r"^ID=debian$", Path("/etc/os-release").read_text(), re.MULTILINE):
+        return ""
+    texts = [file.read_text() for file in Path("/etc/apt").glob("sources.list*") if file.is_file()]
+    texts += [file.read_text() for file in sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    found = re.search(r"^(?:URIs:|deb(?: \[[^\]]*\])?)\s+(\S+)", "\n".join(texts), re.MULTILINE)
+    return found[1] if found else ""
+
+
 def is_possible() -> str:
     """Why the stage cannot run here; empty where it can"""
     if os.geteuid() != 0:
         return "root is needed for an engine of its own"
     if missing := [each for each in ("unshare", "mmdebstrap", "nsenter", "mkfs.ext4") if not shutil.which(each)]:
         return f"not installed: {', '.join(missing)} (make tools)"
+    if not mirror():
+        return "the host is made of Debian's packages, whose archive is not known here"
     return "" if python312() else "no Python 3.12 for the application's base image"
