@@ -50,7 +50,11 @@ while IFS='=' read -r key value; do
     case "$name" in index-url|extra-index-url|trusted-host|find-links|constraint|default-timeout|proxy) ;; *) continue ;; esac
     name="${name//-/_}"
     settings+=("PIP_${name^^}=$value")
-    for each in $value; do each="${each#file://}"; if [ -e "$each" ]; then lent+=("$each"); fi; done
+    for each in $value; do
+        each="${each#file://}"
+        case "$name" in *index_url) each="$(dirname "$each")" ;; esac  # its pages point beside it
+        if [ -e "$each" ]; then lent+=("$each"); fi
+    done
 done < <(python3 -m pip config list)
 for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
     if [ -n "${!name:-}" ]; then settings+=("$name=${!name}"); fi
