@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter restic systemd \
-	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver
+	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver mmdebstrap
 INSTALL := $(BIN)/python -m pip install --quiet
-SELF := --use-pep517 --editable # its scripts start also where the path has a space
+# Scripts that start also where the path has a space; what has a module is called by it.
+SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test lint coverage licenses audit docs guides lab export mutants checkov tools bench clean help
+.PHONY: report test lint coverage licenses audit docs guides lab export mutants checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
@@ -62,6 +63,9 @@ checkov: $(VENV)/.checkov ## Install checkov beside the environment, because it 
 
 tools: ## Install what CI needs from Debian, only what is missing
 	@PACKAGES="$(DEBIAN_PACKAGES)" sh tools/debian.sh
+
+bare: ## Both commands of README.md in a bare root as an ordinary user, then the wheel alone (needs root and mmdebstrap)
+	bash tools/bare_root.sh
 
 clean: ## Remove everything that git does not track and a verb here makes
 	rm -rf $(VENV) build dist report _docs _proc _site _coverage .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -8,7 +8,10 @@
 # runs less; KEEP=1 leaves the root where it is and says where.
 set -euo pipefail
 here="$(cd "$(dirname "$0")/.." && pwd -P)"
-packages="python3,python3-venv,python3-pip,make,git"
+# To the letter: the packages are those that README.md names.
+# shellcheck disable=SC2016  # backquotes of Markdown
+packages="$(sed -n 's/.*`apt-get install \(python3 [a-z0-9 -]*\)`.*/\1/p' "$here/README.md" | head -n 1 | tr ' ' ,)"
+[ -n "$packages" ] || { echo "bare root: README.md names no packages"; exit 1; }
 commands="${BARE_COMMANDS:-make report; make test}"
 
 skipped() { echo "bare root: skipped, $1"; exit "${2:-0}"; }
