@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ..base.errors import PretamaneError, did_you_mean
@@ -21,7 +22,7 @@ from ..base.files import data_path
 from .book import Price, PriceBook, Tier
 
 # %% auto #0
-__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'age_text',
+__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'cited', 'age_text',
            'InstanceType', 'instance_types', 'instance_type', 'eks_support', 'Allowance', 'allowances']
 
 # %% ../../nbs/prices/02_snapshot.ipynb #6c472185
@@ -35,10 +36,10 @@ def read_rows(
     "The rows of a data file. Raises PretamaneError that names the file."
     try:
         with source.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        if any(None in row or None in row.values() for row in rows):
+            header, *rows = [each for each in csv.reader(lines) if each] or [[]]
+        if any(len(row) != len(header) for row in rows):
             raise ValueError("a row has more or fewer fields than the header")
-        return rows
+        return [dict(zip(header, row)) for row in rows]
     except (OSError, ValueError, csv.Error) as error:
         raise PretamaneError(f"cannot read prices: {error}", str(source), "Install the package again") from error
 
@@ -139,6 +140,19 @@ def sources() -> dict[str, str]:
     "The citation of every source id in the bundled snapshot."
     return {row["id"]: row["citation"] for row in read_rows(data_path("prices", "sources.csv"))}
 
+# %% ../../nbs/prices/02_snapshot.ipynb #063aa396
+def cited(
+    citation: str,  # As the snapshot has it
+) -> tuple[str, str]:  # What the source is, in words; its address, empty where it has none
+    "A citation as something to read and something to open."
+    if found := re.fullmatch(r"([\w.-]+)/([\w.-]+)@([0-9a-f]{7,40}):(\S+)", citation):
+        owner, repository, commit, path = found.groups()
+        return f"{path.rsplit('/', 1)[-1]} in {repository} of {owner}", f"https://github.com/{owner}/{repository}/blob/{commit}/{path}"
+    text = re.sub(r"\s*\(stored file id \d+\)", " (a stored copy; it has no public address)", citation)
+    if found := re.fullmatch(r"derived:? ?(.*)", text):
+        return f"a rate that follows from others: {found[1]}", ""
+    return text, ""
+
 # %% ../../nbs/prices/02_snapshot.ipynb #0c61f98a
 def age_text(
     as_of: date | None,  # Date of the prices
@@ -155,8 +169,7 @@ def age_text(
     return f"{text} WARNING: older than {STALE_AFTER_DAYS} days, compare with current prices before you decide."
 
 # %% ../../nbs/prices/02_snapshot.ipynb #ca6f3220
-@dataclass(frozen=True)
-class InstanceType:
+class InstanceType(NamedTuple):
     "What an EC2 instance type has."
     name: str
     vcpu: int
