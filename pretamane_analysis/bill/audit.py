@@ -22,7 +22,7 @@ from pretamane_analysis.resources import (
 )
 from ..prices.snapshot import eks_support, instance_type, instance_types
 from ..stack.stack import Stack
-from ..base.tables import money, plain
+from ..base.tables import money, plain, to_html
 
 # %% auto #0
 __all__ = ['Priced', 'Desk', 'priced_lines', 'baseline_left_out', 'Step', 'sizes', 'steps', 'scenarios', 'Audit', 'audit',
@@ -209,6 +209,13 @@ class Audit:
     def claimed(self) -> Saving:
         "The saving as printed."
         return Saving(self.desk.claim.baseline.total, self.desk.claim.alternative.total)
+
+    def __repr__(self) -> str:
+        return f"<Audit of {self.desk.claim.claim!r} in {self.desk.claim.region}>"
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.desk.claim.claim}: as printed and from the price list of {self.desk.claim.region}, USD a month"
+        return to_html([each.row() for each in self.lines], caption)
 
 # %% ../../nbs/bill/08_audit.ipynb #265f6610
 def audit(

@@ -209,8 +209,11 @@ class Comparison:
         sides = " against ".join(f"{each.architecture.title} ({each.machines()})" for each in (first, second))
         return f"{self.stack.name} in {first.bill.region}: {sides}, {self.scenario} usage, {plain(first.bill.hours)} hours, USD a month"
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.caption()}: {money(self.saving.usd)} saved, {less(self.saving.percent)}>"
+
     def _repr_html_(self) -> str:
-        saving = f"{money(self.saving.usd)} USD a month ({less(self.saving.percent)})"
+        saving = f"{money(self.saving.usd)} USD a month, {less(self.saving.percent)}"
         return to_html(compare_rows(self), f"{self.caption()}. Saved: {saving}.", ("USD", "USD "))
 
 # %% ../../nbs/bill/06_compare.ipynb #0024d3b9

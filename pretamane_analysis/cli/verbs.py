@@ -132,8 +132,8 @@ def size(arguments: list[str]) -> int:
              f"{reserve} MiB are kept for the operating system.")
     document = {"memory_mib": need.memory_mib, "reserve_mib": reserve, "busy_cores": need.busy_cores, "candidates": rows,
                 "prices": {"source": book.source, "as_of": book.as_of}}
-    caption = f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} usage, USD for one host"
-    part = Part(f"{caption}; surplus credits are what the CPU costs above the baseline of a burstable type", rows, ("USD/hour",))
+    part = Part(f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} "
+                f"usage, USD for one host; surplus credits are what the CPU costs above the baseline of a burstable type", rows, ("USD/hour",))
     show([part], with_age(document, book.as_of), options.format, age_text(book.as_of, today(), book.source), rows, notes)
     return 0
 
@@ -234,7 +234,18 @@ def emit(arguments: list[str]) -> int:
         print(text, end="")
         return 1 if text else 0
     print(tree.write_tree(options.folder, files, options.force))
+    if "README.md" in files:
+        print(_start(options.folder, files))
     return 0
+
+
+def _start(folder: str, files: dict[str, str]) -> str:
+    "What stands in an emitted folder and where to begin."
+    from collections import Counter
+
+    tops = Counter(path.partition("/")[0] for path in files if "/" in path)
+    held = ", ".join(f"{name}/ ({count})" for name, count in tops.items())
+    return f"{folder} holds {held}. Start with {folder}/README.md; `pretamane check {folder}` checks it."
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {"cost": cost, "compare": compare, "audit": audit, "size": size, "draw": draw, "report": report,
