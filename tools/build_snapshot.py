@@ -33,24 +33,34 @@ from snapshot_tables import (
 )
 
 FORMAT = 1
+OWN = Path(__file__).parent / "read_facts.csv"  # rates that were looked up for holes in the gathered facts
 
 
 def input_files(folder):
     """Return the files of the facts folder that the snapshot is built from."""
-    return sorted([folder / "prices.csv", folder / "instances.csv",
-                   *(folder / "offers").glob("*.json"),
+    return sorted([*fact_files(folder), *instance_files(folder), *(folder / "offers").glob("*.json"),
                    *(folder / "getproducts").glob("recorded-*.json")])
+
+
+def fact_files(folder):
+    """Return the files of price facts that are there: the first must be, then those of later gatherings."""
+    return [folder / "prices.csv", *sorted(folder.glob("prices_*.csv")), *sorted(folder.glob("candidates_*.csv"))]
+
+
+def instance_files(folder):
+    """Return the files of instance types: the first must be there, then those of later gatherings."""
+    return [folder / "instances.csv", *sorted(folder.glob("instances_*.csv"))]
 
 
 def digests(folder):
     """Return the sha256 of every input file by its name inside the folder."""
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in input_files(folder)}
+    named = {path.relative_to(folder).as_posix(): path for path in input_files(folder)} | {f"tools/{OWN.name}": OWN}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in named.items()}
 
 
 def build_rows(folder):
     """Return the raw facts and the rows made of them."""
-    facts = read_facts(folder / "prices.csv")
+    facts = [fact for path in (*fact_files(folder), OWN) for fact in read_facts(path)]
     result = Result()
     keep_facts(facts, read_offers(folder), result)
     add_one_rates(result)
@@ -121,7 +131,7 @@ def write_sources(out, rows):
 def build(folder, out):
     """Build the whole snapshot and return its manifest."""
     facts, result = build_rows(folder)
-    instances, allowances = instance_rows(folder / "instances.csv"), allowance_rows(folder)
+    instances, allowances = instance_rows(instance_files(folder)), allowance_rows(folder)
     summary = manifest(folder, facts, result)
     write_prices(out, result.rows)
     write_sources(out, result.rows)

@@ -59,7 +59,7 @@ class Secrets(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Secrets kept and calls."
-        yield metered("AWSSecretsManager", "AWSSecretsManager-Secret", "Secrets", self.count, "secrets")
+        yield metered("AWSSecretsManager", "AWSSecretsManager-Secrets", "Secrets", self.count, "secrets")
         if self.api_calls:
             yield metered("AWSSecretsManager", "AWSSecretsManagerAPIRequest", "Requests", self.api_calls, "API calls")
 
