@@ -23,22 +23,22 @@ export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.
 	$(BIN)/pretamane report --out report
 	mkdir -p nbs/pictures && cp report/pictures/cost.svg report/pictures/drawing-ec2.svg nbs/pictures/
 	$(BIN)/pretamane emit infra --force
-	$(BIN)/python -m pretamane_analysis.publish run
+	$(BIN)/python tools/publish.py run
 	$(BIN)/nbdev_clean
-	$(BIN)/python -m pretamane_analysis.publish readme
+	$(BIN)/python tools/publish.py readme
 
 docs: $(VENV)/.dev ## The site, in _docs/ (no network, no Quarto)
-	$(BIN)/python -m pretamane_analysis.site --out _docs
+	$(BIN)/python tools/build_site.py --out _docs
 
 guides: $(VENV)/.dev ## Run the commands of the guides and write what they print into them
-	$(BIN)/python -m pretamane_analysis.guide docs/guide/*.md
+	$(BIN)/python tools/guide.py docs/guide/*.md
 
 lab: $(VENV)/.lab ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs
 
 lint: $(VENV)/.dev ## What can be told without running anything
 	$(BIN)/ruff check .
-	$(BIN)/mypy pretamane_analysis
+	$(BIN)/mypy pretamane_analysis $(addprefix tools/,publish.py reference.py guide.py site_pages.py build_site.py plan_to_resources.py)
 
 coverage: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## The tests, and which lines of the package none of them runs
 	$(BIN)/pytest -q -n auto --dist loadfile --cov --cov-report term:skip-covered --cov-report html:_coverage tests
@@ -50,7 +50,7 @@ audit: $(VENV)/.audit ## Known vulnerabilities in what the package installs, whe
 	$(BIN)/python tools/audit.py
 
 mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print who notices it
-	PYTHONPATH=tests $(BIN)/python -m mutants
+	PYTHONPATH=tests:tools $(BIN)/python -m mutants
 
 bench: $(VENV)/.bench ## Run the benchmarks, one after the other
 	@set -e; for script in benchmarks/start.py benchmarks/offer_files.py benchmarks/slo_histories.py; do \

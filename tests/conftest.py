@@ -7,10 +7,12 @@ starts with `allowed:`.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))  # what is for development only, and tested here all the same
 pytest_plugins = ("postgres_server", "app_server")
 ALLOWED = "allowed:"
 SKIPPED = pytest.StashKey[list]()

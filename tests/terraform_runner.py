@@ -20,7 +20,6 @@ from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
 
 import terraform_mirror  # noqa: E402 (a tool of development, not part of the package)
 

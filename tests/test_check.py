@@ -188,7 +188,6 @@ def test_every_rule_says_what_must_hold():
 
 def test_compose_is_the_one_that_upstream_published(tmp_path):
     """The binary beside Python has the sum of upstream's release; another one is not taken for it"""
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
     import compose
 
     place = Path(sys.executable).with_name("docker-compose")

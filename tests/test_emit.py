@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from pretamane_analysis.base.errors import PretamaneError
-from pretamane_analysis.emit import tree as tree_module
 from pretamane_analysis.emit.containers import containers
 from pretamane_analysis.emit.tree import EMITTERS, LOCK, diff, emitted, write_tree
 from pretamane_analysis.stack.stack import Stack
@@ -245,17 +244,14 @@ def test_a_write_that_was_killed_is_not_taken_for_a_change_by_hand(tmp_path, fil
     second, third = (emitted(example().model_copy(update={"name": name})) for name in ("second", "third"))
     left = iter(range(survived))
 
-    def killed(path, text, executable=False):
+    def killed(part, place):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return whole(path, text, executable)
+        return replace(part, place)
 
-    whole = tree_module.write_whole
-    monkeypatch.setattr(tree_module, "write_whole", killed)
-    if survived < len(files) + 1:
-        with pytest.raises(KeyboardInterrupt):
-            write_tree(tmp_path, second)
-    else:
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
         write_tree(tmp_path, second)
     monkeypatch.undo()
     write_tree(tmp_path, third)

@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from pretamane_analysis.guide import commands
+from guide import commands
 
 GUIDES = sorted((Path(__file__).resolve().parent.parent / "docs" / "guide").glob("*.md"))
 NOT_RUN = {  # commands of the pages that this test does not run, and why; one that no page has any more is an error
@@ -122,7 +121,7 @@ def test_python_of_the_readme(clone, made, run, tmp_path):
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 def test_guides_print_what_they_show(page, clone, made, run):
     """Every command of a guide, taken from the page, prints what stands below it"""
-    done = run(f"python -m pretamane_analysis.guide --check docs/guide/{page.name}", clone)
+    done = run(f"python tools/guide.py --check docs/guide/{page.name}", clone)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

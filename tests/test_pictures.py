@@ -17,10 +17,11 @@ from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture
 from pretamane_analysis.bill.audit import audit, waterfall
 from pretamane_analysis.bill.claim import load_claim
 from pretamane_analysis.bill.compare import Saving, compare
-from pretamane_analysis.draw import charts, contents, draw
+from pretamane_analysis.draw import budget_chart, charts, colors, contents, draw
 from pretamane_analysis.draw.arrange import places
 from pretamane_analysis.draw.cards import resource_card
 from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.stack.budget import budgets
 from pretamane_analysis.stack.stack_file import example
 
 STACK, BOOK = example(), bundled()
@@ -262,3 +263,17 @@ def test_claim_that_saves_nothing_or_loses(audited, usd):
     """A waterfall of a saving that is gone, or negative, is drawn"""
     steps = [replace(audited.steps[0], alternative_usd=Decimal(usd)), *audited.steps[1:]]
     assert texts(charts.waterfall(replace(audited, steps=steps)))
+
+
+def test_text_of_charts_can_be_read_in_both_schemes(comparison, audited):
+    """Every text is a color that has 4.5 times the luminance of its ground, in light and in dark; none takes the color of a line"""
+    grounds = {colors.ON_BAR: colors.GROUP_COLORS}
+    burns = [budget_chart.budget_burn(each) for each in budgets(STACK)]
+    for svg in (*(getattr(charts, name)(comparison) for name in COMPARED), charts.waterfall(audited), *burns):
+        used = {each.upper() for each in re.findall(r'<text[^>]* style="[^"]*fill: (#[0-9a-f]{6})', svg)}
+        assert used <= {colors.INK, colors.QUIET, colors.ON_BAR} and "@media (prefers-color-scheme: dark)" in svg
+        for each in used:
+            for ground in grounds.get(each, [colors.CANVAS]):
+                dark = colors.DARK.get(each, each), colors.DARK.get(ground, ground)
+                assert colors.contrast(each, ground) >= 4.5 and colors.contrast(*dark) >= 4.5
+        assert not re.findall(r"<text(?![^>]*fill: #)[^>]*>", svg)

@@ -30,7 +30,7 @@ BROKEN = "return [...document.images].filter(each => each.loading !== 'lazy' && 
 def site(root, tmp_path_factory) -> Path:
     """The site, built as `make docs` builds it"""
     folder = tmp_path_factory.mktemp("site") / "docs"
-    done = subprocess.run([sys.executable, "-m", "pretamane_analysis.site", "--out", str(folder)], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "tools/build_site.py", "--out", str(folder)], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

@@ -8,13 +8,13 @@ from copy import deepcopy
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
+from plan_to_resources import READERS, planned_resources
 from terraform_runner import first_plan, host_files, needs_terraform, ready, resources
 from test_terraform_host import varied
 
 from pretamane_analysis.bill.architectures import architecture, bill_of
 from pretamane_analysis.bill.bill import Bill, bill
 from pretamane_analysis.emit.cloud import eks
-from pretamane_analysis.emit.cloud.planned import planned_resources
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack import Stack
 from pretamane_analysis.stack.stack_file import example
@@ -87,8 +87,6 @@ def test_every_line_has_a_cause(side):
     named = {address for each in lines for address in each["addresses"]}
     assert named <= planned
     assert [each["resource"] for each in lines if not each["addresses"]] == ["backups"]
-    from pretamane_analysis.emit.cloud.planned import READERS
-
     assert {address.split(".")[0] for address in planned} & set(READERS) == {address.split(".")[0] for address in named} & set(READERS)
 
 

@@ -43,17 +43,20 @@ def nearest(
     "Known names that look like `name`."
     from difflib import get_close_matches
 
-    return get_close_matches(name, [str(each) for each in known], n=count, cutoff=0.5)
+    by_lower = {str(each).lower(): str(each) for each in known}
+    close = get_close_matches(name.lower(), by_lower, n=count, cutoff=0.5)
+    longer = [each for each in by_lower if len(name) > 2 and each.startswith(name.lower()) and each not in close]
+    return [by_lower[each] for each in (*close, *longer)][:count]
 
 
 def did_you_mean(
     name: str,  # The name as the user wrote it
     known: Iterable[str],  # The names that exist
 ) -> str:  # A remedy sentence
-    "Remedy for an unknown name: the nearest one, or all that exist when they are few."
+    "Remedy for an unknown name: the nearest one, or all that exist unless they fill a page."
     known = sorted(str(each) for each in known)
     if close := nearest(name, known):
         return f"Did you mean {close[0]!r}?"
-    if len(known) > 12:
+    if len(known) > 40:
         return f"There are {len(known)} to choose from, {known[0]!r} to {known[-1]!r}."
     return f"Known: {', '.join(known) or 'none'}."

@@ -5,47 +5,123 @@
 # %% ../../nbs/base/02_files.ipynb #d4ceb2e4
 from __future__ import annotations
 
+import codecs
+import errno
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import PretamaneError
 
 # %% auto #0
-__all__ = ['write_whole', 'read_text', 'data_path']
+__all__ = ['Staging', 'write_whole', 'read_text', 'data_path']
 
 # %% ../../nbs/base/02_files.ipynb #f98f7035
+_DENIED, _FULL = (errno.EACCES, errno.EPERM, errno.EROFS), (errno.ENOSPC, errno.EDQUOT)
+
+
+def _unwritable(error: OSError, path: Path) -> PretamaneError:
+    "The error of a file that could not be written, when nothing has been changed."
+    remedy = "Choose a folder that you may write to" if error.errno in _DENIED else "Free space, or choose another folder" \
+        if error.errno in _FULL else "Choose another folder"
+    return PretamaneError(f"cannot write: {error.strerror}", str(path), f"Nothing was changed. {remedy}")
+
+# %% ../../nbs/base/02_files.ipynb #0b296d4d
+class Staging:
+    "Files that change together: `put` writes each beside its place, `commit` renames all. Use it in a `with` block."
+
+    def __init__(self) -> None:
+        self.parts: dict[Path, Path] = {}  # Place: the part that will be renamed to it
+        self.folders: list[Path] = []  # That were made, outermost first
+
+    def __enter__(self) -> Staging:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for part in self.parts.values():
+            part.unlink(missing_ok=True)
+        for folder in reversed(self.folders):
+            with suppress(OSError):  # somebody else has put something there
+                folder.rmdir()
+
+    def _make(self, folder: Path) -> None:
+        for each in reversed([folder, *folder.parents]):
+            if not os.path.isdir(each):
+                each.mkdir()
+                self.folders.append(each)
+        for part in folder.glob(".*.part"):  # of a run that was killed
+            with suppress(OSError):
+                if time.time() - part.stat().st_mtime > 3600:
+                    part.unlink()
+
+    def put(
+        self,
+        path: str | Path,  # The file to write; its folder is made if missing
+        content: str | bytes,  # Text is written as UTF-8 with the line ends it has
+        executable: bool = False,  # Whether everybody may execute it
+    ) -> Path:  # The same path
+        "Write a file beside its place. Raises PretamaneError."
+        path, data = Path(path), content.encode() if isinstance(content, str) else content
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            if path.parent not in {each.parent for each in self.parts}:
+                self._make(path.parent)
+            if os.path.isdir(path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            with open(part, "wb") as out:
+                self.parts[path] = part
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            part.chmod(part.stat().st_mode | 0o111 * executable)
+        except OSError as error:
+            raise _unwritable(error, path) from error
+        return path
+
+    def commit(self) -> list[Path]:  # The places, in the order of `put`
+        "Put every file in its place. Raises PretamaneError that says how many are new."
+        places = list(self.parts)
+        for count, path in enumerate(places):
+            try:
+                os.replace(self.parts[path], path)
+            except OSError as error:
+                there = f"{count} of {len(places)} files are new, the others are as they were" if count else "Nothing was changed"
+                raise PretamaneError(f"cannot write: {error.strerror}", str(path), there) from error
+            del self.parts[path]
+        self.folders.clear()
+        return places
+
+# %% ../../nbs/base/02_files.ipynb #24c4d81d
 def write_whole(
     path: str | Path,  # The file to write; its folder is made if missing
     content: str | bytes,  # Text is written as UTF-8 with the line ends it has
     executable: bool = False,  # Whether everybody may execute it
 ) -> Path:  # The same path
     "Write a file so that a reader sees the old content or the new, never a part. Raises PretamaneError."
-    path, data = Path(path), content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.chmod(temporary.stat().st_mode | 0o111 * executable)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-        raise PretamaneError(f"cannot write: {error.strerror}", place=str(path),
-                             remedy="Nothing was changed; free space or choose another folder") from error
-    return path
+    with Staging() as staging:
+        staging.put(path, content, executable)
+        return staging.commit()[0]
 
-# %% ../../nbs/base/02_files.ipynb #0b296d4d
+# %% ../../nbs/base/02_files.ipynb #5c88fd92
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
 def read_text(
-    path: str | Path,  # A text file in UTF-8
+    path: str | Path,  # A text file in UTF-8, or in UTF-16 with a byte order mark
 ) -> str:  # Its content
     "Read a file that the user named. Raises PretamaneError when it is missing or not text."
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise PretamaneError(f"cannot read: {reason}", place=str(path), remedy="Check the path") from error
+        data = Path(path).read_bytes()
+        text = data.decode(next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8"))
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        remedy = {errno.EACCES: "Ask for the right to read it", errno.EISDIR: "Name a file"}.get(error.errno or 0, "Check the path")
+        raise PretamaneError(f"cannot read: {error.strerror}", str(path), remedy) from error
+    except UnicodeDecodeError as error:
+        line = data[:error.start].count(b"\n") + 1
+        raise PretamaneError(f"cannot read: not UTF-8 text (byte 0x{data[error.start]:02x} in line {line})", str(path),
+                             "Save it as UTF-8; most editors have that in `Save as`") from error
 
 
 def data_path(

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from textwrap import fill, wrap
 from typing import Any
 
 # %% auto #0
-__all__ = ['Row', 'FORMATS', 'rounded', 'money', 'plain', 'as_text', 'to_json', 'to_csv', 'to_table', 'to_markdown', 'render']
+__all__ = ['Row', 'FORMATS', 'GAP', 'rounded', 'money', 'plain', 'as_text', 'to_json', 'to_csv', 'to_table', 'to_markdown',
+           'counted', 'render', 'to_html']
 
 # %% ../../nbs/base/03_tables.ipynb #bb57f30c
 def rounded(
@@ -49,12 +51,28 @@ def as_text(value: Any) -> str:
         return f"{value:f}"
     return "" if value is None else value.isoformat() if isinstance(value, date) else str(value)
 
+# %% ../../nbs/base/03_tables.ipynb #f7e36f3f
+def _digits(value: Decimal) -> float:
+    "A percentage with two decimal places, or three digits where it is below one."
+    return float(rounded(value)) if abs(value) >= 1 or not value else float(f"{value:.3g}")
+
+
+def _readable(document: Any) -> Any:
+    "A document whose percentages are numbers of a few digits, each with its exact value beside it."
+    if isinstance(document, Mapping):
+        found: dict[str, Any] = {}
+        for key, value in document.items():
+            is_share = isinstance(value, Decimal) and (key == "percent" or str(key).endswith("_percent"))
+            found |= {key: _digits(value), f"{key}_exact": value} if is_share else {key: _readable(value)}
+        return found
+    return [_readable(each) for each in document] if isinstance(document, (list, tuple)) else document
+
 
 def to_json(
     document: Any,  # Dictionaries, lists, Decimals, dates
 ) -> str:
-    "JSON with amounts as strings, so that nothing is lost."
-    return json.dumps(document, indent=2, ensure_ascii=False, default=as_text)
+    "JSON with amounts as exact strings; a percentage is a number of a few digits, with the exact string under `…_exact`."
+    return json.dumps(_readable(document), indent=2, ensure_ascii=False, default=as_text)
 
 # %% ../../nbs/base/03_tables.ipynb #281d7284
 def to_csv(
@@ -71,24 +89,67 @@ def to_csv(
     return out.getvalue()
 
 # %% ../../nbs/base/03_tables.ipynb #1895eae2
+GAP = 2  # characters between two columns
+
+
 def _shown(value: Any) -> str:
     return money(value) if isinstance(value, Decimal) else as_text(value)
 
 
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((len(word) for text in texts for word in text.split()), default=1)
+
+# %% ../../nbs/base/03_tables.ipynb #816cf0a6
+def _widths(
+    columns: Mapping[str, Sequence[str]],  # Header: its cells, the header among them
+    fixed: Iterable[str],  # Headers of columns that are not wrapped
+    width: int,  # Characters for all
+) -> dict[str, int]:  # Header: characters
+    "Give every column its longest word, and what is left to those that need more, as evenly as can be."
+    natural = {key: max(map(len, texts)) for key, texts in columns.items()}
+    least = {key: natural[key] if key in fixed else min(_longest_word(texts), natural[key]) for key, texts in columns.items()}
+    room = width - GAP * (len(columns) - 1)
+
+    def widths(even: int) -> dict[str, int]:
+        return {key: min(natural[key], max(least[key], even)) for key in columns}
+
+    even = max((each for each in range(1, width + 1) if sum(widths(each).values()) <= room), default=1)
+    return widths(even)
+
+# %% ../../nbs/base/03_tables.ipynb #41cbdfe6
+def _fitted(rows: Sequence[Row], width: int, spare: Iterable[str]) -> tuple[list[Row], list[str]]:
+    "Rows whose cells are wrapped so that the table is at most so wide, and the headers that were left out for it."
+    numeric = {key for key in rows[0] if any(isinstance(row[key], Decimal) for row in rows)}
+    columns = {key: [key, *(_shown(row[key]) for row in rows)] for key in rows[0]}
+    left_out, candidates = [], [key for key in spare if key in columns]
+    while sum((found := _widths(columns, numeric, width)).values()) + GAP * (len(columns) - 1) > width and candidates:
+        left_out.append(candidates.pop(0))
+        del columns[left_out[-1]]
+
+    def wrapped(text: str, key: str) -> str:
+        fits = key in numeric or len(text) <= found[key]
+        return text if fits else "\n".join(wrap(text, found[key], break_long_words=False, break_on_hyphens=False))
+
+    return [{wrapped(key, key): row[key] if key in numeric else wrapped(_shown(row[key]), key) for key in columns} for row in rows], left_out
+
+# %% ../../nbs/base/03_tables.ipynb #ba1d7e5b
 def to_table(
     rows: Sequence[Row],  # Rows with the same keys; numbers that are not money come as text
     style: str = "simple",  # A table format of the tabulate library
-    width: int | None = None,  # Wrap text columns beyond so many characters
+    width: int | None = None,  # Characters that the table may take; as many as it needs unless given
+    spare: Sequence[str] = (),  # Columns that may be left out where the table is too wide, the first one first
 ) -> str:
     "An aligned table; Decimals are money."
     from tabulate import tabulate
 
+    rows, left_out = _fitted(rows, width, spare) if rows and width else (rows, [])
     numeric = [any(isinstance(row[key], Decimal) for row in rows) for key in rows[0]] if rows else []
-    return tabulate([[_shown(value) for value in row.values()] for row in rows], list(rows[0]) if rows else [], style,
-                    colalign=["right" if each else "left" for each in numeric] or None, disable_numparse=True,
-                    maxcolwidths=[None if each else width for each in numeric] if width and numeric else None)
+    text = tabulate([[_shown(value) for value in row.values()] for row in rows], list(rows[0]) if rows else [], style,
+                    colalign=["right" if each else "left" for each in numeric] or None, disable_numparse=True)
+    text = "\n".join(line.rstrip() for line in text.split("\n")) if width else text
+    return f"{text}\nNot shown here, for want of width: {', '.join(left_out)}." if left_out else text
 
-
+# %% ../../nbs/base/03_tables.ipynb #a4b874c6
 def to_markdown(
     rows: Sequence[Row],  # Rows with the same keys
 ) -> str:
@@ -96,12 +157,50 @@ def to_markdown(
     safe = [{key: value.replace("|", "\\|") if isinstance(value, str) else value for key, value in row.items()} for row in rows]
     return to_table(safe, "github")
 
-# %% ../../nbs/base/03_tables.ipynb #e8656c6b
+# %% ../../nbs/base/03_tables.ipynb #cf48128e
+def counted(
+    number: int,
+    what: str,  # One of them: `file`
+    many: str = "",  # Several: `matches`; with an s unless given
+) -> str:
+    "`1 file`, `2 files`."
+    return f"{number:,} {what if number == 1 else many or what + 's'}"
+
+# %% ../../nbs/base/03_tables.ipynb #45b6a5c2
 def render(
     rows: Sequence[Row],  # Rows with the same keys
     form: str = "table",  # `table`, `json`, `csv` or `md`
-    width: int | None = None,  # For `table`: wrap text columns
+    width: int | None = None,  # For `table`: characters that it may take
+    spare: Sequence[str] = (),  # For `table`: columns that may be left out, the first one first
+    caption: str = "",  # For `table` and `md`: a sentence above it
 ) -> str:
     "Rows in one of the four forms."
-    return {"table": lambda: to_table(rows, width=width), "json": lambda: to_json(list(rows)),
-            "csv": lambda: to_csv(rows), "md": lambda: to_markdown(rows)}[form]()
+    above = {"table": f"{fill(caption, width or 10_000)}\n\n", "md": f"**{caption}**\n\n"}.get(form, "") if caption else ""
+    return above + {"table": lambda: to_table(rows, width=width, spare=spare), "json": lambda: to_json(list(rows)),
+                    "csv": lambda: to_csv(rows), "md": lambda: to_markdown(rows)}[form]()
+
+# %% ../../nbs/base/03_tables.ipynb #56bb33ec
+def _html_cell(value: Any, largest: Decimal | None) -> str:
+    from html import escape
+
+    text = escape(_shown(value)).replace("\n", "<br>")
+    if not isinstance(value, Decimal):
+        return f'<td style="text-align:left">{text}</td>'
+    bar = f'<div style="background:#4c78a8;height:4px;margin-left:auto;width:{abs(value) / largest:.0%}"></div>' if largest else ""
+    return f'<td style="text-align:right">{text}{bar}</td>'
+
+
+def to_html(
+    rows: Sequence[Row],  # Rows with the same keys
+    caption: str = "",  # What it shows
+    bars: Sequence[str] = (),  # Columns of amounts that get bars; the last row is their total and gets none
+) -> str:
+    "A table for notebooks; Decimals are money."
+    from html import escape
+
+    largest = max((abs(row[key]) for row in rows[:-1] for key in bars if isinstance(row[key], Decimal)), default=Decimal(0)) or None
+    head = "".join(f'<th style="text-align:left">{escape(key.strip())}</th>' for key in (rows[0] if rows else ()))
+    body = "".join(f"<tr>{''.join(_html_cell(value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items())}</tr>"
+                   for row in rows)
+    above = f'<caption style="text-align:left;caption-side:top">{escape(caption)}</caption>' if caption else ""
+    return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from importlib import import_module
+from logging import ERROR, getLogger
 from io import BytesIO
 from textwrap import fill
 from typing import Any, Literal
@@ -18,11 +19,11 @@ from ..bill.audit import waterfall as waterfall_rows
 from ..bill.compare import Comparison, Saving, attribution, feature_rows
 from ..base.errors import PretamaneError
 from ..base.tables import money, plain, rounded
+from .colors import ALTERNATIVE, BASELINE, CANVAS, GRID, GROUP_COLORS, INK, ON_BAR, QUIET, adaptive
 
 # %% auto #0
-__all__ = ['Form', 'UNKNOWN', 'MINUS', 'INK', 'FAINT', 'ON_BAR', 'BASELINE', 'ALTERNATIVE', 'GROUP_COLORS', 'STYLE', 'WIDTH',
-           'LINE_CHARACTERS', 'HEADER', 'FOOTER', 'SMALL', 'Rows', 'GROUPS', 'cost_by_feature', 'four_architectures',
-           'saving_ranges', 'waterfall']
+__all__ = ['Form', 'UNKNOWN', 'MINUS', 'SPINE', 'STYLE', 'WIDTH', 'LINE_CHARACTERS', 'HEADER', 'FOOTER', 'SMALL', 'Rows',
+           'GROUPS', 'cost_by_feature', 'four_architectures', 'saving_ranges', 'waterfall']
 
 # %% ../../nbs/draw/05_charts.ipynb #1471ef64
 Form = Literal["svg", "png"]
@@ -65,14 +66,12 @@ def _saves(saving: Saving) -> str:
     return f"{word} {_usd(abs(saving.usd))} a month{more}, {_percent(abs(saving.percent))} of {_usd(saving.baseline_usd)}"
 
 # %% ../../nbs/draw/05_charts.ipynb #066d4425
-INK, FAINT, ON_BAR = "#7D8590", "#7D859040", "#10151B"
-BASELINE, ALTERNATIVE = "#E08A00", "#2F86C9"  # Orange and blue, of like lightness on white and on black
-GROUP_COLORS = ("#E08A00", "#2F86C9", "#C46BA0", "#1E9E77", "#8C8C8C")
+SPINE = GROUP_COLORS[-1]  # Gray: what is neither side
 STYLE = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"], "font.size": 9, "text.color": INK,
-    "axes.labelcolor": INK, "axes.edgecolor": FAINT, "xtick.color": INK, "ytick.color": INK, "axes.facecolor": "none",
-    "figure.facecolor": "none", "savefig.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False,
-    "axes.spines.left": False, "ytick.left": False, "grid.color": FAINT, "hatch.color": INK, "hatch.linewidth": 0.8,
+    "axes.labelcolor": QUIET, "axes.edgecolor": GRID, "xtick.color": GRID, "xtick.labelcolor": QUIET, "ytick.color": GRID, "ytick.labelcolor": INK,
+    "axes.facecolor": CANVAS, "figure.facecolor": CANVAS, "savefig.facecolor": CANVAS, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.spines.left": False, "ytick.left": False, "grid.color": GRID, "hatch.color": QUIET, "hatch.linewidth": 0.8,
     "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "pretamane_analysis",
 }
 
@@ -80,6 +79,7 @@ STYLE = {
 @contextmanager
 def _style() -> Iterator[None]:
     "Our settings, for the length of a block. Raises PretamaneError without matplotlib."
+    getLogger("matplotlib").setLevel(ERROR)  # that it keeps nothing where HOME cannot be written is no news for a reader
     try:
         matplotlib = import_module("matplotlib")
     except ImportError as error:
@@ -103,7 +103,7 @@ def _page(title: str, subtitle: str, labels: Sequence[str], row_inches: float, r
     figure = Figure((WIDTH, height))
     axes = figure.add_axes((left / WIDTH, FOOTER / height, 1 - (left + right) / WIDTH, 1 - (top + FOOTER) / height))
     figure.text(0.1 / WIDTH, 1 - 0.1 / height, words, fontsize=12, fontweight="bold", va="top")
-    figure.text(0.1 / WIDTH, 1 - (top - HEADER + 0.35) / height, subtitle, fontsize=9, va="top")
+    figure.text(0.1 / WIDTH, 1 - (top - HEADER + 0.35) / height, subtitle, fontsize=9, va="top", color=QUIET)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(axis="x")
@@ -124,7 +124,7 @@ def _saved(figure: Any, form: Form) -> str | bytes:
     "SVG text or PNG bytes."
     out = BytesIO()
     figure.savefig(out, format=form, dpi=200 if form == "png" else 72, metadata={"Date": None, "Creator": None} if form == "svg" else None)
-    return out.getvalue() if form == "png" else out.getvalue().decode()
+    return out.getvalue() if form == "png" else adaptive(out.getvalue().decode())
 
 # %% ../../nbs/draw/05_charts.ipynb #6f308f30
 def _span(axes: Any, values: Sequence[float], unit: str) -> float:
@@ -172,7 +172,7 @@ def cost_by_feature(
             label = f"{which.architecture.title}: {_usd(which.bill.total)}"
             axes.barh(places, [_number(each) for each in amounts], 0.38, color=color, label=label)
             for at, amount in zip(places, amounts, strict=True):
-                axes.text(max(0.0, _number(amount)) + 0.008 * length, at, _amount(amount), va="center", fontsize=8)
+                axes.text(max(0.0, _number(amount)) + 0.008 * length, at, _amount(amount), va="center", fontsize=9)
         _legend(figure, axes, 10)
         return _saved(figure, form)
 
@@ -207,7 +207,7 @@ def four_architectures(
             axes.barh(range(len(sides)), [_number(each) for each in costs], 0.56, starts, color=color, label=group)
             for at, cost in enumerate(costs):
                 if _number(cost) > 0.07 * length:
-                    axes.text(starts[at] + _number(cost) / 2, at, money(cost), ha="center", va="center", color=ON_BAR, fontsize=8)
+                    axes.text(starts[at] + _number(cost) / 2, at, money(cost), ha="center", va="center", color=ON_BAR, fontsize=9)
                 starts[at] += _number(cost)
         for at, each in enumerate(sides):
             axes.text(starts[at] + 0.01 * length, at, _usd(each.bill.total), va="center", fontweight="bold")
@@ -229,12 +229,12 @@ def saving_ranges(
         figure, axes = _page(title, _sources(comparison).replace(f", {comparison.scenario} usage", ""), list(savings), 0.52, 2.0)
         pairs = [(_number(each.baseline_usd), _number(each.alternative_usd)) for each in savings.values()]
         length = _span(axes, [value for pair in pairs for value in pair], "USD a month")
-        axes.hlines(range(len(pairs)), [min(pair) for pair in pairs], [max(pair) for pair in pairs], color=INK, linewidth=2, zorder=1)
+        axes.hlines(range(len(pairs)), [min(pair) for pair in pairs], [max(pair) for pair in pairs], color=SPINE, linewidth=2, zorder=1)
         for side, color, which in ((0, BASELINE, comparison.baseline), (1, ALTERNATIVE, comparison.alternative)):
             axes.scatter([pair[side] for pair in pairs], range(len(pairs)), 70, color=color, label=which.architecture.title, zorder=2)
         for at, (pair, saving, share) in enumerate(zip(pairs, savings.values(), shares, strict=True)):
             for value, amount in zip(pair, (saving.baseline_usd, saving.alternative_usd), strict=True):
-                axes.text(value, at - 0.2, _amount(amount), ha="center", va="bottom", fontsize=8)
+                axes.text(value, at - 0.2, _amount(amount), ha="center", va="bottom", fontsize=9)
             axes.text(max(pair) + 0.03 * length, at, f"{_percent(share)}  ({_usd(_difference(saving))})", va="center", fontweight="bold")
         axes.set_ylim(len(pairs) - 0.5, -0.75)
         _legend(figure, axes)
@@ -273,14 +273,14 @@ def _steps(axes: Any, rows: list[dict[str, Any]]) -> None:
     before, seen = 0.0, set()
     for at, row in enumerate(rows):
         after, solid = _number(row["percent"]), row["counted"]
-        color = INK if at == 0 else BASELINE if after < before else ALTERNATIVE
+        color = SPINE if at == 0 else BASELINE if after < before else ALTERNATIVE
         word = "" if at == 0 else "step" if solid else "not counted"
         axes.barh(at, after - before, 0.62, before, color=color if solid else "none", edgecolor=color, hatch=None if solid else "////",
                   label=word if word and word not in seen else None)
         seen.add(word)
         _beside(axes, at, _percent(row["percent"]), _signed(row["usd"] if at == 0 else row["change"], at > 0), solid)
         if solid:
-            axes.plot((after, after), (at - 0.31, min(at + 1.31, len(rows) - 0.69)), color=INK, linewidth=0.8)
+            axes.plot((after, after), (at - 0.31, min(at + 1.31, len(rows) - 0.69)), color=SPINE, linewidth=0.8)
             before = after
     _beside(axes, -0.85, "saved", "USD a month", False)
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
-from ..base.files import write_whole
+from ..base.files import Staging, write_whole
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -182,7 +182,7 @@ def write_tree(
     files: dict[str, str],  # Text by path, from `emitted`; without the lock file nothing is removed
     force: bool = False,  # Overwrite files that were changed by hand
 ) -> Summary:  # What was written, left, removed
-    "Write a tree, whole files only. Raises PretamaneError, before any write, for files that were changed by hand."
+    "Write a tree, all of it or nothing. Raises PretamaneError, before any change, for files that were changed by hand."
     folder, hashes = Path(folder), _hashes(files)
     locked, ours = _read_lock(folder)
     if (conflicts := _conflicts(folder, hashes, ours)) and not force:
@@ -193,9 +193,7 @@ def write_tree(
     written = [path for path, new in hashes.items() if _on_disk(folder, path) != new]
     lock = files[LOCK] if LOCK in files else _lock(None, locked | hashes)
     if written or removed:
-        write_whole(folder / LOCK, _lock(None, locked, {path: hashes[path] for path in written}))
-    for path in written:
-        write_whole(_place(folder, path), files[path], executable=files[path].startswith("#!"))
+        _put(folder, {path: files[path] for path in written}, _lock(None, locked, {path: hashes[path] for path in written}))
     for path in removed:
         _remove(folder, path)
     if not (folder / LOCK).is_file() or (folder / LOCK).read_bytes() != lock.encode():
@@ -203,6 +201,15 @@ def write_tree(
     return Summary(written, [each for each in hashes if each not in written], removed, [each for each in gone if each not in removed])
 
 # %% ../../nbs/emit/01_tree.ipynb #dcb15d8b
+def _put(folder: Path, files: dict[str, str], pending: str) -> None:
+    "Write files beside their places, then the lock that names them, should a kill come now, then put them in place."
+    with Staging() as staging:
+        for path, text in files.items():
+            staging.put(_place(folder, path), text, executable=text.startswith("#!"))
+        write_whole(folder / LOCK, pending)
+        staging.commit()
+
+
 def _remove(folder: Path, path: str) -> None:
     "Remove a file and the folders that it leaves empty."
     place = _place(folder, path)

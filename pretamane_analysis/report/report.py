@@ -18,7 +18,7 @@ from ..bill.bill_view import bill_rows
 from ..stack.budget import budget_rows, budgets, burn_rows, exact_rows
 from ..bill.claim import Claim
 from ..bill.bill import HOURS_PER_MONTH
-from ..base.files import write_whole
+from ..base.files import Staging
 from ..prices.book import PriceBook
 from ..prices.snapshot import sources
 from ..stack.quantities import Scenario
@@ -244,9 +244,9 @@ def write(
     folder: str | Path,  # Made if missing; files of the same name are replaced
     done: Callable[[str], Any] = lambda path: None,  # Told each path after it is written
 ) -> list[Path]:
-    "Write a report, each file whole; the page comes last. Raises PretamaneError when the folder cannot be written."
-    written = []
-    for path, content in files(found):
-        written.append(write_whole(Path(folder) / path, content))
-        done(path)
-    return written
+    "Write a report, all of it or nothing; the page comes last. Raises PretamaneError when the folder cannot be written."
+    with Staging() as staging:
+        for path, content in files(found):
+            staging.put(Path(folder) / path, content)
+            done(path)
+        return staging.commit()
