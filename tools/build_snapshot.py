@@ -5,6 +5,7 @@ Usage: python tools/build_snapshot.py FACTS_DIR [--out pretamane_analysis/data]
 The output depends on the input alone: two runs give the same bytes.
 """
 import argparse
+import gzip
 import hashlib
 import json
 import shutil
@@ -32,7 +33,7 @@ from snapshot_tables import (
     version_rows,
 )
 
-FORMAT = 1
+FORMAT = 3
 OWN = Path(__file__).parent / "read_facts.csv"  # rates that were looked up for holes in the gathered facts
 
 
@@ -107,14 +108,17 @@ def manifest(folder, facts, result):
 
 
 def write_prices(out, rows):
-    """Write one CSV file for each service and region."""
+    """Write one compressed CSV file for each service and region; the header of gzip holds no date."""
     shutil.rmtree(out / "prices", ignore_errors=True)
     groups = {}
     for row in rows:
         groups.setdefault((row["service_code"], row["region"]), []).append(
             {column: row[column] for column in COLUMNS})
     for (service_code, region), group in groups.items():
-        write_csv(out / "prices" / service_code / f"{region}.csv", COLUMNS, group)
+        path = out / "prices" / service_code / f"{region}.csv"
+        write_csv(path, COLUMNS, group)
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
+        path.unlink()
 
 
 def write_sources(out, rows):

@@ -144,7 +144,8 @@ REASONS = (
     Reason("unnamed", "its name in the price list is not known, so that no bill could be matched with it",
            lambda fact: (fact.service_code, fact.product) in UNNAMED),
     Reason("conflict", "contradicts a better row of the same price",
-           lambda fact: fact.raw_note.startswith("CONFLICT")),
+           lambda fact: fact.raw_note.startswith("CONFLICT")
+           or (fact.product, fact.begin) == ("cloudfront-egress-us", "1024")),  # the free TB, taken off inside the tier
     Reason("gp3-throughput-duplicate", "gp3 throughput per MiBps where the GiBps list row exists",
            lambda fact: fact.raw_note.startswith("GiBps-mo price / 1024")),
     Reason("damaged-row", "single damaged source, kept in the raw facts by a family rule",

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import csv
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -30,16 +32,17 @@ Row = dict[str, str]
 
 
 def read_rows(
-    source: Path,  # A CSV file with a header
+    source: Path,  # A CSV file with a header, plain or gzip (`.gz`)
 ) -> list[Row]:
     "The rows of a data file. Raises PretamaneError that names the file."
     try:
-        with source.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
+        content = source.read_bytes()
+        text = (zlib.decompress(content, 31) if source.suffix == ".gz" else content).decode("utf-8")
+        rows = list(csv.DictReader(StringIO(text, newline="")))
         if any(None in row or None in row.values() for row in rows):
             raise ValueError("a row has more or fewer fields than the header")
         return rows
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, zlib.error, csv.Error) as error:
         raise PretamaneError(f"cannot read prices: {error}", str(source), "Install the package again") from error
 
 
@@ -73,7 +76,7 @@ def _prices(service: str, region: str, rows: Iterable[Row]) -> Iterator[Price]:
                     next((row["sku"] for row in tiers if row["sku"]), ""), (*extra, *_pairs(attributes)))
 
 # %% ../../nbs/prices/02_snapshot.ipynb #ed550126
-FORMAT = 2  # 1: files beside the manifest; 2: in the folder that it names as `data`
+FORMAT = 3  # 1: files beside the manifest; 2: in the folder that it names as `data`; 3: files may be gzip
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -91,6 +94,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
 # %% ../../nbs/prices/02_snapshot.ipynb #ddbec484
 def _by_usage_type(path: Path, counted: bool) -> dict[str, list[Row]]:
     "Rows of one file by usage type; no file, no rows, unless the manifest counts it."
+    if (packed := path.with_name(f"{path.name}.gz")).is_file():
+        path = packed
     if counted and not path.is_file():
         raise PretamaneError("a file of the snapshot is missing", str(path), "It was replaced or damaged: start again")
     index: dict[str, list[Row]] = {}
