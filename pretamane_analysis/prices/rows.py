@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from .book import GLOBAL, ON_DEMAND, Price, PriceBook, PriceError, Tier
 
 # %% auto #0
-__all__ = ['PREFIX', 'UNITS', 'LEASE_HOURS', 'FREE_FIRST_TIERS', 'USUAL', 'Row', 'rows_of_term', 'prefixes', 'ending', 'unit_of',
-           'option_of', 'prices_of', 'usual', 'RowBook']
+__all__ = ['PREFIX', 'SPELLINGS', 'UNITS', 'LEASE_HOURS', 'FREE_FIRST_TIERS', 'USUAL', 'Row', 'rows_of_term', 'prefixes',
+           'ending', 'unit_of', 'option_of', 'prices_of', 'usual', 'RowBook']
 
 # %% ../../nbs/prices/03_rows.ipynb #ad1d3b4b
 class Row(NamedTuple):
