@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from snapshot_commitments import add_commitments
 from snapshot_common import COLUMNS, UNITS, SnapshotError, read_facts, write_csv
 from snapshot_offers import read_offers
 from snapshot_rows import (
@@ -21,6 +22,7 @@ from snapshot_rows import (
     add_one_rates,
     keep_facts,
     resolve_collisions,
+    sort_rows,
 )
 from snapshot_rules import LATE_REASONS, REASONS, RULES
 from snapshot_sources import SOURCE_IDS
@@ -67,6 +69,8 @@ def build_rows(folder):
     add_one_rates(result)
     add_fargate(result)
     resolve_collisions(result)
+    add_commitments(result)
+    sort_rows(result)
     expected = len(facts) - sum(result.excluded.values()) + sum(result.added.values())
     if expected != len(result.rows):
         raise SnapshotError(f"{len(result.rows)} rows were made where {expected} are expected")

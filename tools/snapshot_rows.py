@@ -120,6 +120,13 @@ def _join(fact, product, offers, usd, upfront):
     return dimension["rateCode"]
 
 
+def _service(fact):
+    """Return the service whose usage a rate is for: Savings Plans are a way of buying, not a service."""
+    if fact.service_code != "ComputeSavingsPlans":
+        return fact.service_code
+    return {"fargate": "AmazonECS", "lambda-": "AWSLambda"}.get(fact.product[:7], "AmazonEC2")
+
+
 def make_row(fact, rule, offers):
     """Turn one fact into a snapshot row."""
     product = identify(fact)
@@ -135,7 +142,7 @@ def make_row(fact, rule, offers):
         raise SnapshotError(f"{fact.where}: an upfront price on {fact.term}")
     rate_code = _join(fact, product, offers, usd if hourly is None else hourly, upfront)
     return {
-        "service_code": fact.service_code, "region": fact.region, "slug": fact.product,
+        "service_code": _service(fact), "region": fact.region, "slug": fact.product,
         "sku": fact.attributes.get("sku", ""), "rate_code": rate_code,
         "usage_type": product.usage_type, "operation": product.operation,
         "product_family": product.family, "attributes": product.attributes,
@@ -265,7 +272,12 @@ def resolve_collisions(result):
         result.excluded["collision"] += 1
         raw_confidence[older["confidence"]] += 1
     result.excluded_confidence.update(raw_confidence)
-    result.rows = sorted(best.values(), key=lambda row: (
+    result.rows = list(best.values())
+
+
+def sort_rows(result):
+    """Put the rows in the order of the files."""
+    result.rows.sort(key=lambda row: (
         row["service_code"], row["region"], row["usage_type"], row["operation"],
         row["product_family"], row["attributes"], row["purchase_option"], row["unit"],
         Decimal(row["begin"])))

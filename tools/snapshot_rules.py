@@ -117,6 +117,14 @@ RULES = (
          lambda fact: fact.raw_note == "Fargate is one price for ECS and EKS"),
     Rule("unit-conversion-1024", "1 GiBps = 1024 MiBps",
          "the list prices gp3 throughput per GiBps-mo, AWS pages per MiB/s"),
+    Rule("reserved-family-ratio",
+         "the Reserved rate over the on-demand rate is one for all sizes of a family in a region: a reservation covers "
+         "other sizes by their normalization factors, as on-demand prices go",
+         "EC2 User Guide, How Reserved Instance discounts are applied: instance size flexibility"),
+    Rule("plan-like-reserved",
+         "an EC2 Instance Savings Plan costs what a standard Reserved Instance costs, a Compute Savings Plan what a "
+         "convertible one costs",
+         "aws.amazon.com/savingsplans/faqs: up to 72 % just like Standard RIs, up to 66 % just like Convertible RIs"),
     _page("one-rate-eks", "EKS cluster hour and extended support hour",
           "aws.amazon.com/eks/pricing"),
     _page("one-rate-public-ipv4", "public IPv4 address hour, in use or idle",
