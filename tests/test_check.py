@@ -21,7 +21,7 @@ from pretamane_analysis.check.tools.validators import TOOLS, run_tools
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack_file import example
 
-HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "pygraphviz", "numpy", "pydantic", "jsonschema", "jinja2", "asyncio"}
+HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic", "jsonschema", "jinja2", "asyncio"}
 AS_OF = date(2026, 11, 22)
 
 

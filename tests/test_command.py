@@ -42,6 +42,19 @@ def test_cost_contract():
     assert sum(Decimal(line["EffectiveCost"]) for line in bill["lines"]) == Decimal(bill["total"])
 
 
+@pytest.mark.parametrize("verb", ["cost", "compare", "audit", "size"])
+def test_stack_from_a_pipe(verb, tmp_path):
+    """`--stack /dev/stdin` and `--stack <(...)` are files like others, with and without a cache folder"""
+    text = example_text().replace("memory: 512Mi", "memory: 513Mi", 1)
+    usual = run(verb, "--stack", written(tmp_path, text), "--format", "csv", folder=tmp_path)
+    assert run(verb, "--stack", "/dev/stdin", "--format", "csv", input=text).stdout == usual.stdout
+    piped = ["bash", "-c", f'"{sys.executable}" -m pretamane_analysis {verb} --stack <(cat stack.yaml) --format csv']
+    environment = {**os.environ, "PRETAMANE_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    done = subprocess.run(piped, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (done.stdout, done.returncode) == (usual.stdout, usual.returncode)
+    assert usual.returncode < 2 and not (tmp_path / "cache").exists()
+
+
 def test_compare_contract():
     """JSON of `compare`: both totals, the saving, rows that add up"""
     found = json.loads(run("compare", "--format", "json").stdout)

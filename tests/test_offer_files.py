@@ -237,6 +237,18 @@ def test_index_is_only_a_help(tmp_path):
     assert OfferBook(place=str(path)).find(query).tiers[0].usd == Decimal("0.252")
 
 
+def test_rows_that_were_kept_are_proven(tmp_path):
+    """A digit that changed in the rows of a compressed file is noticed, and the next process reads the file anew"""
+    path, query = tmp_path / "index.json.gz", PRICES[1][0]
+    path.write_bytes(gzip.compress((DATA / "AmazonEC2" / "sa-east-1.json").read_bytes()))
+    assert OfferBook(place=str(path)).find(query).tiers[0].usd == Decimal("0.152")
+    kept = next((tmp_path / "cache" / "offers").glob("*.rows"))
+    kept.write_bytes(kept.read_bytes().replace(b"0.1520000000", b"0.2520000000"))
+    with pytest.raises(PretamaneError, match="damaged"):
+        OfferBook(place=str(path)).find(query)
+    assert OfferBook(place=str(path)).find(query).tiers[0].usd == Decimal("0.152")
+
+
 BOUND = """
 import resource, sys
 from pretamane_analysis.prices.offer_book import OfferBook, matching

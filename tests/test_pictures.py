@@ -8,8 +8,10 @@ import sys
 import xml.etree.ElementTree as tree
 from dataclasses import replace
 from decimal import Decimal
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.base.tables import money, rounded
@@ -186,7 +188,7 @@ def test_way_in():
     assert "port 443 open" in drawn("ec2", direct) and "port 443 open" in drawn("ec2", without("cloudflared"))
 
 
-@pytest.mark.parametrize(("module", "draws"), [("diagrams", draw.dot), ("pygraphviz", draw.svg)])
+@pytest.mark.parametrize(("module", "draws"), [("diagrams", draw.dot), ("resvg_py", draw.png)])
 def test_missing_library_is_named(monkeypatch, module, draws):
     """Without a library the error says which, and how to get it"""
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
@@ -194,6 +196,54 @@ def test_missing_library_is_named(monkeypatch, module, draws):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(PretamaneError, match=rf"{module}.*pip install pretamane_analysis"):
         draws(architecture("ec2", STACK, BOOK), STACK)
+
+
+def test_a_library_that_cannot_be_loaded_says_why(monkeypatch, tmp_path):
+    """A wheel that lacks a system library is told from one that is not installed"""
+    (tmp_path / "resvg_py.py").write_text('raise ImportError("libexample.so.1: cannot open shared object file")')
+    monkeypatch.delitem(sys.modules, "resvg_py", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PretamaneError, match=r"resvg_py, which is installed but cannot be loaded: libexample.so.1: cannot open") as caught:
+        draw.png(architecture("ec2", STACK, BOOK), STACK)
+    assert "pip install pretamane_analysis" not in str(caught.value)
+
+
+PICTURES = """
+one = architecture("ec2", stack, book)
+print(sha256(draw.svg(one, stack).encode()).hexdigest(), sha256(draw.png(one, stack)).hexdigest())
+"""
+
+
+def test_drawings_need_no_font_and_no_setting_of_the_system(root, tmp_path):
+    """SVG and PNG are the same bytes where a machine has no font, no home and no program"""
+    assert run(PICTURES, root) == run(PICTURES, root, PATH=str(tmp_path), HOME=str(tmp_path), FONTCONFIG_FILE="/dev/null", XDG_DATA_DIRS=str(tmp_path))
+
+
+def test_letters_of_a_png_are_letters(monkeypatch):
+    """The PNG holds its text: without the fonts another picture comes out, one with less ink"""
+    one = architecture("ec2", STACK, BOOK)
+
+    def ink(picture: bytes) -> int:
+        return sum(Image.open(BytesIO(picture)).convert("L").histogram()[:90])
+
+    with_letters = ink(draw.png(one, STACK))
+    monkeypatch.setattr(draw, "_fonts", list)
+    assert with_letters > 1.2 * ink(draw.png(one, STACK))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_svg_shows_what_the_graph_says(name):
+    """Every card, fact, heading and label of the plan stands in the SVG, each arrow has a way and a head"""
+    drawn_plan = contents.plan(architecture(name, STACK, BOOK), STACK)
+    picture = draw.plan_svg(drawn_plan)
+    words = " ".join(texts(picture))
+    for card in drawn_plan.frame.cards():
+        assert {card.title, *card.facts} <= texts(picture)
+    assert all(each.label in words for each in drawn_plan.arrows)
+    parsed = tree.fromstring(picture.encode())
+    assert len([each for each in parsed.iter() if each.get("class") == "way"]) == len(drawn_plan.arrows)
+    assert len([each for each in parsed.iter() if each.get("class") == "head"]) == len(drawn_plan.arrows)
+    assert len([each for each in parsed.iter() if each.get("class") == "card"]) == len([*drawn_plan.frame.cards()])
 
 
 def test_charts_without_matplotlib(monkeypatch, comparison):

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from pricing_server import PricingServer, constructed, recorded
 
+from pretamane_analysis.base.cache import keep, recall
 from pretamane_analysis.bill.architectures import architecture
 from pretamane_analysis.bill.bill import bill
 from pretamane_analysis.prices.api import (
@@ -415,7 +416,7 @@ def test_answers_are_kept(server, tmp_path):
     book(refresh=True).find(GP3)
     book(max_age=timedelta(0)).find(GP3)
     assert len(server.calls) == 3
-    assert [path.suffix for path in (tmp_path / "cache" / "pricing-api").iterdir()] == [".json"]
+    assert len(list((tmp_path / "cache" / "pricing-api").iterdir())) == 1
     assert SECRET not in next((tmp_path / "cache" / "pricing-api").iterdir()).read_text()
 
 
@@ -426,17 +427,28 @@ def test_damaged_answer_on_disk(server, tmp_path, content):
     kept = next((tmp_path / "cache" / "pricing-api").iterdir())
     kept.write_bytes(content)
     assert book().find(GP3).tiers[0].usd == Decimal("0.08")
+    keep("pricing-api", kept.name, content)  # whole, but no answer
+    assert book().find(GP3).tiers[0].usd == Decimal("0.08")
+    assert len(server.calls) == 3
+    assert json.loads(recall("pricing-api", kept.name))["PriceList"]
+
+
+def test_price_changed_on_disk(server, tmp_path):
+    """An answer in which one digit differs is not believed"""
+    book().find(GP3)
+    kept = next((tmp_path / "cache" / "pricing-api").iterdir())
+    kept.write_bytes(kept.read_bytes().replace(b"0.0800000000", b"0.0900000000"))
+    assert book().find(GP3).tiers[0].usd == Decimal("0.08")
     assert len(server.calls) == 2
-    assert json.loads(kept.read_text())["PriceList"]
 
 
 def test_kept_answer_in_part_and_from_the_future(server, tmp_path):
     """A cut element, another question's answer and a clock that was set back do not pass"""
     book().find(GP3)
     kept = next((tmp_path / "cache" / "pricing-api").iterdir())
-    whole = json.loads(kept.read_text())
+    whole = json.loads(recall("pricing-api", kept.name))
     for change in ({"PriceList": [whole["PriceList"][0][:-9]]}, {"question": "AmazonEC2, x=y"}, {"asked": "2999-01-01T00:00:00+00:00"}):
-        kept.write_text(json.dumps({**whole, **change}))
+        keep("pricing-api", kept.name, json.dumps({**whole, **change}).encode())
         assert book().find(GP3).sku == "JG3KUJMBRGHV3N8G"
     assert len(server.calls) == 4
 

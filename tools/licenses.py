@@ -22,7 +22,7 @@ PACKAGE = "pretamane_analysis"
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "licenses.md"
 ALLOWED = {"0BSD", "Apache 2.0", "Apache License 2.0", "Apache Software License", "Apache-2.0", "BSD", "BSD License", "BSD-2-Clause", "BSD-3-Clause",
            "CC0-1.0", "ISC", "ISC License (ISCL)", "MIT", "MIT License", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Python Software Foundation License", "Zlib"}
-READ_BY_HAND = {"promql-parser": "MIT"}  # its metadata say nothing; the license file in its wheel does
+READ_BY_HAND = {"promql-parser": "MIT", "resvg-py": "MIT"}  # their metadata say nothing; the license files in their wheels do
 INTRO = """# Licenses
 
 What `pip install pretamane_analysis` installs, directly and through others, and under which license. `make licenses` writes this page,

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
 
 # %% auto #0
-__all__ = ['PretamaneError', 'nearest', 'did_you_mean']
+__all__ = ['PretamaneError', 'nearest', 'did_you_mean', 'required_module']
 
 # %% ../../nbs/base/01_errors.ipynb #ef8ff878
 class PretamaneError(Exception):
@@ -60,3 +62,19 @@ def did_you_mean(
     if len(known) > 40:
         return f"There are {len(known)} to choose from, {known[0]!r} to {known[-1]!r}."
     return f"Known: {', '.join(known) or 'none'}."
+
+# %% ../../nbs/base/01_errors.ipynb #560d709e
+def required_module(
+    name: str,  # As in `import name`
+    purpose: str,  # Who needs it, in the singular: "drawing", "a chart"
+) -> Any:
+    "A module that only some verbs need. Raises PretamaneError with the remedy."
+    library = name.split(".")[0]
+    try:
+        return import_module(name)
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == library:
+            raise PretamaneError(f"{purpose} needs {library}, which is not installed",
+                                 remedy="`pip install pretamane_analysis` brings it.") from error
+        raise PretamaneError(f"{purpose} needs {library}, which is installed but cannot be loaded: {error}",
+                             remedy=f"Install what it lacks, or {library} anew.") from error

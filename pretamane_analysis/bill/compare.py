@@ -176,9 +176,10 @@ def compare(
 ) -> Comparison:
     "Two architectures side by side. Raises MissingPrice where a price of either is not known."
     sides = {name: side(name, stack, book, scenario, hours) for name in ARCHITECTURES}
-    ranges = {each: Saving(side(baseline, stack, book, each, hours).bill.total,
-                           side(alternative, stack, book, each, hours).bill.total) for each in SCENARIOS}
     first, second = sides[baseline], sides[alternative]
+    others = {each: [side(name, stack, book, each, hours).bill.total for name in (baseline, alternative)]
+              for each in SCENARIOS if each != scenario}
+    ranges = {each: Saving(*others.get(each, (first.bill.total, second.bill.total))) for each in SCENARIOS}
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in sides.items()}, ranges,
                       with_memory(stack, first.architecture.capacity.memory_mib, book, scenario, hours), sides)
 

@@ -9,7 +9,7 @@ import os
 import sys
 
 # %% auto #0
-__all__ = ['HELP', 'REMEMBERED', 'FILE_OPTIONS', 'OWN_MODULES', 'main']
+__all__ = ['HELP', 'OWN_MODULES', 'main']
 
 # %% ../../nbs/cli/06_main.ipynb #60c2378e
 HELP = """usage: pretamane VERB [options]
@@ -33,67 +33,21 @@ What EKS with managed AWS services costs against one EC2 host with open source.
 Exit codes: 0 fine, 1 something was found, 2 bad input.
 """
 
-# %% ../../nbs/cli/06_main.ipynb #6cc0c518
-REMEMBERED = ("cost", "compare", "audit", "size")
-FILE_OPTIONS = ("--stack", "--claim")
-
-
-def _question(verb: str, arguments: list[str]) -> str | None:
-    "The fingerprint of a question whose answer may be kept; None for any other."
-    if verb not in REMEMBERED or any(each.startswith(("-h", "--help", "--source", "--prices")) for each in arguments):
-        return None
-    import time
-
-    from pretamane_analysis.base.memo import fingerprint
-
-    split = [part for each in arguments for part in (each.split("=", 1) if each.startswith("--") else [each])]
-    files = [value for option, value in zip(split, split[1:]) if option in FILE_OPTIONS]
-    try:
-        return fingerprint(verb, *arguments, time.strftime("%Y-%m-%d"), files=files)
-    except OSError:
-        return None
-
-# %% ../../nbs/cli/06_main.ipynb #4dda0885
-def _answered(verb: str, arguments: list[str]) -> int:
-    "Answer from what was kept, or work it out and keep it."
-    question = _question(verb, arguments)
-    if question is None:
-        return _run(verb, arguments)
-    from pretamane_analysis.base.memo import keep, recall
-
-    if kept := recall(question):
-        head, _, texts = kept.partition("\n")
-        code, length = map(int, head.split())
-        sys.stdout.write(texts[:length])
-        sys.stderr.write(texts[length:])
-        return code
-    code, out, err = _captured(verb, arguments)
-    if code < 2:
-        keep(question, f"{code} {len(out)}\n{out}{err}")
-    return code
-
-# %% ../../nbs/cli/06_main.ipynb #9d127a5b
-def _captured(verb: str, arguments: list[str]) -> tuple[int, str, str]:
-    "Call a verb and pass on what it says, also when it stops by an error."
-    from contextlib import redirect_stderr, redirect_stdout
-    from io import StringIO
-
-    out, err = StringIO(), StringIO()
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            code = _run(verb, arguments)
-    finally:
-        sys.stdout.write(out.getvalue())
-        sys.stderr.write(err.getvalue())
-    return code, out.getvalue(), err.getvalue()
-
 # %% ../../nbs/cli/06_main.ipynb #73b05e78
 OWN_MODULES = {"check": "pretamane_analysis.cli.check_verb", "slo": "pretamane_analysis.cli.slo_verb"}
 
 
+def _without_plugins() -> None:
+    "Spare pydantic the search for plugins of other packages: it reads the metadata of all that is installed."
+    from types import ModuleType
+
+    loader = sys.modules.setdefault("pydantic.plugin._loader", ModuleType("pydantic.plugin._loader"))
+    vars(loader).setdefault("get_plugins", tuple)
+
+
 def _run(verb: str, arguments: list[str]) -> int:
     "Find a verb and call it."
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins reads the metadata of every package
+    _without_plugins()
     from pretamane_analysis.base.errors import PretamaneError, did_you_mean
 
     try:
@@ -111,29 +65,8 @@ def _run(verb: str, arguments: list[str]) -> int:
         return error.exit_code
 
 # %% ../../nbs/cli/06_main.ipynb #fd3f97a4
-def _guarded(verb: str, arguments: list[str]) -> int:
-    "Call a verb; what no one foresaw becomes a sentence too, unless PRETAMANE_DEBUG is set."
-    try:
-        code = _answered(verb, arguments)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        if os.environ.get("PRETAMANE_DEBUG"):
-            raise
-        print(f"pretamane: unexpected {type(error).__name__}: {error}. Set PRETAMANE_DEBUG=1 to see where, and report it.", file=sys.stderr)
-        return 2
-
-# %% ../../nbs/cli/06_main.ipynb #8b6e5a9b
-def main(
-    arguments: list[str] | None = None,  # Words after `pretamane`; those of the process unless given
-) -> int:  # Exit code
-    "The entry point of `pretamane`."
-    words = sys.argv[1:] if arguments is None else arguments
+def _answered(words: list[str]) -> int:
+    "Help, version or a verb."
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0
@@ -142,4 +75,13 @@ def main(
 
         print(f"pretamane {__version__}")
         return 0
-    return _guarded(words[0], list(words[1:]))
+    return _run(words[0], words[1:])
+
+
+def main(
+    arguments: list[str] | None = None,  # Words after `pretamane`; those of the process unless given
+) -> int:  # Exit code
+    "The entry point of `pretamane`."
+    from pretamane_analysis.base.streams import guarded
+
+    return guarded(lambda: _answered(list(sys.argv[1:] if arguments is None else arguments)))

@@ -166,22 +166,22 @@ def _given(options: Namespace) -> str:
 def report(arguments: list[str]) -> int:
     "Write the report."
     parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", *PRICED)
-    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the source document's claim unless given")
+    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML): what somebody said that both sides cost; without --stack, what was said of the example")
     parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
     options = parser.parse_args(arguments)
     from tqdm import tqdm
 
-    from pretamane_analysis.report import report as reports
+    from pretamane_analysis.report import answer, report as reports
     from pretamane_analysis.bill.claim import load_claim
     from pretamane_analysis.report.views import verdict
 
-    claim = load_claim(options.claim)
+    claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
     ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
-    found = reports.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
+    found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
-    print(reports.headline(found), verdict(found.audit), found.sides[0].bill.age(found.today), sep="\n")
+    print(answer.headline(found), *([verdict(found.audit)] if found.audit else ()), found.sides[0].bill.age(found.today), sep="\n")
     print(f"{len(written)} files in {options.out}; open {written[-1]}")
     return 0
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from importlib import import_module
 from logging import ERROR, getLogger
 from io import BytesIO
 from textwrap import fill
@@ -17,7 +16,7 @@ from typing import Any, Literal
 from ..bill.audit import Audit, defensible
 from ..bill.audit import waterfall as waterfall_rows
 from ..bill.compare import Comparison, Saving, attribution, feature_rows
-from ..base.errors import PretamaneError
+from ..base.errors import required_module
 from ..base.tables import money, plain, rounded
 from .colors import ALTERNATIVE, BASELINE, CANVAS, GRID, GROUP_COLORS, INK, ON_BAR, QUIET, adaptive
 
@@ -80,12 +79,7 @@ STYLE = {
 def _style() -> Iterator[None]:
     "Our settings, for the length of a block. Raises PretamaneError without matplotlib."
     getLogger("matplotlib").setLevel(ERROR)  # that it keeps nothing where HOME cannot be written is no news for a reader
-    try:
-        matplotlib = import_module("matplotlib")
-    except ImportError as error:
-        raise PretamaneError("charts need matplotlib, which is not installed",
-                             remedy="`pip install pretamane_analysis` brings it.") from error
-    with matplotlib.rc_context(STYLE):
+    with required_module("matplotlib", "a chart").rc_context(STYLE):
         yield
 
 # %% ../../nbs/draw/05_charts.ipynb #ad0f4bee
@@ -188,8 +182,11 @@ def _split(comparison: Comparison) -> str:
     "How the saving of the last architecture over the first splits."
     if not all(each.is_finite() for each in comparison.totals.values()):
         return "What the four architectures cost"
-    kubernetes, services = (_usd(row["usd"]) for row in attribution(comparison.totals))
-    return f"Leaving Kubernetes saves {kubernetes} a month, leaving the managed data services {services}"
+    kubernetes, services = (row["usd"] for row in attribution(comparison.totals))
+    if kubernetes >= 0 and services >= 0:
+        return f"Leaving Kubernetes saves {_usd(kubernetes)} a month, leaving the managed data services {_usd(services)}"
+    words = [f"{'saves' if each >= 0 else 'costs'} {_usd(abs(each))}{' more' if each < 0 else ''}" for each in (kubernetes, services)]
+    return f"Leaving Kubernetes {words[0]} a month, leaving the managed data services {words[1]}"
 
 # %% ../../nbs/draw/05_charts.ipynb #a3f17a9a
 def four_architectures(

@@ -177,6 +177,11 @@ def _conflicts(folder: Path, hashes: dict[str, str], ours: dict[str, set[str]]) 
     return found
 
 # %% ../../nbs/emit/01_tree.ipynb #c8d3091e
+def _lost(folder: Path, conflicts: list[str]) -> PretamaneError:
+    return PretamaneError(f"these files would be lost: {', '.join(conflicts)}", place=str(folder),
+                          remedy="Look with `--diff`, move your change into the stack, or overwrite with `--force`")
+
+
 def write_tree(
     folder: str | Path,  # Where the tree goes; it is made if missing
     files: dict[str, str],  # Text by path, from `emitted`; without the lock file nothing is removed
@@ -186,8 +191,7 @@ def write_tree(
     folder, hashes = Path(folder), _hashes(files)
     locked, ours = _read_lock(folder)
     if (conflicts := _conflicts(folder, hashes, ours)) and not force:
-        raise PretamaneError(f"these files would be lost: {', '.join(conflicts)}", place=str(folder),
-                             remedy="Look with `--diff`, move your change into the stack, or overwrite with `--force`")
+        raise _lost(folder, conflicts)
     gone = [path for path in ours if path not in hashes and _on_disk(folder, path)] if LOCK in files else []
     removed = [path for path in gone if _on_disk(folder, path) in ours[path]]
     written = [path for path, new in hashes.items() if _on_disk(folder, path) != new]

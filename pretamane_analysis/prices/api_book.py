@@ -18,9 +18,7 @@ from threading import Lock, Thread
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ..base.errors import PretamaneError
-from ..base.files import write_whole
-from ..base.memo import folder
+from ..base.cache import keep, recall
 from pretamane_analysis.prices.api import (
     CODES, ELSEWHERE, QUOTA, BadAnswer, Search, TokenBucket, Unreachable, entry, nearest_endpoint, plainly, retry_cut, rows_of,
     searches,
@@ -29,7 +27,7 @@ from .rows import RowBook, prices_of
 from .book import ON_DEMAND, MissingPrice, Price, PriceBook, Query
 
 # %% auto #0
-__all__ = ['client', 'ask', 'Answer', 'answer', 'kept_answer', 'keep_answer', 'ask_all', 'ApiAnswers', 'learn', 'ApiBook',
+__all__ = ['KIND', 'client', 'ask', 'Answer', 'answer', 'kept_answer', 'keep_answer', 'ask_all', 'ApiAnswers', 'learn', 'ApiBook',
            'known', 'rows_for', 'status']
 
 # %% ../../nbs/prices/13_api_book.ipynb #271beb03
@@ -97,33 +95,31 @@ def answer(
     return Answer(asked, entries, min(dates, default=None))
 
 # %% ../../nbs/prices/13_api_book.ipynb #a2d21b84
-def _file(search: Search) -> str:
-    "Where the answer to a question is kept; empty where none is."
+KIND = "pricing-api"  # folder below the cache folder
+
+
+def _name(search: Search) -> str:
+    "Under which name the answer to a question is kept."
     host = os.environ.get("AWS_ENDPOINT_URL_PRICING") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    name = sha256("\0".join((host, str(search))).encode()).hexdigest()
-    return os.path.join(folder(), "pricing-api", f"{name}.json") if folder() else ""
+    return sha256("\0".join((host, str(search))).encode()).hexdigest()
 
 
 def kept_answer(search: Search, max_age: timedelta) -> Answer | None:
     "The answer on disk, None where there is none that can be used."
     try:
-        with open(_file(search), encoding="utf-8") as kept:
-            content = json.load(kept)
+        content = json.loads(recall(KIND, _name(search)) or b"{}")
         asked = datetime.fromisoformat(content["asked"])
         fresh = content["question"] == str(search) and timedelta(0) <= datetime.now(UTC) - asked <= max_age
         return answer(content["PriceList"], asked) if fresh and content["PriceList"] else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, BadAnswer):
+    except (ValueError, TypeError, KeyError, RecursionError, BadAnswer):
         return None
 
 # %% ../../nbs/prices/13_api_book.ipynb #08fed118
 def keep_answer(search: Search, texts: list[str], asked: datetime) -> None:
-    "Write an answer, whole or not at all; a folder that cannot be written keeps none."
-    if texts and _file(search):
+    "Keep an answer; an empty one is not."
+    if texts:
         content = {"asked": asked.isoformat(), "question": str(search), "PriceList": texts}
-        try:
-            write_whole(_file(search), json.dumps(content))
-        except PretamaneError:
-            return
+        keep(KIND, _name(search), json.dumps(content).encode())
 
 # %% ../../nbs/prices/13_api_book.ipynb #ebf55c26
 def ask_all(

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from ..base.cache import keep, recall
 from .offer_edition import checksum_of, edition_of
 from .offer_files import rows
 from .offer_layout import form_of, note_of, opened
 from .offer_scan import Conditions, Irregular, Question
-from .offer_store import OfferFile, keep, kept, key_of, load, rows_at, scanned
+from .offer_store import KIND, OfferFile, key_of, load, rows_at, scanned
 from .rows import Row, ending, prefixes, prices_of, usual
 from .book import GLOBAL, ON_DEMAND, Price, PriceBook
 
@@ -142,10 +143,10 @@ def matching(
     question = Question(tuple(tuple(sorted(each.items())) for each in alternatives), kinds, whole)
     name = f"{key_of(path)}.{sha256(repr(question).encode()).hexdigest()[:16]}"
     form = form_of(path)
-    if (answer := kept(name)) is not None:
+    if (answer := recall(KIND, name)) is not None:
         return list(map(Row._make, json.loads(answer)))
     found = _asked(path, form, question)
-    keep(name, json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode())
+    keep(KIND, name, json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode())
     return found
 
 

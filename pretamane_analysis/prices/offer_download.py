@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..base import memo
+from ..base.cache import cache_path, make_room
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import write_whole
 
@@ -216,14 +216,15 @@ def fetched(
     max_age: float = 24,  # Hours for which no new one is asked for
 ) -> str:
     "The path of an offer file in the cache folder, laid out as `OfferBook` reads folders. Raises PretamaneError."
-    folder = memo.folder()
-    if not folder:
+    if cache_path("downloads", "") is None:
         raise PretamaneError("PRETAMANE_CACHE is empty", url, "Name a folder there, or download the file and give its path")
     words = urlsplit(url).path.strip("/").split("/")
     found = re.search(r"/aws/(\w+)/[^/]+/(?:([\w-]+)/)?index\.(json|csv)$", url)
     host = re.sub(r"[^\w.-]", "_", urlsplit(url).netloc)
     name = f"{found[1]}/{found[2] or 'index'}.{found[3]}" if found else "_".join(words)
-    target = Path(folder, "downloads", host, name)
-    if target.exists() and _noted(target) and time.time() - target.stat().st_mtime < max_age * 3600:
+    target = Path(str(cache_path("downloads", f"{host}/{name}")))
+    if target.exists() and _noted(target).get("size") == target.stat().st_size and time.time() - target.stat().st_mtime < max_age * 3600:
         return str(target)
-    return str(download(url, target.parent, target.name))
+    path = download(url, target.parent, target.name)
+    make_room()
+    return str(path)

@@ -15,9 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..base import memo
+from ..base.cache import cache_path, keep, make_room, recall
 from ..base.errors import PretamaneError
-from ..base.files import write_whole
 from .offer_files import rows, rows_of
 from .offer_layout import broken, form_of
 from .offer_scan import Irregular, Question, Scan, scan_json
@@ -25,11 +24,11 @@ from .offer_scan_csv import rows_of_lines, scan_csv
 from .rows import Row
 
 # %% auto #0
-__all__ = ['FORMAT', 'KEPT', 'key_of', 'kept', 'keep', 'OfferFile', 'load', 'scanned', 'entries_of', 'rows_at', 'complete']
+__all__ = ['FORMAT', 'KIND', 'key_of', 'OfferFile', 'load', 'scanned', 'entries_of', 'rows_at', 'complete']
 
 # %% ../../nbs/prices/10_offer_store.ipynb #df2cbcd5
-FORMAT = "pretamane offer index 1"
-KEPT = 60  # files in the cache folder; the oldest go first
+FORMAT = "pretamane offer index 2"
+KIND = "offers"  # folder below the cache folder
 
 
 def key_of(
@@ -47,36 +46,6 @@ def key_of(
     words = f"{FORMAT}\0{Path(path).resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0".encode()
     return sha256(words + ends).hexdigest()[:32]
 
-# %% ../../nbs/prices/10_offer_store.ipynb #4aade555
-def _folder() -> Path | None:
-    return Path(memo.folder(), "offers") if memo.folder() else None
-
-
-def kept(
-    name: str,  # File name in the cache folder
-) -> bytes | None:  # None where nothing readable is kept
-    "What was kept under a name."
-    try:
-        head, _, body = (_folder() / name).read_bytes().partition(b"\n")  # type: ignore[operator]
-    except (OSError, TypeError):
-        return None
-    return body if head == f"{FORMAT} {zlib.crc32(body)}".encode() else None
-
-# %% ../../nbs/prices/10_offer_store.ipynb #2be95833
-def keep(
-    name: str,  # File name in the cache folder
-    body: bytes,
-) -> None:
-    "Keep something, whole or not at all; a folder that cannot be written keeps nothing."
-    if (folder := _folder()) is None:
-        return
-    try:
-        write_whole(folder / name, f"{FORMAT} {zlib.crc32(body)}\n".encode() + body)
-        for old in sorted(folder.iterdir(), key=lambda each: -each.stat().st_mtime_ns)[KEPT:]:
-            old.unlink()
-    except (OSError, PretamaneError):
-        return
-
 # %% ../../nbs/prices/10_offer_store.ipynb #d3634765
 @dataclass
 class OfferFile:
@@ -93,10 +62,10 @@ def load(
 ) -> OfferFile:  # The same
     "Fill the index, from the cache or by a pass over the file. Raises OfferError."
     form, key = form_of(offers.path), key_of(offers.path)
-    if lines := kept(f"{key}.index"):
+    if lines := recall(KIND, f"{key}.index"):
         first, *offers.index = lines.split(b"\n")
         offers.form = first.decode()
-        offers.body = offers.path if offers.form == form else str(_folder() / f"{key}.rows")  # type: ignore[operator]
+        offers.body = offers.path if offers.form == form else str(cache_path(KIND, f"{key}.rows"))
         if Path(offers.body).exists():
             return offers
     try:
@@ -104,7 +73,7 @@ def load(
     except (Irregular, UnicodeDecodeError):
         scan = _write_out(offers, key)
     offers.index = sorted(scan.index)
-    keep(f"{key}.index", offers.form.encode() + b"\n" + b"\n".join(offers.index))
+    keep(KIND, f"{key}.index", offers.form.encode() + b"\n" + b"\n".join(offers.index))
     return offers
 
 # %% ../../nbs/prices/10_offer_store.ipynb #6a05848e
@@ -121,23 +90,24 @@ def scanned(
 # %% ../../nbs/prices/10_offer_store.ipynb #f49afaf7
 def _write_out(offers: OfferFile, key: str) -> Scan:
     scan, offset = Scan(), 0
-    folder = _folder()
-    if folder is None:
+    if (kept := cache_path(KIND, f"{key}.rows")) is None:
         offers.own = TemporaryDirectory(prefix="pretamane-")
-        folder = Path(offers.own.name)
+        kept = Path(offers.own.name, f"{key}.rows")
+    folder = kept.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part, offers.form, offers.body = folder / f"{key}.{os.getpid()}.part", "rows", str(folder / f"{key}.rows")
+        part, offers.form, offers.body = folder / f"{key}.{os.getpid()}.part", "rows", str(kept)
         with open(part, "wb") as out:
             for row in rows(offers.path):
                 line = json.dumps(row).encode() + b"\n"
-                scan.index.append(f"U\t{_plain(row.usage_type)}\t{_plain(row.sku)}\t{offset}\t{len(line)}".encode())
+                scan.index.append(f"U\t{_plain(row.usage_type)}\t{_plain(row.sku)}\t{offset}\t{len(line)}\t{zlib.crc32(line)}".encode())
                 offset += out.write(line)
         os.replace(part, offers.body)
     except OSError as error:
         raise PretamaneError(f"cannot keep the rows: {error.strerror}", str(folder), "Set PRETAMANE_CACHE to a folder with space") from error
     finally:
         part.unlink(missing_ok=True)
+    make_room()
     return scan
 
 
@@ -160,7 +130,11 @@ def _bytes(offers: OfferFile, entries: Iterable[list[str]]) -> Iterator[tuple[li
         with open(offers.body, "rb") as file:
             for entry in entries:
                 file.seek(int(entry[3]))
-                yield entry, file.read(int(entry[4]))
+                text = file.read(int(entry[4]))
+                if entry[5:] and zlib.crc32(text) != int(entry[5]):
+                    Path(offers.body).unlink(missing_ok=True)  # the next question reads the offer file again
+                    raise PretamaneError("a row that was kept is damaged", offers.body, "Run the same command again: the price list is read anew")
+                yield entry, text
     except OSError as error:
         raise broken(offers.path, error) from error
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ..base.errors import PretamaneError, did_you_mean
@@ -38,10 +38,10 @@ def read_rows(
     try:
         content = source.read_bytes()
         text = (zlib.decompress(content, 31) if source.suffix == ".gz" else content).decode("utf-8")
-        rows = list(csv.DictReader(StringIO(text, newline="")))
-        if any(None in row or None in row.values() for row in rows):
+        header, *rows = [each for each in csv.reader(StringIO(text, newline="")) if each] or [[]]
+        if any(len(row) != len(header) for row in rows):
             raise ValueError("a row has more or fewer fields than the header")
-        return rows
+        return [dict(zip(header, row)) for row in rows]
     except (OSError, ValueError, zlib.error, csv.Error) as error:
         raise PretamaneError(f"cannot read prices: {error}", str(source), "Install the package again") from error
 
@@ -160,8 +160,7 @@ def age_text(
     return f"{text} WARNING: older than {STALE_AFTER_DAYS} days, compare with current prices before you decide."
 
 # %% ../../nbs/prices/02_snapshot.ipynb #ca6f3220
-@dataclass(frozen=True)
-class InstanceType:
+class InstanceType(NamedTuple):
     "What an EC2 instance type has."
     name: str
     vcpu: int

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError
 from ..prices.book import ON_DEMAND
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, billed, metered
 from .storage import Volume
 from ..prices.snapshot import instance_type
 
@@ -20,7 +19,7 @@ from ..prices.snapshot import instance_type
 __all__ = ['DETAILED_METRICS', 'EksCluster', 'Instances', 'NodeGroup', 'FargateTasks']
 
 # %% ../../nbs/resources/03_compute.ipynb #ef01eaa4
-@dataclass(frozen=True, kw_only=True)
+@billed
 class EksCluster(Resource):
     "EKS control plane (https://aws.amazon.com/eks/pricing)."
     title: ClassVar[str] = "EKS control plane"
@@ -43,7 +42,7 @@ class EksCluster(Resource):
 DETAILED_METRICS = 7  # metrics that detailed monitoring adds for each instance
 
 # %% ../../nbs/resources/03_compute.ipynb #6f0d8496
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Instances(Resource):
     "EC2 instances of one type (https://aws.amazon.com/ec2/pricing/on-demand)."
     title: ClassVar[str] = "EC2 instances"
@@ -98,7 +97,7 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
                   free="" if surplus else note, **windows)
 
 # %% ../../nbs/resources/03_compute.ipynb #5f1011c9
-@dataclass(frozen=True, kw_only=True)
+@billed
 class NodeGroup(Resource):
     "EKS nodes: instances with their root volumes."
     title: ClassVar[str] = "EKS node group"
@@ -123,7 +122,7 @@ class NodeGroup(Resource):
         yield from Volume(volume_type=self.disk_type, gb=self.disk_gb, count=self.nodes).charges(hours)
 
 # %% ../../nbs/resources/03_compute.ipynb #8c657f6a
-@dataclass(frozen=True, kw_only=True)
+@billed
 class FargateTasks(Resource):
     "Fargate tasks or EKS pods on Fargate (https://aws.amazon.com/fargate/pricing); 20 GB of disk are included."
     title: ClassVar[str] = "Fargate tasks"

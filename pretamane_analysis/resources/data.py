@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 from typing import ClassVar
 
-from .charge import Charge, Resource, metered, used
+from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
 __all__ = ['TABLE_DIMENSIONS', 'SEARCH_DISKS', 'Table', 'SearchDomain', 'SearchServerless']
 
 # %% ../../nbs/resources/06_data.ipynb #c4bd7c95
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Table(Resource):
     "A DynamoDB table (https://aws.amazon.com/dynamodb/pricing); 25 GB are free in each region."
     title: ClassVar[str] = "DynamoDB table"
@@ -54,7 +53,7 @@ TABLE_DIMENSIONS = (
 SEARCH_DISKS = {"gp2": "ES:GP2-Storage", "gp3": "ES:GP3-Storage", "io1": "ES:PIOPS-Storage", "standard": "ES:Magnetic-Storage"}
 
 # %% ../../nbs/resources/06_data.ipynb #f431afb3
-@dataclass(frozen=True, kw_only=True)
+@billed
 class SearchDomain(Resource):
     "An OpenSearch domain (https://aws.amazon.com/opensearch-service/pricing)."
     title: ClassVar[str] = "OpenSearch domain"
@@ -92,7 +91,7 @@ def _search_disks(domain: SearchDomain) -> Iterator[Charge]:
                       "above 250 MiB/s for each started 3 TB")
 
 # %% ../../nbs/resources/06_data.ipynb #6ac4da23
-@dataclass(frozen=True, kw_only=True)
+@billed
 class SearchServerless(Resource):
     "OpenSearch Serverless: compute units by the hour and storage."
     title: ClassVar[str] = "OpenSearch Serverless"

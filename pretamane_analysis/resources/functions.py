@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 from typing import ClassVar
 
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, billed, metered
 
 # %% auto #0
 __all__ = ['Function', 'ProvisionedConcurrency', 'DurableExecution', 'TenantIsolation', 'ManagedInstances', 'ApiGateway']
 
 # %% ../../nbs/resources/04_functions.ipynb #702ece80
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Function(Resource):
     "A Lambda function (https://aws.amazon.com/lambda/pricing); the first 1 M requests and 400,000 GB-s are free."
     title: ClassVar[str] = "Lambda function"
@@ -41,7 +40,7 @@ class Function(Resource):
                           "Lambda disk", "above 512 MB")
 
 # %% ../../nbs/resources/04_functions.ipynb #a75e8e7d
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ProvisionedConcurrency(Resource):
     "Lambda environments that are kept warm."
     title: ClassVar[str] = "Lambda provisioned concurrency"
@@ -61,7 +60,7 @@ class ProvisionedConcurrency(Resource):
                       self.requests * self.milliseconds / 1000 * gb, "duration on provisioned concurrency")
 
 # %% ../../nbs/resources/04_functions.ipynb #877efa05
-@dataclass(frozen=True, kw_only=True)
+@billed
 class DurableExecution(Resource):
     "Steps of durable Lambda functions and what they keep."
     title: ClassVar[str] = "Lambda durable execution"
@@ -77,7 +76,7 @@ class DurableExecution(Resource):
         yield metered("AWSLambda", f"{kind}-TimedStorage-ByteHrs", "GB-Mo", self.retained_gb_month, "durable data retained")
 
 # %% ../../nbs/resources/04_functions.ipynb #20b40640
-@dataclass(frozen=True, kw_only=True)
+@billed
 class TenantIsolation(Resource):
     "Lambda environments that serve one tenant only."
     title: ClassVar[str] = "Lambda tenant isolation"
@@ -90,7 +89,7 @@ class TenantIsolation(Resource):
                       "tenant-isolated environments", "GB of memory of each environment created")
 
 # %% ../../nbs/resources/04_functions.ipynb #0013bf29
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ManagedInstances(Resource):
     "Lambda on instances of one's own account: the instance and a management fee are billed by the hour."
     title: ClassVar[str] = "Lambda managed instances"
@@ -108,7 +107,7 @@ class ManagedInstances(Resource):
                       self.instance_hours, "management of instances")
 
 # %% ../../nbs/resources/04_functions.ipynb #d366ceee
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ApiGateway(Resource):
     "API Gateway (https://aws.amazon.com/api-gateway/pricing)."
     title: ClassVar[str] = "API Gateway"

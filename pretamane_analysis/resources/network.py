@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..prices.book import GLOBAL
-from .charge import Charge, Resource, metered, used
+from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
 __all__ = ['LCU_COVERS', 'FREE_RULES', 'FINEST', 'BALANCERS', 'Load', 'LoadBalancer', 'NatGateway', 'PublicAddresses',
@@ -48,7 +48,7 @@ BALANCERS = {"alb": ("Application Load Balancer", "Load Balancer-Application"), 
              "clb": ("Classic Load Balancer", "Load Balancer")}
 
 # %% ../../nbs/resources/05_network.ipynb #5b3f1bd6
-@dataclass(frozen=True, kw_only=True)
+@billed
 class LoadBalancer(Resource):
     "ALB, NLB or CLB (https://aws.amazon.com/elasticloadbalancing/pricing)."
     title: ClassVar[str] = "load balancer"
@@ -85,7 +85,7 @@ def _capacity(balancer: LoadBalancer, hours: Decimal) -> tuple[Decimal, str]:
     return total.quantize(FINEST).normalize(), f"largest dimension in each hour: {names}"
 
 # %% ../../nbs/resources/05_network.ipynb #740a5fec
-@dataclass(frozen=True, kw_only=True)
+@billed
 class NatGateway(Resource):
     "NAT gateways (https://aws.amazon.com/vpc/pricing); their addresses and the egress behind them are billed besides."
     title: ClassVar[str] = "NAT gateway"
@@ -98,7 +98,7 @@ class NatGateway(Resource):
         yield metered("AmazonEC2", "NatGateway-Bytes", "GB", self.gb, "GB processed", "on top of the egress")
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class PublicAddresses(Resource):
     "Public IPv4 addresses (https://aws.amazon.com/vpc/pricing)."
     title: ClassVar[str] = "public IPv4 addresses"
@@ -112,7 +112,7 @@ class PublicAddresses(Resource):
                       "attached or not, since 2024-02-01")
 
 # %% ../../nbs/resources/05_network.ipynb #5a6d84a0
-@dataclass(frozen=True, kw_only=True)
+@billed
 class VpcEndpoint(Resource):
     "Interface endpoints (https://aws.amazon.com/privatelink/pricing)."
     title: ClassVar[str] = "VPC endpoint"
@@ -127,7 +127,7 @@ class VpcEndpoint(Resource):
         yield metered("AmazonVPC", "VpcEndpoint-Bytes", "GB", self.gb, "GB processed")
 
 # %% ../../nbs/resources/05_network.ipynb #d5491f2a
-@dataclass(frozen=True, kw_only=True)
+@billed
 class InternetEgress(Resource):
     "Traffic to the internet (https://aws.amazon.com/ec2/pricing/on-demand, data transfer)."
     title: ClassVar[str] = "internet egress"
@@ -139,7 +139,7 @@ class InternetEgress(Resource):
                       "tiers and the free 100 GB count for the whole account")
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class InternetIngress(Resource):
     "Traffic from the internet; AWS does not charge for it."
     title: ClassVar[str] = "internet ingress"
@@ -151,7 +151,7 @@ class InternetIngress(Resource):
                       free="AWS does not charge for traffic from the internet")
 
 # %% ../../nbs/resources/05_network.ipynb #dcf5937c
-@dataclass(frozen=True, kw_only=True)
+@billed
 class CrossZoneTraffic(Resource):
     "Traffic between availability zones, billed where it leaves and where it arrives."
     title: ClassVar[str] = "cross-zone traffic"
@@ -163,7 +163,7 @@ class CrossZoneTraffic(Resource):
                       "each GB is billed on both sides")
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class InterRegionTraffic(Resource):
     "Traffic to another AWS region, billed where it leaves."
     title: ClassVar[str] = "inter-region traffic"
@@ -175,7 +175,7 @@ class InterRegionTraffic(Resource):
         yield metered("AWSDataTransfer", "AWS-Out-Bytes", "GB", self.gb, f"GB to {self.to_region}", toRegionCode=self.to_region)
 
 # %% ../../nbs/resources/05_network.ipynb #76a308e4
-@dataclass(frozen=True, kw_only=True)
+@billed
 class HostedZones(Resource):
     "Route 53 zones and queries (https://aws.amazon.com/route53/pricing); one price for the whole world."
     title: ClassVar[str] = "Route 53"

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
-from .charge import Charge, Resource, metered, used
+from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
 __all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'GP3_FREE_IOPS', 'GP3_FREE_MIBPS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS',
@@ -26,7 +25,7 @@ IO2_TIERS = ((0, 32_000, "EBS:VolumeP-IOPS.io2"), (32_000, 64_000, "EBS:VolumeP-
 GP3_FREE_IOPS, GP3_FREE_MIBPS = 3000, 125
 
 # %% ../../nbs/resources/02_storage.ipynb #c2cc4c28
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Volume(Resource):
     "EBS volumes of one kind (https://aws.amazon.com/ebs/pricing)."
     title: ClassVar[str] = "EBS volumes"
@@ -71,7 +70,7 @@ def _performance(volume: Volume, volumes: Decimal) -> Iterator[Charge]:
         yield metered("AmazonEC2", "EBS:VolumeIOUsage", "IOs", volume.io_requests, "magnetic requests")
 
 # %% ../../nbs/resources/02_storage.ipynb #8e1c72cc
-@dataclass(frozen=True, kw_only=True)
+@billed
 class DiskSnapshots(Resource):
     "EBS snapshots (https://aws.amazon.com/ebs/pricing)."
     title: ClassVar[str] = "EBS snapshots"
@@ -101,7 +100,7 @@ SNAPSHOT_DIMENSIONS = (
 )
 
 # %% ../../nbs/resources/02_storage.ipynb #cf6ed7bf
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Bucket(Resource):
     "S3 storage and requests (https://aws.amazon.com/s3/pricing)."
     title: ClassVar[str] = "S3 bucket"
@@ -147,7 +146,7 @@ BUCKET_DIMENSIONS = (
 )
 
 # %% ../../nbs/resources/02_storage.ipynb #dcb5031a
-@dataclass(frozen=True, kw_only=True)
+@billed
 class FileSystem(Resource):
     "EFS storage, infrequent access and provisioned throughput (https://aws.amazon.com/efs/pricing)."
     title: ClassVar[str] = "EFS file system"
@@ -179,7 +178,7 @@ FILE_DIMENSIONS = (
 )
 
 # %% ../../nbs/resources/02_storage.ipynb #234a4798
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ImageRegistry(Resource):
     "ECR private repositories (https://aws.amazon.com/ecr/pricing)."
     title: ClassVar[str] = "ECR repositories"

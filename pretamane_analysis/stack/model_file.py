@@ -22,7 +22,7 @@ __all__ = ['AnyModel', 'KeyPath', 'Model', 'Problem', 'FileError', 'compose_yaml
 # %% ../../nbs/stack/03_model_file.ipynb #2d3d7aaa
 class Model(BaseModel):
     "Base of everything that users write in files: unknown keys are errors, instances cannot change."
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # one validator, of what is read, not one for each part
 
 
 AnyModel = TypeVar("AnyModel", bound=Model)

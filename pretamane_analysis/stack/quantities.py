@@ -77,7 +77,7 @@ class Range(Model):
 
 # %% ../../nbs/stack/04_quantities.ipynb #682b64b9
 def _range(low: int | str, typical: int | str, high: int | str, description: str) -> Any:
-    return Field(default=Range(low=Decimal(low), typical=Decimal(typical), high=Decimal(high)), description=description)
+    return Field(default=Range.model_construct(low=Decimal(low), typical=Decimal(typical), high=Decimal(high)), description=description)
 
 # %% ../../nbs/stack/04_quantities.ipynb #89cf051b
 class Usage(Model):

@@ -61,7 +61,7 @@ class BurnAlert(Model):
 
 # %% ../../nbs/stack/06_slo.ipynb #7c3b6e08
 def _alert(severity: Severity, long: str, short: str, burn: str, keep_firing: int = 5) -> BurnAlert:
-    return BurnAlert(severity=severity, long=long, short=short, burn=Decimal(burn), keep_firing=keep_firing)
+    return BurnAlert.model_construct(severity=severity, long=long, short=short, burn=Decimal(burn), keep_firing=keep_firing)
 
 
 WORKBOOK = (_alert("page", "1h", "5m", "14.4", 0), _alert("page", "6h", "30m", "6"),
