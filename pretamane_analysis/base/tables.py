@@ -71,7 +71,8 @@ def _readable(document: Any) -> Any:
 def to_json(
     document: Any,  # Dictionaries, lists, Decimals, dates
 ) -> str:
-    "JSON with amounts as exact strings; a percentage is a number of a few digits, with the exact string under `…_exact`."
+    """JSON with amounts as exact strings; a percentage is a number of a few digits, with the exact string under
+    `…_exact`."""
     return json.dumps(_readable(document), indent=2, ensure_ascii=False, default=as_text)
 
 # %% ../../nbs/base/03_tables.ipynb #281d7284
@@ -107,7 +108,8 @@ def _widths(
 ) -> dict[str, int]:  # Header: characters
     "Give every column its longest word, and what is left to those that need more, as evenly as can be."
     natural = {key: max(map(len, texts)) for key, texts in columns.items()}
-    least = {key: natural[key] if key in fixed else min(_longest_word(texts), natural[key]) for key, texts in columns.items()}
+    least = {key: natural[key] if key in fixed
+             else min(_longest_word(texts), natural[key]) for key, texts in columns.items()}
     room = width - GAP * (len(columns) - 1)
 
     def widths(even: int) -> dict[str, int]:
@@ -130,7 +132,8 @@ def _fitted(rows: Sequence[Row], width: int, spare: Iterable[str]) -> tuple[list
         fits = key in numeric or len(text) <= found[key]
         return text if fits else "\n".join(wrap(text, found[key], break_long_words=False, break_on_hyphens=False))
 
-    return [{wrapped(key, key): row[key] if key in numeric else wrapped(_shown(row[key]), key) for key in columns} for row in rows], left_out
+    return [{wrapped(key, key): row[key] if key in numeric else wrapped(_shown(row[key]), key) for key in columns}
+            for row in rows], left_out
 
 # %% ../../nbs/base/03_tables.ipynb #ba1d7e5b
 def to_table(
@@ -154,7 +157,8 @@ def to_markdown(
     rows: Sequence[Row],  # Rows with the same keys
 ) -> str:
     "A GitHub-flavored Markdown table; Decimals are money."
-    safe = [{key: value.replace("|", "\\|") if isinstance(value, str) else value for key, value in row.items()} for row in rows]
+    safe = [{key: value.replace("|", "\\|") if isinstance(value, str) else value for key, value in row.items()}
+            for row in rows]
     return to_table(safe, "github")
 
 # %% ../../nbs/base/03_tables.ipynb #cf48128e
@@ -175,7 +179,8 @@ def render(
     caption: str = "",  # For `table` and `md`: a sentence above it
 ) -> str:
     "Rows in one of the four forms."
-    above = {"table": f"{fill(caption, width or 10_000)}\n\n", "md": f"**{caption}**\n\n"}.get(form, "") if caption else ""
+    above = {"table": f"{fill(caption, width or 10_000)}\n\n",
+             "md": f"**{caption}**\n\n"}.get(form, "") if caption else ""
     return above + {"table": lambda: to_table(rows, width=width, spare=spare), "json": lambda: to_json(list(rows)),
                     "csv": lambda: to_csv(rows), "md": lambda: to_markdown(rows)}[form]()
 
@@ -186,7 +191,8 @@ def _html_cell(value: Any, largest: Decimal | None) -> str:
     text = escape(_shown(value)).replace("\n", "<br>")
     if not isinstance(value, Decimal):
         return f'<td style="text-align:left">{text}</td>'
-    bar = f'<div style="background:#4c78a8;height:4px;margin-left:auto;width:{abs(value) / largest:.0%}"></div>' if largest else ""
+    bar = (f'<div style="background:#4c78a8;height:4px;margin-left:auto;width:{abs(value) / largest:.0%}"></div>'
+           if largest else "")
     return f'<td style="text-align:right">{text}{bar}</td>'
 
 
@@ -198,9 +204,10 @@ def to_html(
     "A table for notebooks; Decimals are money."
     from html import escape
 
-    largest = max((abs(row[key]) for row in rows[:-1] for key in bars if isinstance(row[key], Decimal)), default=Decimal(0)) or None
+    largest = max((abs(row[key]) for row in rows[:-1] for key in bars if isinstance(row[key], Decimal)),
+                  default=Decimal(0)) or None
     head = "".join(f'<th style="text-align:left">{escape(key.strip())}</th>' for key in (rows[0] if rows else ()))
-    body = "".join(f"<tr>{''.join(_html_cell(value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items())}</tr>"
-                   for row in rows)
+    cells = (((value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items()) for row in rows)
+    body = "".join(f"<tr>{''.join(_html_cell(*each) for each in row)}</tr>" for row in cells)
     above = f'<caption style="text-align:left;caption-side:top">{escape(caption)}</caption>' if caption else ""
     return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -27,8 +27,8 @@ from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['FEATURES', 'FEATURE', 'MANAGED_ROLES', 'SECONDS_PER_MONTH', 'Figures', 'CLUSTER_ASSUMPTIONS', 'HOST_ASSUMPTIONS',
-           'ARCHITECTURES', 'Feature', 'features_of', 'Capacity', 'Architecture', 'stays', 'eks', 'host_type', 'ec2',
-           'architecture', 'bill_of']
+           'ARCHITECTURES', 'Feature', 'features_of', 'Capacity', 'Architecture', 'stays', 'remaining_secrets', 'eks',
+           'host_type', 'ec2', 'architecture', 'bill_of']
 
 # %% ../../nbs/bill/04_architectures.ipynb #653b2669
 @dataclass(frozen=True)
@@ -187,11 +187,14 @@ CLUSTER_ASSUMPTIONS = (
 )
 
 # %% ../../nbs/bill/04_architectures.ipynb #a4a27fd2
-def _own_secrets(stack: Stack, managed: bool) -> int:
-    "Secrets that are still needed: those of replaced services are gone, IAM roles take their place."
-    stay = stays(stack, managed, True)
+def remaining_secrets(
+    stack: Stack,
+    on_machines: Iterable[str],  # Names of the services that run on machines
+) -> list[str]:  # Sorted names
+    "The secrets that are still needed: those of replaced services are gone, IAM roles take their place."
+    stay = {*on_machines}
     gone = {secret for name, each in stack.services.items() if name not in stay for secret in each.secrets}
-    return len({secret for name in stay for secret in stack.services[name].secrets} - gone)
+    return sorted({secret for name in stay for secret in stack.services[name].secrets} - gone)
 
 
 def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: bool = True) -> Architecture:
@@ -207,7 +210,7 @@ def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
                                       reason="not part of the stack; S3 keeps its objects in three zones"))
     else:
         resources += _own_data(stack, use, _data_gb(stack, scenario, services), scenario)
-    resources.append(Secrets(feature="secrets", count=Decimal(max(1, _own_secrets(stack, managed)))))
+    resources.append(Secrets(feature="secrets", count=Decimal(len(remaining_secrets(stack, services)) or 1)))
     return Architecture("eks" if managed else "eks-open-source", "EKS with managed services" if managed else "EKS with open source",
                         tuple(resources), _capacity(node, nodes, allocatable_mib(instance_type(node)), stack.eks.availability_zones),
                         services, node, managed, CLUSTER_ASSUMPTIONS)

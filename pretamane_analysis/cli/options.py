@@ -14,9 +14,9 @@ from typing import Any
 from ..base.errors import PretamaneError
 
 # %% auto #0
-__all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'usage_options', 'what_if_options', 'source_options',
-           'format_option', 'chosen_stack', 'month_hours', 'price_book', 'ask_ahead', 'stack_and_book', 'today', 'show',
-           'with_age']
+__all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'scenario_option', 'usage_options', 'what_if_options',
+           'source_options', 'format_option', 'chosen_stack', 'month_hours', 'price_book', 'ask_ahead',
+           'stack_and_book', 'today', 'show', 'with_age']
 
 # %% ../../nbs/cli/01_options.ipynb #7a1e2ebb
 def verb_parser(verb: str, about: str, *groups: Callable[[ArgumentParser], None]) -> ArgumentParser:
@@ -33,9 +33,14 @@ def stack_options(parser: ArgumentParser) -> None:
     parser.add_argument("--region", metavar="CODE", help="region code instead of the stack's own, such as eu-west-1")
 
 
-def usage_options(parser: ArgumentParser) -> None:
+def scenario_option(parser: ArgumentParser) -> None:
     "How much it is used."
     parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
+
+
+def usage_options(parser: ArgumentParser) -> None:
+    "How much it is used, and how long."
+    scenario_option(parser)
     parser.add_argument("--hours", metavar="N", default="730", help="hours in the month (default: 730)")
 
 # %% ../../nbs/cli/01_options.ipynb #12e044e4

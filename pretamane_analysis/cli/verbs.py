@@ -11,7 +11,7 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, show, source_options,
+    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, scenario_option, show, source_options,
     stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 from .price_verbs import prices
@@ -188,7 +188,8 @@ def report(arguments: list[str]) -> int:
 # %% ../../nbs/cli/03_verbs.ipynb #1c2b770a
 def emit(arguments: list[str]) -> int:
     "Write the artifacts of a stack to a folder."
-    parser = verb_parser("emit", "Write the artifacts of a stack to a folder.", stack_options)
+    parser = verb_parser("emit", "Write the artifacts of a stack to a folder: the sizes are those that `pretamane cost` bills with the same options.",
+                         stack_options, scenario_option, what_if_options, source_options)
     parser.add_argument("folder", metavar="DIR", help="folder to write to")
     parser.add_argument("--architecture", choices=("ec2", "eks"), default="ec2", help="the host, or the cluster's Terraform (default: ec2)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this emitter; may be repeated")
@@ -197,7 +198,8 @@ def emit(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from pretamane_analysis.emit import tree
 
-    files = tree.emitted(chosen_stack(options), options.only, tree.OF_CLUSTER if options.architecture == "eks" else tree.EMITTERS)
+    (stack, book), of = stack_and_book(options), tree.OF_CLUSTER if options.architecture == "eks" else tree.EMITTERS
+    files = tree.emitted(stack, options.only, of, tree.sized(stack, of, book, options.scenario))
     if options.diff:
         text = tree.diff(options.folder, files)
         print(text, end="")

@@ -30,7 +30,8 @@ class EksCluster(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Control-plane hours and, past standard support, the surcharge."
         if self.support not in ("standard", "extended", "ended"):
-            raise PretamaneError(f"EksCluster.support: 'standard', 'extended' or 'ended' is expected, not {self.support!r}")
+            raise PretamaneError(f"EksCluster.support: 'standard', 'extended' or 'ended' is expected, not "
+                                 f"{self.support!r}")
         what = f"Kubernetes {self.version}".strip() if self.version else "control plane"
         yield metered("AmazonEKS", "AmazonEKS-Hours:perCluster", "Hrs", self.count * hours, f"{what}, control plane")
         if self.support != "standard":
@@ -88,8 +89,10 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
         kind = instance_type(instances.instance_type)
         above = max(Decimal(0), instances.cpu_percent - kind.baseline_percent)
         surplus = above / 100 * kind.vcpu * running
-        note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} vCPU x hours"
-                if above else f"average {instances.cpu_percent:.1f} % is within the baseline of {kind.baseline_percent:f} %")
+        note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} "
+                f"vCPU x hours"
+                if above else f"average {instances.cpu_percent:.1f} % is within the baseline of "
+                f"{kind.baseline_percent:f} %")
     if instances.cpu_credits == "standard":
         surplus, note = Decimal(0), "standard mode: throttled to the baseline instead of billed"
     windows = {} if instances.operating_system == "Linux" else {"operatingSystem": instances.operating_system}
@@ -143,5 +146,6 @@ class FargateTasks(Resource):
         if windows:
             yield metered("AmazonECS", f"{kind}OS-Hours:perCPU", "Hrs", self.vcpu * total, "Windows license")
         if self.ephemeral_gb > 20:
-            yield metered("AmazonECS", "Fargate-EphemeralStorage-GB-Hours", "GB-Hours", (self.ephemeral_gb - 20) * total,
+            yield metered("AmazonECS", "Fargate-EphemeralStorage-GB-Hours", "GB-Hours",
+                          (self.ephemeral_gb - 20) * total,
                           "Fargate disk", "above 20 GB for each task")
