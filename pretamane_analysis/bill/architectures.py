@@ -14,6 +14,7 @@ from math import ceil
 from .bill import HOURS_PER_MONTH, Bill, bill
 from ..base.errors import PretamaneError, did_you_mean
 from ..prices.book import PriceBook
+from ..prices.own_prices import with_own_prices
 from pretamane_analysis.resources import (
     Bucket, CrossZoneTraffic, DiskSnapshots, EksCluster, FreeOfCharge, HostedZones, ImageRegistry, Instances, InternetEgress,
     Load, LoadBalancer, Logs, Mail, Monitoring, NatGateway, NodeGroup, Parameters, PublicAddresses, Resource, SearchDomain,
@@ -287,7 +288,7 @@ def architecture(
     "One of the four architectures. Raises PretamaneError for an unknown name."
     if name not in ARCHITECTURES:
         raise PretamaneError(f"unknown architecture {name!r}", remedy=did_you_mean(name, ARCHITECTURES))
-    return ARCHITECTURES[name](stack, book, scenario)
+    return ARCHITECTURES[name](stack, with_own_prices(book, stack), scenario)
 
 # %% ../../nbs/bill/04_architectures.ipynb #2b639343
 def bill_of(
@@ -297,4 +298,4 @@ def bill_of(
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Bill:
     "The bill of an architecture in the stack's region."
-    return bill(chosen.resources, book, stack.region, name=chosen.name, stack=stack.name, hours=hours)
+    return bill(chosen.resources, with_own_prices(book, stack), stack.region, name=chosen.name, stack=stack.name, hours=hours)

@@ -5,14 +5,15 @@
 # %% ../../nbs/bill/06_compare.ipynb #35b73191
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from .architectures import ARCHITECTURES, Architecture, architecture, bill_of, features_of
 from .bill import HOURS_PER_MONTH, Bill
-from ..prices.book import PriceBook
+from ..prices.book import MissingPrice, PriceBook
 from .sizing import needs
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
@@ -20,8 +21,8 @@ from ..base.tables import plain
 from .what_if import with_host_memory
 
 # %% auto #0
-__all__ = ['Saving', 'Side', 'side', 'feature_rows', 'parity_rows', 'lost', 'attribution', 'with_memory', 'Comparison', 'compare',
-           'document']
+__all__ = ['Saving', 'Side', 'side', 'feature_rows', 'parity_rows', 'lost', 'attribution', 'with_memory', 'Comparison',
+           'answered', 'compare', 'document']
 
 # %% ../../nbs/bill/06_compare.ipynb #92180c32
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ class Comparison:
     ranges: dict[Scenario, Saving]  # The saving for each scenario
     same_memory: Side  # One host with the memory of the baseline's machines
     sides: dict[str, Side]  # All four architectures, by name
+    lacking: dict[Scenario, str] = field(default_factory=dict)  # Scenarios whose prices are not all known, and which those are
 
     @property
     def saving(self) -> Saving:
@@ -166,6 +168,31 @@ class Comparison:
         return Saving(self.baseline.bill.total, self.same_memory.bill.total)
 
 # %% ../../nbs/bill/06_compare.ipynb #104d5abf
+def _saving(sides: list[Callable[[], Side]]) -> Saving | str:
+    "The saving of the second of two sides, or which prices they lack: another usage may need other prices."
+    try:
+        first, second = answered({str(at): each for at, each in enumerate(sides)}).values()
+        return Saving(first.bill.total, second.bill.total)
+    except MissingPrice as error:
+        return error.message
+
+
+def answered(
+    sides: Mapping[str, Callable[[], Side]],  # By name, each with what prices it
+) -> dict[str, Side]:
+    "All sides, priced. Raises MissingPrice that names what they lack together."
+    found: dict[str, Side] = {}
+    missing: list[MissingPrice] = []
+    for name, price in sides.items():
+        try:
+            found[name] = price()
+        except MissingPrice as error:
+            missing.append(error)
+    if missing:
+        raise MissingPrice.together(missing)
+    return found
+
+
 def compare(
     stack: Stack,
     book: PriceBook,
@@ -174,14 +201,15 @@ def compare(
     scenario: Scenario = "typical",
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Comparison:
-    "Two architectures side by side. Raises MissingPrice where a price of either is not known."
-    sides = {name: side(name, stack, book, scenario, hours) for name in ARCHITECTURES}
+    "Two architectures side by side. Raises MissingPrice that names every price that a side lacks, once for all."
+    sides = answered({name: partial(side, name, stack, book, scenario, hours) for name in ARCHITECTURES})
     first, second = sides[baseline], sides[alternative]
-    others = {each: [side(name, stack, book, each, hours).bill.total for name in (baseline, alternative)]
-              for each in SCENARIOS if each != scenario}
-    ranges = {each: Saving(*others.get(each, (first.bill.total, second.bill.total))) for each in SCENARIOS}
+    cases = {each: Saving(first.bill.total, second.bill.total) if each == scenario else _saving(
+        [partial(side, name, stack, book, each, hours) for name in (baseline, alternative)]) for each in SCENARIOS}
+    ranges = {each: found for each, found in cases.items() if isinstance(found, Saving)}
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in sides.items()}, ranges,
-                      with_memory(stack, first.architecture.capacity.memory_mib, book, scenario, hours), sides)
+                      with_memory(stack, first.architecture.capacity.memory_mib, book, scenario, hours), sides,
+                      {each: found for each, found in cases.items() if isinstance(found, str)})
 
 # %% ../../nbs/bill/06_compare.ipynb #0024d3b9
 def document(
@@ -199,5 +227,6 @@ def document(
         "same_memory": {"instance_type": comparison.same_memory.architecture.instance_type,
                         **comparison.same_memory_saving.document()},
         "architectures": comparison.totals, "attribution": attribution(comparison.totals),
-        "ranges": {name: each.document() for name, each in comparison.ranges.items()},
+        "ranges": {**{name: each.document() for name, each in comparison.ranges.items()},
+                   **{name: {"missing": why} for name, why in comparison.lacking.items()}},
         "assumptions": list(dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions)))}

@@ -49,7 +49,8 @@ def what_if_options(parser: ArgumentParser) -> None:
     parser.add_argument("--egress", metavar="GB", default="", help="GB sent to the internet in a month, instead of the stack's own")
     parser.add_argument("--memory", metavar="SIZE", default="", help="memory that the host has at least, such as 16Gi; the cheapest such host is taken")
     parser.add_argument("--purchase-option", metavar="NAME", default="",
-                        help="how the machines of both sides are bought, such as Spot-typical or Reserved-1yr-NoUpfront")
+                        help="how the machines of both sides are bought, such as Spot-typical or "
+                             "Reserved-1yr-AllUpfront; `prices coverage --options` tells which have a price")
 
 # %% ../../nbs/cli/01_options.ipynb #3eca0ab3
 def source_options(parser: ArgumentParser) -> None:
@@ -112,7 +113,10 @@ def stack_and_book(options: Namespace) -> tuple[Any, Any]:
     "The stack with the changes that the options ask for, and the price book."
     from pretamane_analysis.bill.what_if import changed
 
-    stack, book = chosen_stack(options), price_book(options)
+    from pretamane_analysis.prices.own_prices import with_own_prices
+
+    stack = chosen_stack(options)
+    book = with_own_prices(price_book(options), stack)
     return changed(stack, book, options.scenario, options.egress, options.memory, options.purchase_option), book
 
 # %% ../../nbs/cli/01_options.ipynb #0e4f482e

@@ -73,7 +73,8 @@ PREFIX = {
     "ap-southeast-3": "APS4", "ap-southeast-4": "APS6", "ap-southeast-5": "APS7", "ap-southeast-6": "APS8",
     "ap-southeast-7": "APS9",
     "ca-central-1": "CAN1", "ca-west-1": "CAN2", "eu-central-1": "EUC1", "eu-central-2": "EUC2", "eu-north-1": "EUN1",
-    "eu-south-1": "EUS1", "eu-south-2": "EUS2", "eu-west-1": "EU", "eu-west-2": "EUW2", "eu-west-3": "EUW3", "eusc-de-east-1": "ESC1",
+    "eu-south-1": "EUS1", "eu-south-2": "EUS2", "eu-west-1": "EU", "eu-west-2": "EUW2", "eu-west-3": "EUW3",
+    "eusc-de-east-1": "ESC1",
     "il-central-1": "ILC1",
     "me-central-1": "MEC1", "me-south-1": "MES1", "mx-central-1": "MXC1", "sa-east-1": "SAE1", "us-east-1": "USE1",
     "us-east-2": "USE2",
@@ -81,7 +82,7 @@ PREFIX = {
 }
 
 
-SPELLINGS = {"Requests-RBP": "Requests-Tier1", "Requests-FIFO-RBP": "Requests-FIFO-Tier1"}  # SQS in us-east-1: as elsewhere
+SPELLINGS = {"Requests-RBP": "Requests-Tier1", "Requests-FIFO-RBP": "Requests-FIFO-Tier1"}  # SQS: us-east-1 as elsewhere
 
 
 def prefixes(

@@ -62,9 +62,10 @@ def range_rows(
     "The saving for low, typical and high usage, and with the same memory on both sides."
     found = {**{f"{name} usage": each for name, each in comparison.ranges.items()},
              f"same memory ({comparison.same_memory.architecture.instance_type})": comparison.same_memory_saving}
-    return [{"case": name, comparison.baseline.architecture.name: each.baseline_usd,
-             comparison.alternative.architecture.name: each.alternative_usd, "saving": each.usd, "percent": percent(each.percent)}
-            for name, each in found.items()]
+    first, second = comparison.baseline.architecture.name, comparison.alternative.architecture.name
+    return [{"case": name, first: each.baseline_usd, second: each.alternative_usd, "saving": each.usd, "percent": percent(each.percent)}
+            for name, each in found.items()] + [{"case": f"{name} usage: {why}", first: "", second: "", "saving": "", "percent": ""}
+                                                for name, why in comparison.lacking.items()]
 
 # %% ../../nbs/report/01_views.ipynb #356c3bba
 def waterfall_rows(
