@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from math import ceil
 from typing import Any
 
 from .architectures import ARCHITECTURES, Architecture, architecture, bill_of, features_of
@@ -17,12 +18,12 @@ from ..prices.book import MissingPrice, PriceBook
 from .sizing import needs
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
-from ..base.tables import plain
+from ..base.tables import less, money, plain, to_html
 from .what_if import with_host_memory
 
 # %% auto #0
 __all__ = ['Saving', 'Side', 'side', 'feature_rows', 'parity_rows', 'lost', 'attribution', 'with_memory', 'Comparison',
-           'answered', 'compare', 'document']
+           'compare_rows', 'compare', 'document']
 
 # %% ../../nbs/bill/06_compare.ipynb #92180c32
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Saving:
         return 100 * self.usd / self.baseline_usd if self.baseline_usd else Decimal(0)
 
     def document(self) -> dict[str, Decimal]:
-        "Both as data; percent to one decimal place would lose nothing that matters, but is left exact."
+        "Both as data, exact."
         return {"baseline": self.baseline_usd, "alternative": self.alternative_usd, "usd": self.usd, "percent": self.percent}
 
 # %% ../../nbs/bill/06_compare.ipynb #ac0d9dd3
@@ -51,6 +52,11 @@ class Side:
     "An architecture with its bill."
     architecture: Architecture
     bill: Bill
+
+    def machines(self) -> str:
+        "`t3a.large`, or `2 x t3.medium` where there are several."
+        chosen = self.architecture
+        return chosen.instance_type if chosen.capacity.machines == 1 else f"{chosen.capacity.machines} x {chosen.instance_type}"
 
 
 def side(
@@ -117,33 +123,47 @@ def lost(
 ) -> list[dict[str, str]]:
     "What is given up and gained by the change, for each feature whose provider changes."
     changed = [each for each in features_of(stack) if _provider(each, baseline) != _provider(each, alternative)]
-    return [{"feature": each.title, "lost": each.lost, "gained": each.gained} for each in changed if each.lost or each.gained]
+    both = [(each, (each.lost, each.gained)) for each in changed if each.lost or each.gained]
+    return [{"feature": each.title, **dict(zip(("lost", "gained"), words if _provider(each, baseline) == each.managed else words[::-1]))}
+            for each, words in both]
 
 # %% ../../nbs/bill/06_compare.ipynb #5ca7f7a3
+_TRAITS = {"eks": (True, True), "eks-open-source": (True, False), "ec2-managed": (False, True), "ec2": (False, False)}  # Kubernetes, managed data
+
+
 def attribution(
     totals: dict[str, Decimal],  # Monthly USD of all four architectures
-) -> list[dict[str, Any]]:  # Two rows: what leaving each one saves
-    "The saving of `eks` over `ec2`, split into leaving Kubernetes and leaving the managed services."
-    eks, own_eks, managed_ec2, ec2 = (totals[name] for name in ("eks", "eks-open-source", "ec2-managed", "ec2"))
-    kubernetes = ((eks - managed_ec2) + (own_eks - ec2)) / 2
-    services = ((eks - own_eks) + (managed_ec2 - ec2)) / 2
-    whole = eks - ec2
-    return [{"what": what, "usd": usd, "share_percent": 100 * usd / whole if whole else Decimal(0)} for what, usd in (
-        ("leaving Kubernetes: control plane, nodes, balancer, NAT", kubernetes),
-        ("leaving the managed data services", services))]
+    baseline: str = "eks",  # Name of an architecture
+    alternative: str = "ec2",  # Name of an architecture
+) -> list[dict[str, Any]]:  # A row for each thing in which the two differ: none, one or both
+    "A saving, split into what Kubernetes and what the managed services have to do with it."
+    usd = {_TRAITS[name]: total for name, total in totals.items()}
+    (cluster, managed), (cluster_after, managed_after) = _TRAITS[baseline], _TRAITS[alternative]
+    kubernetes = sum(usd[cluster, each] - usd[cluster_after, each] for each in (managed, managed_after)) / Decimal(2)
+    services = sum(usd[each, managed] - usd[each, managed_after] for each in (cluster, cluster_after)) / Decimal(2)
+    whole = totals[baseline] - totals[alternative]
+    found = ((cluster, cluster_after, "Kubernetes: control plane, nodes, balancer, NAT", kubernetes),
+             (managed, managed_after, "the managed data services", services))
+    return [{"what": f"{'leaving' if before else 'moving to'} {what}", "usd": saved, "share_percent": 100 * saved / whole if whole else Decimal(0)}
+            for before, after, what, saved in found if before != after]
 
-
+# %% ../../nbs/bill/06_compare.ipynb #267b718c
 def with_memory(
+    name: str,  # Name of an architecture
     stack: Stack,
-    memory_mib: int,  # Memory that the host must have
+    memory_mib: int,  # Memory that its machines must have together
     book: PriceBook,
     scenario: Scenario,
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Side:
-    "The `ec2` architecture on the cheapest host with at least so much memory."
-    return side("ec2", with_host_memory(stack, memory_mib, book, scenario), book, scenario, hours)
+    "An architecture on the cheapest host, or on as many nodes, as have at least so much memory."
+    if name.startswith("ec2"):
+        return side(name, with_host_memory(stack, memory_mib, book, scenario), book, scenario, hours)
+    least = architecture(name, stack, book, scenario).capacity
+    nodes = max(least.machines, ceil(memory_mib * least.machines / least.memory_mib))
+    return side(name, stack.model_copy(update={"eks": stack.eks.model_copy(update={"nodes": nodes})}), book, scenario, hours)
 
-# %% ../../nbs/bill/06_compare.ipynb #267b718c
+# %% ../../nbs/bill/06_compare.ipynb #104d5abf
 @dataclass(frozen=True)
 class Comparison:
     "Two architectures of one stack, side by side."
@@ -153,9 +173,9 @@ class Comparison:
     alternative: Side
     totals: dict[str, Decimal]  # Monthly USD of all four architectures
     ranges: dict[Scenario, Saving]  # The saving for each scenario
-    same_memory: Side  # One host with the memory of the baseline's machines
+    same_memory: Side  # The alternative with the memory of the baseline's machines
     sides: dict[str, Side]  # All four architectures, by name
-    lacking: dict[Scenario, str] = field(default_factory=dict)  # Scenarios whose prices are not all known, and which those are
+    lacking: dict[Scenario, str] = field(default_factory=dict)  # Scenarios without all their prices, and which those are
 
     @property
     def saving(self) -> Saving:
@@ -164,19 +184,36 @@ class Comparison:
 
     @property
     def same_memory_saving(self) -> Saving:
-        "The same, where the host has as much memory as the baseline's machines together."
+        "The same, where the alternative has as much memory as the baseline's machines together."
         return Saving(self.baseline.bill.total, self.same_memory.bill.total)
 
-# %% ../../nbs/bill/06_compare.ipynb #104d5abf
-def _saving(sides: list[Callable[[], Side]]) -> Saving | str:
-    "The saving of the second of two sides, or which prices they lack: another usage may need other prices."
-    try:
-        first, second = answered({str(at): each for at, each in enumerate(sides)}).values()
-        return Saving(first.bill.total, second.bill.total)
-    except MissingPrice as error:
-        return error.message
+    def attribution(self) -> list[dict[str, Any]]:
+        "Where the saving comes from, as `attribution` says it."
+        return attribution(self.totals, self.baseline.architecture.name, self.alternative.architecture.name)
 
+    def caption(self) -> str:
+        "What is compared, where, and for which case, in one line."
+        first, second = self.baseline, self.alternative
+        sides = " against ".join(f"{each.architecture.title} ({each.machines()})" for each in (first, second))
+        return f"{self.stack.name} in {first.bill.region}: {sides}, {self.scenario} usage, {plain(first.bill.hours)} hours, USD a month"
 
+    def _repr_html_(self) -> str:
+        saving = f"{money(self.saving.usd)} USD a month ({less(self.saving.percent)})"
+        return to_html(compare_rows(self), f"{self.caption()}. Saved: {saving}.", ("USD", "USD "))
+
+# %% ../../nbs/bill/06_compare.ipynb #0024d3b9
+def compare_rows(
+    comparison: Comparison,
+) -> list[dict[str, Any]]:  # One row for each feature and one for the total
+    "A comparison for reading."
+    first, second = comparison.baseline, comparison.alternative
+    rows = [{"feature": row["title"], first.architecture.name: row["baseline_provider"], "USD": row["baseline"],
+             second.architecture.name: row["alternative_provider"], "USD ": row["alternative"], "difference": row["difference"]}
+            for row in feature_rows(first, second, comparison.stack)]
+    return [*rows, {"feature": "total", first.architecture.name: "", "USD": first.bill.total, second.architecture.name: "",
+                    "USD ": second.bill.total, "difference": second.bill.total - first.bill.total}]
+
+# %% ../../nbs/bill/06_compare.ipynb #fe9ca4e2
 def answered(
     sides: Mapping[str, Callable[[], Side]],  # By name, each with what prices it
 ) -> dict[str, Side]:
@@ -191,6 +228,15 @@ def answered(
     if missing:
         raise MissingPrice.together(missing)
     return found
+
+
+def _saving(sides: list[Callable[[], Side]]) -> Saving | str:
+    "The saving of the second of two sides, or which prices they lack: another usage may need other prices."
+    try:
+        first, second = answered({str(at): each for at, each in enumerate(sides)}).values()
+        return Saving(first.bill.total, second.bill.total)
+    except MissingPrice as error:
+        return error.message
 
 
 def compare(
@@ -208,10 +254,10 @@ def compare(
         [partial(side, name, stack, book, each, hours) for name in (baseline, alternative)]) for each in SCENARIOS}
     ranges = {each: found for each, found in cases.items() if isinstance(found, Saving)}
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in sides.items()}, ranges,
-                      with_memory(stack, first.architecture.capacity.memory_mib, book, scenario, hours), sides,
+                      with_memory(alternative, stack, first.architecture.capacity.memory_mib, book, scenario, hours), sides,
                       {each: found for each, found in cases.items() if isinstance(found, str)})
 
-# %% ../../nbs/bill/06_compare.ipynb #0024d3b9
+# %% ../../nbs/bill/06_compare.ipynb #8c44193e
 def document(
     comparison: Comparison,
 ) -> dict[str, Any]:
@@ -225,8 +271,8 @@ def document(
         "saving": comparison.saving.document(), "rows": feature_rows(first, second, comparison.stack),
         "parity": parity_rows(first, second, comparison.stack), "lost": lost(first.architecture, second.architecture, comparison.stack),
         "same_memory": {"instance_type": comparison.same_memory.architecture.instance_type,
-                        **comparison.same_memory_saving.document()},
-        "architectures": comparison.totals, "attribution": attribution(comparison.totals),
+                        "machines": comparison.same_memory.architecture.capacity.machines, **comparison.same_memory_saving.document()},
+        "architectures": comparison.totals, "attribution": comparison.attribution(),
         "ranges": {**{name: each.document() for name, each in comparison.ranges.items()},
                    **{name: {"missing": why} for name, why in comparison.lacking.items()}},
         "assumptions": list(dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions)))}

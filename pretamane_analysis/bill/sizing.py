@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from .bill import HOURS_PER_MONTH
-from ..base.errors import PretamaneError
+from ..base.errors import PretamaneError, did_you_mean
+from ..base.tables import plain
 from ..prices.book import MissingPrice, PriceBook, Query
 from ..prices.snapshot import InstanceType, instance_type, instance_types
 from ..stack.quantities import Scenario
@@ -99,8 +100,10 @@ def cheapest(
     "The cheapest instance type that is large enough. Raises PretamaneError when none is known."
     if found := candidates(book, region, memory_mib, busy_cores, architecture):
         return found[0].kind
-    raise PretamaneError(f"no {architecture} instance type with {memory_mib} MiB has a known price", region,
-                         "Set host.instance_type or choose another region")
+    if (known := list(book.regions("AmazonEC2"))) and region not in known:
+        raise PretamaneError("no price of any EC2 instance is known", region, did_you_mean(region, known))
+    raise PretamaneError(f"no {architecture} instance type with {plain(Decimal(memory_mib) / 1024, 1)} GiB of memory and {plain(busy_cores, 1)} "
+                         "vCPU has a known price", region, "Set host.instance_type, or choose another region")
 
 # %% ../../nbs/bill/03_sizing.ipynb #dd837ae6
 def allocatable_mib(

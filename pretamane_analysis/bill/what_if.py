@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..base.errors import PretamaneError, did_you_mean
+from ..base.errors import PretamaneError, nearest
 from ..prices.book import PriceBook
 from ..stack.quantities import MemoryQuantity, Range, Scenario, mebibytes
 from ..stack.settings import PURCHASE_OPTIONS
@@ -46,7 +46,9 @@ def with_purchase_option(
 ) -> Stack:
     "The stack with nodes and host bought another way. Raises PretamaneError for an unknown option."
     if option not in PURCHASE_OPTIONS:
-        raise PretamaneError(f"unknown purchase option {option!r}", remedy=did_you_mean(option, PURCHASE_OPTIONS))
+        close = nearest(option, PURCHASE_OPTIONS)
+        raise PretamaneError(f"unknown purchase option {option!r}", remedy=" ".join([*(f"Did you mean {each!r}?" for each in close),
+                             f"There are: {', '.join(PURCHASE_OPTIONS)}"]))
     return stack.model_copy(update={"eks": stack.eks.model_copy(update={"purchase_option": option}),
                                     "host": stack.host.model_copy(update={"purchase_option": option})})
 

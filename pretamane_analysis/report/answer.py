@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from ..base.tables import money
+from ..base.tables import less, money, percent
 from ..bill import audit as audits
 from ..bill import compare as comparisons
 from ..bill.architectures import Architecture, features_of
@@ -17,7 +17,7 @@ from ..bill.bill import HOURS_PER_MONTH
 from ..bill.claim import Claim
 from ..draw.cards import several
 from ..prices.book import PriceBook
-from .views import less, percent, verdict
+from .views import verdict
 from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
