@@ -150,10 +150,11 @@ def cited(
     citation: str,  # As the snapshot has it
 ) -> tuple[str, str]:  # What the source is, in words; its address, empty where it has none
     "A citation as something to read and something to open."
-    if found := re.fullmatch(r"([\w.-]+)/([\w.-]+)@([0-9a-f]{7,40}):(\S+)", citation):
-        owner, repository, commit, path = found.groups()
-        return f"{path.rsplit('/', 1)[-1]} in {repository} of {owner}", f"https://github.com/{owner}/{repository}/blob/{commit}/{path}"
-    text = re.sub(r"\s*\(stored file id \d+\)", " (a stored copy; it has no public address)", citation)
+    if found := re.fullmatch(r"([\w.-]+)/([\w.-]+)@([0-9a-f]{7,40}):(\S+)( \(.*\))?", citation):
+        owner, repository, commit, path, more = found.groups(default="")
+        return f"{path.rsplit('/', 1)[-1]} in {repository} of {owner}{more}", f"https://github.com/{owner}/{repository}/blob/{commit}/{path}"
+    text = re.sub(r"\s*\(stored file ids? \d[^)]*\)", " (a stored copy; it has no public address)", citation)
+    text = re.sub(r"stored file ids? \d+((, | and )\d+)*", "a stored copy", text)
     if found := re.fullmatch(r"derived:? ?(.*)", text):
         return f"a rate that follows from others: {found[1]}", ""
     return text, ""
