@@ -11,7 +11,7 @@ import pytest
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import architecture, bill_of
 from pretamane_analysis.bill.bill import bill
-from pretamane_analysis.bill.compare import compare, document
+from pretamane_analysis.bill.compare import compare
 from pretamane_analysis.bill.coverage import coverage, options
 from pretamane_analysis.prices.book import AmbiguousPrice, MissingPrice, PriceBook, Query
 from pretamane_analysis.prices.own_prices import with_own_prices
@@ -46,7 +46,7 @@ def test_the_named_regions_have_every_price(region):
         assert found.baseline.bill.total > found.alternative.bill.total > 0, name
         for line in found.baseline.bill.lines:
             assert line.query.region in (region, "global"), line
-    assert set(found.lacking) <= {"high"}
+    assert set(found.unanswered) <= {"high usage"}
 
 
 def test_every_missing_price_is_named_for_both_sides_at_once():
@@ -62,8 +62,7 @@ def test_every_missing_price_is_named_for_both_sides_at_once():
 def test_a_scenario_that_lacks_a_price_costs_that_row_only():
     """30 GB of DynamoDB are not free in Paris and their rate is not known: the high row says so"""
     found = compare(example().model_copy(update={"region": "eu-west-3"}), bundled())
-    assert list(found.ranges) == ["low", "typical"] and "TimedStorage-ByteHrs" in found.lacking["high"]
-    assert document(found)["ranges"]["high"] == {"missing": found.lacking["high"]}
+    assert list(found.ranges) == ["low", "typical"] and "TimedStorage-ByteHrs" in found.unanswered["high usage"]
 
 
 def test_a_rate_of_the_readers_own():

@@ -27,8 +27,8 @@ from .rows import RowBook, prices_of
 from .book import ON_DEMAND, MissingPrice, Price, PriceBook, Query
 
 # %% auto #0
-__all__ = ['KIND', 'client', 'ask', 'Answer', 'answer', 'kept_answer', 'keep_answer', 'ask_all', 'ApiAnswers', 'learn', 'ApiBook',
-           'known', 'rows_for', 'status']
+__all__ = ['KIND', 'client', 'ask', 'Answer', 'answer', 'kept_answer', 'keep_answer', 'ask_all', 'learn', 'ApiBook', 'known',
+           'rows_for', 'status']
 
 # %% ../../nbs/prices/13_api_book.ipynb #271beb03
 def client(
@@ -164,36 +164,9 @@ def _next(done: SimpleQueue[Any], patience: float) -> Any:
         raise found
     return found
 
-# %% ../../nbs/prices/13_api_book.ipynb #89e46272
-@dataclass
-class ApiAnswers(PriceBook):
-    "Answers of the Pricing API: from memory, from disk, else from AWS."
-    source: str = "Pricing API"
-    endpoint: str = ""  # Region whose endpoint is asked; the nearest unless given
-    max_age: timedelta = timedelta(hours=24)  # Of answers on disk
-    refresh: bool = False  # Ask again, whatever is on disk
-    attempts: int = 6  # Of each call
-    connect_seconds: float = 5
-    read_seconds: float = 30  # Between two pieces of an answer
-    patience: float = 120  # Between two whole answers
-    threads: int = 8
-    bucket: TokenBucket = QUOTA
-
-    def __post_init__(self) -> None:
-        self.answers: dict[Search, Answer] = {}
-        self._lock, self._client = Lock(), None
-
-    def call(self, search: Search) -> list[str]:
-        "The elements of PriceList for one question, from AWS."
-        with self._lock:
-            if self._client is None:
-                self._client = client(self.endpoint, self.attempts, self.connect_seconds, self.read_seconds, self.threads,
-                                      self.bucket)
-        return ask(self._client, search)
-
 # %% ../../nbs/prices/13_api_book.ipynb #0a440fba
 def learn(
-    book: ApiAnswers,
+    book: ApiBook,
     questions: Iterable[Search],
     progress: bool | None = False,  # Whether a bar is shown; None: on a terminal
 ) -> None:
@@ -216,8 +189,30 @@ def learn(
 
 # %% ../../nbs/prices/13_api_book.ipynb #4968989f
 @dataclass
-class ApiBook(ApiAnswers):
+class ApiBook(PriceBook):
     "Prices from the Pricing API: `prefetch` asks many questions at once, `find` those that are left."
+    source: str = "Pricing API"
+    endpoint: str = ""  # Region whose endpoint is asked; the nearest unless given
+    max_age: timedelta = timedelta(hours=24)  # Of answers on disk
+    refresh: bool = False  # Ask again, whatever is on disk
+    attempts: int = 6  # Of each call
+    connect_seconds: float = 5
+    read_seconds: float = 30  # Between two pieces of an answer
+    patience: float = 120  # Between two whole answers
+    threads: int = 8
+    bucket: TokenBucket = QUOTA
+
+    def __post_init__(self) -> None:
+        self.answers: dict[Search, Answer] = {}
+        self._lock, self._client = Lock(), None
+
+    def call(self, search: Search) -> list[str]:
+        "The elements of PriceList for one question, from AWS."
+        with self._lock:
+            if self._client is None:
+                self._client = client(self.endpoint, self.attempts, self.connect_seconds, self.read_seconds, self.threads,
+                                      self.bucket)
+        return ask(self._client, search)
 
     def listed(self, query: Query) -> Price:
         "The one price of the list that answers a query. Raises MissingPrice, AmbiguousPrice or ApiError."
@@ -242,7 +237,7 @@ class ApiBook(ApiAnswers):
 
 # %% ../../nbs/prices/13_api_book.ipynb #45d60199
 def known(
-    book: ApiAnswers,
+    book: ApiBook,
     query: Query,
     depth: int,  # How many groups of its questions are answered
 ) -> tuple[RowBook, bool]:  # Their prices, and whether any is of the query's usage type
@@ -255,7 +250,7 @@ def known(
     return rows, bool(rows.candidates(query.service, query.region, query.usage_type))
 
 
-def rows_for(book: ApiAnswers, query: Query) -> RowBook:
+def rows_for(book: ApiBook, query: Query) -> RowBook:
     "What the price list has for one query; AWS is asked for what is not known yet. Raises ApiError."
     rows = RowBook(source=book.source)
     for depth, group in enumerate(searches(query), 1):
@@ -273,7 +268,7 @@ def _empty_hint(query: Query) -> str:
 
 
 def status(
-    book: ApiAnswers,
+    book: ApiBook,
     now: datetime | None = None,  # Of the clock unless given
 ) -> str:  # One sentence
     "How many answers there are and how old the oldest is."

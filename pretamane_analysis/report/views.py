@@ -31,12 +31,14 @@ def range_rows(
     comparison: Comparison,
 ) -> Rows:  # One row for each usage scenario, and one for the same memory
     "The saving for low, typical and high usage, and with the same memory on both sides."
-    found = {**{f"{name} usage": each for name, each in comparison.ranges.items()},
-             f"same memory ({comparison.same_memory.machines()})": comparison.same_memory_saving}
+    found = {f"{name} usage": each for name, each in comparison.ranges.items()}
+    if comparison.same_memory and comparison.same_memory_saving:
+        found[f"same memory ({comparison.same_memory.machines()})"] = comparison.same_memory_saving
     first, second = comparison.baseline.architecture.name, comparison.alternative.architecture.name
-    return [{"case": name, first: each.baseline_usd, second: each.alternative_usd, "saving": each.usd, "percent": percent(each.percent)}
-            for name, each in found.items()] + [{"case": f"{name} usage: {why}", first: "", second: "", "saving": "", "percent": ""}
-                                                for name, why in comparison.lacking.items()]
+    rows: Rows = [{"case": name, first: each.baseline_usd, second: each.alternative_usd, "saving": each.usd, "percent": percent(each.percent)}
+                  for name, each in found.items()]
+    return [*rows, *({"case": name, first: "", second: "", "saving": "", "percent": f"no answer: {why}"}
+                     for name, why in comparison.unanswered.items())]
 
 # %% ../../nbs/report/01_views.ipynb #356c3bba
 def waterfall_rows(

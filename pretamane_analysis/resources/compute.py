@@ -113,6 +113,7 @@ class NodeGroup(Resource):
     cpu_percent: Decimal | None = None
     surplus_vcpu_hours: Decimal | None = None  # Of all nodes together
     auto_mode: bool = False
+    auto_mode_percent: Decimal | None = None  # The fee in percent of the on-demand hour, in place of its own price
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Instance hours, CPU credits, Auto Mode fee, root volumes."
@@ -120,9 +121,18 @@ class NodeGroup(Resource):
                              purchase_option=self.purchase_option, cpu_percent=self.cpu_percent,
                              surplus_vcpu_hours=self.surplus_vcpu_hours).charges(hours)
         if self.auto_mode:
-            yield metered("AmazonEKS", f"EKS-Auto:{self.instance_type}-management-hours", "Hrs", self.nodes * hours,
-                          "EKS Auto Mode management", "on top of the instance hour")
+            yield _auto_mode(self, self.nodes * hours)
         yield from Volume(volume_type=self.disk_type, gb=self.disk_gb, count=self.nodes).charges(hours)
+
+
+def _auto_mode(group: NodeGroup, hours: Decimal) -> Charge:
+    "The fee of Auto Mode: at its own price, or as a part of the instance's on-demand hour."
+    if group.auto_mode_percent is None:
+        return metered("AmazonEKS", f"EKS-Auto:{group.instance_type}-management-hours", "Hrs", hours, "EKS Auto Mode management",
+                       "on top of the instance hour")
+    return metered("AmazonEC2", f"BoxUsage:{group.instance_type}", "Hrs", hours * group.auto_mode_percent / 100, "EKS Auto Mode management",
+                   f"derived: {group.auto_mode_percent.normalize():f} % of the on-demand hour, as the stack says", operatingSystem=group.operating_system,
+                   tenancy="Shared")
 
 # %% ../../nbs/resources/03_compute.ipynb #8c657f6a
 @billed

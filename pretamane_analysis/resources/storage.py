@@ -11,10 +11,11 @@ from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
 from .charge import Charge, Resource, billed, metered, used
+from ..stack.disks import GP3_FREE_IOPS, GP3_FREE_MIBPS
 
 # %% auto #0
-__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'GP3_FREE_IOPS', 'GP3_FREE_MIBPS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS',
-           'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots', 'Bucket', 'FileSystem', 'ImageRegistry']
+__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS', 'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots',
+           'Bucket', 'FileSystem', 'ImageRegistry']
 
 # %% ../../nbs/resources/02_storage.ipynb #5bcd8ad1
 VOLUME_USAGE = {"gp3": "EBS:VolumeUsage.gp3", "gp2": "EBS:VolumeUsage.gp2", "io1": "EBS:VolumeUsage.piops",
@@ -22,7 +23,6 @@ VOLUME_USAGE = {"gp3": "EBS:VolumeUsage.gp3", "gp2": "EBS:VolumeUsage.gp2", "io1
                 "standard": "EBS:VolumeUsage"}
 IO2_TIERS = ((0, 32_000, "EBS:VolumeP-IOPS.io2"), (32_000, 64_000, "EBS:VolumeP-IOPS.io2.tier2"),
              (64_000, 10**9, "EBS:VolumeP-IOPS.io2.tier3"))
-GP3_FREE_IOPS, GP3_FREE_MIBPS = 3000, 125
 
 # %% ../../nbs/resources/02_storage.ipynb #c2cc4c28
 @billed

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ...bill.architectures import Architecture, remaining_secrets
+from ...bill.building_blocks import Architecture
+from ...bill.cluster import remaining_secrets
 from ...bill.bill import HOURS_PER_MONTH
 from ..templates import rendered
 from ...base.errors import PretamaneError
@@ -110,6 +111,13 @@ def _supported(stack: Stack, found: Architecture) -> str:
     if not 1 <= stack.eks.nat_gateways <= stack.eks.availability_zones:
         raise PretamaneError(f"{stack.eks.nat_gateways} NAT gateways for {stack.eks.availability_zones} zones: private nodes need one, and no zone has two",
                              place="eks.nat_gateways", remedy="Use 1, or one for each zone")
+    if stack.eks.load_balancer == "none":
+        raise PretamaneError("without a load balancer the configuration would lead nowhere", place="eks.load_balancer",
+                             remedy="Use 'alb', 'nlb' or 'clb'")
+    special = stack.eks.prefix_delegation or stack.eks.node_disk_iops or stack.eks.node_disk_throughput
+    if len(found.groups) > 1 or stack.eks.node_groups or special:
+        raise PretamaneError("several groups of nodes, prefix delegation and provisioned disks cannot be made from a stack alone",
+                             place="eks", remedy="Name one 'eks.node_instance_type'")
     if stack.eks.node_disk_type not in ("gp3", "gp2"):
         raise PretamaneError(f"a node's disk of type {stack.eks.node_disk_type!r} cannot be made from a stack alone", place="eks.node_disk_type",
                              remedy="Use 'gp3'")
@@ -120,7 +128,7 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
     "Everything that a template of `templates/eks` uses."
     eks, features = stack.eks, {each.feature for each in found.resources}
     group = next(each for each in found.resources if isinstance(each, NodeGroup))
-    arm = instance_type(eks.node_instance_type).architecture == "arm64"
+    arm = instance_type(group.instance_type).architecture == "arm64"
     return {
         "project": stack.name, "environment": stack.environment, "region": stack.region, "domain": stack.domain,
         "zones": json.dumps([f"{stack.region}{letter}" for letter in "abcdef"[:eks.availability_zones]]), "zone_count": eks.availability_zones,

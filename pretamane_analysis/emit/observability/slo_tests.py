@@ -18,7 +18,7 @@ from ...stack.stack import Stack
 from ...base.tables import plain
 
 # %% auto #0
-__all__ = ['Moment', 'moment', 'Checks', 'Case', 'busy', 'files']
+__all__ = ['Moment', 'moment', 'Case', 'busy', 'files']
 
 # %% ../../../nbs/emit/observability/04_slo_tests.ipynb #8c48ee58
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ def moment(
     return Moment(int((early / every).to_integral_value(ROUND_CEILING) - 1) * every,
                   int((late / every).to_integral_value(ROUND_CEILING)) * every)
 
-# %% ../../../nbs/emit/observability/04_slo_tests.ipynb #ed65f2e2
+# %% ../../../nbs/emit/observability/04_slo_tests.ipynb #0cd4b628
 @dataclass
-class Checks:
-    "Traffic, and what must be true at some minutes."
+class Case:
+    "One test."
     of: Named
     name: str
     traffic: list[Traffic]
@@ -58,10 +58,6 @@ class Checks:
         self.checks.append({"expr": expression, "eval_time": self.time(at), "exp_samples": [
             {"labels": labels, "value": number} for labels, number in samples]})
         return self
-
-# %% ../../../nbs/emit/observability/04_slo_tests.ipynb #0cd4b628
-class Case(Checks):
-    "One test."
 
     def firing(self, at: int, *alerts: BurnAlert) -> Case:
         "At a minute exactly these burn alerts fire."
