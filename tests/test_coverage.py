@@ -13,7 +13,12 @@ from pretamane_analysis.bill.architectures import architecture, bill_of
 from pretamane_analysis.bill.bill import bill
 from pretamane_analysis.bill.compare import compare
 from pretamane_analysis.bill.coverage import coverage, options
-from pretamane_analysis.prices.book import AmbiguousPrice, MissingPrice, PriceBook, Query
+from pretamane_analysis.prices.book import (
+    AmbiguousPrice,
+    MissingPrice,
+    PriceBook,
+    Query,
+)
 from pretamane_analysis.prices.own_prices import with_own_prices
 from pretamane_analysis.prices.rows import PREFIX, ending
 from pretamane_analysis.prices.snapshot import allowances, bundled
