@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # %% auto #0
-__all__ = ['HTTPS_PORT', 'ADMIN_PORT', 'HTTP_PORT', 'TUNNEL_METRICS_PORT', 'HEALTH_PATH', 'METRICS_PATH', 'PROBE_PATHS',
-           'INTERNAL_PATHS', 'SECRETS_FOLDER', 'edge_ports', 'secret_path']
+__all__ = ['HTTPS_PORT', 'ADMIN_PORT', 'PROBES_PORT', 'HTTP_PORT', 'TUNNEL_METRICS_PORT', 'HEALTH_PATH', 'METRICS_PATH',
+           'PROBE_PATHS', 'INTERNAL_PATHS', 'SECRETS_FOLDER', 'edge_ports', 'secret_path']
 
 # %% ../../nbs/facts/04_conventions.ipynb #673653ff
-HTTPS_PORT, ADMIN_PORT = 8443, 8081
+HTTPS_PORT, ADMIN_PORT, PROBES_PORT = 8443, 8081, 8082  # the last for the stack's own probes, counted apart from users
 HTTP_PORT = {"tunnel": 8080, "direct": 80}
 TUNNEL_METRICS_PORT = 2000
 
@@ -22,7 +22,7 @@ def edge_ports(
     way_in: str,  # `tunnel` or `direct`
 ) -> dict[str, int]:  # By name
     "The ports on which the edge listens inside its container."
-    return {"http": HTTP_PORT[way_in], "https": HTTPS_PORT, "admin": ADMIN_PORT, **named}
+    return {"http": HTTP_PORT[way_in], "https": HTTPS_PORT, "admin": ADMIN_PORT, "probes": PROBES_PORT, **named}
 
 # %% ../../nbs/facts/04_conventions.ipynb #95cba743
 HEALTH_PATH = "/healthz"
