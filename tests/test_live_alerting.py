@@ -20,7 +20,8 @@ import pytest
 import yaml
 from edge import SCRAPER, Edge, varied
 from edge import running as running_edge
-from observing import Sink, fetched, free_port, running, tool, until
+from needed import program
+from observing import Sink, fetched, free_port, running, until
 
 from pretamane_analysis.emit.targets import edge_series
 from pretamane_analysis.emit.tree import emitted
@@ -104,12 +105,12 @@ def observed(edge: Edge, folder: Path, sink: Sink) -> Iterator[str]:
             (folder / path).write_text(text)
     (folder / "prometheus/prometheus.yml").write_text(yaml.safe_dump(placed(files["prometheus/prometheus.yml"], places)))
     (folder / "alertmanager/alertmanager.yml").write_text(for_debian(files["alertmanager/alertmanager.yml"], folder, sink))
-    with running([tool("prometheus-blackbox-exporter"), f"--config.file={folder}/blackbox/blackbox.yml", f"--web.listen-address=127.0.0.1:{blackbox}"],
+    with running([program("blackbox_exporter"), f"--config.file={folder}/blackbox/blackbox.yml", f"--web.listen-address=127.0.0.1:{blackbox}"],
                  f"http://127.0.0.1:{blackbox}/metrics", folder / "blackbox.log"), \
-         running([tool("prometheus-alertmanager"), f"--config.file={folder}/alertmanager/alertmanager.yml", f"--storage.path={folder}/am",
+         running([program("alertmanager"), f"--config.file={folder}/alertmanager/alertmanager.yml", f"--storage.path={folder}/am",
                   "--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{alertmanager}", f"--web.external-url=http://127.0.0.1:{alertmanager}/alertmanager"],
                  f"http://127.0.0.1:{alertmanager}/alertmanager/-/ready", folder / "alertmanager.log"), \
-         running([tool("prometheus"), f"--config.file={folder}/prometheus/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb", "--rules.alert.resend-delay=1s",
+         running([program("prometheus"), f"--config.file={folder}/prometheus/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb", "--rules.alert.resend-delay=1s",
                   f"--web.listen-address=127.0.0.1:{prometheus}", f"--web.external-url=http://127.0.0.1:{prometheus}/prometheus"],
                  f"http://127.0.0.1:{prometheus}/prometheus/-/ready", folder / "prometheus.log"):
         yield f"http://127.0.0.1:{prometheus}/prometheus"

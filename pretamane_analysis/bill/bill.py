@@ -190,8 +190,7 @@ class Account:
         "The allowances that cover a part of a charge, and how much."
         needed = charge.quantity
         for each in self.allowances:
-            same = each.service == charge.query.service and charge.query.usage_type in each.applies_to
-            if same and (part := min(needed, self.left[each.id])) > 0:
+            if each.covers(charge.query) and (part := min(needed, self.left[each.id])) > 0:
                 self.left[each.id] -= part
                 needed -= part
                 yield each, part

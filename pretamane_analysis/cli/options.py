@@ -17,7 +17,7 @@ from ..base.errors import PretamaneError
 
 # %% auto #0
 __all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'scenario_option', 'usage_options', 'what_if_options',
-           'source_options', 'format_option', 'chosen_stack', 'month_hours', 'price_book', 'ask_ahead',
+           'source_options', 'format_option', 'chosen_stack', 'month_hours', 'price_book', 'prefetch_prices',
            'stack_and_book', 'today', 'Part', 'screen_width', 'printed', 'show', 'with_age']
 
 # %% ../../nbs/cli/01_options.ipynb #7a1e2ebb
@@ -128,12 +128,12 @@ def _with_region(book: Any, region: str) -> Any:
     return book
 
 
-def ask_ahead(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[Any, ...]) -> None:
+def prefetch_prices(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[Any, ...]) -> None:
     "Let a live book fetch what the bills of some architectures need, together."
     if options.source == "api":
-        from pretamane_analysis.bill.sources import ask_ahead as together
+        from pretamane_analysis.bill import sources
 
-        together(book, stack, names, scenarios, Decimal(730))
+        sources.prefetch_prices(book, stack, names, scenarios, month_hours(options))
 
 # %% ../../nbs/cli/01_options.ipynb #ec5a42df
 def stack_and_book(options: Namespace) -> tuple[Any, Any]:

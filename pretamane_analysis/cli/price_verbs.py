@@ -11,7 +11,7 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, ask_ahead, chosen_stack, format_option, month_hours, price_book, screen_width, show, source_options, stack_options, today,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, screen_width, show, source_options, stack_options, today,
     usage_options, verb_parser,
 )
 
@@ -134,12 +134,12 @@ def _refresh_options(parser: ArgumentParser) -> None:
 def _refresh(options: Namespace) -> int:
     from tqdm import tqdm
 
-    from pretamane_analysis.bill.verify import refresh, wanted
+    from pretamane_analysis.bill.verify import refresh, required_queries
 
     if options.source == "snapshot":
         raise PretamaneError("a live source is expected", "--source", "Use --source api or --source offers")
     stack, book = chosen_stack(options), price_book(options)
-    queries = wanted([stack.model_copy(update={"region": region}) for region in options.regions or [stack.region]])
+    queries = required_queries([stack.model_copy(update={"region": region}) for region in options.regions or [stack.region]])
     if hasattr(book, "prefetch"):
         book.prefetch(queries)
     with tqdm(total=len(queries), desc="prices", disable=None, leave=False) as bar:
@@ -215,7 +215,7 @@ def _verify(options: Namespace) -> int:
         raise PretamaneError("something to compare with is expected", "--source", "Use --source api, --source offers, or --prices and another snapshot")
     stack, names = chosen_stack(options), tuple(options.architecture or ARCHITECTURE_NAMES)
     snapshot, live = open_book("snapshot", options.snapshot), price_book(options)
-    ask_ahead(options, live, stack, names, (options.scenario,))
+    prefetch_prices(options, live, stack, names, (options.scenario,))
     drift = verify(names, stack, snapshot, live, options.scenario, month_hours(options))
     exact = drift.rows(same=options.all)
     wordy = ("message", "attributes", "sku", "note")

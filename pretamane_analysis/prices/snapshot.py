@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import data_path
-from .book import Price, PriceBook, Tier
+from .book import Price, PriceBook, Query, Tier
 
 # %% auto #0
 __all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'cited', 'age_text',
@@ -230,6 +230,13 @@ class Allowance:
     reason: str
     source: str
     sku: str = ""
+
+    def covers(
+        self,
+        query: Query,  # Of a charge
+    ) -> bool:
+        "Whether it is for what a query is about."
+        return self.service == query.service and query.usage_type in self.applies_to
 
 # %% ../../nbs/prices/02_snapshot.ipynb #2902c455
 @cache
