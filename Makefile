@@ -11,7 +11,7 @@ SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test lint coverage licenses audit docs guides lab export mutants checkov tools bench bare clean help
+.PHONY: report test e2e e2e-long lint coverage licenses audit docs guides lab export mutants checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
@@ -19,6 +19,12 @@ report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no 
 test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## Run every notebook, then pytest
 	$(BIN)/nbdev_test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile tests
+
+e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
+	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -p no:xdist -rs --durations=15 tests/e2e
+
+e2e-long: $(VENV)/.dev ## The same with every kill point and twenty deploys; hours
+	PRETAMANE_E2E=long $(BIN)/python -m pytest -q -p no:xdist -rs --durations=0 tests/e2e
 
 export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.md and metadata refreshed
 	$(BIN)/nbdev_export

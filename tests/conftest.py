@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))  # what i
 pytest_plugins = ("postgres_server", "app_server")
 ALLOWED = "allowed:"
 SKIPPED = pytest.StashKey[list]()
+collect_ignore = [] if os.environ.get("PRETAMANE_E2E") else ["e2e"]  # `make e2e` runs them: they need root and some minutes
 
 
 @pytest.fixture(scope="session")

@@ -336,7 +336,7 @@ def localized(config, places: dict[str, str]) -> dict:
 def configuration(edge: Edge, stack: Stack, files: dict[str, str]) -> dict:
     """Return what Caddy makes of the files, in the places of this edge"""
     own = stack.services["caddy"].ports
-    numbers = {"public": 8443 if edge.tls else own["http"], "admin": own["admin"], "metrics": own["metrics"], "redirect": own["http"]}
+    numbers = {"public": 8443 if edge.tls else own["http"], "admin": own["admin"], "metrics": own["metrics"], "redirect": own["http"], "probes": own.get("probes", 8082)}
     places = {f'"{each}"': f'"127.0.0.1:{server.server_port}"' for each, server in edge.behind.items()}
     places |= {f'":{numbers[door]}"': f'"127.0.0.1:{port}"' for door, port in edge.ports.items() if edge.tls or door != "redirect"}
     places |= {"/run/secrets": str(edge.folder), "/run/caddy": str(edge.folder), SUBNETS["edge"]: f"{TUNNEL}/32", SUBNETS["obs"]: f"{SCRAPER}/32"}
@@ -357,7 +357,7 @@ def running(stack: Stack, files: dict[str, str] | None = None) -> Iterator[Edge]
         dials = sorted({each for found in upstreams(stack).values() for each in found})
         try:
             behind |= {each: Upstream(each) for each in dials}
-            ports = {door: free_port() for door in ("public", "admin", "metrics", "redirect")}
+            ports = {door: free_port() for door in ("public", "admin", "metrics", "redirect", "probes")}
             (folder / "edge_admin_password_hash").write_text(password_hash())
             edge = Edge(folder, ports, behind, {}, tls=is_direct)
             edge.config = configuration(edge, stack, files)

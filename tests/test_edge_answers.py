@@ -73,7 +73,7 @@ def direct_edge():
 
 def test_both_names_answer_over_https(direct_edge):
     """One port, two names"""
-    answer = direct_edge.ask("/api/x", ("Cf-Connecting-Ip", "203.0.113.7"), ("X-Forwarded-For", "203.0.113.8"), ("X-Forwarded-Proto", "http"))
+    answer = direct_edge.ask("/contacts/x", ("Cf-Connecting-Ip", "203.0.113.7"), ("X-Forwarded-For", "203.0.113.8"), ("X-Forwarded-Proto", "http"))
     assert (answer.status, answer.upstream, answer.forwarded("X-Forwarded-Proto")) == (200, BLUE, ["https"])
     assert answer.forwarded("X-Forwarded-For") == ["127.0.0.2"]
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"

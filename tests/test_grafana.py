@@ -196,7 +196,7 @@ def localized(configuration: dict, found, rules: list[str]) -> dict:
     """The emitted configuration with the addresses of this test, scraped every second"""
     text = yaml.safe_dump(configuration)
     places = {target: found.addresses[each.name] for each in scrape_targets(STACK) for target in each.targets[:1] if each.name in found.addresses}
-    places |= {"http://caddy:8080": f"http://127.0.0.1:{found.edge.ports['public']}", "http://caddy:8081": f"http://127.0.0.1:{found.edge.ports['admin']}",
+    places |= {"http://caddy:8082": f"http://127.0.0.1:{found.edge.ports['probes']}", "http://caddy:8081": f"http://127.0.0.1:{found.edge.ports['admin']}",
                "https://app.example.com": found.site}
     for old, new in places.items():
         text = text.replace(old, new)

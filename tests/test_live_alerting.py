@@ -96,7 +96,7 @@ def observed(edge: Edge, folder: Path, sink: Sink) -> Iterator[str]:
     """Prometheus, Alertmanager and the blackbox exporter beside an edge; give the address of Prometheus"""
     files = emitted(shortened(), PARTS)
     prometheus, alertmanager, blackbox = (free_port() for _ in range(3))
-    places = {"caddy:2020": f"127.0.0.1:{edge.ports['metrics']}", "caddy:8080": f"127.0.0.1:{edge.ports['public']}",
+    places = {"caddy:2020": f"127.0.0.1:{edge.ports['metrics']}", "caddy:8082": f"127.0.0.1:{edge.ports['probes']}",
               "caddy:8081": f"127.0.0.1:{edge.ports['admin']}", "alertmanager:9093": f"127.0.0.1:{alertmanager}",
               "blackbox-exporter:9115": f"127.0.0.1:{blackbox}", "prometheus:9090": f"127.0.0.1:{prometheus}"}
     for path, text in files.items():

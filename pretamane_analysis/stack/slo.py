@@ -14,7 +14,7 @@ from .model_file import Model
 from .vocabulary import Severity
 
 # %% auto #0
-__all__ = ['Window', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'minutes', 'duration', 'BurnAlert', 'Slo']
+__all__ = ['Window', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'EXTRAPOLATED', 'minutes', 'duration', 'BurnAlert', 'Slo']
 
 # %% ../../nbs/stack/06_slo.ipynb #54332124
 Window = Annotated[str, Field(pattern=r"^[1-9]\d*[mhd]$", description="a window such as '5m', '6h' or '3d'")]
@@ -68,6 +68,7 @@ WORKBOOK = (_alert("page", "1h", "5m", "14.4", 0), _alert("page", "6h", "30m", "
             _alert("ticket", "1d", "2h", "3"), _alert("ticket", "3d", "6h", "1"))
 BUCKETS = tuple(map(Decimal, ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10")))  # seconds
 BASE_INTERVAL = 15_000  # milliseconds between scrapes; divided by `time_scale`
+EXTRAPOLATED = Decimal("1.5")  # the most that `increase()` makes of one request once three samples were taken
 
 # %% ../../nbs/stack/06_slo.ipynb #1ab1ecff
 class Slo(Model):
@@ -101,8 +102,9 @@ class Slo(Model):
         return alert.burn * self.budget
 
     def least_requests(self, alert: BurnAlert) -> int:
-        "Requests in the long window below which an alert stays silent: `ignored_failures` of them are below its limit."
-        return int(self.ignored_failures / self.limit(alert)) + 1
+        """Requests in the long window below which an alert stays silent: `ignored_failures` of them are below its limit, also when
+        `increase()` makes more of them than there were. It extends what it saw by up to half the time between samples on both sides."""
+        return int(self.ignored_failures * EXTRAPOLATED / self.limit(alert)) + 1
 
     def windows(self) -> list[str]:
         "Every window that is recorded, shortest first; the shortest is also the current burn."

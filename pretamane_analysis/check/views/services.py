@@ -185,6 +185,12 @@ class ServiceFacts:
         return int(found[1]) if found else None
 
     @property
+    def group(self) -> int | None:
+        "The group id that the compose file gives it; None where the image decides."
+        found = re.match(r"\d+:(\d+)$", str(self.raw.get("user", "")))
+        return int(found[1]) if found else None
+
+    @property
     def one_shot(self) -> bool:
         "Whether it runs to its end instead of staying up."
         return str(self.raw.get("restart", "")).lower().partition(":")[0] in ("no", "false", "on-failure")

@@ -184,6 +184,19 @@ def _little(of: Named) -> Iterator[Case]:
         Traffic(_spread(enough, window, enough), _step(of))]).heard(window, alert, True)
 
 # %% ../../../nbs/emit/observability/04_slo_tests.ipynb #45635e4f
+def _few_users(of: Named) -> Iterator[Case]:
+    "Few users among many probes: who counts both sees a small share fail, and sees traffic where there is none."
+    alert, often = _first(of), Decimal(18)
+    window = minutes(alert.long)
+    if of.slo.source != "edge":
+        return
+    if window >= of.slo.least_requests(alert):
+        yield Case(of, f"SL10 one user a minute fails among {often} probes: {alert.name} fires", [
+            Traffic([Stretch(window, Decimal(1), Decimal(1), probes=often)], _step(of))]).heard(window, alert, True)
+    yield Case(of, f"SL10 no user and {often} probes a minute: the ratio is absent, and that is no alarm", [
+        Traffic([Stretch(window + 20, Decimal(0), probes=often)], _step(of))]).value(window, f"count({RATIO}{alert.long})").never(window + 15, "Slo.*")
+
+
 def _churn(of: Named) -> Iterator[Case]:
     much, low = busy(of), of.slo.budget / 2
     restart = [Traffic([Stretch(20, much), Stretch(20, much, restart=True), Stretch(5, much, restart=True)], _step(of),
@@ -250,8 +263,8 @@ def _days(of: Named) -> Iterator[Case]:
     yield case
 
 # %% ../../../nbs/emit/observability/04_slo_tests.ipynb #b6881eeb
-_MINUTES: tuple[Callable[[Named], Iterator[Case]], ...] = (_onset, _recovery, _limits, _quiet, _little, _churn,
-                                                           _answers, _budget)
+_MINUTES: tuple[Callable[[Named], Iterator[Case]], ...] = (_onset, _recovery, _limits, _quiet, _little, _few_users,
+                                                           _churn, _answers, _budget)
 
 
 def _file(of: Named, every: int, cases: list[Case]) -> str:
