@@ -120,7 +120,7 @@ def _objectives(found: Findings) -> Iterator[Section]:
         rows = [{key: value for key, value in row.items() if key != "slo"} for row in burn_rows(each)]
         yield Section(f"slo-{each.name}", f"How soon alerts fire: {each.name}", SERVICE,
                       "How long requests have been failing when each alert fires, and in brackets the share of the error budget that is spent by then.",
-                      named(rows, burn="budget spent", bad="failing requests"), [row for row in exact if row["slo"] == each.name], (f"slo-{each.name}",))
+                      named(rows, burn="burn rate", bad="failing requests"), [row for row in exact if row["slo"] == each.name], (f"slo-{each.name}",))
 
 
 def _background(found: Findings) -> Iterator[Section]:
