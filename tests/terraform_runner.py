@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.emit.tree import OF_CLUSTER, emitted
 from pretamane_analysis.stack.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +30,11 @@ needs_terraform = pytest.mark.skipif(PROGRAM is None, reason="allowed: neither t
 def host_files(stack: Stack) -> dict[str, str]:
     """Return the host's Terraform: the configuration and, from the bootstrap, the script of the first boot"""
     return emitted(stack, ["terraform", "bootstrap"])
+
+
+def cluster_files(stack: Stack) -> dict[str, str]:
+    """Return the emitted files of the baseline"""
+    return emitted(stack, ["eks"], OF_CLUSTER)
 
 
 @dataclass(eq=False)

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from browser import console_errors, open_browser, requested, scheme, serious, size
 
-from pretamane_analysis.base.tables import money
+from pretamane_analysis.base.tables import less, money
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.report.page import MINUS
-from pretamane_analysis.report.views import less
 
 CHOICES = {  # what somebody sets in the form; what is left out stays as reported
     "as reported": {},

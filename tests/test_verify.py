@@ -12,14 +12,13 @@ import pytest
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.base.tables import to_json
 from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture, bill_of
-from pretamane_analysis.bill.sizing import candidates, needs
+from pretamane_analysis.bill.sizing import candidates, host_for
 from pretamane_analysis.bill.verify import document, refresh, verify, wanted
 from pretamane_analysis.prices.book import MissingPrice, Price, PriceBook, Query
 from pretamane_analysis.prices.rows import RowBook, prices_of, rows_of_term
 from pretamane_analysis.prices.snapshot import Snapshot, bundled
 from pretamane_analysis.prices.snapshot_diff import queries_of
 from pretamane_analysis.prices.snapshot_writer import intact
-from pretamane_analysis.stack.quantities import mebibytes
 from pretamane_analysis.stack.stack_file import example
 
 STACK, BOOK, DAY = example(), bundled(), date(2026, 11, 22)
@@ -172,9 +171,8 @@ def test_refreshed_prices_give_the_same_bills(tmp_path, region):
     assert len(seen) == done.asked == len(done.unanswered) + len({query for query in seen} - {query for query, _ in done.unanswered})
     book = Snapshot(folder=tmp_path)
     for scenario in ("low", "typical", "high"):
-        need = needs(stack, None, scenario)
-        size = (region, need.memory_mib + mebibytes(stack.host.reserve_memory), need.busy_cores, stack.host.architecture)
-        assert candidates(book, *size) == candidates(BOOK, *size)
+        machine = host_for(stack, None, scenario)
+        assert candidates(book, region, machine) == candidates(BOOK, region, machine)
         for name in ARCHITECTURES:
             try:
                 expected = bill_of(architecture(name, stack, BOOK, scenario), stack, BOOK).total

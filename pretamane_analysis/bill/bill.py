@@ -14,9 +14,10 @@ from typing import Any
 from ..prices.book import ON_DEMAND, MissingPrice, Price, PriceBook, Query, Tier, spread
 from ..resources.charge import Charge, Resource
 from ..prices.snapshot import Allowance, age_text, allowances
+from ..base.tables import plain, to_html
 
 # %% auto #0
-__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'Amounts', 'LineItem', 'focus', 'Totals', 'Bill', 'Account', 'bill']
+__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'Amounts', 'LineItem', 'focus', 'Totals', 'bill_rows', 'Bill', 'Account', 'bill']
 
 # %% ../../nbs/bill/01_bill.ipynb #f1eceac5
 HOURS_PER_MONTH = Decimal(730)  # 8,760 / 12, as the AWS calculator counts; pages of AWS use 720 or 744
@@ -118,6 +119,31 @@ class Totals:
         return {each: sum((line.cost for line in self.lines if getattr(line, key) == each), Decimal(0)) for each in keys}
 
 # %% ../../nbs/bill/01_bill.ipynb #906fedba
+def _why(line: LineItem) -> str:
+    "The tier where there are several, and why a line is what it is."
+    tier = f"tier {line.tier}" if "-" in line.tier or line.tier.startswith("over") else ""
+    return "; ".join(each for each in (tier, line.note) if each)
+
+
+def _dated(line: LineItem) -> str:
+    "Date of the rate, and how it was read unless from a machine-readable list."
+    if line.tier.startswith("free"):
+        return ""
+    return " ".join((line.as_of or "undated", *((line.confidence,) if line.confidence != "listed" else ())))
+
+
+def bill_rows(
+    bill: Totals,
+    notes: bool = False,  # Whether to add why each line is what it is
+) -> list[dict[str, Any]]:  # One row for each line and one for the total
+    "A bill for reading: what, how much, at which rate, from which SKU and date."
+    rows = [{"resource": line.resource, "what": line.description, "quantity": plain(line.quantity, 2), "unit": line.query.unit,
+             "rate": "free" if line.tier.startswith("free") else plain(line.unit_price, 12), "USD": line.cost,
+             "SKU": line.sku or "not recorded", "as of": _dated(line), **({"why": _why(line)} if notes else {})}
+            for line in bill.lines]
+    return [*rows, {**dict.fromkeys(rows[0] if rows else ("resource", "USD"), ""), "resource": "total", "USD": bill.total}]
+
+# %% ../../nbs/bill/01_bill.ipynb #0dcfc658
 class Bill(Totals):
     "A month's bill: lines, exact totals, and what they were made from."
 
@@ -142,6 +168,13 @@ class Bill(Totals):
         dates = sorted(line.as_of for line in self.lines if line.as_of)
         oldest = f" Oldest rate used: {dates[0]}." if dates else ""
         return age_text(self.as_of, today, self.source) + oldest
+
+    def caption(self) -> str:
+        "What the bill is for, in one line."
+        return f"{f'{self.stack}, ' if self.stack else ''}{self.name or 'bill'} in {self.region}, {plain(self.hours)} hours, USD a month"
+
+    def _repr_html_(self) -> str:
+        return to_html(bill_rows(self), self.caption(), ("USD",))
 
 # %% ../../nbs/bill/01_bill.ipynb #81c7cf1f
 class Account:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from .architectures import FEATURE
+from .features import FEATURE
 from ..base.errors import did_you_mean
 from ..base.files import data_path, read_text
 from ..stack.links import BrokenLinks

@@ -13,13 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from .architectures import ARCHITECTURES, Architecture, architecture
+from .architectures import ARCHITECTURES, architecture
+from .building_blocks import Architecture
 from .bill import HOURS_PER_MONTH, Bill, bill
 from ..prices.book import ON_DEMAND, AmbiguousPrice, MissingPrice, Price, PriceBook, PriceError, Query, Tier
-from .sizing import candidates, needs
+from .sizing import candidates, host_for
 from ..prices.snapshot_diff import percent_moved, rates, same_rates
 from ..prices.snapshot_writer import write_snapshot
-from ..stack.quantities import SCENARIOS, Scenario, mebibytes
+from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -39,8 +40,7 @@ class Questions(PriceBook):
 
 def _sizes(stack: Stack, book: PriceBook, scenario: Scenario) -> None:
     "Ask for the instances that a host for all services may be."
-    need, host = needs(stack, None, scenario), stack.host
-    candidates(book, stack.region, need.memory_mib + mebibytes(host.reserve_memory), need.busy_cores, host.architecture)
+    candidates(book, stack.region, host_for(stack, None, scenario))
 
 # %% ../../nbs/bill/09_verify.ipynb #44fbae6b
 def wanted(
@@ -58,9 +58,9 @@ def wanted(
             for name in names:
                 bill(architecture(name, stack, book, scenario).resources, book, stack.region, hours=hours, free=False)
         found |= book.asked
-        if stack.host.purchase_option != ON_DEMAND and not stack.host.instance_type:
-            hourly = [query for query in book.asked if query.usage_type.startswith("BoxUsage:") and query.purchase_option == ON_DEMAND]
-            found |= dict.fromkeys(replace(query, purchase_option=stack.host.purchase_option) for query in hourly)
+        left_open = {side.purchase_option for side, kind in ((stack.host, stack.host.instance_type), (stack.eks, stack.eks.node_instance_type)) if not kind}
+        hourly = [query for query in book.asked if query.usage_type.startswith("BoxUsage:") and query.purchase_option == ON_DEMAND]
+        found |= dict.fromkeys(replace(query, purchase_option=option) for option in sorted(left_open - {ON_DEMAND}) for query in hourly)
     return tuple(found)
 
 # %% ../../nbs/bill/09_verify.ipynb #04a33e68

@@ -5,7 +5,6 @@
 # %% ../../nbs/cli/06_main.ipynb #8d9feeda
 from __future__ import annotations
 
-import os
 import sys
 
 # %% auto #0

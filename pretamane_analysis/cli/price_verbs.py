@@ -11,7 +11,7 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, show, source_options, stack_options, today,
+    ARCHITECTURE_NAMES, Part, ask_ahead, chosen_stack, format_option, month_hours, price_book, screen_width, show, source_options, stack_options, today,
     usage_options, verb_parser,
 )
 
@@ -42,7 +42,8 @@ def _find(options: Namespace) -> int:
     price = book.find(Query(options.service, options.usage_type, unit, options.region, options.option, tuple(sorted(pairs))))
     rows = [{"sku": price.sku, "rate_code": tier.rate_code, "usd": f"{tier.usd:f}", "unit": price.unit, "tier": tier.label(), "as_of": tier.as_of,
              "confidence": tier.confidence, "source": tier.source, "note": tier.note} for tier in price.tiers]
-    return _shown(rows, book, options)
+    caption = f"{price.service} {price.usage_type} in {price.region}, {price.purchase_option}: USD for one unit in each tier of quantity"
+    return _shown(rows, book, options, caption, ("rate_code", "note", "source", "confidence"))
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #0943af46
 def _unit(options: Namespace, book: Any) -> str:
@@ -55,11 +56,12 @@ def _unit(options: Namespace, book: Any) -> str:
     return known[0].unit if known else "any unit"
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #db73fa3e
-def _shown(rows: Rows, book: Any, options: Namespace) -> int:
+def _shown(rows: Rows, book: Any, options: Namespace, caption: str, spare: tuple[str, ...] = (), closing: str = "") -> int:
     from pretamane_analysis.prices.snapshot import age_text
 
     document = {"prices": {"source": book.source, "as_of": book.as_of}, "rows": rows}
-    show(rows, document, options.format, age_text(book.as_of, today(), book.source), rows)
+    spaced = [{key: value.replace(";", "; ") if key == "attributes" else value for key, value in row.items()} for row in rows]
+    show([Part(caption, spaced, spare)], document, options.format, age_text(book.as_of, today(), book.source), rows, closing)
     return 0
 
 
@@ -74,23 +76,31 @@ def _list(options: Namespace) -> int:
         if not hasattr(book, "manifest"):
             raise PretamaneError("a service is expected: only a snapshot knows what it holds", "prices list")
         rows = [{"service": name, "regions": str(len(each["regions"])), "rows": str(each["rows"])} for name, each in book.manifest["services"].items()]
-        return _shown(rows, book, options)
+        return _shown(rows, book, options, "What the snapshot holds: services of AWS by offer code, regions with a price, rows (one for each tier)")
     rows = [{"usage_type": name, "unit": price.unit, "option": price.purchase_option, "usd": f"{price.tiers[0].usd:f}", "tiers": str(len(price.tiers)),
              "sku": price.sku, "as_of": price.as_of, "attributes": ";".join(f"{key}={value}" for key, value in price.attributes)}
             for name in book.usage_types(options.service, options.region) for price in book.candidates(options.service, options.region, name)]
     if not rows:
         raise PretamaneError(f"no price of {options.service} is known", options.region,
                              f"It is known in {', '.join(book.regions(options.service)) or 'no region; see pretamane prices list'}")
-    return _shown(rows, book, options)
+    caption = f"Prices of {options.service} in {options.region}: USD for one unit in the first tier"
+    return _shown(rows, book, options, caption, ("attributes", "sku", "as_of", "tiers", "unit"))
 
 
 def _sources(options: Namespace) -> int:
     book = price_book(options)
     if not hasattr(book, "manifest"):
         raise PretamaneError("only a snapshot has a list of sources", "prices sources")
+    from pretamane_analysis.prices.snapshot import cited
     from pretamane_analysis.prices.snapshot_writer import citations
 
-    return _shown([{"id": key, "citation": text} for key, text in citations(book.folder).items()], book, options)
+    found = {key: cited(text) for key, text in citations(book.folder).items()}
+    rows = [{"id": key, "what it is": what, "link": link} for key, (what, link) in found.items()]
+    if options.format != "table":
+        return _shown(rows, book, options, "Where the rates of the snapshot were read: the `source` of a rate is one of these ids")
+    for row in rows:  # not as a table, so that no link is broken
+        print(f"{row['id']}: {row['what it is']}{row['link'] and chr(10) + '    '}{row['link']}")
+    return 0
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #61566aa1
 def _row_options(parser: ArgumentParser) -> None:
@@ -170,7 +180,7 @@ def _tell(rows: Rows, options: Namespace) -> None:
 
     if rows:
         short = [{key: row[key] for key in ("service", "usage_type", "region", "option", "status")} for row in rows]
-        print("Not in the snapshot, because the source does not say or says more than one thing:", to_table(short), sep="\n", file=sys.stderr)
+        print("Not in the snapshot, because the source does not say or says more than one thing:", to_table(short, width=screen_width()), sep="\n", file=sys.stderr)
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #facdac2b
 def _offers(book: Any, queries: Any) -> list[dict[str, str]]:
@@ -190,6 +200,13 @@ def _verify_options(parser: ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="show prices that are the same, too")
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #bc761a02
+def _totals(row: dict[str, Any]) -> dict[str, Any]:
+    "A row of totals, the percentage as people read it."
+    from pretamane_analysis.base.tables import percent
+
+    return {**row, "percent": "" if row["percent"] is None else percent(row["percent"])}
+
+
 def _verify(options: Namespace) -> int:
     from pretamane_analysis.bill.sources import open_book
     from pretamane_analysis.bill.verify import document, verify
@@ -203,12 +220,12 @@ def _verify(options: Namespace) -> int:
     exact = drift.rows(same=options.all)
     wordy = ("message", "attributes", "sku", "note")
     rows = [{key: value for key, value in row.items() if key not in wordy} for row in exact]
-    from pretamane_analysis.base.tables import render
-
-    notes = "\n\n".join(["Nothing has moved." if not drift.drifted else ", ".join(f"{count} {name}" for name, count in drift.counts().items()),
-                         render([each.row() for each in drift.totals], options.format if options.format == "md" else "table")])
+    counts = "Nothing has moved." if not drift.drifted else f"{', '.join(f'{count} {name}' for name, count in drift.counts().items())}."
+    parts = [Part(f"Prices of {stack.name} in {stack.region} that {'are in both books' if options.all else 'have moved'}, and what that makes of each bill",
+                  rows, ("option", "unit", "region", "service")),
+             Part("The bills with the prices of both books, USD a month", [_totals(each.row()) for each in drift.totals])]
     age = f"Snapshot of {snapshot.as_of}, compared with {live.source} of {live.as_of}."
-    show(rows, document(drift), options.format, age, exact, notes)
+    show(parts, document(drift), options.format, age, exact, counts)
     return 1 if drift.drifted else 0
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #01d48a57
@@ -218,13 +235,15 @@ def _diff_options(parser: ArgumentParser) -> None:
 
 
 def _diff(options: Namespace) -> int:
+    from pretamane_analysis.base.tables import counted
     from pretamane_analysis.prices.snapshot_diff import diff
     from pretamane_analysis.bill.sources import open_book
 
     old, new = (open_book("snapshot", "" if each == "bundled" else each) for each in (options.old, options.new))
     rows = [each.row() for each in diff(old, new)]
-    show(rows, {"old": {"as_of": old.as_of}, "new": {"as_of": new.as_of}, "changes": rows}, options.format,
-         f"{len(rows)} differences between snapshots of {old.as_of} and {new.as_of}.", rows)
+    part = Part("Prices that are not the same in both snapshots", rows, ("attributes", "sku", "note"))
+    show([part], {"old": {"as_of": old.as_of}, "new": {"as_of": new.as_of}, "changes": rows}, options.format,
+         f"{counted(len(rows), 'difference')} between snapshots of {old.as_of} and {new.as_of}.", rows)
     return 1 if rows else 0
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #5eb5dd82

@@ -218,7 +218,8 @@ def saving_ranges(
 ) -> str | bytes:
     "Both totals and the saving for low, typical and high usage, and with the same memory on both sides."
     savings = {f"{name} usage": each for name, each in comparison.ranges.items()}
-    savings[f"same memory ({comparison.same_memory.architecture.instance_type})"] = comparison.same_memory_saving
+    if comparison.same_memory and comparison.same_memory_saving:
+        savings[f"same memory ({comparison.same_memory.architecture.instance_type})"] = comparison.same_memory_saving
     shares = [_share(each) for each in savings.values()]
     known = [each for each in shares if each.is_finite()]
     title = f"The saving stays between {_percent(min(known))} and {_percent(max(known))}" if known else f"The saving is {UNKNOWN}"

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from ..bill.architectures import FEATURE, Architecture
+from ..bill.building_blocks import Architecture
+from ..bill.features import FEATURE
 from .arrange import Arrow, Card, Frame, Plan, frame
 from .cards import LOOKS, UNDRAWN, home, memory, resource_card, service_card, several, short
 from ..resources import CrossZoneTraffic, EksCluster, InternetEgress, PublicAddresses, Resource, Volume

@@ -37,7 +37,8 @@ class Query:
 
     def __str__(self) -> str:
         more = "".join(f", {key}={value}" for key, value in self.attributes)
-        return f"{self.service} {self.usage_type} ({self.unit}, {self.purchase_option}{more}) in {self.region or 'any region'}"
+        return (f"{self.service} {self.usage_type} ({self.unit}, {self.purchase_option}{more}) in "
+                f"{self.region or 'any region'}")
 
 # %% ../../nbs/prices/01_book.ipynb #db081322
 CONFIDENCE = ("derived", "page", "listed")  # weakest first
@@ -58,7 +59,8 @@ class Tier:
 
     def label(self) -> str:
         "The range as people write it."
-        return f"{self.begin:f}-{self.end:f}" if self.end is not None else (f"over {self.begin:f}" if self.begin else "all")
+        return f"{self.begin:f}-{self.end:f}" if self.end is not None else (f"over {self.begin:f}"
+                                                                            if self.begin else "all")
 
 # %% ../../nbs/prices/01_book.ipynb #6d50d80a
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class PriceBook:
     prices: list[Price] = field(default_factory=list)
     source: str = "memory"
     as_of: date | None = None
-    shortlist: PriceBook | None = field(default=None, kw_only=True, repr=False, compare=False)  # A quick book that says which instance types are worth asking this one for
+    shortlist: PriceBook | None = field(default=None, kw_only=True, repr=False, compare=False)  # Quick book; names types to ask for
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
         "All prices of a usage type in a region."
@@ -141,7 +143,8 @@ class PriceBook:
 
 # %% ../../nbs/prices/01_book.ipynb #d2a3befb
 def _one(book: PriceBook, query: Query) -> Price:
-    found = [price for price in book.candidates(query.service, query.region, query.usage_type) if _matches(price, query)]
+    found = [price
+             for price in book.candidates(query.service, query.region, query.usage_type) if _matches(price, query)]
     if len(found) > 1:
         raise AmbiguousPrice(f"{len(found)} prices match {query}: {'; '.join(_difference(p) for p in found)}",
                              book.source, "Name the attribute that tells them apart")

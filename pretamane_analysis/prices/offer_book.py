@@ -47,7 +47,8 @@ class _OfferFiles(PriceBook):
         if self.place == "aws" or self.place.startswith(("http://", "https://")):
             from pretamane_analysis.prices.offer_download import fetched, offer_url
 
-            return [fetched(offer_url(service, "" if region == GLOBAL else region, "csv", self.place.removeprefix("aws")))]
+            return [fetched(offer_url(service, "" if region == GLOBAL else region, "csv",
+                                      self.place.removeprefix("aws")))]
         if not Path(self.place).is_dir():
             return [self.place] if offer_code(self.place) in ("", service) else []
         names = [region, "aws-other", "index"] if region != GLOBAL else ["*"]
@@ -84,7 +85,8 @@ class _OfferPrices(_OfferFiles):
 # %% ../../nbs/prices/11_offer_book.ipynb #bd67b633
 @dataclass
 class OfferBook(_OfferPrices):
-    "Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]` or `<service>.json|csv[.gz]`, or from AWS itself (`place=\"aws\"`)."
+    """Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]` or `<service>.json|csv[.gz]`, or
+    from AWS itself (`place="aws"`)."""
 
     def usage_types(self, service: str, region: str) -> Iterable[str]:
         "All usage types of a service in a region."
@@ -92,7 +94,8 @@ class OfferBook(_OfferPrices):
         return sorted(name for name in names if name)
 
     def regions(self, service: str) -> Iterable[str]:
-        "All regions of a service that this book can name: the files of its folder, or those of the first products of its file."
+        """All regions of a service that this book can name: the files of its folder, or those of the first products
+        of its file."""
         if self.place == "aws" or self.place.startswith(("http://", "https://")):
             return []
         if Path(self.place).is_dir():
@@ -101,7 +104,8 @@ class OfferBook(_OfferPrices):
         found: set[str] = set()
         for path in self.paths(service, ""):
             names_of = _names(self._file(path))
-            found |= {row.region_code or GLOBAL for name in names_of[:: max(1, len(names_of) // 20)] for row in rows_at(self._file(path), name)}
+            found |= {row.region_code or GLOBAL
+                      for name in names_of[:: max(1, len(names_of) // 20)] for row in rows_at(self._file(path), name)}
         return sorted(found)
 
 # %% ../../nbs/prices/11_offer_book.ipynb #be7af551

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,7 +22,7 @@ from ..base.files import data_path
 from .book import Price, PriceBook, Tier
 
 # %% auto #0
-__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'age_text',
+__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'cited', 'age_text',
            'InstanceType', 'instance_types', 'instance_type', 'eks_support', 'Allowance', 'allowances']
 
 # %% ../../nbs/prices/02_snapshot.ipynb #6c472185
@@ -138,6 +139,19 @@ def bundled() -> Snapshot:
 def sources() -> dict[str, str]:
     "The citation of every source id in the bundled snapshot."
     return {row["id"]: row["citation"] for row in read_rows(data_path("prices", "sources.csv"))}
+
+# %% ../../nbs/prices/02_snapshot.ipynb #063aa396
+def cited(
+    citation: str,  # As the snapshot has it
+) -> tuple[str, str]:  # What the source is, in words; its address, empty where it has none
+    "A citation as something to read and something to open."
+    if found := re.fullmatch(r"([\w.-]+)/([\w.-]+)@([0-9a-f]{7,40}):(\S+)", citation):
+        owner, repository, commit, path = found.groups()
+        return f"{path.rsplit('/', 1)[-1]} in {repository} of {owner}", f"https://github.com/{owner}/{repository}/blob/{commit}/{path}"
+    text = re.sub(r"\s*\(stored file id \d+\)", " (a stored copy; it has no public address)", citation)
+    if found := re.fullmatch(r"derived:? ?(.*)", text):
+        return f"a rate that follows from others: {found[1]}", ""
+    return text, ""
 
 # %% ../../nbs/prices/02_snapshot.ipynb #0c61f98a
 def age_text(

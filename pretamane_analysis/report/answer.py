@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from ..base.tables import money
+from ..base.tables import less, money, percent
 from ..bill import audit as audits
 from ..bill import compare as comparisons
-from ..bill.architectures import Architecture, features_of
+from ..bill.building_blocks import Architecture
+from ..bill.features import features_of
 from ..bill.bill import HOURS_PER_MONTH
 from ..bill.claim import Claim
 from ..draw.cards import several
 from ..prices.book import PriceBook
-from .views import less, percent, verdict
+from .views import verdict
 from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
@@ -61,28 +62,38 @@ def headline(
     "The answer in one sentence that stands by itself."
     first, second = found.sides
     saving, same_memory = found.comparison.saving, found.comparison.same_memory_saving
+    parity = f"{less(same_memory.percent)} with the same memory on both sides" if same_memory else "not known for the same memory on both sides"
     return (f"{found.stack.name} in {first.bill.region} costs {money(first.bill.total)} USD a month on {first.architecture.title} and "
             f"{money(second.bill.total)} USD on {second.architecture.title} ({second.architecture.instance_type}): {less(saving.percent)} "
-            f"at {found.comparison.scenario} usage, {less(same_memory.percent)} with the same memory on both sides.")
+            f"at {found.comparison.scenario} usage, {parity}.")
 
 
 def machines(
     chosen: Architecture,
 ) -> str:
     "How many machines of which type."
-    return f"{chosen.capacity.machines} x {chosen.instance_type}"
+    return chosen.machines
 
 # %% ../../nbs/report/03_answer.ipynb #481c0ce9
 def _memory(found: Findings) -> str:
     "The objection that comes first: a smaller machine is cheaper whoever runs it."
-    host = found.comparison.same_memory.architecture.instance_type
-    return f"With as much memory as all EKS nodes together (one {host}) the host would cost {less(found.comparison.same_memory_saving.percent)}."
+    same, saving = found.comparison.same_memory, found.comparison.same_memory_saving
+    if not same or not saving:
+        return f"What a host with as much memory as all EKS nodes together costs is not known: {found.comparison.unanswered['same memory']}."
+    return f"With as much memory as all EKS nodes together (one {same.architecture.instance_type}) the host would cost {less(saving.percent)}."
+
+
+def _room(found: Findings) -> list[str]:
+    "What the machines of either side cannot hold: such a bill is for something that does not run."
+    return [f"{each.architecture.title} does not hold everything: {text}." for each in found.sides for text in each.architecture.shortfalls]
 
 
 def _usage(found: Findings) -> str:
     shares = [each.percent for each in found.comparison.ranges.values()]
     if min(shares) < 0 < max(shares):
         return f"It depends on usage: between {less(min(shares))} and {less(max(shares))} from low to high usage."
+    if len(shares) < 2:
+        return ""
     low, high = sorted(map(abs, shares))[::len(shares) - 1]
     if percent(low) == percent(high):
         return ""
@@ -91,7 +102,10 @@ def _usage(found: Findings) -> str:
 
 def _parts(found: Findings) -> str:
     "Where the difference comes from, if both parts have the same sign."
-    kubernetes, services = (row["usd"] for row in comparisons.attribution(found.comparison.totals))
+    parts = [row["usd"] for row in comparisons.attribution(found.comparison.totals)]
+    if not parts:
+        return ""
+    kubernetes, services = parts
     if kubernetes < 0 or services < 0:
         return ""
     return (f"{money(kubernetes)} USD of the saving come from leaving Kubernetes (control plane, nodes, load balancer, NAT), "
@@ -120,7 +134,7 @@ def points(
     found: Findings,
 ) -> dict[str, list[str]]:  # Heading and sentences
     "What the verdict depends on, and what it costs that is not on the bill."
-    depends = [_memory(found), _usage(found), _parts(found)]
+    depends = [*_room(found), _memory(found), _usage(found), _parts(found)]
     instead = [_failure(found), _work(found)]
     said = {"What it depends on": depends, "What you give for it": instead, "What was claimed": [verdict(found.audit)] if found.audit else []}
     return {title: kept for title, each in said.items() if (kept := [one for one in each if one])}

@@ -10,13 +10,12 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from ..base.tables import money
+from ..base.tables import less, money, percent
 from ..bill import compare as comparisons
 from ..draw.colors import dark_rules, inline
 from . import controls
 from .answer import Findings, machines, points
 from .sections import Section, sections
-from .views import less, percent
 from ..stack.stack import Stack
 
 # %% auto #0

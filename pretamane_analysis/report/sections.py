@@ -12,8 +12,8 @@ from typing import Any
 
 from ..bill import audit as audits
 from ..bill import compare as comparisons
-from ..bill.bill_view import bill_rows
-from ..prices.snapshot import sources
+from ..bill.bill import bill_rows
+from ..prices.snapshot import cited, sources
 from .answer import Findings
 from .views import Rows, attribution_rows, container_rows, range_rows, scenario_rows, verdict, waterfall_rows
 from ..stack.budget import budget_rows, budgets, burn_rows, exact_rows
@@ -138,7 +138,8 @@ def _service_rows(found: Findings) -> Rows:
 def _source_rows(found: Findings) -> Rows:
     lines = [line for side in found.sides for line in side.bill.lines if line.source]
     used = dict.fromkeys(line.source for line in lines)
-    return [{"source": each, "rates": str(sum(line.source == each for line in lines)), "citation": sources().get(each, each)} for each in used]
+    found = {each: (str(sum(line.source == each for line in lines)), *cited(sources().get(each, each))) for each in used}
+    return [{"source": each, "rates": rates, "what it is": what, "link": link} for each, (rates, what, link) in found.items()]
 
 
 def sections(

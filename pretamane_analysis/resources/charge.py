@@ -53,7 +53,8 @@ Kind = TypeVar("Kind")
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def billed(kind: type[Kind]) -> type[Kind]:
-    "Make a frozen dataclass whose methods are those of `Resource`: writing them anew for 30 kinds takes time at every start."
+    """Make a frozen dataclass whose methods are those of `Resource`: writing them anew for 30 kinds takes time at
+    every start."""
     return dataclass(kw_only=True, init=False, repr=False, eq=False)(kind)
 
 # %% ../../nbs/resources/01_charge.ipynb #ab201caf
@@ -71,7 +72,8 @@ class Resource:
     def __init__(self, **given: Any):
         missing = [each.name for each in fields(self) if each.default is MISSING and each.name not in given]
         if missing:
-            raise TypeError(f"{type(self).__name__}.__init__() missing {len(missing)} required keyword-only arguments: {', '.join(missing)}")
+            raise TypeError(f"{type(self).__name__}.__init__() missing {len(missing)} required keyword-only arguments: "
+                            f"{', '.join(missing)}")
         vars(self).update({each.name: given.pop(each.name, each.default) for each in fields(self)})
         if given:
             raise TypeError(f"{type(self).__name__}.__init__() got unexpected keyword arguments: {', '.join(given)}")

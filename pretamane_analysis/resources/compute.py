@@ -30,7 +30,8 @@ class EksCluster(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Control-plane hours and, past standard support, the surcharge."
         if self.support not in ("standard", "extended", "ended"):
-            raise PretamaneError(f"EksCluster.support: 'standard', 'extended' or 'ended' is expected, not {self.support!r}")
+            raise PretamaneError(f"EksCluster.support: 'standard', 'extended' or 'ended' is expected, not "
+                                 f"{self.support!r}")
         what = f"Kubernetes {self.version}".strip() if self.version else "control plane"
         yield metered("AmazonEKS", "AmazonEKS-Hours:perCluster", "Hrs", self.count * hours, f"{what}, control plane")
         if self.support != "standard":
@@ -88,8 +89,10 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
         kind = instance_type(instances.instance_type)
         above = max(Decimal(0), instances.cpu_percent - kind.baseline_percent)
         surplus = above / 100 * kind.vcpu * running
-        note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} vCPU x hours"
-                if above else f"average {instances.cpu_percent:.1f} % is within the baseline of {kind.baseline_percent:f} %")
+        note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} "
+                f"vCPU x hours"
+                if above else f"average {instances.cpu_percent:.1f} % is within the baseline of "
+                f"{kind.baseline_percent:f} %")
     if instances.cpu_credits == "standard":
         surplus, note = Decimal(0), "standard mode: throttled to the baseline instead of billed"
     windows = {} if instances.operating_system == "Linux" else {"operatingSystem": instances.operating_system}
@@ -110,6 +113,7 @@ class NodeGroup(Resource):
     cpu_percent: Decimal | None = None
     surplus_vcpu_hours: Decimal | None = None  # Of all nodes together
     auto_mode: bool = False
+    auto_mode_percent: Decimal | None = None  # The fee in percent of the on-demand hour, in place of its own price
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Instance hours, CPU credits, Auto Mode fee, root volumes."
@@ -117,9 +121,18 @@ class NodeGroup(Resource):
                              purchase_option=self.purchase_option, cpu_percent=self.cpu_percent,
                              surplus_vcpu_hours=self.surplus_vcpu_hours).charges(hours)
         if self.auto_mode:
-            yield metered("AmazonEKS", f"EKS-Auto:{self.instance_type}-management-hours", "Hrs", self.nodes * hours,
-                          "EKS Auto Mode management", "on top of the instance hour")
+            yield _auto_mode(self, self.nodes * hours)
         yield from Volume(volume_type=self.disk_type, gb=self.disk_gb, count=self.nodes).charges(hours)
+
+
+def _auto_mode(group: NodeGroup, hours: Decimal) -> Charge:
+    "The fee of Auto Mode: at its own price, or as a part of the instance's on-demand hour."
+    if group.auto_mode_percent is None:
+        return metered("AmazonEKS", f"EKS-Auto:{group.instance_type}-management-hours", "Hrs", hours, "EKS Auto Mode management",
+                       "on top of the instance hour")
+    return metered("AmazonEC2", f"BoxUsage:{group.instance_type}", "Hrs", hours * group.auto_mode_percent / 100, "EKS Auto Mode management",
+                   f"derived: {group.auto_mode_percent.normalize():f} % of the on-demand hour, as the stack says", operatingSystem=group.operating_system,
+                   tenancy="Shared")
 
 # %% ../../nbs/resources/03_compute.ipynb #8c657f6a
 @billed
@@ -143,5 +156,6 @@ class FargateTasks(Resource):
         if windows:
             yield metered("AmazonECS", f"{kind}OS-Hours:perCPU", "Hrs", self.vcpu * total, "Windows license")
         if self.ephemeral_gb > 20:
-            yield metered("AmazonECS", "Fargate-EphemeralStorage-GB-Hours", "GB-Hours", (self.ephemeral_gb - 20) * total,
+            yield metered("AmazonECS", "Fargate-EphemeralStorage-GB-Hours", "GB-Hours",
+                          (self.ephemeral_gb - 20) * total,
                           "Fargate disk", "above 20 GB for each task")

@@ -36,7 +36,8 @@ class Function(Resource):
         yield metered("AWSLambda", f"Lambda-GB-Second{arm}", "GB-Second", duration, "Lambda duration",
                       "requests x seconds x memory in GB")
         if self.ephemeral_mb > 512:
-            yield metered("AWSLambda", "Lambda-Storage-GB-Second", "GB-Second", seconds * (self.ephemeral_mb - 512) / 1024,
+            yield metered("AWSLambda", "Lambda-Storage-GB-Second", "GB-Second",
+                          seconds * (self.ephemeral_mb - 512) / 1024,
                           "Lambda disk", "above 512 MB")
 
 # %% ../../nbs/resources/04_functions.ipynb #a75e8e7d
@@ -73,7 +74,8 @@ class DurableExecution(Resource):
         kind = "Lambda-Durable-Execution"
         yield metered("AWSLambda", f"{kind}-Operations", "DurableOperations", self.operations, "durable operations")
         yield metered("AWSLambda", f"{kind}-Written-Bytes", "GB", self.written_gb, "durable data written")
-        yield metered("AWSLambda", f"{kind}-TimedStorage-ByteHrs", "GB-Mo", self.retained_gb_month, "durable data retained")
+        yield metered("AWSLambda", f"{kind}-TimedStorage-ByteHrs", "GB-Mo", self.retained_gb_month,
+                      "durable data retained")
 
 # %% ../../nbs/resources/04_functions.ipynb #20b40640
 @billed
@@ -85,7 +87,8 @@ class TenantIsolation(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB of the environments created."
-        yield metered("AWSLambda", "Lambda-Tenant-Isolated-Environment-GB", "GB", self.environments * self.memory_mb / 1024,
+        yield metered("AWSLambda", "Lambda-Tenant-Isolated-Environment-GB", "GB",
+                      self.environments * self.memory_mb / 1024,
                       "tenant-isolated environments", "GB of memory of each environment created")
 
 # %% ../../nbs/resources/04_functions.ipynb #0013bf29
@@ -118,10 +121,12 @@ class ApiGateway(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Requests or messages, and minutes of WebSocket connections."
-        usage_type, unit, chunk = {"http": ("ApiGatewayHttpRequest", "Requests", 512), "rest": ("ApiGatewayRequest", "Requests", 0),
+        usage_type, unit, chunk = {"http": ("ApiGatewayHttpRequest", "Requests", 512),
+                                   "rest": ("ApiGatewayRequest", "Requests", 0),
                                    "websocket": ("ApiGatewayMessage", "Messages", 32)}[self.protocol]
         counted = self.requests * (ceil(self.request_kb / chunk) if chunk else 1)
         yield metered("AmazonApiGateway", usage_type, unit, counted, f"{self.protocol} {unit.lower()}",
                       f"each started {chunk} KB counts" if chunk else "")
         if self.connection_minutes:
-            yield metered("AmazonApiGateway", "ApiGatewayMinute", "Minutes", self.connection_minutes, "connection minutes")
+            yield metered("AmazonApiGateway", "ApiGatewayMinute", "Minutes", self.connection_minutes,
+                          "connection minutes")

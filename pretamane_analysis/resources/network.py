@@ -19,7 +19,8 @@ __all__ = ['LCU_COVERS', 'FREE_RULES', 'FINEST', 'BALANCERS', 'Load', 'LoadBalan
            'VpcEndpoint', 'InternetEgress', 'InternetIngress', 'CrossZoneTraffic', 'InterRegionTraffic', 'HostedZones']
 
 # %% ../../nbs/resources/05_network.ipynb #61901a84
-LCU_COVERS = {"alb": (Decimal(25), Decimal(3000), Decimal(1), Decimal(1000)), "nlb": (Decimal(800), Decimal(100_000), Decimal(1), None)}
+LCU_COVERS = {"alb": (Decimal(25), Decimal(3000), Decimal(1), Decimal(1000)),
+              "nlb": (Decimal(800), Decimal(100_000), Decimal(1), None)}
 FREE_RULES = 10
 FINEST = Decimal("1e-12")  # of a capacity-unit hour: what GB / hours x hours leaves behind ends here
 
@@ -37,14 +38,16 @@ class Load:
     def dimensions(self, kind: str) -> dict[str, Decimal]:
         "Capacity units that each dimension takes in an hour."
         new, active, gb, evaluations = LCU_COVERS[kind]
-        units = {"new connections": self.new_connections_per_second / new, "active connections": self.active_connections / active,
+        units = {"new connections": self.new_connections_per_second / new,
+                 "active connections": self.active_connections / active,
                  "processed GB": self.gb_per_hour / gb}
         if evaluations:
             units["rule evaluations"] = self.requests_per_second * max(0, self.rules - FREE_RULES) / evaluations
         return units
 
 # %% ../../nbs/resources/05_network.ipynb #ad85c5ec
-BALANCERS = {"alb": ("Application Load Balancer", "Load Balancer-Application"), "nlb": ("Network Load Balancer", "Load Balancer-Network"),
+BALANCERS = {"alb": ("Application Load Balancer", "Load Balancer-Application"),
+             "nlb": ("Network Load Balancer", "Load Balancer-Network"),
              "clb": ("Classic Load Balancer", "Load Balancer")}
 
 # %% ../../nbs/resources/05_network.ipynb #5b3f1bd6
@@ -62,11 +65,13 @@ class LoadBalancer(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Hours, capacity units or GB, trust stores."
         if self.balancer not in BALANCERS:
-            raise PretamaneError(f"unknown kind of load balancer {self.balancer!r}", remedy=did_you_mean(self.balancer, BALANCERS))
+            raise PretamaneError(f"unknown kind of load balancer {self.balancer!r}",
+                                 remedy=did_you_mean(self.balancer, BALANCERS))
         title, family = BALANCERS[self.balancer]
         yield metered("AWSELB", "LoadBalancerUsage", "Hrs", self.count * hours, title, productFamily=family)
         if self.balancer == "clb":
-            yield metered("AWSELB", "DataProcessing-Bytes", "GB", self.processed_gb, "GB processed", productFamily=family)
+            yield metered("AWSELB", "DataProcessing-Bytes", "GB", self.processed_gb, "GB processed",
+                          productFamily=family)
             return
         units, note = _capacity(self, hours)
         yield metered("AWSELB", "LCUUsage", "LCU-Hrs", units, "capacity units", note, productFamily=family)
@@ -81,7 +86,8 @@ def _capacity(balancer: LoadBalancer, hours: Decimal) -> tuple[Decimal, str]:
     loads = balancer.loads or (Load(gb_per_hour=balancer.processed_gb / hours / max(1, balancer.count)),)
     largest = [max(load.dimensions(balancer.balancer).items(), key=lambda each: each[1]) for load in loads]
     names = ", ".join(dict.fromkeys(name for name, _ in largest))
-    total = sum((balancer.count * load.share * hours * units for load, (_, units) in zip(loads, largest, strict=True)), Decimal(0))
+    total = sum((balancer.count * load.share * hours * units for load, (_, units) in zip(loads, largest, strict=True)),
+                Decimal(0))
     return total.quantize(FINEST).normalize(), f"largest dimension in each hour: {names}"
 
 # %% ../../nbs/resources/05_network.ipynb #740a5fec
@@ -108,7 +114,8 @@ class PublicAddresses(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Address hours."
         kind, what = ("IdleAddress", "idle") if self.idle else ("InUseAddress", "in use")
-        yield metered("AmazonVPC", f"PublicIPv4:{kind}", "Hrs", self.count * hours, f"{self.count} x public IPv4, {what}",
+        yield metered("AmazonVPC", f"PublicIPv4:{kind}", "Hrs", self.count * hours,
+                      f"{self.count} x public IPv4, {what}",
                       "attached or not, since 2024-02-01")
 
 # %% ../../nbs/resources/05_network.ipynb #5a6d84a0
@@ -172,7 +179,8 @@ class InterRegionTraffic(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB sent."
-        yield metered("AWSDataTransfer", "AWS-Out-Bytes", "GB", self.gb, f"GB to {self.to_region}", toRegionCode=self.to_region)
+        yield metered("AWSDataTransfer", "AWS-Out-Bytes", "GB", self.gb, f"GB to {self.to_region}",
+                      toRegionCode=self.to_region)
 
 # %% ../../nbs/resources/05_network.ipynb #76a308e4
 @billed

@@ -75,10 +75,12 @@ class Parameters(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Standard parameters as a free line, advanced ones and calls for them."
         if self.standard:
-            yield metered("AWSSystemsManager", "PS-Standard-Param", "Parameter-Mo", self.standard, "standard parameters",
+            yield metered("AWSSystemsManager", "PS-Standard-Param", "Parameter-Mo", self.standard,
+                          "standard parameters",
                           free="standard parameters and their calls at standard throughput are free")
         if self.advanced:
-            yield metered("AWSSystemsManager", "PS-Advanced-Param-Tier1", "Parameter-Mo", self.advanced * self.share_of_month,
+            yield metered("AWSSystemsManager", "PS-Advanced-Param-Tier1", "Parameter-Mo",
+                          self.advanced * self.share_of_month,
                           "advanced parameters")
         if self.advanced_api_calls:
             yield metered("AWSSystemsManager", "PS-Param-Processed-Tier2", "Requests", self.advanced_api_calls,
@@ -87,7 +89,8 @@ class Parameters(Resource):
 # %% ../../nbs/resources/07_operations.ipynb #da3b4fd0
 @billed
 class Keys(Resource):
-    "KMS customer keys (https://aws.amazon.com/kms/pricing); keys that AWS manages are free, and so are 20,000 requests."
+    """KMS customer keys (https://aws.amazon.com/kms/pricing); keys that AWS manages are free, and so are 20,000
+    requests."""
     title: ClassVar[str] = "KMS keys"
     count: Decimal = Decimal(0)
     requests: Decimal = Decimal(0)

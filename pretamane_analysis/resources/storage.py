@@ -11,10 +11,11 @@ from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
 from .charge import Charge, Resource, billed, metered, used
+from ..stack.disks import GP3_FREE_IOPS, GP3_FREE_MIBPS
 
 # %% auto #0
-__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'GP3_FREE_IOPS', 'GP3_FREE_MIBPS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS',
-           'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots', 'Bucket', 'FileSystem', 'ImageRegistry']
+__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS', 'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots',
+           'Bucket', 'FileSystem', 'ImageRegistry']
 
 # %% ../../nbs/resources/02_storage.ipynb #5bcd8ad1
 VOLUME_USAGE = {"gp3": "EBS:VolumeUsage.gp3", "gp2": "EBS:VolumeUsage.gp2", "io1": "EBS:VolumeUsage.piops",
@@ -22,7 +23,6 @@ VOLUME_USAGE = {"gp3": "EBS:VolumeUsage.gp3", "gp2": "EBS:VolumeUsage.gp2", "io1
                 "standard": "EBS:VolumeUsage"}
 IO2_TIERS = ((0, 32_000, "EBS:VolumeP-IOPS.io2"), (32_000, 64_000, "EBS:VolumeP-IOPS.io2.tier2"),
              (64_000, 10**9, "EBS:VolumeP-IOPS.io2.tier3"))
-GP3_FREE_IOPS, GP3_FREE_MIBPS = 3000, 125
 
 # %% ../../nbs/resources/02_storage.ipynb #c2cc4c28
 @billed
@@ -40,7 +40,8 @@ class Volume(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB-months, and IOPS and throughput above what is included."
         if self.volume_type not in VOLUME_USAGE:
-            raise PretamaneError(f"unknown volume type {self.volume_type!r}", remedy=did_you_mean(self.volume_type, VOLUME_USAGE))
+            raise PretamaneError(f"unknown volume type {self.volume_type!r}",
+                                 remedy=did_you_mean(self.volume_type, VOLUME_USAGE))
         volumes = self.count * self.share_of_month
         if self.gb:
             yield metered("AmazonEC2", VOLUME_USAGE[self.volume_type], "GB-Mo", volumes * self.gb,
@@ -64,8 +65,10 @@ def _performance(volume: Volume, volumes: Decimal) -> Iterator[Charge]:
     elif kind == "io2":
         for begin, end, usage_type in IO2_TIERS:
             if iops > begin:
-                yield metered("AmazonEC2", usage_type, "IOPS-Mo", volumes * (min(iops, Decimal(end)) - begin), "io2 IOPS",
-                              f"from {begin:,} to {end:,} in each volume" if end < 10**9 else f"above {begin:,} in each volume")
+                yield metered("AmazonEC2", usage_type, "IOPS-Mo",
+                              volumes * (min(iops, Decimal(end)) - begin), "io2 IOPS",
+                              f"from {begin:,} to {end:,} in each volume" if end < 10**9
+                              else f"above {begin:,} in each volume")
     elif kind == "standard" and volume.io_requests:
         yield metered("AmazonEC2", "EBS:VolumeIOUsage", "IOs", volume.io_requests, "magnetic requests")
 
@@ -163,7 +166,8 @@ class FileSystem(Resource):
         yield from used(self, "AmazonEFS", FILE_DIMENSIONS)
         for access, gb in (("Read", self.infrequent_read_gb), ("Write", self.infrequent_written_gb)):
             if gb:
-                yield metered("AmazonEFS", "IADataAccess-Bytes", "GB", gb, f"Infrequent Access, {access.lower()}", accessType=access)
+                yield metered("AmazonEFS", "IADataAccess-Bytes", "GB", gb, f"Infrequent Access, {access.lower()}",
+                              accessType=access)
         above = self.provisioned_mibps - (self.standard_gb + self.one_zone_gb) / 20
         if above > 0:
             yield metered("AmazonEFS", "ProvisionedTP-MiBpsHrs", "MiBps-Mo", above, "provisioned throughput",

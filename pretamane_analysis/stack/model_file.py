@@ -122,7 +122,8 @@ def _description(path: KeyPath, root: type[Model]) -> str:
 def _problems(error: ValidationError, lines: dict[KeyPath, int], root: type[Model]) -> Iterator[Problem]:
     for each in error.errors():
         cause = each.get("ctx", {}).get("error")
-        found = cause.problems if isinstance(cause, BrokenLinks) else [(_known(each["loc"], lines), None)]
+        at = _known(each["loc"], lines)
+        found = [((*at, *path), message) for path, message in cause.problems] if isinstance(cause, BrokenLinks) else [(at, None)]
         for path, message in found:
             nearby = next(lines[path[:i]] for i in range(len(path), -1, -1) if path[:i] in lines)
             key = (*path, each["loc"][-1]) if each["type"] == "missing" else path

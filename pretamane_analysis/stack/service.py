@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from .links import BrokenLinks
 from .presets import ENGINES, with_engine
 from .model_file import Model
 from .quantities import CpuQuantity, Duration, MemoryQuantity, Name, Port, Range, SecretName, cores, mebibytes
 
 # %% auto #0
-__all__ = ['Role', 'Network', 'HealthCheck', 'Mount', 'Route', 'Limits', 'Container', 'Service', 'Volume', 'Secret']
+__all__ = ['Role', 'Network', 'HealthCheck', 'Mount', 'Route', 'Limits', 'Requests', 'Container', 'Service', 'Volume', 'Secret']
 
 # %% ../../nbs/stack/11_service.ipynb #9ab89a0f
 Role = Literal["application", "database", "search", "object-store", "edge", "tunnel", "database-admin", "metrics",
@@ -64,6 +65,12 @@ class Limits(Model):
         return cores(self.cpu)
 
 # %% ../../nbs/stack/11_service.ipynb #035b71d1
+class Requests(Model):
+    "What a scheduler keeps for a container, as Kubernetes means it."
+    memory: MemoryQuantity | None = Field(default=None, description="left out: the memory limit")
+    cpu: CpuQuantity | None = Field(default=None, description="left out: its share of what all services keep busy")
+
+
 class Container(Limits):
     "What runs, and what it may reach."
     image: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$",
@@ -89,6 +96,9 @@ class Service(Container):
     health_check: HealthCheck | None = None
     depends_on: dict[Name, Literal["started", "healthy", "completed"]] = Field(default_factory=dict)
     user: str | None = Field(default=None, pattern=r"^\d+(:\d+)?$", description="a numeric user such as '70:70'")
+    requests: Requests = Field(default_factory=lambda: Requests(), description="what is kept for it where that is less than its limits")
+    gpus: int = Field(default=0, ge=0, le=16, description="NVIDIA GPUs that it needs for itself")
+    gpu_memory: MemoryQuantity | None = Field(default=None, description="memory that each of its GPUs has at least")
     profile: Literal["core", "admin", "obs", "tunnel"] = "core"
     description: str = ""
     engine: str | None = Field(default=None, description="a program to fill in image, command, ports and health check: " + ", ".join(ENGINES))
@@ -97,10 +107,27 @@ class Service(Container):
         default="recreate", description="'blue-green' where a new version starts beside the old one")
     jobs: dict[Name, list[str]] = Field(default_factory=dict, description="commands that run to their end before the service starts")
 
+    @property
+    def kept_mib(self) -> int:
+        "Memory that is kept for it, MiB."
+        return mebibytes(self.requests.memory or self.memory)
+
+    @property
+    def kept_cores(self) -> Decimal:
+        "vCPU that is kept for it; 0 where it does not say."
+        return cores(self.requests.cpu) if self.requests.cpu else Decimal(0)
+
     @model_validator(mode="before")
     @classmethod
     def _engine(cls, value: Any) -> Any:
         return with_engine(value)
+
+    @model_validator(mode="after")
+    def _requests_within_limits(self) -> Service:
+        above = [name for name, kept, limit in (("memory", self.kept_mib, self.memory_mib), ("cpu", self.kept_cores, self.cpu_cores)) if kept > limit]
+        if above:
+            raise BrokenLinks([(("requests", name), "a request is at most as large as the limit") for name in above])
+        return self
 
 # %% ../../nbs/stack/11_service.ipynb #e7cbba77
 class Volume(Model):

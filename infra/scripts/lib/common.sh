@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
+# Made by `pretamane emit` from model dcae9b3d7672. Change the stack, not this file.
 # What every script starts with: strict mode, the values of this stack, messages, locks, metrics, the container engine.
 # shellcheck shell=bash
 set -Eeuo pipefail

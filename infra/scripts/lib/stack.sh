@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
+# Made by `pretamane emit` from model dcae9b3d7672. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 

@@ -247,8 +247,10 @@ class _Blocks:
                 try:
                     self.blocks += read_hcl(tree.files[path], path).blocks
                 except Unreadable as error:
-                    tree.problems.append(tree.at(path, error.line, error.message, "Mend the syntax; what stands in the file was not checked"))
-        self.locals = {name: value for each in self.blocks if each.kind == "locals" for name, value in each.values.items()}
+                    tree.problems.append(tree.at(path, error.line, error.message,
+                                                 "Mend the syntax; what stands in the file was not checked"))
+        self.locals = {name: value for each in self.blocks if each.kind == "locals"
+                       for name, value in each.values.items()}
         self.defaults = {each.labels[0]: each.values.get("default") for each in self.blocks if each.kind == "variable"}
 
     def resources(self, *kinds: str) -> list[Block]:
@@ -266,7 +268,8 @@ class Module(_Blocks):
             inner = (self.locals if found[1] == "local" else self.defaults).get(found[2]) if found and depth else None
             return value if inner is None else self.resolved(inner, depth - 1)
         if isinstance(value, str):
-            return re.sub(r"\$\{((?:local|var)\.\w+)\}", lambda found: self._filled(found, depth), value) if depth else value
+            return re.sub(r"\$\{((?:local|var)\.\w+)\}", lambda found: self._filled(found, depth),
+                          value) if depth else value
         if isinstance(value, dict):
             return {key: self.resolved(each, depth) for key, each in value.items()}
         return [self.resolved(each, depth) for each in value] if isinstance(value, list) else value

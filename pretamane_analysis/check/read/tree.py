@@ -61,7 +61,8 @@ def _content(path: Path, folder: Path) -> bytes | None:
 def _walk(folder: Path, problems: list[Finding]) -> Iterator[Path]:
     "Every file below a folder in the order of their paths; folders that cannot be listed become problems."
     def unlisted(error: OSError) -> None:
-        problems.append(Finding("X00", "error", _name(Path(error.filename), folder), None, f"cannot be listed: {error.strerror}",
+        problems.append(Finding("X00", "error", _name(Path(error.filename), folder), None,
+                                f"cannot be listed: {error.strerror}",
                                 "Give the one who checks the right to read it"))
 
     for place, folders, names in os.walk(folder, onerror=unlisted):
@@ -118,21 +119,24 @@ def _read(folder: Path, files: dict[str, str], others: set[str], problems: list[
         os.listdir(folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise PretamaneError(f"cannot read: {reason}", str(folder), "Name a folder that `pretamane emit` wrote") from error
+        raise PretamaneError(f"cannot read: {reason}", str(folder),
+                             "Name a folder that `pretamane emit` wrote") from error
     for path in _walk(folder, problems):
         name = _name(path, folder)
         try:
             if (content := _content(path, folder)) is not None:
                 _sort(name, content, files, others, problems)
         except OSError as error:
-            problems.append(Finding("X00", "error", name, None, f"cannot be read: {error.strerror}", "Mend the link or the rights, or remove the file"))
+            problems.append(Finding("X00", "error", name, None, f"cannot be read: {error.strerror}",
+                                    "Mend the link or the rights, or remove the file"))
 
 # %% ../../../nbs/check/read/03_tree.ipynb #991d9c9c
 def _view(tree: _Files, path: str) -> list[Document]:
     try:
         return PARSERS[PurePosixPath(path).suffix](tree.files[path])
     except Unreadable as error:
-        tree.problems.append(Finding("X00", "error", path, error.line, error.message, "Mend the syntax; what stands in the file was not checked"))
+        tree.problems.append(Finding("X00", "error", path, error.line, error.message,
+                                     "Mend the syntax; what stands in the file was not checked"))
     except KeyError:
         pass
     return [Document(None, None)]
@@ -184,7 +188,8 @@ class _Places(_Views):
 
     def has(self, path: str) -> bool:
         "Whether there is a file, or a folder with files."
-        return path in self.files or path in self.others or any(each.startswith(f"{path.rstrip('/')}/") for each in [*self.files, *self.others])
+        return path in self.files or path in self.others or any(each.startswith(f"{path.rstrip('/')}/")
+                                                                for each in [*self.files, *self.others])
 
 # %% ../../../nbs/check/read/03_tree.ipynb #3637da81
 def _caddyfile(tree: _Files, path: str) -> Caddyfile:
@@ -193,7 +198,8 @@ def _caddyfile(tree: _Files, path: str) -> Caddyfile:
     except KeyError:
         return Caddyfile()
     except CaddyfileError as error:
-        tree.problems.append(Finding("X00", "error", path, error.line, f"not a Caddyfile: {error.message}", "Mend the syntax; what stands in the file was not checked"))
+        tree.problems.append(Finding("X00", "error", path, error.line, f"not a Caddyfile: {error.message}",
+                                     "Mend the syntax; what stands in the file was not checked"))
         return Caddyfile()
 
 # %% ../../../nbs/check/read/03_tree.ipynb #2dc7ac53
@@ -241,4 +247,5 @@ class Tree(_Known):
 # %% ../../../nbs/check/read/03_tree.ipynb #ab9fb9ff
 def dockerfiles(tree: Tree) -> list[str]:
     "The Dockerfiles of a tree."
-    return [path for path in tree.files if re.fullmatch(r"(.+\.)?(Docker|Container)file(\..+)?", PurePosixPath(path).name)]
+    return [path for path in tree.files if re.fullmatch(r"(.+\.)?(Docker|Container)file(\..+)?",
+                                                        PurePosixPath(path).name)]

@@ -29,7 +29,8 @@ def of(tree: Tree, service: ServiceFacts, message: str, remedy: str = "", *keys:
 def limit(service: ServiceFacts, short: str, long: str) -> Any:
     "A limit, as a key of the service or below `deploy.resources.limits`."
     found = service.raw.get(short)
-    return mapping(mapping(mapping(service.raw.get("deploy")).get("resources")).get("limits")).get(long) if found is None else found
+    return mapping(mapping(mapping(service.raw.get("deploy")).get("resources")).get("limits")).get(
+        long) if found is None else found
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #bf583c9b
 HARMLESS = {"NET_BIND_SERVICE", "CHOWN", "SETUID", "SETGID", "DAC_OVERRIDE", "FOWNER", "KILL"}
@@ -44,7 +45,8 @@ def capabilities_dropped(tree: Tree) -> Iterator[Finding]:
     "Docker leaves 14 capabilities to a container unless told otherwise."
     for each in services(tree).values():
         if "ALL" not in _capabilities(each, "cap_drop"):
-            yield of(tree, each, "keeps capabilities that it does not need", "Write 'cap_drop: [ALL]' and add back what its image needs", "cap_drop")
+            yield of(tree, each, "keeps capabilities that it does not need",
+                     "Write 'cap_drop: [ALL]' and add back what its image needs", "cap_drop")
 
 
 @rule("C02", "no container adds a capability that reaches the host", defects=("D26",))
@@ -61,7 +63,8 @@ def no_new_privileges(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         options = {str(option).replace(" ", "").replace("=", ":") for option in listed(each.raw.get("security_opt"))}
         if not options & {"no-new-privileges:true", "no-new-privileges"}:
-            yield of(tree, each, "may gain rights through setuid programs", "Write 'security_opt: [no-new-privileges:true]'", "security_opt")
+            yield of(tree, each, "may gain rights through setuid programs",
+                     "Write 'security_opt: [no-new-privileges:true]'", "security_opt")
         if unconfined := sorted(option for option in options if option.endswith(":unconfined")):
             yield of(tree, each, f"switches off {', '.join(unconfined)}", "Remove it", "security_opt")
 
@@ -71,7 +74,8 @@ def not_privileged(tree: Tree) -> Iterator[Finding]:
     "A privileged container is the host."
     for each in services(tree).values():
         if each.raw.get("privileged") not in (None, False) or listed(each.raw.get("devices")):
-            yield of(tree, each, "is privileged or has devices of the host", "Remove 'privileged' and 'devices'", "privileged")
+            yield of(tree, each, "is privileged or has devices of the host",
+                     "Remove 'privileged' and 'devices'", "privileged")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #f4d9de0c
 @rule("C05", "a container starts as a user of its own, not as root", defects=("D26",))
@@ -85,11 +89,13 @@ def own_user(tree: Tree) -> Iterator[Finding]:
 # %% ../../../nbs/check/rules/02_containers.ipynb #ba72c675
 @rule("C06", "the root file system of a container is read-only", severity="warning", defects=("D26",))
 def read_only_root(tree: Tree) -> Iterator[Finding]:
-    "What cannot be written cannot be changed by an intruder. Own images, and those that are known to run so, have no excuse."
+    """What cannot be written cannot be changed by an intruder. Own images, and those that are known to run so, have
+    no excuse."""
     for each in services(tree).values():
         facts = known(each.image)
         if each.raw.get("read_only") is not True and (facts and not facts.writable_root or each.raw.get("build")):
-            yield of(tree, each, "can write to its image", "Write 'read_only: true' and a tmpfs for each folder that it writes to", "read_only")
+            yield of(tree, each, "can write to its image",
+                     "Write 'read_only: true' and a tmpfs for each folder that it writes to", "read_only")
 
 
 @rule("C07", "a tmpfs belongs to the user who writes to it", defects=("D26",))
@@ -101,7 +107,8 @@ def tmpfs_owner(tree: Tree) -> Iterator[Finding]:
         mounts = each.raw.get("tmpfs")
         for number, text in enumerate([mounts] if isinstance(mounts, str) else listed(mounts)):
             if f"uid={each.user}" not in str(text).partition(":")[2].split(","):
-                yield of(tree, each, f"cannot write to its tmpfs {str(text).partition(':')[0]} after a restart", f"Add 'uid={each.user}'", "tmpfs", number)
+                yield of(tree, each, f"cannot write to its tmpfs {str(text).partition(':')[0]} after a restart",
+                         f"Add 'uid={each.user}'", "tmpfs", number)
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #2d891cfc
 @rule("C08", "every container has a memory limit that is more than nothing", defects=("D13", "D26"))
@@ -140,7 +147,8 @@ def log_rotation(tree: Tree) -> Iterator[Finding]:
         options = mapping(logging.get("options"))
         if logging.get("driver") in ("none", "journald", "syslog") or {"max-size", "max-file"} <= set(options):
             continue
-        yield of(tree, each, "keeps logs until the disk is full", "Write 'logging.options.max-size' and 'max-file'", "logging")
+        yield of(tree, each, "keeps logs until the disk is full",
+                 "Write 'logging.options.max-size' and 'max-file'", "logging")
 
 
 @rule("C12", "every container has an init process and time to stop", defects=("D26",))
@@ -150,7 +158,8 @@ def init_and_grace(tree: Tree) -> Iterator[Finding]:
         if each.raw.get("init") is not True:
             yield of(tree, each, "has no init process", "Write 'init: true'", "init")
         if not each.one_shot and "stop_grace_period" not in each.raw:
-            yield of(tree, each, "is killed 10 seconds after it was asked to stop", "Write 'stop_grace_period'", "stop_grace_period")
+            yield of(tree, each, "is killed 10 seconds after it was asked to stop", "Write 'stop_grace_period'",
+                     "stop_grace_period")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #152290bd
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/var/run/podman/podman.sock")
@@ -163,7 +172,8 @@ def no_engine_socket(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         for mount in each.volumes:
             if mount.source in SOCKETS and each.image.repository not in SOCKET_PROXIES:
-                yield of(tree, each, f"has {mount.source}, and so the host", "Put a filtering socket proxy in between", "volumes", mount.index)
+                yield of(tree, each, f"has {mount.source}, and so the host", "Put a filtering socket proxy in between",
+                         "volumes", mount.index)
 
 
 @rule("C14", "no container shares a namespace of the host", defects=("D26",))
@@ -181,7 +191,8 @@ def host_folders(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         for mount in each.volumes:
             if mount.kind == "bind" and not mount.read_only and mount.source not in SOCKETS:
-                yield of(tree, each, f"can write to {mount.source!r} of the host", "Add 'read_only: true', or use a named volume", "volumes", mount.index)
+                yield of(tree, each, f"can write to {mount.source!r} of the host",
+                         "Add 'read_only: true', or use a named volume", "volumes", mount.index)
 
 
 @rule("C16", "an exporter of the host's metrics sees the host", defects=("D32",))
@@ -190,8 +201,10 @@ def exporter_sees_host(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         if each.image.repository != "prom/node-exporter":
             continue
-        root = next((word.partition("=")[2] for word in each.command if word.lstrip("-").startswith("path.rootfs=")), "")
+        root = next((word.partition("=")[2] for word in each.command if word.lstrip("-").startswith("path.rootfs=")),
+                    "")
         if not any(mount.source == "/" and mount.target == root for mount in each.volumes):
-            yield of(tree, each, "does not see the host's file systems", "Mount / and name the place with '--path.rootfs='", "command")
+            yield of(tree, each, "does not see the host's file systems",
+                     "Mount / and name the place with '--path.rootfs='", "command")
         if each.raw.get("pid") != "host":
             yield of(tree, each, "does not see the host's processes", "Write 'pid: host'", "pid")

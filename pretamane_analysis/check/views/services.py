@@ -33,7 +33,8 @@ def pairs(value: Any) -> dict[str, str]:
     "Variables or labels, whether written as a mapping or as `NAME=value`; None becomes empty."
     if isinstance(value, list):
         return {name: text for name, _, text in (str(each).partition("=") for each in value)}
-    return {key: "" if each is None else str(each).lower() if isinstance(each, bool) else str(each) for key, each in mapping(value).items()}
+    return {key: "" if each is None
+            else str(each).lower() if isinstance(each, bool) else str(each) for key, each in mapping(value).items()}
 
 
 def words(value: Any) -> list[str]:
@@ -79,8 +80,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.I)
 
 def mebibytes(value: Any) -> float | None:
     "A memory size of compose in MiB; None for what is none."
-    found = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
-    return float(found[1]) * {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}[found[2].lower()] / 2**20 if found else None
+    found = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int,
+                                                                      float)) and not isinstance(value, bool) else None
+    return float(found[1]) * {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30,
+                              "t": 2**40}[found[2].lower()] / 2**20 if found else None
 
 
 def _mount(each: Any, index: int, base: str) -> Mounted | None:
@@ -89,12 +92,14 @@ def _mount(each: Any, index: int, base: str) -> Mounted | None:
         source, _, rest = each.partition(":")
         target, _, options = (rest or source).partition(":")
         kind = "volume" if rest and not source.startswith((".", "/", "~", "$")) or not rest else "bind"
-        return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source if rest else "", target, "ro" in options.split(","), index)
+        return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source if rest else "",
+                       target, "ro" in options.split(","), index)
     found = mapping(each)
     if not found.get("target"):
         return None
     kind, source = str(found.get("type", "volume")), str(found.get("source", "") or "")
-    return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source, str(found["target"]), found.get("read_only") is True, index)
+    return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source, str(found["target"]),
+                   found.get("read_only") is True, index)
 
 # %% ../../../nbs/check/views/01_services.ipynb #3b046f08
 @dataclass(frozen=True)
@@ -154,7 +159,8 @@ class _Waiting(_Mounting):
     def depends_on(self) -> dict[str, dict[str, Any]]:
         "The services that it waits for, with their conditions."
         value = self.raw.get("depends_on")
-        return {str(each): {} for each in listed(value)} or {name: mapping(each) for name, each in mapping(value).items()}
+        return {str(each): {} for each in listed(value)} or {name: mapping(each)
+                                                             for name, each in mapping(value).items()}
 
 # %% ../../../nbs/check/views/01_services.ipynb #80cb6223
 class _Healthy(_Waiting):
@@ -210,7 +216,8 @@ def services(
     "The services of the compose file."
     base = dirname(tree.compose_path)
     found = mapping(tree.compose.get("services"))
-    return tree.kept("services", lambda: {name: ServiceFacts(name, mapping(raw), base) for name, raw in found.items() if isinstance(raw, dict)})
+    return tree.kept("services", lambda: {name: ServiceFacts(name, mapping(raw), base)
+                                          for name, raw in found.items() if isinstance(raw, dict)})
 
 
 def texts(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:

@@ -62,13 +62,15 @@ def statuses(
     broken: str = "",  # Status of the bad answers; left out: a dead application
 ) -> Statuses:
     "Typical statuses where an SLO counts."
-    return Statuses("200", broken or "502", "500") if of.slo.source == "edge" else Statuses("2xx", broken or "5xx", "5xx")
+    return Statuses("200", broken or "502",
+                    "500") if of.slo.source == "edge" else Statuses("2xx", broken or "5xx", "5xx")
 
 
 def _strangers(of: Named) -> list[dict[str, str]]:
     "Labels of series that are not about the users."
     labels = source(of.stack, of.slo).labels
-    return [labels | {"job": f"another-{labels['job']}"}, *([labels | {"server": "admin"}] if "server" in labels else [])]
+    return [labels | {"job": f"another-{labels['job']}"},
+            *([labels | {"server": "admin"}] if "server" in labels else [])]
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #c800a862
 def _availability(of: Named, status: Statuses) -> Iterator[Row]:
@@ -83,11 +85,13 @@ def _availability(of: Named, status: Statuses) -> Iterator[Row]:
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #754a33ff
 def _latency(of: Named, status: Statuses) -> Iterator[Row]:
     found, at = source(of.stack, of.slo), BUCKETS.index(of.slo.threshold)
-    served, failed = ({**found.labels, **({found.status: each} if found.served else {})} for each in (status.fine, status.broken))
+    served, failed = ({**found.labels, **({found.status: each} if found.served else {})}
+                      for each in (status.fine, status.broken))
     yield f"{found.metric}_count", served, "all"
     if found.served:
         yield f"{found.metric}_count", failed, "all"
-    nearby = {each: share for each, share in zip(range(at - 1, at + 2), ("none", "good", "all"), strict=True) if 0 <= each < len(BUCKETS)}
+    nearby = {each: share for each, share in zip(range(at - 1, at + 2), ("none", "good", "all"),
+                                                 strict=True) if 0 <= each < len(BUCKETS)}
     for each, share in nearby.items():
         yield f"{found.metric}_bucket", served | {"le": f"{BUCKETS[each]:f}"}, share
         if found.served:
@@ -113,8 +117,10 @@ class Traffic:
     ) -> list[dict[str, str]]:  # `input_series` of a test
         "The counters of this traffic."
         kinds = {"availability": _availability, "latency": _latency}
-        return [{"series": f"{metric}{{{_text(labels | {'instance': self.instance})}}}", "values": counter(self.stretches, share, self.step, self.begin)}
-                for metric, labels, share in kinds[of.slo.sli](of, statuses(of, self.broken)) if not (self.faultless and share == "bad")]
+        return [{"series": f"{metric}{{{_text(labels | {'instance': self.instance})}}}",
+                 "values": counter(self.stretches, share, self.step, self.begin)}
+                for metric, labels, share in kinds[of.slo.sli](of, statuses(of, self.broken))
+                if not (self.faultless and share == "bad")]
 
 
 def _text(labels: dict[str, str]) -> str:
