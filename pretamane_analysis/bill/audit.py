@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import product
 from typing import Any
 
+from ..base.tables import to_html
 from .architectures import architecture
 from pretamane_analysis.bill.audit_steps import (
     HostLike, Step, comparisons, corrections, egress_on_one_side, sizes, snapshots_missing,
@@ -81,6 +82,13 @@ class Audit:
     def unchecked(self) -> list[Priced]:
         "Lines whose amount is only what was printed."
         return [each for each in self.lines if not each.checked and each.claimed_usd]
+
+    def __repr__(self) -> str:
+        return f"<Audit of {self.desk.claim.claim!r} in {self.desk.claim.region}>"
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.desk.claim.claim}: as printed and from the price list of {self.desk.claim.region}, USD a month"
+        return to_html([each.row() for each in self.lines], caption)
 
 
 def _claimed(claim: Claim) -> Saving:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ..base.tables import money, plain
 from .architectures import architecture, bill_of
 from .bill import bill
-from .claim import Claim, ClaimLine, ClaimSide, egress_gb
+from .claim import Claim, ClaimLine, ClaimSide, egress_gb, free_egress
 from ..facts.accelerators import gpus_of
 from ..prices.book import MissingPrice, PriceBook
 from ..prices.snapshot import instance_type
@@ -96,7 +96,7 @@ def _priced(inputs: AuditInputs, side: str, line: ClaimLine, before: list[Resour
     if line.egress:
         gb = egress_gb(line.usd, inputs.book, inputs.claim.region)
         before.append(InternetEgress(gb=gb))
-        return Priced(side, line.what, line.usd, line.usd, f"buys {plain(gb, 1)} GB, the free 100 GB included")
+        return Priced(side, line.what, line.usd, line.usd, f"buys {plain(gb, 1)} GB, the free {plain(free_egress().quantity)} GB included")
     if line.resources or line.egress_gb is not None:
         return _at_list_price(inputs, side, line, before)
     seller = f"the price of {line.elsewhere}, which is not AWS" if line.elsewhere else "no resources are named"

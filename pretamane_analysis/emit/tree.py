@@ -24,8 +24,8 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'SIZED', 'LOCK', 'emitters', 'model_hash', 'sized', 'emitted', 'Summary',
-           'write_tree', 'diff']
+__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'SIZED', 'README', 'LOCK', 'emitters', 'model_hash', 'sized', 'emitted',
+           'Summary', 'write_tree', 'diff']
 
 # %% ../../nbs/emit/01_tree.ipynb #e584a73c
 Emitter = Callable[..., dict[str, str]]  # of the stack; those in SIZED also of the architecture that is billed
@@ -51,6 +51,7 @@ EMITTERS = {
 }
 OF_CLUSTER = {"eks": "pretamane_analysis.emit.cloud.eks"}  # instead of all others, for the baseline
 SIZED = ("terraform", "eks")
+README = "pretamane_analysis.emit.readme"  # what such a tree is and where to start
 LOCK = "stack.lock.json"
 
 # %% ../../nbs/emit/01_tree.ipynb #ad6ff758
@@ -140,6 +141,8 @@ def emitted(
             tree[path] = _headed(path, text, model)
     if only is None:
         tree[".gitignore"] = _headed(".gitignore", "\n".join(_IGNORED) + "\n", model_hash(stack))
+        page = import_module(README).text(stack, [*tree, LOCK], of is OF_CLUSTER)
+        tree["README.md"] = _headed("README.md", page, model_hash(stack))
         tree[LOCK] = _lock(model_hash(stack, plan), _hashes(tree), images=_images(stack))
     return dict(sorted(tree.items()))
 

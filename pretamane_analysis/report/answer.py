@@ -41,6 +41,20 @@ class Findings:
         "Baseline and alternative."
         return self.comparison.baseline, self.comparison.alternative
 
+    def __repr__(self) -> str:
+        return f"<Findings: {headline(self)}>"
+
+    def _repr_html_(self) -> str:
+        from base64 import b64encode
+        from html import escape
+
+        from pretamane_analysis.draw import charts, draw
+
+        side = self.comparison.alternative.architecture
+        drawn = (str(charts.cost_by_feature(self.comparison)), draw.svg(side, self.stack))
+        images = "".join(f'<img src="data:image/svg+xml;base64,{b64encode(each.encode()).decode()}">' for each in drawn)
+        return f"<p>{escape(headline(self))}</p>{self.comparison._repr_html_()}{images}"
+
 # %% ../../nbs/report/03_answer.ipynb #1daf9c81
 def findings(
     stack: Stack,

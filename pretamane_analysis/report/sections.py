@@ -138,8 +138,10 @@ def _service_rows(found: Findings) -> Rows:
 def _source_rows(found: Findings) -> Rows:
     lines = [line for side in found.sides for line in side.bill.lines if line.source]
     used = dict.fromkeys(line.source for line in lines)
-    found = {each: (str(sum(line.source == each for line in lines)), *cited(sources().get(each, each))) for each in used}
-    return [{"source": each, "rates": rates, "what it is": what, "link": link} for each, (rates, what, link) in found.items()]
+    cited_as = {each: (str(sum(line.source == each for line in lines)), *cited(sources().get(each, each)))
+                for each in used}
+    return [{"source": each, "rates": rates, "what it is": what, "link": link}
+            for each, (rates, what, link) in cited_as.items()]
 
 
 def sections(

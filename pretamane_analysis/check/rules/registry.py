@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
-from ..read.tree import CADDYFILE, PARSERS, Finding, Tree
+from ..read.tree import CADDYFILE, Finding, FindingList, PARSERS, Tree
 
 # %% auto #0
 __all__ = ['Find', 'RULES', 'Rule', 'rule', 'rule_modules', 'rules', 'check', 'readable']
@@ -81,11 +81,12 @@ def _applied(each: Rule, tree: Tree) -> Iterator[Finding]:
 def check(
     tree: Tree,  # Any tree
     only: Iterable[str] | None = None,  # Ids of rules; all unless given
-) -> list[Finding]:  # Sorted by file, line and rule
+) -> FindingList:  # Sorted by file, line and rule
     "What the rules find in a tree."
     chosen = [each for each in rules().values() if only is None or each.id in set(only)]
     found = [finding for each in chosen for finding in _applied(each, tree)]
-    return sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line or 0, each.rule, each.message))
+    return FindingList(sorted(dict.fromkeys(found),
+                              key=lambda each: (each.file, each.line or 0, each.rule, each.message)))
 
 # %% ../../../nbs/check/rules/01_registry.ipynb #9cc54e38
 @rule("X00", "every file can be read and is what its name says")
