@@ -34,6 +34,12 @@ SERVICES = {  # offer code: (ServiceName, ServiceCategory) of FOCUS
     "AmazonCloudWatch": ("Amazon CloudWatch", "Management and Governance"),
     "AWSSystemsManager": ("AWS Systems Manager", "Management and Governance"),
     "AWSSecretsManager": ("AWS Secrets Manager", "Security"), "awskms": ("AWS Key Management Service", "Security"),
+    "AmazonRDS": ("Amazon Relational Database Service", "Databases"), "AmazonElastiCache": ("Amazon ElastiCache", "Databases"),
+    "AmazonDocDB": ("Amazon DocumentDB", "Databases"), "AmazonMSK": ("Amazon Managed Streaming for Kafka", "Analytics"),
+    "AmazonMQ": ("Amazon MQ", "Application Integration"), "AmazonSNS": ("Amazon SNS", "Application Integration"),
+    "AWSQueueService": ("Amazon SQS", "Application Integration"), "AWSEvents": ("Amazon EventBridge", "Application Integration"),
+    "AmazonStates": ("AWS Step Functions", "Application Integration"), "AmazonCognito": ("Amazon Cognito", "Security"),
+    "AmazonCloudFront": ("Amazon CloudFront", "Networking"), "awswaf": ("AWS WAF", "Security"),
     "AmazonSES": ("Amazon Simple Email Service", "Business Applications"), "External": ("Outside AWS", "Other"),
 }
 
@@ -245,11 +251,8 @@ def _all_lines(resources: Iterable[Resource], book: PriceBook, account: Account,
                 lines += _lines(charge, each, book, account, region)
             except MissingPrice as error:
                 missing.setdefault(error.message, error)
-    if len(missing) > 1:
-        remedy = "`--source offers` asks AWS for them, without an account" if book.source == "snapshot" else ""
-        raise MissingPrice(";\n  ".join(missing), book.source, remedy)
-    for one in missing.values():
-        raise one
+    if missing:
+        raise MissingPrice.together(missing.values())
     return lines
 
 # %% ../../nbs/bill/01_bill.ipynb #d3d846ca

@@ -51,7 +51,8 @@ def what_if_options(parser: ArgumentParser) -> None:
     parser.add_argument("--egress", metavar="GB", default="", help="GB sent to the internet in a month, instead of the stack's own")
     parser.add_argument("--memory", metavar="SIZE", default="", help="memory that the host has at least, such as 16Gi; the cheapest such host is taken")
     parser.add_argument("--purchase-option", metavar="NAME", default="",
-                        help="how the machines of both sides are bought, such as Spot-typical or Reserved-1yr-NoUpfront")
+                        help="how the machines of both sides are bought, such as Spot-typical or "
+                             "Reserved-1yr-AllUpfront; `prices coverage --options` tells which have a price")
 
 # %% ../../nbs/cli/01_options.ipynb #3eca0ab3
 def source_options(parser: ArgumentParser) -> None:
@@ -111,10 +112,19 @@ def price_book(
         from pretamane_analysis.prices.snapshot import Snapshot, bundled
 
         book = Snapshot(folder=Path(options.prices)) if options.prices else bundled()
-        return _with_region(book, stack.region) if stack else book
+        return _with_stack(book, stack) if stack else book
     from pretamane_analysis.bill.sources import open_book
 
     return open_book(options.source, options.prices)
+
+
+def _with_stack(book: Any, stack: Any) -> Any:
+    "A snapshot that knows the stack's region, or the reader's own prices of it, which come first. Raises PretamaneError."
+    if not stack.prices:
+        return _with_region(book, stack.region)
+    from pretamane_analysis.prices.own_prices import with_own_prices
+
+    return with_own_prices(book, stack)
 
 
 def _with_region(book: Any, region: str) -> Any:
@@ -140,8 +150,10 @@ def stack_and_book(options: Namespace) -> tuple[Any, Any]:
     "The stack with the changes that the options ask for, and the price book."
     from pretamane_analysis.bill.what_if import changed
 
+    from pretamane_analysis.prices.own_prices import with_own_prices
+
     stack = chosen_stack(options)
-    book = price_book(options, stack)
+    book = with_own_prices(price_book(options, stack), stack)
     return changed(stack, book, options.scenario, options.egress, options.memory, options.purchase_option), book
 
 # %% ../../nbs/cli/01_options.ipynb #0e4f482e

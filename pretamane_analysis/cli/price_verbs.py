@@ -247,6 +247,35 @@ def _diff(options: Namespace) -> int:
     return 1 if rows else 0
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #5eb5dd82
+def _coverage_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--stack", metavar="FILE", help="stack file (YAML); the example stack unless given")
+    parser.add_argument("--region", metavar="CODE", default="all", help="region code, or all that the book knows (default: all)")
+    parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
+    parser.add_argument("--options", action="store_true", help="how the machines can be bought instead of what is missing")
+
+
+def _coverage(options: Namespace) -> int:
+    from pretamane_analysis.bill.coverage import coverage, option_rows
+    from pretamane_analysis.prices.own_prices import with_own_prices
+    from pretamane_analysis.prices.snapshot import age_text
+
+    region, options.region = options.region, ""
+    stack = chosen_stack(options)
+    book = with_own_prices(price_book(options), stack)
+    regions = [region] if region != "all" else sorted({stack.region, *book.regions("AmazonEKS")})
+    if options.options:
+        caption = f"How {stack.name}'s nodes and host can be bought, where both have a price"
+        return _shown(option_rows(stack, book, regions, options.scenario), book, options, caption)
+    found = coverage(stack, book, regions, options.scenario)
+    document = {"prices": {"source": book.source, "as_of": book.as_of}, "stack": stack.name, "scenario": options.scenario,
+                "regions": {each.region: {"complete": each.complete, "missing": each.exact(), "other": each.other} for each in found}}
+    complete = sum(each.complete for each in found)
+    closing = f"{complete} of {len(found)} regions have every price of this stack at {options.scenario} usage."
+    part = Part(f"What the bills of {stack.name} lack in each region", [each.row() for each in found])
+    show([part], document, options.format, age_text(book.as_of, today(), book.source), [row for each in found for row in each.exact()], closing)
+    return 0
+
+
 KINDS = {  # verb: (help, options, what it does)
     "find": ("the one price of a usage type", (_find_options, source_options, format_option), _find),
     "list": ("what a service has in a region", (_list_options, source_options, format_option), _list),
@@ -256,6 +285,8 @@ KINDS = {  # verb: (help, options, what it does)
                 (stack_options, source_options, _refresh_options), _refresh),
     "verify": ("compare a snapshot with live prices; exit code 1 when any moved",
                (stack_options, usage_options, source_options, _verify_options, format_option), _verify),
+    "coverage": ("in which regions a stack can be priced, and which prices are missing elsewhere",
+                 (_coverage_options, source_options, format_option), _coverage),
     "diff": ("compare two snapshots; exit code 1 when they differ", (_diff_options, format_option), _diff),
 }
 

@@ -214,18 +214,18 @@ class ApiBook(PriceBook):
                                       self.bucket)
         return ask(self._client, search)
 
-    def find(self, query: Query) -> Price:
-        "The one price that answers a query. Raises MissingPrice, AmbiguousPrice or ApiError."
+    def listed(self, query: Query) -> Price:
+        "The one price of the list that answers a query. Raises MissingPrice, AmbiguousPrice or ApiError."
         if not query.purchase_option.startswith((ON_DEMAND, "Reserved")):
-            raise MissingPrice(f"no price for {query}", self.source,
-                               "GetProducts has on-demand and Reserved rates only; `--source snapshot` has others")
+            raise MissingPrice.of(query, self.source,
+                                  "GetProducts has on-demand and Reserved rates only; `--source snapshot` has others")
         book = rows_for(self, query)
         try:
             return book.find(query)
         except MissingPrice as error:
             if book.index:
                 raise
-            raise MissingPrice(error.message, self.source, _empty_hint(query)) from error
+            raise MissingPrice.of(query, self.source, _empty_hint(query)) from error
 
     def prefetch(self, queries: Iterable[Query], progress: bool | None = None) -> None:
         "Ask for the prices of many queries together; a bar is shown on a terminal, or as `progress` says. Raises ApiError."

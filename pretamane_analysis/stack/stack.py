@@ -15,6 +15,7 @@ from .model_file import Model
 from ..base.tables import to_html
 from .provisioning import Provisioning
 from .operations import Operations
+from .own_rates import OwnRate
 from .quantities import Name, Scenario, SecretName, Usage
 from .routing import Alerting
 from .service import Secret, Service, Volume
@@ -45,6 +46,7 @@ class Stack(Model):
     slos: dict[Name, Slo] = Field(default_factory=dict, description="what is promised to users, by name")
     alerting: Alerting | None = Field(default=None, description="who is told when an alert fires; needed where a service has the role 'alerts'")
     operations: Operations = Field(default_factory=Operations)
+    prices: tuple[OwnRate, ...] = Field(default=(), description="rates that you know; each comes before the price list's")
 
     @model_validator(mode="after")
     def _admin_domain(self) -> Stack:
@@ -62,6 +64,8 @@ class Stack(Model):
     def _links(self) -> Stack:
         if problems := broken_links(self):
             raise BrokenLinks(problems)
+        here = tuple(each if each.region else each.model_copy(update={"region": self.region}) for each in self.prices)
+        object.__setattr__(self, "prices", here)  # a rate stays where it was read when the stack is asked for elsewhere
         return self
 
     def with_role(self, *roles: str) -> dict[str, Service]:
