@@ -101,7 +101,7 @@ def audit(arguments: list[str]) -> int:
     claim = claim.model_copy(update={"region": options.region}) if options.region else claim
     found = audits.audit(claim, stack, book)
     lines = [each.row() for each in found.lines]
-    parts = [Part(f"The claim, line by line, in {claim.region}: USD a month as printed and from the price list", lines, ("side",)),
+    parts = [Part(f"The claim, line by line, in {claim.region}: USD a month as printed and from the price list", lines, ("side", "difference")),
              Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
              Part("From the claim to like with like: USD a month of both sides after each step, and what is left of the saving; steps that are not "
                   "counted only show how far a choice moves it", waterfall_rows(found), ("counted", "change", "baseline")),
