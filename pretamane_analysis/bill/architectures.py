@@ -19,6 +19,7 @@ from .features import FEATURE, open_source_provider, programs
 from .sizing import cheapest, host_for, lacking, needs
 from ..facts.accelerators import gpus_of
 from ..prices.book import PriceBook
+from ..prices.own_prices import with_own_prices
 from ..prices.snapshot import InstanceType, instance_type, instance_types
 from ..resources import FreeOfCharge, Instances, Parameters, PublicAddresses, Resource, Volume
 from ..stack.quantities import Scenario, mebibytes
@@ -108,7 +109,7 @@ def architecture(
     "One of the four architectures. Raises PretamaneError for an unknown name."
     if name not in ARCHITECTURES:
         raise PretamaneError(f"unknown architecture {name!r}", remedy=did_you_mean(name, ARCHITECTURES))
-    return ARCHITECTURES[name](stack, book, scenario)
+    return ARCHITECTURES[name](stack, with_own_prices(book, stack), scenario)
 
 # %% ../../nbs/bill/04_architectures.ipynb #2b639343
 def bill_of(
@@ -118,4 +119,4 @@ def bill_of(
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Bill:
     "The bill of an architecture in the stack's region."
-    return bill(chosen.resources, book, stack.region, name=chosen.name, stack=stack.name, hours=hours)
+    return bill(chosen.resources, with_own_prices(book, stack), stack.region, name=chosen.name, stack=stack.name, hours=hours)

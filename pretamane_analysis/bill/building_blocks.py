@@ -73,6 +73,7 @@ def stays(stack: Stack, managed: bool, cluster: bool) -> tuple[str, ...]:
 
 
 def capacity(groups: Iterable[tuple[int, str]], usable: int, zones: int) -> Capacity:
+    "What groups of machines, each a number and an instance type, have together; `usable` is in MiB."
     kinds = [(count, instance_type(name)) for count, name in groups]
     machines = sum(count for count, _ in kinds)
     return Capacity(machines, sum(count * kind.memory_mib for count, kind in kinds), usable, sum(count * kind.vcpu for count, kind in kinds),

@@ -17,7 +17,7 @@ from .building_blocks import Architecture
 from .features import features_of
 from .bill import HOURS_PER_MONTH, Bill
 from ..base.errors import PretamaneError
-from ..prices.book import PriceBook
+from ..prices.book import MissingPrice, PriceBook
 from .sizing import needs
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
@@ -237,10 +237,13 @@ def compare(
     scenario: Scenario = "typical",
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Comparison:
-    "Two architectures side by side. Raises MissingPrice where a price of either is not known; other rows then say so themselves."
+    "Two architectures side by side. Raises MissingPrice that names all that either lacks; other rows say themselves what they lack."
     why: dict[str, str] = {}
-    sides = {name: _optional(name, partial(side, name, stack, book, scenario, hours), why, name in (baseline, alternative))
-             for name in ARCHITECTURES}
+    lacking: list[MissingPrice] = []
+    sides = {name: _optional(name, partial(side, name, stack, book, scenario, hours), why,
+                             lacking if name in (baseline, alternative) else None) for name in ARCHITECTURES}
+    if lacking:
+        raise MissingPrice.together(lacking)
     priced = {name: each for name, each in sides.items() if each}
     first, second = priced[baseline], priced[alternative]
     ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else
@@ -259,13 +262,15 @@ def _saving(stack: Stack, book: PriceBook, names: tuple[str, str], scenario: Sce
     return Saving(first, second)
 
 
-def _optional(row: str, answer: Callable[[], Answer], why: dict[str, str], needed: bool = False) -> Answer | None:
-    "An answer; where it is not needed, a note of why there is none instead of an error."
+def _optional(row: str, answer: Callable[[], Answer], why: dict[str, str], needed: list[MissingPrice] | None = None) -> Answer | None:
+    "An answer; where it is not needed, a note of why there is none; where it is, the prices that it lacks are collected."
     try:
         return answer()
     except PretamaneError as error:
-        if needed:
+        if needed is not None and not isinstance(error, MissingPrice):
             raise
+        if needed is not None and isinstance(error, MissingPrice):
+            needed.append(error)
         why[row] = error.message.replace(";\n  ", "; ")
         return None
 

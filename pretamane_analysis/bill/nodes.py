@@ -266,9 +266,8 @@ def cheapest_nodes(
     costs = []
     for _, _, kind in sorted(ranked)[:SHORTLISTED]:
         cluster = filled([Group("main", kind, fixed)], held, at_least, prefix_delegation)
-        count = cluster.counts["main"]
-        if not any(cluster.shortfalls()) and (found := priced(book, region, kind, held.busy_cores, count)):
-            costs.append((found.monthly_usd + count * usd_for_each, kind.name, kind))
+        if not any(cluster.shortfalls()) and (found := priced(book, region, kind, held.busy_cores, cluster.counts["main"])):
+            costs.append((found.monthly_usd + cluster.counts["main"] * usd_for_each, kind.name, kind))
     if not costs:
         raise PretamaneError(_why_none(held, architecture, fixed), region, "Divide the services, set eks.node_instance_type, or choose another region")
     return min(costs)[2]

@@ -12,8 +12,9 @@ from decimal import Decimal
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError, did_you_mean
 from ..facts.accelerators import gpus_of
-from ..prices.book import MissingPrice, PriceBook, Query
+from ..prices.book import MissingPrice, PriceBook
 from ..prices.snapshot import InstanceType, instance_types
+from ..resources import Instances
 from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
@@ -130,14 +131,12 @@ def priced(
     count: int = 1,  # Machines that share the work
 ) -> Candidate | None:
     "Machines of a type with their price; None where this region has none."
-    attributes = (("operatingSystem", "Linux"), ("tenancy", "Shared"))
+    percent = 100 * busy / (count * kind.vcpu)
+    hours, *more = Instances(instance_type=kind.name, count=count, cpu_percent=percent).charges(HOURS_PER_MONTH)
     try:
-        hourly = book.find(Query("AmazonEC2", f"BoxUsage:{kind.name}", "Hrs", region, attributes=attributes)).tiers[0].usd
-        above = max(Decimal(0), busy - count * kind.vcpu * kind.baseline_percent / 100)
-        surplus = Decimal(0)
-        if above:
-            credit = Query("AmazonEC2", f"CPUCredits:{kind.name.split('.')[0]}", "vCPU-Hours", region)
-            surplus = book.find(credit).tiers[0].usd * above * HOURS_PER_MONTH
+        hourly = book.find(hours.query.at(region)).tiers[0].usd
+        extra = [each for each in more if not each.free]
+        surplus = sum((book.find(each.query.at(region)).tiers[0].usd * each.quantity for each in extra), Decimal(0))
     except MissingPrice:
         return None
     return Candidate(kind, hourly, surplus, count * hourly * HOURS_PER_MONTH + surplus)

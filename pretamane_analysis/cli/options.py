@@ -17,7 +17,7 @@ from ..base.errors import PretamaneError
 
 # %% auto #0
 __all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'scenario_option', 'usage_options', 'what_if_options',
-           'source_options', 'format_option', 'chosen_stack', 'month_hours', 'price_book', 'ask_ahead',
+           'source_options', 'format_option', 'chosen_stack', 'month_hours', 'price_book', 'prefetch_prices',
            'stack_and_book', 'today', 'Part', 'screen_width', 'printed', 'show', 'with_age']
 
 # %% ../../nbs/cli/01_options.ipynb #7a1e2ebb
@@ -51,7 +51,8 @@ def what_if_options(parser: ArgumentParser) -> None:
     parser.add_argument("--egress", metavar="GB", default="", help="GB sent to the internet in a month, instead of the stack's own")
     parser.add_argument("--memory", metavar="SIZE", default="", help="memory that the host has at least, such as 16Gi; the cheapest such host is taken")
     parser.add_argument("--purchase-option", metavar="NAME", default="",
-                        help="how the machines of both sides are bought, such as Spot-typical or Reserved-1yr-NoUpfront")
+                        help="how the machines of both sides are bought, such as Spot-typical or "
+                             "Reserved-1yr-AllUpfront; `prices coverage --options` tells which have a price")
 
 # %% ../../nbs/cli/01_options.ipynb #3eca0ab3
 def source_options(parser: ArgumentParser) -> None:
@@ -111,7 +112,7 @@ def price_book(
         from pretamane_analysis.prices.snapshot import Snapshot, bundled
 
         book = Snapshot(folder=Path(options.prices)) if options.prices else bundled()
-        return _with_region(book, stack.region) if stack else book
+        return _with_region(book, stack.region) if stack and not stack.prices else book
     from pretamane_analysis.bill.sources import open_book
 
     return open_book(options.source, options.prices)
@@ -128,20 +129,22 @@ def _with_region(book: Any, region: str) -> Any:
     return book
 
 
-def ask_ahead(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[Any, ...]) -> None:
+def prefetch_prices(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[Any, ...]) -> None:
     "Let a live book fetch what the bills of some architectures need, together."
     if options.source == "api":
-        from pretamane_analysis.bill.sources import ask_ahead as together
+        from pretamane_analysis.bill import sources
 
-        together(book, stack, names, scenarios, Decimal(730))
+        sources.prefetch_prices(book, stack, names, scenarios, month_hours(options))
 
 # %% ../../nbs/cli/01_options.ipynb #ec5a42df
 def stack_and_book(options: Namespace) -> tuple[Any, Any]:
     "The stack with the changes that the options ask for, and the price book."
     from pretamane_analysis.bill.what_if import changed
 
+    from pretamane_analysis.prices.own_prices import with_own_prices
+
     stack = chosen_stack(options)
-    book = price_book(options, stack)
+    book = with_own_prices(price_book(options, stack), stack)
     return changed(stack, book, options.scenario, options.egress, options.memory, options.purchase_option), book
 
 # %% ../../nbs/cli/01_options.ipynb #0e4f482e

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, ask_ahead, chosen_stack, format_option, month_hours, price_book, screen_width, show, source_options, stack_options, today,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, screen_width, show, source_options, stack_options, today,
     usage_options, verb_parser,
 )
 
@@ -135,12 +135,12 @@ def _refresh_options(parser: ArgumentParser) -> None:
 def _refresh(options: Namespace) -> int:
     from tqdm import tqdm
 
-    from pretamane_analysis.bill.verify import refresh, wanted
+    from pretamane_analysis.bill.verify import refresh, required_queries
 
     if options.source == "snapshot":
         raise PretamaneError("a live source is expected", "--source", "Use --source api or --source offers")
     stack, book = chosen_stack(options), price_book(options)
-    queries = wanted([stack.model_copy(update={"region": region}) for region in options.regions or [stack.region]])
+    queries = required_queries([stack.model_copy(update={"region": region}) for region in options.regions or [stack.region]])
     if hasattr(book, "prefetch"):
         book.prefetch(queries)
     with tqdm(total=len(queries), desc="prices", disable=None, leave=False) as bar:
@@ -216,7 +216,7 @@ def _verify(options: Namespace) -> int:
         raise PretamaneError("something to compare with is expected", "--source", "Use --source api, --source offers, or --prices and another snapshot")
     stack, names = chosen_stack(options), tuple(options.architecture or ARCHITECTURE_NAMES)
     snapshot, live = open_book("snapshot", options.snapshot), price_book(options)
-    ask_ahead(options, live, stack, names, (options.scenario,))
+    prefetch_prices(options, live, stack, names, (options.scenario,))
     drift = verify(names, stack, snapshot, live, options.scenario, month_hours(options))
     exact = drift.rows(same=options.all)
     wordy = ("message", "attributes", "sku", "note")
@@ -248,6 +248,35 @@ def _diff(options: Namespace) -> int:
     return 1 if rows else 0
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #5eb5dd82
+def _coverage_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--stack", metavar="FILE", help="stack file (YAML); the example stack unless given")
+    parser.add_argument("--region", metavar="CODE", default="all", help="region code, or all that the book knows (default: all)")
+    parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
+    parser.add_argument("--options", action="store_true", help="how the machines can be bought instead of what is missing")
+
+
+def _coverage(options: Namespace) -> int:
+    from pretamane_analysis.bill.coverage import coverage, option_rows
+    from pretamane_analysis.prices.own_prices import with_own_prices
+    from pretamane_analysis.prices.snapshot import age_text
+
+    region, options.region = options.region, ""
+    stack = chosen_stack(options)
+    book = with_own_prices(price_book(options), stack)
+    regions = [region] if region != "all" else sorted({stack.region, *book.regions("AmazonEKS")})
+    if options.options:
+        caption = f"How {stack.name}'s nodes and host can be bought, where both have a price"
+        return _shown(option_rows(stack, book, regions, options.scenario), book, options, caption)
+    found = coverage(stack, book, regions, options.scenario)
+    document = {"prices": {"source": book.source, "as_of": book.as_of}, "stack": stack.name, "scenario": options.scenario,
+                "regions": {each.region: {"complete": each.complete, "missing": each.exact(), "other": each.other} for each in found}}
+    complete = sum(each.complete for each in found)
+    closing = f"{complete} of {len(found)} regions have every price of this stack at {options.scenario} usage."
+    part = Part(f"What the bills of {stack.name} lack in each region", [each.row() for each in found])
+    show([part], document, options.format, age_text(book.as_of, today(), book.source), [row for each in found for row in each.exact()], closing)
+    return 0
+
+
 KINDS = {  # verb: (help, options, what it does)
     "find": ("the one price of a usage type", (_find_options, source_options, format_option), _find),
     "list": ("what a service has in a region", (_list_options, source_options, format_option), _list),
@@ -257,6 +286,8 @@ KINDS = {  # verb: (help, options, what it does)
                 (stack_options, source_options, _refresh_options), _refresh),
     "verify": ("compare a snapshot with live prices; exit code 1 when any moved",
                (stack_options, usage_options, source_options, _verify_options, format_option), _verify),
+    "coverage": ("in which regions a stack can be priced, and which prices are missing elsewhere",
+                 (_coverage_options, source_options, format_option), _coverage),
     "diff": ("compare two snapshots; exit code 1 when they differ", (_diff_options, format_option), _diff),
 }
 

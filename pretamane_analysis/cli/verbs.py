@@ -11,8 +11,8 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, ask_ahead, chosen_stack, format_option, month_hours, price_book, scenario_option, show,
-    source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, scenario_option, screen_width,
+    show, source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 from .price_verbs import prices
 
@@ -32,7 +32,7 @@ def cost(arguments: list[str]) -> int:
     from pretamane_analysis.bill.bill import bill_rows
 
     (stack, book), hours = stack_and_book(options), month_hours(options)
-    ask_ahead(options, book, stack, (options.architecture,), (options.scenario,))
+    prefetch_prices(options, book, stack, (options.architecture,), (options.scenario,))
     chosen = architecture(options.architecture, stack, book, options.scenario)
     bill = bill_of(chosen, stack, book, hours)
     document = with_age({**bill.document(), "shortfalls": list(chosen.shortfalls)}, bill.as_of) if options.format == "json" else None
@@ -53,7 +53,7 @@ def compare(arguments: list[str]) -> int:
     from pretamane_analysis.bill import compare as comparisons
 
     stack, book = stack_and_book(options)
-    ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
     found = comparisons.compare(stack, book, options.baseline, options.alternative, options.scenario, month_hours(options))
     _print_comparison(found, options)
     return 0
@@ -132,8 +132,8 @@ def size(arguments: list[str]) -> int:
              f"{reserve} MiB are kept for the operating system.")
     document = {"memory_mib": need.memory_mib, "reserve_mib": reserve, "busy_cores": need.busy_cores, "candidates": rows,
                 "prices": {"source": book.source, "as_of": book.as_of}}
-    caption = f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} usage, USD for one host"
-    part = Part(f"{caption}; surplus credits are what the CPU costs above the baseline of a burstable type", rows, ("USD/hour",))
+    part = Part(f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} "
+                f"usage, USD for one host; surplus credits are what the CPU costs above the baseline of a burstable type", rows, ("USD/hour",))
     show([part], with_age(document, book.as_of), options.format, age_text(book.as_of, today(), book.source), rows, notes)
     return 0
 
@@ -206,7 +206,7 @@ def report(arguments: list[str]) -> int:
 
     claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
-    ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
     found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
@@ -242,10 +242,12 @@ def emit(arguments: list[str]) -> int:
 def _start(folder: str, files: dict[str, str]) -> str:
     "What stands in an emitted folder and where to begin."
     from collections import Counter
+    from textwrap import fill
 
     tops = Counter(path.partition("/")[0] for path in files if "/" in path)
     held = ", ".join(f"{name}/ ({count})" for name, count in tops.items())
-    return f"{folder} holds {held}. Start with {folder}/README.md; `pretamane check {folder}` checks it."
+    start = f"Start with {folder}/README.md; `pretamane check {folder}` checks it."
+    return f"{fill(f'{folder} holds {held}.', screen_width(), break_on_hyphens=False)}\n{start}"
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {"cost": cost, "compare": compare, "audit": audit, "size": size, "draw": draw, "report": report,

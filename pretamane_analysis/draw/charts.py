@@ -13,6 +13,7 @@ from io import BytesIO
 from textwrap import fill
 from typing import Any, Literal
 
+from ..bill.features import DATA_FEATURES
 from ..bill.audit import Audit, defensible
 from ..bill.audit import waterfall as waterfall_rows
 from ..bill.compare import Comparison, Saving, attribution, feature_rows
@@ -172,7 +173,7 @@ def cost_by_feature(
 
 # %% ../../nbs/draw/05_charts.ipynb #762e1238
 GROUPS = {  # The features of each group
-    "machines and control plane": ("orchestration", "compute", "disks"), "data services and monitoring": ("database", "search", "objects", "observability"),
+    "machines and control plane": ("orchestration", "compute", "disks"), "data services and monitoring": DATA_FEATURES,
     "edge and network": ("edge", "network"), "internet egress": ("egress",),
     "all other": ("secrets", "images", "names", "mail", "backups"),
 }

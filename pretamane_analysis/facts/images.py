@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ..base.errors import PretamaneError
 
 # %% auto #0
-__all__ = ['FACTS', 'ImageFacts', 'repository', 'facts', 'require_pullable']
+__all__ = ['FACTS', 'ImageFacts', 'repository', 'local_name', 'facts', 'require_pullable']
 
 # %% ../../nbs/facts/01_images.ipynb #8c8b2f54
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class ImageFacts:
     "What an image needs from its container."
     read_only: bool = False  # known to run with a read-only root file system
     writable: tuple[str, ...] = ("/tmp",)  # folders in memory, where the root is read-only
+    group: int | None = None  # the group that may write in its folders for data, where its user may not (root without capabilities is nobody there)
     capabilities: tuple[str, ...] = ()  # Linux capabilities that it needs under any user
     root_capabilities: tuple[str, ...] = ()  # and those it needs when it starts as root to change its user itself
     secret_file_variable: str = ""  # environment variable that names the file with its secret
@@ -36,10 +37,10 @@ _BIND = ("NET_BIND_SERVICE",)
 _CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 
 FACTS = {
-    "caddy": ImageFacts(True, ("/tmp", "/run/caddy", "/config", "/data"), _BIND),
+    "caddy": ImageFacts(True, ("/tmp", "/run/caddy", "/config", "/data"), capabilities=_BIND),
     "pretamane/fastapi-app": ImageFacts(True, build="../app"),
-    "postgres": ImageFacts(True, ("/tmp", "/var/run/postgresql"), (), _CHANGE_USER, "POSTGRES_PASSWORD_FILE",
-                           tunable=True),
+    "postgres": ImageFacts(True, ("/tmp", "/var/run/postgresql"), root_capabilities=_CHANGE_USER,
+                           secret_file_variable="POSTGRES_PASSWORD_FILE", tunable=True),
     "getmeili/meilisearch": ImageFacts(secret_variable="MEILI_MASTER_KEY", program="meilisearch"),
     "pgsty/silo": ImageFacts(True, ("/tmp", "/root/.minio"), secret_file_variable="MINIO_ROOT_PASSWORD_FILE"),
     "versity/versitygw": ImageFacts(True, secret_variable="ROOT_SECRET_KEY", program="/usr/local/bin/versitygw"),
@@ -51,7 +52,8 @@ FACTS = {
     "prom/alertmanager": ImageFacts(True),
     "grafana/grafana": ImageFacts(True, secret_file_variable="GF_SECURITY_ADMIN_PASSWORD__FILE"),
     "grafana/loki": ImageFacts(True),
-    "grafana/alloy": ImageFacts(True, ("/tmp", "/var/lib/alloy/data"), host_folders=_LOG_FILES),
+    # /var/lib/alloy is 473:473, mode 770
+    "grafana/alloy": ImageFacts(True, ("/tmp", "/var/lib/alloy/data"), 473, host_folders=_LOG_FILES),
     "grafana/promtail": ImageFacts(True, host_folders=_LOG_FILES),
     "prom/node-exporter": ImageFacts(True, host_folders={"/host": "/"}, host_processes=True),
     "prom/blackbox-exporter": ImageFacts(True),
@@ -65,7 +67,14 @@ def repository(
     "The repository of an image, without registry, tag and digest."
     name = image.partition("@")[0].partition(":")[0]
     first, _, rest = name.partition("/")
-    return (rest if rest and "." in first else name).removeprefix("library/")
+    return (rest if rest and ("." in first or first == "localhost") else name).removeprefix("library/")
+
+
+def local_name(
+    image: str,  # An image that is built on the host, such as `owner/name:1.0`
+) -> str:  # `localhost/owner/name:1.0`
+    "The name of an image that no registry can have: without a registry in front, Docker Hub would be asked, and whoever owns the name there."
+    return f"localhost/{repository(image)}{image[image.rindex(repository(image)) + len(repository(image)):]}"
 
 
 def facts(

@@ -27,10 +27,16 @@ __all__ = ['ENDINGS', 'OfferBook', 'manifest_rows', 'offer_code', 'matching']
 # %% ../../nbs/prices/11_offer_book.ipynb #38d62a99
 ENDINGS = (".json", ".csv", ".json.gz", ".csv.gz")
 
-# %% ../../nbs/prices/11_offer_book.ipynb #926738be
+# %% ../../nbs/prices/11_offer_book.ipynb #b330046a
+def _names(offers: OfferFile) -> list[str]:
+    "All usage types of a file."
+    return sorted({line.split(b"\t", 2)[1].decode() for line in offers.index if line.startswith(b"U\t")})
+
+# %% ../../nbs/prices/11_offer_book.ipynb #bd67b633
 @dataclass
-class _OfferFiles(PriceBook):
-    "The offer files that a book reads."
+class OfferBook(PriceBook):
+    """Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]` or `<service>.json|csv[.gz]`, or
+    from AWS itself (`place="aws"`)."""
     place: str = "aws"
     source: str = "offer files"
     files: dict[str, OfferFile] = field(default_factory=dict)
@@ -55,16 +61,6 @@ class _OfferFiles(PriceBook):
         found = [path for name in names for end in ENDINGS for path in Path(self.place, service).glob(name + end)]
         return sorted(map(str, found or [path for end in ENDINGS for path in Path(self.place).glob(service + end)]))
 
-# %% ../../nbs/prices/11_offer_book.ipynb #b330046a
-def _names(offers: OfferFile) -> list[str]:
-    "All usage types of a file."
-    return sorted({line.split(b"\t", 2)[1].decode() for line in offers.index if line.startswith(b"U\t")})
-
-
-@dataclass
-class _OfferPrices(_OfferFiles):
-    "Their prices, each question kept."
-
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
         "All usual prices of a usage type in a region."
         asked = (service, region, usage_type)
@@ -81,12 +77,6 @@ class _OfferPrices(_OfferFiles):
                             found[price.sku, price.purchase_option, price.unit] = price
             self.answers[asked] = list(found.values())
         return self.answers[asked]
-
-# %% ../../nbs/prices/11_offer_book.ipynb #bd67b633
-@dataclass
-class OfferBook(_OfferPrices):
-    """Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]` or `<service>.json|csv[.gz]`, or
-    from AWS itself (`place="aws"`)."""
 
     def usage_types(self, service: str, region: str) -> Iterable[str]:
         "All usage types of a service in a region."

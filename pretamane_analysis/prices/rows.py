@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from .book import GLOBAL, ON_DEMAND, Price, PriceBook, PriceError, Tier
 
 # %% auto #0
-__all__ = ['PREFIX', 'UNITS', 'LEASE_HOURS', 'FREE_FIRST_TIERS', 'USUAL', 'Row', 'rows_of_term', 'prefixes', 'ending', 'unit_of',
-           'option_of', 'prices_of', 'usual', 'RowBook']
+__all__ = ['PREFIX', 'SPELLINGS', 'UNITS', 'LEASE_HOURS', 'FREE_FIRST_TIERS', 'USUAL', 'Row', 'rows_of_term', 'prefixes',
+           'ending', 'unit_of', 'option_of', 'prices_of', 'usual', 'RowBook']
 
 # %% ../../nbs/prices/03_rows.ipynb #ad1d3b4b
 class Row(NamedTuple):
@@ -74,11 +74,15 @@ PREFIX = {
     "ap-southeast-7": "APS9",
     "ca-central-1": "CAN1", "ca-west-1": "CAN2", "eu-central-1": "EUC1", "eu-central-2": "EUC2", "eu-north-1": "EUN1",
     "eu-south-1": "EUS1", "eu-south-2": "EUS2", "eu-west-1": "EU", "eu-west-2": "EUW2", "eu-west-3": "EUW3",
+    "eusc-de-east-1": "ESC1",
     "il-central-1": "ILC1",
     "me-central-1": "MEC1", "me-south-1": "MES1", "mx-central-1": "MXC1", "sa-east-1": "SAE1", "us-east-1": "USE1",
     "us-east-2": "USE2",
     "us-gov-east-1": "UGE1", "us-gov-west-1": "UGW1", "us-west-1": "USW1", "us-west-2": "USW2",
 }
+
+
+SPELLINGS = {"Requests-RBP": "Requests-Tier1", "Requests-FIFO-RBP": "Requests-FIFO-Tier1"}  # SQS: us-east-1 as elsewhere
 
 
 def prefixes(
@@ -98,7 +102,7 @@ def ending(
     for prefix in prefixes(region):
         if usage_type.startswith(prefix):
             rest = usage_type[len(prefix):]
-            return "AWS-Out-Bytes" if rest.endswith("-AWS-Out-Bytes") else rest
+            return "AWS-Out-Bytes" if rest.endswith("-AWS-Out-Bytes") else SPELLINGS.get(rest, rest)
     return None
 
 # %% ../../nbs/prices/03_rows.ipynb #12a760fa

@@ -17,6 +17,7 @@ from ..bill.features import features_of
 from ..bill.bill import bill
 from ..base.errors import PretamaneError
 from ..prices.book import PriceBook, Query
+from ..prices.own_prices import with_own_prices
 from ..stack.quantities import Scenario
 from ..resources.network import FINEST, LCU_COVERS, LoadBalancer
 from ..bill.sizing import current_types
@@ -180,7 +181,7 @@ def document(
     command: str = "pretamane cost",  # That prints the figures, for the reader to copy
 ) -> dict[str, Any]:  # As JSON in the page; amounts are exact decimals as text
     "All answers: regions, sides, features, machines."
-    sentences = Sentences()
+    sentences, asked = Sentences(), replace(asked, book=with_own_prices(asked.book, asked.stack))
     regions = {region: {side: {"features": _features(asked.at(region), side, sentences), "machines": _machines(asked.at(region), side, sentences)}
                         for side in SIDES} for region in asked.regions()}
     priced = _priced(regions)

@@ -17,7 +17,7 @@ __all__ = ['Logs', 'Monitoring', 'Secrets', 'Parameters', 'Keys', 'Mail', 'FreeO
 # %% ../../nbs/resources/07_operations.ipynb #032357d2
 @billed
 class Logs(Resource):
-    "CloudWatch Logs (https://aws.amazon.com/cloudwatch/pricing); 5 GB are free."
+    "CloudWatch Logs (https://aws.amazon.com/cloudwatch/pricing); 5 GB each of ingestion, storage and scanning are free."
     title: ClassVar[str] = "CloudWatch Logs"
     ingested_gb: Decimal = Decimal(0)
     stored_gb: Decimal = Decimal(0)
@@ -58,7 +58,7 @@ class Secrets(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Secrets kept and calls."
-        yield metered("AWSSecretsManager", "AWSSecretsManager-Secret", "Secrets", self.count, "secrets")
+        yield metered("AWSSecretsManager", "AWSSecretsManager-Secrets", "Secrets", self.count, "secrets")
         if self.api_calls:
             yield metered("AWSSecretsManager", "AWSSecretsManagerAPIRequest", "Requests", self.api_calls, "API calls")
 

@@ -236,9 +236,9 @@ def read_hcl(
     "A file as blocks. Raises Unreadable with the line."
     return _body(_Reader(text, file), Block("", (), 1, file), "")
 
-# %% ../../../nbs/check/read/04_hcl.ipynb #fd2ecb87
-class _Blocks:
-    "The blocks of the Terraform files of a tree."
+# %% ../../../nbs/check/read/04_hcl.ipynb #6bdd3027
+class Module:
+    "The Terraform files of a tree, as one, with values that can be followed."
 
     def __init__(self, tree: Tree):
         self.blocks: list[Block] = []
@@ -256,10 +256,6 @@ class _Blocks:
     def resources(self, *kinds: str) -> list[Block]:
         "The resources of these kinds."
         return [each for each in self.blocks if each.kind == "resource" and each.labels and each.labels[0] in kinds]
-
-# %% ../../../nbs/check/read/04_hcl.ipynb #6bdd3027
-class Module(_Blocks):
-    "The Terraform files of a tree, as one, with values that can be followed."
 
     def resolved(self, value: Any, depth: int = 9) -> Any:
         "A value with references to locals and defaults filled in; what is not known stays as it is written."

@@ -92,22 +92,6 @@ PARSERS: dict[str, Callable[[str], list[Document]]] = {
 COMPOSE = ("compose/compose.yaml", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 CADDYFILE = ("caddy/Caddyfile", "Caddyfile")
 
-# %% ../../../nbs/check/read/03_tree.ipynb #54dadb17
-class _Files:
-    "The text files of a folder by path."
-
-    def __init__(
-        self,
-        files: Mapping[str, str],  # Text by path, such as what `emitted` returns
-        as_of: date | None = None,  # The day that support and the like are judged for; today unless given
-        folder: Path | None = None,  # Where the files are, for tools; None for a tree in memory
-        problems: list[Finding] | None = None,  # What was wrong while reading
-        others: frozenset[str] = frozenset(),  # Paths of files that are no text
-    ):
-        self.files, self.as_of, self.folder, self.others = dict(files), as_of or date.today(), folder, others
-        self.problems: list[Finding] = list(problems or [])
-        self._kept: dict[Any, Any] = {}
-
 # %% ../../../nbs/check/read/03_tree.ipynb #73e90e78
 def _sort(name: str, content: bytes, files: dict[str, str], others: set[str], problems: list[Finding]) -> None:
     "Put a file among the texts or among the others; one that should be text and is not is a problem."
@@ -139,7 +123,7 @@ def _read(folder: Path, files: dict[str, str], others: set[str], problems: list[
                                     "Mend the link or the rights, or remove the file"))
 
 # %% ../../../nbs/check/read/03_tree.ipynb #991d9c9c
-def _view(tree: _Files, path: str) -> list[Document]:
+def _view(tree: Tree, path: str) -> list[Document]:
     try:
         return PARSERS[PurePosixPath(path).suffix](tree.files[path])
     except Unreadable as error:
@@ -149,9 +133,32 @@ def _view(tree: _Files, path: str) -> list[Document]:
         pass
     return [Document(None, None)]
 
-# %% ../../../nbs/check/read/03_tree.ipynb #e9927c69
-class _Views(_Files):
-    "Files with parsed views."
+# %% ../../../nbs/check/read/03_tree.ipynb #3637da81
+def _caddyfile(tree: Tree, path: str) -> Caddyfile:
+    try:
+        return read_caddyfile(tree.files, path)
+    except KeyError:
+        return Caddyfile()
+    except CaddyfileError as error:
+        tree.problems.append(Finding("X00", "error", path, error.line, f"not a Caddyfile: {error.message}",
+                                     "Mend the syntax; what stands in the file was not checked"))
+        return Caddyfile()
+
+# %% ../../../nbs/check/read/03_tree.ipynb #14ebcd4f
+class Tree:
+    "The text files of a folder by path, and parsed views of them."
+
+    def __init__(
+        self,
+        files: Mapping[str, str],  # Text by path, such as what `emitted` returns
+        as_of: date | None = None,  # The day that support and the like are judged for; today unless given
+        folder: Path | None = None,  # Where the files are, for tools; None for a tree in memory
+        problems: list[Finding] | None = None,  # What was wrong while reading
+        others: frozenset[str] = frozenset(),  # Paths of files that are no text
+    ):
+        self.files, self.as_of, self.folder, self.others = dict(files), as_of or date.today(), folder, others
+        self.problems: list[Finding] = list(problems or [])
+        self._kept: dict[Any, Any] = {}
 
     def kept(self, key: Any, make: Callable[[], _T]) -> _T:
         "What `make` returns, made once for a key."
@@ -172,10 +179,6 @@ class _Views(_Files):
     def line(self, path: str, *keys: str | int) -> int:
         "The line of a path of keys in a file's first document."
         return self.documents(path)[0].line(*keys)
-
-# %% ../../../nbs/check/read/03_tree.ipynb #7594c4ff
-class _Places(_Views):
-    "Files with places to point at."
 
     def at(
         self,
@@ -199,21 +202,6 @@ class _Places(_Views):
         return path in self.files or path in self.others or any(each.startswith(f"{path.rstrip('/')}/")
                                                                 for each in [*self.files, *self.others])
 
-# %% ../../../nbs/check/read/03_tree.ipynb #3637da81
-def _caddyfile(tree: _Files, path: str) -> Caddyfile:
-    try:
-        return read_caddyfile(tree.files, path)
-    except KeyError:
-        return Caddyfile()
-    except CaddyfileError as error:
-        tree.problems.append(Finding("X00", "error", path, error.line, f"not a Caddyfile: {error.message}",
-                                     "Mend the syntax; what stands in the file was not checked"))
-        return Caddyfile()
-
-# %% ../../../nbs/check/read/03_tree.ipynb #2dc7ac53
-class _Known(_Places):
-    "Files of which two have a view of their own."
-
     def first(self, names: tuple[str, ...]) -> str:
         "The first of these files that is there; the first of all where none is."
         return next((name for name in names if name in self.files), names[0])
@@ -227,10 +215,6 @@ class _Known(_Places):
     def caddy_path(self) -> str:
         "Where the Caddyfile is."
         return self.first(CADDYFILE)
-
-# %% ../../../nbs/check/read/03_tree.ipynb #14ebcd4f
-class Tree(_Known):
-    "The text files of a folder by path, and parsed views of them."
 
     @classmethod
     def read(cls, folder: str | Path, as_of: date | None = None) -> Tree:

@@ -16,9 +16,9 @@ from ..read.tree import Finding, Tree
 
 # %% auto #0
 __all__ = ['HARMLESS', 'SOCKETS', 'SOCKET_PROXIES', 'of', 'limit', 'capabilities_dropped', 'capabilities_added',
-           'no_new_privileges', 'not_privileged', 'own_user', 'read_only_root', 'tmpfs_owner', 'memory_limit',
-           'cpu_limit', 'process_limit', 'log_rotation', 'init_and_grace', 'no_engine_socket', 'no_host_namespaces',
-           'host_folders', 'exporter_sees_host']
+           'volumes_writable', 'no_new_privileges', 'not_privileged', 'own_user', 'read_only_root', 'tmpfs_owner',
+           'memory_limit', 'cpu_limit', 'process_limit', 'log_rotation', 'init_and_grace', 'no_engine_socket',
+           'no_host_namespaces', 'host_folders', 'exporter_sees_host']
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #16a08cb4
 def of(tree: Tree, service: ServiceFacts, message: str, remedy: str = "", *keys: str | int) -> Finding:
@@ -57,6 +57,28 @@ def capabilities_added(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, f"adds {', '.join(wide)}", "Do without, or give the work to the host", "cap_add")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #dbb43cc2
+def _may_write(service: ServiceFacts, user: int, folder: tuple[str, int, int, int]) -> bool:
+    "Whether a container may write in a folder of its image; root may where it kept the capability for it."
+    _, owner, group, mode = folder
+    dropped, added = (_capabilities(service, key) for key in ("cap_drop", "cap_add"))
+    if user == 0 and ("ALL" not in dropped or "DAC_OVERRIDE" in added):
+        return True
+    return bool(mode & 0o200 and user == owner or mode & 0o020 and service.group == group or mode & 0o002)
+
+
+@rule("C17", "a container may write in its volumes", defects=("D33",))
+def volumes_writable(tree: Tree) -> Iterator[Finding]:
+    "A new volume takes owner and mode from the folder in the image; root without capabilities is nobody special there."
+    for each in services(tree).values():
+        facts = known(each.image)
+        targets = {mount.target for mount in each.volumes if mount.kind == "volume" and not mount.read_only}
+        for folder in facts.folders if facts else ():
+            user = each.user if each.user is not None else facts.user if facts else 0
+            if folder[0] in targets and not _may_write(each, user, folder):
+                given = f"which its image gives to {folder[1]}:{folder[2]} with mode {folder[3]:o}"
+                yield of(tree, each, f"cannot write in {folder[0]}, {given}",
+                         f"Write 'user: \"{user}:{folder[2]}\"', or the user who owns it", "user")
+
 @rule("C03", "no container can gain rights", defects=("D26",))
 def no_new_privileges(tree: Tree) -> Iterator[Finding]:
     "Without it a setuid program in the image makes anyone root in the container."
@@ -83,7 +105,7 @@ def own_user(tree: Tree) -> Iterator[Finding]:
     "Images that are known to need root, or to change their user themselves, may start as root."
     for each in services(tree).values():
         facts, user = known(each.image), str(each.raw.get("user", ""))
-        if user.partition(":")[0] in ("0", "root") or not user and facts and facts.user == 0 and not facts.root:
+        if (user or str(facts.user if facts else "")).partition(":")[0] in ("0", "root") and not (facts and facts.root):
             yield of(tree, each, "starts as root", "Give it a numeric 'user'", "user")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #ba72c675

@@ -34,9 +34,17 @@ def tunnels(tree: Tree) -> list[ServiceFacts]:
     return [each for each in services(tree).values() if each.image.repository == "cloudflare/cloudflared"]
 
 
+def _is_inside(site: Directive) -> bool:
+    "Whether a site hangs up on everybody but some addresses, as one for metrics does."
+    blocks = [each for each in site.children if each.name in ("route", "handle")]
+    named = {each.name for each in site.children if each.name.startswith("@") and each.args[:1] == ("remote_ip",)}
+    return bool(named and blocks) and all(block.args[:1] and block.args[0] in named for block in blocks[:-1]) \
+        and not blocks[-1].args and [each.name for each in blocks[-1].children] == ["abort"]
+
+
 def public_sites(tree: Tree) -> list[Directive]:
-    "The sites that pass requests to services, each once."
-    return list({id(proxy.site): proxy.site for proxy in proxies(tree)}.values())
+    "The sites that pass requests of anybody to services, each once."
+    return list({id(proxy.site): proxy.site for proxy in proxies(tree) if not _is_inside(proxy.site)}.values())
 
 
 def below(site: Directive, *wanted: str) -> list[Directive]:

@@ -14,7 +14,7 @@ from ..views.services import Image, services
 from ..read.tree import Finding, Tree, dockerfiles
 
 # %% auto #0
-__all__ = ['FLOATING', 'named_images', 'images_are_supported']
+__all__ = ['FLOATING', 'named_images', 'built_not_pulled', 'images_are_supported']
 
 # %% ../../../nbs/check/rules/03_images.ipynb #ac74f1b9
 def named_images(tree: Tree) -> Iterator[tuple[str, int | None, str, bool]]:
@@ -33,6 +33,29 @@ def named_images(tree: Tree) -> Iterator[tuple[str, int | None, str, bool]]:
                 stages.add(found[2].lower())
 
 # %% ../../../nbs/check/rules/03_images.ipynb #63366278
+_BUILT_ONLY = ("never", "build")
+
+
+def _is_public(text: str) -> bool:
+    "Whether somebody else could have an image of this name: Docker Hub has every name without a registry in front."
+    first, slash, _ = text.partition("/")
+    return not (slash and (first == "localhost" or "." in first or ":" in first))
+
+
+@rule("X25", "an image that is built here is asked of no registry", defects=("D27",))
+def built_not_pulled(tree: Tree) -> Iterator[Finding]:
+    "Compose asks the registry first and builds where that has none: whoever owns the name there would run with the secrets."
+    for each in services(tree).values():
+        text = each.raw.get("image")
+        if not isinstance(text, str) or not each.raw.get("build"):
+            continue
+        if each.raw.get("pull_policy") not in _BUILT_ONLY:
+            yield tree.at(tree.compose_path, each.key("image"), f"service {each.name!r} is built here, but its image {text!r} is "
+                          "pulled where a registry has one", "Write 'pull_policy: never'")
+        if _is_public(text):
+            yield tree.at(tree.compose_path, each.key("image"), f"service {each.name!r} is built here under the name {text!r}, "
+                          "which anybody can have at the public registry", f"Call it 'localhost/{text}'")
+
 FLOATING = re.compile(r"latest|stable|edge|main|master|nightly|develop|dev|rc|alpine|slim|lts")
 
 

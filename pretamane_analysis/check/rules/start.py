@@ -94,7 +94,7 @@ def health_check_times(tree: Tree) -> Iterator[Finding]:
 
 
 SHELL_WORDS = {"exit", "test", "true", "false", "echo", "cat", "grep", "[", "cd", "export", "set", "exec", "sleep",
-               "kill", "printf"}
+               "kill", "printf", "read"}
 
 # %% ../../../nbs/check/rules/05_start.ipynb #2504f2f1
 @rule("X08", "the program of a health check is in the image", defects=("D31",))

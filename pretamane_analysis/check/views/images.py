@@ -71,6 +71,7 @@ class Known:
     root: bool  # needs no `user`: it cannot run, or is not known to run, as another
     writable_root: bool  # is not known to run with a read-only root
     health: bool  # has a program that can ask it whether it works
+    folders: tuple[tuple[str, int, int, int], ...]  # for data: path, user, group and mode; a new volume takes them over
 
 
 @cache
@@ -85,7 +86,14 @@ def _known(row: dict[str, str]) -> Known:
     return Known(row["repository"], frozenset(row["programs"].split()), tuple(map(int, row["ports"].split())),
                  settings, row["prefix"],
                  row["administration"], int(row["user"]), row["root"] == "yes", row["writable_root"] == "yes",
-                 row["health"] != "no")
+                 row["health"] != "no",
+                 tuple(_folder(each) for each in row["folders"].split()))
+
+
+def _folder(text: str) -> tuple[str, int, int, int]:
+    path, _, rest = text.partition("=")
+    user, group, mode = rest.split(":")
+    return path, int(user), int(group), int(mode, 8)
 
 # %% ../../../nbs/check/views/03_images.ipynb #6f0df654
 def known(image: Image) -> Known | None:

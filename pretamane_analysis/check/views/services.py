@@ -101,10 +101,18 @@ def _mount(each: Any, index: int, base: str) -> Mounted | None:
     return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source, str(found["target"]),
                    found.get("read_only") is True, index)
 
-# %% ../../../nbs/check/views/01_services.ipynb #3b046f08
+# %% ../../../nbs/check/views/01_services.ipynb #6d037650
+def _port(each: Any) -> dict[str, str]:
+    if isinstance(each, dict):
+        return {key: str(mapping(each).get(key) or "") for key in ("published", "target", "host_ip")}
+    head, _, target = str(each).partition("/")[0].rpartition(":")
+    host_ip, _, published = head.rpartition(":")
+    return {"published": published, "target": target, "host_ip": host_ip}
+
+# %% ../../../nbs/check/views/01_services.ipynb #7c6150f1
 @dataclass(frozen=True)
-class _Named:
-    "A service of a compose file: what it runs, with what, where."
+class ServiceFacts:
+    "One service of a compose file."
     name: str
     raw: dict[str, Any]
     base: str  # folder of the compose file
@@ -126,10 +134,6 @@ class _Named:
         found = [str(each) for each in (named if isinstance(named, (list, dict)) else ())]
         return found or ([] if self.raw.get("network_mode") else ["default"])
 
-# %% ../../../nbs/check/views/01_services.ipynb #b1c4fbd6
-class _Mounting(_Named):
-    "What a service mounts."
-
     @property
     def command(self) -> list[str]:
         "Entry point and command as words."
@@ -140,10 +144,6 @@ class _Mounting(_Named):
         "What is mounted, but for secrets."
         found = (_mount(each, index, self.base) for index, each in enumerate(listed(self.raw.get("volumes"))))
         return [each for each in found if each]
-
-# %% ../../../nbs/check/views/01_services.ipynb #47435d3c
-class _Waiting(_Mounting):
-    "What a service is given and waits for."
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -162,10 +162,6 @@ class _Waiting(_Mounting):
         return {str(each): {} for each in listed(value)} or {name: mapping(each)
                                                              for name, each in mapping(value).items()}
 
-# %% ../../../nbs/check/views/01_services.ipynb #80cb6223
-class _Healthy(_Waiting):
-    "How a service says that it is well."
-
     @property
     def health(self) -> list[str]:
         "The words of its health check; `[sh, -c, line]` for a shell line, empty for none."
@@ -177,18 +173,6 @@ class _Healthy(_Waiting):
             return ["sh", "-c", " ".join(found[1:])]
         return found[1:] if found[:1] == ["CMD"] else []
 
-# %% ../../../nbs/check/views/01_services.ipynb #6d037650
-def _port(each: Any) -> dict[str, str]:
-    if isinstance(each, dict):
-        return {key: str(mapping(each).get(key) or "") for key in ("published", "target", "host_ip")}
-    head, _, target = str(each).partition("/")[0].rpartition(":")
-    host_ip, _, published = head.rpartition(":")
-    return {"published": published, "target": target, "host_ip": host_ip}
-
-# %% ../../../nbs/check/views/01_services.ipynb #7c6150f1
-class ServiceFacts(_Healthy):
-    "One service of a compose file."
-
     @property
     def published(self) -> list[dict[str, str]]:
         "The ports that the host opens for it: `published`, `target`, `host_ip`."
@@ -198,6 +182,12 @@ class ServiceFacts(_Healthy):
     def user(self) -> int | None:
         "The user id that the compose file gives it; None where the image decides."
         found = re.match(r"(\d+)(:|$)", str(self.raw.get("user", "")))
+        return int(found[1]) if found else None
+
+    @property
+    def group(self) -> int | None:
+        "The group id that the compose file gives it; None where the image decides."
+        found = re.match(r"\d+:(\d+)$", str(self.raw.get("user", "")))
         return int(found[1]) if found else None
 
     @property

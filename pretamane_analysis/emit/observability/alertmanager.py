@@ -12,7 +12,7 @@ import yaml
 from ..targets import answering
 from ..templates import rendered
 from ...base.errors import PretamaneError
-from ...stack.routing import Alerting, CheckedChannel
+from ...stack.routing import Alerting, Channel
 from ...stack.stack import Stack
 from ...stack.vocabulary import WATCHDOG
 
@@ -23,16 +23,16 @@ __all__ = ['SECRETS', 'INHIBITIONS', 'files']
 SECRETS = "/run/secrets"
 
 
-def _webhook(channel: CheckedChannel, resolved: bool) -> dict[str, Any]:
+def _webhook(channel: Channel, resolved: bool) -> dict[str, Any]:
     return {"url_file": f"{SECRETS}/{channel.webhook}", "send_resolved": resolved}
 
 
-def _slack(channel: CheckedChannel, resolved: bool) -> dict[str, Any]:
+def _slack(channel: Channel, resolved: bool) -> dict[str, Any]:
     return {"api_url_file": f"{SECRETS}/{channel.slack}", "channel": channel.channel, "send_resolved": resolved,
             "title": '{{ template "stack.title" . }}', "text": '{{ template "stack.text" . }}'}
 
 
-def _email(channel: CheckedChannel, resolved: bool) -> dict[str, Any]:
+def _email(channel: Channel, resolved: bool) -> dict[str, Any]:
     login = {"auth_username": channel.username,
              "auth_password_file": f"{SECRETS}/{channel.password}"} if channel.username else {}
     return {"to": channel.email, "from": channel.sender, "smarthost": channel.smarthost, **login,
@@ -43,7 +43,7 @@ def _email(channel: CheckedChannel, resolved: bool) -> dict[str, Any]:
 _KINDS = {"webhook": _webhook, "slack": _slack, "email": _email}
 
 # %% ../../../nbs/emit/observability/09_alertmanager.ipynb #ce8dfe0c
-def _receiver(name: str, channels: list[CheckedChannel]) -> dict[str, Any]:
+def _receiver(name: str, channels: list[Channel]) -> dict[str, Any]:
     "A receiver with all its channels. A dead-man's switch is not told that the alert ended: its silence says so."
     configs: dict[str, list[dict[str, Any]]] = {}
     for channel in channels:

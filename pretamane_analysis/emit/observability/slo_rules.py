@@ -172,12 +172,14 @@ def _spent(of: Named) -> Rule:
 
 
 def _no_data(of: Named) -> Rule:
-    window = min((each.long for each in of.slo.alerts), key=minutes)
+    window, found = min((each.long for each in of.slo.alerts), key=minutes), source(of.stack, of.slo)
+    anybody = ",".join(f'{name}="{value}"' for name, value in found.labels.items() if name != "server")
+    counted = f"{found.metric}_count" if of.slo.sli == "latency" else found.counter
     return {
-        "alert": "SloNoData", "expr": f"absent({of.series(RATIO + window)})", "for": _scaled(of.slo, 10),
+        "alert": "SloNoData", "expr": f"absent(sum(increase({counted}{{{anybody}}}[{_span(of.slo, window)}])) > 0)", "for": _scaled(of.slo, 10),
         "labels": {"severity": "ticket", "category": "slo", **of.labels},
         "annotations": {"summary": f"{of.name}: nothing was counted in {window}",
-                        "description": "No request was counted, or nobody counts: no alert of this objective can fire.",
+                        "description": "Not even the stack's own probes were counted: no alert of this objective can fire.",
                         "runbook": "runbooks/slo-no-data.md"},
     }
 

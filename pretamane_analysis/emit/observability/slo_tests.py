@@ -18,7 +18,7 @@ from ...stack.stack import Stack
 from ...base.tables import plain
 
 # %% auto #0
-__all__ = ['Moment', 'moment', 'Checks', 'Case', 'busy', 'files']
+__all__ = ['Moment', 'moment', 'Case', 'busy', 'files']
 
 # %% ../../../nbs/emit/observability/04_slo_tests.ipynb #8c48ee58
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ def moment(
     return Moment(int((early / every).to_integral_value(ROUND_CEILING) - 1) * every,
                   int((late / every).to_integral_value(ROUND_CEILING)) * every)
 
-# %% ../../../nbs/emit/observability/04_slo_tests.ipynb #ed65f2e2
+# %% ../../../nbs/emit/observability/04_slo_tests.ipynb #0cd4b628
 @dataclass
-class Checks:
-    "Traffic, and what must be true at some minutes."
+class Case:
+    "One test."
     of: Named
     name: str
     traffic: list[Traffic]
@@ -58,10 +58,6 @@ class Checks:
         self.checks.append({"expr": expression, "eval_time": self.time(at), "exp_samples": [
             {"labels": labels, "value": number} for labels, number in samples]})
         return self
-
-# %% ../../../nbs/emit/observability/04_slo_tests.ipynb #0cd4b628
-class Case(Checks):
-    "One test."
 
     def firing(self, at: int, *alerts: BurnAlert) -> Case:
         "At a minute exactly these burn alerts fire."
@@ -188,6 +184,19 @@ def _little(of: Named) -> Iterator[Case]:
         Traffic(_spread(enough, window, enough), _step(of))]).heard(window, alert, True)
 
 # %% ../../../nbs/emit/observability/04_slo_tests.ipynb #45635e4f
+def _few_users(of: Named) -> Iterator[Case]:
+    "Few users among many probes: who counts both sees a small share fail, and sees traffic where there is none."
+    alert, often = _first(of), Decimal(18)
+    window = minutes(alert.long)
+    if of.slo.source != "edge":
+        return
+    if window >= of.slo.least_requests(alert):
+        yield Case(of, f"SL10 one user a minute fails among {often} probes: {alert.name} fires", [
+            Traffic([Stretch(window, Decimal(1), Decimal(1), probes=often)], _step(of))]).heard(window, alert, True)
+    yield Case(of, f"SL10 no user and {often} probes a minute: the ratio is absent, and that is no alarm", [
+        Traffic([Stretch(window + 20, Decimal(0), probes=often)], _step(of))]).value(window, f"count({RATIO}{alert.long})").never(window + 15, "Slo.*")
+
+
 def _churn(of: Named) -> Iterator[Case]:
     much, low = busy(of), of.slo.budget / 2
     restart = [Traffic([Stretch(20, much), Stretch(20, much, restart=True), Stretch(5, much, restart=True)], _step(of),
@@ -254,8 +263,8 @@ def _days(of: Named) -> Iterator[Case]:
     yield case
 
 # %% ../../../nbs/emit/observability/04_slo_tests.ipynb #b6881eeb
-_MINUTES: tuple[Callable[[Named], Iterator[Case]], ...] = (_onset, _recovery, _limits, _quiet, _little, _churn,
-                                                           _answers, _budget)
+_MINUTES: tuple[Callable[[Named], Iterator[Case]], ...] = (_onset, _recovery, _limits, _quiet, _little, _few_users,
+                                                           _churn, _answers, _budget)
 
 
 def _file(of: Named, every: int, cases: list[Case]) -> str:

@@ -24,15 +24,16 @@ class Stretch:
     requests: Decimal  # in a minute
     bad: Decimal = Decimal(0)  # share of them
     restart: bool = False  # all counters begin again at 0
+    probes: Decimal = Decimal(0)  # of the stack's own, in a minute; they always succeed
 
     def growth(self, share: str) -> Decimal:
-        "What a counter of all, good, bad or no requests gains in a minute."
-        return self.requests * {"all": Decimal(1), "good": 1 - self.bad, "bad": self.bad, "none": Decimal(0)}[share]
+        "What a counter of all, good, bad or no requests, or of probes, gains in a minute."
+        return self.probes if share == "probes" else self.requests * {"all": Decimal(1), "good": 1 - self.bad, "bad": self.bad, "none": Decimal(0)}[share]
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #8876f3e2
 def counter(
     stretches: list[Stretch],
-    share: str,  # all, good, bad or none
+    share: str,  # all, good, bad, none or probes
     step: Decimal = Decimal(1),  # minutes between two values
     begin: Decimal = Decimal(0),  # what it counted before
 ) -> str:  # as promtool writes values
@@ -72,6 +73,12 @@ def _strangers(of: Named) -> list[dict[str, str]]:
     return [labels | {"job": f"another-{labels['job']}"},
             *([labels | {"server": "admin"}] if "server" in labels else [])]
 
+
+def _probes(of: Named) -> list[dict[str, str]]:
+    "Labels of the series that count the stack's own probes; none where they are counted among all."
+    labels = source(of.stack, of.slo).labels
+    return [labels | {"server": "probes"}] if "server" in labels else []
+
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #c800a862
 def _availability(of: Named, status: Statuses) -> Iterator[Row]:
     found = source(of.stack, of.slo)
@@ -81,6 +88,8 @@ def _availability(of: Named, status: Statuses) -> Iterator[Row]:
         yield found.counter, labels | {found.status: status.broken}, "bad"
     for labels in _strangers(of):
         yield found.counter, labels | {found.status: status.failing}, "all"
+    for labels in _probes(of):
+        yield found.counter, labels | {found.status: status.fine}, "probes"
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #754a33ff
 def _latency(of: Named, status: Statuses) -> Iterator[Row]:
@@ -99,6 +108,9 @@ def _latency(of: Named, status: Statuses) -> Iterator[Row]:
     for labels in _strangers(of):
         yield f"{found.metric}_count", labels | {found.status: status.fine}, "all"
         yield f"{found.metric}_bucket", labels | {found.status: status.fine, "le": f"{of.slo.threshold:f}"}, "none"
+    for labels in _probes(of):
+        yield f"{found.metric}_count", labels | {found.status: status.fine}, "probes"
+        yield f"{found.metric}_bucket", labels | {found.status: status.fine, "le": f"{of.slo.threshold:f}"}, "probes"
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #7fcb141d
 @dataclass(frozen=True)
