@@ -294,7 +294,7 @@ def test_tree_explains_itself(of):
 def test_emit_says_what_it_wrote(tmp_path, capsys):
     """How many files, in which folders, and where to start"""
     assert main(["emit", str(tmp_path / "host")]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert f"{len(emitted(example())) - 1} written" in said and "compose/ (2)" in said
     assert f"Start with {tmp_path / 'host'}/README.md" in said and (tmp_path / "host" / "README.md").is_file()
 
