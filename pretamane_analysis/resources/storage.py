@@ -149,7 +149,7 @@ BUCKET_DIMENSIONS = (
 # %% ../../nbs/resources/02_storage.ipynb #dcb5031a
 @dataclass(frozen=True, kw_only=True)
 class FileSystem(Resource):
-    "EFS storage, infrequent access and provisioned throughput (https://aws.amazon.com/efs/pricing)."
+    "EFS storage, infrequent access and throughput (https://aws.amazon.com/efs/pricing)."
     title: ClassVar[str] = "EFS file system"
     standard_gb: Decimal = Decimal(0)
     infrequent_gb: Decimal = Decimal(0)
@@ -158,6 +158,8 @@ class FileSystem(Resource):
     infrequent_read_gb: Decimal = Decimal(0)
     infrequent_written_gb: Decimal = Decimal(0)
     provisioned_mibps: Decimal = Decimal(0)  # A twentieth of the GB stored is included
+    elastic_read_gb: Decimal = Decimal(0)  # Read with elastic throughput
+    elastic_written_gb: Decimal = Decimal(0)  # Written with elastic throughput
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB-months of each class, infrequent access, throughput above what is included."
@@ -165,6 +167,9 @@ class FileSystem(Resource):
         for access, gb in (("Read", self.infrequent_read_gb), ("Write", self.infrequent_written_gb)):
             if gb:
                 yield metered("AmazonEFS", "IADataAccess-Bytes", "GB", gb, f"Infrequent Access, {access.lower()}", accessType=access)
+        for access, gb in (("Read", self.elastic_read_gb), ("Write", self.elastic_written_gb)):
+            if gb:
+                yield metered("AmazonEFS", "ETDataAccess-Bytes", "GB", gb, f"elastic throughput, {access.lower()}", accessType=access)
         above = self.provisioned_mibps - (self.standard_gb + self.one_zone_gb) / 20
         if above > 0:
             yield metered("AmazonEFS", "ProvisionedTP-MiBpsHrs", "MiBps-Mo", above, "provisioned throughput",
