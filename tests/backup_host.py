@@ -2,11 +2,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from pathlib import Path
 
-import pytest
 from operations_host import Host
 from postgres_server import PostgresServer, find_binaries
 
@@ -58,13 +56,6 @@ HASHES = """select json_object_agg(name, hash order by name) from (
                               from pg_class where relnamespace = 'public'::regnamespace)
   union all select 'comment', obj_description('contacts'::regclass)) parts"""
 PASSWORDS = {"postgres_superuser_password": "superuser of this host", "postgres_password": "application of this host's store"}
-
-
-def need_tools() -> None:
-    """Skip where something from Debian is not installed"""
-    for tool, package in (("restic", "restic"), ("pg_dump", "postgresql"), ("openssl", "openssl"), ("flock", "util-linux")):
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed (Debian package {package})")
 
 
 def make_server() -> PostgresServer:

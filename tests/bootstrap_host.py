@@ -28,6 +28,7 @@ from pathlib import Path
 
 import pytest
 from aws_cli import CLIENT
+from needed import program, programs
 
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack import Stack
@@ -71,14 +72,7 @@ exit "$code"
 """
 STANDINS = ("apt-get", "dpkg-query", "snap", "curl", "gpg", "blkid", "mkfs.ext4", "mount", "mountpoint", "findmnt", "resize2fs",
             "systemctl", "docker", "aws", "mv", "htpasswd")
-
-
-def program(name: str) -> str:
-    """Return the path of a program, beside this Python or in PATH; skip the test where there is none"""
-    found = shutil.which(name, path=f"{BIN}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
+REAL = ("mv", "htpasswd")  # Stand-ins that pass on to the real program
 
 
 def free_port() -> int:
@@ -106,8 +100,7 @@ def started(command: list[str], **options) -> subprocess.Popen:
 @functools.cache
 def cli_socket() -> str:
     """Return the socket of the loaded AWS CLI"""
-    for each in ("aws", "jq"):
-        program(each)
+    programs("aws", "jq")
     path = str(scratch() / "aws")
     environment = {"PATH": os.environ["PATH"], "HOME": str(scratch())}
     server = started([sys.executable, str(TESTS / "aws_cli.py"), path], stdout=subprocess.PIPE, env=environment)
@@ -234,6 +227,7 @@ class Host:
         self.root, self.stubs, self.bin = (self.folder / each for each in ("root", "stubs", "bin"))
         if self.root.exists():
             return
+        real = dict(zip(REAL, programs(*REAL), strict=True))
         for each in (self.root, self.stubs / "real", self.bin):
             each.mkdir(parents=True)
         names = STANDINS if os.geteuid() == 0 else (*STANDINS, "chown")
@@ -241,8 +235,8 @@ class Host:
         (self.bin / ".shim").chmod(0o755)
         for name in names:
             (self.bin / name).symlink_to(".shim")
-        for name in ("mv", "htpasswd"):
-            (self.stubs / "real" / name).symlink_to(program(name))
+        for name, path in real.items():
+            (self.stubs / "real" / name).symlink_to(path)
         (self.stubs / "real" / "chown").symlink_to("/bin/true")
         (self.stubs / "real" / "aws").write_text(CLIENT)
         (self.stubs / "real" / "aws").chmod(0o755)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,10 +11,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from needed import programs, reason
 from selenium import webdriver
 
 AXE = Path(__file__).resolve().parent.parent / ".venv/axe/node_modules/axe-core/axe.min.js"
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ALONE = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--hide-scrollbars"]
 
@@ -23,11 +22,9 @@ ALONE = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 @contextmanager
 def open_browser(width: int = 1280, height: int = 900) -> Iterator:
     """Start Chromium; skip where there is none"""
-    program, driver = next(filter(None, map(shutil.which, PROGRAMS)), None), shutil.which("chromedriver")
-    if not program or not driver:
-        pytest.skip("chromium and its driver are not installed")
+    browser, driver = programs("chromium", "chromedriver")
     options = webdriver.ChromeOptions()
-    options.binary_location = program
+    options.binary_location = browser
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for each in [*ALONE, f"--user-data-dir={profile}", f"--window-size={width},{height}"]:
@@ -64,7 +61,7 @@ def requested(driver) -> set[str]:
 def serious(driver) -> list[str]:
     """Return axe's findings that keep somebody from reading the page: rule, and where"""
     if not AXE.is_file():
-        pytest.skip("axe-core is not installed")
+        pytest.skip(reason("axe-core"))
     driver.execute_script(AXE.read_text(encoding="utf-8"))
     found = driver.execute_async_script("const done = arguments[arguments.length - 1]; axe.run().then(done, error => done({failed: String(error)}))")
     assert "failed" not in found, found

@@ -1,6 +1,6 @@
 """Shared by every test: where the project is, and the rule that CI skips nothing by accident.
 
-A test that lacks a tool skips on a developer's machine and says so. With CI=true such a skip fails the run, because a
+A test that lacks a tool skips on a developer's machine and says so (needed.py has the words). With CI=true such a skip fails the run, because a
 tool that can be installed belongs in `make tools` or in the dev requirements. A skip that is meant has a reason that
 starts with `allowed:`.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))  # what i
 pytest_plugins = ("postgres_server", "app_server")
 ALLOWED = "allowed:"
 SKIPPED = pytest.StashKey[list]()
+collect_ignore = [] if os.environ.get("PRETAMANE_E2E") else ["e2e"]  # `make e2e` runs them: they need root and some minutes
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +40,11 @@ def skip_reason(report: pytest.CollectReport | pytest.TestReport) -> str | None:
     return text.removeprefix("Skipped: ")
 
 
+def in_ci() -> bool:
+    """Return whether every tool has to be there"""
+    return os.environ.get("CI", "").lower() == "true"
+
+
 class SkipWatch:
     """Collects the skips that are not allowed and, in CI, fails the run for them"""
 
@@ -48,7 +55,7 @@ class SkipWatch:
     def _note(self, report: pytest.CollectReport | pytest.TestReport) -> None:
         reason = skip_reason(report)
         if reason is not None and not reason.startswith(ALLOWED):
-            self.skips.append(f"{report.nodeid}: {reason}")
+            self.skips.append((report.nodeid, reason))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a skipped test"""
@@ -61,12 +68,19 @@ class SkipWatch:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail the run in CI if something was skipped"""
-        if self.skips and os.environ.get("CI", "").lower() == "true" and session.exitstatus == 0:
+        if self.skips and in_ci() and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter) -> None:
-        """List the skips, in CI as the errors that they are"""
-        if self.skips:
-            terminalreporter.section("skipped for want of something (an error in CI)", sep="=", red=True)
-            for line in self.skips:
-                terminalreporter.write_line(line)
+        """List the skips: in CI each, as the error that it is; elsewhere by what they need"""
+        if not self.skips:
+            return
+        if in_ci():
+            terminalreporter.section("skipped for want of something, which is an error in CI", sep="=", red=True)
+            found = [f"{name}: {reason}" for name, reason in self.skips]
+        else:
+            terminalreporter.section("skipped for want of something", sep="=")
+            counted = Counter(reason for _, reason in self.skips)
+            found = [f"{count} {'test' if count == 1 else 'tests'}: {reason}" for reason, count in counted.most_common()]
+        for line in found:
+            terminalreporter.write_line(line)

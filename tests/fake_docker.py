@@ -260,7 +260,7 @@ def compose(words: list[str]) -> None:
             image = yaml.safe_load(Path(file).read_text())["services"][name]["image"]
             (IMAGES / image.replace("/", "@")).write_text(Path(file).parent.parent.name)
     elif verb == "pull":
-        options(rest, (), ("--quiet", "--ignore-buildable"))
+        options(rest, ("--policy",), ("--quiet", "--ignore-buildable"))
     else:
         leave(64, f"fake docker: unknown verb compose {verb}")
 

@@ -75,11 +75,13 @@ class Notebook:
         return [cell for cell in self.cells if cell.kind == "code"]
 
     @property
-    def place(self) -> tuple[int, int] | None:
-        """The place in the order of imports: room, number; None for the index and tutorials, which may import everything"""
+    def place(self) -> tuple[int, int, str] | None:
+        """The place in the order of imports: room, number, letter; None for the index and tutorials, which may import everything"""
         *folders, name = self.path.relative_to(ROOT / "nbs").parts
-        found = re.match(r"(\d+)_(.+)\.ipynb", name)
-        return (ROOMS.index(".".join(folders)), int(found[1])) if found and folders and folders != ["tutorials"] else None
+        found = re.match(r"(\d+)([a-z]?)_.+\.ipynb", name)
+        if not found or not folders or folders == ["tutorials"]:
+            return None
+        return ROOMS.index(".".join(folders)), int(found[1]), found[2]
 
     @property
     def module(self) -> str | None:

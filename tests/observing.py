@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import socketserver
 import ssl
@@ -19,14 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-
-def tool(*names: str) -> str:
-    """Return the first of these programs that is installed; skip the test (an error in CI) if none is"""
-    found = next((path for path in map(shutil.which, names) if path), None)
-    if not found:
-        pytest.skip(f"none of {', '.join(names)} is installed; `make tools` does it")
-    return found
+from needed import program
 
 
 def free_port() -> int:
@@ -126,6 +118,6 @@ class SinkHandler(BaseHTTPRequestHandler):
 def certificate(folder: Path) -> tuple[Path, Path]:
     """Make a certificate for the name localhost that lasts ten days; return it and its key"""
     made, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run([tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "10", "-subj", "/CN=localhost",
+    subprocess.run([program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "10", "-subj", "/CN=localhost",
                     "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", made], check=True, capture_output=True)
     return made, key

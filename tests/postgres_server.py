@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from needed import found, program
 
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
@@ -30,9 +31,8 @@ log_statement = 'all'
 
 def find_binaries() -> Path | None:
     """Return the folder with initdb of the newest PostgreSQL that is installed, None where there is none"""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: float(file.parts[-3]))
-    beside = shutil.which("initdb")
-    return found[-1].parent if found else Path(beside).parent if beside else None
+    initdb = found("initdb")
+    return Path(initdb).resolve().parent if initdb else None
 
 
 def free_port() -> int:
@@ -102,9 +102,7 @@ class PostgresServer:
 
 def make_postgres() -> PostgresServer:
     """Return a running server; skip the test where PostgreSQL is not installed"""
-    if not (binaries := find_binaries()):
-        pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
-    server = PostgresServer(binaries)
+    server = PostgresServer(Path(program("initdb")).resolve().parent)
     server.start()
     return server
 

@@ -2,30 +2,21 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import pytest
 import yaml
+from needed import program
 
-PROMTOOL = shutil.which("promtool")
 Item, Answer = TypeVar("Item"), TypeVar("Answer")
-
-
-def required() -> str:
-    """Where promtool is; the test is skipped (an error in CI) where it is not installed"""
-    if PROMTOOL is None:
-        pytest.skip("promtool is missing; `make tools` installs it")
-    return PROMTOOL
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess:
     """Run promtool and keep what it prints"""
-    return subprocess.run([required(), *map(str, words)], capture_output=True, text=True, timeout=120)
+    return subprocess.run([program("promtool"), *map(str, words)], capture_output=True, text=True, timeout=120)
 
 
 def written(folder: Path, files: dict[str, str]) -> Path:

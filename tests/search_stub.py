@@ -20,8 +20,9 @@ KEY = "a master key of sixteen or more"
 class SearchStub:
     """The state of the engine, and its server on a free port"""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Start serving"""
+        self.host = host
         self.indexes, self.tasks, self.seen, self.failing, self.failing_tasks, self.stuck = {}, {}, [], False, False, False
         self.lock = threading.Lock()
         self._serve(port)
@@ -50,7 +51,7 @@ class SearchStub:
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server = ThreadingHTTPServer((self.host, port), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+from needed import program
 
-from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.emit.tree import OF_CLUSTER, emitted
 from pretamane_analysis.stack.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,11 @@ needs_terraform = pytest.mark.skipif(PROGRAM is None, reason="allowed: neither t
 def host_files(stack: Stack) -> dict[str, str]:
     """Return the host's Terraform: the configuration and, from the bootstrap, the script of the first boot"""
     return emitted(stack, ["terraform", "bootstrap"])
+
+
+def cluster_files(stack: Stack) -> dict[str, str]:
+    """Return the emitted files of the baseline"""
+    return emitted(stack, ["eks"], OF_CLUSTER)
 
 
 @dataclass(eq=False)
@@ -127,10 +133,9 @@ def changes(plan: dict) -> dict[str, list[str]]:
 
 def checkov_rules(folder: Path, home: Path) -> set[str]:
     """Return the rules of checkov that a configuration breaks; skip where checkov is not installed"""
-    program = next((str(each) for each in (Path(sys.prefix, "checkov", "bin", "checkov"), shutil.which("checkov")) if each and Path(each).exists()), None)
-    if program is None:
-        pytest.skip("checkov is not installed: make checkov")
-    done = subprocess.run([program, "--directory", folder, "--framework", "terraform", "--compact", "--quiet", "--skip-download"],
+    beside = Path(sys.prefix, "checkov", "bin", "checkov")
+    checkov = str(beside) if beside.exists() else program("checkov")
+    done = subprocess.run([checkov, "--directory", folder, "--framework", "terraform", "--compact", "--quiet", "--skip-download"],
                           env={"PATH": "/usr/bin:/bin", "HOME": str(home)}, capture_output=True, text=True)
     assert re.search(r"Passed checks: [1-9]\d", done.stdout), done.stdout + done.stderr
     return set(re.findall(r"^Check: (CKV\w*)", done.stdout, re.MULTILINE))

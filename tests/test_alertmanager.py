@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from observing import Sink, fetched, free_port, running, tool, until
+from needed import program
+from observing import Sink, fetched, free_port, running, until
 
 from pretamane_analysis.emit.observability.alertmanager import INHIBITIONS, files
 from pretamane_analysis.stack.stack import Stack
@@ -51,7 +52,7 @@ def written(folder, stack: Stack, url: str = "http://127.0.0.1:1", quick: bool =
 
 
 def amtool(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([tool("amtool"), *arguments], capture_output=True, text=True, timeout=20)
+    return subprocess.run([program("amtool"), *arguments], capture_output=True, text=True, timeout=20)
 
 
 def expected(stack: Stack, labels: dict[str, str]) -> str:
@@ -155,7 +156,7 @@ def alertmanager(tmp_path):
     sink, port = Sink(), free_port()
     path = written(tmp_path, with_teams(), sink.url, quick=True)
     base = f"http://127.0.0.1:{port}/alertmanager"
-    command = [tool("prometheus-alertmanager", "alertmanager"), f"--config.file={path}", f"--storage.path={tmp_path / 'data'}",
+    command = [program("alertmanager"), f"--config.file={path}", f"--storage.path={tmp_path / 'data'}",
                "--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{port}", f"--web.external-url={base}"]
 
     def start():

@@ -12,7 +12,6 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import backup_host
 import pytest
 from backup_host import (
     HASHES,
@@ -25,6 +24,7 @@ from backup_host import (
     make_server,
 )
 from cheap_restic import cheapen
+from needed import programs
 
 KEY = "the key of this test"
 
@@ -47,7 +47,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A host with data and one backup"""
-    backup_host.need_tools()
+    programs("initdb", "restic", "pg_dump", "openssl", "flock")
     found = Place()
     found.folder = tmp_path_factory.mktemp("backup")
     found.repository = found.folder / "repository"

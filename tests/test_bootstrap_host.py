@@ -224,6 +224,20 @@ def test_a_bundle_holds_nothing_by_accident(bundle, tmp_path):
     assert packed(copy, tmp_path / "two.tar.gz", BUNDLE_EDITED="yes").returncode == 0
 
 
+def test_a_bundle_needs_nothing_that_readme_does_not_name(bundle, tmp_path):
+    "GNU tools and Python are enough, jq is not asked for; where the check of the files cannot be made, nothing is packed."
+    folder, _, sha256 = bundle
+    for name in ("bash", "dirname", "grep", "gzip", "mktemp", "mv", "python3", "rm", "sha256sum", "tar"):
+        (tmp_path / name).symlink_to(program(name))
+    assert packed(folder, tmp_path / "one.tar.gz", PATH=str(tmp_path)).stdout.split()[0] == sha256
+    (tmp_path / "python3").unlink()
+    without = packed(folder, tmp_path / "two.tar.gz", PATH=str(tmp_path))
+    assert without.returncode == 1 and without.stderr == "bundle: python3 is needed\n"
+    (tmp_path / "python3").write_text("#!/bin/bash\nexit 3\n")
+    (tmp_path / "python3").chmod(0o755)
+    assert packed(folder, tmp_path / "two.tar.gz", PATH=str(tmp_path)).returncode == 3 and not (tmp_path / "two.tar.gz").exists()
+
+
 def user_data(**values):
     "The template as Terraform's templatefile gives it."
     text = tree()["terraform/templates/user-data.sh.tftpl"]

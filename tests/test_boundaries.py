@@ -7,12 +7,12 @@ from decimal import Decimal
 import pytest
 
 from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.base.tables import less
 from pretamane_analysis.bill.bill import Account
 from pretamane_analysis.emit.targets import served_under
 from pretamane_analysis.prices.book import Price, PriceError, Tier, spread
 from pretamane_analysis.prices.rows import Row, prices_of
 from pretamane_analysis.prices.snapshot import age_text
-from pretamane_analysis.report.views import less
 from pretamane_analysis.resources import SearchDomain
 from pretamane_analysis.stack.service import Service
 from pretamane_analysis.stack.stack_file import loads

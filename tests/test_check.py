@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from needed import reason
 
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.report import sarif
@@ -192,7 +193,7 @@ def test_compose_is_the_one_that_upstream_published(tmp_path):
 
     place = Path(sys.executable).with_name("docker-compose")
     if not place.is_file():
-        pytest.skip("docker-compose is not installed beside Python (tools/compose.py)")
+        pytest.skip(reason("docker-compose"))
     assert compose.is_right(place.read_bytes()) and not compose.is_right(b"another")
     assert compose.install(place).endswith(f"is v{compose.VERSION}")
     assert compose.VERSION in subprocess.run([str(place), "version"], capture_output=True, text=True, check=True).stdout
@@ -210,7 +211,7 @@ def test_tools_say_what_they_do_not_like(files, tmp_path):
     for name, changed in bad.items():
         found = run_tools(Tree(files | changed), [name])[0]
         if found.status == "skipped":
-            pytest.skip(f"{name} is not installed")
+            pytest.skip(reason(name))
         assert found.status == "fail" and str(tmp_path.parent) not in found.reason and "/tmp" not in found.reason, (name, found)
     assert {each.name for each in TOOLS} >= set(bad)
 

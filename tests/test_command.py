@@ -175,7 +175,7 @@ def test_report_folder(tmp_path):
     assert tables and tables == {path.stem for path in (out / "tables").glob("*.json")}
     assert all(json.loads(path.read_text()) is not None for path in out.rglob("*.json"))
     page = (out / "index.html").read_text()
-    assert 'src="http' not in page and "url(http" not in page and page.count("<img") >= 4
+    assert 'src="http' not in page and "url(http" not in page and page.count("<img") + page.count("<svg") >= 4
     assert not list(out.rglob("*.part")) and (out / "report.md").stat().st_size > 1000
     assert {path.suffix for path in (out / "pictures").iterdir()} == {".svg", ".png"}
 

@@ -157,13 +157,15 @@ def at_once_and_bundled(host: DeployHost) -> dict:
     first.stderr.close()
     settled(host, "c1", "green")
     bundle = host.folder / "bundle.tar.gz"
-    subprocess.run(["tar", "-czf", bundle, "-C", release, "."], check=True)
+    files = sorted(str(each.relative_to(release)) for each in release.rglob("*") if each.is_file())
+    subprocess.run(["tar", "-czf", bundle, "-C", release, *files], check=True)  # without folders, as bundle.sh packs it
     total = sha256(bundle.read_bytes()).hexdigest()
     wrong = total[:-1] + ("0" if total[-1] != "0" else "1")
     refused = host.run("deploy.sh", "--bundle", str(bundle), wrong)
     assert not (host.root / "releases" / wrong).exists()
     done = host.run("deploy.sh", "--bundle", str(bundle), total, KEEP_RELEASES="0", BAKE_SECONDS="0")
     return {"ended": ended, "second": second, "refused": refused, "done": done, "total": total,
+            "closed": [each for each in (host.root / "releases" / total).rglob("*") if each.is_dir() and each.stat().st_mode & 0o055 != 0o055],
             "current": (host.root / "current").resolve().name, "left": {each.name.rstrip("0") for each in (host.root / "releases").iterdir()}}
 
 
@@ -253,4 +255,5 @@ def test_a_bundle_is_verified_before_it_is_opened(stories):
     assert found["refused"].returncode != 0 and "does not have the SHA-256" in found["refused"].stderr
     assert found["done"].returncode == 0, found["done"].stderr
     assert found["current"] == found["total"]
+    assert found["closed"] == [], "folders that the users of the containers cannot enter"
     assert found["left"] == {found["total"].rstrip("0"), "c1"}

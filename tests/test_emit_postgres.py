@@ -5,12 +5,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from needed import needs
+from postgres_server import find_binaries
 
 from pretamane_analysis.emit.host.postgres import files
 from pretamane_analysis.stack.stack_file import example
 
-PROGRAMS = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
-pytestmark = pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL's server is not installed: apt-get install postgresql")
+PROGRAMS = find_binaries()
+pytestmark = needs("initdb")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,8 @@ def server(tmp_path_factory):
 
 
 def test_the_application_logs_in_with_its_secret_only(server):
-    assert server("select current_user", "pretamane", "pretamane", "first-of-the-test").stdout.strip() == "pretamane"
+    answer = server("select current_user", "pretamane", "pretamane", "first-of-the-test")
+    assert answer.stdout.strip() == "pretamane", answer.stderr
     assert "authentication failed" in server("select 1", "pretamane", "pretamane", "another").stderr
 
 

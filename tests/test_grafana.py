@@ -10,7 +10,8 @@ import urllib.parse
 import pytest
 import yaml
 from exporters import exporters
-from observing import fetched, free_port, running, tool, until
+from needed import program
+from observing import fetched, free_port, running, until
 
 from pretamane_analysis.emit.observability.grafana import files
 from pretamane_analysis.emit.observability.slo_rules import files as slo_files
@@ -126,7 +127,7 @@ def test_every_metric_and_label_is_in_the_catalogue():
 def test_promtool_reads_every_query(tmp_path):
     rules = [{"record": f"panel:{number}", "expr": filled(expression)} for number, (_, _, expression) in enumerate(QUERIES)]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
-    checked = subprocess.run([tool("promtool"), "check", "rules", "--lint=none", str(tmp_path / "rules.yml")], capture_output=True, text=True)
+    checked = subprocess.run([program("promtool"), "check", "rules", "--lint=none", str(tmp_path / "rules.yml")], capture_output=True, text=True)
     assert checked.returncode == 0 and f"{len(QUERIES)} rules found" in checked.stdout, checked.stdout + checked.stderr
 
 
@@ -185,7 +186,7 @@ def prometheus(tmp_path_factory):
         configuration = yaml.safe_load(emitted(STACK, ["prometheus"])["prometheus/prometheus.yml"])
         (folder / "prometheus.yml").write_text(yaml.safe_dump(localized(configuration, found, [path.rpartition("/")[2] for path in rules])))
         port = free_port()
-        command = [tool("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}",
+        command = [program("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}",
                    f"--web.listen-address=127.0.0.1:{port}", f"--web.external-url=http://127.0.0.1:{port}/prometheus"]
         with running(command, f"http://127.0.0.1:{port}/prometheus/-/ready", folder / "prometheus.log"):
             yield f"http://127.0.0.1:{port}/prometheus", found, folder
@@ -195,7 +196,7 @@ def localized(configuration: dict, found, rules: list[str]) -> dict:
     """The emitted configuration with the addresses of this test, scraped every second"""
     text = yaml.safe_dump(configuration)
     places = {target: found.addresses[each.name] for each in scrape_targets(STACK) for target in each.targets[:1] if each.name in found.addresses}
-    places |= {"http://caddy:8080": f"http://127.0.0.1:{found.edge.ports['public']}", "http://caddy:8081": f"http://127.0.0.1:{found.edge.ports['admin']}",
+    places |= {"http://caddy:8082": f"http://127.0.0.1:{found.edge.ports['probes']}", "http://caddy:8081": f"http://127.0.0.1:{found.edge.ports['admin']}",
                "https://app.example.com": found.site}
     for old, new in places.items():
         text = text.replace(old, new)

@@ -20,7 +20,8 @@ import pytest
 import yaml
 from edge import SCRAPER, Edge, varied
 from edge import running as running_edge
-from observing import Sink, fetched, free_port, running, tool, until
+from needed import program
+from observing import Sink, fetched, free_port, running, until
 
 from pretamane_analysis.emit.targets import edge_series
 from pretamane_analysis.emit.tree import emitted
@@ -95,7 +96,7 @@ def observed(edge: Edge, folder: Path, sink: Sink) -> Iterator[str]:
     """Prometheus, Alertmanager and the blackbox exporter beside an edge; give the address of Prometheus"""
     files = emitted(shortened(), PARTS)
     prometheus, alertmanager, blackbox = (free_port() for _ in range(3))
-    places = {"caddy:2020": f"127.0.0.1:{edge.ports['metrics']}", "caddy:8080": f"127.0.0.1:{edge.ports['public']}",
+    places = {"caddy:2020": f"127.0.0.1:{edge.ports['metrics']}", "caddy:8082": f"127.0.0.1:{edge.ports['probes']}",
               "caddy:8081": f"127.0.0.1:{edge.ports['admin']}", "alertmanager:9093": f"127.0.0.1:{alertmanager}",
               "blackbox-exporter:9115": f"127.0.0.1:{blackbox}", "prometheus:9090": f"127.0.0.1:{prometheus}"}
     for path, text in files.items():
@@ -104,12 +105,12 @@ def observed(edge: Edge, folder: Path, sink: Sink) -> Iterator[str]:
             (folder / path).write_text(text)
     (folder / "prometheus/prometheus.yml").write_text(yaml.safe_dump(placed(files["prometheus/prometheus.yml"], places)))
     (folder / "alertmanager/alertmanager.yml").write_text(for_debian(files["alertmanager/alertmanager.yml"], folder, sink))
-    with running([tool("prometheus-blackbox-exporter"), f"--config.file={folder}/blackbox/blackbox.yml", f"--web.listen-address=127.0.0.1:{blackbox}"],
+    with running([program("blackbox_exporter"), f"--config.file={folder}/blackbox/blackbox.yml", f"--web.listen-address=127.0.0.1:{blackbox}"],
                  f"http://127.0.0.1:{blackbox}/metrics", folder / "blackbox.log"), \
-         running([tool("prometheus-alertmanager"), f"--config.file={folder}/alertmanager/alertmanager.yml", f"--storage.path={folder}/am",
+         running([program("alertmanager"), f"--config.file={folder}/alertmanager/alertmanager.yml", f"--storage.path={folder}/am",
                   "--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{alertmanager}", f"--web.external-url=http://127.0.0.1:{alertmanager}/alertmanager"],
                  f"http://127.0.0.1:{alertmanager}/alertmanager/-/ready", folder / "alertmanager.log"), \
-         running([tool("prometheus"), f"--config.file={folder}/prometheus/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb", "--rules.alert.resend-delay=1s",
+         running([program("prometheus"), f"--config.file={folder}/prometheus/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb", "--rules.alert.resend-delay=1s",
                   f"--web.listen-address=127.0.0.1:{prometheus}", f"--web.external-url=http://127.0.0.1:{prometheus}/prometheus"],
                  f"http://127.0.0.1:{prometheus}/prometheus/-/ready", folder / "prometheus.log"):
         yield f"http://127.0.0.1:{prometheus}/prometheus"

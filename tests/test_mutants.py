@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 from mutants import all_mutants, fate
+from needed import reason
 
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.tools.validators import TOOLS, run_tools
@@ -28,6 +29,6 @@ def absent(files):
 def test_mutant_is_killed(mutant, files, absent):
     """The expected rule, tool or test notices the defect"""
     if mutant.killer.removeprefix("tool:") in absent:
-        pytest.skip(f"{mutant.killer} is not installed")
+        pytest.skip(reason(mutant.killer.removeprefix("tool:")))
     found = fate(mutant, files, everybody=False)
     assert found.killed, f"expected {mutant.killer}, noticed by {found.killers or 'nothing'}"

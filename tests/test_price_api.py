@@ -130,7 +130,7 @@ DESCRIBED = [
     (ask("AmazonEFS", "TimedStorage-ByteHrs", "GB-Mo", "us-east-1"), "TimedStorage-ByteHrs", {"productFamily": "Storage"}),
     (ask("AmazonECR", "TimedStorage-ByteHrs", "GB-Mo", "ap-southeast-1"), "APS1-TimedStorage-ByteHrs", {"productFamily": "EC2 Container Registry"}),
     (ask("AmazonApiGateway", "ApiGatewayHttpRequest", "Requests", "us-east-1"), "USE1-ApiGatewayHttpRequest", {"productFamily": "API Calls"}),
-    (ask("AWSSecretsManager", "AWSSecretsManager-Secret", "Secrets", "us-east-1"), "USE1-AWSSecretsManager-Secret", {"productFamily": "Secret"}),
+    (ask("AWSSecretsManager", "AWSSecretsManager-Secrets", "Secrets", "us-east-1"), "USE1-AWSSecretsManager-Secrets", {"productFamily": "Secret"}),
     (ask("AWSSystemsManager", "PS-Advanced-Param-Tier1", "Parameter-Mo", "us-east-1"), "USE1-PS-Advanced-Param-Tier1",
      {"productFamily": "AWS Systems Manager"}),
     (ask("awskms", "KMS-Keys", "Keys", "ap-southeast-1"), "ap-southeast-1-KMS-Keys", {"productFamily": "Encryption Key"}),

@@ -14,7 +14,7 @@ from pretamane_analysis.base.tables import to_markdown
 from pretamane_analysis.bill.claim import load_claim
 from pretamane_analysis.cli.main import HELP
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.report.report import findings, headline
+from pretamane_analysis.report.answer import findings, headline
 from pretamane_analysis.report.views import range_rows, verdict, waterfall_rows
 from pretamane_analysis.stack.stack_file import example
 

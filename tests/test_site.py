@@ -19,7 +19,7 @@ from browser import (
 )
 from selenium.webdriver.support.ui import WebDriverWait
 
-KINDS = ("", "guide/first-report/", "tutorials/audit_of_the_claim/", "command-line/", "tree/", "rules/X05/", "reference/cost/")
+KINDS = ("", "guide/first-report/", "tutorials/audit_of_the_claim/", "command-line/", "coverage/", "tree/", "rules/X05/", "reference/cost/")
 REACHED = "return [...document.querySelectorAll('pre > code, .md-typeset__scrollwrap')].every(each => each.tabIndex === 0)"
 RESULTS = "return [...document.querySelectorAll('*')].filter(each => each.shadowRoot).flatMap(each => [...each.shadowRoot.querySelectorAll('a')].map(link => link.href))"
 OVERFLOW = "return document.scrollingElement.scrollWidth - window.innerWidth"

@@ -253,7 +253,7 @@ MUTANTS = [
     ("availability", "a dead application does not count", plain_text("request_duration_seconds", "response_duration_seconds", 0), "SL8"),
     ("availability", "the administrators' listener counts", plain_text('server="public",', "", 0), "SL4"),
     ("availability", "another job counts", plain_text('job="caddy",', "", 0), "SL4"),
-    ("availability", "every handler counts a request", plain_text(',handler="map"', "", 0), "SL6"),
+    ("availability", "every handler counts a request", plain_text(',handler="request_body"', "", 0), "SL6"),
     ("availability", "restarts are errors", plain_text("increase(", "delta(", 0), "SL7"),
     ("availability", "rates in place of numbers", plain_text("sum(increase(", "sum(rate(", 0), "SL6"),
     ("availability", "no alert without data", pattern(r'absent\(slo:sli_error:ratio_rate1h\{slo="availability"\}\)', "vector(1) > 2"), "SL5"),

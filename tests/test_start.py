@@ -4,6 +4,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from pretamane_analysis.bill import compare as comparisons
+from pretamane_analysis.bill.architectures import bill_of
+from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.stack.stack_file import example
+
 HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic"}
 
 
@@ -15,3 +20,32 @@ def test_command_imports_nothing_heavy(root):
     loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in ended.stderr.splitlines() if "|" in line}
     assert "pretamane_analysis" in loaded
     assert not loaded & HEAVY
+
+
+COST = """
+import sys
+from pretamane_analysis.cli.main import main
+main(["cost"])
+from pretamane_analysis.stack.model_file import Model
+kinds = [Model]
+for kind in kinds:
+    kinds += kind.__subclasses__()
+print(*sys.modules)
+print(*(kind.__name__ for kind in kinds if kind.__pydantic_complete__))
+"""
+
+
+def test_cost_loads_and_builds_only_what_it_needs(root):
+    """A bill needs no metadata of installed packages and no offer reader, and one validator for the whole stack instead of one for each part"""
+    ended = subprocess.run([sys.executable, "-c", COST], check=True, capture_output=True, text=True, cwd=root)
+    *_, modules, built = ended.stdout.splitlines()
+    assert not (HEAVY - {"pydantic"} | {"importlib.metadata", "email", "ijson", "urllib3", "jinja2"}) & set(modules.split())
+    assert "Stack" in built.split() and len(built.split()) <= 4
+
+
+def test_compare_prices_nothing_twice(monkeypatch):
+    """Each architecture is priced once for each scenario that is shown, the larger host once"""
+    priced = []
+    monkeypatch.setattr(comparisons, "bill_of", lambda chosen, *more: priced.append(chosen) or bill_of(chosen, *more))
+    comparisons.compare(example(), bundled())
+    assert len(priced) == len(set(priced)) == 4 + 2 * 2 + 1

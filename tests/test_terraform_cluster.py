@@ -11,6 +11,7 @@ from terraform_runner import (
     PROGRAM,
     Configuration,
     checkov_rules,
+    cluster_files,
     first_plan,
     needs_terraform,
     ready,
@@ -21,7 +22,6 @@ from test_terraform_bill import classic, network
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.rules.registry import check
-from pretamane_analysis.emit.cloud.eks import files
 from pretamane_analysis.emit.tree import LOCK, OF_CLUSTER, emitted
 from pretamane_analysis.stack.stack import Stack
 from pretamane_analysis.stack.stack_file import example
@@ -33,13 +33,13 @@ STACKS = {"alb": example, "nlb": network, "clb": classic}
 @pytest.fixture(scope="module", params=STACKS)
 def cluster(request) -> Configuration:
     """The configuration with each kind of load balancer, ready to plan"""
-    return ready(files, STACKS[request.param])
+    return ready(cluster_files, STACKS[request.param])
 
 
 @pytest.fixture(scope="module")
 def plan() -> dict:
     """What the first apply of the example would do"""
-    return first_plan(ready(files, example))
+    return first_plan(ready(cluster_files, example))
 
 
 def test_format_and_validity(cluster):
@@ -51,7 +51,7 @@ def test_format_and_validity(cluster):
 
 def test_own_tests():
     """The emitted tests pass with a mocked provider"""
-    assert "Success! 4 passed, 0 failed." in ready(files, network).must("test", "-no-color")
+    assert "Success! 4 passed, 0 failed." in ready(cluster_files, network).must("test", "-no-color")
 
 
 def test_nodes_and_data_are_private(plan):
@@ -83,7 +83,7 @@ def test_pods_may(plan):
 @pytest.mark.parametrize("name", ["alb", "clb"])
 def test_checkov(name, tmp_path):
     """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
-    folder = Configuration.of(files(STACKS[name]()), tmp_path).folder
+    folder = Configuration.of(cluster_files(STACKS[name]()), tmp_path).folder
     text = (folder / "checkov.yaml").read_text(encoding="utf-8")
     explained = yaml.safe_load(text)["skip-check"]
     assert all(re.search(rf"- {each} # \S+ \S+", text) for each in explained)
@@ -105,5 +105,5 @@ def test_what_cannot_be_made_is_an_error(change, said):
     data = example().model_dump(exclude_unset=True)
     data["eks"] |= change
     with pytest.raises(PretamaneError, match=said) as error:
-        files(Stack.model_validate(data))
+        cluster_files(Stack.model_validate(data))
     assert error.value.place.startswith("eks.") and error.value.remedy

@@ -109,10 +109,10 @@ def test_a_check_of_readme_writes_nothing(root):
     assert isinstance(readme(check=True), str) and (root / "README.md").read_bytes() == before
 
 
-BOX = '''class _Flat:
-    width: float  # meters
-class Box(_Flat):
+BOX = '''import math
+class Box:
     "A box."
+    width: float  # meters
     depth: float  # meters
     def area(self) -> float:  # square meters
         "Its area."
@@ -123,8 +123,8 @@ class Box(_Flat):
 def test_a_definition_stands_as_in_the_module():
     """Fields with their comments, methods with signature and first line"""
     found = definition(BOX, "Box")
-    assert found.text == "A box." and found.line == 3
-    assert "depth: float  # meters" in found.code and "def area(self) -> float:" in found.code and "return" not in found.code
+    assert found.text == "A box." and found.line == 2
+    assert "width: float  # meters\n    depth: float  # meters" in found.code and "def area(self) -> float:" in found.code and "return" not in found.code
     with pytest.raises(KeyError):
         definition(BOX, "Bag")
 

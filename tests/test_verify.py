@@ -12,14 +12,12 @@ import pytest
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.base.tables import to_json
 from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture, bill_of
-from pretamane_analysis.bill.sizing import candidates, needs
-from pretamane_analysis.bill.verify import document, refresh, verify, wanted
+from pretamane_analysis.bill.sizing import candidates, host_for
+from pretamane_analysis.bill.verify import document, refresh, required_queries, verify
 from pretamane_analysis.prices.book import MissingPrice, Price, PriceBook, Query
 from pretamane_analysis.prices.rows import RowBook, prices_of, rows_of_term
 from pretamane_analysis.prices.snapshot import Snapshot, bundled
-from pretamane_analysis.prices.snapshot_diff import queries_of
 from pretamane_analysis.prices.snapshot_writer import intact
-from pretamane_analysis.stack.quantities import mebibytes
 from pretamane_analysis.stack.stack_file import example
 
 STACK, BOOK, DAY = example(), bundled(), date(2026, 11, 22)
@@ -150,7 +148,7 @@ def offer_book() -> RowBook:
 def test_a_real_offer_file():
     """Thirteen attributes there, three here: the same product, the same rates; one of them raised shows"""
     stack = STACK.model_copy(update={"region": "sa-east-1"})
-    queries = [query for query in queries_of(architecture("eks", stack, BOOK).resources, "sa-east-1") if query.service == "AWSELB"]
+    queries = [query for query in required_queries([stack], ["eks"], ["typical"], chooser=BOOK) if query.service == "AWSELB"]
     assert {query.usage_type for query in queries} == {"LoadBalancerUsage", "LCUUsage"}
     live = offer_book()
     raised = RowBook(source="raised")
@@ -166,15 +164,14 @@ def test_a_real_offer_file():
 
 @pytest.mark.parametrize("region", ["us-east-1", "ap-southeast-1"])
 def test_refreshed_prices_give_the_same_bills(tmp_path, region):
-    """What `wanted` asks is all that four architectures, three scenarios and sizing need"""
+    """What `required_queries` asks is all that four architectures, three scenarios and sizing need"""
     stack, seen = STACK.model_copy(update={"region": region}), []
-    done = refresh(BOOK, wanted([stack]), tmp_path, lambda: OFFERS, DAY, progress=seen.append)
+    done = refresh(BOOK, required_queries([stack]), tmp_path, lambda: OFFERS, DAY, progress=seen.append)
     assert len(seen) == done.asked == len(done.unanswered) + len({query for query in seen} - {query for query, _ in done.unanswered})
     book = Snapshot(folder=tmp_path)
     for scenario in ("low", "typical", "high"):
-        need = needs(stack, None, scenario)
-        size = (region, need.memory_mib + mebibytes(stack.host.reserve_memory), need.busy_cores, stack.host.architecture)
-        assert candidates(book, *size) == candidates(BOOK, *size)
+        machine = host_for(stack, None, scenario)
+        assert candidates(book, region, machine) == candidates(BOOK, region, machine)
         for name in ARCHITECTURES:
             try:
                 expected = bill_of(architecture(name, stack, BOOK, scenario), stack, BOOK).total
@@ -188,7 +185,7 @@ def test_refreshed_prices_give_the_same_bills(tmp_path, region):
 
 def test_missing_is_reported_and_stays_missing(tmp_path):
     """A price that the live source lacks is in the report and in no bill"""
-    done = refresh(Live(gone=(DISK,)), wanted([STACK]), tmp_path, OFFERS, DAY, note="without a disk")
+    done = refresh(Live(gone=(DISK,)), required_queries([STACK]), tmp_path, OFFERS, DAY, note="without a disk")
     assert DISK in {row["usage_type"] for row in done.rows()} and {row["status"] for row in done.rows()} == {"missing"}
     book = Snapshot(folder=tmp_path)
     with pytest.raises(MissingPrice, match=DISK):
@@ -210,7 +207,7 @@ def test_ambiguous_is_not_made_clear(tmp_path):
 
 def test_a_failed_refresh_changes_nothing(tmp_path):
     """A connection lost half way, or a source that knows nothing, leaves the old snapshot"""
-    refresh(BOOK, wanted([STACK], ["ec2"], ["typical"]), tmp_path, OFFERS, DAY)
+    refresh(BOOK, required_queries([STACK], ["ec2"], ["typical"]), tmp_path, OFFERS, DAY)
     before = intact(tmp_path)
 
     class Cut(Live):
@@ -227,21 +224,21 @@ def test_a_failed_refresh_changes_nothing(tmp_path):
 
     for live, words in ((Cut(), "connection lost"), (PriceBook(), "none of")):
         with pytest.raises(PretamaneError, match=words):
-            refresh(live, wanted([STACK]), tmp_path, OFFERS, DAY)
+            refresh(live, required_queries([STACK]), tmp_path, OFFERS, DAY)
         assert intact(tmp_path) == before
 
 
 def test_extra_prices_are_kept(tmp_path):
     """Spot and plans go into the same snapshot"""
     spot = replace(BOOK.find(Query("AmazonEC2", HOST, "Hrs", "us-east-1", attributes=(("operatingSystem", "Linux"), ("tenancy", "Shared")))), purchase_option="Spot-current")
-    refresh(BOOK, wanted([STACK], ["ec2"], ["typical"]), tmp_path, OFFERS, DAY, extra=[spot])
+    refresh(BOOK, required_queries([STACK], ["ec2"], ["typical"]), tmp_path, OFFERS, DAY, extra=[spot])
     assert Snapshot(folder=tmp_path).find(Query("AmazonEC2", HOST, "Hrs", "us-east-1", "Spot-current")).tiers == spot.tiers
 
 
 def test_wanted_follows_the_purchase_option():
     """A host that is not named may be any candidate, each under the stack's option"""
     reserved = STACK.model_copy(update={"host": STACK.host.model_copy(update={"purchase_option": "Reserved-3yr-AllUpfront"})})
-    plain, more = set(wanted([STACK])), set(wanted([reserved]))
+    plain, more = set(required_queries([STACK])), set(required_queries([reserved]))
     hours = {query.usage_type for query in plain if query.usage_type.startswith("BoxUsage:")}
     assert {query.usage_type for query in more if query.purchase_option == "Reserved-3yr-AllUpfront"} == hours
-    assert len(hours) > 20 and plain <= more and len(wanted([STACK, STACK])) == len(plain)
+    assert len(hours) > 20 and plain <= more and len(required_queries([STACK, STACK])) == len(plain)

@@ -134,6 +134,7 @@ def _navigation(guide: list[Any], tutorials: list[Any], reference: dict[str, Any
     "What stands where in the menu."
     of = {group: [each for each in made if each.startswith(f"{group}/")] for group in ("rules", "tree")}
     return [{"Home": "index.md"}, {"Guide": guide}, {"Tutorials": tutorials}, {"Command line": "command-line.md"},
+            {"Prices by region": "coverage.md"},
             {"Emitted tree": of["tree"]}, {"Rules": of["rules"]}, {"Benchmarks": "benchmarks.md"}, {"Licenses": "licenses.md"},
             {"Reference": [{name: each} for name, each in reference.items()]}, {"Changelog": "changelog.md"}]
 

@@ -5,6 +5,7 @@ Usage: python tools/build_snapshot.py FACTS_DIR [--out pretamane_analysis/data]
 The output depends on the input alone: two runs give the same bytes.
 """
 import argparse
+import gzip
 import hashlib
 import json
 import shutil
@@ -12,6 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from snapshot_commitments import add_commitments
 from snapshot_common import COLUMNS, UNITS, SnapshotError, read_facts, write_csv
 from snapshot_offers import read_offers
 from snapshot_rows import (
@@ -20,6 +22,7 @@ from snapshot_rows import (
     add_one_rates,
     keep_facts,
     resolve_collisions,
+    sort_rows,
 )
 from snapshot_rules import LATE_REASONS, REASONS, RULES
 from snapshot_sources import SOURCE_IDS
@@ -32,30 +35,42 @@ from snapshot_tables import (
     version_rows,
 )
 
-FORMAT = 1
+FORMAT = 3
+OWN = Path(__file__).parent / "read_facts.csv"  # rates that were looked up for holes in the gathered facts
 
 
 def input_files(folder):
     """Return the files of the facts folder that the snapshot is built from."""
-    return sorted([folder / "prices.csv", folder / "instances.csv",
-                   *(folder / "offers").glob("*.json"),
+    return sorted([*fact_files(folder), *instance_files(folder), *(folder / "offers").glob("*.json"),
                    *(folder / "getproducts").glob("recorded-*.json")])
+
+
+def fact_files(folder):
+    """Return the files of price facts that are there: the first must be, then those of later gatherings."""
+    return [folder / "prices.csv", *sorted(folder.glob("prices_*.csv")), *sorted(folder.glob("candidates_*.csv"))]
+
+
+def instance_files(folder):
+    """Return the files of instance types: the first must be there, then those of later gatherings."""
+    return [folder / "instances.csv", *sorted(folder.glob("instances_*.csv"))]
 
 
 def digests(folder):
     """Return the sha256 of every input file by its name inside the folder."""
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in input_files(folder)}
+    named = {path.relative_to(folder).as_posix(): path for path in input_files(folder)} | {f"tools/{OWN.name}": OWN}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in named.items()}
 
 
 def build_rows(folder):
     """Return the raw facts and the rows made of them."""
-    facts = read_facts(folder / "prices.csv")
+    facts = [fact for path in (*fact_files(folder), OWN) for fact in read_facts(path)]
     result = Result()
     keep_facts(facts, read_offers(folder), result)
     add_one_rates(result)
     add_fargate(result)
     resolve_collisions(result)
+    add_commitments(result)
+    sort_rows(result)
     expected = len(facts) - sum(result.excluded.values()) + sum(result.added.values())
     if expected != len(result.rows):
         raise SnapshotError(f"{len(result.rows)} rows were made where {expected} are expected")
@@ -97,14 +112,17 @@ def manifest(folder, facts, result):
 
 
 def write_prices(out, rows):
-    """Write one CSV file for each service and region."""
+    """Write one compressed CSV file for each service and region; the header of gzip holds no date."""
     shutil.rmtree(out / "prices", ignore_errors=True)
     groups = {}
     for row in rows:
         groups.setdefault((row["service_code"], row["region"]), []).append(
             {column: row[column] for column in COLUMNS})
     for (service_code, region), group in groups.items():
-        write_csv(out / "prices" / service_code / f"{region}.csv", COLUMNS, group)
+        path = out / "prices" / service_code / f"{region}.csv"
+        write_csv(path, COLUMNS, group)
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
+        path.unlink()
 
 
 def write_sources(out, rows):
@@ -121,7 +139,7 @@ def write_sources(out, rows):
 def build(folder, out):
     """Build the whole snapshot and return its manifest."""
     facts, result = build_rows(folder)
-    instances, allowances = instance_rows(folder / "instances.csv"), allowance_rows(folder)
+    instances, allowances = instance_rows(instance_files(folder)), allowance_rows(folder)
     summary = manifest(folder, facts, result)
     write_prices(out, result.rows)
     write_sources(out, result.rows)

@@ -46,26 +46,15 @@ def _members(lines: list[str], node: ast.ClassDef) -> list[str]:
     return found
 
 
-def _class(lines: list[str], node: ast.ClassDef, known: dict[str, ast.ClassDef]) -> str:
-    "The head of a class and its members, after those of the private classes that it is made of."
-    made_of, waiting = [node], [node]
-    while waiting:
-        bases = [each.id for each in waiting.pop().bases if isinstance(each, ast.Name) and each.id.startswith("_")]
-        waiting += (found := [known[each] for each in bases if each in known])
-        made_of = [*found, *made_of]
-    return "\n".join([_until_body(lines, node), *(part for each in made_of for part in _members(lines, each))])
-
-
 def definition(
     source: str,  # text of a module
     name: str,  # a function or class of it
 ) -> Definition:
     "A function or class as it stands in a module. Raises KeyError when it is not there."
     lines, body = source.splitlines(), ast.parse(source).body
-    known = {each.name: each for each in body if isinstance(each, ast.ClassDef)}
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
-            code = _class(lines, node, known) if isinstance(node, ast.ClassDef) else _until_body(lines, node)
+            code = "\n".join([_until_body(lines, node), *(_members(lines, node) if isinstance(node, ast.ClassDef) else ())])
             return Definition(node.lineno, code, ast.get_docstring(node) or "")
     raise KeyError(name)
 

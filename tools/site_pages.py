@@ -137,6 +137,27 @@ def command_page() -> dict[str, str]:
     return {"command-line.md": "\n".join(parts)}
 
 
+def coverage_page() -> dict[str, str]:
+    "In which regions the example can be priced with the prices that come with the package, and what is missing elsewhere."
+    from pretamane_analysis.bill.coverage import coverage, option_rows
+    from pretamane_analysis.prices.snapshot import bundled
+    from pretamane_analysis.stack.stack_file import example
+
+    stack, book = example(), bundled()
+    found = coverage(stack, book, book.regions("AmazonEKS"))
+    tables = [tabulate(rows, headers="keys", tablefmt="pipe") for rows in (
+        [each.row() for each in found], option_rows(stack, book, [each.region for each in found if each.complete]))]
+    complete = sum(each.complete for each in found)
+    return {"coverage.md": f"# Prices by region\n\n{_COVERAGE.format(complete=complete, all=len(found), as_of=book.as_of)}\n\n"
+                           f"{tables[0]}\n\n## How machines can be bought\n\n{_OPTIONS}\n\n{tables[1]}\n"}
+
+
+_COVERAGE = """Every price that the four bills of the example need at typical usage is known in {complete} of {all} regions, from the snapshot of
+{as_of}. Elsewhere a bill names what it lacks and stops; no region's price is used for another. `pretamane prices coverage --stack FILE`
+prints this table for your own stack, and a rate that you know goes under `prices:` in its file."""
+_OPTIONS = "The purchase options that have a price for the example's nodes and for its host."
+
+
 def pages(
     root: Path,  # the repository
 ) -> dict[str, str]:  # text by path below the site's sources
@@ -145,6 +166,7 @@ def pages(
         **command_page(),
         **tree_page(root),
         **rule_pages(root),
+        **coverage_page(),
         **{name: (root / "docs" / name).read_text(encoding="utf-8") for name in ("benchmarks.md", "licenses.md")},
         "changelog.md": (root / "CHANGELOG.md").read_text(encoding="utf-8"),
     }

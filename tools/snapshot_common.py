@@ -27,7 +27,9 @@ UNITS = {
     "Dashboards": "Dashboards", "Keys": "Keys", "Secrets": "Secrets",
     "Parameter-Mo": "Parameter-Mo", "Queries": "Queries", "HostedZone": "HostedZone",
     "Health Check": "Health Check", "Messages": "Messages", "Minutes": "Minutes",
-    "Month": "Month", "Count": "Count",
+    "Month": "Month", "Count": "Count", "ACU-Hr": "ACU-Hr", "ECPU": "ECPU", "MAU": "MAU",
+    "Events": "Events", "Invocations": "Invocations", "Paths": "Paths", "1M": "1M",
+    "Notifications": "Notifications", "Transitions": "Transitions",
 }
 
 TERM = re.compile(
@@ -38,6 +40,26 @@ TERM = re.compile(
 
 class SnapshotError(Exception):
     """A fact that cannot be turned into a snapshot row."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """The identity of a product, without the region prefix of its usage type."""
+
+    usage_type: str
+    operation: str = ""
+    family: str = ""
+    attributes: str = ""
+
+
+def joined(**attributes):
+    """Write attributes as sorted key=value pairs."""
+    return ";".join(f"{key}={value}" for key, value in sorted(attributes.items()))
+
+
+def table(family, **names):
+    """Return products of one family; underscores in slugs stand for hyphens."""
+    return {slug.replace("_", "-"): Product(name, "", family) for slug, name in names.items()}
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,9 @@
 """What each product slug of the raw facts is called in the AWS price list."""
 import re
-from dataclasses import dataclass
 
-from snapshot_common import SnapshotError
-
-
-@dataclass(frozen=True)
-class Product:
-    """The identity of a product, without the region prefix of its usage type."""
-
-    usage_type: str
-    operation: str = ""
-    family: str = ""
-    attributes: str = ""
+from snapshot_common import Product, SnapshotError, joined
+from snapshot_common import table as _table
+from snapshot_services import PATTERNS, SERVICE_PRODUCTS
 
 
 def _load_balancers():
@@ -101,11 +92,6 @@ def _kubernetes():
     return table
 
 
-def _table(family, **names):
-    """Return products of one family; underscores in slugs stand for hyphens."""
-    return {slug.replace("_", "-"): Product(name, "", family) for slug, name in names.items()}
-
-
 PRODUCTS = {
     "AmazonEC2": {**_volumes(), **_compute()},
     "AWSELB": _load_balancers(),
@@ -120,7 +106,9 @@ PRODUCTS = {
         **_table("", ipv4_hour="PublicIPv4:InUseAddress",
                  ipv4_idle_hour="PublicIPv4:IdleAddress"),
         **_table("VpcEndpoint", vpc_endpoint_hour="VpcEndpoint-Hours",
-                 vpc_endpoint_gb="VpcEndpoint-Bytes")},
+                 vpc_endpoint_gb="VpcEndpoint-Bytes"),
+        **_table("VpcEndpoint", vpc_gwlb_endpoint_hour="VpcEndpoint-GWLBE-Hours",
+                 vpc_gwlb_endpoint_gb="VpcEndpoint-GWLBE-Bytes")},
     "AWSDataTransfer": {
         **_table("Data Transfer", dto_internet="DataTransfer-Out-Bytes",
                  dto_internet_free="Global-DataTransfer-Out-Bytes",
@@ -139,6 +127,9 @@ PRODUCTS = {
                  efs_onezone="TimedStorage-Z-ByteHrs",
                  efs_standard_ia="IATimedStorage-ByteHrs",
                  efs_onezone_ia="IATimedStorage-Z-ByteHrs"),
+        **_table("Storage", efs_archive="ArchiveTimedStorage-ByteHrs"),
+        "efs-elastic-read": Product("ETDataAccess-Bytes", "", "", "accessType=Read"),
+        "efs-elastic-write": Product("ETDataAccess-Bytes", "", "", "accessType=Write"),
         **_table("Provisioned Throughput", efs_provisioned_mbps="ProvisionedTP-MiBpsHrs")},
     "AmazonECR": _table("EC2 Container Registry", ecr_storage="TimedStorage-ByteHrs"),
     "AmazonDynamoDB": {
@@ -158,7 +149,8 @@ PRODUCTS = {
                  opensearch_gp3_throughput="ES:GP3-Provisioned-Throughput",
                  opensearch_io1="ES:PIOPS-Storage", opensearch_io1_iops="ES:PIOPS",
                  opensearch_magnetic="ES:Magnetic-Storage"),
-        **_table("", opensearch_ocu_hour="SearchOCU")},
+        **_table("", opensearch_ocu_hour="SearchOCU",
+                 opensearch_managed_storage="ES:Managed-Storage")},
     "AmazonCloudWatch": {
         **_table("Data Payload", cw_logs_ingest="DataProcessing-Bytes",
                  cw_logs_insights="DataScanned-Bytes", cw_logs_vended="VendedLog-Bytes"),
@@ -188,7 +180,7 @@ PRODUCTS = {
                  route53_healthcheck_nonaws="Health-Check-Non-AWS")},
     "AmazonSES": _table("Sending Email", ses_recipient="Recipients"),
     "AWSSecretsManager": {
-        **_table("Secret", secret_month="AWSSecretsManager-Secret"),
+        **_table("Secret", secret_month="AWSSecretsManager-Secrets"),
         **_table("API Request", secret_api_call="AWSSecretsManagerAPIRequest")},
     "AWSSystemsManager": {
         **_table("AWS Systems Manager", ssm_advanced_param_month="PS-Advanced-Param-Tier1"),
@@ -197,37 +189,23 @@ PRODUCTS = {
         **_table("Encryption Key", kms_key_month="KMS-Keys"),
         **_table("API Request", kms_request="KMS-Requests"),
         **_table("", kms_request_asymmetric="KMS-Requests-Asymmetric")},
-    "AmazonRDS": {
-        **_table("Database Storage", rds_gp3="RDS:GP3-Storage",
-                 rds_gp3_multi_az="RDS:Multi-AZ-GP3-Storage"),
-        "rds-gp3-multi-az-mysql": Product(
-            "RDS:Multi-AZ-GP3-Storage", "", "Database Storage", "databaseEngine=MySQL"),
-        **_table("Storage Snapshot", rds_backup="RDS:ChargedBackupUsage")},
-    "AWSQueueService": _table("API Request", sqs_requests="Requests"),
-    "awswaf": _table("Web Application Firewall", waf_acl_month="WebACLV2",
-                     waf_rule_month="RuleV2", waf_request="RequestV2-48KB"),
-    "AmazonCloudFront": _table("Data Transfer", cloudfront_egress_us="US-DataTransfer-Out-Bytes"),
     "ComputeSavingsPlans": _table(
         "ComputeSavingsPlans", fargate_vcpu_hour="Fargate-vCPU-Hours:perCPU",
         fargate_gb_hour="Fargate-GB-Hours", lambda_gb_second="Lambda-GB-Second"),
+    **SERVICE_PRODUCTS,
 }
 
 # Usage types that sources write in another form than the table.
 ALIASES = {
     "Fargate-ARM-vCPU-Hours:perCPU": "Fargate-ARM-vCPU-Hours",  # bills drop :perCPU
     "BoxUsage:m1.small": "BoxUsage",  # the first instance type had no name of its own
+    "AWSSecretsManager-Secrets": "AWSSecretsManager-Secret",  # some sources drop the plural
+    "Requests-Tier1": "Requests-RBP",  # SQS in us-east-1
 }
 INSTANCE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
-DATABASE = re.compile(r"(db\.[a-z0-9]+\.[a-z0-9]+)-(postgresql|mysql)(-multi-az)?")
-ENGINES = {"postgresql": "PostgreSQL", "mysql": "MySQL"}
 OPERATIONS = {"Linux": "RunInstances", "Windows": "RunInstances:0002"}
 # One region (SAE1-, EU-), a pair of regions (SAE1-APN1-), or a region name (KMS).
 REGION_PREFIX = re.compile(r"[A-Z]{2,4}\d?-(?:[A-Z]{2,4}\d?-)?|[a-z]{2}(?:-[a-z]+)+-\d-")
-
-
-def joined(**attributes):
-    """Write attributes as sorted key=value pairs."""
-    return ";".join(f"{key}={value}" for key, value in sorted(attributes.items()))
 
 
 def _instance(fact, instance_type):
@@ -248,15 +226,6 @@ def _instance(fact, instance_type):
         instanceType=instance_type, operatingSystem=system, tenancy=tenancy))
 
 
-def _database(match):
-    """Return the identity of an RDS instance."""
-    instance_type, engine, multi = match.groups()
-    usage = "Multi-AZUsage" if multi else "InstanceUsage"
-    return Product(f"{usage}:{instance_type}", "", "Database Instance", joined(
-        instanceType=instance_type, databaseEngine=ENGINES[engine],
-        deploymentOption="Multi-AZ" if multi else "Single-AZ"))
-
-
 def _patterned(fact):
     """Return the identity of a product whose slug carries a type or a region."""
     service, slug = fact.service_code, fact.product
@@ -268,8 +237,8 @@ def _patterned(fact):
     if service == "AmazonES" and slug.endswith(".search"):
         return Product(f"ESInstance:{slug.removesuffix('.search')}", "",
                        "Amazon OpenSearch Service Instance", joined(instanceType=slug))
-    if service == "AmazonRDS" and (match := DATABASE.fullmatch(slug)):
-        return _database(match)
+    if service in PATTERNS and (product := PATTERNS[service](slug)):
+        return product
     if service in ("AmazonEC2", "ComputeSavingsPlans") and INSTANCE.fullmatch(slug):
         return _instance(fact, slug)
     return None

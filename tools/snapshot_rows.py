@@ -1,4 +1,5 @@
 """Turn raw facts into snapshot rows, and decide which of them are kept."""
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -7,10 +8,12 @@ from snapshot_common import UNITS, SnapshotError, bound, decimal_of, plain
 from snapshot_offers import dimension_price, find_dimension, find_upfront
 from snapshot_products import check_usage_type, identify
 from snapshot_rules import FARGATE, GIBPS, ONE_RATES, is_commercial, judge
+from snapshot_services import SUPPOSED, UNNAMED
 from snapshot_sources import source_id
 
 HOURS = {"1yr": Decimal(8760), "3yr": Decimal(26280)}
 PLACES = Decimal("0.0000000001")
+DATE = re.compile(r"(\d{4}(-\d\d(-\d\d)?)?)?")
 IDENTITY = ("service_code", "region", "usage_type", "operation", "product_family",
             "attributes", "purchase_option", "unit", "begin")
 RANK = {"listed": 0, "page": 1, "derived": 2}
@@ -26,7 +29,13 @@ NOTES = {
 }
 # Tiers the raw facts leave open, with what the row says about it.
 FIRST_TIER_END = "10000"
-DYNAMODB_NOTE = "the list starts at 25 GB; the free 25 GB are in allowances.csv"
+# Lists that begin after what is free each month: service, slugs, where the first paid tier begins.
+FREE_FIRST = {(service, slug): Decimal(begin) for service, slugs, begin in (
+    ("AmazonDynamoDB", "ddb-storage", 25), ("AmazonDynamoDB", "ddb-rcu-hour ddb-wcu-hour", 18600),
+    ("AmazonStates", "states-transition", 4000), ("AWSEvents", "events-scheduler-invocation", 14_000_000),
+    ("AmazonSNS", "sns-requests", 1_000_000), ("AmazonSNS", "sns-http-deliveries", 100_000),
+    ("AmazonCloudFront", "cloudfront-http-requests-us cloudfront-https-requests-us", 10_000_000),
+    ("AmazonCloudFront", "cloudfront-invalidation-path", 1000)) for slug in slugs.split()}
 
 
 @dataclass
@@ -49,6 +58,8 @@ def _note(fact, rule):
     parts = [f"rule: {rule}"] if rule else []
     note = NOTES.get(fact.raw_note, fact.raw_note)
     parts.append(note.replace("eks-cluster-hour", "AmazonEKS-Hours:perCluster"))
+    if SUPPOSED.match(f"{fact.service_code} {fact.product}"):
+        parts.append("name of the usage type supposed")
     if rule == "spot-typical":
         parts.append(f"saving {fact.attribute('savings_over_od_pct')}%")
         parts.append(f"interruption {fact.attribute('interruption')}")
@@ -56,16 +67,19 @@ def _note(fact, rule):
         parts.append(f"conflict: {fact.attributes['conflict']}")
     if "confirmed_by" in fact.attributes:
         parts.append(f"confirmed by {len(fact.attributes['confirmed_by'])}")
+    if not DATE.fullmatch(fact.date):
+        parts.append(f"dated {fact.date}")
     return "; ".join(part for part in parts if part)
 
 
 def _tier(fact):
     """Return (begin, end, note) of a row, filling what the source leaves open."""
     begin, end = bound(fact.begin or "0", fact.where), bound(fact.end or "Inf", fact.where)
-    if fact.product == "cw-metric" and not fact.begin and "first tier" in fact.raw_note:
+    if fact.product == "cw-metric" and not fact.begin:
         return begin, FIRST_TIER_END, ""
-    if fact.product == "ddb-storage" and begin == "25":
-        return "0", end, DYNAMODB_NOTE
+    free = FREE_FIRST.get((fact.service_code, fact.product))
+    if free is not None and begin == plain(free):
+        return "0", end if end == "Inf" else plain(Decimal(end) - free), f"the list starts at {begin}, after what is free"
     return begin, end, ""
 
 
@@ -106,6 +120,13 @@ def _join(fact, product, offers, usd, upfront):
     return dimension["rateCode"]
 
 
+def _service(fact):
+    """Return the service whose usage a rate is for: Savings Plans are a way of buying, not a service."""
+    if fact.service_code != "ComputeSavingsPlans":
+        return fact.service_code
+    return {"fargate": "AmazonECS", "lambda-": "AWSLambda"}.get(fact.product[:7], "AmazonEC2")
+
+
 def make_row(fact, rule, offers):
     """Turn one fact into a snapshot row."""
     product = identify(fact)
@@ -121,13 +142,13 @@ def make_row(fact, rule, offers):
         raise SnapshotError(f"{fact.where}: an upfront price on {fact.term}")
     rate_code = _join(fact, product, offers, usd if hourly is None else hourly, upfront)
     return {
-        "service_code": fact.service_code, "region": fact.region, "slug": fact.product,
+        "service_code": _service(fact), "region": fact.region, "slug": fact.product,
         "sku": fact.attributes.get("sku", ""), "rate_code": rate_code,
         "usage_type": product.usage_type, "operation": product.operation,
         "product_family": product.family, "attributes": product.attributes,
         "purchase_option": fact.term, "unit": UNITS[fact.unit], "begin": begin, "end": end,
         "usd": plain(usd), "hourly_usd": "" if hourly is None else plain(hourly),
-        "upfront_usd": "" if upfront is None else plain(upfront), "as_of": fact.date,
+        "upfront_usd": "" if upfront is None else plain(upfront), "as_of": DATE.match(fact.date)[0],
         "confidence": "derived" if rule else fact.confidence, "source": source_id(fact),
         "note": "; ".join(part for part in (_note(fact, rule), tier_note) if part),
     }
@@ -173,8 +194,10 @@ def _late_reason(fact, rule, indexes):
 
 def keep_facts(facts, offers, result):
     """Add the rows of every admissible fact; count the others."""
+    facts = [replace(fact, region="global") if fact.service_code == "AmazonCloudFront" else fact for fact in facts]
     for fact in facts:
-        identify(fact)
+        if (fact.service_code, fact.product) not in UNNAMED:
+            identify(fact)
     judged = [(fact, *judge(fact)) for fact in facts]
     kept = _on_demand(fact for fact, _, reason in judged if not reason)
     indexes = (
@@ -249,7 +272,12 @@ def resolve_collisions(result):
         result.excluded["collision"] += 1
         raw_confidence[older["confidence"]] += 1
     result.excluded_confidence.update(raw_confidence)
-    result.rows = sorted(best.values(), key=lambda row: (
+    result.rows = list(best.values())
+
+
+def sort_rows(result):
+    """Put the rows in the order of the files."""
+    result.rows.sort(key=lambda row: (
         row["service_code"], row["region"], row["usage_type"], row["operation"],
         row["product_family"], row["attributes"], row["purchase_option"], row["unit"],
         Decimal(row["begin"])))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from snapshot_common import SnapshotError
+from snapshot_services import UNNAMED
 
 GIBPS = Decimal(1024)
 
@@ -61,6 +62,11 @@ ONE_RATES = {
         "one-rate-ssm", Decimal("0.05"), "Parameter-Mo", False),
     ("AWSSystemsManager", "ssm-advanced-api"): OneRate(
         "one-rate-ssm", Decimal("0.000005"), "API interactions", False),
+    ("AWSDataTransfer", "dt-cross-az"): OneRate("one-rate-cross-zone", Decimal("0.01"), "GB", False),
+    ("AmazonCloudWatch", "cw-metric"): OneRate("one-rate-metrics", Decimal("0.3"), "Metrics", False),
+    ("awswaf", "waf-acl-month"): OneRate("one-rate-waf", Decimal("5"), "Month", True),
+    ("awswaf", "waf-rule-month"): OneRate("one-rate-waf", Decimal("1"), "Month", True),
+    ("awswaf", "waf-request"): OneRate("one-rate-waf", Decimal("0.0000006"), "Request", True),
 }
 
 # AWS prints one Fargate price for ECS and EKS: EKS slug -> ECS slug.
@@ -77,8 +83,10 @@ def _one_rate(rule_id):
     """Match facts computed from other regions where AWS prints one rate for all."""
     def matches(fact):
         rate = ONE_RATES.get((fact.service_code, fact.product))
-        if not rate or rate.rule != rule_id or not fact.source.startswith("derived"):
+        if not rate or rate.rule != rule_id or not (fact.source.startswith("derived") or rate.rule == "one-rate-waf"):
             return False
+        if fact.begin not in ("", "0"):
+            return False  # the page prints the first tier only
         if fact.usd != rate.usd or not is_commercial(fact.region):
             raise SnapshotError(f"{fact.where}: {fact.usd} in {fact.region} breaks {rule_id}")
         return True
@@ -109,6 +117,14 @@ RULES = (
          lambda fact: fact.raw_note == "Fargate is one price for ECS and EKS"),
     Rule("unit-conversion-1024", "1 GiBps = 1024 MiBps",
          "the list prices gp3 throughput per GiBps-mo, AWS pages per MiB/s"),
+    Rule("reserved-family-ratio",
+         "the Reserved rate over the on-demand rate is one for all sizes of a family in a region: a reservation covers "
+         "other sizes by their normalization factors, as on-demand prices go",
+         "EC2 User Guide, How Reserved Instance discounts are applied: instance size flexibility"),
+    Rule("plan-like-reserved",
+         "an EC2 Instance Savings Plan costs what a standard Reserved Instance costs, a Compute Savings Plan what a "
+         "convertible one costs",
+         "aws.amazon.com/savingsplans/faqs: up to 72 % just like Standard RIs, up to 66 % just like Convertible RIs"),
     _page("one-rate-eks", "EKS cluster hour and extended support hour",
           "aws.amazon.com/eks/pricing"),
     _page("one-rate-public-ipv4", "public IPv4 address hour, in use or idle",
@@ -123,9 +139,21 @@ RULES = (
           "aws.amazon.com/secrets-manager/pricing"),
     _page("one-rate-ssm", "advanced parameters and their API interactions",
           "aws.amazon.com/systems-manager/pricing"),
+    _page("one-rate-cross-zone", "traffic between zones, 0.01 per GB in each direction",
+          "aws.amazon.com/ec2/pricing/on-demand, data transfer within the same AWS Region"),
+    _page("one-rate-metrics", "EC2 detailed monitoring is 2.10 for the 7 metrics of an instance, without a region: 0.30 "
+          "for each of the first 10,000 metrics; equal in all 11 regions read",
+          "aws.amazon.com/cloudwatch/pricing, EC2 Detailed Monitoring"),
+    _page("one-rate-waf", "web ACL, rule and request prices are consistent across all AWS Regions",
+          "AWS blog networking-and-content-delivery, cost-effective ways of using AWS WAF"),
 )
 
 REASONS = (
+    Reason("unnamed", "its name in the price list is not known, so that no bill could be matched with it",
+           lambda fact: (fact.service_code, fact.product) in UNNAMED),
+    Reason("conflict", "contradicts a better row of the same price",
+           lambda fact: fact.raw_note.startswith("CONFLICT")
+           or (fact.product, fact.begin) == ("cloudfront-egress-us", "1024")),  # the free TB, taken off inside the tier
     Reason("gp3-throughput-duplicate", "gp3 throughput per MiBps where the GiBps list row exists",
            lambda fact: fact.raw_note.startswith("GiBps-mo price / 1024")),
     Reason("damaged-row", "single damaged source, kept in the raw facts by a family rule",
@@ -135,11 +163,11 @@ REASONS = (
     Reason("ratio", "computed with a ratio seen in other products or regions",
            lambda fact: fact.source in (
                "derived from alb-hour", "derived from gp3-storage", "derived from io1-iops",
-               "derived from io1-storage") or fact.source.startswith("derived: 0.75 x ALB LCU")
+               "derived from io1-storage", "derived: equals nat-hour") or fact.source.startswith("derived: 0.75 x ALB LCU")
            or fact.raw_note.startswith(("0.8 x gp2", "2018 map x 0.6", "per-GB price equals"))),
     Reason("region-extrapolation", "copied from other regions without a published single rate",
            lambda fact: fact.source.startswith(
-               ("derived: equal in ", "derived from us-east-1", "derived from the eu-west-1 tiers",
+               ("derived: equal in ", "derived: one rate, equal in ", "derived from us-east-1", "derived from the eu-west-1 tiers",
                 "derived: 0.05 in us-east-1", "derived: us-west-2 equals"))),
 )
 
@@ -155,15 +183,18 @@ LATE_REASONS = (
 
 def judge(fact):
     """Return (rule id, exclusion reason) of a fact; both empty for a read price."""
+    for reason in REASONS[:2]:
+        if reason.matches(fact):
+            return "", reason.id
     if fact.confidence != "derived":
         return "", ""
-    for reason in REASONS[:1]:
+    for reason in REASONS[2:3]:
         if reason.matches(fact):
             return "", reason.id
     for rule in RULES:
         if rule.matches(fact):
             return rule.id, ""
-    for reason in REASONS[1:]:
+    for reason in REASONS[3:]:
         if reason.matches(fact):
             return "", reason.id
     raise SnapshotError(f"{fact.where}: no rule and no reason for the derived {fact.source!r}")

@@ -1,4 +1,6 @@
 """Short stable ids of the sources that the raw facts cite."""
+import re
+
 from snapshot_common import SnapshotError
 
 TCO = "ulissesflores/block-storage-tco@ae5e00e5:data/precos/api/aws-{}-sa-east-1-2026-08-13.json"
@@ -54,6 +56,7 @@ SOURCE_IDS = {
     "(stored file id 68525775694)": "comparison-sa-east-1",
     "audit ledger ap-southeast-1 2026-08-12: Pricing API and billing usage types "
     "(stored file id 58795848249)": "audit-ap-southeast-1",
+    "yhyyz/aos-sizing-tool@931c0aba:excel/bak/EC2_SIZING_PRICING.xlsx": "aos-sizing-tool-bak",
     "derived: equal in every region listed": "every-region-listed",
     "derived: equal in us-east-1 and ap-southeast-1": "two-regions-listed",
     "derived: equal in us-east-1, us-east-2, us-west-2 and ap-southeast-1":
@@ -80,9 +83,23 @@ SOURCE_IDS.update({GOLDEN.format(name): f"infracost-{name.replace('_', '-')}" fo
     "cloudwatch_dashboard", "kms_key")})
 
 
+def _short(citation):
+    """Make an id of a citation: the repository's name and file, or the first words, and the stored file's number."""
+    number = re.search(r"stored file ids? (\d+)", citation)
+    if found := re.match(r"([\w.-]+)/([\w.-]+)@\w+:(.*)", citation):
+        words = f"{found[2]} {re.sub(r'(_test)?[.][a-z.]+$', '', found[3].rsplit('/', 1)[-1])}"
+    else:
+        words = " ".join(re.split(r"[,(]", citation)[0].split()[:6])
+    return "-".join(filter(None, (re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-"), number and number[1])))
+
+
 def source_id(fact):
-    """Return the short id of the source of a fact."""
-    try:
-        return SOURCE_IDS[fact.source]
-    except KeyError:
-        raise SnapshotError(f"{fact.where}: unknown source {fact.source!r}") from None
+    """Return the short id of the source of a fact; citations without one of their own get one made of them."""
+    if not fact.source:
+        raise SnapshotError(f"{fact.where}: no source")
+    if fact.source not in SOURCE_IDS:
+        short, number = _short(fact.source), 1
+        while (name := short if number == 1 else f"{short}-{number}") in SOURCE_IDS.values():
+            number += 1
+        SOURCE_IDS[fact.source] = name
+    return SOURCE_IDS[fact.source]

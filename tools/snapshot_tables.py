@@ -51,14 +51,26 @@ LISTED_ALLOWANCES = (
      "first 400,000 GB-seconds of Lambda a month are free"),
 )
 CLOUDWATCH = "aws.amazon.com/cloudwatch/pricing, free tier"
+CLOUDFRONT, SNS = "aws.amazon.com/cloudfront/pricing, always free", "aws.amazon.com/sns/pricing"
+
+
+def _areas(*endings):
+    """Name the usage types of all CloudFront price areas."""
+    return ";".join(sorted(f"{area}-{ending}" for ending in endings
+                           for area in ("US", "EU", "AP", "JP", "IN", "SA", "AU", "CA", "ME", "ZA")))
+
+
 PAGE_ALLOWANCES = (
     ("cloudwatch-alarms", "AmazonCloudWatch", "", "CW:AlarmMonitorUsage", "10", "Alarms",
      "account", "first 10 standard alarm metrics are free", CLOUDWATCH, ""),
     ("cloudwatch-dashboards", "AmazonCloudWatch", "", "DashboardsUsageHour", "3", "Dashboards",
      "account", "first 3 dashboards are free", CLOUDWATCH, ""),
-    ("cloudwatch-logs", "AmazonCloudWatch", "",
-     "DataProcessing-Bytes;DataScanned-Bytes;TimedStorage-ByteHrs", "5", "GB", "account",
-     "first 5 GB of log ingestion, storage and scanning together are free", CLOUDWATCH, ""),
+    ("cloudwatch-logs-ingestion", "AmazonCloudWatch", "", "DataProcessing-Bytes", "5", "GB", "account",
+     "first 5 GB of log ingestion are free", CLOUDWATCH, ""),
+    ("cloudwatch-logs-scanning", "AmazonCloudWatch", "", "DataScanned-Bytes", "5", "GB", "account",
+     "first 5 GB scanned by Logs Insights are free", CLOUDWATCH, ""),
+    ("cloudwatch-logs-storage", "AmazonCloudWatch", "", "TimedStorage-ByteHrs", "5", "GB", "account",
+     "first 5 GB of log storage are free", CLOUDWATCH, ""),
     ("cloudwatch-metrics", "AmazonCloudWatch", "", "CW:MetricMonitorUsage", "10", "Metrics",
      "account", "first 10 custom or detailed monitoring metrics are free", CLOUDWATCH, ""),
     ("dynamodb-storage", "AmazonDynamoDB", "F3E2EDSYC6ZNW7XP", "TimedStorage-ByteHrs", "25",
@@ -66,6 +78,30 @@ PAGE_ALLOWANCES = (
      "price list tier 0-25 of the storage SKU; aws.amazon.com/dynamodb/pricing", "2026-10-01"),
     ("kms-requests", "awskms", "", "KMS-Requests", "20000", "Requests", "account",
      "first 20,000 KMS requests a month are free", "aws.amazon.com/kms/pricing", ""),
+    ("sqs-requests", "AWSQueueService", "", "Requests-FIFO-Tier1;Requests-Tier1", "1000000", "Requests", "account",
+     "first 1,000,000 SQS requests a month are free", "aws.amazon.com/sqs/pricing", ""),
+    ("sns-requests", "AmazonSNS", "", "Requests-Tier1", "1000000", "Requests", "account",
+     "first 1,000,000 SNS requests a month are free", SNS, ""),
+    ("sns-http", "AmazonSNS", "", "DeliveryAttempts-HTTP", "100000", "Notifications", "account",
+     "first 100,000 HTTP notifications a month are free", SNS, ""),
+    ("sns-email", "AmazonSNS", "", "DeliveryAttempts-SMTP", "1000", "Notifications", "account",
+     "first 1,000 email notifications a month are free", SNS, ""),
+    ("sns-mobile", "AmazonSNS", "", "Notifications-Mobile", "1000000", "Notifications", "account",
+     "first 1,000,000 mobile notifications a month are free", SNS, ""),
+    ("cloudfront-egress", "AmazonCloudFront", "", _areas("DataTransfer-Out-Bytes"), "1024", "GB", "account",
+     "first 1 TB sent by CloudFront a month is free", CLOUDFRONT, ""),
+    ("cloudfront-requests", "AmazonCloudFront", "", _areas("Requests-Tier1", "Requests-Tier2-HTTPS"), "10000000",
+     "Requests", "account", "first 10,000,000 CloudFront requests a month are free", CLOUDFRONT, ""),
+    ("cloudfront-functions", "AmazonCloudFront", "", "Executions-CloudFrontFunctions", "2000000", "Invocations",
+     "account", "first 2,000,000 CloudFront function calls a month are free", CLOUDFRONT, ""),
+    ("cloudfront-invalidations", "AmazonCloudFront", "", "Invalidations", "1000", "Paths", "account",
+     "first 1,000 invalidated paths a month are free", CLOUDFRONT, ""),
+    ("cognito-users", "AmazonCognito", "", "CognitoEssentialsMAU;CognitoLiteMAU", "10000", "MAU", "account",
+     "first 10,000 monthly active users are free", "aws.amazon.com/cognito/pricing", ""),
+    ("events-scheduler", "AWSEvents", "", "ScheduledInvocation", "14000000", "Invocations", "account",
+     "first 14,000,000 scheduled invocations a month are free", "aws.amazon.com/eventbridge/pricing", ""),
+    ("states-transitions", "AmazonStates", "", "StateTransition", "4000", "Transitions", "account",
+     "first 4,000 state transitions a month are free", "aws.amazon.com/step-functions/pricing", ""),
 )
 
 
@@ -76,17 +112,17 @@ def _flag(text, where):
     return text.lower()
 
 
-def instance_rows(path):
+def instance_rows(paths):
     """Return the rows of instances.csv."""
     rows = []
-    for where, raw in read_csv(path):
+    for where, raw in (each for path in paths for each in read_csv(path)):
         row = {name: raw[column] for name, column in TEXTS.items()}
         row |= {name: _flag(raw[column], where) for name, column in FLAGS.items()}
         row |= {name: plain(decimal_of(raw[column], where)) if raw[column] else ""
                 for name, column in NUMBERS.items()}
         rows.append(row)
     if len({row["instance_type"] for row in rows}) != len(rows):
-        raise SnapshotError(f"{path.name}: an instance type is listed twice")
+        raise SnapshotError(f"{paths[-1].name}: an instance type is listed twice")
     return sorted(rows, key=lambda row: row["instance_type"])
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
+# Made by `pretamane emit` from model 77a4beba8141. Change the stack, not this file.
 # Packs the tree into one archive, the same bytes each time, for Terraform to upload: bundle.sh OUTPUT.tar.gz [EXTRA …]
 # In it are the files that stack.lock.json lists, without terraform/, and any EXTRA path of the tree: nothing else gets in
-# by accident, such as a state file or a secret. Needs GNU tar and jq.
+# by accident, such as a state file or a secret. Needs Python 3 and GNU tar.
 set -Eeuo pipefail
 shopt -s inherit_errexit
 
@@ -18,8 +18,26 @@ if ! "$TAR" --version | grep -q 'GNU tar'; then
     exit 1
 fi
 
+if ! command -v python3 >/dev/null; then
+    echo "bundle: python3 is needed" >&2
+    exit 1
+fi
+
 # The lock file's hashes are those of the files: a change by hand is meant, or it is a mistake.
-changed="$(jq -r '.files | to_entries[] | "\(.value)  \(.key)"' stack.lock.json | sha256sum --check --quiet 2>/dev/null || true)"
+changed="$(
+    python3 -I - <<'PYTHON'
+import hashlib
+import json
+import pathlib
+
+for path, written in json.loads(pathlib.Path("stack.lock.json").read_bytes())["files"].items():
+    file = pathlib.Path(path)
+    if not file.is_file():
+        print(f"{path}: is missing")
+    elif hashlib.sha256(file.read_bytes()).hexdigest() != written:
+        print(f"{path}: was edited")
+PYTHON
+)"
 if [[ -n "$changed" && "${BUNDLE_EDITED:-}" != yes ]]; then
     printf 'bundle: changed after pretamane wrote them (BUNDLE_EDITED=yes packs them anyway):\n%s\n' "$changed" >&2
     exit 1
@@ -28,7 +46,7 @@ fi
 next="$(mktemp -- "$OUTPUT.XXXXXX")"
 trap 'rm -f -- "$next"' EXIT
 {
-    jq -j '.files | keys[] | select(startswith("terraform/") | not) | . + "\u0000"' stack.lock.json
+    python3 -I -c 'import json; [print(path, end="\0") for path in json.load(open("stack.lock.json", "rb"))["files"] if not path.startswith("terraform/")]'
     printf 'stack.lock.json\0'
     for extra in "$@"; do printf '%s\0' "$extra"; done
 } | "$TAR" --create --null --verbatim-files-from --files-from - --sort=name --format=gnu --mtime=@0 \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
+# Made by `pretamane emit` from model 77a4beba8141. Change the stack, not this file.
 # Puts a release into service without a failed request: the idle color starts beside the one that serves, proves itself to
 # the engine and to the edge, takes the traffic while the other one stands by and the error ratio is watched, and only then
 # does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
@@ -7,16 +7,19 @@
 #   deploy.sh                       this release again: fresh containers of what is installed
 #   deploy.sh --bundle FILE SHA256  a new release from a bundle (a file or an s3:// address)
 #   --no-jobs                       skip migrations and the like (rollback.sh does)
+#   --colors                        only change the color, such as for a secret that got another value (rotate-secret.sh does)
 #   --allow-restarts                go on although the edge or a store must be recreated, which is an outage
 # shellcheck source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 : "${HEALTH_SECONDS:=$START_SECONDS}" "${EDGE_SECONDS:=60}" "${EDGE_RENEWS:=10}" "${POLL:=1}" "${KEEP_RELEASES:=5}" "${MIN_FREE_MIB:=1024}"
-JOBS_TOO=yes RESTARTS=no POINT=before WITHDRAWN=no NEW="" OLD=""
+JOBS_TOO=yes REST_TOO=yes RESTARTS=no POINT=before WITHDRAWN=no NEW="" OLD=""
 
-# Fetch, verify, unpack; a bundle that does not have the sum that was asked for is never opened.
-install_bundle() {
-    local file="$1" sum="$2" folder="$ROOT_DIR/releases/$2"
+# Fetch, verify, unpack; a bundle that does not have the sum that was asked for is never opened. What is unpacked is for the users of
+# the containers to read, and an archive without folders has them made with this umask.
+install_bundle() (
+    umask 022
+    file="$1" sum="$2" folder="$ROOT_DIR/releases/$2"
     [[ "$sum" =~ ^[0-9a-f]{64}$ ]] || die "a SHA-256 in hexadecimal is expected"
     if [ ! -d "$folder" ]; then
         mkdir -p "$ROOT_DIR/releases"
@@ -32,7 +35,7 @@ install_bundle() {
         rm -f "$folder.tar.gz"
     fi
     echo "$folder"
-}
+)
 
 colored() {
     local service
@@ -85,20 +88,15 @@ seen_by_edge() {
     done
 }
 
-# Requests of users, and how many of them ended with 5xx. Caddy counts a request in each handler that it passes, in some of
-# them several times, and which handlers there are depends on its configuration: the busiest sees every request.
+# Requests of users, and how many of them ended with 5xx. Caddy counts a request in each handler that it passes; EDGE_HANDLER sees each once.
 edge_counts() {
     local found
     found="$(edge_metrics)" || return 1
-    awk '/^caddy_http_request_duration_seconds_count\{/ && /server="public"/ {
-            match($1, /handler="[^"]*"/); handler = substr($1, RSTART, RLENGTH)
-            total[handler] += $2
-            if ($1 ~ /code="5[0-9][0-9]"/) bad[handler] += $2
+    awk -v handler="handler=\"$EDGE_HANDLER\"" '/^caddy_http_request_duration_seconds_count\{/ && /server="public"/ && index($1, handler) {
+            total += $2
+            if ($1 ~ /code="5[0-9][0-9]"/) bad += $2
         }
-        END {
-            for (each in total) if (most == "" || total[each] > total[most]) most = each
-            print total[most] + 0, bad[most] + 0
-        }' <<<"$found"
+        END { print total + 0, bad + 0 }' <<<"$found"
 }
 
 bake() {
@@ -162,6 +160,23 @@ drop() { # COLOR: what runs drains on SIGTERM and ends by itself
     compose rm --force "${services[@]}" >/dev/null
 }
 
+# The old color answers again. Both are told at once: the edge prefers the first of two that are ready, and the new one may be the first.
+# A request that finds neither ready waits for one. Where no signals are known, the old one must be up before the new one goes.
+give_back() {
+    log "back to $OLD"
+    if [ "$WITHDRAWN" = yes ]; then
+        return_to_service "$OLD" || log "$OLD does not come back"
+        if [ "$DRAIN_SIGNALS" = yes ]; then withdraw "$NEW" || log "$NEW takes no signal"; fi
+    fi
+    load_edge "$(current)" || log "the edge keeps the configuration of $(basename "$RELEASE")"
+    if [ "$WITHDRAWN" = no ] || (await_edge "$OLD"); then
+        drop "$NEW" || log "$NEW could not be stopped"
+    else
+        if [ "$DRAIN_SIGNALS" = yes ]; then return_to_service "$NEW" || log "$NEW takes no signal"; fi
+        log "the edge does not see $OLD; $NEW goes on"
+    fi
+}
+
 finish() {
     local code=$? now=$EPOCHSECONDS success=0
     trap - EXIT
@@ -169,16 +184,7 @@ finish() {
         success=1
     else
         log "failed with $code in step ${STEP:-start}"
-        if [ "$POINT" = started ]; then
-            log "back to $OLD"
-            if [ "$WITHDRAWN" = yes ]; then return_to_service "$OLD" || log "$OLD does not come back"; fi
-            load_edge "$(current)" || log "the edge keeps the configuration of $(basename "$RELEASE")"
-            if [ "$WITHDRAWN" = no ] || (await_edge "$OLD"); then
-                drop "$NEW" || log "$NEW could not be stopped"
-            else
-                log "the edge does not see $OLD; $NEW goes on"
-            fi
-        fi
+        if [ "$POINT" = started ]; then give_back; fi
     fi
     metrics deploy <<METRICS || code=1
 # HELP pretamane_deploy_last_run_success 1 when the last deploy put its release into service, else 0.
@@ -235,7 +241,6 @@ preflight() {
     [ "$memory" -ge "$COLOR_MIB" ] || die "$memory MiB of memory are free, the second color needs $COLOR_MIB"
     compose config --quiet
     if [ -n "$EDGE_SERVICE" ] && ! healthy "$EDGE_SERVICE"; then die "the edge is not healthy; mend that first"; fi
-    require_no_restart
 }
 
 # An image that is built here is kept under the release's name too, so that a rollback starts the very same one.
@@ -251,7 +256,8 @@ images() {
             docker tag "$image" "$kept"
         fi
     done
-    COMPOSE_PROFILES="$PROFILES,$NEW" compose pull --quiet --ignore-buildable
+    # What is here stays as it is: a tag that was moved since is no release of ours.
+    COMPOSE_PROFILES="$PROFILES,$NEW" compose pull --quiet --ignore-buildable --policy missing
 }
 
 jobs() {
@@ -289,8 +295,9 @@ while [ $# -gt 0 ]; do
     case "$1" in
         --bundle) BUNDLE=("${2:?--bundle needs a file}" "${3:?--bundle needs a SHA-256}") && shift 2 ;;
         --no-jobs) JOBS_TOO=no && ARGUMENTS+=("$1") ;;
+        --colors) JOBS_TOO=no REST_TOO=no && ARGUMENTS+=("$1") ;;
         --allow-restarts) RESTARTS=yes && ARGUMENTS+=("$1") ;;
-        *) die "usage: deploy.sh [--bundle FILE SHA256] [--no-jobs] [--allow-restarts]" ;;
+        *) die "usage: deploy.sh [--bundle FILE SHA256] [--no-jobs] [--colors] [--allow-restarts]" ;;
     esac
     shift
 done
@@ -311,9 +318,13 @@ log "$OLD serves, $NEW starts from $(basename "$RELEASE")"
 step preflight
 preflight
 step secrets
-if [ -x "$RELEASE/bootstrap/bootstrap.sh" ]; then "$RELEASE/bootstrap/bootstrap.sh" secrets; fi
-step images
-images
+if [ "$REST_TOO" = yes ] && [ -x "$RELEASE/bootstrap/bootstrap.sh" ]; then "$RELEASE/bootstrap/bootstrap.sh" secrets; fi
+if [ "$REST_TOO" = yes ]; then
+    step images
+    images
+    # Only now: what would be recreated depends on the images that are here.
+    require_no_restart
+fi
 step jobs
 jobs
 if [ "${#COLORED[@]}" -gt 0 ]; then
@@ -336,6 +347,10 @@ if [ "${#COLORED[@]}" -gt 0 ]; then
     step drain
     record_color "$NEW"
     drop "$OLD"
+fi
+if [ "$REST_TOO" = no ]; then
+    log "$NEW serves"
+    exit 0
 fi
 step record
 previous="$(current)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
+# Made by `pretamane emit` from model 77a4beba8141. Change the stack, not this file.
 # Gives a secret a new value everywhere, proves that it works, or puts the old one back everywhere.
 #
 #   rotate-secret.sh NAME             a value that is made here
@@ -73,16 +73,38 @@ change_inside() {
     esac
 }
 
-# restart_consumers: one after the other, each healthy before the next, so that of two colors one always answers.
+# is_color CONTAINER: whether the consumers are its two colors.
+is_color() {
+    [[ "$1" == *-blue || "$1" == *-green ]] && grep -qxF -- "${1%-*}-blue" "$WORK/consumers" && grep -qxF -- "${1%-*}-green" "$WORK/consumers"
+}
+
+# restart_consumers: one after the other, each healthy before the next. A restart alone would keep the old file: what a container mounts
+# is decided when it is made. Where there are two colors the idle one starts with the new value and takes over, as in a deployment.
 restart_consumers() {
-    local container running
+    local container running colors=""
     running="$(compose ps --services --status running)"
+    consumers >"$WORK/consumers"
     while IFS= read -r container; do
         if ! grep -qxF -- "$container" <<<"$running"; then continue; fi
-        # A restart alone would keep the old file: what a container mounts is decided when it is made.
+        if is_color "$container"; then
+            colors=yes
+            continue
+        fi
         compose up --detach --no-deps --force-recreate --wait --wait-timeout "${WAIT_SECONDS:-180}" "$container" >&2
-    done < <(jq -r --arg name "$NAME" --arg owner "$SERVICE" '.secrets[] | select(.name == $name or .derived_from == $name)
-        | .consumers[] | select(.service != $owner) | .containers[]' "$MANIFEST" | sort -u)
+    done <"$WORK/consumers"
+    [[ -z "$colors" ]] || change_color
+}
+
+# change_color: the deployment's own care, without what else it does; its lock is held here.
+change_color() {
+    HELD_LOCK=deploy ROOT_DIR="$ROOT/opt/$STACK" DATA_DIR="$DATA" STATE_DIR="$STATE" METRICS_DIR="$ROOT/var/lib/$STACK/metrics" SECRETS_DIR="$SECRETS" \
+        HOST_FILE="$CONFIGURATION" BAKE_SECONDS="${ROTATION_BAKE_SECONDS:-10}" "$RELEASE/scripts/deploy.sh" --colors >&2
+}
+
+# consumers: the containers that read this secret or one that derives from it, one a line.
+consumers() {
+    jq -r --arg name "$NAME" --arg owner "$SERVICE" '.secrets[] | select(.name == $name or .derived_from == $name)
+        | .consumers[] | select(.service != $owner) | .containers[]' "$MANIFEST" | sort -u
 }
 
 # spread FILE: into this host's files, its copy, what derives from it, and to who reads it.

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
+# Made by `pretamane emit` from model a7af764549d1. Change the stack, not this file.
 
 variable "region" {
   description = "Region code."
@@ -56,7 +56,7 @@ variable "egress_ports" {
 }
 
 variable "instance_type" {
-  description = "Type of the host. 4800 MiB of memory limits and what the system keeps fit the default."
+  description = "Type of the host. 5312 MiB of memory limits and what the system keeps fit the default."
   type        = string
   default     = "t3a.large"
 

@@ -24,7 +24,8 @@ LIMIT = 8 << 30  # bytes of all kinds together
 
 def cache_folder() -> Path | None:
     "Where things are kept: PRETAMANE_CACHE, or the user's own cache folder; None where PRETAMANE_CACHE is empty."
-    usual = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "pretamane")
+    usual = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"),
+                         "pretamane")
     named = os.environ.get("PRETAMANE_CACHE", usual)
     return Path(named) if named else None
 

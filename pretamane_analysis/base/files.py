@@ -23,8 +23,9 @@ _DENIED, _FULL = (errno.EACCES, errno.EPERM, errno.EROFS), (errno.ENOSPC, errno.
 
 def _unwritable(error: OSError, path: Path) -> PretamaneError:
     "The error of a file that could not be written, when nothing has been changed."
-    remedy = "Choose a folder that you may write to" if error.errno in _DENIED else "Free space, or choose another folder" \
-        if error.errno in _FULL else "Choose another folder"
+    remedy = ("Choose a folder that you may write to" if error.errno in _DENIED
+              else "Free space, or choose another folder" \
+        if error.errno in _FULL else "Choose another folder")
     return PretamaneError(f"cannot write: {error.strerror}", str(path), f"Nothing was changed. {remedy}")
 
 # %% ../../nbs/base/02_files.ipynb #0b296d4d
@@ -86,7 +87,8 @@ class Staging:
             try:
                 os.replace(self.parts[path], path)
             except OSError as error:
-                there = f"{count} of {len(places)} files are new, the others are as they were" if count else "Nothing was changed"
+                there = (f"{count} of {len(places)} files are new, the others are as they were" if count
+                         else "Nothing was changed")
                 raise PretamaneError(f"cannot write: {error.strerror}", str(path), there) from error
             del self.parts[path]
         self.folders.clear()
@@ -116,7 +118,8 @@ def read_text(
         text = data.decode(next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8"))
         return text.replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
-        remedy = {errno.EACCES: "Ask for the right to read it", errno.EISDIR: "Name a file"}.get(error.errno or 0, "Check the path")
+        remedy = {errno.EACCES: "Ask for the right to read it",
+                  errno.EISDIR: "Name a file"}.get(error.errno or 0, "Check the path")
         raise PretamaneError(f"cannot read: {error.strerror}", str(path), remedy) from error
     except UnicodeDecodeError as error:
         line = data[:error.start].count(b"\n") + 1

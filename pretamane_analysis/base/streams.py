@@ -46,7 +46,8 @@ def told(
     from pretamane_analysis.base.errors import PretamaneError
 
     if isinstance(error, OSError) and error.filename is not None:
-        return str(PretamaneError(error.strerror or "cannot be used", os.fsdecode(error.filename), "Check the path, and what you may do there"))
+        remedy = "Check the path, and what you may do there"
+        return str(PretamaneError(error.strerror or "cannot be used", os.fsdecode(error.filename), remedy))
     if isinstance(error, OSError) and error.errno in _OF_OUTPUT:
         return f"the standard output cannot be written: {error.strerror}. What would have stood there is lost"
     return f"unexpected {type(error).__name__}: {error}. Set PRETAMANE_DEBUG=1 to see where, and report it"
@@ -61,7 +62,7 @@ def _called(command: Callable[[], int]) -> int:
 
 
 def _give_up(error: BaseException) -> None:
-    "Send what is still buffered nowhere where it cannot be written, so that Python does not complain on its way out."
+    "Send what is buffered nowhere where it cannot be written, so that Python does not complain on its way out."
     if isinstance(error, OSError) and error.filename is None and sys.stdout is sys.__stdout__ and sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

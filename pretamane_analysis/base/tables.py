@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
-from textwrap import fill, wrap
+from textwrap import fill
 from typing import Any
 
 # %% auto #0
-__all__ = ['Row', 'FORMATS', 'GAP', 'rounded', 'money', 'plain', 'as_text', 'to_json', 'to_csv', 'to_table', 'to_markdown',
-           'counted', 'render', 'to_html']
+__all__ = ['Row', 'FORMATS', 'GAP', 'HEADER', 'rounded', 'money', 'plain', 'percent', 'less', 'as_text', 'to_json', 'to_csv',
+           'to_table', 'to_markdown', 'counted', 'render', 'to_html']
 
 # %% ../../nbs/base/03_tables.ipynb #bb57f30c
 def rounded(
@@ -39,6 +40,21 @@ def plain(
     "A quantity or rate without trailing zeros or exponent."
     text = f"{rounded(value, places) if value == value.to_integral_value() or abs(value) >= 1 else value.normalize():f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+# %% ../../nbs/base/03_tables.ipynb #a0c38a2f
+def percent(
+    value: Decimal,
+    places: int = 1,
+) -> str:
+    "A percentage as it is shown."
+    return f"{plain(rounded(value, places), places)} %"
+
+
+def less(
+    value: Decimal,  # Percent saved; negative where the change costs more
+) -> str:
+    "A saving in words: how much less, or how much more."
+    return f"{percent(abs(value))} {'more' if value < 0 else 'less'}"
 
 # %% ../../nbs/base/03_tables.ipynb #1d092233
 Row = Mapping[str, Any]
@@ -71,7 +87,8 @@ def _readable(document: Any) -> Any:
 def to_json(
     document: Any,  # Dictionaries, lists, Decimals, dates
 ) -> str:
-    "JSON with amounts as exact strings; a percentage is a number of a few digits, with the exact string under `…_exact`."
+    """JSON with amounts as exact strings; a percentage is a number of a few digits, with the exact string under
+    `…_exact`."""
     return json.dumps(_readable(document), indent=2, ensure_ascii=False, default=as_text)
 
 # %% ../../nbs/base/03_tables.ipynb #281d7284
@@ -90,24 +107,42 @@ def to_csv(
 
 # %% ../../nbs/base/03_tables.ipynb #1895eae2
 GAP = 2  # characters between two columns
+HEADER = 2  # characters by which a column is at least wider than its header, as tabulate wants it
 
 
 def _shown(value: Any) -> str:
     return money(value) if isinstance(value, Decimal) else as_text(value)
 
 
-def _longest_word(texts: Iterable[str]) -> int:
-    return max((len(word) for text in texts for word in text.split()), default=1)
+def _pieces(text: str, soft: bool) -> list[str]:
+    "Words with the space after them; softly also parts of words, such as `DataTransfer-` and `Regional-`."
+    words = re.findall(r"\S+(?: %\S*)?\s*", text)  # a number and its % stay together
+    return [part for word in words for part in re.split(r"(?<=[-:;,/=])(?=\S)|(?<=[a-z])(?=[A-Z])", word)] if soft \
+        else words
+
+
+def _longest(texts: Iterable[str], soft: bool) -> int:
+    return max((len(each.rstrip()) for text in texts for each in _pieces(text, soft)), default=0)
+
+
+def _wrapped(text: str, width: int, soft: bool) -> str:
+    lines = [""]
+    for piece in _pieces(text, soft):
+        full = lines[-1] and len((lines[-1] + piece).rstrip()) > width
+        lines = [*lines, piece] if full else [*lines[:-1], lines[-1] + piece]
+    return "\n".join(line.rstrip() for line in lines)
 
 # %% ../../nbs/base/03_tables.ipynb #816cf0a6
 def _widths(
-    columns: Mapping[str, Sequence[str]],  # Header: its cells, the header among them
+    columns: Mapping[str, Sequence[str]],  # Header: its cells
     fixed: Iterable[str],  # Headers of columns that are not wrapped
     width: int,  # Characters for all
+    soft: bool = False,  # Whether words may be parted at their hyphens and the like
 ) -> dict[str, int]:  # Header: characters
     "Give every column its longest word, and what is left to those that need more, as evenly as can be."
-    natural = {key: max(map(len, texts)) for key, texts in columns.items()}
-    least = {key: natural[key] if key in fixed else min(_longest_word(texts), natural[key]) for key, texts in columns.items()}
+    natural = {key: max(len(key) + HEADER, *map(len, texts)) for key, texts in columns.items()}
+    least = {key: natural[key] if key in fixed else max(_longest([key], soft) + HEADER, _longest(texts, soft))
+             for key, texts in columns.items()}
     room = width - GAP * (len(columns) - 1)
 
     def widths(even: int) -> dict[str, int]:
@@ -120,17 +155,22 @@ def _widths(
 def _fitted(rows: Sequence[Row], width: int, spare: Iterable[str]) -> tuple[list[Row], list[str]]:
     "Rows whose cells are wrapped so that the table is at most so wide, and the headers that were left out for it."
     numeric = {key for key in rows[0] if any(isinstance(row[key], Decimal) for row in rows)}
-    columns = {key: [key, *(_shown(row[key]) for row in rows)] for key in rows[0]}
+    columns = {key: [_shown(row[key]) for row in rows] for key in rows[0]}
     left_out, candidates = [], [key for key in spare if key in columns]
-    while sum((found := _widths(columns, numeric, width)).values()) + GAP * (len(columns) - 1) > width and candidates:
+
+    def too_wide() -> bool:
+        return sum(found.values()) + GAP * (len(columns) - 1) > width
+
+    found = _widths(columns, numeric, width)
+    while too_wide() and candidates:
         left_out.append(candidates.pop(0))
         del columns[left_out[-1]]
-
-    def wrapped(text: str, key: str) -> str:
-        fits = key in numeric or len(text) <= found[key]
-        return text if fits else "\n".join(wrap(text, found[key], break_long_words=False, break_on_hyphens=False))
-
-    return [{wrapped(key, key): row[key] if key in numeric else wrapped(_shown(row[key]), key) for key in columns} for row in rows], left_out
+        found = _widths(columns, numeric, width)
+    soft = too_wide()
+    found = _widths(columns, numeric, width, soft)
+    heads = {key: key if key in numeric else _wrapped(key, found[key] - HEADER, soft) for key in columns}
+    return [{head: row[key] if key in numeric else _wrapped(_shown(row[key]), found[key], soft)
+             for key, head in heads.items()} for row in rows], left_out
 
 # %% ../../nbs/base/03_tables.ipynb #ba1d7e5b
 def to_table(
@@ -154,7 +194,8 @@ def to_markdown(
     rows: Sequence[Row],  # Rows with the same keys
 ) -> str:
     "A GitHub-flavored Markdown table; Decimals are money."
-    safe = [{key: value.replace("|", "\\|") if isinstance(value, str) else value for key, value in row.items()} for row in rows]
+    safe = [{key: value.replace("|", "\\|") if isinstance(value, str) else value for key, value in row.items()}
+            for row in rows]
     return to_table(safe, "github")
 
 # %% ../../nbs/base/03_tables.ipynb #cf48128e
@@ -175,7 +216,8 @@ def render(
     caption: str = "",  # For `table` and `md`: a sentence above it
 ) -> str:
     "Rows in one of the four forms."
-    above = {"table": f"{fill(caption, width or 10_000)}\n\n", "md": f"**{caption}**\n\n"}.get(form, "") if caption else ""
+    above = {"table": f"{fill(caption, width or 10_000)}\n\n",
+             "md": f"**{caption}**\n\n"}.get(form, "") if caption else ""
     return above + {"table": lambda: to_table(rows, width=width, spare=spare), "json": lambda: to_json(list(rows)),
                     "csv": lambda: to_csv(rows), "md": lambda: to_markdown(rows)}[form]()
 
@@ -186,7 +228,8 @@ def _html_cell(value: Any, largest: Decimal | None) -> str:
     text = escape(_shown(value)).replace("\n", "<br>")
     if not isinstance(value, Decimal):
         return f'<td style="text-align:left">{text}</td>'
-    bar = f'<div style="background:#4c78a8;height:4px;margin-left:auto;width:{abs(value) / largest:.0%}"></div>' if largest else ""
+    bar = (f'<div style="background:#4c78a8;height:4px;margin-left:auto;width:{abs(value) / largest:.0%}"></div>'
+           if largest else "")
     return f'<td style="text-align:right">{text}{bar}</td>'
 
 
@@ -198,9 +241,10 @@ def to_html(
     "A table for notebooks; Decimals are money."
     from html import escape
 
-    largest = max((abs(row[key]) for row in rows[:-1] for key in bars if isinstance(row[key], Decimal)), default=Decimal(0)) or None
+    largest = max((abs(row[key]) for row in rows[:-1] for key in bars if isinstance(row[key], Decimal)),
+                  default=Decimal(0)) or None
     head = "".join(f'<th style="text-align:left">{escape(key.strip())}</th>' for key in (rows[0] if rows else ()))
-    body = "".join(f"<tr>{''.join(_html_cell(value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items())}</tr>"
-                   for row in rows)
+    cells = (((value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items()) for row in rows)
+    body = "".join(f"<tr>{''.join(_html_cell(*each) for each in row)}</tr>" for row in cells)
     above = f'<caption style="text-align:left;caption-side:top">{escape(caption)}</caption>' if caption else ""
     return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -6,267 +6,92 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from math import ceil
 
-from .bill import HOURS_PER_MONTH, Bill, bill
 from ..base.errors import PretamaneError, did_you_mean
-from ..prices.book import PriceBook
-from pretamane_analysis.resources import (
-    Bucket, CrossZoneTraffic, DiskSnapshots, EksCluster, FreeOfCharge, HostedZones, ImageRegistry, Instances, InternetEgress,
-    Load, LoadBalancer, Logs, Mail, Monitoring, NatGateway, NodeGroup, Parameters, PublicAddresses, Resource, SearchDomain,
-    Secrets, Table, Volume,
+from .bill import HOURS_PER_MONTH, Bill, bill
+from pretamane_analysis.bill.building_blocks import (
+    Architecture, busy_percent, capacity, guessed, host_disk_gb, managed_data, own_data, shared, stays,
 )
-from .sizing import allocatable_mib, cheapest, needs, nodes_needed
-from ..prices.snapshot import eks_support, instance_type
+from .cluster import eks, require_architecture
+from .features import FEATURE, open_source_provider, programs
+from .sizing import cheapest, host_for, lacking, needs
+from ..facts.accelerators import gpus_of
+from ..prices.book import PriceBook
+from ..prices.own_prices import with_own_prices
+from ..prices.snapshot import InstanceType, instance_type, instance_types
+from ..resources import FreeOfCharge, Instances, Parameters, PublicAddresses, Resource, Volume
 from ..stack.quantities import Scenario, mebibytes
-from ..stack.service import Role
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['FEATURES', 'FEATURE', 'MANAGED_ROLES', 'SECONDS_PER_MONTH', 'Figures', 'CLUSTER_ASSUMPTIONS', 'HOST_ASSUMPTIONS',
-           'ARCHITECTURES', 'Feature', 'features_of', 'Capacity', 'Architecture', 'stays', 'eks', 'host_type', 'ec2',
-           'architecture', 'bill_of']
-
-# %% ../../nbs/bill/04_architectures.ipynb #653b2669
-@dataclass(frozen=True)
-class Feature:
-    "Something the product needs, and who provides it on either side."
-    key: str
-    title: str
-    managed: str  # With managed AWS services
-    open_source: str  # On one host
-    roles: tuple[Role, ...] = ()  # Services that provide it as open source
-    lost: str = ""  # What is given up by leaving the managed side
-    gained: str = ""
-    always: bool = False  # Needed whether or not a service of the stack provides it
-
-# %% ../../nbs/bill/04_architectures.ipynb #abcb0a78
-FEATURES = (
-    Feature("orchestration", "Orchestration", "EKS", "Docker Compose and systemd", (),
-            "control plane in several zones, rescheduling to another machine, autoscaling", "one file to read"),
-    Feature("compute", "Compute", "EC2 nodes", "EC2 host", (), "a second machine that takes over", ""),
-    Feature("disks", "Disks", "EBS of the nodes", "EBS of the host"),
-    Feature("database", "Database", "DynamoDB", "PostgreSQL", ("database", "database-admin"),
-            "replication over three zones, scaling without limits, backups by a switch", "SQL, joins, transactions without size limits"),
-    Feature("search", "Search", "OpenSearch", "Meilisearch", ("search",),
-            "clustering, aggregations, a second node", "typo tolerance without tuning"),
-    Feature("objects", "Object store", "S3", "S3-compatible store", ("object-store",),
-            "eleven nines of durability, lifecycle classes", ""),
-    Feature("observability", "Metrics and logs", "CloudWatch", "Prometheus, Loki, Grafana, Alertmanager",
-            ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes"),
-            "monitoring that survives the machine it watches", "PromQL, dashboards, probes, no charge for each metric"),
-    Feature("edge", "Edge", "Application Load Balancer", "Caddy and Cloudflare Tunnel", ("edge", "tunnel"),
-            "a balancer in several zones, health-based failover", "no open port", always=True),
-    Feature("network", "Network", "NAT gateway, public addresses, traffic between zones", "one public address"),
-    Feature("egress", "Internet egress", "per GB", "per GB, at the same rate"),
-    Feature("secrets", "Secrets", "Secrets Manager", "SSM Parameter Store", (), "rotation by a schedule", ""),
-    Feature("images", "Container images", "ECR", "built on the host, others from public registries", (),
-            "scans and a registry near the machine", ""),
-    Feature("names", "Names", "Route 53", "Cloudflare DNS"),
-    Feature("mail", "Mail", "SES", "SES"),
-    Feature("backups", "Backups", "by the managed services", "disk snapshots and a backup bucket"),
-)
-
-# %% ../../nbs/bill/04_architectures.ipynb #c61854e3
-FEATURE = {each.key: each for each in FEATURES}
-
-
-def features_of(
-    stack: Stack,
-) -> tuple[Feature, ...]:  # In the order of the map
-    "The features that a stack has: those that need no service, and those that one of its services provides."
-    return tuple(each for each in FEATURES if each.always or not each.roles or stack.with_role(*each.roles))
-
-# %% ../../nbs/bill/04_architectures.ipynb #2e70a53a
-@dataclass(frozen=True)
-class Capacity:
-    "What an architecture gives to the services."
-    machines: int
-    memory_mib: int  # Of all machines
-    usable_mib: int  # For services, after operating system and kubelet
-    vcpu: int
-    sustained_vcpu: Decimal  # That can be used for ever without CPU credits
-    zones: int
-
-
-@dataclass(frozen=True)
-class Architecture:
-    "A way to host a stack: what is billed, what it gives, what was assumed."
-    name: str
-    title: str
-    resources: tuple[Resource, ...]
-    capacity: Capacity
-    on_machines: tuple[str, ...]  # Services that run on the machines; the others are managed
-    instance_type: str
-    managed: bool  # Whether managed data services are used
-    assumptions: tuple[str, ...] = ()
-
-# %% ../../nbs/bill/04_architectures.ipynb #70edf856
-MANAGED_ROLES = tuple(role for key in ("database", "search", "objects", "observability") for role in FEATURE[key].roles)
-
-
-def stays(stack: Stack, managed: bool, cluster: bool) -> tuple[str, ...]:
-    "Names of the services that run on machines: those that no managed service replaces."
-    gone = (*(MANAGED_ROLES if managed else ()), *(FEATURE["edge"].roles if cluster and managed else ("tunnel",) if cluster else ()))
-    return tuple(name for name, each in stack.services.items() if each.role not in gone)
-
-
-def _capacity(kind_name: str, machines: int, usable: int, zones: int) -> Capacity:
-    kind = instance_type(kind_name)
-    return Capacity(machines, kind.memory_mib * machines, usable * machines, kind.vcpu * machines,
-                    kind.vcpu * machines * kind.baseline_percent / 100, min(zones, machines))
-
-
-def _percent(busy: Decimal, kind_name: str, machines: int) -> Decimal:
-    "Average CPU use in percent of all vCPU, at most 100."
-    return min(Decimal(100), 100 * busy / (instance_type(kind_name).vcpu * machines))
-
-# %% ../../nbs/bill/04_architectures.ipynb #fb045e73
-SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
-Figures = dict[str, Decimal]
-
-
-def _managed_data(stack: Stack, use: Figures) -> list[Resource]:
-    "DynamoDB, OpenSearch, S3 and CloudWatch for the stack's usage."
-    requests, wanted = use["requests"], {each.key for each in features_of(stack)}
-    return [each for each in (
-        Table(feature="database", storage_gb=use["database_gb"],
-              write_units=requests * use["database_writes_per_request"], read_units=requests * use["database_reads_per_request"]),
-        SearchDomain(feature="search", instance_type=stack.eks.search_instance_type, count=stack.eks.search_instances,
-                     disk_gb=Decimal(stack.eks.search_instances * stack.eks.search_disk_gb)),
-        Bucket(feature="objects", standard_gb=use["stored_gb"], put_requests=requests * use["object_writes_per_request"],
-               get_requests=requests * use["object_reads_per_request"]),
-        Logs(feature="observability", ingested_gb=use["log_gb"], stored_gb=use["log_gb"]),
-        Monitoring(feature="observability", metrics=use["metrics"], alarms=use["alarms"]),
-    ) if each.feature in wanted]
-
-
-def _data_gb(stack: Stack, scenario: Scenario, services: Iterable[str]) -> Decimal:
-    "GB of the volumes that the given services mount, whole as EBS sells them."
-    mounted = {mount.volume for name in services for mount in stack.services[name].mounts}
-    return Decimal(ceil(sum(stack.volume_gb(volume, scenario) for volume in stack.volumes if volume in mounted)))
-
-# %% ../../nbs/bill/04_architectures.ipynb #c113bc4d
-def _host_disk_gb(stack: Stack, use: Figures, scenario: Scenario, services: Iterable[str]) -> Decimal:
-    "GB of a disk that holds the volumes and the images, with a fifth to spare: a full disk stops everything."
-    return Decimal(ceil((_data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")))
-
-# %% ../../nbs/bill/04_architectures.ipynb #c8057835
-def _shared(use: Figures) -> list[Resource]:
-    "What both sides pay alike."
-    return [InternetEgress(feature="egress", gb=use["egress_gb"]), Mail(feature="mail", recipients=use["emails"])]
-
-# %% ../../nbs/bill/04_architectures.ipynb #d81c24d1
-def _cluster(stack: Stack, use: Figures, nodes: int, busy: Decimal) -> list[Resource]:
-    "Control plane, nodes and the network around them."
-    eks, load = stack.eks, Load(new_connections_per_second=use["requests"] / SECONDS_PER_MONTH,
-                                gb_per_hour=use["egress_gb"] / HOURS_PER_MONTH)
-    balancer = {"loads": (load,)} if eks.load_balancer != "clb" else {"processed_gb": use["egress_gb"]}
-    return [
-        EksCluster(feature="orchestration", version=eks.version, support=eks_support(eks.version, stack.day())),
-        NodeGroup(feature="compute", instance_type=eks.node_instance_type, nodes=nodes, disk_gb=Decimal(0), auto_mode=eks.auto_mode,
-                  purchase_option=eks.purchase_option, cpu_percent=_percent(busy, eks.node_instance_type, nodes)),
-        Volume(feature="disks", name="node disks", volume_type=eks.node_disk_type, gb=Decimal(eks.node_disk_gb), count=nodes),
-        LoadBalancer(feature="edge", balancer=eks.load_balancer, **balancer),
-        NatGateway(feature="network", count=eks.nat_gateways, gb=use["log_gb"] + use["image_gb"] * nodes),
-        PublicAddresses(feature="network", count=eks.availability_zones + eks.nat_gateways),
-        CrossZoneTraffic(feature="network", gb=use["cross_zone_gb"]),
-        ImageRegistry(feature="images", gb=use["image_gb"]),
-        HostedZones(feature="names", zones=1, queries=use["requests"] / 10),
-        *_shared(use),
-    ]
-
-
-CLUSTER_ASSUMPTIONS = (
-    "nodes are in private subnets; DynamoDB and S3 are reached through gateway endpoints, which are free",
-    "the load balancer has one public address in each zone, each NAT gateway one",
-    "logs and image pulls pass through the NAT gateway; one DNS query for every ten requests",
-)
-
-# %% ../../nbs/bill/04_architectures.ipynb #a4a27fd2
-def _own_secrets(stack: Stack, managed: bool) -> int:
-    "Secrets that are still needed: those of replaced services are gone, IAM roles take their place."
-    stay = stays(stack, managed, True)
-    gone = {secret for name, each in stack.services.items() if name not in stay for secret in each.secrets}
-    return len({secret for name in stay for secret in stack.services[name].secrets} - gone)
-
-
-def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: bool = True) -> Architecture:
-    "The stack on EKS: with managed AWS services, or with the open-source services on its nodes."
-    use, services = stack.usage.at(scenario), stays(stack, managed, True)
-    node = stack.eks.node_instance_type
-    least = nodes_needed([stack.services[name] for name in services], node, stack.eks.availability_zones)
-    nodes = max(least, stack.eks.nodes or 0) if not managed else stack.eks.nodes or least
-    resources = _cluster(stack, use, nodes, needs(stack, services, scenario).busy_cores)
-    if managed:
-        resources += _managed_data(stack, use)
-        resources.append(FreeOfCharge(feature="backups", name="backups", description="no backups of DynamoDB are ordered",
-                                      reason="not part of the stack; S3 keeps its objects in three zones"))
-    else:
-        resources += _own_data(stack, use, _data_gb(stack, scenario, services), scenario)
-    resources.append(Secrets(feature="secrets", count=Decimal(max(1, _own_secrets(stack, managed)))))
-    return Architecture("eks" if managed else "eks-open-source", "EKS with managed services" if managed else "EKS with open source",
-                        tuple(resources), _capacity(node, nodes, allocatable_mib(instance_type(node)), stack.eks.availability_zones),
-                        services, node, managed, CLUSTER_ASSUMPTIONS)
+__all__ = ['ARCHITECTURES', 'host_type', 'host_assumptions', 'ec2', 'architecture', 'bill_of']
 
 # %% ../../nbs/bill/04_architectures.ipynb #3e7a2177
-def _own_data(stack: Stack, use: Figures, data_gb: Decimal, scenario: Scenario) -> list[Resource]:
-    "Disk for the data of one's own services, its snapshots, and a bucket for what leaves the machine each night."
-    return [
-        Volume(feature="disks", name="data disk", volume_type=stack.host.disk_type, gb=data_gb),
-        DiskSnapshots(feature="backups", gb=use["snapshot_gb"]),
-        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=Decimal(30)),
-    ]
-
-
 def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: Scenario) -> str:
-    "The instance type that the stack names, or the cheapest that holds the services."
+    "The instance type that the stack names, or the cheapest that holds the services. Raises PretamaneError."
     if stack.host.instance_type:
-        return instance_type(stack.host.instance_type).name
-    need = needs(stack, services, scenario)
-    return cheapest(book, stack.region, need.memory_mib + mebibytes(stack.host.reserve_memory), need.busy_cores,
-                    stack.host.architecture).name
+        return require_architecture(instance_type(stack.host.instance_type), stack.host.architecture, "host.instance_type").name
+    return cheapest(book, stack.region, host_for(stack, services, scenario)).name
 
 # %% ../../nbs/bill/04_architectures.ipynb #eec2dcd6
-HOST_ASSUMPTIONS = (
-    "the data disk holds the volumes of the stack and the images, with a fifth to spare",
-    "the tunnel leaves through one public address with no port open; DNS and tunnel are Cloudflare's free plan",
-    "the backup bucket holds one full copy of database and objects",
-)
+def host_assumptions(
+    stack: Stack,
+) -> tuple[str, ...]:
+    "What the bill of a host takes for granted."
+    return ("the data disk holds the volumes of the stack and the images, with a fifth to spare",
+            "the tunnel leaves through one public address with no port open; DNS and tunnel are Cloudflare's free plan" if _has_tunnel(stack) else
+            "the host answers on one public address; the registrar's DNS costs nothing",
+            "the backup bucket holds one full copy of database and objects",
+            *guessed(stack))
 
 
+def _has_tunnel(stack: Stack) -> bool:
+    return stack.host.edge == "tunnel" and "Cloudflare Tunnel" in programs(stack, "tunnel")
+
+
+def _host_shortfalls(stack: Stack, kind: InstanceType, services: tuple[str, ...], scenario: Scenario) -> tuple[str, ...]:
+    "What the host cannot hold, and GPUs that only the other side has."
+    found = list(lacking(kind, host_for(stack, services, scenario)))
+    named = [each.instance_type for each in stack.eks.node_groups.values()] or [stack.eks.node_instance_type or ""]
+    unasked = [name for name in named if name in instance_types() and gpus_of(name).count and not gpus_of(kind.name).count]
+    if unasked and not any(each.gpus for each in stack.services.values()):
+        found.append(f"nodes of type {' and '.join(unasked)} have GPUs and this host has none: say 'gpus' for the services that use them")
+    return tuple(found)
+
+# %% ../../nbs/bill/04_architectures.ipynb #43fe32eb
 def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: bool = False) -> Architecture:
     "The stack on one EC2 host: with open source, or with the managed AWS services."
     use, host, services = stack.usage.at(scenario), stack.host, stays(stack, managed, False)
-    kind = host_type(stack, book, services, scenario)
+    kind = instance_type(host_type(stack, book, services, scenario))
     busy = needs(stack, services, scenario).busy_cores
     resources = [
-        Instances(feature="compute", name="EC2 host", instance_type=kind, purchase_option=host.purchase_option, cpu_percent=_percent(busy, kind, 1),
-                  cpu_credits=host.cpu_credits, detailed_monitoring=host.detailed_monitoring),
-        Volume(feature="disks", name="root disk", volume_type=host.disk_type, gb=Decimal(host.root_disk_gb)),
+        Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
+                  cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits, detailed_monitoring=host.detailed_monitoring),
+        Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
         PublicAddresses(feature="network", count=1),
-        *(_managed_data(stack, use) if managed else _own_data(stack, use, _host_disk_gb(stack, use, scenario, services), scenario)),
-        *_shared(use),
+        *(managed_data(stack, use) if managed else own_data(stack, use, host_disk_gb(stack, use, scenario, services))),
+        *shared(use),
         Parameters(feature="secrets", standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),
     ]
-    usable = instance_type(kind).memory_mib - mebibytes(host.reserve_memory)
+    groups = ((1, kind.name),)
     return Architecture("ec2-managed" if managed else "ec2", "EC2 with managed services" if managed else "EC2 with open source",
-                        tuple(resources), _capacity(kind, 1, usable, 1), services, kind, managed, HOST_ASSUMPTIONS)
+                        tuple(resources), capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1), services, groups, managed,
+                        host_assumptions(stack), _host_shortfalls(stack, kind, services, scenario))
 
-# %% ../../nbs/bill/04_architectures.ipynb #43fe32eb
+# %% ../../nbs/bill/04_architectures.ipynb #08dd3bfe
 def _free_lines(stack: Stack) -> list[Resource]:
     "What the host has for nothing, listed so that it is not missed."
-    edge = stack.host.edge == "tunnel" and bool(stack.with_role("tunnel"))
+    edge, tunnel = open_source_provider(FEATURE["edge"], stack), _has_tunnel(stack)
     return [
         FreeOfCharge(feature="orchestration", name="Docker Compose", description="Docker Compose and systemd", reason="open source"),
-        FreeOfCharge(feature="edge", name="edge", description="Caddy and Cloudflare Tunnel" if edge else "Caddy",
-                     reason="open source; the tunnel is part of Cloudflare's free plan" if edge else "open source"),
+        FreeOfCharge(feature="edge", name="edge", description=edge,
+                     reason="open source; the tunnel is part of Cloudflare's free plan" if tunnel else "runs on the host"),
         FreeOfCharge(feature="images", name="images", description="images from public registries", reason="no registry of one's own"),
-        FreeOfCharge(feature="names", name="DNS", description="Cloudflare DNS", reason="part of Cloudflare's free plan"),
+        FreeOfCharge(feature="names", name="DNS", description=open_source_provider(FEATURE["names"], stack),
+                     reason="part of Cloudflare's free plan" if tunnel else "part of the domain's price"),
     ]
 
 # %% ../../nbs/bill/04_architectures.ipynb #2dc5e849
@@ -284,7 +109,7 @@ def architecture(
     "One of the four architectures. Raises PretamaneError for an unknown name."
     if name not in ARCHITECTURES:
         raise PretamaneError(f"unknown architecture {name!r}", remedy=did_you_mean(name, ARCHITECTURES))
-    return ARCHITECTURES[name](stack, book, scenario)
+    return ARCHITECTURES[name](stack, with_own_prices(book, stack), scenario)
 
 # %% ../../nbs/bill/04_architectures.ipynb #2b639343
 def bill_of(
@@ -294,4 +119,4 @@ def bill_of(
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Bill:
     "The bill of an architecture in the stack's region."
-    return bill(chosen.resources, book, stack.region, name=chosen.name, stack=stack.name, hours=hours)
+    return bill(chosen.resources, with_own_prices(book, stack), stack.region, name=chosen.name, stack=stack.name, hours=hours)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 from .architectures import architecture, bill_of
-from .claim import Claim, ClaimLine, egress_gb
+from .claim import Claim, ClaimLine, egress_gb, free_egress
 from .compare import Saving
 from .bill import bill
 from ..base.errors import PretamaneError
@@ -22,11 +22,11 @@ from pretamane_analysis.resources import (
 )
 from ..prices.snapshot import eks_support, instance_type, instance_types
 from ..stack.stack import Stack
-from ..base.tables import money, plain
+from ..base.tables import money, plain, to_html
 
 # %% auto #0
-__all__ = ['Priced', 'Desk', 'priced_lines', 'baseline_left_out', 'Step', 'sizes', 'steps', 'scenarios', 'Audit', 'audit',
-           'defensible', 'waterfall', 'document']
+__all__ = ['StepKind', 'Priced', 'Desk', 'priced_lines', 'baseline_left_out', 'Step', 'sizes', 'steps', 'scenarios', 'Audit',
+           'audit', 'defensible', 'waterfall', 'document']
 
 # %% ../../nbs/bill/08_audit.ipynb #09cb41bb
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Desk:
 def _priced(desk: Desk, side: str, line: ClaimLine) -> Priced:
     if line.egress:
         gb = egress_gb(line.usd, desk.book, desk.claim.region)
-        return Priced(side, line.what, line.usd, line.usd, f"buys {plain(gb, 1)} GB, the free 100 GB included")
+        return Priced(side, line.what, line.usd, line.usd, f"buys {plain(gb, 1)} GB, the free {plain(free_egress().quantity)} GB included")
     if line.features:
         costs = bill_of(architecture("eks", desk.stack, desk.book), desk.stack, desk.book).by()
         found = {each: costs.get(each, Decimal(0)) for each in line.features}
@@ -88,9 +88,13 @@ def baseline_left_out(desk: Desk) -> list[dict[str, Any]]:
     return [{"side": "baseline", "what": each.name, "usd": usd, "reason": "billed, not printed"} for each, usd in costs if usd]
 
 # %% ../../nbs/bill/08_audit.ipynb #d964fa35
+StepKind = Literal["list price", "address", "egress", "snapshots", "memory", "deployed"]
+
+
 @dataclass(frozen=True)
 class Step:
     "One step from the claimed saving to what is left of it."
+    kind: StepKind
     what: str
     baseline_usd: Decimal  # Change of the baseline
     alternative_usd: Decimal  # Change of the alternative
@@ -140,17 +144,17 @@ def steps(desk: Desk) -> Iterator[Step]:
     lines, zero = desk.claim.alternative.lines, Decimal(0)
     for each in priced_lines(desk):
         if each.side == "alternative" and each.priced_usd != each.claimed_usd:
-            yield Step(f"{each.what}: list price", zero, each.priced_usd - each.claimed_usd, each.reason)
+            yield Step("list price", f"{each.what}: list price", zero, each.priced_usd - each.claimed_usd, each.reason)
     if not _of(lines, PublicAddresses):
-        yield Step("public IPv4 address", zero, desk.cost(PublicAddresses()), "charged also while attached, since 2024-02-01")
+        yield Step("address", "public IPv4 address", zero, desk.cost(PublicAddresses()), "charged also while attached, since 2024-02-01")
     if egress := _egress(desk):
-        yield Step("egress on both sides", zero, egress, "EC2 pays the same rate per GB as EKS; the claim counts it on one side only")
+        yield Step("egress", "egress on both sides", zero, egress, "EC2 pays the same rate per GB as EKS; the claim counts it on one side only")
     if snapshots := _snapshot_usd(desk):
-        yield Step("snapshots", zero, snapshots, "one full copy of the disk")
+        yield Step("snapshots", "snapshots", zero, snapshots, "one full copy of the disk")
     hosts = sizes(desk)
     if len(hosts) > 1:
         have, want = (plain(Decimal(each) / 1024) for each in (_memory_mib(lines), _memory_mib(desk.claim.baseline.lines)))
-        yield Step(f"memory parity: {hosts[-1].instance_type}", zero, desk.cost(hosts[-1]) - desk.cost(hosts[0]),
+        yield Step("memory", f"memory parity: {hosts[-1].instance_type}", zero, desk.cost(hosts[-1]) - desk.cost(hosts[0]),
                    f"{have} GiB claimed against {want} GiB on the baseline")
     yield from _deployed(desk)
 
@@ -162,11 +166,11 @@ def _deployed(desk: Desk) -> Iterator[Step]:
         moved, unknown = zip(*(_moved(desk, side.lines, deployed.region) for side in (desk.claim.baseline, desk.claim.alternative)), strict=True)
         missing = sorted({each for names in unknown for each in names})
         note = f"; no price there, left as they are: {', '.join(missing)}" if missing else ""
-        yield Step(f"as deployed: region {deployed.region}", moved[0], moved[1], f"list prices of {deployed.region}{note}", False)
+        yield Step("deployed", f"as deployed: region {deployed.region}", moved[0], moved[1], f"list prices of {deployed.region}{note}", False)
     if deployed and deployed.kubernetes_version and deployed.as_of:
         support = eks_support(deployed.kubernetes_version, deployed.as_of)
         standard, actual = EksCluster(), EksCluster(support=support, version=deployed.kubernetes_version)
-        yield Step(f"as deployed: Kubernetes {deployed.kubernetes_version}", desk.cost(actual) - desk.cost(standard), Decimal(0),
+        yield Step("deployed", f"as deployed: Kubernetes {deployed.kubernetes_version}", desk.cost(actual) - desk.cost(standard), Decimal(0),
                    f"{support} support on {deployed.as_of}: {money(desk.cost(actual))} for the control plane", False)
 
 # %% ../../nbs/bill/08_audit.ipynb #163fb575
@@ -186,7 +190,7 @@ def _moved(desk: Desk, lines: list[ClaimLine], region: str) -> tuple[Decimal, li
 def scenarios(desk: Desk) -> list[dict[str, Any]]:
     "Every combination of egress, memory and snapshots, with its saving."
     hosts, egress, snapshot = sizes(desk), _egress(desk), _snapshot_usd(desk)
-    corrections = sum((each.alternative_usd for each in steps(desk) if each.what.endswith("list price") or each.what.startswith("public")), Decimal(0))
+    corrections = sum((each.alternative_usd for each in steps(desk) if each.kind in ("list price", "address")), Decimal(0))
     floor, found = desk.claim.alternative.total + corrections, []
     for host, both, kept in product(hosts, (True, False) if egress else (True,), (False, True) if snapshot else (False,)):
         saving = Saving(desk.claim.baseline.total - (Decimal(0) if both else egress),
@@ -210,6 +214,13 @@ class Audit:
         "The saving as printed."
         return Saving(self.desk.claim.baseline.total, self.desk.claim.alternative.total)
 
+    def __repr__(self) -> str:
+        return f"<Audit of {self.desk.claim.claim!r} in {self.desk.claim.region}>"
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.desk.claim.claim}: as printed and from the price list of {self.desk.claim.region}, USD a month"
+        return to_html([each.row() for each in self.lines], caption)
+
 # %% ../../nbs/bill/08_audit.ipynb #265f6610
 def audit(
     claim: Claim,
@@ -220,7 +231,7 @@ def audit(
     desk = Desk(claim, stack.model_copy(update={"region": claim.region}), book)
     taken = list(steps(desk))
     left_out = [{"side": "alternative", "what": each.what, "usd": each.alternative_usd, "reason": each.reason}
-                for each in taken if each.counted and not each.what.endswith("list price")]
+                for each in taken if each.counted and each.kind != "list price"]
     return Audit(desk, priced_lines(desk), baseline_left_out(desk) + left_out, taken, scenarios(desk))
 
 

@@ -14,30 +14,39 @@ from typing import Any
 from ..prices.book import ON_DEMAND, MissingPrice, Price, PriceBook, Query, Tier, spread
 from ..resources.charge import Charge, Resource
 from ..prices.snapshot import Allowance, age_text, allowances
+from ..base.tables import counted, money, plain, to_html
 
 # %% auto #0
-__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'Amounts', 'LineItem', 'focus', 'Totals', 'Bill', 'Account', 'bill']
+__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'LineItem', 'focus', 'bill_rows', 'Bill', 'Account', 'bill']
 
 # %% ../../nbs/bill/01_bill.ipynb #f1eceac5
 HOURS_PER_MONTH = Decimal(730)  # 8,760 / 12, as the AWS calculator counts; pages of AWS use 720 or 744
 SERVICES = {  # offer code: (ServiceName, ServiceCategory) of FOCUS
-    "AmazonEC2": ("Amazon Elastic Compute Cloud", "Compute"), "AmazonEKS": ("Amazon Elastic Kubernetes Service", "Compute"),
+    "AmazonEC2": ("Amazon Elastic Compute Cloud", "Compute"),
+    "AmazonEKS": ("Amazon Elastic Kubernetes Service", "Compute"),
     "AmazonECS": ("AWS Fargate", "Compute"), "AWSLambda": ("AWS Lambda", "Compute"),
     "AWSELB": ("Elastic Load Balancing", "Networking"), "AmazonVPC": ("Amazon Virtual Private Cloud", "Networking"),
     "AWSDataTransfer": ("AWS Data Transfer", "Networking"), "AmazonRoute53": ("Amazon Route 53", "Networking"),
     "AmazonApiGateway": ("Amazon API Gateway", "Networking"), "AmazonS3": ("Amazon Simple Storage Service", "Storage"),
-    "AmazonEFS": ("Amazon Elastic File System", "Storage"), "AmazonECR": ("Amazon Elastic Container Registry", "Storage"),
+    "AmazonEFS": ("Amazon Elastic File System", "Storage"),
+    "AmazonECR": ("Amazon Elastic Container Registry", "Storage"),
     "AmazonDynamoDB": ("Amazon DynamoDB", "Databases"), "AmazonES": ("Amazon OpenSearch Service", "Analytics"),
     "AmazonCloudWatch": ("Amazon CloudWatch", "Management and Governance"),
     "AWSSystemsManager": ("AWS Systems Manager", "Management and Governance"),
     "AWSSecretsManager": ("AWS Secrets Manager", "Security"), "awskms": ("AWS Key Management Service", "Security"),
+    "AmazonRDS": ("Amazon Relational Database Service", "Databases"), "AmazonElastiCache": ("Amazon ElastiCache", "Databases"),
+    "AmazonDocDB": ("Amazon DocumentDB", "Databases"), "AmazonMSK": ("Amazon Managed Streaming for Kafka", "Analytics"),
+    "AmazonMQ": ("Amazon MQ", "Application Integration"), "AmazonSNS": ("Amazon SNS", "Application Integration"),
+    "AWSQueueService": ("Amazon SQS", "Application Integration"), "AWSEvents": ("Amazon EventBridge", "Application Integration"),
+    "AmazonStates": ("AWS Step Functions", "Application Integration"), "AmazonCognito": ("Amazon Cognito", "Security"),
+    "AmazonCloudFront": ("Amazon CloudFront", "Networking"), "awswaf": ("AWS WAF", "Security"),
     "AmazonSES": ("Amazon Simple Email Service", "Business Applications"), "External": ("Outside AWS", "Other"),
 }
 
-# %% ../../nbs/bill/01_bill.ipynb #7a52f364
+# %% ../../nbs/bill/01_bill.ipynb #ae8c6bbd
 @dataclass(frozen=True)
-class Amounts:
-    "What is metered and what a unit of it costs."
+class LineItem:
+    "One line of a bill: a charge at one tier of one price, and where that was read."
     resource: str
     feature: str
     query: Query  # With the region filled in
@@ -45,6 +54,13 @@ class Amounts:
     quantity: Decimal  # Pricing quantity in the month
     unit_price: Decimal  # Effective USD for one unit
     list_unit_price: Decimal  # On-demand USD for one unit
+    sku: str = ""
+    rate_code: str = ""
+    tier: str = ""  # The range of quantity that this line falls in
+    note: str = ""  # Why it is what it is
+    as_of: str = ""
+    confidence: str = ""
+    source: str = ""
 
     @property
     def cost(self) -> Decimal:
@@ -55,18 +71,6 @@ class Amounts:
     def list_cost(self) -> Decimal:
         "Cost at on-demand list price, USD, exact."
         return self.quantity * self.list_unit_price
-
-# %% ../../nbs/bill/01_bill.ipynb #ae8c6bbd
-@dataclass(frozen=True)
-class LineItem(Amounts):
-    "One line of a bill: a charge at one tier of one price, and where that was read."
-    sku: str = ""
-    rate_code: str = ""
-    tier: str = ""  # The range of quantity that this line falls in
-    note: str = ""  # Why it is what it is
-    as_of: str = ""
-    confidence: str = ""
-    source: str = ""
 
     def arithmetic(self) -> str:
         "Quantity x rate, as one would check it by hand."
@@ -81,7 +85,8 @@ def focus(
     committed = line.query.purchase_option.startswith(("Reserved", "SavingsPlan"))
     kind = "Committed" if committed else "Dynamic" if line.query.purchase_option.startswith("Spot") else "Standard"
     return {
-        "ServiceName": name, "ServiceCategory": category, "ProviderName": "AWS" if line.query.service != "External" else "",
+        "ServiceName": name, "ServiceCategory": category,
+        "ProviderName": "AWS" if line.query.service != "External" else "",
         "RegionId": line.query.region, "SkuId": line.sku, "SkuPriceId": line.rate_code, "ChargeCategory": "Usage",
         "ChargeDescription": line.description, "PricingCategory": kind, "PricingQuantity": line.quantity,
         "PricingUnit": line.query.unit, "ListUnitPrice": line.list_unit_price, "ListCost": line.list_cost,
@@ -90,10 +95,37 @@ def focus(
         "note": line.note, "as_of": line.as_of, "confidence": line.confidence, "source": line.source,
     }
 
-# %% ../../nbs/bill/01_bill.ipynb #134bf18f
+# %% ../../nbs/bill/01_bill.ipynb #906fedba
+def _why(line: LineItem) -> str:
+    "The tier where there are several, and why a line is what it is."
+    tier = f"tier {line.tier}" if "-" in line.tier or line.tier.startswith("over") else ""
+    return "; ".join(each for each in (tier, line.note) if each)
+
+
+def _dated(line: LineItem) -> str:
+    "Date of the rate, and how it was read unless from a machine-readable list."
+    if line.tier.startswith("free"):
+        return ""
+    return " ".join((line.as_of or "undated", *((line.confidence,) if line.confidence != "listed" else ())))
+
+
+def bill_rows(
+    bill: Bill,
+    notes: bool = False,  # Whether to add why each line is what it is
+) -> list[dict[str, Any]]:  # One row for each line and one for the total
+    "A bill for reading: what, how much, at which rate, from which SKU and date."
+    rows = [{"resource": line.resource, "what": line.description, "quantity": plain(line.quantity, 2),
+             "unit": line.query.unit,
+             "rate": "free" if line.tier.startswith("free") else plain(line.unit_price, 12), "USD": line.cost,
+             "SKU": line.sku or "not recorded", "as of": _dated(line), **({"why": _why(line)} if notes else {})}
+            for line in bill.lines]
+    return [*rows,
+            {**dict.fromkeys(rows[0] if rows else ("resource", "USD"), ""), "resource": "total", "USD": bill.total}]
+
+# %% ../../nbs/bill/01_bill.ipynb #0dcfc658
 @dataclass(frozen=True)
-class Totals:
-    "Lines and their exact sums."
+class Bill:
+    "A month's bill: lines, exact totals, and what they were made from."
     name: str  # Architecture
     lines: tuple[LineItem, ...]
     region: str
@@ -115,11 +147,8 @@ class Totals:
     def by(self, key: str = "feature") -> dict[str, Decimal]:
         "Cost by an attribute of the lines (`feature`, `resource`, …), in the order of the bill."
         keys = dict.fromkeys(getattr(line, key) for line in self.lines)
-        return {each: sum((line.cost for line in self.lines if getattr(line, key) == each), Decimal(0)) for each in keys}
-
-# %% ../../nbs/bill/01_bill.ipynb #906fedba
-class Bill(Totals):
-    "A month's bill: lines, exact totals, and what they were made from."
+        return {each: sum((line.cost for line in self.lines if getattr(line, key) == each),
+                          Decimal(0)) for each in keys}
 
     def rows(self) -> list[dict[str, Any]]:
         "All lines under FOCUS column names."
@@ -143,6 +172,17 @@ class Bill(Totals):
         oldest = f" Oldest rate used: {dates[0]}." if dates else ""
         return age_text(self.as_of, today, self.source) + oldest
 
+    def caption(self) -> str:
+        "What the bill is for, in one line."
+        return (f"{f'{self.stack}, ' if self.stack else ''}{self.name or 'bill'} in {self.region}, {plain(self.hours)} "
+                f"hours, USD a month")
+
+    def __repr__(self) -> str:
+        return f"<Bill {self.caption()}: {money(self.total)} in {counted(len(self.lines), 'line')}>"
+
+    def _repr_html_(self) -> str:
+        return to_html(bill_rows(self), self.caption(), ("USD",))
+
 # %% ../../nbs/bill/01_bill.ipynb #81c7cf1f
 class Account:
     "What a month has already used of allowances and tiers."
@@ -156,8 +196,7 @@ class Account:
         "The allowances that cover a part of a charge, and how much."
         needed = charge.quantity
         for each in self.allowances:
-            same = each.service == charge.query.service and charge.query.usage_type in each.applies_to
-            if same and (part := min(needed, self.left[each.id])) > 0:
+            if each.covers(charge.query) and (part := min(needed, self.left[each.id])) > 0:
                 self.left[each.id] -= part
                 needed -= part
                 yield each, part
@@ -180,14 +219,15 @@ def _lines(charge: Charge, owner: Resource, book: PriceBook, account: Account, r
     rest = charge.quantity
     for given, part in account.give(charge):
         rest -= part
-        yield LineItem(*base, part, zero, zero, given.sku, tier="free allowance", note=given.reason, source=given.source)
+        yield LineItem(*base, part, zero, zero, given.sku, tier="free allowance", note=given.reason,
+                       source=given.source)
     if not rest:
         return
     price = book.find(query)
     for tier, part in account.tiers(price, rest):
         notes = "; ".join(each for each in (charge.note, tier.note) if each)
-        yield LineItem(*base, part, tier.usd, _list_rate(query, tier, book), price.sku, tier.rate_code, tier.label(), notes,
-                       tier.as_of, tier.confidence, tier.source)
+        yield LineItem(*base, part, tier.usd, _list_rate(query, tier, book), price.sku, tier.rate_code,
+                       tier.label(), notes, tier.as_of, tier.confidence, tier.source)
 
 # %% ../../nbs/bill/01_bill.ipynb #3ff54fb5
 def _list_rate(query: Query, tier: Tier, book: PriceBook) -> Decimal:
@@ -195,12 +235,14 @@ def _list_rate(query: Query, tier: Tier, book: PriceBook) -> Decimal:
     if query.purchase_option == ON_DEMAND:
         return tier.usd
     try:
-        return book.find(Query(query.service, query.usage_type, query.unit, query.region, ON_DEMAND, query.attributes)).tiers[0].usd
+        return book.find(Query(query.service, query.usage_type, query.unit, query.region, ON_DEMAND,
+                               query.attributes)).tiers[0].usd
     except MissingPrice:
         return tier.usd
 
 # %% ../../nbs/bill/01_bill.ipynb #70cbf1e8
-def _all_lines(resources: Iterable[Resource], book: PriceBook, account: Account, region: str, hours: Decimal) -> list[LineItem]:
+def _all_lines(resources: Iterable[Resource], book: PriceBook, account: Account, region: str,
+               hours: Decimal) -> list[LineItem]:
     lines: list[LineItem] = []
     missing: dict[str, MissingPrice] = {}
     for each in resources:
@@ -209,11 +251,8 @@ def _all_lines(resources: Iterable[Resource], book: PriceBook, account: Account,
                 lines += _lines(charge, each, book, account, region)
             except MissingPrice as error:
                 missing.setdefault(error.message, error)
-    if len(missing) > 1:
-        remedy = "`--source offers` asks AWS for them, without an account" if book.source == "snapshot" else ""
-        raise MissingPrice(";\n  ".join(missing), book.source, remedy)
-    for one in missing.values():
-        raise one
+    if missing:
+        raise MissingPrice.together(missing.values())
     return lines
 
 # %% ../../nbs/bill/01_bill.ipynb #d3d846ca

@@ -12,16 +12,18 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from .architectures import FEATURE
+from .bill import HOURS_PER_MONTH
+from .features import FEATURE
 from ..base.errors import did_you_mean
 from ..base.files import data_path, read_text
 from ..stack.links import BrokenLinks
 from ..stack.model_file import Model, parse
-from ..prices.book import PriceBook, Query, spread
-from ..resources import KINDS, Resource, resource
+from ..prices.book import PriceBook, spread
+from ..prices.snapshot import Allowance, allowances
+from ..resources import KINDS, InternetEgress, Resource, resource
 
 # %% auto #0
-__all__ = ['FREE_EGRESS_GB', 'ClaimLine', 'ClaimSide', 'Deployed', 'Claim', 'load_claim', 'egress_gb']
+__all__ = ['ClaimLine', 'ClaimSide', 'Deployed', 'Claim', 'load_claim', 'free_egress', 'egress_gb']
 
 # %% ../../nbs/bill/07_claim.ipynb #ad4895e6
 class ClaimLine(Model):
@@ -89,17 +91,21 @@ def load_claim(
     return parse(read_text(path), Claim, path.name if path.parent == data_path() else str(path))
 
 # %% ../../nbs/bill/07_claim.ipynb #9fbde349
-FREE_EGRESS_GB = Decimal(100)  # once for the account, see allowances
+def free_egress() -> Allowance:
+    "The egress that AWS gives to each account every month."
+    query = next(InternetEgress(gb=Decimal(1)).charges(HOURS_PER_MONTH)).query
+    return next(each for each in allowances() if each.covers(query))
 
 
 def egress_gb(
     usd: Decimal,  # USD a month
     book: PriceBook,
     region: str,  # Region code
-) -> Decimal:  # GB, the free 100 GB included
-    "How much egress an amount buys. Raises PriceError where the tiers are not known."
-    price = book.find(Query("AWSDataTransfer", "DataTransfer-Out-Bytes", "GB", region))
-    gb, left = FREE_EGRESS_GB, usd
+) -> Decimal:  # GB
+    "How much egress an amount buys, the free allowance included. Raises PriceError where the tiers are not known."
+    charge = next(InternetEgress(gb=Decimal(1)).charges(HOURS_PER_MONTH))
+    price = book.find(charge.query.at(region))
+    gb, left = free_egress().quantity, usd
     for tier in price.tiers:
         room = left / tier.usd if tier.end is None else min(left / tier.usd, tier.end - tier.begin)
         gb, left = gb + room, left - room * tier.usd

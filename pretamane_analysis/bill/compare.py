@@ -6,22 +6,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from math import ceil
+from typing import Any, TypeVar
 
-from .architectures import ARCHITECTURES, Architecture, architecture, bill_of, features_of
+from .architectures import ARCHITECTURES, architecture, bill_of
+from .building_blocks import Architecture
+from .features import features_of
 from .bill import HOURS_PER_MONTH, Bill
-from ..prices.book import PriceBook
+from ..base.errors import PretamaneError
+from ..prices.book import MissingPrice, PriceBook
 from .sizing import needs
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
-from ..base.tables import plain
+from ..base.tables import less, money, plain, to_html
+from .features import DATA_FEATURES, Feature, gained, managed_provider, open_source_provider
 from .what_if import with_host_memory
 
 # %% auto #0
-__all__ = ['Saving', 'Side', 'side', 'feature_rows', 'parity_rows', 'lost', 'attribution', 'with_memory', 'Comparison', 'compare',
-           'document']
+__all__ = ['Answer', 'Saving', 'Side', 'side', 'feature_rows', 'parity_rows', 'lost', 'attribution', 'with_memory', 'Comparison',
+           'compare_rows', 'compare', 'document']
 
 # %% ../../nbs/bill/06_compare.ipynb #92180c32
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Saving:
         return 100 * self.usd / self.baseline_usd if self.baseline_usd else Decimal(0)
 
     def document(self) -> dict[str, Decimal]:
-        "Both as data; percent to one decimal place would lose nothing that matters, but is left exact."
+        "Both as data, exact."
         return {"baseline": self.baseline_usd, "alternative": self.alternative_usd, "usd": self.usd, "percent": self.percent}
 
 # %% ../../nbs/bill/06_compare.ipynb #ac0d9dd3
@@ -50,6 +56,11 @@ class Side:
     "An architecture with its bill."
     architecture: Architecture
     bill: Bill
+
+    def machines(self) -> str:
+        "`t3a.large`, or `2 x t3.medium` where there are several."
+        chosen = self.architecture
+        return chosen.instance_type if chosen.capacity.machines == 1 else chosen.machines
 
 
 def side(
@@ -72,17 +83,20 @@ def feature_rows(
     "What each feature costs on both sides, and who provides it."
     before, after = baseline.bill.by(), alternative.bill.by()
     return [{
-        "feature": each.key, "title": each.title, "baseline_provider": _provider(each, baseline.architecture),
-        "alternative_provider": _provider(each, alternative.architecture), "baseline": before.get(each.key, Decimal(0)),
+        "feature": each.key, "title": each.title, "baseline_provider": _provider(each, baseline.architecture, stack),
+        "alternative_provider": _provider(each, alternative.architecture, stack), "baseline": before.get(each.key, Decimal(0)),
         "alternative": after.get(each.key, Decimal(0)),
         "difference": after.get(each.key, Decimal(0)) - before.get(each.key, Decimal(0))} for each in features_of(stack)]
 
 
-def _provider(feature: Any, chosen: Architecture) -> str:
-    "Who provides a feature: data services depend on `managed`, the rest on whether there is a cluster."
-    data = feature.key in ("database", "search", "objects", "observability")
-    on_aws = chosen.managed if data else chosen.name.startswith("eks")
-    return str(feature.managed if on_aws else feature.open_source)
+def _on_aws(feature: Feature, chosen: Architecture) -> bool:
+    "Whether AWS provides a feature: for data services `managed` decides, for the rest whether there is a cluster."
+    return chosen.managed if feature.key in DATA_FEATURES else chosen.name.startswith("eks")
+
+
+def _provider(feature: Feature, chosen: Architecture, stack: Stack) -> str:
+    "Who provides a feature."
+    return managed_provider(feature, stack) if _on_aws(feature, chosen) else open_source_provider(feature, stack)
 
 # %% ../../nbs/bill/06_compare.ipynb #4cfc7093
 def parity_rows(
@@ -93,12 +107,14 @@ def parity_rows(
     "Machines, memory, CPU and zones of both sides, and whether the services fit."
     rows = []
     facts: tuple[tuple[str, Callable[[Architecture], str]], ...] = (
-        ("machines", lambda s: f"{s.capacity.machines} x {s.instance_type}"),
+        ("machines", lambda s: s.machines),
         ("memory, GiB", lambda s: plain(Decimal(s.capacity.memory_mib) / 1024, 1)),
         ("memory for services, GiB", lambda s: plain(Decimal(s.capacity.usable_mib) / 1024, 1)),
         ("memory the services need, GiB", lambda s: plain(Decimal(needs(stack, s.on_machines).memory_mib) / 1024, 1)),
+        ("room for all services", lambda s: "; ".join(s.shortfalls) or "yes"),
         ("vCPU", lambda s: str(s.capacity.vcpu)),
         ("vCPU sustained without credits", lambda s: plain(s.capacity.sustained_vcpu, 1)),
+        ("GPUs", lambda s: str(s.capacity.gpus)),
         ("availability zones", lambda s: str(s.capacity.zones)),
         ("survives the loss of a machine", lambda s: "yes" if s.capacity.machines > 1 else "no"),
         ("data services", lambda s: "managed by AWS" if s.managed else "run by you"),
@@ -106,7 +122,7 @@ def parity_rows(
         ("operator's time", lambda s: "not priced"))
     for what, value in facts:
         rows.append({"what": what, "baseline": value(baseline.architecture), "alternative": value(alternative.architecture)})
-    return rows
+    return [row for row in rows if row["what"] != "GPUs" or {row["baseline"], row["alternative"]} != {"0"}]
 
 # %% ../../nbs/bill/06_compare.ipynb #2ebf12fa
 def lost(
@@ -115,34 +131,51 @@ def lost(
     stack: Stack,
 ) -> list[dict[str, str]]:
     "What is given up and gained by the change, for each feature whose provider changes."
-    changed = [each for each in features_of(stack) if _provider(each, baseline) != _provider(each, alternative)]
-    return [{"feature": each.title, "lost": each.lost, "gained": each.gained} for each in changed if each.lost or each.gained]
+    changed = [each for each in features_of(stack) if _provider(each, baseline, stack) != _provider(each, alternative, stack)]
+    both = [(each, (each.lost, gained(each, stack))) for each in changed if each.lost or gained(each, stack)]
+    return [{"feature": each.title, **dict(zip(("lost", "gained"), words if _on_aws(each, baseline) else words[::-1]))}
+            for each, words in both]
 
 # %% ../../nbs/bill/06_compare.ipynb #5ca7f7a3
+_TRAITS = {"eks": (True, True), "eks-open-source": (True, False), "ec2-managed": (False, True), "ec2": (False, False)}  # Kubernetes, managed data
+
+
 def attribution(
     totals: dict[str, Decimal],  # Monthly USD of all four architectures
-) -> list[dict[str, Any]]:  # Two rows: what leaving each one saves
-    "The saving of `eks` over `ec2`, split into leaving Kubernetes and leaving the managed services."
-    eks, own_eks, managed_ec2, ec2 = (totals[name] for name in ("eks", "eks-open-source", "ec2-managed", "ec2"))
-    kubernetes = ((eks - managed_ec2) + (own_eks - ec2)) / 2
-    services = ((eks - own_eks) + (managed_ec2 - ec2)) / 2
-    whole = eks - ec2
-    return [{"what": what, "usd": usd, "share_percent": 100 * usd / whole if whole else Decimal(0)} for what, usd in (
-        ("leaving Kubernetes: control plane, nodes, balancer, NAT", kubernetes),
-        ("leaving the managed data services", services))]
+    baseline: str = "eks",  # Name of an architecture
+    alternative: str = "ec2",  # Name of an architecture
+) -> list[dict[str, Any]]:  # A row for each thing in which the two differ: none, one or both
+    "A saving, split into what Kubernetes and what the managed services have to do with it."
+    if len(totals) < len(_TRAITS):
+        return []
+    usd = {_TRAITS[name]: total for name, total in totals.items()}
+    (cluster, managed), (cluster_after, managed_after) = _TRAITS[baseline], _TRAITS[alternative]
+    kubernetes = sum(usd[cluster, each] - usd[cluster_after, each] for each in (managed, managed_after)) / Decimal(2)
+    services = sum(usd[each, managed] - usd[each, managed_after] for each in (cluster, cluster_after)) / Decimal(2)
+    whole = totals[baseline] - totals[alternative]
+    found = ((cluster, cluster_after, "Kubernetes: control plane, nodes, balancer, NAT", kubernetes),
+             (managed, managed_after, "the managed data services", services))
+    return [{"what": f"{'leaving' if before else 'moving to'} {what}", "usd": saved, "share_percent": 100 * saved / whole if whole else Decimal(0)}
+            for before, after, what, saved in found if before != after]
 
-
+# %% ../../nbs/bill/06_compare.ipynb #267b718c
 def with_memory(
+    name: str,  # Name of an architecture
     stack: Stack,
-    memory_mib: int,  # Memory that the host must have
+    memory_mib: int,  # Memory that its machines must have together
     book: PriceBook,
     scenario: Scenario,
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Side:
-    "The `ec2` architecture on the cheapest host with at least so much memory."
-    return side("ec2", with_host_memory(stack, memory_mib, book, scenario), book, scenario, hours)
+    "An architecture on the cheapest host, or on as many nodes, as have at least so much memory."
+    if name.startswith("ec2"):
+        return side(name, with_host_memory(stack, memory_mib, book, scenario), book, scenario, hours)
+    least = architecture(name, stack, book, scenario).capacity
+    nodes = max(least.machines, ceil(memory_mib * least.machines / least.memory_mib))
+    larger = {"nodes": nodes, "node_instance_type": architecture(name, stack, book, scenario).instance_type, "node_groups": {}}
+    return side(name, stack.model_copy(update={"eks": stack.eks.model_copy(update=larger)}), book, scenario, hours)
 
-# %% ../../nbs/bill/06_compare.ipynb #267b718c
+# %% ../../nbs/bill/06_compare.ipynb #104d5abf
 @dataclass(frozen=True)
 class Comparison:
     "Two architectures of one stack, side by side."
@@ -152,8 +185,9 @@ class Comparison:
     alternative: Side
     totals: dict[str, Decimal]  # Monthly USD of all four architectures
     ranges: dict[Scenario, Saving]  # The saving for each scenario
-    same_memory: Side  # One host with the memory of the baseline's machines
-    sides: dict[str, Side]  # All four architectures, by name
+    same_memory: Side | None  # The alternative with the memory of the baseline's machines; None where that is not known
+    sides: dict[str, Side]  # The architectures that could be priced, by name
+    unanswered: dict[str, str] = field(default_factory=dict)  # Optional rows without an answer, and why
 
     @property
     def saving(self) -> Saving:
@@ -161,11 +195,40 @@ class Comparison:
         return Saving(self.baseline.bill.total, self.alternative.bill.total)
 
     @property
-    def same_memory_saving(self) -> Saving:
-        "The same, where the host has as much memory as the baseline's machines together."
-        return Saving(self.baseline.bill.total, self.same_memory.bill.total)
+    def same_memory_saving(self) -> Saving | None:
+        "The same, where the alternative has as much memory as the baseline's machines together; None where that is not known."
+        return Saving(self.baseline.bill.total, self.same_memory.bill.total) if self.same_memory else None
 
-# %% ../../nbs/bill/06_compare.ipynb #104d5abf
+    def attribution(self) -> list[dict[str, Any]]:
+        "Where the saving comes from, as `attribution` says it."
+        return attribution(self.totals, self.baseline.architecture.name, self.alternative.architecture.name)
+
+    def caption(self) -> str:
+        "What is compared, where, and for which case, in one line."
+        first, second = self.baseline, self.alternative
+        sides = " against ".join(f"{each.architecture.title} ({each.machines()})" for each in (first, second))
+        return f"{self.stack.name} in {first.bill.region}: {sides}, {self.scenario} usage, {plain(first.bill.hours)} hours, USD a month"
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.caption()}: {money(self.saving.usd)} saved, {less(self.saving.percent)}>"
+
+    def _repr_html_(self) -> str:
+        saving = f"{money(self.saving.usd)} USD a month, {less(self.saving.percent)}"
+        return to_html(compare_rows(self), f"{self.caption()}. Saved: {saving}.", ("USD", "USD "))
+
+# %% ../../nbs/bill/06_compare.ipynb #0024d3b9
+def compare_rows(
+    comparison: Comparison,
+) -> list[dict[str, Any]]:  # One row for each feature and one for the total
+    "A comparison for reading."
+    first, second = comparison.baseline, comparison.alternative
+    rows = [{"feature": row["title"], first.architecture.name: row["baseline_provider"], "USD": row["baseline"],
+             second.architecture.name: row["alternative_provider"], "USD ": row["alternative"], "difference": row["difference"]}
+            for row in feature_rows(first, second, comparison.stack)]
+    return [*rows, {"feature": "total", first.architecture.name: "", "USD": first.bill.total, second.architecture.name: "",
+                    "USD ": second.bill.total, "difference": second.bill.total - first.bill.total}]
+
+# %% ../../nbs/bill/06_compare.ipynb #fe9ca4e2
 def compare(
     stack: Stack,
     book: PriceBook,
@@ -174,15 +237,44 @@ def compare(
     scenario: Scenario = "typical",
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Comparison:
-    "Two architectures side by side. Raises MissingPrice where a price of either is not known."
-    sides = {name: side(name, stack, book, scenario, hours) for name in ARCHITECTURES}
-    ranges = {each: Saving(side(baseline, stack, book, each, hours).bill.total,
-                           side(alternative, stack, book, each, hours).bill.total) for each in SCENARIOS}
-    first, second = sides[baseline], sides[alternative]
-    return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in sides.items()}, ranges,
-                      with_memory(stack, first.architecture.capacity.memory_mib, book, scenario, hours), sides)
+    "Two architectures side by side. Raises MissingPrice that names all that either lacks; other rows say themselves what they lack."
+    why: dict[str, str] = {}
+    lacking: list[MissingPrice] = []
+    sides = {name: _optional(name, partial(side, name, stack, book, scenario, hours), why,
+                             lacking if name in (baseline, alternative) else None) for name in ARCHITECTURES}
+    if lacking:
+        raise MissingPrice.together(lacking)
+    priced = {name: each for name, each in sides.items() if each}
+    first, second = priced[baseline], priced[alternative]
+    ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else
+              _optional(f"{each} usage", partial(_saving, stack, book, (baseline, alternative), each, hours), why) for each in SCENARIOS}
+    memory = first.architecture.capacity.memory_mib
+    same = _optional("same memory", partial(with_memory, alternative, stack, memory, book, scenario, hours), why)
+    return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in priced.items()},
+                      {name: each for name, each in ranges.items() if each}, same, priced, why)
 
-# %% ../../nbs/bill/06_compare.ipynb #0024d3b9
+
+Answer = TypeVar("Answer")
+
+
+def _saving(stack: Stack, book: PriceBook, names: tuple[str, str], scenario: Scenario, hours: Decimal | int | str) -> Saving:
+    first, second = (side(name, stack, book, scenario, hours).bill.total for name in names)
+    return Saving(first, second)
+
+
+def _optional(row: str, answer: Callable[[], Answer], why: dict[str, str], needed: list[MissingPrice] | None = None) -> Answer | None:
+    "An answer; where it is not needed, a note of why there is none; where it is, the prices that it lacks are collected."
+    try:
+        return answer()
+    except PretamaneError as error:
+        if needed is not None and not isinstance(error, MissingPrice):
+            raise
+        if needed is not None and isinstance(error, MissingPrice):
+            needed.append(error)
+        why[row] = error.message.replace(";\n  ", "; ")
+        return None
+
+# %% ../../nbs/bill/06_compare.ipynb #8c44193e
 def document(
     comparison: Comparison,
 ) -> dict[str, Any]:
@@ -195,8 +287,17 @@ def document(
         "alternative": {"architecture": second.architecture.name, "total": second.bill.total},
         "saving": comparison.saving.document(), "rows": feature_rows(first, second, comparison.stack),
         "parity": parity_rows(first, second, comparison.stack), "lost": lost(first.architecture, second.architecture, comparison.stack),
-        "same_memory": {"instance_type": comparison.same_memory.architecture.instance_type,
-                        **comparison.same_memory_saving.document()},
-        "architectures": comparison.totals, "attribution": attribution(comparison.totals),
+        "same_memory": _same_memory(comparison),
+        "architectures": comparison.totals, "attribution": comparison.attribution(),
         "ranges": {name: each.document() for name, each in comparison.ranges.items()},
-        "assumptions": list(dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions)))}
+        "assumptions": list(dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions))),
+        "shortfalls": {each.architecture.name: list(each.architecture.shortfalls) for each in (first, second)},
+        "unanswered": comparison.unanswered}
+
+
+def _same_memory(comparison: Comparison) -> dict[str, Any]:
+    "The alternative with the baseline's memory, or why there is none."
+    if comparison.same_memory is None or comparison.same_memory_saving is None:
+        return {"why": comparison.unanswered["same memory"]}
+    chosen = comparison.same_memory.architecture
+    return {"instance_type": chosen.instance_type, "machines": chosen.capacity.machines, **comparison.same_memory_saving.document()}

@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
-from .architectures import architecture
+from .bill import HOURS_PER_MONTH
+from .verify import required_queries
 from ..base.errors import PretamaneError, did_you_mean
-from ..prices.book import PriceBook, Query
+from ..prices.book import PriceBook
 from ..prices.snapshot import Snapshot, bundled
-from ..prices.snapshot_diff import queries_of
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['SOURCES', 'open_book', 'ask_ahead']
+__all__ = ['SOURCES', 'open_book', 'prefetch_prices']
 
 # %% ../../nbs/bill/10_sources.ipynb #ac644d8c
 SOURCES = ("snapshot", "api", "offers")
@@ -47,22 +47,13 @@ def open_book(
     return book
 
 # %% ../../nbs/bill/10_sources.ipynb #a16ee104
-def ask_ahead(
+def prefetch_prices(
     book: PriceBook,
     stack: Stack,
     names: Iterable[str],  # Architectures that will be priced
     scenarios: Iterable[Scenario] = SCENARIOS,
-    hours: Decimal = Decimal(730),  # Hours in the month
+    hours: Decimal = HOURS_PER_MONTH,  # Hours in the month
 ) -> None:
-    "Fetch what bills will need at once, where a book can. Raises ApiError."
-    if not hasattr(book, "prefetch"):
-        return
-    queries: dict[Query, None] = {}
-    for scenario in scenarios:
-        for name in names:
-            try:
-                chosen = architecture(name, stack, book.shortlist or book, scenario)
-            except PretamaneError:  # what cannot be chosen ahead is asked one by one, and says then what is wrong
-                continue
-            queries |= dict.fromkeys(queries_of(chosen.resources, stack.region, hours))
-    book.prefetch(list(queries))
+    "Prefetch in one batch the prices that these bills need, where a book can. Raises ApiError."
+    if hasattr(book, "prefetch"):
+        book.prefetch(list(required_queries([stack], names, scenarios, hours, book.shortlist or book)))

@@ -13,17 +13,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from .architectures import ARCHITECTURES, Architecture, architecture
+from ..base.errors import PretamaneError
+from .architectures import ARCHITECTURES, architecture
+from .building_blocks import Architecture
 from .bill import HOURS_PER_MONTH, Bill, bill
 from ..prices.book import ON_DEMAND, AmbiguousPrice, MissingPrice, Price, PriceBook, PriceError, Query, Tier
-from .sizing import candidates, needs
+from .sizing import candidates, host_for
 from ..prices.snapshot_diff import percent_moved, rates, same_rates
 from ..prices.snapshot_writer import write_snapshot
-from ..stack.quantities import SCENARIOS, Scenario, mebibytes
+from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Questions', 'wanted', 'Refreshed', 'refresh', 'Check', 'Total', 'Drift', 'document', 'verify']
+__all__ = ['Questions', 'required_queries', 'Refreshed', 'refresh', 'Check', 'Total', 'Drift', 'document', 'verify']
 
 # %% ../../nbs/bill/09_verify.ipynb #4e64fc0a
 @dataclass
@@ -39,29 +41,42 @@ class Questions(PriceBook):
 
 def _sizes(stack: Stack, book: PriceBook, scenario: Scenario) -> None:
     "Ask for the instances that a host for all services may be."
-    need, host = needs(stack, None, scenario), stack.host
-    candidates(book, stack.region, need.memory_mib + mebibytes(host.reserve_memory), need.busy_cores, host.architecture)
+    candidates(book, stack.region, host_for(stack, None, scenario))
 
 # %% ../../nbs/bill/09_verify.ipynb #44fbae6b
-def wanted(
+def required_queries(
     stacks: Iterable[Stack],  # Each with its region
     names: Iterable[str] = tuple(ARCHITECTURES),  # Architectures
     scenarios: Iterable[Scenario] = SCENARIOS,
     hours: Decimal | int = HOURS_PER_MONTH,  # Hours in the month
+    chooser: PriceBook | None = None,  # Chooses the machines; without one, the prices of all that may be chosen are asked too
 ) -> tuple[Query, ...]:  # Each once
-    "Every price that bills and sizing of stacks may need."
+    "Every price that bills of stacks need. Raises PretamaneError for what cannot be built, with a chooser leaves it out."
     found: dict[Query, None] = {}
+    wanted = [(scenario, name) for scenario in scenarios for name in names]
     for stack in stacks:
         book = Questions()
-        for scenario in scenarios:
+        for scenario in () if chooser else dict.fromkeys(each for each, _ in wanted):
             _sizes(stack, book, scenario)
-            for name in names:
-                bill(architecture(name, stack, book, scenario).resources, book, stack.region, hours=hours, free=False)
+        for scenario, name in wanted:
+            _priced(stack, name, scenario, hours, book, chooser)
+        sides = ((stack.host, stack.host.instance_type), (stack.eks, stack.eks.node_instance_type))
+        left_open = {side.purchase_option for side, kind in sides if not kind and not chooser}
+        hourly = [each for each in book.asked if each.unit == "Hrs" and dict(each.attributes).get("tenancy") and each.purchase_option == ON_DEMAND]
         found |= book.asked
-        if stack.host.purchase_option != ON_DEMAND and not stack.host.instance_type:
-            hourly = [query for query in book.asked if query.usage_type.startswith("BoxUsage:") and query.purchase_option == ON_DEMAND]
-            found |= dict.fromkeys(replace(query, purchase_option=stack.host.purchase_option) for query in hourly)
+        found |= dict.fromkeys(replace(each, purchase_option=option) for option in sorted(left_open - {ON_DEMAND}) for each in hourly)
     return tuple(found)
+
+
+def _priced(stack: Stack, name: str, scenario: Scenario, hours: Decimal | int, book: Questions, chooser: PriceBook | None) -> None:
+    "Ask for what one bill needs."
+    try:
+        resources = architecture(name, stack, chooser or book, scenario).resources
+    except PretamaneError:
+        if chooser is None:
+            raise
+        return  # what cannot be chosen ahead is asked when it is priced, and says then what is wrong
+    bill(resources, book, stack.region, hours=hours, free=False)
 
 # %% ../../nbs/bill/09_verify.ipynb #04a33e68
 @dataclass(frozen=True)
@@ -90,7 +105,7 @@ def _clear(prices: list[Price], ambiguous: list[Query]) -> list[Price]:
 # %% ../../nbs/bill/09_verify.ipynb #8456611d
 def refresh(
     live: PriceBook,  # Where prices are read
-    queries: Iterable[Query],  # What is asked, see `wanted`
+    queries: Iterable[Query],  # What is asked, see `required_queries`
     folder: str | Path,  # The snapshot to write or replace
     offers: Iterable[Mapping[str, str]] | Callable[[], Iterable[Mapping[str, str]]],  # For the manifest; a function is called after reading
     as_of: date,  # Today

@@ -9,11 +9,11 @@ from decimal import Decimal, InvalidOperation
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..base.errors import PretamaneError, did_you_mean
+from ..base.errors import PretamaneError, nearest
 from ..prices.book import PriceBook
-from ..stack.quantities import MemoryQuantity, Range, Scenario, mebibytes
+from ..stack.quantities import LARGEST, MemoryQuantity, Range, Scenario, mebibytes
 from ..stack.settings import PURCHASE_OPTIONS
-from .sizing import cheapest, needs
+from .sizing import cheapest, host_for
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -35,9 +35,7 @@ def with_host_memory(
     scenario: Scenario = "typical",
 ) -> Stack:
     "The stack on the cheapest host that holds its services and has so much memory. Raises PretamaneError where none has a price."
-    need = needs(stack, None, scenario)
-    least = max(memory_mib, need.memory_mib + mebibytes(stack.host.reserve_memory))
-    return with_host(stack, cheapest(book, stack.region, least, need.busy_cores, stack.host.architecture).name)
+    return with_host(stack, cheapest(book, stack.region, host_for(stack, None, scenario, memory_mib)).name)
 
 # %% ../../nbs/bill/05_what_if.ipynb #513e36a1
 def with_purchase_option(
@@ -46,8 +44,12 @@ def with_purchase_option(
 ) -> Stack:
     "The stack with nodes and host bought another way. Raises PretamaneError for an unknown option."
     if option not in PURCHASE_OPTIONS:
-        raise PretamaneError(f"unknown purchase option {option!r}", remedy=did_you_mean(option, PURCHASE_OPTIONS))
-    return stack.model_copy(update={"eks": stack.eks.model_copy(update={"purchase_option": option}),
+        close = nearest(option, PURCHASE_OPTIONS)
+        raise PretamaneError(f"unknown purchase option {option!r}", remedy=" ".join([*(f"Did you mean {each!r}?" for each in close),
+                             f"There are: {', '.join(PURCHASE_OPTIONS)}"]))
+    groups = {name: each.model_copy(update={"purchase_option": option, "spot_share": Decimal(0)})
+              for name, each in stack.eks.node_groups.items()}
+    return stack.model_copy(update={"eks": stack.eks.model_copy(update={"purchase_option": option, "node_groups": groups}),
                                     "host": stack.host.model_copy(update={"purchase_option": option})})
 
 
@@ -65,8 +67,8 @@ def _gb(text: str) -> Decimal:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal(-1)
-    if not number.is_finite() or number < 0:
-        raise PretamaneError(f"a number of 0 or more is expected, not {text!r}", "--egress", "It is in GB a month, such as 656")
+    if not number.is_finite() or not 0 <= number <= LARGEST:
+        raise PretamaneError(f"a number from 0 to {LARGEST:,} is expected, not {text!r}", "--egress", "It is in GB a month, such as 656")
     return number
 
 

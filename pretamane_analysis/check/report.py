@@ -12,7 +12,7 @@ from typing import Any
 from .rules.registry import RULES
 from .tools.validators import ToolRun
 from .read.tree import Finding
-from ..base.tables import render, to_json
+from ..base.tables import counted, render, to_json
 
 # %% auto #0
 __all__ = ['failed', 'verdict', 'to_text', 'document', 'sarif', 'written']
@@ -25,18 +25,24 @@ def failed(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> bool:
 
 def verdict(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> str:
     "The result in one line, with what was not done."
-    counts = Counter(each.severity for each in findings) + Counter(f"tool {each.status}" for each in tools)
-    names = {"error": "errors", "warning": "warnings", "tool pass": "tools content", "tool fail": "tools not content", "tool skipped": "tools skipped"}
-    said = [f"{counts[key]} {name}" for key, name in names.items() if counts[key] or key in ("error", "warning")]
-    return f"{len(RULES)} rules: {', '.join(said)}."
+    counts = Counter(each.severity for each in findings) + Counter(each.status for each in tools)
+    names = {"pass": "content", "fail": "not content", "skipped": "skipped"}
+    said = [counted(counts[key], key) for key in ("error", "warning")]
+    said += [f"{counted(counts[key], 'tool')} {name}" for key, name in names.items() if counts[key]]
+    return f"{counted(len(RULES), 'rule')}: {', '.join(said)}."
 
 
-def to_text(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> str:
+def to_text(
+    findings: Sequence[Finding],
+    tools: Sequence[ToolRun],
+    width: int | None = None,  # Characters that the tables may take
+) -> str:
     "Findings and tools as tables, and the verdict."
-    rows = [{"where": f"{each.file}:{each.line}" if each.line else each.file, "rule": each.rule, "severity": each.severity,
+    rows = [{"where": f"{each.file}:{each.line}" if each.line else each.file, "rule": each.rule,
+             "severity": each.severity,
              "what is wrong": each.message, "remedy": each.remedy} for each in findings]
     runs = [{"tool": each.tool, "version": each.version, "status": each.status, "seconds": f"{each.seconds:.2f}", "reason": each.reason} for each in tools]
-    parts = [render(each, "table", width=56) for each in (rows, runs) if each]
+    parts = [render(each, "table", width, ("seconds", "version")) for each in (rows, runs) if each]
     return "\n\n".join([*parts, verdict(findings, tools)]) + "\n"
 
 # %% ../../nbs/check/01_report.ipynb #ff0625d5
@@ -54,12 +60,14 @@ def _result(each: Finding, numbers: dict[str, int]) -> dict[str, Any]:
     region = {"region": {"startLine": each.line}} if each.line else {}
     place = {"physicalLocation": {"artifactLocation": {"uri": quote(each.file)}, **region}}
     text = f"{each.message}. {each.remedy}." if each.remedy else f"{each.message}."
-    return {"ruleId": each.rule, "ruleIndex": numbers[each.rule], "level": _LEVELS[each.severity], "message": {"text": text}, "locations": [place]}
+    return {"ruleId": each.rule, "ruleIndex": numbers[each.rule], "level": _LEVELS[each.severity],
+            "message": {"text": text}, "locations": [place]}
 
 
 def _notification(each: ToolRun) -> dict[str, Any]:
     level = {"pass": "none", "fail": "error", "skipped": "note"}[each.status]
-    return {"descriptor": {"id": f"tool/{each.tool}"}, "level": level, "message": {"text": f"{each.tool} {each.version}: {each.status}. {each.reason}".strip()}}
+    return {"descriptor": {"id": f"tool/{each.tool}"}, "level": level,
+            "message": {"text": f"{each.tool} {each.version}: {each.status}. {each.reason}".strip()}}
 
 # %% ../../nbs/check/01_report.ipynb #a4de40a2
 def sarif(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> dict[str, Any]:
@@ -67,7 +75,8 @@ def sarif(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> dict[str, An
     from pretamane_analysis import __version__
 
     numbers = {id: number for number, id in enumerate(RULES)}
-    known = [{"id": each.id, "shortDescription": {"text": f"{each.title}."}, "defaultConfiguration": {"level": _LEVELS[each.severity]},
+    known = [{"id": each.id, "shortDescription": {"text": f"{each.title}."},
+              "defaultConfiguration": {"level": _LEVELS[each.severity]},
               "properties": {"tags": list(each.defects)}} for each in RULES.values()]
     driver = {"name": "pretamane", "semanticVersion": __version__, "rules": known}
     invocation = {"executionSuccessful": True, "toolExecutionNotifications": [_notification(each) for each in tools]}
@@ -76,8 +85,13 @@ def sarif(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> dict[str, An
                       "results": [_result(each, numbers) for each in findings]}]}
 
 
-def written(findings: Sequence[Finding], tools: Sequence[ToolRun], form: str) -> str:
+def written(
+    findings: Sequence[Finding],
+    tools: Sequence[ToolRun],
+    form: str,  # `table`, `json` or `sarif`
+    width: int | None = None,  # Characters that tables may take
+) -> str:
     "Findings and tools as `table`, `json` or `sarif`."
     if form == "table":
-        return to_text(findings, tools)
+        return to_text(findings, tools, width)
     return to_json((sarif if form == "sarif" else document)(findings, tools)) + "\n"

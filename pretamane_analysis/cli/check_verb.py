@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from ..base.errors import PretamaneError
-from .options import verb_parser
+from .options import screen_width, verb_parser
 
 # %% auto #0
 __all__ = ['check']
@@ -50,7 +50,7 @@ def check(arguments: list[str]) -> int:
     if not tree.files and not tree.problems:
         raise PretamaneError("there is nothing to check", options.folder, "Name a folder that `pretamane emit` wrote")
     findings, runs = _examined(tree, not options.no_tools)
-    text = written(findings, runs, options.format)
+    text = written(findings, runs, options.format, screen_width())
     if options.out:
         from pretamane_analysis.base.files import write_whole
 

@@ -5,7 +5,6 @@
 # %% ../../nbs/cli/06_main.ipynb #8d9feeda
 from __future__ import annotations
 
-import os
 import sys
 
 # %% auto #0
@@ -37,9 +36,17 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 OWN_MODULES = {"check": "pretamane_analysis.cli.check_verb", "slo": "pretamane_analysis.cli.slo_verb"}
 
 
+def _without_plugins() -> None:
+    "Spare pydantic the search for plugins of other packages: it reads the metadata of all that is installed."
+    from types import ModuleType
+
+    loader = sys.modules.setdefault("pydantic.plugin._loader", ModuleType("pydantic.plugin._loader"))
+    vars(loader).setdefault("get_plugins", tuple)
+
+
 def _run(verb: str, arguments: list[str]) -> int:
     "Find a verb and call it."
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins reads the metadata of every package
+    _without_plugins()
     from pretamane_analysis.base.errors import PretamaneError, did_you_mean
 
     try:

@@ -5,18 +5,20 @@
 # %% ../../nbs/cli/01_options.ipynb #8cc8a211
 from __future__ import annotations
 
+import os
+import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..base.errors import PretamaneError
 
 # %% auto #0
-__all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'usage_options', 'what_if_options', 'source_options',
-           'format_option', 'chosen_stack', 'month_hours', 'price_book', 'ask_ahead', 'stack_and_book', 'today', 'show',
-           'with_age']
+__all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'scenario_option', 'usage_options', 'what_if_options',
+           'source_options', 'format_option', 'chosen_stack', 'month_hours', 'price_book', 'prefetch_prices',
+           'stack_and_book', 'today', 'Part', 'screen_width', 'printed', 'show', 'with_age']
 
 # %% ../../nbs/cli/01_options.ipynb #7a1e2ebb
 def verb_parser(verb: str, about: str, *groups: Callable[[ArgumentParser], None]) -> ArgumentParser:
@@ -33,9 +35,14 @@ def stack_options(parser: ArgumentParser) -> None:
     parser.add_argument("--region", metavar="CODE", help="region code instead of the stack's own, such as eu-west-1")
 
 
-def usage_options(parser: ArgumentParser) -> None:
+def scenario_option(parser: ArgumentParser) -> None:
     "How much it is used."
     parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
+
+
+def usage_options(parser: ArgumentParser) -> None:
+    "How much it is used, and how long."
+    scenario_option(parser)
     parser.add_argument("--hours", metavar="N", default="730", help="hours in the month (default: 730)")
 
 # %% ../../nbs/cli/01_options.ipynb #12e044e4
@@ -44,7 +51,8 @@ def what_if_options(parser: ArgumentParser) -> None:
     parser.add_argument("--egress", metavar="GB", default="", help="GB sent to the internet in a month, instead of the stack's own")
     parser.add_argument("--memory", metavar="SIZE", default="", help="memory that the host has at least, such as 16Gi; the cheapest such host is taken")
     parser.add_argument("--purchase-option", metavar="NAME", default="",
-                        help="how the machines of both sides are bought, such as Spot-typical or Reserved-1yr-NoUpfront")
+                        help="how the machines of both sides are bought, such as Spot-typical or "
+                             "Reserved-1yr-AllUpfront; `prices coverage --options` tells which have a price")
 
 # %% ../../nbs/cli/01_options.ipynb #3eca0ab3
 def source_options(parser: ArgumentParser) -> None:
@@ -68,7 +76,18 @@ def chosen_stack(options: Namespace) -> Any:
     from pretamane_analysis.stack.stack_file import example, load
 
     stack = load(options.stack) if options.stack else example()
+    if options.region and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):
+        raise PretamaneError(f"a region code such as us-east-1 is expected, not {options.region!r}", "--region", _regions_like(options.region))
     return stack.model_copy(update={"region": options.region}) if options.region else stack
+
+
+def _regions_like(region: str) -> str:
+    "Regions of the bundled snapshot: the nearest, and all."
+    from pretamane_analysis.base.errors import did_you_mean, nearest
+    from pretamane_analysis.prices.snapshot import bundled
+
+    known = sorted(bundled().regions("AmazonEC2"))
+    return " ".join(dict.fromkeys([did_you_mean(region, known), *([f"There are: {', '.join(known)}."] if nearest(region, known) else [])]))
 
 
 def month_hours(options: Namespace) -> Decimal:
@@ -77,37 +96,55 @@ def month_hours(options: Namespace) -> Decimal:
         hours = Decimal(options.hours)
     except InvalidOperation:
         hours = Decimal(0)
-    if not 0 < hours <= 744:
+    if not (hours.is_finite() and 0 < hours <= 744):
         raise PretamaneError(f"more than 0 and at most 744 hours are expected, not {options.hours!r}", "--hours")
     return hours
 
 # %% ../../nbs/cli/01_options.ipynb #c01415dd
-def price_book(options: Namespace) -> Any:
+def price_book(
+    options: Namespace,
+    stack: Any = None,  # That is to be priced; a snapshot without any price of its region is an error
+) -> Any:
     "Where prices come from, as the options say."
     if options.source == "snapshot":  # without the machinery of the live sources
         from pathlib import Path
 
         from pretamane_analysis.prices.snapshot import Snapshot, bundled
 
-        return Snapshot(folder=Path(options.prices)) if options.prices else bundled()
+        book = Snapshot(folder=Path(options.prices)) if options.prices else bundled()
+        return _with_region(book, stack.region) if stack and not stack.prices else book
     from pretamane_analysis.bill.sources import open_book
 
     return open_book(options.source, options.prices)
 
 
-def ask_ahead(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[Any, ...]) -> None:
+def _with_region(book: Any, region: str) -> Any:
+    "A snapshot that knows a region. Raises PretamaneError."
+    from pretamane_analysis.base.errors import did_you_mean
+
+    known = sorted({each for service in book.manifest["services"].values() for each in service["regions"]} - {"global"})
+    if region not in known:
+        raise PretamaneError(f"the snapshot has no prices of this region; it knows {', '.join(known)}", region,
+                             f"{did_you_mean(region, known) if len(known) > 1 else ''} `--source offers` asks AWS, without an account".strip())
+    return book
+
+
+def prefetch_prices(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[Any, ...]) -> None:
     "Let a live book fetch what the bills of some architectures need, together."
     if options.source == "api":
-        from pretamane_analysis.bill.sources import ask_ahead as together
+        from pretamane_analysis.bill import sources
 
-        together(book, stack, names, scenarios, Decimal(730))
+        sources.prefetch_prices(book, stack, names, scenarios, month_hours(options))
 
 # %% ../../nbs/cli/01_options.ipynb #ec5a42df
 def stack_and_book(options: Namespace) -> tuple[Any, Any]:
     "The stack with the changes that the options ask for, and the price book."
     from pretamane_analysis.bill.what_if import changed
 
-    stack, book = chosen_stack(options), price_book(options)
+    from pretamane_analysis.prices.own_prices import with_own_prices
+
+    stack = chosen_stack(options)
+    book = with_own_prices(price_book(options, stack), stack)
     return changed(stack, book, options.scenario, options.egress, options.memory, options.purchase_option), book
 
 # %% ../../nbs/cli/01_options.ipynb #0e4f482e
@@ -118,17 +155,55 @@ def today() -> Any:
     return date.today()
 
 # %% ../../nbs/cli/01_options.ipynb #ba48010b
-def show(rows: list[dict[str, Any]], document: Any, form: str, age: str, exact: list[dict[str, Any]] | None = None, notes: str = "") -> None:
-    "Print rows, or the document, in a form."
-    from pretamane_analysis.base.tables import render, to_json
+class Part(NamedTuple):
+    "A table that is printed under its caption."
+    caption: str  # What it shows, where, and what its cells mean; sentences without the final period
+    rows: list[dict[str, Any]]  # As `base.tables.render` takes them
+    spare: tuple[str, ...] = ()  # Columns that may be left out on a narrow screen, the first one first
+
+
+def screen_width() -> int:
+    "Characters of a line: COLUMNS, the terminal's, or 120 where there is none."
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    for number in (1, 2, 0):  # the output may go through a pager
+        try:
+            return os.get_terminal_size(number).columns or 120
+        except OSError:
+            continue
+    return 120
+
+
+def printed(
+    parts: Iterable[Part],
+    form: str,  # `table` or `md`
+) -> str:
+    "Tables under their captions; those without rows are left out."
+    from pretamane_analysis.base.tables import render
+
+    width = screen_width() if form == "table" else None
+    return "\n\n".join(render(each.rows, form, width, each.spare, f"{each.caption}.") for each in parts if each.rows)
+
+
+def show(
+    parts: list[Part],  # What people read
+    document: Any,  # What programs read as JSON
+    form: str,  # `table`, `json`, `csv` or `md`
+    age: str,  # How old the prices are; the last line
+    exact: list[dict[str, Any]] | None = None,  # What programs read as CSV; the first part unless given
+    closing: str = "",  # A sentence below the tables
+) -> None:
+    "Print an answer in a form."
+    from pretamane_analysis.base.tables import to_csv, to_json
 
     if form == "json":
         print(to_json(document))
     elif form == "csv":
-        print(render(exact if exact is not None else rows, "csv"), end="")
+        print(to_csv(exact if exact is not None else parts[0].rows), end="")
         print(age, file=sys.stderr)
     else:
-        print(render(rows, form, width=44), notes, age, sep="\n\n" if notes else "\n")
+        print(*(each for each in (printed(parts, form), closing, age) if each), sep="\n\n")
 
 
 def with_age(document: dict[str, Any], as_of: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, show, source_options, stack_options, today,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, screen_width, show, source_options, stack_options, today,
     usage_options, verb_parser,
 )
 
@@ -42,7 +42,8 @@ def _find(options: Namespace) -> int:
     price = book.find(Query(options.service, options.usage_type, unit, options.region, options.option, tuple(sorted(pairs))))
     rows = [{"sku": price.sku, "rate_code": tier.rate_code, "usd": f"{tier.usd:f}", "unit": price.unit, "tier": tier.label(), "as_of": tier.as_of,
              "confidence": tier.confidence, "source": tier.source, "note": tier.note} for tier in price.tiers]
-    return _shown(rows, book, options)
+    caption = f"{price.service} {price.usage_type} in {price.region}, {price.purchase_option}: USD for one unit in each tier of quantity"
+    return _shown(rows, book, options, caption, ("rate_code", "note", "source", "confidence"))
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #0943af46
 def _unit(options: Namespace, book: Any) -> str:
@@ -55,11 +56,12 @@ def _unit(options: Namespace, book: Any) -> str:
     return known[0].unit if known else "any unit"
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #db73fa3e
-def _shown(rows: Rows, book: Any, options: Namespace) -> int:
+def _shown(rows: Rows, book: Any, options: Namespace, caption: str, spare: tuple[str, ...] = (), closing: str = "") -> int:
     from pretamane_analysis.prices.snapshot import age_text
 
     document = {"prices": {"source": book.source, "as_of": book.as_of}, "rows": rows}
-    show(rows, document, options.format, age_text(book.as_of, today(), book.source), rows)
+    spaced = [{key: value.replace(";", "; ") if key == "attributes" else value for key, value in row.items()} for row in rows]
+    show([Part(caption, spaced, spare)], document, options.format, age_text(book.as_of, today(), book.source), rows, closing)
     return 0
 
 
@@ -74,23 +76,31 @@ def _list(options: Namespace) -> int:
         if not hasattr(book, "manifest"):
             raise PretamaneError("a service is expected: only a snapshot knows what it holds", "prices list")
         rows = [{"service": name, "regions": str(len(each["regions"])), "rows": str(each["rows"])} for name, each in book.manifest["services"].items()]
-        return _shown(rows, book, options)
+        return _shown(rows, book, options, "What the snapshot holds: services of AWS by offer code, regions with a price, rows (one for each tier)")
     rows = [{"usage_type": name, "unit": price.unit, "option": price.purchase_option, "usd": f"{price.tiers[0].usd:f}", "tiers": str(len(price.tiers)),
              "sku": price.sku, "as_of": price.as_of, "attributes": ";".join(f"{key}={value}" for key, value in price.attributes)}
             for name in book.usage_types(options.service, options.region) for price in book.candidates(options.service, options.region, name)]
     if not rows:
         raise PretamaneError(f"no price of {options.service} is known", options.region,
                              f"It is known in {', '.join(book.regions(options.service)) or 'no region; see pretamane prices list'}")
-    return _shown(rows, book, options)
+    caption = f"Prices of {options.service} in {options.region}: USD for one unit in the first tier"
+    return _shown(rows, book, options, caption, ("attributes", "sku", "as_of", "tiers", "unit"))
 
 
 def _sources(options: Namespace) -> int:
     book = price_book(options)
     if not hasattr(book, "manifest"):
         raise PretamaneError("only a snapshot has a list of sources", "prices sources")
+    from pretamane_analysis.prices.snapshot import cited
     from pretamane_analysis.prices.snapshot_writer import citations
 
-    return _shown([{"id": key, "citation": text} for key, text in citations(book.folder).items()], book, options)
+    found = {key: cited(text) for key, text in citations(book.folder).items()}
+    rows = [{"id": key, "what it is": what, "link": link} for key, (what, link) in found.items()]
+    if options.format != "table":
+        return _shown(rows, book, options, "Where the rates of the snapshot were read: the `source` of a rate is one of these ids")
+    for row in rows:  # not as a table, so that no link is broken
+        print(f"{row['id']}: {row['what it is']}{row['link'] and chr(10) + '    '}{row['link']}")
+    return 0
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #61566aa1
 def _row_options(parser: ArgumentParser) -> None:
@@ -124,12 +134,12 @@ def _refresh_options(parser: ArgumentParser) -> None:
 def _refresh(options: Namespace) -> int:
     from tqdm import tqdm
 
-    from pretamane_analysis.bill.verify import refresh, wanted
+    from pretamane_analysis.bill.verify import refresh, required_queries
 
     if options.source == "snapshot":
         raise PretamaneError("a live source is expected", "--source", "Use --source api or --source offers")
     stack, book = chosen_stack(options), price_book(options)
-    queries = wanted([stack.model_copy(update={"region": region}) for region in options.regions or [stack.region]])
+    queries = required_queries([stack.model_copy(update={"region": region}) for region in options.regions or [stack.region]])
     if hasattr(book, "prefetch"):
         book.prefetch(queries)
     with tqdm(total=len(queries), desc="prices", disable=None, leave=False) as bar:
@@ -170,7 +180,7 @@ def _tell(rows: Rows, options: Namespace) -> None:
 
     if rows:
         short = [{key: row[key] for key in ("service", "usage_type", "region", "option", "status")} for row in rows]
-        print("Not in the snapshot, because the source does not say or says more than one thing:", to_table(short), sep="\n", file=sys.stderr)
+        print("Not in the snapshot, because the source does not say or says more than one thing:", to_table(short, width=screen_width()), sep="\n", file=sys.stderr)
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #facdac2b
 def _offers(book: Any, queries: Any) -> list[dict[str, str]]:
@@ -190,6 +200,13 @@ def _verify_options(parser: ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="show prices that are the same, too")
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #bc761a02
+def _totals(row: dict[str, Any]) -> dict[str, Any]:
+    "A row of totals, the percentage as people read it."
+    from pretamane_analysis.base.tables import percent
+
+    return {**row, "percent": "" if row["percent"] is None else percent(row["percent"])}
+
+
 def _verify(options: Namespace) -> int:
     from pretamane_analysis.bill.sources import open_book
     from pretamane_analysis.bill.verify import document, verify
@@ -198,17 +215,17 @@ def _verify(options: Namespace) -> int:
         raise PretamaneError("something to compare with is expected", "--source", "Use --source api, --source offers, or --prices and another snapshot")
     stack, names = chosen_stack(options), tuple(options.architecture or ARCHITECTURE_NAMES)
     snapshot, live = open_book("snapshot", options.snapshot), price_book(options)
-    ask_ahead(options, live, stack, names, (options.scenario,))
+    prefetch_prices(options, live, stack, names, (options.scenario,))
     drift = verify(names, stack, snapshot, live, options.scenario, month_hours(options))
     exact = drift.rows(same=options.all)
     wordy = ("message", "attributes", "sku", "note")
     rows = [{key: value for key, value in row.items() if key not in wordy} for row in exact]
-    from pretamane_analysis.base.tables import render
-
-    notes = "\n\n".join(["Nothing has moved." if not drift.drifted else ", ".join(f"{count} {name}" for name, count in drift.counts().items()),
-                         render([each.row() for each in drift.totals], options.format if options.format == "md" else "table")])
+    counts = "Nothing has moved." if not drift.drifted else f"{', '.join(f'{count} {name}' for name, count in drift.counts().items())}."
+    parts = [Part(f"Prices of {stack.name} in {stack.region} that {'are in both books' if options.all else 'have moved'}, and what that makes of each bill",
+                  rows, ("option", "unit", "region", "service")),
+             Part("The bills with the prices of both books, USD a month", [_totals(each.row()) for each in drift.totals])]
     age = f"Snapshot of {snapshot.as_of}, compared with {live.source} of {live.as_of}."
-    show(rows, document(drift), options.format, age, exact, notes)
+    show(parts, document(drift), options.format, age, exact, counts)
     return 1 if drift.drifted else 0
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #01d48a57
@@ -218,16 +235,47 @@ def _diff_options(parser: ArgumentParser) -> None:
 
 
 def _diff(options: Namespace) -> int:
+    from pretamane_analysis.base.tables import counted
     from pretamane_analysis.prices.snapshot_diff import diff
     from pretamane_analysis.bill.sources import open_book
 
     old, new = (open_book("snapshot", "" if each == "bundled" else each) for each in (options.old, options.new))
     rows = [each.row() for each in diff(old, new)]
-    show(rows, {"old": {"as_of": old.as_of}, "new": {"as_of": new.as_of}, "changes": rows}, options.format,
-         f"{len(rows)} differences between snapshots of {old.as_of} and {new.as_of}.", rows)
+    part = Part("Prices that are not the same in both snapshots", rows, ("attributes", "sku", "note"))
+    show([part], {"old": {"as_of": old.as_of}, "new": {"as_of": new.as_of}, "changes": rows}, options.format,
+         f"{counted(len(rows), 'difference')} between snapshots of {old.as_of} and {new.as_of}.", rows)
     return 1 if rows else 0
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #5eb5dd82
+def _coverage_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--stack", metavar="FILE", help="stack file (YAML); the example stack unless given")
+    parser.add_argument("--region", metavar="CODE", default="all", help="region code, or all that the book knows (default: all)")
+    parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
+    parser.add_argument("--options", action="store_true", help="how the machines can be bought instead of what is missing")
+
+
+def _coverage(options: Namespace) -> int:
+    from pretamane_analysis.bill.coverage import coverage, option_rows
+    from pretamane_analysis.prices.own_prices import with_own_prices
+    from pretamane_analysis.prices.snapshot import age_text
+
+    region, options.region = options.region, ""
+    stack = chosen_stack(options)
+    book = with_own_prices(price_book(options), stack)
+    regions = [region] if region != "all" else sorted({stack.region, *book.regions("AmazonEKS")})
+    if options.options:
+        caption = f"How {stack.name}'s nodes and host can be bought, where both have a price"
+        return _shown(option_rows(stack, book, regions, options.scenario), book, options, caption)
+    found = coverage(stack, book, regions, options.scenario)
+    document = {"prices": {"source": book.source, "as_of": book.as_of}, "stack": stack.name, "scenario": options.scenario,
+                "regions": {each.region: {"complete": each.complete, "missing": each.exact(), "other": each.other} for each in found}}
+    complete = sum(each.complete for each in found)
+    closing = f"{complete} of {len(found)} regions have every price of this stack at {options.scenario} usage."
+    part = Part(f"What the bills of {stack.name} lack in each region", [each.row() for each in found])
+    show([part], document, options.format, age_text(book.as_of, today(), book.source), [row for each in found for row in each.exact()], closing)
+    return 0
+
+
 KINDS = {  # verb: (help, options, what it does)
     "find": ("the one price of a usage type", (_find_options, source_options, format_option), _find),
     "list": ("what a service has in a region", (_list_options, source_options, format_option), _list),
@@ -237,6 +285,8 @@ KINDS = {  # verb: (help, options, what it does)
                 (stack_options, source_options, _refresh_options), _refresh),
     "verify": ("compare a snapshot with live prices; exit code 1 when any moved",
                (stack_options, usage_options, source_options, _verify_options, format_option), _verify),
+    "coverage": ("in which regions a stack can be priced, and which prices are missing elsewhere",
+                 (_coverage_options, source_options, format_option), _coverage),
     "diff": ("compare two snapshots; exit code 1 when they differ", (_diff_options, format_option), _diff),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..base.errors import PretamaneError
-from .options import chosen_stack, format_option, stack_options, verb_parser
+from .options import Part, chosen_stack, format_option, printed, stack_options, verb_parser
 
 # %% auto #0
 __all__ = ['slo']
@@ -33,15 +33,18 @@ def slo(arguments: list[str]) -> int:
     parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which traffic (default: typical)")
     options = parser.parse_args(arguments)
     from pretamane_analysis.stack.budget import budget_rows, budgets, burn_rows, exact_rows
-    from pretamane_analysis.base.tables import render, to_json
+    from pretamane_analysis.base.tables import to_csv, to_json
 
     stack = chosen_stack(options)
     if not stack.slos:
         raise PretamaneError("the stack promises nothing", "slos", "Add an objective, such as `slos: {availability: {objective: 99.5}}`")
     if options.format in ("json", "csv"):
-        print(to_json(_document(stack, options.scenario)) if options.format == "json" else render(exact_rows(stack, options.scenario), "csv"),
+        print(to_json(_document(stack, options.scenario)) if options.format == "json" else to_csv(exact_rows(stack, options.scenario)),
               end="\n" if options.format == "json" else "")
         return 0
-    tables = [budget_rows(stack, options.scenario), *(burn_rows(each) for each in budgets(stack, options.scenario))]
-    print("\n\n".join(render(rows, options.format) for rows in tables))
+    parts = [Part(f"What {stack.name} promises, and how much may fail before a promise is broken, at {options.scenario} usage",
+                  budget_rows(stack, options.scenario)),
+             *(Part(f"{each.name}: after how long each alert fires at which burn rate, and in brackets the share of the budget that is gone then. "
+                    "Burn rate 1 spends the budget in exactly its window", burn_rows(each), ("slo", "bad", "budget lasts")) for each in budgets(stack, options.scenario))]
+    print(printed(parts, options.format))
     return 0

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, ask_ahead, chosen_stack, format_option, month_hours, price_book, show, source_options,
-    stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, scenario_option, show,
+    source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 from .price_verbs import prices
 
@@ -29,13 +29,18 @@ def cost(arguments: list[str]) -> int:
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, default="ec2", help="which one (default: ec2)")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.architectures import architecture, bill_of
-    from pretamane_analysis.bill.bill_view import bill_rows
+    from pretamane_analysis.bill.bill import bill_rows
 
     (stack, book), hours = stack_and_book(options), month_hours(options)
-    ask_ahead(options, book, stack, (options.architecture,), (options.scenario,))
-    bill = bill_of(architecture(options.architecture, stack, book, options.scenario), stack, book, hours)
-    document = with_age(bill.document(), bill.as_of) if options.format == "json" else None
-    show(bill_rows(bill, notes=options.format == "md"), document, options.format, bill.age(today()), bill.rows())
+    prefetch_prices(options, book, stack, (options.architecture,), (options.scenario,))
+    chosen = architecture(options.architecture, stack, book, options.scenario)
+    bill = bill_of(chosen, stack, book, hours)
+    document = with_age({**bill.document(), "shortfalls": list(chosen.shortfalls)}, bill.as_of) if options.format == "json" else None
+    room = "\n".join(f"Not everything has room: {each}." for each in chosen.shortfalls)
+    caption = (f"{chosen.title} ({bill.caption()}, {options.scenario} usage). Each line is quantity x rate; SKU is the number of the price in AWS's "
+               "list, `as of` the day of the rate, with `read` or `derived` where it is not from a machine-readable list")
+    part = Part(caption, bill_rows(bill, notes=options.format == "md"), ("as of", "SKU", "unit"))
+    show([part], document, options.format, bill.age(today()), bill.rows(), room)
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #aab88424
@@ -48,7 +53,7 @@ def compare(arguments: list[str]) -> int:
     from pretamane_analysis.bill import compare as comparisons
 
     stack, book = stack_and_book(options)
-    ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
     found = comparisons.compare(stack, book, options.baseline, options.alternative, options.scenario, month_hours(options))
     _print_comparison(found, options)
     return 0
@@ -56,16 +61,29 @@ def compare(arguments: list[str]) -> int:
 # %% ../../nbs/cli/03_verbs.ipynb #e75adfe6
 def _print_comparison(found: Any, options: Namespace) -> None:
     from pretamane_analysis.bill import compare as comparisons
-    from pretamane_analysis.base.tables import money, render
-    from pretamane_analysis.report.views import attribution_rows, compare_rows, percent, range_rows
+    from pretamane_analysis.base.tables import less, money
 
     first, second = found.baseline, found.alternative
-    saving = f"Difference: {money(found.saving.usd)} USD a month, {percent(found.saving.percent)}."
-    parity = comparisons.parity_rows(first, second, found.stack)
-    more = [parity, comparisons.lost(first.architecture, second.architecture, found.stack), range_rows(found), attribution_rows(found)]
-    notes = "\n\n".join([saving, *(render(rows, options.format, width=44) for rows in more if rows)]) if options.format in ("table", "md") else ""
+    saving = f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}."
     document = with_age(comparisons.document(found), first.bill.as_of)
-    show(compare_rows(found), document, options.format, first.bill.age(today()), comparisons.feature_rows(first, second, found.stack), notes)
+    show(_parts(found), document, options.format, first.bill.age(today()), comparisons.feature_rows(first, second, found.stack), saving)
+
+
+def _parts(found: Any) -> list[Part]:
+    "The tables of a comparison."
+    from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.report.views import attribution_rows, range_rows
+
+    first, second = found.baseline, found.alternative
+    one, other = first.architecture, second.architecture
+    return [
+        Part(f"{found.caption()}. Beside each amount stands who provides the feature", comparisons.compare_rows(found), (one.name, other.name)),
+        Part(f"Machines of both sides in the same units: baseline is {one.name}, alternative {other.name}",
+             comparisons.parity_rows(first, second, found.stack)),
+        Part(f"What is given up and what is gained by going from {one.name} to {other.name}", comparisons.lost(one, other, found.stack)),
+        Part(f"How sure it is: USD a month at low, typical and high usage, and with as much memory on {other.name} as {one.name} has",
+             range_rows(found), (one.name,)),
+        Part(f"Where the difference between {one.name} and {other.name} comes from: USD a month, and the share of the whole", attribution_rows(found))]
 
 # %% ../../nbs/cli/03_verbs.ipynb #ee2fd3e5
 def audit(arguments: list[str]) -> int:
@@ -76,16 +94,19 @@ def audit(arguments: list[str]) -> int:
     from pretamane_analysis.bill import audit as audits
     from pretamane_analysis.bill.claim import load_claim
     from pretamane_analysis.prices.snapshot import age_text
-    from pretamane_analysis.base.tables import render
     from pretamane_analysis.report.views import scenario_rows, verdict, waterfall_rows
 
-    claim, book = load_claim(options.claim), price_book(options)
+    claim, stack = load_claim(options.claim), chosen_stack(options)
+    book = price_book(options, stack)
     claim = claim.model_copy(update={"region": options.region}) if options.region else claim
-    found = audits.audit(claim, chosen_stack(options), book)
+    found = audits.audit(claim, stack, book)
     lines = [each.row() for each in found.lines]
-    more = [found.left_out, waterfall_rows(found), scenario_rows(found)] if options.format in ("table", "md") else []
-    notes = "\n\n".join([*(render(rows, options.format, width=44) for rows in more), verdict(found)])
-    show(lines, with_age(audits.document(found), book.as_of), options.format, age_text(book.as_of, today(), book.source), lines, notes)
+    parts = [Part(f"The claim, line by line, in {claim.region}: USD a month as printed and from the price list", lines, ("side",)),
+             Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
+             Part("From the claim to like with like: USD a month of both sides after each step, and what is left of the saving; steps that are not "
+                  "counted only show how far a choice moves it", waterfall_rows(found), ("counted", "change", "baseline")),
+             Part("Every combination of the open choices: USD a month and the saving", scenario_rows(found), ("baseline", "snapshots"))]
+    show(parts, with_age(audits.document(found), book.as_of), options.format, age_text(book.as_of, today(), book.source), lines, verdict(found))
     return 0 if audits.defensible(found)["claim_holds"] else 1
 
 # %% ../../nbs/cli/03_verbs.ipynb #35968c59
@@ -93,21 +114,27 @@ def size(arguments: list[str]) -> int:
     "What the services need and the cheapest hosts that give it."
     parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options, usage_options, source_options, format_option)
     options = parser.parse_args(arguments)
-    from pretamane_analysis.bill.sizing import candidates, needs
+    from pretamane_analysis.bill.sizing import candidates, host_for, needs, why_none
     from pretamane_analysis.prices.snapshot import age_text
     from pretamane_analysis.stack.quantities import mebibytes
-    from pretamane_analysis.base.tables import plain
+    from pretamane_analysis.base.tables import counted, plain
 
-    stack, book = chosen_stack(options), price_book(options)
+    stack = chosen_stack(options)
+    book = price_book(options, stack)
     need, reserve = needs(stack, None, options.scenario), mebibytes(stack.host.reserve_memory)
-    found = candidates(book, stack.region, need.memory_mib + reserve, need.busy_cores, stack.host.architecture)[:10]
+    machine = host_for(stack, None, options.scenario)
+    found = candidates(book, stack.region, machine)[:10]
+    if not found:
+        raise PretamaneError(why_none(machine), stack.region, "Divide the services or choose another region")
     rows = [{"instance type": each.kind.name, "vCPU": str(each.kind.vcpu), "memory GiB": plain(each.kind.memory_gib), "USD/hour": plain(each.hourly_usd, 6),
              "surplus credits": each.surplus_usd, "USD/month": each.monthly_usd} for each in found]
-    notes = (f"{len(need.services)} services need {need.memory_mib} MiB and keep {plain(need.busy_cores)} vCPU busy; "
+    notes = (f"{counted(len(need.services), 'service')} need {need.memory_mib} MiB and keep {plain(need.busy_cores)} vCPU busy; "
              f"{reserve} MiB are kept for the operating system.")
     document = {"memory_mib": need.memory_mib, "reserve_mib": reserve, "busy_cores": need.busy_cores, "candidates": rows,
                 "prices": {"source": book.source, "as_of": book.as_of}}
-    show(rows, with_age(document, book.as_of), options.format, age_text(book.as_of, today(), book.source), rows, notes)
+    part = Part(f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} "
+                f"usage, USD for one host; surplus credits are what the CPU costs above the baseline of a burstable type", rows, ("USD/hour",))
+    show([part], with_age(document, book.as_of), options.format, age_text(book.as_of, today(), book.source), rows, notes)
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #3a1e9c57
@@ -121,7 +148,7 @@ def stack(arguments: list[str]) -> int:
     check.add_argument("file", help="stack file (YAML)")
     options = parser.parse_args(arguments)
     from pretamane_analysis.stack import stack_file
-    from pretamane_analysis.base.tables import to_json
+    from pretamane_analysis.base.tables import counted, to_json
 
     if options.verb == "schema":
         print(to_json(stack_file.schema()))
@@ -129,7 +156,8 @@ def stack(arguments: list[str]) -> int:
         print(stack_file.example_text(), end="")
     else:
         loaded = stack_file.load(options.file)
-        print(f"{options.file}: {loaded.name}, {len(loaded.services)} services, {len(loaded.volumes)} volumes, {len(loaded.secrets)} secrets: fine")
+        parts = [counted(len(getattr(loaded, f"{each}s")), each) for each in ("service", "volume", "secret")]
+        print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine")
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #63284bc2
@@ -150,7 +178,7 @@ def draw(arguments: list[str]) -> int:
     if path.suffix not in kinds:
         raise PretamaneError(f"a file ending in {', '.join(kinds)} is expected", str(path))
     loaded = chosen_stack(options)
-    print(write_whole(path, kinds[path.suffix](architecture(options.architecture, loaded, price_book(options)), loaded)))
+    print(write_whole(path, kinds[path.suffix](architecture(options.architecture, loaded, price_book(options, loaded)), loaded)))
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #06d3958e
@@ -166,29 +194,31 @@ def _given(options: Namespace) -> str:
 def report(arguments: list[str]) -> int:
     "Write the report."
     parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", *PRICED)
-    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the source document's claim unless given")
+    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML): what somebody said that both sides cost; without --stack, what was said of the example")
     parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
     options = parser.parse_args(arguments)
     from tqdm import tqdm
 
-    from pretamane_analysis.report import report as reports
+    from pretamane_analysis.report import answer, report as reports
     from pretamane_analysis.bill.claim import load_claim
+    from pretamane_analysis.base.tables import counted
     from pretamane_analysis.report.views import verdict
 
-    claim = load_claim(options.claim)
+    claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
-    ask_ahead(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
-    found = reports.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
+    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
-    print(reports.headline(found), verdict(found.audit), found.sides[0].bill.age(found.today), sep="\n")
-    print(f"{len(written)} files in {options.out}; open {written[-1]}")
+    print(answer.headline(found), *([verdict(found.audit)] if found.audit else ()), found.sides[0].bill.age(found.today), sep="\n")
+    print(f"{counted(len(written), 'file')} in {options.out}; open {written[-1]}")
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #1c2b770a
 def emit(arguments: list[str]) -> int:
     "Write the artifacts of a stack to a folder."
-    parser = verb_parser("emit", "Write the artifacts of a stack to a folder.", stack_options)
+    parser = verb_parser("emit", "Write the artifacts of a stack to a folder: the sizes are those that `pretamane cost` bills with the same options.",
+                         stack_options, scenario_option, what_if_options, source_options)
     parser.add_argument("folder", metavar="DIR", help="folder to write to")
     parser.add_argument("--architecture", choices=("ec2", "eks"), default="ec2", help="the host, or the cluster's Terraform (default: ec2)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this emitter; may be repeated")
@@ -197,13 +227,25 @@ def emit(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from pretamane_analysis.emit import tree
 
-    files = tree.emitted(chosen_stack(options), options.only, tree.OF_CLUSTER if options.architecture == "eks" else tree.EMITTERS)
+    (stack, book), of = stack_and_book(options), tree.OF_CLUSTER if options.architecture == "eks" else tree.EMITTERS
+    files = tree.emitted(stack, options.only, of, tree.sized(stack, of, book, options.scenario))
     if options.diff:
         text = tree.diff(options.folder, files)
         print(text, end="")
         return 1 if text else 0
     print(tree.write_tree(options.folder, files, options.force))
+    if "README.md" in files:
+        print(_start(options.folder, files))
     return 0
+
+
+def _start(folder: str, files: dict[str, str]) -> str:
+    "What stands in an emitted folder and where to begin."
+    from collections import Counter
+
+    tops = Counter(path.partition("/")[0] for path in files if "/" in path)
+    held = ", ".join(f"{name}/ ({count})" for name, count in tops.items())
+    return f"{folder} holds {held}. Start with {folder}/README.md; `pretamane check {folder}` checks it."
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {"cost": cost, "compare": compare, "audit": audit, "size": size, "draw": draw, "report": report,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from ..bill.architectures import FEATURE
+from ..bill.features import FEATURE
 from .arrange import Card
 from ..resources import LoadBalancer, Resource
 from ..stack.service import Service

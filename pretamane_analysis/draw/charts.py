@@ -13,6 +13,7 @@ from io import BytesIO
 from textwrap import fill
 from typing import Any, Literal
 
+from ..bill.features import DATA_FEATURES
 from ..bill.audit import Audit, defensible
 from ..bill.audit import waterfall as waterfall_rows
 from ..bill.compare import Comparison, Saving, attribution, feature_rows
@@ -172,7 +173,7 @@ def cost_by_feature(
 
 # %% ../../nbs/draw/05_charts.ipynb #762e1238
 GROUPS = {  # The features of each group
-    "machines and control plane": ("orchestration", "compute", "disks"), "data services and monitoring": ("database", "search", "objects", "observability"),
+    "machines and control plane": ("orchestration", "compute", "disks"), "data services and monitoring": DATA_FEATURES,
     "edge and network": ("edge", "network"), "internet egress": ("egress",),
     "all other": ("secrets", "images", "names", "mail", "backups"),
 }
@@ -182,8 +183,11 @@ def _split(comparison: Comparison) -> str:
     "How the saving of the last architecture over the first splits."
     if not all(each.is_finite() for each in comparison.totals.values()):
         return "What the four architectures cost"
-    kubernetes, services = (_usd(row["usd"]) for row in attribution(comparison.totals))
-    return f"Leaving Kubernetes saves {kubernetes} a month, leaving the managed data services {services}"
+    kubernetes, services = (row["usd"] for row in attribution(comparison.totals))
+    if kubernetes >= 0 and services >= 0:
+        return f"Leaving Kubernetes saves {_usd(kubernetes)} a month, leaving the managed data services {_usd(services)}"
+    words = [f"{'saves' if each >= 0 else 'costs'} {_usd(abs(each))}{' more' if each < 0 else ''}" for each in (kubernetes, services)]
+    return f"Leaving Kubernetes {words[0]} a month, leaving the managed data services {words[1]}"
 
 # %% ../../nbs/draw/05_charts.ipynb #a3f17a9a
 def four_architectures(
@@ -215,7 +219,8 @@ def saving_ranges(
 ) -> str | bytes:
     "Both totals and the saving for low, typical and high usage, and with the same memory on both sides."
     savings = {f"{name} usage": each for name, each in comparison.ranges.items()}
-    savings[f"same memory ({comparison.same_memory.architecture.instance_type})"] = comparison.same_memory_saving
+    if comparison.same_memory and comparison.same_memory_saving:
+        savings[f"same memory ({comparison.same_memory.architecture.instance_type})"] = comparison.same_memory_saving
     shares = [_share(each) for each in savings.values()]
     known = [each for each in shares if each.is_finite()]
     title = f"The saving stays between {_percent(min(known))} and {_percent(max(known))}" if known else f"The saving is {UNKNOWN}"

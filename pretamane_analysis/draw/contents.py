@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from ..bill.architectures import FEATURE, Architecture
+from ..bill.building_blocks import Architecture
+from ..bill.features import DATA_FEATURES, FEATURE
 from .arrange import Arrow, Card, Frame, Plan, frame
 from .cards import LOOKS, UNDRAWN, home, memory, resource_card, service_card, several, short
 from ..resources import CrossZoneTraffic, EksCluster, InternetEgress, PublicAddresses, Resource, Volume
@@ -74,7 +75,7 @@ def managed_arrows(
     "From the applications to the managed services that replace their own."
     users = [name for name in chosen.on_machines if stack.services[name].role == "application"]
     for each in chosen.resources:
-        if each.feature in ("database", "search", "objects", "observability") and type(each).__name__ in LOOKS:
+        if each.feature in DATA_FEATURES and type(each).__name__ in LOOKS:
             for name in users:
                 yield Arrow(f"service {name}", f"{type(each).__name__} {each.name}", dashed=each.feature == "observability")
 

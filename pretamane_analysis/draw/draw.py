@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ..bill.architectures import Architecture
+from ..bill.building_blocks import Architecture
 from .arrange import FACT_HEIGHT, ICON, Arrow, Card, Curve, Frame, Plan, Rectangle, curve, places
 from .colors import CANVAS, INK, QUIET, adaptive
 from .contents import plan

@@ -12,8 +12,8 @@ from ..stack.service import Service
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['HEALTH_PATH', 'Target', 'served_under', 'answering', 'scrape_targets', 'edge_series', 'Probe', 'ProbeJob',
-           'probe_targets']
+__all__ = ['HEALTH_PATH', 'Target', 'served_under', 'answering', 'through_edge', 'scrape_targets', 'edge_series', 'Probe',
+           'ProbeJob', 'probes_port', 'probe_targets']
 
 # %% ../../nbs/emit/05_targets.ipynb #65373b27
 _OWN_METRICS = ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes")
@@ -55,12 +55,28 @@ def _networks(stack: Stack, role: str) -> set[str]:
     return {network for each in stack.with_role(role).values() for network in each.networks}
 
 
+def through_edge(
+    stack: Stack,  # Any stack
+    name: str,  # One of its services
+) -> str:  # 'edge:port'; empty where the service is no such tunnel
+    "Where the metrics of a tunnel are read that stands on a network with the edge alone: whoever comes in through it meets nothing but the edge."
+    service, reachable = stack.services[name], _networks(stack, "metrics")
+    for edge, each in stack.with_role("edge").items():
+        if service.role == "tunnel" and "metrics" in service.ports and "metrics" in each.ports and not reachable & {*service.networks} \
+                and reachable & {*each.networks} and {*service.networks} & {*each.networks}:
+            return f"{edge}:{each.ports['metrics']}"
+    return ""
+
+
 def scrape_targets(
     stack: Stack,  # Any stack
 ) -> list[Target]:  # In the order of the stack, a job each
     "The services that Prometheus can scrape."
     reachable, found = _networks(stack, "metrics"), []
     for name, each in stack.services.items():
+        if through := through_edge(stack, name):
+            found.append(Target(name, (through,), f"/{name}"))
+            continue
         port = each.ports.get("metrics") or (each.ports.get("http") if each.role in _OWN_METRICS else None)
         if port and reachable & {*each.networks}:
             prefix = "" if "metrics" in each.ports else served_under(each)
@@ -72,7 +88,7 @@ def edge_series(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # Labels, beside the job
     "The labels of the edge's series that count each request of a user once."
-    return {"server": "public", "handler": "subroute" if stack.host.edge == "direct" else "map"}
+    return {"server": "public", "handler": "subroute" if stack.host.edge == "direct" else "request_body"}
 
 # %% ../../nbs/emit/05_targets.ipynb #927437b6
 @dataclass(frozen=True)
@@ -93,6 +109,13 @@ class ProbeJob:
 
 HEALTH_PATH = "/healthz"  # the edge itself answers here
 
+
+def probes_port(
+    edge: Service,  # The service that is the edge
+) -> int:  # Where it listens for the stack's own probes
+    "A port of its own, so that probes and health checks are counted apart from users."
+    return edge.ports.get("probes", 8082)
+
 # %% ../../nbs/emit/05_targets.ipynb #44db3001
 def _edge(stack: Stack) -> tuple[str, Service] | None:
     "The service that is the edge, where a probe can reach it."
@@ -108,11 +131,10 @@ def _routes(stack: Stack, base: str, check: str) -> tuple[Probe, ...]:
 
 
 def _bases(stack: Stack, name: str, edge: Service) -> tuple[str, str]:
-    "Where a probe inside the stack asks the public and the administrators' listener."
+    "Where a probe inside the stack asks: a listener of its own with what the public sees, and the administrators' listener."
     if stack.host.edge == "direct":
         return f"https://{stack.domain}", f"https://{stack.admin_domain}"
-    public = edge.ports.get("http", 80)
-    return f"http://{name}:{public}", f"http://{name}:{edge.ports.get('admin', public)}"
+    return f"http://{name}:{probes_port(edge)}", f"http://{name}:{edge.ports.get('admin', edge.ports.get('http', 80))}"
 
 # %% ../../nbs/emit/05_targets.ipynb #1705fffc
 def _at_the_edge(stack: Stack, name: str, edge: Service) -> list[ProbeJob]:

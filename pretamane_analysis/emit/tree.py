@@ -16,13 +16,19 @@ from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import Staging, write_whole
+from ..bill.architectures import architecture
+from ..bill.building_blocks import Architecture
+from ..prices.book import PriceBook
+from ..prices.snapshot import bundled
+from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'LOCK', 'emitters', 'model_hash', 'emitted', 'Summary', 'write_tree', 'diff']
+__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'SIZED', 'README', 'LOCK', 'emitters', 'model_hash', 'sized', 'emitted',
+           'Summary', 'write_tree', 'diff']
 
 # %% ../../nbs/emit/01_tree.ipynb #e584a73c
-Emitter = Callable[[Stack], dict[str, str]]
+Emitter = Callable[..., dict[str, str]]  # of the stack; those in SIZED also of the architecture that is billed
 
 EMITTERS = {
     "compose": "pretamane_analysis.emit.host.compose",
@@ -44,6 +50,8 @@ EMITTERS = {
     "bootstrap": "pretamane_analysis.emit.host.bootstrap",
 }
 OF_CLUSTER = {"eks": "pretamane_analysis.emit.cloud.eks"}  # instead of all others, for the baseline
+SIZED = ("terraform", "eks")
+README = "pretamane_analysis.emit.readme"  # what such a tree is and where to start
 LOCK = "stack.lock.json"
 
 # %% ../../nbs/emit/01_tree.ipynb #ad6ff758
@@ -61,10 +69,23 @@ def emitters(
 # %% ../../nbs/emit/01_tree.ipynb #474c3a4d
 def model_hash(
     stack: Stack,  # Any stack
+    plan: Architecture | None = None,  # What is billed, for files that are made from it too
 ) -> str:  # 12 hexadecimal digits
-    "The start of the SHA-256 of a stack's canonical JSON, defaults included, usage and dates left out."
-    text = json.dumps(stack.model_dump(mode="json", exclude={"usage", "as_of"}), sort_keys=True, separators=(",", ":"))
-    return _digest(text.encode())[:12]
+    "The start of the SHA-256 of what a file is made from: the stack without usage and dates, and the plan that follows from these and the prices."
+    made_from: list[Any] = [stack.model_dump(mode="json", exclude={"usage", "as_of"})]
+    if plan:
+        made_from += [plan.name, plan.instance_type, plan.on_machines, [[type(each).__name__, vars(each)] for each in plan.resources]]
+    return _digest(json.dumps(made_from if plan else made_from[0], sort_keys=True, separators=(",", ":"), default=str).encode())[:12]
+
+
+def sized(
+    stack: Stack,  # Any stack
+    of: dict[str, str] = EMITTERS,  # `EMITTERS`, or `OF_CLUSTER` for the baseline
+    book: PriceBook | None = None,  # For the choice of the instance type; the bundled prices unless given
+    scenario: Scenario = "typical",
+) -> Architecture:
+    "The plan of a tree: the architecture that `pretamane cost` bills."
+    return architecture("eks" if of is OF_CLUSTER else "ec2", stack, book or bundled(), scenario)
 
 
 def _digest(content: bytes) -> str:
@@ -106,17 +127,23 @@ def emitted(
     stack: Stack,  # Any stack
     only: Iterable[str] | None = None,  # Names of emitters; left out: all, and the lock file
     of: dict[str, str] = EMITTERS,  # Modules by name: `EMITTERS`, or `OF_CLUSTER` for the baseline
+    plan: Architecture | None = None,  # What is billed; as `sized` has it for the bundled prices unless given
 ) -> dict[str, str]:  # Text by path, sorted by path
     "All files of a stack. Raises PretamaneError when the stack asks for something that an emitter refuses."
-    model, tree = model_hash(stack), {}
-    for name, files in emitters(only, of).items():
-        for path, text in files(stack).items():
+    tree: dict[str, str] = {}
+    chosen = emitters(only, of)
+    plan = plan or (sized(stack, of) if {*SIZED} & {*chosen} else None)
+    for name, files in chosen.items():
+        model = model_hash(stack, plan if name in SIZED else None)
+        for path, text in (files(stack, plan) if name in SIZED else files(stack)).items():
             if path in tree:
                 raise PretamaneError(f"emitter {name!r} writes a file that another one wrote", place=path)
             tree[path] = _headed(path, text, model)
     if only is None:
-        tree[".gitignore"] = _headed(".gitignore", "\n".join(_IGNORED) + "\n", model)
-        tree[LOCK] = _lock(model, _hashes(tree), images=_images(stack))
+        tree[".gitignore"] = _headed(".gitignore", "\n".join(_IGNORED) + "\n", model_hash(stack))
+        page = import_module(README).text(stack, [*tree, LOCK], of is OF_CLUSTER)
+        tree["README.md"] = _headed("README.md", page, model_hash(stack))
+        tree[LOCK] = _lock(model_hash(stack, plan), _hashes(tree), images=_images(stack))
     return dict(sorted(tree.items()))
 
 

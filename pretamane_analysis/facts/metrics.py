@@ -33,7 +33,8 @@ def catalogue() -> dict[str, tuple[Metric, ...]]:
     found: dict[str, tuple[Metric, ...]] = {}
     with data_path("metrics.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            each = Metric(row["program"], row["version"], row["metric"], row["kind"], frozenset(row["labels"].split()), row["source"], row["date"])
+            each = Metric(row["program"], row["version"], row["metric"], row["kind"], frozenset(row["labels"].split()),
+                          row["source"], row["date"])
             found[each.metric] = (*found.get(each.metric, ()), each)
     return found
 

@@ -77,7 +77,8 @@ def _call(node: Any, reading: Reading) -> Labels:
     name = node.func.name
     if name in _CONSTANT or not found:
         return frozenset()
-    inside = next((part for each, part in zip(node.args, found) if type(each).__name__ not in ("NumberLiteral", "StringLiteral")), frozenset())
+    inside = next((part for each, part in zip(node.args, found)
+                   if type(each).__name__ not in ("NumberLiteral", "StringLiteral")), frozenset())
     if name in ("rate", "irate", "increase") and type(node.args[0]).__name__ == "MatrixSelector":
         reading.rated.add(node.args[0].vector_selector.name)
     if name == "histogram_quantile":
@@ -105,7 +106,8 @@ def _joined(node: Any, left: Labels, right: Labels, reading: Reading) -> Labels:
         reading.need(names, side, "a join")
     if str(node.op) in ("and", "unless"):
         return left
-    return names if "OneToOne" in str(modifier.card) else None if left is None else left | {*(modifier.group_labels or ())}
+    return (names if "OneToOne" in str(modifier.card) else None if left is None
+            else left | {*(modifier.group_labels or ())})
 
 # %% ../../nbs/facts/03_promql.ipynb #5e6c66b4
 _COMPARED = ("<", ">", "<=", ">=", "==", "!=")
@@ -114,7 +116,8 @@ _COMPARED = ("<", ">", "<=", ">=", "==", "!=")
 def _instant(node: Any, reading: Reading) -> None:
     "A point in time that is compared with a length of time."
     for one, other in ((node.lhs, node.rhs), (node.rhs, node.lhs)):
-        if str(node.op) in _COMPARED and type(one).__name__ == "VectorSelector" and type(other).__name__ == "NumberLiteral":
+        if (str(node.op) in _COMPARED and type(one).__name__ == "VectorSelector"
+            and type(other).__name__ == "NumberLiteral"):
             if re.search(r"(_timestamp_seconds|_expiry|_boot_time_seconds)$", one.name or "") and 0 < other.val < 1e9:
                 reading.problems.append(f"{one.name} is a point in time, not a length of time: time() is missing")
 

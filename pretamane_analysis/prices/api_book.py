@@ -27,8 +27,8 @@ from .rows import RowBook, prices_of
 from .book import ON_DEMAND, MissingPrice, Price, PriceBook, Query
 
 # %% auto #0
-__all__ = ['KIND', 'client', 'ask', 'Answer', 'answer', 'kept_answer', 'keep_answer', 'ask_all', 'ApiAnswers', 'learn', 'ApiBook',
-           'known', 'rows_for', 'status']
+__all__ = ['KIND', 'client', 'ask', 'Answer', 'answer', 'kept_answer', 'keep_answer', 'ask_all', 'learn', 'ApiBook', 'known',
+           'rows_for', 'status']
 
 # %% ../../nbs/prices/13_api_book.ipynb #271beb03
 def client(
@@ -164,10 +164,33 @@ def _next(done: SimpleQueue[Any], patience: float) -> Any:
         raise found
     return found
 
-# %% ../../nbs/prices/13_api_book.ipynb #89e46272
+# %% ../../nbs/prices/13_api_book.ipynb #0a440fba
+def learn(
+    book: ApiBook,
+    questions: Iterable[Search],
+    progress: bool | None = False,  # Whether a bar is shown; None: on a terminal
+) -> None:
+    "Get the answers that a book does not have. Raises ApiError."
+    from tqdm import tqdm
+
+    missing = []
+    for search in dict.fromkeys(questions):
+        if search not in book.answers:
+            found = None if book.refresh else kept_answer(search, book.max_age)
+            book.answers.update({search: found} if found else {})
+            missing += [] if found else [search]
+    if not missing:
+        return
+    with tqdm(total=len(missing), desc=book.source, unit="call", leave=False, disable=None if progress is None else not progress) as bar:
+        for search, asked, texts in ask_all(book.call, missing, book.threads, book.patience):
+            book.answers[search] = answer(texts, asked)
+            keep_answer(search, texts, asked)
+            bar.update()
+
+# %% ../../nbs/prices/13_api_book.ipynb #4968989f
 @dataclass
-class ApiAnswers(PriceBook):
-    "Answers of the Pricing API: from memory, from disk, else from AWS."
+class ApiBook(PriceBook):
+    "Prices from the Pricing API: `prefetch` asks many questions at once, `find` those that are left."
     source: str = "Pricing API"
     endpoint: str = ""  # Region whose endpoint is asked; the nearest unless given
     max_age: timedelta = timedelta(hours=24)  # Of answers on disk
@@ -191,46 +214,18 @@ class ApiAnswers(PriceBook):
                                       self.bucket)
         return ask(self._client, search)
 
-# %% ../../nbs/prices/13_api_book.ipynb #0a440fba
-def learn(
-    book: ApiAnswers,
-    questions: Iterable[Search],
-    progress: bool | None = False,  # Whether a bar is shown; None: on a terminal
-) -> None:
-    "Get the answers that a book does not have. Raises ApiError."
-    from tqdm import tqdm
-
-    missing = []
-    for search in dict.fromkeys(questions):
-        if search not in book.answers:
-            found = None if book.refresh else kept_answer(search, book.max_age)
-            book.answers.update({search: found} if found else {})
-            missing += [] if found else [search]
-    if not missing:
-        return
-    with tqdm(total=len(missing), desc=book.source, unit="call", leave=False, disable=None if progress is None else not progress) as bar:
-        for search, asked, texts in ask_all(book.call, missing, book.threads, book.patience):
-            book.answers[search] = answer(texts, asked)
-            keep_answer(search, texts, asked)
-            bar.update()
-
-# %% ../../nbs/prices/13_api_book.ipynb #4968989f
-@dataclass
-class ApiBook(ApiAnswers):
-    "Prices from the Pricing API: `prefetch` asks many questions at once, `find` those that are left."
-
-    def find(self, query: Query) -> Price:
-        "The one price that answers a query. Raises MissingPrice, AmbiguousPrice or ApiError."
+    def listed(self, query: Query) -> Price:
+        "The one price of the list that answers a query. Raises MissingPrice, AmbiguousPrice or ApiError."
         if not query.purchase_option.startswith((ON_DEMAND, "Reserved")):
-            raise MissingPrice(f"no price for {query}", self.source,
-                               "GetProducts has on-demand and Reserved rates only; `--source snapshot` has others")
+            raise MissingPrice.of(query, self.source,
+                                  "GetProducts has on-demand and Reserved rates only; `--source snapshot` has others")
         book = rows_for(self, query)
         try:
             return book.find(query)
         except MissingPrice as error:
             if book.index:
                 raise
-            raise MissingPrice(error.message, self.source, _empty_hint(query)) from error
+            raise MissingPrice.of(query, self.source, _empty_hint(query)) from error
 
     def prefetch(self, queries: Iterable[Query], progress: bool | None = None) -> None:
         "Ask for the prices of many queries together; a bar is shown on a terminal, or as `progress` says. Raises ApiError."
@@ -242,7 +237,7 @@ class ApiBook(ApiAnswers):
 
 # %% ../../nbs/prices/13_api_book.ipynb #45d60199
 def known(
-    book: ApiAnswers,
+    book: ApiBook,
     query: Query,
     depth: int,  # How many groups of its questions are answered
 ) -> tuple[RowBook, bool]:  # Their prices, and whether any is of the query's usage type
@@ -255,7 +250,7 @@ def known(
     return rows, bool(rows.candidates(query.service, query.region, query.usage_type))
 
 
-def rows_for(book: ApiAnswers, query: Query) -> RowBook:
+def rows_for(book: ApiBook, query: Query) -> RowBook:
     "What the price list has for one query; AWS is asked for what is not known yet. Raises ApiError."
     rows = RowBook(source=book.source)
     for depth, group in enumerate(searches(query), 1):
@@ -273,7 +268,7 @@ def _empty_hint(query: Query) -> str:
 
 
 def status(
-    book: ApiAnswers,
+    book: ApiBook,
     now: datetime | None = None,  # Of the clock unless given
 ) -> str:  # One sentence
     "How many answers there are and how old the oldest is."

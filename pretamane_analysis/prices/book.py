@@ -5,16 +5,18 @@
 # %% ../../nbs/prices/01_book.ipynb #14970438
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from typing import Self
 
 from ..base.errors import PretamaneError, nearest
 
 # %% auto #0
-__all__ = ['ON_DEMAND', 'GLOBAL', 'CONFIDENCE', 'Query', 'Tier', 'Price', 'spread', 'PriceError', 'MissingPrice',
-           'AmbiguousPrice', 'PriceBook']
+__all__ = ['ON_DEMAND', 'GLOBAL', 'CONFIDENCE', 'OWN_RATE', 'Query', 'Tier', 'Price', 'spread', 'PriceError', 'MissingPrice',
+           'AmbiguousPrice', 'PriceBook', 'own_price']
 
 # %% ../../nbs/prices/01_book.ipynb #b01cdf14
 ON_DEMAND = "OnDemand"
@@ -37,10 +39,11 @@ class Query:
 
     def __str__(self) -> str:
         more = "".join(f", {key}={value}" for key, value in self.attributes)
-        return f"{self.service} {self.usage_type} ({self.unit}, {self.purchase_option}{more}) in {self.region or 'any region'}"
+        return (f"{self.service} {self.usage_type} ({self.unit}, {self.purchase_option}{more}) in "
+                f"{self.region or 'any region'}")
 
 # %% ../../nbs/prices/01_book.ipynb #db081322
-CONFIDENCE = ("derived", "page", "listed")  # weakest first
+CONFIDENCE = ("derived", "page", "listed", "yours")  # weakest first; the reader's own rates stand above all
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,15 @@ class Tier:
     end: Decimal | None = None  # End of the range, None for the last
     rate_code: str = ""  # `SKU.offerTermCode.rateCode` where known
     as_of: str = ""  # ISO date of the capture, perhaps only a year or month; empty when unknown
-    confidence: str = "listed"  # `listed`, `page` or `derived`
+    confidence: str = "listed"  # `listed`, `page`, `derived`, or `yours` for a rate that the reader gave
     source: str = ""  # Id in the list of sources
     note: str = ""  # What is special about it
     upfront_usd: Decimal = Decimal(0)  # Paid once, already contained in `usd` by the hour
 
     def label(self) -> str:
         "The range as people write it."
-        return f"{self.begin:f}-{self.end:f}" if self.end is not None else (f"over {self.begin:f}" if self.begin else "all")
+        return f"{self.begin:f}-{self.end:f}" if self.end is not None else (f"over {self.begin:f}"
+                                                                            if self.begin else "all")
 
 # %% ../../nbs/prices/01_book.ipynb #6d50d80a
 @dataclass(frozen=True)
@@ -107,8 +111,31 @@ class PriceError(PretamaneError):
     "A question that the price book cannot answer with exactly one price."
 
 # %% ../../nbs/prices/01_book.ipynb #03023a85
+OWN_RATE = "A rate that you know goes under `prices:` in the stack file"
+
+
 class MissingPrice(PriceError):
-    "No price matches a query."
+    "No price matches a query, or no prices match several."
+    queries: tuple[Query, ...] = ()  # What has no price, where that is known
+
+    @classmethod
+    def of(cls, query: Query, place: str, remedy: str | Callable[[], str] = "") -> MissingPrice:
+        "The error of one query."
+        found = cls(f"no price for {query}", place, remedy)
+        found.queries = (query,)
+        return found
+
+    @classmethod
+    def together(cls, errors: Iterable[MissingPrice]) -> MissingPrice:
+        "One error that names each missing price once; the first alone keeps its own remedy."
+        each = {line: error for error in errors for line in error.message.split(";\n  ")}
+        first = next(iter(each.values()))
+        if len(each) == 1:
+            return first
+        asks = "`--source offers` asks AWS for them, without an account. " if first.place == "snapshot" else ""
+        found = cls(";\n  ".join(each), first.place, f"{asks}{OWN_RATE}")
+        found.queries = tuple(dict.fromkeys(query for error in each.values() for query in error.queries))
+        return found
 
 
 class AmbiguousPrice(PriceError):
@@ -117,11 +144,12 @@ class AmbiguousPrice(PriceError):
 # %% ../../nbs/prices/01_book.ipynb #1ef66a37
 @dataclass
 class PriceBook:
-    "Prices held in memory; other sources override `candidates`, `usage_types` and `regions`."
+    "Prices held in memory; other sources override `candidates`, `usage_types` and `regions`, or `listed`."
     prices: list[Price] = field(default_factory=list)
     source: str = "memory"
     as_of: date | None = None
-    shortlist: PriceBook | None = field(default=None, kw_only=True, repr=False, compare=False)  # A quick book that says which instance types are worth asking this one for
+    shortlist: PriceBook | None = field(default=None, kw_only=True, repr=False, compare=False)  # Quick book; names types to ask for
+    own: tuple[Price, ...] = field(default=(), kw_only=True, repr=False, compare=False)  # The reader's rates come first
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
         "All prices of a usage type in a region."
@@ -136,22 +164,45 @@ class PriceBook:
         return sorted({p.region for p in self.prices if p.service == service})
 
     def find(self, query: Query) -> Price:
-        "The one price that answers a query. Raises MissingPrice or AmbiguousPrice."
+        "The reader's own price, or the one that is listed. Raises MissingPrice or AmbiguousPrice."
+        return own_price(self.own, query) or self.listed(query)
+
+    def listed(self, query: Query) -> Price:
+        "The one price of the list that answers a query. Raises MissingPrice or AmbiguousPrice."
         return _one(self, query)
 
+    def with_own(self, own: Iterable[Price]) -> Self:
+        "The same book where the reader's own prices come first; the book itself stays as it is."
+        found = copy(self)
+        found.own = (*own, *(each for each in self.own))
+        return found
+
 # %% ../../nbs/prices/01_book.ipynb #d2a3befb
+def own_price(
+    own: Iterable[Price],  # The reader's rates; an empty service stands for any
+    query: Query,
+) -> Price | None:
+    "The reader's rate for a query. Raises AmbiguousPrice where two answer it."
+    found = dict.fromkeys(each for each in own if each.service in ("", query.service) and _matches(each, query)
+                          and (each.usage_type, each.region) == (query.usage_type, query.region))
+    if len(found) > 1:
+        raise AmbiguousPrice(f"{len(found)} of your own prices match {query}", "prices", "Name service or attributes")
+    return next((replace(each, service=query.service, attributes=query.attributes) for each in found), None)
+
+
 def _one(book: PriceBook, query: Query) -> Price:
-    found = [price for price in book.candidates(query.service, query.region, query.usage_type) if _matches(price, query)]
+    found = [price
+             for price in book.candidates(query.service, query.region, query.usage_type) if _matches(price, query)]
     if len(found) > 1:
         raise AmbiguousPrice(f"{len(found)} prices match {query}: {'; '.join(_difference(p) for p in found)}",
                              book.source, "Name the attribute that tells them apart")
     if not found:
-        raise MissingPrice(f"no price for {query}", book.source, lambda: _hint(book, query))
+        raise MissingPrice.of(query, book.source, lambda: f"{_hint(book, query)}. {OWN_RATE}")
     return found[0]
 
 
 def _matches(price: Price, query: Query) -> bool:
-    known = dict(price.attributes)
+    known = dict(price.attributes) if price.confidence != "yours" or price.attributes else dict(query.attributes)
     return (price.unit.lower() == query.unit.lower() and price.purchase_option == query.purchase_option
             and all(known.get(key) == value for key, value in query.attributes))
 
@@ -164,7 +215,8 @@ def _difference(price: Price) -> str:
 def _hint(book: PriceBook, query: Query) -> str:
     "The nearest prices that exist: same usage type otherwise, other regions, similar names."
     if others := list(book.candidates(query.service, query.region, query.usage_type)):
-        return f"There is: {'; '.join(map(_difference, others[:5]))}"
+        bought = [each.purchase_option for each in others if _matches(each, replace(query, purchase_option=each.purchase_option))]
+        return f"It is sold as {', '.join(bought)}" if bought else f"There is: {'; '.join(map(_difference, others[:5]))}"
     regions = [r for r in book.regions(query.service) if any(
         _matches(p, query) for p in book.candidates(query.service, r, query.usage_type))]
     if regions:

@@ -27,10 +27,16 @@ __all__ = ['ENDINGS', 'OfferBook', 'manifest_rows', 'offer_code', 'matching']
 # %% ../../nbs/prices/11_offer_book.ipynb #38d62a99
 ENDINGS = (".json", ".csv", ".json.gz", ".csv.gz")
 
-# %% ../../nbs/prices/11_offer_book.ipynb #926738be
+# %% ../../nbs/prices/11_offer_book.ipynb #b330046a
+def _names(offers: OfferFile) -> list[str]:
+    "All usage types of a file."
+    return sorted({line.split(b"\t", 2)[1].decode() for line in offers.index if line.startswith(b"U\t")})
+
+# %% ../../nbs/prices/11_offer_book.ipynb #bd67b633
 @dataclass
-class _OfferFiles(PriceBook):
-    "The offer files that a book reads."
+class OfferBook(PriceBook):
+    """Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]` or `<service>.json|csv[.gz]`, or
+    from AWS itself (`place="aws"`)."""
     place: str = "aws"
     source: str = "offer files"
     files: dict[str, OfferFile] = field(default_factory=dict)
@@ -47,22 +53,13 @@ class _OfferFiles(PriceBook):
         if self.place == "aws" or self.place.startswith(("http://", "https://")):
             from pretamane_analysis.prices.offer_download import fetched, offer_url
 
-            return [fetched(offer_url(service, "" if region == GLOBAL else region, "csv", self.place.removeprefix("aws")))]
+            return [fetched(offer_url(service, "" if region == GLOBAL else region, "csv",
+                                      self.place.removeprefix("aws")))]
         if not Path(self.place).is_dir():
             return [self.place] if offer_code(self.place) in ("", service) else []
         names = [region, "aws-other", "index"] if region != GLOBAL else ["*"]
         found = [path for name in names for end in ENDINGS for path in Path(self.place, service).glob(name + end)]
         return sorted(map(str, found or [path for end in ENDINGS for path in Path(self.place).glob(service + end)]))
-
-# %% ../../nbs/prices/11_offer_book.ipynb #b330046a
-def _names(offers: OfferFile) -> list[str]:
-    "All usage types of a file."
-    return sorted({line.split(b"\t", 2)[1].decode() for line in offers.index if line.startswith(b"U\t")})
-
-
-@dataclass
-class _OfferPrices(_OfferFiles):
-    "Their prices, each question kept."
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
         "All usual prices of a usage type in a region."
@@ -81,18 +78,14 @@ class _OfferPrices(_OfferFiles):
             self.answers[asked] = list(found.values())
         return self.answers[asked]
 
-# %% ../../nbs/prices/11_offer_book.ipynb #bd67b633
-@dataclass
-class OfferBook(_OfferPrices):
-    "Prices from an offer file, from a folder of `<service>/<region>.json|csv[.gz]` or `<service>.json|csv[.gz]`, or from AWS itself (`place=\"aws\"`)."
-
     def usage_types(self, service: str, region: str) -> Iterable[str]:
         "All usage types of a service in a region."
         names = {ending(name, region) for path in self.paths(service, region) for name in _names(self._file(path))}
         return sorted(name for name in names if name)
 
     def regions(self, service: str) -> Iterable[str]:
-        "All regions of a service that this book can name: the files of its folder, or those of the first products of its file."
+        """All regions of a service that this book can name: the files of its folder, or those of the first products
+        of its file."""
         if self.place == "aws" or self.place.startswith(("http://", "https://")):
             return []
         if Path(self.place).is_dir():
@@ -101,7 +94,8 @@ class OfferBook(_OfferPrices):
         found: set[str] = set()
         for path in self.paths(service, ""):
             names_of = _names(self._file(path))
-            found |= {row.region_code or GLOBAL for name in names_of[:: max(1, len(names_of) // 20)] for row in rows_at(self._file(path), name)}
+            found |= {row.region_code or GLOBAL
+                      for name in names_of[:: max(1, len(names_of) // 20)] for row in rows_at(self._file(path), name)}
         return sorted(found)
 
 # %% ../../nbs/prices/11_offer_book.ipynb #be7af551

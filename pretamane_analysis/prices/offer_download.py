@@ -56,7 +56,8 @@ def region_urls(
         host = url.split("/offers/")[0]
         return {name: host + each["currentVersionUrl"] for name, each in regions.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PretamaneError(f"no region index (status {response.status})", url, "Check the name of the service") from error
+        raise PretamaneError(f"no region index (status {response.status})", url,
+                             "Check the name of the service") from error
 
 # %% ../../nbs/prices/04_offer_download.ipynb #282be7b1
 def region_url(
@@ -79,8 +80,16 @@ CHUNK = 1 << 18
 def _pool(pause: float = 0.5) -> PoolManager:
     from urllib3 import PoolManager, Retry, Timeout
 
-    retry = Retry(total=5, status_forcelist=LATER, backoff_factor=pause, backoff_max=30, raise_on_status=False)
+    retry = Retry(total=5, connect=1, status_forcelist=LATER, backoff_factor=pause, backoff_max=30, raise_on_status=False)
     return PoolManager(retries=retry, timeout=Timeout(connect=10, read=60))
+
+
+def _reason(error: Exception) -> str:
+    "Why there is no answer, in words."
+    cause = getattr(error, "reason", None) or error
+    known = {"NameResolutionError": "its name cannot be found", "NewConnectionError": "the connection is refused or there is no network",
+             "ConnectTimeoutError": "it does not answer", "ReadTimeoutError": "it stopped answering", "SSLError": "its certificate is not trusted"}
+    return f"no answer: {known.get(type(cause).__name__, type(cause).__name__)}"
 
 
 def _ask(pool: PoolManager, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
@@ -89,7 +98,7 @@ def _ask(pool: PoolManager, url: str, headers: Mapping[str, str]) -> BaseHTTPRes
     try:
         return pool.request("GET", url, headers={"Accept-Encoding": "identity", **headers}, preload_content=False)
     except HTTPError as error:
-        raise PretamaneError(f"no answer: {type(error).__name__}", url, "Check the network and run the same command again: it goes on") from error
+        raise PretamaneError(_reason(error), url, "Check the network and run the same command again: it goes on") from error
 
 # %% ../../nbs/prices/04_offer_download.ipynb #32eb6fca
 def _noted(path: Path) -> dict[str, Any]:
@@ -123,9 +132,11 @@ def _begin(response: BaseHTTPResponse, part: Path, url: str) -> int:
         part.unlink()
         raise PretamaneError("the server answers with another part than asked for", url, "Run the same command again")
     if response.status != 200:
-        raise PretamaneError(f"the server answers {response.status}", url, "Check the service and the region; region_urls names them")
+        raise PretamaneError(f"the server answers {response.status}", url,
+                             "Check the service and the region; region_urls names them")
     size = int(headers.get("Content-Length", -1))
-    note = {"url": url, "size": size, "etag": headers.get("ETag", ""), "last_modified": headers.get("Last-Modified", ""),
+    note = {"url": url, "size": size, "etag": headers.get("ETag", ""),
+            "last_modified": headers.get("Last-Modified", ""),
             "md5": headers.get("Content-MD5", "")}
     part.unlink(missing_ok=True)
     write_whole(f"{part}{NOTE}", json.dumps(note))
@@ -139,7 +150,8 @@ def _receive(response: BaseHTTPResponse, part: Path, size: int) -> bool:
     from urllib3.exceptions import HTTPError
 
     have = part.stat().st_size
-    bar = tqdm(total=size if size > 0 else None, initial=have, unit="B", unit_scale=True, desc=part.name, disable=not sys.stderr.isatty())
+    bar = tqdm(total=size if size > 0 else None, initial=have, unit="B", unit_scale=True, desc=part.name,
+               disable=not sys.stderr.isatty())
     try:
         with open(part, "ab") as out, bar:
             for chunk in response.stream(CHUNK, decode_content=False):
@@ -147,7 +159,8 @@ def _receive(response: BaseHTTPResponse, part: Path, size: int) -> bool:
     except HTTPError:
         return False
     except OSError as error:
-        raise PretamaneError(f"cannot write: {error.strerror}", str(part), "Free space or choose another folder, then run it again") from error
+        raise PretamaneError(f"cannot write: {error.strerror}", str(part),
+                             "Free space or choose another folder, then run it again") from error
     finally:
         response.release_conn()
     return size < 0 or part.stat().st_size >= size
@@ -164,7 +177,8 @@ def _proven(part: Path, size: int) -> str:
         sha = file_digest(file, "sha256").hexdigest()
     if (wanted and found != wanted) or (size >= 0 and part.stat().st_size != size):
         part.unlink()
-        raise PretamaneError("the file that arrived is not the one that was sent (size or MD5 differ)", note.get("url", ""), "Run it again")
+        raise PretamaneError("the file that arrived is not the one that was sent (size or MD5 differ)",
+                             note.get("url", ""), "Run it again")
     return sha
 
 
@@ -181,7 +195,7 @@ def download(
     name: str = "",  # File name; the last part of the address where empty
     pause: float = 0.5,  # Seconds before the second attempt, doubled each time
 ) -> Path:
-    "A file from the network, whole and proven. Raises PretamaneError; what arrived is kept and the next call goes on from there."
+    "A file from the network, whole and proven. Raises PretamaneError; the next call goes on from what arrived."
     target = Path(folder, name or Path(urlsplit(url).path).name)
     part, pool, failures = target.with_name(target.name + ".part"), _pool(pause), 0
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +212,7 @@ def download(
             return _finish(part, target, size)
         failures = 0 if part.stat().st_size > before else failures + 1
         if failures >= ATTEMPTS:
-            raise PretamaneError("the connection breaks again and again", url, "Run the same command again: it goes on where it stopped")
+            raise PretamaneError("the connection breaks again and again", url, "Run the command again: it goes on there")
         time.sleep(min(pause * 2**failures, 30))
 
 # %% ../../nbs/prices/04_offer_download.ipynb #ba2e4ab9
@@ -217,13 +231,15 @@ def fetched(
 ) -> str:
     "The path of an offer file in the cache folder, laid out as `OfferBook` reads folders. Raises PretamaneError."
     if cache_path("downloads", "") is None:
-        raise PretamaneError("PRETAMANE_CACHE is empty", url, "Name a folder there, or download the file and give its path")
+        raise PretamaneError("PRETAMANE_CACHE is empty", url,
+                             "Name a folder there, or download the file and give its path")
     words = urlsplit(url).path.strip("/").split("/")
     found = re.search(r"/aws/(\w+)/[^/]+/(?:([\w-]+)/)?index\.(json|csv)$", url)
     host = re.sub(r"[^\w.-]", "_", urlsplit(url).netloc)
     name = f"{found[1]}/{found[2] or 'index'}.{found[3]}" if found else "_".join(words)
     target = Path(str(cache_path("downloads", f"{host}/{name}")))
-    if target.exists() and _noted(target).get("size") == target.stat().st_size and time.time() - target.stat().st_mtime < max_age * 3600:
+    if (target.exists() and _noted(target).get("size") == target.stat().st_size
+        and time.time() - target.stat().st_mtime < max_age * 3600):
         return str(target)
     path = download(url, target.parent, target.name)
     make_room()

@@ -33,7 +33,8 @@ def edition_of(
         head = file.read(1 << 16).decode("utf-8", "replace")
 
     def said(json_name: str, csv_name: str) -> str:
-        found = re.search(rf'"{json_name}"\s*:\s*"([^"]*)"', head) or re.search(rf'^"?{csv_name}"?,"?([^"\r\n]*)', head, re.MULTILINE)
+        found = re.search(rf'"{json_name}"\s*:\s*"([^"]*)"',
+                          head) or re.search(rf'^"?{csv_name}"?,"?([^"\r\n]*)', head, re.MULTILINE)
         return found[1] if found else ""
 
     day = said("publicationDate", "Publication Date")[:10]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..base.errors import PretamaneError
-from .offer_layout import (LEADING, META_LINES, NO_ATTRIBUTE, OfferError, Products, attribute_of, broken,
+from .offer_layout import (LEADING, META_LINES, NO_ATTRIBUTE, OfferError, Products,
+                                                    attribute_of, broken,
                                              form_of, opened)
 from .rows import Row, rows_of_term
 
@@ -23,12 +24,16 @@ __all__ = ['SAVINGS_PLAN', 'PLAN', 'PLAN_ATTRIBUTES', 'EMPTY', 'REGION_KEYS', 'c
 
 # %% ../../nbs/prices/07_offer_files.ipynb #e6fd515b
 SAVINGS_PLAN = "SavingsPlan"
-PLAN = {"SKU": "offer_term_code", "RateCode": "rate_code", "Unit": "unit", "EffectiveDate": "effective_date", "DiscountedRate": "usd",
-        "Currency": "currency", "DiscountedSKU": "sku", "DiscountedUsageType": "usage_type", "DiscountedOperation": "operation",
+PLAN = {"SKU": "offer_term_code", "RateCode": "rate_code", "Unit": "unit", "EffectiveDate": "effective_date",
+        "DiscountedRate": "usd",
+        "Currency": "currency", "DiscountedSKU": "sku", "DiscountedUsageType": "usage_type",
+        "DiscountedOperation": "operation",
         "PurchaseOption": "purchase_option", "DiscountedRegionCode": "region_code", "Product Family": "product_family"}
 PLAN_ATTRIBUTES = {"DiscountedServiceCode": "discountedServiceCode", "DiscountedInstanceType": "discountedInstanceType",
-                   "ServiceCode": "serviceCode", "UsageType": "planUsageType", "Operation": "planOperation", "Description": "description",
-                   "Instance Family": "instanceType", "Location": "location", "Location Type": "locationType", "Granularity": "granularity"}
+                   "ServiceCode": "serviceCode", "UsageType": "planUsageType", "Operation": "planOperation",
+                   "Description": "description",
+                   "Instance Family": "instanceType", "Location": "location", "Location Type": "locationType",
+                   "Granularity": "granularity"}
 EMPTY = Row(*[""] * len(Row._fields))
 REGION_KEYS = ("regionCode", "fromRegionCode", "toRegionCode")
 
@@ -57,7 +62,8 @@ def row_maker(
         known = {name: fields[place] for name, place in (named if whole else short) if fields[place]}
         values = {name: fields[place] for name, place in lead}
         region = next((known[key] for key in REGION_KEYS if key in known), "")
-        return EMPTY._replace(**values, region_code=region, usage_type=known.get("usagetype", ""), operation=known.get("operation", ""),
+        return EMPTY._replace(**values, region_code=region, usage_type=known.get("usagetype", ""),
+                              operation=known.get("operation", ""),
                               attributes_json=compact(known) if whole else "")
 
     return row
@@ -71,7 +77,8 @@ def _plan_maker(columns: list[str]) -> Callable[[list[str]], Row]:
         record = dict(zip(columns, fields, strict=True))
         attributes = {name: record[column] for column, name in PLAN_ATTRIBUTES.items() if record.get(column)}
         lease = _lease(record["LeaseContractLength"], record["LeaseContractLengthUnit"])
-        return EMPTY._replace(**{name: record[column] for column, name in PLAN.items()}, term_type=SAVINGS_PLAN, lease=lease,
+        return EMPTY._replace(**{name: record[column] for column, name in PLAN.items()},
+                              term_type=SAVINGS_PLAN, lease=lease,
                               attributes_json=compact(attributes))
 
     return row
@@ -89,7 +96,8 @@ def header_of(
     "The columns of a CSV file: the line after five lines of metadata. Raises OfferError."
     lines = [file.readline(1 << 20) for _ in range(META_LINES + 1)]
     columns = next(csv.reader([lines[-1].decode("utf-8").rstrip("\r\n")]), [])
-    if "SKU" not in columns or b"\0" in b"".join(lines) or not lines[-1].endswith(b"\n") or len({*columns}) != len(columns):
+    if "SKU" not in columns or b"\0" in b"".join(lines) or not lines[-1].endswith(b"\n") or len(
+            {*columns}) != len(columns):
         raise broken(path, "no line of column names with SKU", f"line {META_LINES + 1}")
     return columns
 
@@ -137,7 +145,8 @@ def sections(
             top = value if depth == 1 else top
             kinds += [value] if depth == 2 and top == "terms" else []
     if not {"products", "terms"} <= seen:
-        raise OfferError("JSON, but not a price list: it has no products and terms", str(path), "Give the index.json of a region or a service")
+        raise OfferError("JSON, but not a price list: it has no products and terms", str(path),
+                         "Give the index.json of a region or a service")
     return kinds, lists
 
 # %% ../../nbs/prices/07_offer_files.ipynb #636b0f71
@@ -216,18 +225,22 @@ def _plan_rows(path: str | Path, kinds: list[str]) -> Iterator[Row]:
 # %% ../../nbs/prices/07_offer_files.ipynb #29776f6d
 def _rates(plan: Mapping[str, Any], term: Mapping[str, Any]) -> Iterator[Row]:
     known, lease = plan.get("attributes", {}), term["leaseContractLength"]
-    own = {"serviceCode": plan.get("serviceCode"), "planUsageType": plan.get("usageType"), "planOperation": plan.get("operation"),
-           "description": term.get("description"), **{key: value for key, value in known.items() if key not in ("purchaseOption", "purchaseTerm")}}
+    own = {"serviceCode": plan.get("serviceCode"), "planUsageType": plan.get("usageType"),
+           "planOperation": plan.get("operation"),
+           "description": term.get("description"),
+           **{key: value for key, value in known.items() if key not in ("purchaseOption", "purchaseTerm")}}
     for rate in term["rates"]:
         more = {key: rate.get(key) for key in ("discountedServiceCode", "discountedInstanceType")}
         yield EMPTY._replace(
             sku=rate["discountedSku"], offer_term_code=term["sku"], rate_code=rate["rateCode"], term_type=SAVINGS_PLAN,
-            lease=_lease(lease["duration"], lease["unit"]), purchase_option=known.get("purchaseOption", ""), unit=rate.get("unit", ""),
+            lease=_lease(lease["duration"], lease["unit"]), purchase_option=known.get("purchaseOption", ""),
+            unit=rate.get("unit", ""),
             usd=str(rate["discountedRate"]["price"]), currency=rate["discountedRate"]["currency"],
             effective_date=term.get("effectiveDate", ""), region_code=rate.get("discountedRegionCode", ""),
             usage_type=rate.get("discountedUsageType", ""), operation=rate.get("discountedOperation", ""),
             product_family=plan.get("productFamily", ""),
-            attributes_json=compact({key: str(value) for key, value in {**own, **more}.items() if value not in (None, "")}))
+            attributes_json=compact(
+                {key: str(value) for key, value in {**own, **more}.items() if value not in (None, "")}))
 
 # %% ../../nbs/prices/07_offer_files.ipynb #ddc79ccc
 def rows(

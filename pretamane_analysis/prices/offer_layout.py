@@ -93,13 +93,17 @@ def form_of(
         return "csv" + packed
     if not head:
         raise OfferError("the file is empty", str(path), AGAIN)
-    what = "an HTML or XML page" if head.startswith(b"<") else "a ZIP archive" if head.startswith(b"PK") else "neither JSON nor CSV of a price list"
-    raise OfferError(f"this is {what}, not an offer file", str(path), "Give the path of an index.json or index.csv of the price list")
+    what = ("an HTML or XML page" if head.startswith(b"<") else "a ZIP archive"
+            if head.startswith(b"PK") else "neither JSON nor CSV of a price list")
+    raise OfferError(f"this is {what}, not an offer file", str(path),
+                     "Give the path of an index.json or index.csv of the price list")
 
 # %% ../../nbs/prices/05_offer_layout.ipynb #de022a23
 META_LINES = 5
-LEADING = {"SKU": "sku", "OfferTermCode": "offer_term_code", "RateCode": "rate_code", "TermType": "term_type", "StartingRange": "begin_range",
-           "EndingRange": "end_range", "Unit": "unit", "PricePerUnit": "usd", "Currency": "currency", "EffectiveDate": "effective_date",
+LEADING = {"SKU": "sku", "OfferTermCode": "offer_term_code", "RateCode": "rate_code", "TermType": "term_type",
+           "StartingRange": "begin_range",
+           "EndingRange": "end_range", "Unit": "unit", "PricePerUnit": "usd", "Currency": "currency",
+           "EffectiveDate": "effective_date",
            "LeaseContractLength": "lease", "PurchaseOption": "purchase_option", "OfferingClass": "offering_class",
            "Product Family": "product_family"}
 NO_ATTRIBUTE = {*LEADING, "PriceDescription", "RelatedTo"}

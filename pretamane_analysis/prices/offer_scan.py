@@ -23,7 +23,8 @@ __all__ = ['Conditions', 'CHUNK', 'HEAD', 'PRODUCT', 'TERMS', 'TERM', 'END', 'US
 # %% ../../nbs/prices/08_offer_scan.ipynb #c59d4c5b
 def _test_of(value: str) -> Callable[[str], object]:
     "A function that says whether a text is the value, in which `*` stands for any text."
-    return re.compile(".*".join(map(re.escape, value.split("*"))), re.DOTALL).fullmatch if "*" in value else value.__eq__
+    return re.compile(".*".join(map(re.escape, value.split("*"))),
+                      re.DOTALL).fullmatch if "*" in value else value.__eq__
 
 # %% ../../nbs/prices/08_offer_scan.ipynb #a852d280
 Conditions = Mapping[str, str]  # Attribute, `productFamily` or `sku` to its value; `*` stands for any text
@@ -43,7 +44,8 @@ class Question:
 
     def needles(self) -> list[bytes]:
         "Bytes of which one stands in every product that is wanted; an empty one where that cannot be said."
-        parts = [[f'"{value}"' if "*" not in value else max(value.split("*"), key=len) for name, value in each if name != "sku"]
+        parts = [[f'"{value}"' if "*" not in value else max(value.split("*"), key=len) for name, value in each
+                  if name != "sku"]
                  for each in self.alternatives]
         longest = [max(each, key=len, default="") for each in parts]
         return [needle.encode() if re.fullmatch(r'"?[\w :.-]*"?', needle, re.ASCII) else b"" for needle in longest]
@@ -56,7 +58,7 @@ class Irregular(Exception):
 @dataclass
 class Scan:
     "What a pass found."
-    index: list[bytes] = field(default_factory=list)  # Tab separated: `U` usage type, SKU, offset, length; `T` SKU, term type, offset, length
+    index: list[bytes] = field(default_factory=list)  # By tabs: `U` usage type, SKU; `T` SKU, term; offset, length
     rows: list[Row] = field(default_factory=list)
 
     def add(self, lines: list[str], tabs: int) -> None:
@@ -71,7 +73,8 @@ CHUNK = 1 << 20
 HEAD = re.compile(rb'\{\n(?:  "\w+" : "(?:[^"\\\n]|\\.)*",\n)*  "products" : \{')
 PRODUCT = re.compile(rb',?\n    "([^"\\\n]+)" : \{\n      "sku" : "\1",\n')
 TERMS = b'\n  },\n  "terms" : {\n'
-TERM = re.compile(rb'(?:,|\n  \},\n  "terms" : \{\n    "([^"\\\n]+)" : \{|\n    \},\n    "([^"\\\n]+)" : \{)\n      "([^"\\\n]+)" : \{\n')
+TERM = re.compile(rb'(?:,|\n  \},\n  "terms" : \{\n    "([^"\\\n]+)" : \{|\n    \},\n    "([^"\\\n]+)" : \{)\n      '
+                  rb'"([^"\\\n]+)" : \{\n')
 END = re.compile(rb'\n    \}\n  \}(?:,\n  "attributesList" : \{ \})?\n\}\s*')
 USAGE = b'\n        "usagetype" : "'
 
@@ -185,6 +188,7 @@ def _product_taker(question: Question) -> Callable[[bytes, int, str], dict[str, 
     return take
 
 
-def _term_rows(path: str | Path, product: dict[str, Any], kind: str, sku: str, text: bytes, whole: bool) -> Iterator[Row]:
+def _term_rows(path: str | Path, product: dict[str, Any], kind: str, sku: str, text: bytes,
+               whole: bool) -> Iterator[Row]:
     found = rows_of(path, product, kind, sku, _parsed(text))
     return found if whole else (row._replace(attributes_json="") for row in found)

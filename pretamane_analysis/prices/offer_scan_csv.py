@@ -29,8 +29,10 @@ from .rows import Row
 __all__ = ['LEAN_COLUMNS', 'PARALLEL_FROM', 'MOST_PROCESSES', 'HEAD', 'scan_csv', 'exact_fields', 'rows_of_lines']
 
 # %% ../../nbs/prices/09_offer_scan_csv.ipynb #cd6f927e
-LEAN_COLUMNS = ("SKU", "OfferTermCode", "RateCode", "TermType", "LeaseContractLength", "PurchaseOption", "OfferingClass", "Unit", "StartingRange",
-                "EndingRange", "PricePerUnit", "Currency", "EffectiveDate", "Region Code|From Region Code|To Region Code", "usageType",
+LEAN_COLUMNS = ("SKU", "OfferTermCode", "RateCode", "TermType", "LeaseContractLength", "PurchaseOption",
+                "OfferingClass", "Unit", "StartingRange",
+                "EndingRange", "PricePerUnit", "Currency", "EffectiveDate",
+                "Region Code|From Region Code|To Region Code", "usageType",
                 "operation", "Product Family", "")
 PARALLEL_FROM = 32 * CHUNK
 MOST_PROCESSES = 3  # The first holds about 60 MB, each other one 35; more could pass the bound of 150 MB
@@ -80,7 +82,8 @@ def _processes(size: int) -> int:
 
 # %% ../../nbs/prices/09_offer_scan_csv.ipynb #731ef7ca
 def _all(jobs: list[tuple[Any, ...]]) -> Iterator[Scan]:
-    "The parts in order: the first in this process, each other one in a child. Raises Irregular where any of them fails."
+    """The parts in order: the first in this process, each other one in a child. Raises Irregular where any of them
+    fails."""
     collects = gc.isenabled()
     gc.disable()  # nothing here makes cycles
     children = [_child(job) for job in jobs[1:]]
@@ -159,10 +162,12 @@ def _ask_lines(path: str | Path, columns: list[str], begin: int, end: int, quest
     "The wanted rows of whole lines between two offsets; only lines that hold a needle are looked into."
     found, take, needles = Scan(), _line_taker(columns, question), question.needles() or [b"\n"]
     one, other, *more = needles * 2 if len(needles) == 1 else needles  # two needles are found fastest by name
-    skip = b',"Reserved",' if "Reserved" not in question.kinds else b',"OnDemand",' if "OnDemand" not in question.kinds else b""
+    skip = (b',"Reserved",' if "Reserved" not in question.kinds
+            else b',"OnDemand",' if "OnDemand" not in question.kinds else b"")
     with open(path, "rb", buffering=0) as file, BufferedReader(_Part(file, begin, end), CHUNK // 4) as part:
         for line in part:  # the buffer's own search for line ends beats splitting what was read
-            if line[72:84] != skip and (one in line or other in line or (more and any(needle in line for needle in more))):
+            if line[72:84] != skip and (one in line or other in line
+                                        or (more and any(needle in line for needle in more))):
                 found.rows += take(line[:-1])
     return found
 
@@ -214,7 +219,8 @@ def _line_taker(columns: list[str], question: Question) -> Callable[[bytes], lis
 
     def take(line: bytes) -> list[Row]:
         values = fields_of(line)
-        if values[kind] not in question.kinds or not test({name: values[place] for name, place in named.items() if values[place]}):
+        if (values[kind] not in question.kinds
+            or not test({name: values[place] for name, place in named.items() if values[place]})):
             return []
         if question.whole:
             return [make(exact_fields(line, count))]

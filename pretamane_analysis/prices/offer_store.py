@@ -100,11 +100,13 @@ def _write_out(offers: OfferFile, key: str) -> Scan:
         with open(part, "wb") as out:
             for row in rows(offers.path):
                 line = json.dumps(row).encode() + b"\n"
-                scan.index.append(f"U\t{_plain(row.usage_type)}\t{_plain(row.sku)}\t{offset}\t{len(line)}\t{zlib.crc32(line)}".encode())
+                entry = ("U", _plain(row.usage_type), _plain(row.sku), str(offset), str(len(line)), str(zlib.crc32(line)))
+                scan.index.append("\t".join(entry).encode())
                 offset += out.write(line)
         os.replace(part, offers.body)
     except OSError as error:
-        raise PretamaneError(f"cannot keep the rows: {error.strerror}", str(folder), "Set PRETAMANE_CACHE to a folder with space") from error
+        raise PretamaneError(f"cannot keep the rows: {error.strerror}", str(folder),
+                             "Set PRETAMANE_CACHE to a folder with space") from error
     finally:
         part.unlink(missing_ok=True)
     make_room()
@@ -133,7 +135,8 @@ def _bytes(offers: OfferFile, entries: Iterable[list[str]]) -> Iterator[tuple[li
                 text = file.read(int(entry[4]))
                 if entry[5:] and zlib.crc32(text) != int(entry[5]):
                     Path(offers.body).unlink(missing_ok=True)  # the next question reads the offer file again
-                    raise PretamaneError("a row that was kept is damaged", offers.body, "Run the same command again: the price list is read anew")
+                    raise PretamaneError("a row that was kept is damaged", offers.body,
+                                         "Run the same command again: the price list is read anew")
                 yield entry, text
     except OSError as error:
         raise broken(offers.path, error) from error
@@ -170,9 +173,11 @@ def complete(
         terms.setdefault((row.sku, row.term_type, row.offer_term_code + row.currency), []).append(row)
     for (sku, kind, _), each in terms.items():
         fee = any(row.unit == "Quantity" for row in each)
-        if kind == "Reserved" and each[0].purchase_option in ("Partial Upfront", "All Upfront") and not (fee and len(each) > 1):
+        if kind == "Reserved" and each[0].purchase_option in ("Partial Upfront",
+                                                              "All Upfront") and not (fee and len(each) > 1):
             raise broken(path, "a Reserved term without its hourly price or upfront fee", f"SKU {sku}")
         ranges = sorted((float(row.begin_range), row.end_range) for row in each if row.begin_range)
-        if ranges and (ranges[0][0] != 0 or any(end == "Inf" or float(end) != begin for (_, end), (begin, _) in zip(ranges, ranges[1:]))):
+        if ranges and (ranges[0][0] != 0
+                       or any(end == "Inf" or float(end) != begin for (_, end), (begin, _) in zip(ranges, ranges[1:]))):
             raise broken(path, "tiers that do not follow each other from 0", f"SKU {sku}")
     return found

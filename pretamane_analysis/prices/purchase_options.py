@@ -37,17 +37,20 @@ def _usd(text: Any, place: str) -> Decimal:
     return number
 
 
-def instance_attributes(instance_type: str, operating_system: str = "Linux", operation: str = "RunInstances") -> tuple[tuple[str, str], ...]:
+def instance_attributes(instance_type: str, operating_system: str = "Linux",
+                        operation: str = "RunInstances") -> tuple[tuple[str, str], ...]:
     "What tells an instance's hour from its neighbors, as in the price list."
-    return (("instanceType", instance_type), ("operatingSystem", operating_system), ("operation", operation), ("tenancy", "Shared"))
+    return (("instanceType", instance_type), ("operatingSystem", operating_system), ("operation", operation),
+            ("tenancy", "Shared"))
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #1e4a07fa
 def _plan_price(rate: Mapping[str, str], source: str) -> Price | None:
     "A rate under the names of the CSV file as a price; None for usage that this package does not bill."
-    usage_type, operation, service = rate["DiscountedUsageType"], rate["DiscountedOperation"], rate["DiscountedServiceCode"]
+    usage_type, operation, service = (rate[f"Discounted{each}"] for each in ("UsageType", "Operation", "ServiceCode"))
     region = rate["DiscountedRegionCode"] or _region(usage_type)
     name = ending(usage_type, region)
-    plan = "EC2Instance" if "EC2" in rate["Product Family"] else "Compute" if "Compute" in rate["Product Family"] else ""
+    plan = ("EC2Instance" if "EC2" in rate["Product Family"] else "Compute"
+            if "Compute" in rate["Product Family"] else "")
     if rate["Currency"] != "USD" or name is None or not (region and plan):
         return None
     attributes: tuple[tuple[str, str], ...] = (("operation", operation),) if operation else ()
@@ -55,7 +58,8 @@ def _plan_price(rate: Mapping[str, str], source: str) -> Price | None:
         attributes = instance_attributes(name.removeprefix("BoxUsage:"), OPERATING_SYSTEM[operation], operation)
     elif service != "AmazonECS":
         return None
-    tier = Tier(_usd(rate["DiscountedRate"], rate["RateCode"]), rate_code=rate["RateCode"], as_of=rate["EffectiveDate"][:10], source=source)
+    tier = Tier(_usd(rate["DiscountedRate"], rate["RateCode"]), rate_code=rate["RateCode"],
+                as_of=rate["EffectiveDate"][:10], source=source)
     option = f"{PLANS[plan]}-{rate['LeaseContractLength']}yr-{rate['PurchaseOption'].replace(' ', '')}"
     return Price(service, name, unit_of(rate["Unit"]), region, option, (tier,), rate["DiscountedSKU"], attributes)
 
@@ -69,9 +73,11 @@ def _region(usage_type: str) -> str:
 def _of_row(row: Row) -> dict[str, str]:
     "A row of the offer files' reader under the names of the CSV file; its SKU is that of the usage."
     service = json.loads(row.attributes_json or "{}").get("discountedServiceCode", "AmazonEC2")
-    return {"RateCode": row.rate_code, "Unit": row.unit, "EffectiveDate": row.effective_date, "DiscountedRate": row.usd, "Currency": row.currency,
+    return {"RateCode": row.rate_code, "Unit": row.unit, "EffectiveDate": row.effective_date, "DiscountedRate": row.usd,
+            "Currency": row.currency,
             "DiscountedSKU": row.sku, "DiscountedServiceCode": service, "DiscountedUsageType": row.usage_type,
-            "DiscountedOperation": row.operation, "DiscountedRegionCode": row.region_code, "PurchaseOption": row.purchase_option,
+            "DiscountedOperation": row.operation, "DiscountedRegionCode": row.region_code,
+            "PurchaseOption": row.purchase_option,
             "LeaseContractLength": row.lease.removesuffix("yr"), "Product Family": row.product_family}
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #e20291ed
@@ -84,18 +90,24 @@ def plan_rates(
         for term in document["terms"]["savingsPlan"]:
             plan = products[term["sku"]]
             for rate in term["rates"]:
-                yield {"RateCode": rate.get("rateCode", ""), "Unit": rate.get("unit", "Hrs"), "EffectiveDate": term.get("effectiveDate", ""),
-                       "DiscountedRate": rate["discountedRate"]["price"], "Currency": rate["discountedRate"].get("currency", "USD"),
-                       "DiscountedSKU": rate["discountedSku"], "DiscountedServiceCode": rate.get("discountedServiceCode", "AmazonEC2"),
-                       "DiscountedUsageType": rate["discountedUsageType"], "DiscountedOperation": rate["discountedOperation"],
-                       "DiscountedRegionCode": rate.get("discountedRegionCode", ""), "PurchaseOption": plan["purchaseOption"],
-                       "LeaseContractLength": str(term["leaseContractLength"]["duration"]), "Product Family": plan["productFamily"]}
+                yield {"RateCode": rate.get("rateCode", ""), "Unit": rate.get("unit", "Hrs"),
+                       "EffectiveDate": term.get("effectiveDate", ""),
+                       "DiscountedRate": rate["discountedRate"]["price"],
+                       "Currency": rate["discountedRate"].get("currency", "USD"),
+                       "DiscountedSKU": rate["discountedSku"],
+                       "DiscountedServiceCode": rate.get("discountedServiceCode", "AmazonEC2"),
+                       "DiscountedUsageType": rate["discountedUsageType"],
+                       "DiscountedOperation": rate["discountedOperation"],
+                       "DiscountedRegionCode": rate.get("discountedRegionCode", ""),
+                       "PurchaseOption": plan["purchaseOption"],
+                       "LeaseContractLength": str(term["leaseContractLength"]["duration"]),
+                       "Product Family": plan["productFamily"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise PriceError(f"not a Savings Plan file: {error!r}") from error
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #11df78f2
 def savings_plan_prices(
-    rates: Iterable[Mapping[str, str] | Row],  # Lines of the CSV file by column, `plan_rates`, or rows with the term type `SavingsPlan`
+    rates: Iterable[Mapping[str, str] | Row],  # Lines of the CSV file by column, `plan_rates`, or `SavingsPlan` rows
     source: str,  # Where they were read
 ) -> Iterator[Price]:  # One for each rate of shared Linux and Windows instances and of Fargate
     "Savings Plan rates as prices of the usage that they cover. Raises PriceError where the layout is another."
@@ -115,7 +127,8 @@ def _asking(what: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise PretamaneError(f"{what} cannot be read: {error}", remedy="Check credentials, permissions and the connection; nothing was changed") from error
+        raise PretamaneError(f"{what} cannot be read: {error}",
+                             remedy="Check credentials, permissions and the connection; nothing was changed") from error
 
 
 def _client(service: str, region: str) -> Any:
@@ -129,7 +142,8 @@ def _pages(client: Any, question: Mapping[str, Any]) -> Iterator[Mapping[str, An
     token, seen = "", set()
     while token not in seen:
         seen.add(token)
-        page = client.describe_savings_plans_offering_rates(**question, maxResults=1000, **({"nextToken": token} if token else {}))
+        page = client.describe_savings_plans_offering_rates(**question, maxResults=1000,
+                                                            **({"nextToken": token} if token else {}))
         yield from page.get("searchResults", [])
         if not (token := page.get("nextToken", "")):
             return
@@ -162,9 +176,12 @@ def savings_plans_live(
 def _of_offering(rate: Mapping[str, Any], region: str, today: date) -> dict[str, str]:
     "A rate of the API under the names of the CSV file."
     offering = rate["savingsPlanOffering"]
-    return {"RateCode": offering["offeringId"], "Unit": rate["unit"], "EffectiveDate": today.isoformat(), "DiscountedRate": rate["rate"],
-            "Currency": offering["currency"], "DiscountedSKU": "", "DiscountedServiceCode": rate["serviceCode"], "DiscountedUsageType": rate["usageType"],
-            "DiscountedOperation": rate["operation"], "DiscountedRegionCode": region, "PurchaseOption": offering["paymentOption"],
+    return {"RateCode": offering["offeringId"], "Unit": rate["unit"], "EffectiveDate": today.isoformat(),
+            "DiscountedRate": rate["rate"],
+            "Currency": offering["currency"], "DiscountedSKU": "", "DiscountedServiceCode": rate["serviceCode"],
+            "DiscountedUsageType": rate["usageType"],
+            "DiscountedOperation": rate["operation"], "DiscountedRegionCode": region,
+            "PurchaseOption": offering["paymentOption"],
             "LeaseContractLength": YEARS[offering["durationSeconds"]], "Product Family": offering["planType"]}
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #e986f350
@@ -179,7 +196,8 @@ class SpotQuote:
     @property
     def mean(self) -> Decimal:
         "Mean of the zones, USD an hour, to ten decimals."
-        return (sum((usd for _, usd, _ in self.zones), Decimal(0)) / len(self.zones)).quantize(Decimal("1E-10")).normalize()
+        return (sum((usd for _, usd, _ in self.zones),
+                    Decimal(0)) / len(self.zones)).quantize(Decimal("1E-10")).normalize()
 
     @property
     def cheapest(self) -> Decimal:
@@ -192,10 +210,12 @@ def spot_prices(
 ) -> tuple[Price, ...]:  # Two
     "The mean of the zones as `Spot-current`, the cheapest zone as `Spot-current-cheapest`."
     zones = ", ".join(f"{zone} {usd.normalize():f}" for zone, usd, _ in quote.zones)
-    kinds = (("Spot-current", quote.mean, "mean of the zones"), ("Spot-current-cheapest", quote.cheapest, "cheapest zone"))
+    kinds = (("Spot-current", quote.mean, "mean of the zones"),
+             ("Spot-current-cheapest", quote.cheapest, "cheapest zone"))
     return tuple(Price(
         "AmazonEC2", f"BoxUsage:{quote.instance_type}", "Hrs", quote.region, option,
-        (Tier(usd, as_of=quote.asked[:10], source="ec2 DescribeSpotPriceHistory", note=f"{what} at {quote.asked}: {zones}"),),
+        (Tier(usd, as_of=quote.asked[:10], source="ec2 DescribeSpotPriceHistory",
+              note=f"{what} at {quote.asked}: {zones}"),),
         attributes=instance_attributes(quote.instance_type)) for option, usd, what in kinds)
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #b0edcd82
@@ -213,11 +233,13 @@ def spot_quotes(
         found = [each for page in pages for each in page["SpotPriceHistory"]]
     newest: dict[tuple[str, str], Mapping[str, Any]] = {}
     for each in sorted(found, key=lambda each: each["Timestamp"]):
-        if re.fullmatch(re.escape(region) + "[a-z]", each["AvailabilityZone"]) and each["ProductDescription"].startswith("Linux/UNIX"):
+        if re.fullmatch(re.escape(region) + "[a-z]",
+                        each["AvailabilityZone"]) and each["ProductDescription"].startswith("Linux/UNIX"):
             newest[each["InstanceType"], each["AvailabilityZone"]] = each
     quotes = []
     for name in names:
-        zones = tuple((zone, _usd(each["SpotPrice"], zone), each["Timestamp"].isoformat()) for (kind, zone), each in sorted(newest.items()) if kind == name)
+        zones = tuple((zone, _usd(each["SpotPrice"], zone), each["Timestamp"].isoformat())
+                      for (kind, zone), each in sorted(newest.items()) if kind == name)
         quotes += [SpotQuote(name, region, zones, now.isoformat(timespec="seconds"))] if zones else []
     return quotes
 
@@ -236,16 +258,21 @@ class Advisor:
         entry = self.document["spot_advisor"].get(region, {}).get(operating_system, {}).get(instance_type)
         if entry is None:
             raise MissingPrice(f"the Spot Advisor does not know {instance_type} ({operating_system})", region)
-        attributes = instance_attributes(instance_type, operating_system, {name: key for key, name in OPERATING_SYSTEM.items()}[operating_system])
-        listed = book.find(Query("AmazonEC2", f"BoxUsage:{instance_type}", "Hrs", region, ON_DEMAND, (attributes[1], attributes[3])))
+        attributes = instance_attributes(instance_type, operating_system,
+                                         {name: key for key, name in OPERATING_SYSTEM.items()}[operating_system])
+        listed = book.find(Query("AmazonEC2", f"BoxUsage:{instance_type}", "Hrs", region, ON_DEMAND,
+                                 (attributes[1], attributes[3])))
         bands = {band["index"]: band["label"] for band in self.document["ranges"]}
         saving = _usd(entry["s"], f"{region} {instance_type}")
         if saving > 100 or entry["r"] not in bands:
             raise PriceError(f"not an entry of the Spot Advisor: {entry}", f"{region} {instance_type}")
-        note = (f"typical, not a price list: {listed.tiers[0].usd.normalize():f} on demand of {listed.as_of or 'unknown date'} x (1 - {saving} %); "
+        note = (f"typical, not a price list: {listed.tiers[0].usd.normalize():f} on demand of "
+                f"{listed.as_of or 'unknown date'} x (1 - {saving} %); "
                 f"interruption {bands[entry['r']]}")
-        tier = Tier(listed.tiers[0].usd * (100 - saving) / 100, as_of=self.as_of, confidence="derived", source="spot-advisor", note=note)
-        return Price("AmazonEC2", f"BoxUsage:{instance_type}", "Hrs", region, "Spot-typical", (tier,), attributes=attributes)
+        tier = Tier(listed.tiers[0].usd * (100 - saving) / 100, as_of=self.as_of, confidence="derived",
+                    source="spot-advisor", note=note)
+        return Price("AmazonEC2", f"BoxUsage:{instance_type}", "Hrs", region, "Spot-typical", (tier,),
+                     attributes=attributes)
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #9dfb2211
 def advisor(
@@ -256,9 +283,11 @@ def advisor(
     try:
         document = json.loads(content)
         [band["index"] + 0 for band in document["ranges"] if band["label"]]
-        [entry["s"] + entry["r"] for region in document["spot_advisor"].values() for types in region.values() for entry in types.values()]
+        [entry["s"] + entry["r"] for region in document["spot_advisor"].values() for types in region.values()
+         for entry in types.values()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PriceError(f"not the Spot Advisor's file: {error!r}", remedy="Its layout may have changed; nothing was changed") from error
+        raise PriceError(f"not the Spot Advisor's file: {error!r}",
+                         remedy="Its layout may have changed; nothing was changed") from error
     return Advisor(document, as_of)
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #e3a47308
@@ -276,4 +305,5 @@ def fetch_advisor(
             content, written = answer.read(), answer.headers.get("Last-Modified", "")
         return advisor(content, parsedate_to_datetime(written).date().isoformat() if written else "")
     except (OSError, HTTPException, ValueError) as error:
-        raise PretamaneError(f"the Spot Advisor's file cannot be read: {error}", url, "Check the connection; nothing was changed") from error
+        raise PretamaneError(f"the Spot Advisor's file cannot be read: {error}", url,
+                             "Check the connection; nothing was changed") from error

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from .book import GLOBAL, ON_DEMAND, Price, PriceBook, PriceError, Tier
 
 # %% auto #0
-__all__ = ['PREFIX', 'UNITS', 'LEASE_HOURS', 'FREE_FIRST_TIERS', 'USUAL', 'Row', 'rows_of_term', 'prefixes', 'ending', 'unit_of',
-           'option_of', 'prices_of', 'usual', 'RowBook']
+__all__ = ['PREFIX', 'SPELLINGS', 'UNITS', 'LEASE_HOURS', 'FREE_FIRST_TIERS', 'USUAL', 'Row', 'rows_of_term', 'prefixes',
+           'ending', 'unit_of', 'option_of', 'prices_of', 'usual', 'RowBook']
 
 # %% ../../nbs/prices/03_rows.ipynb #ad1d3b4b
 class Row(NamedTuple):
@@ -49,27 +49,40 @@ def rows_of_term(
     try:
         attributes, lease = product["attributes"], term.get("termAttributes") or {}
         whole = json.dumps(attributes, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        region = next((attributes[key] for key in ("regionCode", "fromRegionCode", "toRegionCode") if attributes.get(key)), "")
+        region = next((attributes[key] for key in ("regionCode", "fromRegionCode",
+                                                   "toRegionCode") if attributes.get(key)), "")
         for rate_code, dimension in term["priceDimensions"].items():
             for currency, amount in dimension["pricePerUnit"].items():
                 yield Row(product["sku"], term["offerTermCode"], dimension.get("rateCode", rate_code), term_type,
-                          lease.get("LeaseContractLength", ""), lease.get("PurchaseOption", ""), lease.get("OfferingClass", ""),
-                          dimension.get("unit", ""), dimension.get("beginRange", ""), dimension.get("endRange", ""), amount, currency,
-                          term.get("effectiveDate", ""), region, attributes.get("usagetype", ""), attributes.get("operation", ""),
+                          lease.get("LeaseContractLength", ""), lease.get("PurchaseOption", ""),
+                          lease.get("OfferingClass", ""),
+                          dimension.get("unit", ""), dimension.get("beginRange", ""), dimension.get("endRange", ""),
+                          amount, currency,
+                          term.get("effectiveDate", ""), region, attributes.get("usagetype", ""),
+                          attributes.get("operation", ""),
                           product.get("productFamily", ""), whole)
     except (KeyError, AttributeError, TypeError) as error:
-        raise PriceError(f"not a term of the price list: {error!r}", str(product.get("sku", "")) if isinstance(product, Mapping) else "") from error
+        raise PriceError(f"not a term of the price list: {error!r}",
+                         str(product.get("sku", "")) if isinstance(product, Mapping) else "") from error
 
 # %% ../../nbs/prices/03_rows.ipynb #21d92be2
 PREFIX = {
     "af-south-1": "AFS1", "ap-east-1": "APE1", "ap-east-2": "APE2", "ap-northeast-1": "APN1", "ap-northeast-2": "APN2",
-    "ap-northeast-3": "APN3", "ap-south-1": "APS3", "ap-south-2": "APS5", "ap-southeast-1": "APS1", "ap-southeast-2": "APS2",
-    "ap-southeast-3": "APS4", "ap-southeast-4": "APS6", "ap-southeast-5": "APS7", "ap-southeast-6": "APS8", "ap-southeast-7": "APS9",
+    "ap-northeast-3": "APN3", "ap-south-1": "APS3", "ap-south-2": "APS5", "ap-southeast-1": "APS1",
+    "ap-southeast-2": "APS2",
+    "ap-southeast-3": "APS4", "ap-southeast-4": "APS6", "ap-southeast-5": "APS7", "ap-southeast-6": "APS8",
+    "ap-southeast-7": "APS9",
     "ca-central-1": "CAN1", "ca-west-1": "CAN2", "eu-central-1": "EUC1", "eu-central-2": "EUC2", "eu-north-1": "EUN1",
-    "eu-south-1": "EUS1", "eu-south-2": "EUS2", "eu-west-1": "EU", "eu-west-2": "EUW2", "eu-west-3": "EUW3", "il-central-1": "ILC1",
-    "me-central-1": "MEC1", "me-south-1": "MES1", "mx-central-1": "MXC1", "sa-east-1": "SAE1", "us-east-1": "USE1", "us-east-2": "USE2",
+    "eu-south-1": "EUS1", "eu-south-2": "EUS2", "eu-west-1": "EU", "eu-west-2": "EUW2", "eu-west-3": "EUW3",
+    "eusc-de-east-1": "ESC1",
+    "il-central-1": "ILC1",
+    "me-central-1": "MEC1", "me-south-1": "MES1", "mx-central-1": "MXC1", "sa-east-1": "SAE1", "us-east-1": "USE1",
+    "us-east-2": "USE2",
     "us-gov-east-1": "UGE1", "us-gov-west-1": "UGW1", "us-west-1": "USW1", "us-west-2": "USW2",
 }
+
+
+SPELLINGS = {"Requests-RBP": "Requests-Tier1", "Requests-FIFO-RBP": "Requests-FIFO-Tier1"}  # SQS: us-east-1 as elsewhere
 
 
 def prefixes(
@@ -89,12 +102,14 @@ def ending(
     for prefix in prefixes(region):
         if usage_type.startswith(prefix):
             rest = usage_type[len(prefix):]
-            return "AWS-Out-Bytes" if rest.endswith("-AWS-Out-Bytes") else rest
+            return "AWS-Out-Bytes" if rest.endswith("-AWS-Out-Bytes") else SPELLINGS.get(rest, rest)
     return None
 
 # %% ../../nbs/prices/03_rows.ipynb #12a760fa
-UNITS = {"hrs": "Hrs", "hours": "Hrs", "gb-month": "GB-Mo", "gigabytesmonth": "GB-Mo", "gb-mo": "GB-Mo", "gigabytes": "GB", "request": "Requests",
-         "gibps-mo": "GiBps-Mo", "lambda-gb-second": "GB-Second", "api requests": "Requests", "api interactions": "Requests",
+UNITS = {"hrs": "Hrs", "hours": "Hrs", "gb-month": "GB-Mo", "gigabytesmonth": "GB-Mo", "gb-mo": "GB-Mo",
+         "gigabytes": "GB", "request": "Requests",
+         "gibps-mo": "GiBps-Mo", "lambda-gb-second": "GB-Second", "api requests": "Requests",
+         "api interactions": "Requests",
          "reservedlcu-hr": "ReservedLCU-Hrs", "ocu-hours": "OCU-Hours"}
 LEASE_HOURS = {"1yr": Decimal(8760), "3yr": Decimal(26280)}
 
@@ -133,7 +148,8 @@ def _tiers(rows: list[Row], source: str) -> tuple[Tier, ...]:
             continue
         end = None if row.end_range in ("", "Inf") else _number(row.end_range, row)
         usd = _number(row.usd, row) + (upfront / LEASE_HOURS[row.lease] if upfront else 0)
-        tiers.append(Tier(usd, _number(row.begin_range or "0", row), end, row.rate_code, row.effective_date[:10], "listed", source, "", upfront))
+        tiers.append(Tier(usd, _number(row.begin_range or "0", row), end, row.rate_code, row.effective_date[:10],
+                          "listed", source, "", upfront))
     return tuple(sorted(tiers, key=lambda tier: tier.begin))
 
 # %% ../../nbs/prices/03_rows.ipynb #8075d9b6
@@ -144,7 +160,8 @@ def _without_free_tier(service: str, usage_type: str, tiers: tuple[Tier, ...]) -
     free = FREE_FIRST_TIERS.get((service, usage_type))
     if free is None or len(tiers) < 2 or tiers[0].usd or tiers[0].end != free:
         return tiers
-    return tuple(replace(tier, begin=tier.begin - free, end=None if tier.end is None else tier.end - free) for tier in tiers[1:])
+    return tuple(replace(tier, begin=tier.begin - free, end=None if tier.end is None else tier.end - free)
+                 for tier in tiers[1:])
 
 # %% ../../nbs/prices/03_rows.ipynb #f32fe63d
 def prices_of(
@@ -170,10 +187,12 @@ def prices_of(
 
 def _attributes(row: Row) -> tuple[tuple[str, str], ...]:
     attributes = {str(key): str(value) for key, value in json.loads(row.attributes_json).items()}
-    return tuple(sorted({**attributes, **({"productFamily": row.product_family} if row.product_family else {})}.items()))
+    return tuple(sorted({**attributes,
+                         **({"productFamily": row.product_family} if row.product_family else {})}.items()))
 
 # %% ../../nbs/prices/03_rows.ipynb #94d6f2c6
-USUAL = {"capacitystatus": "Used", "preInstalledSw": "NA", "licenseModel": "No License required", "locationType": "AWS Region",
+USUAL = {"capacitystatus": "Used", "preInstalledSw": "NA", "licenseModel": "No License required",
+         "locationType": "AWS Region",
          "marketoption": "OnDemand"}
 
 

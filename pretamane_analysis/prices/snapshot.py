@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import data_path
-from .book import Price, PriceBook, Tier
+from .book import Price, PriceBook, Query, Tier
 
 # %% auto #0
-__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'age_text',
+__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'cited', 'age_text',
            'InstanceType', 'instance_types', 'instance_type', 'eks_support', 'Allowance', 'allowances']
 
 # %% ../../nbs/prices/02_snapshot.ipynb #6c472185
@@ -30,16 +33,17 @@ Row = dict[str, str]
 
 
 def read_rows(
-    source: Path,  # A CSV file with a header
+    source: Path,  # A CSV file with a header, plain or gzip (`.gz`)
 ) -> list[Row]:
     "The rows of a data file. Raises PretamaneError that names the file."
     try:
-        with source.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-        if any(None in row or None in row.values() for row in rows):
+        content = source.read_bytes()
+        text = (zlib.decompress(content, 31) if source.suffix == ".gz" else content).decode("utf-8")
+        header, *rows = [each for each in csv.reader(StringIO(text, newline="")) if each] or [[]]
+        if any(len(row) != len(header) for row in rows):
             raise ValueError("a row has more or fewer fields than the header")
-        return rows
-    except (OSError, ValueError, csv.Error) as error:
+        return [dict(zip(header, row)) for row in rows]
+    except (OSError, ValueError, zlib.error, csv.Error) as error:
         raise PretamaneError(f"cannot read prices: {error}", str(source), "Install the package again") from error
 
 
@@ -73,7 +77,7 @@ def _prices(service: str, region: str, rows: Iterable[Row]) -> Iterator[Price]:
                     next((row["sku"] for row in tiers if row["sku"]), ""), (*extra, *_pairs(attributes)))
 
 # %% ../../nbs/prices/02_snapshot.ipynb #ed550126
-FORMAT = 2  # 1: files beside the manifest; 2: in the folder that it names as `data`
+FORMAT = 3  # 1: files beside the manifest; 2: in the folder that it names as `data`; 3: files may be gzip
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -91,6 +95,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
 # %% ../../nbs/prices/02_snapshot.ipynb #ddbec484
 def _by_usage_type(path: Path, counted: bool) -> dict[str, list[Row]]:
     "Rows of one file by usage type; no file, no rows, unless the manifest counts it."
+    if (packed := path.with_name(f"{path.name}.gz")).is_file():
+        path = packed
     if counted and not path.is_file():
         raise PretamaneError("a file of the snapshot is missing", str(path), "It was replaced or damaged: start again")
     index: dict[str, list[Row]] = {}
@@ -139,6 +145,20 @@ def sources() -> dict[str, str]:
     "The citation of every source id in the bundled snapshot."
     return {row["id"]: row["citation"] for row in read_rows(data_path("prices", "sources.csv"))}
 
+# %% ../../nbs/prices/02_snapshot.ipynb #063aa396
+def cited(
+    citation: str,  # As the snapshot has it
+) -> tuple[str, str]:  # What the source is, in words; its address, empty where it has none
+    "A citation as something to read and something to open."
+    if found := re.fullmatch(r"([\w.-]+)/([\w.-]+)@([0-9a-f]{7,40}):(\S+)( \(.*\))?", citation):
+        owner, repository, commit, path, more = found.groups(default="")
+        return f"{path.rsplit('/', 1)[-1]} in {repository} of {owner}{more}", f"https://github.com/{owner}/{repository}/blob/{commit}/{path}"
+    text = re.sub(r"\s*\(stored file ids? \d[^)]*\)", " (a stored copy; it has no public address)", citation)
+    text = re.sub(r"stored file ids? \d+((, | and )\d+)*", "a stored copy", text)
+    if found := re.fullmatch(r"derived:? ?(.*)", text):
+        return f"a rate that follows from others: {found[1]}", ""
+    return text, ""
+
 # %% ../../nbs/prices/02_snapshot.ipynb #0c61f98a
 def age_text(
     as_of: date | None,  # Date of the prices
@@ -155,8 +175,7 @@ def age_text(
     return f"{text} WARNING: older than {STALE_AFTER_DAYS} days, compare with current prices before you decide."
 
 # %% ../../nbs/prices/02_snapshot.ipynb #ca6f3220
-@dataclass(frozen=True)
-class InstanceType:
+class InstanceType(NamedTuple):
     "What an EC2 instance type has."
     name: str
     vcpu: int
@@ -217,6 +236,13 @@ class Allowance:
     reason: str
     source: str
     sku: str = ""
+
+    def covers(
+        self,
+        query: Query,  # Of a charge
+    ) -> bool:
+        "Whether it is for what a query is about."
+        return self.service == query.service and query.usage_type in self.applies_to
 
 # %% ../../nbs/prices/02_snapshot.ipynb #2902c455
 @cache

@@ -12,12 +12,12 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from .rows import RowBook, unit_of
-from .book import Price, PriceBook, Query, Tier
+from .book import Price, PriceBook, Tier
 from .snapshot import Snapshot
 from .snapshot_writer import prices_in
 
 # %% auto #0
-__all__ = ['PRINTED', 'same_rates', 'rates', 'percent_moved', 'Change', 'diff', 'summary', 'queries_of']
+__all__ = ['PRINTED', 'same_rates', 'rates', 'percent_moved', 'Change', 'diff', 'summary']
 
 # %% ../../nbs/prices/15_snapshot_diff.ipynb #901d812c
 PRINTED = Decimal("1E-10")
@@ -146,13 +146,3 @@ def summary(
     "How much changed where."
     counts = Counter((each.price.service, each.kind) for each in changes)
     return [{"service": service, "change": kind, "prices": count} for (service, kind), count in sorted(counts.items())]
-
-# %% ../../nbs/prices/15_snapshot_diff.ipynb #a664dd4d
-def queries_of(
-    resources: Iterable[Any],  # Resources, each with `charges(hours)`
-    region: str,  # Region code of everything that does not say otherwise
-    hours: Decimal | int = 730,  # Hours in the month
-) -> tuple[Query, ...]:  # Each once, in the order of the bill
-    "The prices that resources need."
-    charges = (charge for each in resources for charge in each.charges(Decimal(hours)))
-    return tuple(dict.fromkeys(charge.query.at(region) for charge in charges if charge.quantity and not charge.free))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import os
 import re
 from collections import Counter
@@ -21,7 +22,7 @@ from typing import Any
 from ..base.errors import PretamaneError
 from ..base.files import write_whole
 from .book import CONFIDENCE, Price, PriceError, Tier
-from .snapshot import FORMAT, Snapshot, read_rows
+from .snapshot import Snapshot, read_rows
 from ..base.tables import to_json
 
 # %% auto #0
@@ -139,7 +140,7 @@ def _about(prices: list[Price], files: Mapping[str, bytes], offers: list[dict[st
         entry["regions"] = sorted({*entry["regions"], price.region})
         entry["rows"] += len(price.tiers)
     dates = sorted(tier.as_of for tier in tiers if tier.as_of)
-    return {"format": FORMAT, "as_of": as_of.isoformat(), "oldest": dates[0] if dates else "", "note": note, "services": services,
+    return {"format": 2, "as_of": as_of.isoformat(), "oldest": dates[0] if dates else "", "note": note, "services": services,
             "kept": {"prices": len(prices), "rows": len(tiers), "by_confidence": dict(sorted(Counter(tier.confidence for tier in tiers).items()))},
             "offers": offers, "files": {name: sha256(data).hexdigest() for name, data in sorted(files.items())}}
 
@@ -181,8 +182,15 @@ def _ours(folder: Path) -> bool:
     "Whether a folder holds files of a snapshot only."
     if folder.is_symlink() or not folder.is_dir() or DATA.fullmatch(folder.name):
         return folder.is_dir() and not folder.is_symlink()
-    files, header = list(folder.iterdir()), ",".join(COLUMNS).encode()
-    return bool(files) and all(path.suffix == ".csv" and path.is_file() and path.open("rb").readline().rstrip() == header for path in files)
+    return bool(files := list(folder.iterdir())) and all(map(_prices_file, files))
+
+
+def _prices_file(path: Path) -> bool:
+    "Whether a file holds prices as a snapshot does, plain or packed."
+    if not path.is_file() or not path.name.endswith((".csv", ".csv.gz")):
+        return False
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        return bool(file.readline().rstrip() == ",".join(COLUMNS).encode())
 
 
 def _remove(folder: Path) -> None:
@@ -190,7 +198,7 @@ def _remove(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             _remove(path)
-        elif path.suffix == ".csv" or path.name == "manifest.json" or PART.fullmatch(path.name):
+        elif path.name.endswith((".csv", ".csv.gz")) or path.name == "manifest.json" or PART.fullmatch(path.name):
             path.unlink()
     folder.rmdir()
 

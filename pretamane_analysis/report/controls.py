@@ -11,13 +11,17 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from ..bill.architectures import Architecture, architecture, features_of
+from ..bill.architectures import architecture
+from ..bill.building_blocks import Architecture
+from ..bill.features import features_of
 from ..bill.bill import bill
 from ..base.errors import PretamaneError
 from ..prices.book import PriceBook, Query
+from ..prices.own_prices import with_own_prices
 from ..stack.quantities import Scenario
 from ..resources.network import FINEST, LCU_COVERS, LoadBalancer
-from ..stack.settings import PURCHASE_OPTIONS
+from ..bill.sizing import current_types
+from ..stack.settings import PURCHASE_OPTIONS, NodeGroupSettings
 from ..prices.snapshot import Snapshot, allowances
 from ..stack.stack import Stack
 from ..bill.what_if import changed, with_egress, with_host, with_purchase_option
@@ -110,9 +114,20 @@ class Sentences(list[str]):
 MACHINES = "compute"  # the feature that memory and purchase option change
 
 
+def _with_machines(asked: Question, side: str) -> Stack:
+    "The stack with its machines chosen, so that they are not chosen again for each amount of egress."
+    stack = with_host(asked.stack, current_types(asked.stack.host.architecture)[0].name)  # any: no feature but MACHINES depends on it
+    if side != "eks" or stack.eks.node_groups or stack.eks.node_instance_type:
+        return stack
+    groups = {f"g{i}": NodeGroupSettings(instance_type=name, nodes=count) for i, (count, name) in enumerate(asked.architecture(side).groups)}
+    return stack.model_copy(update={"eks": stack.eks.model_copy(update={"node_groups": groups, "nodes": None})})
+
+
 def _features(asked: Question, side: str, sentences: Sentences) -> dict[str, Any]:
     "For each feature its amount or its line over egress; the machines apart."
-    stack = with_host(asked.stack, asked.stack.eks.node_instance_type)
+    stack = sentences.told(partial(_with_machines, asked, side))
+    if isinstance(stack, int):
+        return {each.key: stack for each in features_of(asked.stack) if each.key != MACHINES}
 
     def at(egress: Decimal) -> Architecture:
         return architecture(side, with_egress(stack, egress), asked.book, asked.scenario)
@@ -134,7 +149,7 @@ def _machines(asked: Question, side: str, sentences: Sentences) -> dict[str, Any
     for memory in asked.memory() if side == "ec2" else MEMORY[:1]:
         chosen = sentences.told(partial(asked.architecture, side, memory=memory))
         found[memory] = chosen if isinstance(chosen, int) else {
-            "machines": f"{chosen.capacity.machines} x {chosen.instance_type}", "usd": _options(asked, chosen, sentences)}
+            "machines": chosen.machines, "usd": _options(asked, chosen, sentences)}
     return found
 
 # %% ../../nbs/report/02_controls.ipynb #f82d5ff0
@@ -166,7 +181,7 @@ def document(
     command: str = "pretamane cost",  # That prints the figures, for the reader to copy
 ) -> dict[str, Any]:  # As JSON in the page; amounts are exact decimals as text
     "All answers: regions, sides, features, machines."
-    sentences = Sentences()
+    sentences, asked = Sentences(), replace(asked, book=with_own_prices(asked.book, asked.stack))
     regions = {region: {side: {"features": _features(asked.at(region), side, sentences), "machines": _machines(asked.at(region), side, sentences)}
                         for side in SIDES} for region in asked.regions()}
     priced = _priced(regions)

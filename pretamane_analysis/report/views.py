@@ -5,66 +5,40 @@
 # %% ../../nbs/report/01_views.ipynb #6322c13d
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from ..bill.audit import Audit, defensible, waterfall
-from ..bill.compare import Comparison, attribution, feature_rows
+from ..bill.compare import Comparison
 from ..emit.containers import containers
 from ..stack.stack import Stack
-from ..base.tables import plain, rounded
+from ..base.tables import percent, plain
 
 # %% auto #0
-__all__ = ['Rows', 'percent', 'less', 'compare_rows', 'attribution_rows', 'range_rows', 'waterfall_rows', 'scenario_rows',
-           'verdict', 'container_rows']
+__all__ = ['Rows', 'attribution_rows', 'range_rows', 'waterfall_rows', 'scenario_rows', 'verdict', 'container_rows']
 
 # %% ../../nbs/report/01_views.ipynb #b7b339ce
 Rows = list[dict[str, Any]]
 
 
-def percent(
-    value: Decimal,
-    places: int = 1,
-) -> str:
-    "A percentage as it is shown."
-    return f"{plain(rounded(value, places), places)} %"
-
-
-def less(
-    value: Decimal,  # Percent saved; negative where the change costs more
-) -> str:
-    "A saving in words: how much less, or how much more."
-    return f"{percent(abs(value))} {'more' if value < 0 else 'less'}"
-
-# %% ../../nbs/report/01_views.ipynb #1cbd2258
-def compare_rows(
-    comparison: Comparison,
-) -> Rows:  # One row for each feature and one for the total
-    "A comparison for reading."
-    first, second = comparison.baseline, comparison.alternative
-    rows = [{"feature": row["title"], first.architecture.name: row["baseline_provider"], "USD": row["baseline"],
-             second.architecture.name: row["alternative_provider"], "USD ": row["alternative"], "difference": row["difference"]}
-            for row in feature_rows(first, second, comparison.stack)]
-    return [*rows, {"feature": "total", first.architecture.name: "", "USD": first.bill.total, second.architecture.name: "",
-                    "USD ": second.bill.total, "difference": second.bill.total - first.bill.total}]
-
-
 def attribution_rows(
     comparison: Comparison,
 ) -> Rows:
-    "Where the saving of `eks` over `ec2` comes from."
-    return [{"what": row["what"], "USD/month": row["usd"], "share": percent(row["share_percent"], 0)} for row in attribution(comparison.totals)]
+    "Where the saving comes from; one row where the two sides differ in one thing only."
+    return [{"what": row["what"], "USD/month": row["usd"], "share": percent(row["share_percent"], 0)} for row in comparison.attribution()]
 
-# %% ../../nbs/report/01_views.ipynb #bc5ef9b5
+# %% ../../nbs/report/01_views.ipynb #55b5c14b
 def range_rows(
     comparison: Comparison,
 ) -> Rows:  # One row for each usage scenario, and one for the same memory
     "The saving for low, typical and high usage, and with the same memory on both sides."
-    found = {**{f"{name} usage": each for name, each in comparison.ranges.items()},
-             f"same memory ({comparison.same_memory.architecture.instance_type})": comparison.same_memory_saving}
-    return [{"case": name, comparison.baseline.architecture.name: each.baseline_usd,
-             comparison.alternative.architecture.name: each.alternative_usd, "saving": each.usd, "percent": percent(each.percent)}
-            for name, each in found.items()]
+    found = {f"{name} usage": each for name, each in comparison.ranges.items()}
+    if comparison.same_memory and comparison.same_memory_saving:
+        found[f"same memory ({comparison.same_memory.machines()})"] = comparison.same_memory_saving
+    first, second = comparison.baseline.architecture.name, comparison.alternative.architecture.name
+    rows: Rows = [{"case": name, first: each.baseline_usd, second: each.alternative_usd, "saving": each.usd, "percent": percent(each.percent)}
+                  for name, each in found.items()]
+    return [*rows, *({"case": name, first: "", second: "", "saving": "", "percent": f"no answer: {why}"}
+                     for name, why in comparison.unanswered.items())]
 
 # %% ../../nbs/report/01_views.ipynb #356c3bba
 def waterfall_rows(

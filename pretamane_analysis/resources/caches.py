@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, billed, metered
 
 # %% auto #0
 __all__ = ['CACHES', 'cache_engine', 'CacheNodes', 'ServerlessCache']
 
 # %% ../../nbs/resources/09_caches.ipynb #1a415877
 CACHES = {  # engine: name in the price list, GB that serverless bills at least
-    "valkey": ("Valkey", Decimal("0.1")), "redis": ("Redis", Decimal(1)), "memcached": ("Memcached", Decimal(1)),
+    "valkey": ("Valkey", Decimal("0.1")),
+    "redis": ("Redis", Decimal(1)),
+    "memcached": ("Memcached", Decimal(1)),
 }
 
 
@@ -31,9 +32,10 @@ def cache_engine(
     return CACHES[engine]
 
 # %% ../../nbs/resources/09_caches.ipynb #48ffbd8b
-@dataclass(frozen=True, kw_only=True)
+@billed
 class CacheNodes(Resource):
     "Nodes of an ElastiCache cluster (https://aws.amazon.com/elasticache/pricing)."
+
     title: ClassVar[str] = "ElastiCache nodes"
     instance_type: str  # Such as `cache.t4g.micro`
     engine: str = "valkey"
@@ -44,15 +46,31 @@ class CacheNodes(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Node hours and backups."
         title, _ = cache_engine(self.engine)
-        yield metered("AmazonElastiCache", f"NodeUsage:{self.instance_type}", "Hrs", self.count * hours, f"{self.count} x {self.instance_type} {title}",
-                      option=self.purchase_option, instanceType=self.instance_type, cacheEngine=title)
+        yield metered(
+            "AmazonElastiCache",
+            f"NodeUsage:{self.instance_type}",
+            "Hrs",
+            self.count * hours,
+            f"{self.count} x {self.instance_type} {title}",
+            option=self.purchase_option,
+            instanceType=self.instance_type,
+            cacheEngine=title,
+        )
         if self.backup_gb:
-            yield metered("AmazonElastiCache", "BackupUsage", "GB-Mo", self.backup_gb, "backups", "one snapshot of each cluster is free")
+            yield metered(
+                "AmazonElastiCache",
+                "BackupUsage",
+                "GB-Mo",
+                self.backup_gb,
+                "backups",
+                "one snapshot of each cluster is free",
+            )
 
 # %% ../../nbs/resources/09_caches.ipynb #1195d5cb
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ServerlessCache(Resource):
     "An ElastiCache Serverless cache (https://aws.amazon.com/elasticache/pricing)."
+
     title: ClassVar[str] = "ElastiCache Serverless"
     engine: str = "valkey"
     gb: Decimal = Decimal(0)  # Data held, on average
@@ -61,7 +79,21 @@ class ServerlessCache(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB-hours, at least the minimum, and processing units."
         title, least = cache_engine(self.engine)
-        yield metered("AmazonElastiCache", "ElastiCache:ServerlessCachedData", "GB-Hours", max(self.gb, least) * hours, f"{title} data",
-                      f"{least:f} GB at least", cacheEngine=title)
+        yield metered(
+            "AmazonElastiCache",
+            "ElastiCache:ServerlessCachedData",
+            "GB-Hours",
+            max(self.gb, least) * hours,
+            f"{title} data",
+            f"{least:f} GB at least",
+            cacheEngine=title,
+        )
         if self.ecpu:
-            yield metered("AmazonElastiCache", "ElastiCache:ServerlessECPU", "ECPU", self.ecpu, "processing units", cacheEngine=title)
+            yield metered(
+                "AmazonElastiCache",
+                "ElastiCache:ServerlessECPU",
+                "ECPU",
+                self.ecpu,
+                "processing units",
+                cacheEngine=title,
+            )

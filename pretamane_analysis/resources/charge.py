@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, FrozenInstanceError, dataclass, fields
 from decimal import Decimal, InvalidOperation
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..prices.book import ON_DEMAND, Query
 
 # %% auto #0
-__all__ = ['KINDS', 'Charge', 'metered', 'Resource', 'used', 'resource']
+__all__ = ['KINDS', 'Kind', 'Charge', 'metered', 'billed', 'Resource', 'used', 'resource']
 
 # %% ../../nbs/resources/01_charge.ipynb #99371f04
 @dataclass(frozen=True)
@@ -47,8 +47,18 @@ def metered(
 # %% ../../nbs/resources/01_charge.ipynb #72747f62
 KINDS: dict[str, type[Resource]] = {}  # every kind of resource by its name, for claim files
 
+# %% ../../nbs/resources/01_charge.ipynb #0ab3fffe
+Kind = TypeVar("Kind")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def billed(kind: type[Kind]) -> type[Kind]:
+    """Make a frozen dataclass whose methods are those of `Resource`: writing them anew for 30 kinds takes time at
+    every start."""
+    return dataclass(kw_only=True, init=False, repr=False, eq=False)(kind)
+
 # %% ../../nbs/resources/01_charge.ipynb #ab201caf
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Resource:
     "Base of everything that is billed."
     name: str = ""  # What this one is called on the bill; the kind's title unless given
@@ -59,15 +69,29 @@ class Resource:
         super().__init_subclass__(**arguments)
         KINDS.setdefault(cls.__name__, cls)  # a notebook that defines a kind again does not replace it
 
-    def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", type(self).title)
+    def __init__(self, **given: Any):
+        missing = [each.name for each in fields(self) if each.default is MISSING and each.name not in given]
+        if missing:
+            raise TypeError(f"{type(self).__name__}.__init__() missing {len(missing)} required keyword-only arguments: "
+                            f"{', '.join(missing)}")
+        vars(self).update({each.name: given.pop(each.name, each.default) for each in fields(self)})
+        if given:
+            raise TypeError(f"{type(self).__name__}.__init__() got unexpected keyword arguments: {', '.join(given)}")
+        vars(self)["name"] = self.name or self.title
         for each in fields(self):
-            value = getattr(self, each.name)
-            if each.type.startswith("Decimal") and value is not None:
-                object.__setattr__(self, each.name, _number(value, f"{type(self).__name__}.{each.name}"))
-            elif each.type.startswith("int") and (not isinstance(value, int) or value < 0):
-                raise PretamaneError(f"{type(self).__name__}.{each.name}: a whole number of 0 or more is expected, not {value!r}")
+            _check_number(self, each.name, each.type)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "What is metered in a month of so many hours."
@@ -82,6 +106,15 @@ def _number(value: Any, place: str) -> Decimal:
     if isinstance(value, bool) or not number.is_finite() or number < 0:
         raise PretamaneError(f"{place}: a number of 0 or more is expected, not {value!r}")
     return number
+
+
+def _check_number(owner: Resource, name: str, kind: Any) -> None:
+    "Turn what is declared as Decimal into one; a number below 0 or none at all is an error."
+    value, place = getattr(owner, name), f"{type(owner).__name__}.{name}"
+    if kind.startswith("Decimal") and value is not None:
+        vars(owner)[name] = _number(value, place)
+    elif kind.startswith("int") and (not isinstance(value, int) or value < 0):
+        raise PretamaneError(f"{place}: a whole number of 0 or more is expected, not {value!r}")
 
 
 def used(

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError
 from ..prices.book import ON_DEMAND
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, billed, metered
 from .storage import Volume
 from ..prices.snapshot import instance_type
 
@@ -20,7 +19,7 @@ from ..prices.snapshot import instance_type
 __all__ = ['DETAILED_METRICS', 'EksCluster', 'Instances', 'NodeGroup', 'FargateTasks']
 
 # %% ../../nbs/resources/03_compute.ipynb #ef01eaa4
-@dataclass(frozen=True, kw_only=True)
+@billed
 class EksCluster(Resource):
     "EKS control plane (https://aws.amazon.com/eks/pricing)."
     title: ClassVar[str] = "EKS control plane"
@@ -31,7 +30,8 @@ class EksCluster(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Control-plane hours and, past standard support, the surcharge."
         if self.support not in ("standard", "extended", "ended"):
-            raise PretamaneError(f"EksCluster.support: 'standard', 'extended' or 'ended' is expected, not {self.support!r}")
+            raise PretamaneError(f"EksCluster.support: 'standard', 'extended' or 'ended' is expected, not "
+                                 f"{self.support!r}")
         what = f"Kubernetes {self.version}".strip() if self.version else "control plane"
         yield metered("AmazonEKS", "AmazonEKS-Hours:perCluster", "Hrs", self.count * hours, f"{what}, control plane")
         if self.support != "standard":
@@ -43,7 +43,7 @@ class EksCluster(Resource):
 DETAILED_METRICS = 7  # metrics that detailed monitoring adds for each instance
 
 # %% ../../nbs/resources/03_compute.ipynb #6f0d8496
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Instances(Resource):
     "EC2 instances of one type (https://aws.amazon.com/ec2/pricing/on-demand)."
     title: ClassVar[str] = "EC2 instances"
@@ -89,8 +89,10 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
         kind = instance_type(instances.instance_type)
         above = max(Decimal(0), instances.cpu_percent - kind.baseline_percent)
         surplus = above / 100 * kind.vcpu * running
-        note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} vCPU x hours"
-                if above else f"average {instances.cpu_percent:.1f} % is within the baseline of {kind.baseline_percent:f} %")
+        note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} "
+                f"vCPU x hours"
+                if above else f"average {instances.cpu_percent:.1f} % is within the baseline of "
+                f"{kind.baseline_percent:f} %")
     if instances.cpu_credits == "standard":
         surplus, note = Decimal(0), "standard mode: throttled to the baseline instead of billed"
     windows = {} if instances.operating_system == "Linux" else {"operatingSystem": instances.operating_system}
@@ -98,7 +100,7 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
                   free="" if surplus else note, **windows)
 
 # %% ../../nbs/resources/03_compute.ipynb #5f1011c9
-@dataclass(frozen=True, kw_only=True)
+@billed
 class NodeGroup(Resource):
     "EKS nodes: instances with their root volumes."
     title: ClassVar[str] = "EKS node group"
@@ -111,6 +113,7 @@ class NodeGroup(Resource):
     cpu_percent: Decimal | None = None
     surplus_vcpu_hours: Decimal | None = None  # Of all nodes together
     auto_mode: bool = False
+    auto_mode_percent: Decimal | None = None  # The fee in percent of the on-demand hour, in place of its own price
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Instance hours, CPU credits, Auto Mode fee, root volumes."
@@ -118,12 +121,21 @@ class NodeGroup(Resource):
                              purchase_option=self.purchase_option, cpu_percent=self.cpu_percent,
                              surplus_vcpu_hours=self.surplus_vcpu_hours).charges(hours)
         if self.auto_mode:
-            yield metered("AmazonEKS", f"EKS-Auto:{self.instance_type}-management-hours", "Hrs", self.nodes * hours,
-                          "EKS Auto Mode management", "on top of the instance hour")
+            yield _auto_mode(self, self.nodes * hours)
         yield from Volume(volume_type=self.disk_type, gb=self.disk_gb, count=self.nodes).charges(hours)
 
+
+def _auto_mode(group: NodeGroup, hours: Decimal) -> Charge:
+    "The fee of Auto Mode: at its own price, or as a part of the instance's on-demand hour."
+    if group.auto_mode_percent is None:
+        return metered("AmazonEKS", f"EKS-Auto:{group.instance_type}-management-hours", "Hrs", hours, "EKS Auto Mode management",
+                       "on top of the instance hour")
+    return metered("AmazonEC2", f"BoxUsage:{group.instance_type}", "Hrs", hours * group.auto_mode_percent / 100, "EKS Auto Mode management",
+                   f"derived: {group.auto_mode_percent.normalize():f} % of the on-demand hour, as the stack says", operatingSystem=group.operating_system,
+                   tenancy="Shared")
+
 # %% ../../nbs/resources/03_compute.ipynb #8c657f6a
-@dataclass(frozen=True, kw_only=True)
+@billed
 class FargateTasks(Resource):
     "Fargate tasks or EKS pods on Fargate (https://aws.amazon.com/fargate/pricing); 20 GB of disk are included."
     title: ClassVar[str] = "Fargate tasks"
@@ -144,5 +156,6 @@ class FargateTasks(Resource):
         if windows:
             yield metered("AmazonECS", f"{kind}OS-Hours:perCPU", "Hrs", self.vcpu * total, "Windows license")
         if self.ephemeral_gb > 20:
-            yield metered("AmazonECS", "Fargate-EphemeralStorage-GB-Hours", "GB-Hours", (self.ephemeral_gb - 20) * total,
+            yield metered("AmazonECS", "Fargate-EphemeralStorage-GB-Hours", "GB-Hours",
+                          (self.ephemeral_gb - 20) * total,
                           "Fargate disk", "above 20 GB for each task")

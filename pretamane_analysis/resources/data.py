@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 from typing import ClassVar
 
-from .charge import Charge, Resource, metered, used
+from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
 __all__ = ['TABLE_DIMENSIONS', 'SEARCH_DISKS', 'Table', 'SearchDomain', 'SearchServerless']
 
 # %% ../../nbs/resources/06_data.ipynb #c4bd7c95
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Table(Resource):
     "A DynamoDB table (https://aws.amazon.com/dynamodb/pricing); 25 GB are free in each region."
     title: ClassVar[str] = "DynamoDB table"
@@ -51,10 +50,11 @@ TABLE_DIMENSIONS = (
 )
 
 # %% ../../nbs/resources/06_data.ipynb #56cbe3c1
-SEARCH_DISKS = {"gp2": "ES:GP2-Storage", "gp3": "ES:GP3-Storage", "io1": "ES:PIOPS-Storage", "standard": "ES:Magnetic-Storage"}
+SEARCH_DISKS = {"gp2": "ES:GP2-Storage", "gp3": "ES:GP3-Storage", "io1": "ES:PIOPS-Storage",
+                "standard": "ES:Magnetic-Storage"}
 
 # %% ../../nbs/resources/06_data.ipynb #f431afb3
-@dataclass(frozen=True, kw_only=True)
+@billed
 class SearchDomain(Resource):
     "An OpenSearch domain (https://aws.amazon.com/opensearch-service/pricing)."
     title: ClassVar[str] = "OpenSearch domain"
@@ -72,7 +72,8 @@ class SearchDomain(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Node hours of each kind, disks, their throughput or IOPS."
-        for kind, count, what in ((self.instance_type, self.count, "data nodes"), (self.manager_type, self.managers, "managers"),
+        for kind, count, what in ((self.instance_type, self.count, "data nodes"),
+                                  (self.manager_type, self.managers, "managers"),
                                   (self.warm_type, self.warm_nodes, "warm nodes")):
             if count:
                 yield metered("AmazonES", f"ESInstance:{kind.removesuffix('.search')}", "Hrs", count * hours,
@@ -83,16 +84,18 @@ class SearchDomain(Resource):
 def _search_disks(domain: SearchDomain) -> Iterator[Charge]:
     "Storage, and what is provisioned above it."
     if domain.disk_gb:
-        yield metered("AmazonES", SEARCH_DISKS[domain.disk_type], "GB-Mo", domain.disk_gb, f"{domain.disk_type} storage")
+        yield metered("AmazonES", SEARCH_DISKS[domain.disk_type], "GB-Mo", domain.disk_gb,
+                      f"{domain.disk_type} storage")
     if domain.disk_type == "io1" and domain.disk_iops:
         yield metered("AmazonES", "ES:PIOPS", "IOPS-Mo", domain.disk_iops, "io1 IOPS")
     included = 250 * ceil(domain.disk_gb / 3072)
     if domain.disk_type == "gp3" and domain.disk_mibps > included:
-        yield metered("AmazonES", "ES:GP3-Provisioned-Throughput", "MiBps-Mo", domain.disk_mibps - included, "gp3 throughput",
+        yield metered("AmazonES", "ES:GP3-Provisioned-Throughput", "MiBps-Mo", domain.disk_mibps - included,
+                      "gp3 throughput",
                       "above 250 MiB/s for each started 3 TB")
 
 # %% ../../nbs/resources/06_data.ipynb #6ac4da23
-@dataclass(frozen=True, kw_only=True)
+@billed
 class SearchServerless(Resource):
     "OpenSearch Serverless: compute units by the hour and storage."
     title: ClassVar[str] = "OpenSearch Serverless"
@@ -102,5 +105,6 @@ class SearchServerless(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Compute-unit hours and GB-months."
-        yield metered("AmazonES", "SearchOCU", "OCU-hours", (self.indexing_units + self.search_units) * hours, "compute units")
+        yield metered("AmazonES", "SearchOCU", "OCU-hours", (self.indexing_units + self.search_units) * hours,
+                      "compute units")
         yield metered("AmazonES", "TimedStorage-ByteHrs", "GB-Mo", self.gb, "index storage")

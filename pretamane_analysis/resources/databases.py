@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
-from .charge import Charge, Resource, metered, used
+from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
 __all__ = ['ENGINES', 'DATABASE_DISKS', 'AURORA_DIMENSIONS', 'class_in_usage_type', 'engine_title', 'DbInstance', 'AuroraCluster',
@@ -29,8 +28,13 @@ def class_in_usage_type(
     return instance_type if _WRITTEN_OUT.fullmatch(instance_type) else re.sub(r"xlarge$", "xl", instance_type)
 
 # %% ../../nbs/resources/08_databases.ipynb #6a409189
-ENGINES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB",
-           "aurora-postgresql": "Aurora PostgreSQL", "aurora-mysql": "Aurora MySQL"}
+ENGINES = {
+    "postgresql": "PostgreSQL",
+    "mysql": "MySQL",
+    "mariadb": "MariaDB",
+    "aurora-postgresql": "Aurora PostgreSQL",
+    "aurora-mysql": "Aurora MySQL",
+}
 
 
 def engine_title(
@@ -45,9 +49,10 @@ def engine_title(
 DATABASE_DISKS = {"gp2": "GP2-Storage", "gp3": "GP3-Storage", "io1": "PIOPS-Storage"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class DbInstance(Resource):
     "An RDS database (https://aws.amazon.com/rds/pricing)."
+
     title: ClassVar[str] = "RDS database"
     instance_type: str  # Such as `db.t4g.micro`
     engine: str = "postgresql"  # `postgresql`, `mysql` or `mariadb`
@@ -65,48 +70,79 @@ class DbInstance(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Instance hours, disks and what is provisioned above them, backups beyond the free part, extended support."
         kind, title = ("Multi-AZUsage", "Multi-AZ") if self.multi_az else ("InstanceUsage", "Single-AZ")
-        yield metered("AmazonRDS", f"{kind}:{class_in_usage_type(self.instance_type)}", "Hrs", self.count * hours,
-                      f"{self.count} x {self.instance_type} {engine_title(self.engine)}, {title}", option=self.purchase_option,
-                      instanceType=self.instance_type, databaseEngine=engine_title(self.engine), deploymentOption=title)
+        yield metered(
+            "AmazonRDS",
+            f"{kind}:{class_in_usage_type(self.instance_type)}",
+            "Hrs",
+            self.count * hours,
+            f"{self.count} x {self.instance_type} {engine_title(self.engine)}, {title}",
+            option=self.purchase_option,
+            instanceType=self.instance_type,
+            databaseEngine=engine_title(self.engine),
+            deploymentOption=title,
+        )
         yield from _disks(self)
         if (beyond := self.backup_gb - self.count * self.disk_gb) > 0:
-            yield metered("AmazonRDS", "RDS:ChargedBackupUsage", "GB-Mo", beyond, "backups", "beyond the size of the disks")
+            yield metered(
+                "AmazonRDS", "RDS:ChargedBackupUsage", "GB-Mo", beyond, "backups", "beyond the size of the disks"
+            )
         yield from _aging(self, hours)
 
 # %% ../../nbs/resources/08_databases.ipynb #6f838c45
-def _disks(database: DbInstance) -> Iterator[Charge]:
-    "Storage, and what is provisioned above what it includes."
-    if not database.disk_gb:
-        return
-    if database.disk_type not in DATABASE_DISKS:
-        raise PretamaneError(f"RDS has no disk type {database.disk_type!r}", remedy=did_you_mean(database.disk_type, DATABASE_DISKS))
-    zones, count, large = "Multi-AZ-" * database.multi_az, database.count, database.disk_gb >= 400
-    yield metered("AmazonRDS", f"RDS:{zones}{DATABASE_DISKS[database.disk_type]}", "GB-Mo", count * database.disk_gb, f"{database.disk_type} storage")
+def _above(database: DbInstance, zones: str) -> Iterator[Charge]:
+    "What is provisioned above what the disks include."
+    count, large = database.count, database.disk_gb >= 400
     if database.disk_type == "io1":
-        yield metered("AmazonRDS", f"RDS:{zones}PIOPS", "IOPS-Mo", count * max(database.disk_iops, Decimal(1000)), "io1 IOPS", "1,000 at least")
+        least = max(database.disk_iops, Decimal(1000))
+        yield metered("AmazonRDS", f"RDS:{zones}PIOPS", "IOPS-Mo", count * least, "io1 IOPS", "1,000 at least")
     elif database.disk_type == "gp3":
-        iops, mibps = (12000, 500) if large else (3000, 125)
-        if database.disk_iops > iops:
-            yield metered("AmazonRDS", f"RDS:{zones}GP3-PIOPS", "IOPS-Mo", count * (database.disk_iops - iops), "gp3 IOPS", f"above {iops:,}")
-        if database.disk_mibps > mibps:
-            yield metered("AmazonRDS", f"RDS:{zones}GP3-Throughput", "MiBps-Mo", count * (database.disk_mibps - mibps), "gp3 throughput",
-                          f"above {mibps} MiB/s")
+        for asked, included, usage_type, unit, what in (
+            (database.disk_iops, 12000 if large else 3000, "GP3-PIOPS", "IOPS-Mo", "gp3 IOPS"),
+            (database.disk_mibps, 500 if large else 125, "GP3-Throughput", "MiBps-Mo", "gp3 throughput, MiB/s"),
+        ):
+            if asked > included:
+                quantity = count * (asked - included)
+                yield metered("AmazonRDS", f"RDS:{zones}{usage_type}", unit, quantity, what, f"above {included:,}")
+
+
+def _disks(database: DbInstance) -> Iterator[Charge]:
+    "Storage, and what is provisioned above it."
+    kind, zones = database.disk_type, "Multi-AZ-" * database.multi_az
+    if kind not in DATABASE_DISKS:
+        raise PretamaneError(f"RDS has no disk type {kind!r}", remedy=did_you_mean(kind, DATABASE_DISKS))
+    if database.disk_gb:
+        size = database.count * database.disk_gb
+        yield metered("AmazonRDS", f"RDS:{zones}{DATABASE_DISKS[kind]}", "GB-Mo", size, f"{kind} storage")
+        yield from _above(database, zones)
 
 # %% ../../nbs/resources/08_databases.ipynb #aee7866e
 def _aging(database: DbInstance | AuroraCluster, hours: Decimal) -> Iterator[Charge]:
     "Extended support and surplus CPU credits."
     aurora = isinstance(database, AuroraCluster)
     if database.extended_support_vcpus:
-        yield metered("AmazonRDS", f"ExtendedSupport:Yr1-Yr2{':Aurora' * aurora}", "vCPU-Hours", database.extended_support_vcpus * hours,
-                      "extended support", "for a version past standard support, years 1 and 2")
+        yield metered(
+            "AmazonRDS",
+            f"ExtendedSupport:Yr1-Yr2{':Aurora' * aurora}",
+            "vCPU-Hours",
+            database.extended_support_vcpus * hours,
+            "extended support",
+            "for a version past standard support, years 1 and 2",
+        )
     if database.cpu_credit_hours:
         family = ".".join(database.instance_type.split(".")[:2])
-        yield metered("AmazonRDS", f"CPUCredits:{family}", "vCPU-Hours", database.cpu_credit_hours, "CPU credits above the baseline")
+        yield metered(
+            "AmazonRDS",
+            f"CPUCredits:{family}",
+            "vCPU-Hours",
+            database.cpu_credit_hours,
+            "CPU credits above the baseline",
+        )
 
 # %% ../../nbs/resources/08_databases.ipynb #226b6a0b
-@dataclass(frozen=True, kw_only=True)
+@billed
 class AuroraCluster(Resource):
     "An Aurora cluster (https://aws.amazon.com/rds/aurora/pricing)."
+
     title: ClassVar[str] = "Aurora cluster"
     engine: str = "aurora-postgresql"  # or `aurora-mysql`
     instance_type: str = ""  # Such as `db.t4g.medium`; empty for a serverless cluster
@@ -126,18 +162,33 @@ class AuroraCluster(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Instance or capacity-unit hours, storage, I/O, backups."
         if self.instances:
-            yield metered("AmazonRDS", f"InstanceUsage{'IOOptimized' * self.io_optimized}:{class_in_usage_type(self.instance_type)}", "Hrs",
-                          self.instances * hours, f"{self.instances} x {self.instance_type} {engine_title(self.engine)}", option=self.purchase_option,
-                          instanceType=self.instance_type, databaseEngine=engine_title(self.engine))
+            yield metered(
+                "AmazonRDS",
+                f"InstanceUsage{'IOOptimized' * self.io_optimized}:{class_in_usage_type(self.instance_type)}",
+                "Hrs",
+                self.instances * hours,
+                f"{self.instances} x {self.instance_type} {engine_title(self.engine)}",
+                option=self.purchase_option,
+                instanceType=self.instance_type,
+                databaseEngine=engine_title(self.engine),
+            )
         optimized = "IOOptimized" if self.io_optimized else ""
         if self.acu_hours:
-            yield metered("AmazonRDS", f"Aurora:ServerlessV2{optimized}Usage", "ACU-Hr", self.acu_hours, "capacity units")
+            yield metered(
+                "AmazonRDS", f"Aurora:ServerlessV2{optimized}Usage", "ACU-Hr", self.acu_hours, "capacity units"
+            )
         if self.storage_gb:
             kind = "Aurora:IO-OptimizedStorageUsage" if self.io_optimized else "Aurora:StorageUsage"
             yield metered("AmazonRDS", kind, "GB-Mo", self.storage_gb, "storage")
         if self.io_requests:
-            yield metered("AmazonRDS", "Aurora:StorageIOUsage", "IOs", self.io_requests, "I/O requests",
-                          free="included in I/O-Optimized" if self.io_optimized else "")
+            yield metered(
+                "AmazonRDS",
+                "Aurora:StorageIOUsage",
+                "IOs",
+                self.io_requests,
+                "I/O requests",
+                free="included in I/O-Optimized" if self.io_optimized else "",
+            )
         yield from used(self, "AmazonRDS", AURORA_DIMENSIONS)
         yield from _aging(self, hours)
 
@@ -150,9 +201,10 @@ AURORA_DIMENSIONS = (
 )
 
 # %% ../../nbs/resources/08_databases.ipynb #cbe74b15
-@dataclass(frozen=True, kw_only=True)
+@billed
 class DocumentCluster(Resource):
     "A DocumentDB cluster (https://aws.amazon.com/documentdb/pricing)."
+
     title: ClassVar[str] = "DocumentDB cluster"
     instance_type: str = ""  # Such as `db.t3.medium`
     instances: int = 0
@@ -164,8 +216,22 @@ class DocumentCluster(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Instance hours, storage, I/O, backups beyond the free part."
         if self.instances:
-            yield metered("AmazonDocDB", f"InstanceUsage:{class_in_usage_type(self.instance_type)}", "Hrs", self.instances * hours,
-                          f"{self.instances} x {self.instance_type}", option=self.purchase_option, instanceType=self.instance_type)
-        yield from used(self, "AmazonDocDB", (("storage_gb", "StorageUsage", "GB-Mo", "storage"), ("io_requests", "StorageIOUsage", "IOs", "I/O requests")))
+            yield metered(
+                "AmazonDocDB",
+                f"InstanceUsage:{class_in_usage_type(self.instance_type)}",
+                "Hrs",
+                self.instances * hours,
+                f"{self.instances} x {self.instance_type}",
+                option=self.purchase_option,
+                instanceType=self.instance_type,
+            )
+        yield from used(
+            self,
+            "AmazonDocDB",
+            (
+                ("storage_gb", "StorageUsage", "GB-Mo", "storage"),
+                ("io_requests", "StorageIOUsage", "IOs", "I/O requests"),
+            ),
+        )
         if (beyond := self.backup_gb - self.storage_gb) > 0:
             yield metered("AmazonDocDB", "BackupUsage", "GB-Mo", beyond, "backups", "beyond the size of the storage")

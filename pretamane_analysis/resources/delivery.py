@@ -6,27 +6,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..prices.book import GLOBAL
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, billed, metered
 from .compute import FargateTasks
 
 # %% auto #0
 __all__ = ['AREAS', 'TIERS', 'OVERHEAD_GB', 'CONFIGURATIONS', 'Cdn', 'UserPool', 'WebAcl', 'fargate_configuration', 'FargatePods']
 
 # %% ../../nbs/resources/11_delivery.ipynb #041fac67
-AREAS = {"us": "United States, Mexico, Canada", "eu": "Europe", "ap": "Hong Kong, Singapore, South Korea and others", "jp": "Japan", "in": "India",
-         "sa": "South America", "au": "Australia", "ca": "Canada", "me": "Middle East", "za": "South Africa"}
+AREAS = {
+    "us": "United States, Mexico, Canada",
+    "eu": "Europe",
+    "ap": "Hong Kong, Singapore, South Korea and others",
+    "jp": "Japan",
+    "in": "India",
+    "sa": "South America",
+    "au": "Australia",
+    "ca": "Canada",
+    "me": "Middle East",
+    "za": "South Africa",
+}
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Cdn(Resource):
     "CloudFront for readers of one price area (https://aws.amazon.com/cloudfront/pricing)."
+
     title: ClassVar[str] = "CloudFront"
     area: str = "us"  # Where the readers are, a key of `AREAS`
     gb: Decimal = Decimal(0)  # Sent to readers
@@ -51,12 +61,18 @@ class Cdn(Resource):
                 yield metered("AmazonCloudFront", usage_type, unit, quantity, what, region=GLOBAL)
 
 # %% ../../nbs/resources/11_delivery.ipynb #9cc83c85
-TIERS = {"lite": "CognitoLiteMAU", "essentials": "CognitoEssentialsMAU", "plus": "CognitoPlusMAU", "legacy": "CognitoUserPoolsMAU"}
+TIERS = {
+    "lite": "CognitoLiteMAU",
+    "essentials": "CognitoEssentialsMAU",
+    "plus": "CognitoPlusMAU",
+    "legacy": "CognitoUserPoolsMAU",
+}
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class UserPool(Resource):
     "A Cognito user pool (https://aws.amazon.com/cognito/pricing)."
+
     title: ClassVar[str] = "Cognito user pool"
     active_users: Decimal = Decimal(0)  # In the month
     tier: str = "essentials"  # `lite`, `essentials`, `plus`; `legacy` for pools priced before 2024-11-22
@@ -69,9 +85,10 @@ class UserPool(Resource):
             yield metered("AmazonCognito", TIERS[self.tier], "MAU", self.active_users, f"active users, {self.tier}")
 
 # %% ../../nbs/resources/11_delivery.ipynb #0eff771d
-@dataclass(frozen=True, kw_only=True)
+@billed
 class WebAcl(Resource):
     "WAF web ACLs (https://aws.amazon.com/waf/pricing)."
+
     title: ClassVar[str] = "web ACL"
     count: int = 1
     rules: int = 0
@@ -83,9 +100,12 @@ class WebAcl(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Lists, rules, groups, requests, Bot Control."
         for quantity, usage_type, unit, what in (
-            (self.count, "WebACLV2", "Month", "web ACLs"), (self.rules, "RuleV2", "Month", "rules"),
-            (self.rule_groups, "RuleGroupV2", "Month", "groups of rules"), (self.requests, "RequestV2-48KB", "Request", "requests"),
-            (int(self.bot_control), "AMR-BotControl", "Month", "Bot Control"), (self.bot_requests, "AMR-BotControl-Request", "Request", "Bot Control requests"),
+            (self.count, "WebACLV2", "Month", "web ACLs"),
+            (self.rules, "RuleV2", "Month", "rules"),
+            (self.rule_groups, "RuleGroupV2", "Month", "groups of rules"),
+            (self.requests, "RequestV2-48KB", "Request", "requests"),
+            (int(self.bot_control), "AMR-BotControl", "Month", "Bot Control"),
+            (self.bot_requests, "AMR-BotControl-Request", "Request", "Bot Control requests"),
         ):
             if quantity:
                 yield metered("awswaf", usage_type, unit, quantity, what)
@@ -93,7 +113,14 @@ class WebAcl(Resource):
 # %% ../../nbs/resources/11_delivery.ipynb #5dc8ac61
 OVERHEAD_GB = Decimal("0.25")
 CONFIGURATIONS = (  # vCPU, GB at least, GB at most, step of GB
-    ("0.25", "0.5", 1, "0.5"), ("0.25", 1, 2, 1), ("0.5", 1, 4, 1), ("1", 2, 8, 1), ("2", 4, 16, 1), ("4", 8, 30, 1), ("8", 16, 60, 4), ("16", 32, 120, 8),
+    ("0.25", "0.5", 1, "0.5"),
+    ("0.25", 1, 2, 1),
+    ("0.5", 1, 4, 1),
+    ("1", 2, 8, 1),
+    ("2", 4, 16, 1),
+    ("4", 8, 30, 1),
+    ("8", 16, 60, 4),
+    ("16", 32, 120, 8),
 )
 
 
@@ -106,12 +133,16 @@ def fargate_configuration(
     for vcpus, least, most, step in ((Decimal(a), Decimal(b), Decimal(c), Decimal(d)) for a, b, c, d in CONFIGURATIONS):
         if vcpus >= vcpu and most >= needed:
             return vcpus, max(least, ceil(needed / step) * step)
-    raise PretamaneError(f"no Fargate configuration holds a pod of {vcpu:f} vCPU and {memory_gb:f} GB", remedy="16 vCPU and 119.75 GB are the most")
+    raise PretamaneError(
+        f"no Fargate configuration holds a pod of {vcpu:f} vCPU and {memory_gb:f} GB",
+        remedy="16 vCPU and 119.75 GB are the most",
+    )
 
 # %% ../../nbs/resources/11_delivery.ipynb #af5d8ad9
-@dataclass(frozen=True, kw_only=True)
+@billed
 class FargatePods(Resource):
     "Pods of EKS on Fargate (https://aws.amazon.com/fargate/pricing)."
+
     title: ClassVar[str] = "Fargate pods"
     vcpu: Decimal  # That each pod asks for
     memory_gb: Decimal  # That each pod asks for

@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 from typing import ClassVar
 
-from .charge import Charge, Resource, metered
+from .charge import Charge, Resource, billed, metered
 
 # %% auto #0
 __all__ = ['Function', 'ProvisionedConcurrency', 'DurableExecution', 'TenantIsolation', 'ManagedInstances', 'ApiGateway']
 
 # %% ../../nbs/resources/04_functions.ipynb #702ece80
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Function(Resource):
     "A Lambda function (https://aws.amazon.com/lambda/pricing); the first 1 M requests and 400,000 GB-s are free."
     title: ClassVar[str] = "Lambda function"
@@ -37,11 +36,12 @@ class Function(Resource):
         yield metered("AWSLambda", f"Lambda-GB-Second{arm}", "GB-Second", duration, "Lambda duration",
                       "requests x seconds x memory in GB")
         if self.ephemeral_mb > 512:
-            yield metered("AWSLambda", "Lambda-Storage-GB-Second", "GB-Second", seconds * (self.ephemeral_mb - 512) / 1024,
+            yield metered("AWSLambda", "Lambda-Storage-GB-Second", "GB-Second",
+                          seconds * (self.ephemeral_mb - 512) / 1024,
                           "Lambda disk", "above 512 MB")
 
 # %% ../../nbs/resources/04_functions.ipynb #a75e8e7d
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ProvisionedConcurrency(Resource):
     "Lambda environments that are kept warm."
     title: ClassVar[str] = "Lambda provisioned concurrency"
@@ -61,7 +61,7 @@ class ProvisionedConcurrency(Resource):
                       self.requests * self.milliseconds / 1000 * gb, "duration on provisioned concurrency")
 
 # %% ../../nbs/resources/04_functions.ipynb #877efa05
-@dataclass(frozen=True, kw_only=True)
+@billed
 class DurableExecution(Resource):
     "Steps of durable Lambda functions and what they keep."
     title: ClassVar[str] = "Lambda durable execution"
@@ -74,10 +74,11 @@ class DurableExecution(Resource):
         kind = "Lambda-Durable-Execution"
         yield metered("AWSLambda", f"{kind}-Operations", "DurableOperations", self.operations, "durable operations")
         yield metered("AWSLambda", f"{kind}-Written-Bytes", "GB", self.written_gb, "durable data written")
-        yield metered("AWSLambda", f"{kind}-TimedStorage-ByteHrs", "GB-Mo", self.retained_gb_month, "durable data retained")
+        yield metered("AWSLambda", f"{kind}-TimedStorage-ByteHrs", "GB-Mo", self.retained_gb_month,
+                      "durable data retained")
 
 # %% ../../nbs/resources/04_functions.ipynb #20b40640
-@dataclass(frozen=True, kw_only=True)
+@billed
 class TenantIsolation(Resource):
     "Lambda environments that serve one tenant only."
     title: ClassVar[str] = "Lambda tenant isolation"
@@ -86,11 +87,12 @@ class TenantIsolation(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB of the environments created."
-        yield metered("AWSLambda", "Lambda-Tenant-Isolated-Environment-GB", "GB", self.environments * self.memory_mb / 1024,
+        yield metered("AWSLambda", "Lambda-Tenant-Isolated-Environment-GB", "GB",
+                      self.environments * self.memory_mb / 1024,
                       "tenant-isolated environments", "GB of memory of each environment created")
 
 # %% ../../nbs/resources/04_functions.ipynb #0013bf29
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ManagedInstances(Resource):
     "Lambda on instances of one's own account: the instance and a management fee are billed by the hour."
     title: ClassVar[str] = "Lambda managed instances"
@@ -108,7 +110,7 @@ class ManagedInstances(Resource):
                       self.instance_hours, "management of instances")
 
 # %% ../../nbs/resources/04_functions.ipynb #d366ceee
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ApiGateway(Resource):
     "API Gateway (https://aws.amazon.com/api-gateway/pricing)."
     title: ClassVar[str] = "API Gateway"
@@ -119,10 +121,12 @@ class ApiGateway(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Requests or messages, and minutes of WebSocket connections."
-        usage_type, unit, chunk = {"http": ("ApiGatewayHttpRequest", "Requests", 512), "rest": ("ApiGatewayRequest", "Requests", 0),
+        usage_type, unit, chunk = {"http": ("ApiGatewayHttpRequest", "Requests", 512),
+                                   "rest": ("ApiGatewayRequest", "Requests", 0),
                                    "websocket": ("ApiGatewayMessage", "Messages", 32)}[self.protocol]
         counted = self.requests * (ceil(self.request_kb / chunk) if chunk else 1)
         yield metered("AmazonApiGateway", usage_type, unit, counted, f"{self.protocol} {unit.lower()}",
                       f"each started {chunk} KB counts" if chunk else "")
         if self.connection_minutes:
-            yield metered("AmazonApiGateway", "ApiGatewayMinute", "Minutes", self.connection_minutes, "connection minutes")
+            yield metered("AmazonApiGateway", "ApiGatewayMinute", "Minutes", self.connection_minutes,
+                          "connection minutes")

@@ -6,22 +6,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
-from .charge import Charge, Resource, metered, used
+from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
 __all__ = ['TOPIC_DIMENSIONS', 'DEPLOYMENTS', 'BROKERS', 'Queue', 'Topic', 'Broker', 'KafkaCluster', 'ServerlessKafka',
            'EventBus', 'Workflow']
 
 # %% ../../nbs/resources/10_messaging.ipynb #c59f2201
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Queue(Resource):
     "SQS queues; the first million requests a month are free."
+
     title: ClassVar[str] = "SQS queue"
     requests: Decimal = Decimal(0)  # To standard queues
     fifo_requests: Decimal = Decimal(0)  # To FIFO queues
@@ -30,14 +30,20 @@ class Queue(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Requests of each kind of queue."
         chunks = max(1, ceil(self.request_kb / 64))
-        for quantity, usage_type, what in ((self.requests, "Requests-Tier1", "requests"), (self.fifo_requests, "Requests-FIFO-Tier1", "FIFO requests")):
+        for quantity, usage_type, what in (
+            (self.requests, "Requests-Tier1", "requests"),
+            (self.fifo_requests, "Requests-FIFO-Tier1", "FIFO requests"),
+        ):
             if quantity:
-                yield metered("AWSQueueService", usage_type, "Requests", quantity * chunks, what, "one for each started 64 KB")
+                yield metered(
+                    "AWSQueueService", usage_type, "Requests", quantity * chunks, what, "one for each started 64 KB"
+                )
 
 # %% ../../nbs/resources/10_messaging.ipynb #1c20b408
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Topic(Resource):
     "SNS topics."
+
     title: ClassVar[str] = "SNS topic"
     requests: Decimal = Decimal(0)  # Published to standard topics
     http_deliveries: Decimal = Decimal(0)
@@ -69,13 +75,18 @@ TOPIC_DIMENSIONS = (
 )
 
 # %% ../../nbs/resources/10_messaging.ipynb #0fbbc143
-DEPLOYMENTS = {"single": ("Single-AZ", 1), "active-standby": ("Multi-AZ", 1), "cluster": ("Multi-AZ", 3)}  # deployment: name, disks
+DEPLOYMENTS = {
+    "single": ("Single-AZ", 1),
+    "active-standby": ("Multi-AZ", 1),
+    "cluster": ("Multi-AZ", 3),
+}  # deployment: name, disks
 BROKERS = {"rabbitmq": "RabbitMQ", "activemq": "ActiveMQ"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Broker(Resource):
     "An Amazon MQ broker (https://aws.amazon.com/amazon-mq/pricing)."
+
     title: ClassVar[str] = "Amazon MQ broker"
     instance_type: str  # Such as `mq.t3.micro`
     engine: str = "rabbitmq"  # or `activemq`
@@ -89,17 +100,28 @@ class Broker(Resource):
             if value not in known:
                 raise PretamaneError(f"Amazon MQ has no {kind} {value!r}", remedy=did_you_mean(value, known))
         (zones, disks), title = DEPLOYMENTS[self.deployment], BROKERS[self.engine]
-        yield metered("AmazonMQ", f"{title}:{self.instance_type}", "Hrs", hours, f"{self.instance_type} {title}, {self.deployment}",
-                      instanceType=self.instance_type, brokerEngine=title, deploymentOption=zones)
+        yield metered(
+            "AmazonMQ",
+            f"{title}:{self.instance_type}",
+            "Hrs",
+            hours,
+            f"{self.instance_type} {title}, {self.deployment}",
+            instanceType=self.instance_type,
+            brokerEngine=title,
+            deploymentOption=zones,
+        )
         if self.storage_gb:
-            yield metered("AmazonMQ", "TimedStorage-EBS-ByteHrs", "GB-Mo", disks * self.storage_gb, "storage of each node")
+            yield metered(
+                "AmazonMQ", "TimedStorage-EBS-ByteHrs", "GB-Mo", disks * self.storage_gb, "storage of each node"
+            )
         if self.shared_storage_gb:
             yield metered("AmazonMQ", "TimedStorage-ByteHrs", "GB-Mo", self.shared_storage_gb, "shared storage")
 
 # %% ../../nbs/resources/10_messaging.ipynb #9eb8da22
-@dataclass(frozen=True, kw_only=True)
+@billed
 class KafkaCluster(Resource):
     "An MSK cluster of brokers (https://aws.amazon.com/msk/pricing)."
+
     title: ClassVar[str] = "MSK cluster"
     instance_type: str  # Such as `kafka.t3.small` or `express.m7g.large`
     brokers: int = 3
@@ -111,18 +133,31 @@ class KafkaCluster(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Broker hours, storage, throughput, what Express brokers receive."
         family, size = self.instance_type.split(".", 1)
-        yield metered("AmazonMSK", f"{family.title()}.{size}", "Hrs", self.brokers * hours, f"{self.brokers} x {self.instance_type}", computeFamily=size)
+        yield metered(
+            "AmazonMSK",
+            f"{family.title()}.{size}",
+            "Hrs",
+            self.brokers * hours,
+            f"{self.brokers} x {self.instance_type}",
+            computeFamily=size,
+        )
         express = family == "express"
-        yield from used(self, "AmazonMSK", (
-            ("storage_gb", "Express.Storage" if express else "Kafka.Storage.GP2", "GB-Mo", "storage"),
-            ("throughput_mibps", "Kafka.Storage.Throughput", "MiBps-Mo", "throughput"),
-            ("tiered_gb", "Kafka.Storage.Tiered", "GB-Mo", "tiered storage"),
-            *((("received_gb", "Express.DataIn", "GB", "received"),) if express else ())))
+        yield from used(
+            self,
+            "AmazonMSK",
+            (
+                ("storage_gb", "Express.Storage" if express else "Kafka.Storage.GP2", "GB-Mo", "storage"),
+                ("throughput_mibps", "Kafka.Storage.Throughput", "MiBps-Mo", "throughput"),
+                ("tiered_gb", "Kafka.Storage.Tiered", "GB-Mo", "tiered storage"),
+                *((("received_gb", "Express.DataIn", "GB", "received"),) if express else ()),
+            ),
+        )
 
 # %% ../../nbs/resources/10_messaging.ipynb #29474d06
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ServerlessKafka(Resource):
     "MSK Serverless (https://aws.amazon.com/msk/pricing)."
+
     title: ClassVar[str] = "MSK Serverless"
     partitions: int = 1
     received_gb: Decimal = Decimal(0)
@@ -132,15 +167,28 @@ class ServerlessKafka(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Cluster hours, partition hours, GB in, out and kept."
         yield metered("AmazonMSK", "KafkaServerless-ClusterHours", "Hrs", hours, "cluster")
-        yield metered("AmazonMSK", "KafkaServerless-PartitionHours", "Hrs", self.partitions * hours, f"{self.partitions} partitions")
-        yield from used(self, "AmazonMSK", (("received_gb", "KafkaServerless-DataIn", "GB", "received"),
-                                            ("sent_gb", "KafkaServerless-DataOut", "GB", "sent"),
-                                            ("storage_gb", "KafkaServerless-Storage", "GB-Mo", "kept")))
+        yield metered(
+            "AmazonMSK",
+            "KafkaServerless-PartitionHours",
+            "Hrs",
+            self.partitions * hours,
+            f"{self.partitions} partitions",
+        )
+        yield from used(
+            self,
+            "AmazonMSK",
+            (
+                ("received_gb", "KafkaServerless-DataIn", "GB", "received"),
+                ("sent_gb", "KafkaServerless-DataOut", "GB", "sent"),
+                ("storage_gb", "KafkaServerless-Storage", "GB-Mo", "kept"),
+            ),
+        )
 
 # %% ../../nbs/resources/10_messaging.ipynb #5bcfa68b
-@dataclass(frozen=True, kw_only=True)
+@billed
 class EventBus(Resource):
     "EventBridge: custom events, pipes and schedules."
+
     title: ClassVar[str] = "EventBridge"
     custom_events: Decimal = Decimal(0)  # Put by applications
     pipe_requests: Decimal = Decimal(0)  # After the filter
@@ -151,16 +199,25 @@ class EventBus(Resource):
         "Events and pipe requests in 64 KB, schedules by invocation."
         chunks, note = max(1, ceil(self.event_kb / 64)), "one for each started 64 KB"
         if self.custom_events:
-            yield metered("AWSEvents", "Event-64K-Chunks", "Events", self.custom_events * chunks, "custom events", note, eventType="Custom Event")
+            yield metered(
+                "AWSEvents",
+                "Event-64K-Chunks",
+                "Events",
+                self.custom_events * chunks,
+                "custom events",
+                note,
+                eventType="Custom Event",
+            )
         if self.pipe_requests:
             yield metered("AWSEvents", "Pipes-Requests", "Requests", self.pipe_requests * chunks, "pipe requests", note)
         if self.scheduled_invocations:
             yield metered("AWSEvents", "ScheduledInvocation", "Invocations", self.scheduled_invocations, "schedules")
 
 # %% ../../nbs/resources/10_messaging.ipynb #d4fd44eb
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Workflow(Resource):
     "Step Functions; the first 4,000 transitions of standard workflows a month are free."
+
     title: ClassVar[str] = "Step Functions"
     transitions: Decimal = Decimal(0)  # Of standard workflows
     express_requests: Decimal = Decimal(0)
@@ -172,7 +229,18 @@ class Workflow(Resource):
         if self.transitions:
             yield metered("AmazonStates", "StateTransition", "Transitions", self.transitions, "transitions")
         if self.express_requests:
-            memory, seconds = max(1, ceil(self.express_mb / 64)) * Decimal(64) / 1024, max(1, ceil(self.express_ms / 100)) * Decimal("0.1")
-            yield metered("AmazonStates", "StepFunctions-Request", "Requests", self.express_requests, "express requests")
-            yield metered("AmazonStates", "StepFunctions-GB-Second", "GB-Second", self.express_requests * memory * seconds, "express duration",
-                          "memory in steps of 64 MB, time in steps of 100 ms")
+            memory, seconds = (
+                max(1, ceil(self.express_mb / 64)) * Decimal(64) / 1024,
+                max(1, ceil(self.express_ms / 100)) * Decimal("0.1"),
+            )
+            yield metered(
+                "AmazonStates", "StepFunctions-Request", "Requests", self.express_requests, "express requests"
+            )
+            yield metered(
+                "AmazonStates",
+                "StepFunctions-GB-Second",
+                "GB-Second",
+                self.express_requests * memory * seconds,
+                "express duration",
+                "memory in steps of 64 MB, time in steps of 100 ms",
+            )

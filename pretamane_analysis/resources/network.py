@@ -12,14 +12,15 @@ from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..prices.book import GLOBAL
-from .charge import Charge, Resource, metered, used
+from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
 __all__ = ['LCU_COVERS', 'FREE_RULES', 'FINEST', 'BALANCERS', 'Load', 'LoadBalancer', 'NatGateway', 'PublicAddresses',
            'VpcEndpoint', 'InternetEgress', 'InternetIngress', 'CrossZoneTraffic', 'InterRegionTraffic', 'HostedZones']
 
 # %% ../../nbs/resources/05_network.ipynb #61901a84
-LCU_COVERS = {"alb": (Decimal(25), Decimal(3000), Decimal(1), Decimal(1000)), "nlb": (Decimal(800), Decimal(100_000), Decimal(1), None)}
+LCU_COVERS = {"alb": (Decimal(25), Decimal(3000), Decimal(1), Decimal(1000)),
+              "nlb": (Decimal(800), Decimal(100_000), Decimal(1), None)}
 FREE_RULES = 10
 FINEST = Decimal("1e-12")  # of a capacity-unit hour: what GB / hours x hours leaves behind ends here
 
@@ -37,18 +38,20 @@ class Load:
     def dimensions(self, kind: str) -> dict[str, Decimal]:
         "Capacity units that each dimension takes in an hour."
         new, active, gb, evaluations = LCU_COVERS[kind]
-        units = {"new connections": self.new_connections_per_second / new, "active connections": self.active_connections / active,
+        units = {"new connections": self.new_connections_per_second / new,
+                 "active connections": self.active_connections / active,
                  "processed GB": self.gb_per_hour / gb}
         if evaluations:
             units["rule evaluations"] = self.requests_per_second * max(0, self.rules - FREE_RULES) / evaluations
         return units
 
 # %% ../../nbs/resources/05_network.ipynb #ad85c5ec
-BALANCERS = {"alb": ("Application Load Balancer", "Load Balancer-Application"), "nlb": ("Network Load Balancer", "Load Balancer-Network"),
+BALANCERS = {"alb": ("Application Load Balancer", "Load Balancer-Application"),
+             "nlb": ("Network Load Balancer", "Load Balancer-Network"),
              "clb": ("Classic Load Balancer", "Load Balancer")}
 
 # %% ../../nbs/resources/05_network.ipynb #5b3f1bd6
-@dataclass(frozen=True, kw_only=True)
+@billed
 class LoadBalancer(Resource):
     "ALB, NLB or CLB (https://aws.amazon.com/elasticloadbalancing/pricing)."
     title: ClassVar[str] = "load balancer"
@@ -62,11 +65,13 @@ class LoadBalancer(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Hours, capacity units or GB, trust stores."
         if self.balancer not in BALANCERS:
-            raise PretamaneError(f"unknown kind of load balancer {self.balancer!r}", remedy=did_you_mean(self.balancer, BALANCERS))
+            raise PretamaneError(f"unknown kind of load balancer {self.balancer!r}",
+                                 remedy=did_you_mean(self.balancer, BALANCERS))
         title, family = BALANCERS[self.balancer]
         yield metered("AWSELB", "LoadBalancerUsage", "Hrs", self.count * hours, title, productFamily=family)
         if self.balancer == "clb":
-            yield metered("AWSELB", "DataProcessing-Bytes", "GB", self.processed_gb, "GB processed", productFamily=family)
+            yield metered("AWSELB", "DataProcessing-Bytes", "GB", self.processed_gb, "GB processed",
+                          productFamily=family)
             return
         units, note = _capacity(self, hours)
         yield metered("AWSELB", "LCUUsage", "LCU-Hrs", units, "capacity units", note, productFamily=family)
@@ -81,11 +86,12 @@ def _capacity(balancer: LoadBalancer, hours: Decimal) -> tuple[Decimal, str]:
     loads = balancer.loads or (Load(gb_per_hour=balancer.processed_gb / hours / max(1, balancer.count)),)
     largest = [max(load.dimensions(balancer.balancer).items(), key=lambda each: each[1]) for load in loads]
     names = ", ".join(dict.fromkeys(name for name, _ in largest))
-    total = sum((balancer.count * load.share * hours * units for load, (_, units) in zip(loads, largest, strict=True)), Decimal(0))
+    total = sum((balancer.count * load.share * hours * units for load, (_, units) in zip(loads, largest, strict=True)),
+                Decimal(0))
     return total.quantize(FINEST).normalize(), f"largest dimension in each hour: {names}"
 
 # %% ../../nbs/resources/05_network.ipynb #740a5fec
-@dataclass(frozen=True, kw_only=True)
+@billed
 class NatGateway(Resource):
     "NAT gateways (https://aws.amazon.com/vpc/pricing); their addresses and the egress behind them are billed besides."
     title: ClassVar[str] = "NAT gateway"
@@ -98,7 +104,7 @@ class NatGateway(Resource):
         yield metered("AmazonEC2", "NatGateway-Bytes", "GB", self.gb, "GB processed", "on top of the egress")
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class PublicAddresses(Resource):
     "Public IPv4 addresses (https://aws.amazon.com/vpc/pricing)."
     title: ClassVar[str] = "public IPv4 addresses"
@@ -108,11 +114,12 @@ class PublicAddresses(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Address hours."
         kind, what = ("IdleAddress", "idle") if self.idle else ("InUseAddress", "in use")
-        yield metered("AmazonVPC", f"PublicIPv4:{kind}", "Hrs", self.count * hours, f"{self.count} x public IPv4, {what}",
+        yield metered("AmazonVPC", f"PublicIPv4:{kind}", "Hrs", self.count * hours,
+                      f"{self.count} x public IPv4, {what}",
                       "attached or not, since 2024-02-01")
 
 # %% ../../nbs/resources/05_network.ipynb #5a6d84a0
-@dataclass(frozen=True, kw_only=True)
+@billed
 class VpcEndpoint(Resource):
     "Interface endpoints (https://aws.amazon.com/privatelink/pricing)."
     title: ClassVar[str] = "VPC endpoint"
@@ -127,7 +134,7 @@ class VpcEndpoint(Resource):
         yield metered("AmazonVPC", "VpcEndpoint-Bytes", "GB", self.gb, "GB processed")
 
 # %% ../../nbs/resources/05_network.ipynb #d5491f2a
-@dataclass(frozen=True, kw_only=True)
+@billed
 class InternetEgress(Resource):
     "Traffic to the internet (https://aws.amazon.com/ec2/pricing/on-demand, data transfer)."
     title: ClassVar[str] = "internet egress"
@@ -139,7 +146,7 @@ class InternetEgress(Resource):
                       "tiers and the free 100 GB count for the whole account")
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class InternetIngress(Resource):
     "Traffic from the internet; AWS does not charge for it."
     title: ClassVar[str] = "internet ingress"
@@ -151,7 +158,7 @@ class InternetIngress(Resource):
                       free="AWS does not charge for traffic from the internet")
 
 # %% ../../nbs/resources/05_network.ipynb #dcf5937c
-@dataclass(frozen=True, kw_only=True)
+@billed
 class CrossZoneTraffic(Resource):
     "Traffic between availability zones, billed where it leaves and where it arrives."
     title: ClassVar[str] = "cross-zone traffic"
@@ -163,7 +170,7 @@ class CrossZoneTraffic(Resource):
                       "each GB is billed on both sides")
 
 
-@dataclass(frozen=True, kw_only=True)
+@billed
 class InterRegionTraffic(Resource):
     "Traffic to another AWS region, billed where it leaves."
     title: ClassVar[str] = "inter-region traffic"
@@ -172,10 +179,11 @@ class InterRegionTraffic(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB sent."
-        yield metered("AWSDataTransfer", "AWS-Out-Bytes", "GB", self.gb, f"GB to {self.to_region}", toRegionCode=self.to_region)
+        yield metered("AWSDataTransfer", "AWS-Out-Bytes", "GB", self.gb, f"GB to {self.to_region}",
+                      toRegionCode=self.to_region)
 
 # %% ../../nbs/resources/05_network.ipynb #76a308e4
-@dataclass(frozen=True, kw_only=True)
+@billed
 class HostedZones(Resource):
     "Route 53 zones and queries (https://aws.amazon.com/route53/pricing); one price for the whole world."
     title: ClassVar[str] = "Route 53"

@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
-from .charge import Charge, Resource, metered, used
+from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
 __all__ = ['Logs', 'Monitoring', 'Secrets', 'Parameters', 'Keys', 'Mail', 'FreeOfCharge']
 
 # %% ../../nbs/resources/07_operations.ipynb #032357d2
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Logs(Resource):
-    "CloudWatch Logs (https://aws.amazon.com/cloudwatch/pricing); 5 GB are free."
+    "CloudWatch Logs (https://aws.amazon.com/cloudwatch/pricing); 5 GB each of ingestion, storage and scanning are free."
     title: ClassVar[str] = "CloudWatch Logs"
     ingested_gb: Decimal = Decimal(0)
     stored_gb: Decimal = Decimal(0)
@@ -32,7 +31,7 @@ class Logs(Resource):
             ("scanned_gb", "DataScanned-Bytes", "GB", "logs scanned")))
 
 # %% ../../nbs/resources/07_operations.ipynb #f3ea2e6d
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Monitoring(Resource):
     "CloudWatch metrics, alarms and dashboards; 10 metrics, 10 alarms and 3 dashboards are free."
     title: ClassVar[str] = "CloudWatch metrics and alarms"
@@ -50,7 +49,7 @@ class Monitoring(Resource):
             ("dashboards", "DashboardsUsageHour", "Dashboards", "dashboards")))
 
 # %% ../../nbs/resources/07_operations.ipynb #e09c64ee
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Secrets(Resource):
     "Secrets Manager (https://aws.amazon.com/secrets-manager/pricing)."
     title: ClassVar[str] = "Secrets Manager"
@@ -59,12 +58,12 @@ class Secrets(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Secrets kept and calls."
-        yield metered("AWSSecretsManager", "AWSSecretsManager-Secret", "Secrets", self.count, "secrets")
+        yield metered("AWSSecretsManager", "AWSSecretsManager-Secrets", "Secrets", self.count, "secrets")
         if self.api_calls:
             yield metered("AWSSecretsManager", "AWSSecretsManagerAPIRequest", "Requests", self.api_calls, "API calls")
 
 # %% ../../nbs/resources/07_operations.ipynb #2361cecf
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Parameters(Resource):
     "SSM Parameter Store (https://aws.amazon.com/systems-manager/pricing)."
     title: ClassVar[str] = "SSM parameters"
@@ -76,19 +75,22 @@ class Parameters(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Standard parameters as a free line, advanced ones and calls for them."
         if self.standard:
-            yield metered("AWSSystemsManager", "PS-Standard-Param", "Parameter-Mo", self.standard, "standard parameters",
+            yield metered("AWSSystemsManager", "PS-Standard-Param", "Parameter-Mo", self.standard,
+                          "standard parameters",
                           free="standard parameters and their calls at standard throughput are free")
         if self.advanced:
-            yield metered("AWSSystemsManager", "PS-Advanced-Param-Tier1", "Parameter-Mo", self.advanced * self.share_of_month,
+            yield metered("AWSSystemsManager", "PS-Advanced-Param-Tier1", "Parameter-Mo",
+                          self.advanced * self.share_of_month,
                           "advanced parameters")
         if self.advanced_api_calls:
             yield metered("AWSSystemsManager", "PS-Param-Processed-Tier2", "Requests", self.advanced_api_calls,
                           "calls for advanced parameters")
 
 # %% ../../nbs/resources/07_operations.ipynb #da3b4fd0
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Keys(Resource):
-    "KMS customer keys (https://aws.amazon.com/kms/pricing); keys that AWS manages are free, and so are 20,000 requests."
+    """KMS customer keys (https://aws.amazon.com/kms/pricing); keys that AWS manages are free, and so are 20,000
+    requests."""
     title: ClassVar[str] = "KMS keys"
     count: Decimal = Decimal(0)
     requests: Decimal = Decimal(0)
@@ -100,7 +102,7 @@ class Keys(Resource):
             yield metered("awskms", "KMS-Requests", "Requests", self.requests, "requests")
 
 # %% ../../nbs/resources/07_operations.ipynb #246e1bce
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Mail(Resource):
     "SES (https://aws.amazon.com/ses/pricing); the 62,000 free mails from EC2 ended in August 2023."
     title: ClassVar[str] = "SES"
@@ -114,7 +116,7 @@ class Mail(Resource):
             yield metered("AmazonSES", "AttachmentsSize-Bytes", "GB", self.attachment_gb, "attachments")
 
 # %% ../../nbs/resources/07_operations.ipynb #a16f3cdf
-@dataclass(frozen=True, kw_only=True)
+@billed
 class FreeOfCharge(Resource):
     "Something that costs nothing, listed so that it is not missed."
     title: ClassVar[str] = "free of charge"

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
-from .charge import Charge, Resource, metered, used
+from .charge import Charge, Resource, billed, metered, used
+from ..stack.disks import GP3_FREE_IOPS, GP3_FREE_MIBPS
 
 # %% auto #0
-__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'GP3_FREE_IOPS', 'GP3_FREE_MIBPS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS',
-           'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots', 'Bucket', 'FileSystem', 'ImageRegistry']
+__all__ = ['VOLUME_USAGE', 'IO2_TIERS', 'SNAPSHOT_DIMENSIONS', 'BUCKET_DIMENSIONS', 'FILE_DIMENSIONS', 'Volume', 'DiskSnapshots',
+           'Bucket', 'FileSystem', 'ImageRegistry']
 
 # %% ../../nbs/resources/02_storage.ipynb #5bcd8ad1
 VOLUME_USAGE = {"gp3": "EBS:VolumeUsage.gp3", "gp2": "EBS:VolumeUsage.gp2", "io1": "EBS:VolumeUsage.piops",
@@ -23,10 +23,9 @@ VOLUME_USAGE = {"gp3": "EBS:VolumeUsage.gp3", "gp2": "EBS:VolumeUsage.gp2", "io1
                 "standard": "EBS:VolumeUsage"}
 IO2_TIERS = ((0, 32_000, "EBS:VolumeP-IOPS.io2"), (32_000, 64_000, "EBS:VolumeP-IOPS.io2.tier2"),
              (64_000, 10**9, "EBS:VolumeP-IOPS.io2.tier3"))
-GP3_FREE_IOPS, GP3_FREE_MIBPS = 3000, 125
 
 # %% ../../nbs/resources/02_storage.ipynb #c2cc4c28
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Volume(Resource):
     "EBS volumes of one kind (https://aws.amazon.com/ebs/pricing)."
     title: ClassVar[str] = "EBS volumes"
@@ -41,7 +40,8 @@ class Volume(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB-months, and IOPS and throughput above what is included."
         if self.volume_type not in VOLUME_USAGE:
-            raise PretamaneError(f"unknown volume type {self.volume_type!r}", remedy=did_you_mean(self.volume_type, VOLUME_USAGE))
+            raise PretamaneError(f"unknown volume type {self.volume_type!r}",
+                                 remedy=did_you_mean(self.volume_type, VOLUME_USAGE))
         volumes = self.count * self.share_of_month
         if self.gb:
             yield metered("AmazonEC2", VOLUME_USAGE[self.volume_type], "GB-Mo", volumes * self.gb,
@@ -65,13 +65,15 @@ def _performance(volume: Volume, volumes: Decimal) -> Iterator[Charge]:
     elif kind == "io2":
         for begin, end, usage_type in IO2_TIERS:
             if iops > begin:
-                yield metered("AmazonEC2", usage_type, "IOPS-Mo", volumes * (min(iops, Decimal(end)) - begin), "io2 IOPS",
-                              f"from {begin:,} to {end:,} in each volume" if end < 10**9 else f"above {begin:,} in each volume")
+                yield metered("AmazonEC2", usage_type, "IOPS-Mo",
+                              volumes * (min(iops, Decimal(end)) - begin), "io2 IOPS",
+                              f"from {begin:,} to {end:,} in each volume" if end < 10**9
+                              else f"above {begin:,} in each volume")
     elif kind == "standard" and volume.io_requests:
         yield metered("AmazonEC2", "EBS:VolumeIOUsage", "IOs", volume.io_requests, "magnetic requests")
 
 # %% ../../nbs/resources/02_storage.ipynb #8e1c72cc
-@dataclass(frozen=True, kw_only=True)
+@billed
 class DiskSnapshots(Resource):
     "EBS snapshots (https://aws.amazon.com/ebs/pricing)."
     title: ClassVar[str] = "EBS snapshots"
@@ -101,7 +103,7 @@ SNAPSHOT_DIMENSIONS = (
 )
 
 # %% ../../nbs/resources/02_storage.ipynb #cf6ed7bf
-@dataclass(frozen=True, kw_only=True)
+@billed
 class Bucket(Resource):
     "S3 storage and requests (https://aws.amazon.com/s3/pricing)."
     title: ClassVar[str] = "S3 bucket"
@@ -147,7 +149,7 @@ BUCKET_DIMENSIONS = (
 )
 
 # %% ../../nbs/resources/02_storage.ipynb #dcb5031a
-@dataclass(frozen=True, kw_only=True)
+@billed
 class FileSystem(Resource):
     "EFS storage, infrequent access and throughput (https://aws.amazon.com/efs/pricing)."
     title: ClassVar[str] = "EFS file system"
@@ -164,12 +166,14 @@ class FileSystem(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB-months of each class, infrequent access, throughput above what is included."
         yield from used(self, "AmazonEFS", FILE_DIMENSIONS)
-        for access, gb in (("Read", self.infrequent_read_gb), ("Write", self.infrequent_written_gb)):
+        for gb, usage_type, access, what in (
+            (self.infrequent_read_gb, "IADataAccess-Bytes", "Read", "Infrequent Access, read"),
+            (self.infrequent_written_gb, "IADataAccess-Bytes", "Write", "Infrequent Access, write"),
+            (self.elastic_read_gb, "ETDataAccess-Bytes", "Read", "elastic throughput, read"),
+            (self.elastic_written_gb, "ETDataAccess-Bytes", "Write", "elastic throughput, write"),
+        ):
             if gb:
-                yield metered("AmazonEFS", "IADataAccess-Bytes", "GB", gb, f"Infrequent Access, {access.lower()}", accessType=access)
-        for access, gb in (("Read", self.elastic_read_gb), ("Write", self.elastic_written_gb)):
-            if gb:
-                yield metered("AmazonEFS", "ETDataAccess-Bytes", "GB", gb, f"elastic throughput, {access.lower()}", accessType=access)
+                yield metered("AmazonEFS", usage_type, "GB", gb, what, accessType=access)
         above = self.provisioned_mibps - (self.standard_gb + self.one_zone_gb) / 20
         if above > 0:
             yield metered("AmazonEFS", "ProvisionedTP-MiBpsHrs", "MiBps-Mo", above, "provisioned throughput",
@@ -184,7 +188,7 @@ FILE_DIMENSIONS = (
 )
 
 # %% ../../nbs/resources/02_storage.ipynb #234a4798
-@dataclass(frozen=True, kw_only=True)
+@billed
 class ImageRegistry(Resource):
     "ECR private repositories (https://aws.amazon.com/ecr/pricing)."
     title: ClassVar[str] = "ECR repositories"

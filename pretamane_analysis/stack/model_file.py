@@ -22,7 +22,7 @@ __all__ = ['AnyModel', 'KeyPath', 'Model', 'Problem', 'FileError', 'compose_yaml
 # %% ../../nbs/stack/03_model_file.ipynb #2d3d7aaa
 class Model(BaseModel):
     "Base of everything that users write in files: unknown keys are errors, instances cannot change."
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # one validator, of what is read, not one for each part
 
 
 AnyModel = TypeVar("AnyModel", bound=Model)
@@ -122,7 +122,8 @@ def _description(path: KeyPath, root: type[Model]) -> str:
 def _problems(error: ValidationError, lines: dict[KeyPath, int], root: type[Model]) -> Iterator[Problem]:
     for each in error.errors():
         cause = each.get("ctx", {}).get("error")
-        found = cause.problems if isinstance(cause, BrokenLinks) else [(_known(each["loc"], lines), None)]
+        at = _known(each["loc"], lines)
+        found = [((*at, *path), message) for path, message in cause.problems] if isinstance(cause, BrokenLinks) else [(at, None)]
         for path, message in found:
             nearby = next(lines[path[:i]] for i in range(len(path), -1, -1) if path[:i] in lines)
             key = (*path, each["loc"][-1]) if each["type"] == "missing" else path

@@ -36,6 +36,8 @@ _ALLOY = {
     "image": "grafana/alloy:v1.18.1",
     "command": ["run", "--server.http.listen-addr=0.0.0.0:12345", "--storage.path=/var/lib/alloy/data", "/etc/alloy/config.alloy"],
     "ports": {"http": 12345},
+    # The image has no client for HTTP, but a shell that can open a connection.
+    "health_check": {"test": ["CMD", "bash", "-c", r"exec 3<>/dev/tcp/127.0.0.1/12345 && printf 'GET /-/ready HTTP/1.0\r\n\r\n' >&3 && read -r -t 3 _ status _ <&3 && test $status = 200"]},
 }
 _PROMTAIL = {
     "role": "log-shipper",

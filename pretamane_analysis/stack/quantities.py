@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from .model_file import Model
 
 # %% auto #0
-__all__ = ['Name', 'SecretName', 'MemoryQuantity', 'CpuQuantity', 'Duration', 'Port', 'Scenario', 'SCENARIOS', 'mebibytes',
-           'cores', 'Range', 'Usage']
+__all__ = ['Name', 'SecretName', 'MemoryQuantity', 'CpuQuantity', 'Duration', 'Port', 'Scenario', 'SCENARIOS', 'LARGEST',
+           'mebibytes', 'cores', 'Range', 'Usage']
 
 # %% ../../nbs/stack/04_quantities.ipynb #f7517e08
 def _text(value: Any) -> Any:
@@ -49,11 +49,14 @@ Scenario = Literal["low", "typical", "high"]
 SCENARIOS: tuple[Scenario, ...] = ("low", "typical", "high")
 
 # %% ../../nbs/stack/04_quantities.ipynb #fe07a19a
+LARGEST = Decimal(10**15)  # of any usage figure: a quadrillion of anything is a slip of the keyboard
+
+
 class Range(Model):
     "A usage figure as low, typical and high; a single number stands for all three."
-    low: Decimal = Field(ge=0)
-    typical: Decimal = Field(ge=0)
-    high: Decimal = Field(ge=0)
+    low: Decimal = Field(ge=0, le=LARGEST)
+    typical: Decimal = Field(ge=0, le=LARGEST)
+    high: Decimal = Field(ge=0, le=LARGEST)
 
     @model_validator(mode="before")
     @classmethod
@@ -77,7 +80,7 @@ class Range(Model):
 
 # %% ../../nbs/stack/04_quantities.ipynb #682b64b9
 def _range(low: int | str, typical: int | str, high: int | str, description: str) -> Any:
-    return Field(default=Range(low=Decimal(low), typical=Decimal(typical), high=Decimal(high)), description=description)
+    return Field(default=Range.model_construct(low=Decimal(low), typical=Decimal(typical), high=Decimal(high)), description=description)
 
 # %% ../../nbs/stack/04_quantities.ipynb #89cf051b
 class Usage(Model):
@@ -100,7 +103,10 @@ class Usage(Model):
     snapshot_gb: Range = _range(8, 30, 120, "GB of disk snapshots kept; they are incremental, so only their owner can know")
     image_gb: Range = _range(1, 3, 10, "GB of container images kept in a registry")
     cpu_cores: Range = _range("0.1", "0.3", "1", "vCPU that all services together keep busy on average")
+    nat_gb: Range | None = Field(default=None, description="GB through the NAT gateways; left out: logs, and the images of each node once")
+    control_plane_log_gb: Range = _range(0, 0, 0, "GB of logs of the EKS control plane, which are off unless switched on")
 
     def at(self, scenario: Scenario) -> dict[str, Decimal]:
-        "All figures of one scenario, by name."
-        return {name: getattr(getattr(self, name), scenario) for name in type(self).model_fields}
+        "All figures of one scenario, by name; those without a default only where they were given."
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: getattr(figure, scenario) for name, figure in given.items() if figure is not None}

@@ -14,11 +14,15 @@ from .quantities import Duration, SecretName
 from .vocabulary import Category
 
 # %% auto #0
-__all__ = ['Channels', 'Channel', 'CheckedChannel', 'Alerting']
+__all__ = ['Channels', 'Channel', 'Alerting']
 
-# %% ../../nbs/stack/09_routing.ipynb #7d9a5654
+# %% ../../nbs/stack/09_routing.ipynb #8d479dba
+_NEEDED = {"webhook": (), "slack": ("channel",), "email": ("sender", "smarthost")}
+_ALLOWED = {"webhook": (), "slack": ("channel",), "email": ("sender", "smarthost", "username", "password")}
+
+
 class Channel(Model):
-    "One way to reach people: a webhook, a Slack channel or an e-mail address."
+    "A channel with exactly one kind and all that this kind needs."
     webhook: SecretName | None = Field(default=None, description="the secret that holds the URL to post to")
     slack: SecretName | None = Field(default=None, description="the secret that holds the URL of an incoming webhook of Slack")
     channel: str | None = Field(default=None, pattern=r"^[#@].+$", description="a Slack channel such as '#alerts'")
@@ -33,16 +37,8 @@ class Channel(Model):
         "The secrets that it needs."
         return [each for each in (self.webhook, self.slack, self.password) if each]
 
-# %% ../../nbs/stack/09_routing.ipynb #8d479dba
-_NEEDED = {"webhook": (), "slack": ("channel",), "email": ("sender", "smarthost")}
-_ALLOWED = {"webhook": (), "slack": ("channel",), "email": ("sender", "smarthost", "username", "password")}
-
-
-class CheckedChannel(Channel):
-    "A channel with exactly one kind and all that this kind needs."
-
     @model_validator(mode="after")
-    def _one_kind(self) -> CheckedChannel:
+    def _one_kind(self) -> Channel:
         given = {name for name in Channel.model_fields if getattr(self, name) is not None}
         kinds = sorted(given & {*_NEEDED})
         if len(kinds) != 1:
@@ -56,7 +52,7 @@ class CheckedChannel(Channel):
         return self
 
 # %% ../../nbs/stack/09_routing.ipynb #247c1078
-Channels = Annotated[list[CheckedChannel], Field(min_length=1)]
+Channels = Annotated[list[Channel], Field(min_length=1)]
 
 
 class Alerting(Model):
@@ -68,7 +64,7 @@ class Alerting(Model):
     page_repeat: Duration = Field(default="1h", description="how often a page that still fires is sent again")
     ticket_repeat: Duration = Field(default="24h", description="how often a ticket that still fires is sent again")
 
-    def receivers(self) -> dict[str, list[CheckedChannel]]:
+    def receivers(self) -> dict[str, list[Channel]]:
         "The channels by name of their receiver."
         return {"page": self.page, "ticket": self.ticket, "dead-man": self.dead_man, **{f"team-{name}": each for name, each in self.teams.items()}}
 

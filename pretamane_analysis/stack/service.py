@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from .links import BrokenLinks
 from .presets import ENGINES, with_engine
 from .model_file import Model
 from .quantities import CpuQuantity, Duration, MemoryQuantity, Name, Port, Range, SecretName, cores, mebibytes
 
 # %% auto #0
-__all__ = ['Role', 'Network', 'HealthCheck', 'Mount', 'Route', 'Limits', 'Container', 'Service', 'Volume', 'Secret']
+__all__ = ['Role', 'Network', 'HealthCheck', 'Mount', 'Route', 'Requests', 'Service', 'Volume', 'Secret']
 
 # %% ../../nbs/stack/11_service.ipynb #9ab89a0f
 Role = Literal["application", "database", "search", "object-store", "edge", "tunnel", "database-admin", "metrics",
@@ -47,11 +48,49 @@ class Route(Model):
     strip_prefix: bool = Field(default=False, description="true where the service does not know its own prefix")
     content_security_policy: str | None = Field(default=None, description="a policy of its own; left out: the edge's")
 
-# %% ../../nbs/stack/11_service.ipynb #90a8380a
-class Limits(Model):
-    "Memory and CPU that a container may use."
+# %% ../../nbs/stack/11_service.ipynb #035b71d1
+class Requests(Model):
+    "What a scheduler keeps for a container, as Kubernetes means it."
+    memory: MemoryQuantity | None = Field(default=None, description="left out: the memory limit")
+    cpu: CpuQuantity | None = Field(default=None, description="left out: its share of what all services keep busy")
+
+# %% ../../nbs/stack/11_service.ipynb #46afb924
+def _image_or_engine(schema: dict[str, Any]) -> None:
+    schema["required"] = [each for each in schema["required"] if each != "image"]
+    schema["anyOf"] = [{"required": ["image"]}, {"required": ["engine"]}]
+
+
+class Service(Model):
+    "One service of the product."
     memory: MemoryQuantity
     cpu: CpuQuantity = "0.25"
+    image: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$",
+                       description="an image such as 'postgres:17.11'")
+    role: Role = "other"
+    ports: dict[Name, Port] = Field(default_factory=dict, description="port numbers by name; the main one is 'http'")
+    networks: list[Network] = Field(default=["app"], min_length=1)
+    mounts: list[Mount] = Field(default_factory=list)
+    secrets: list[SecretName] = Field(default_factory=list)
+    environment: dict[str, str] = Field(default_factory=dict)
+    command: list[str] = Field(default_factory=list)
+    model_config = ConfigDict(json_schema_extra=_image_or_engine)
+    routes: list[Route] = Field(default_factory=list)
+    health_check: HealthCheck | None = None
+    depends_on: dict[Name, Literal["started", "healthy", "completed"]] = Field(default_factory=dict)
+    user: str | None = Field(default=None, pattern=r"^\d+(:\d+)?$", description="a numeric user such as '70:70'")
+    requests: Requests = Field(default_factory=lambda: Requests(),
+                               description="what is kept for it where that is less than its limits")
+    gpus: int = Field(default=0, ge=0, le=16, description="NVIDIA GPUs that it needs for itself")
+    gpu_memory: MemoryQuantity | None = Field(default=None, description="memory that each of its GPUs has at least")
+    profile: Literal["core", "admin", "obs", "tunnel"] = "core"
+    description: str = ""
+    engine: str | None = Field(default=None, description="a program to fill in image, command, ports and health check: "
+                               + ", ".join(ENGINES))
+    allow_eol: bool = Field(default=False, description="use an engine that is past its end of life")
+    deploy: Literal["recreate", "blue-green"] = Field(
+        default="recreate", description="'blue-green' where a new version starts beside the old one")
+    jobs: dict[Name, list[str]] = Field(default_factory=dict,
+                                        description="commands that run to their end before the service starts")
 
     @property
     def memory_mib(self) -> int:
@@ -63,44 +102,28 @@ class Limits(Model):
         "CPU limit, vCPU."
         return cores(self.cpu)
 
-# %% ../../nbs/stack/11_service.ipynb #035b71d1
-class Container(Limits):
-    "What runs, and what it may reach."
-    image: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$",
-                       description="an image such as 'postgres:17.11'")
-    role: Role = "other"
-    ports: dict[Name, Port] = Field(default_factory=dict, description="port numbers by name; the main one is 'http'")
-    networks: list[Network] = Field(default=["app"], min_length=1)
-    mounts: list[Mount] = Field(default_factory=list)
-    secrets: list[SecretName] = Field(default_factory=list)
-    environment: dict[str, str] = Field(default_factory=dict)
-    command: list[str] = Field(default_factory=list)
+    @property
+    def kept_mib(self) -> int:
+        "Memory that is kept for it, MiB."
+        return mebibytes(self.requests.memory or self.memory)
 
-# %% ../../nbs/stack/11_service.ipynb #46afb924
-def _image_or_engine(schema: dict[str, Any]) -> None:
-    schema["required"] = [each for each in schema["required"] if each != "image"]
-    schema["anyOf"] = [{"required": ["image"]}, {"required": ["engine"]}]
-
-
-class Service(Container):
-    "One service of the product."
-    model_config = ConfigDict(json_schema_extra=_image_or_engine)
-    routes: list[Route] = Field(default_factory=list)
-    health_check: HealthCheck | None = None
-    depends_on: dict[Name, Literal["started", "healthy", "completed"]] = Field(default_factory=dict)
-    user: str | None = Field(default=None, pattern=r"^\d+(:\d+)?$", description="a numeric user such as '70:70'")
-    profile: Literal["core", "admin", "obs", "tunnel"] = "core"
-    description: str = ""
-    engine: str | None = Field(default=None, description="a program to fill in image, command, ports and health check: " + ", ".join(ENGINES))
-    allow_eol: bool = Field(default=False, description="use an engine that is past its end of life")
-    deploy: Literal["recreate", "blue-green"] = Field(
-        default="recreate", description="'blue-green' where a new version starts beside the old one")
-    jobs: dict[Name, list[str]] = Field(default_factory=dict, description="commands that run to their end before the service starts")
+    @property
+    def kept_cores(self) -> Decimal:
+        "vCPU that is kept for it; 0 where it does not say."
+        return cores(self.requests.cpu) if self.requests.cpu else Decimal(0)
 
     @model_validator(mode="before")
     @classmethod
     def _engine(cls, value: Any) -> Any:
         return with_engine(value)
+
+    @model_validator(mode="after")
+    def _requests_within_limits(self) -> Service:
+        above = [name for name, kept, limit in (("memory", self.kept_mib, self.memory_mib),
+                                                ("cpu", self.kept_cores, self.cpu_cores)) if kept > limit]
+        if above:
+            raise BrokenLinks([(("requests", name), "a request is at most as large as the limit") for name in above])
+        return self
 
 # %% ../../nbs/stack/11_service.ipynb #e7cbba77
 class Volume(Model):

@@ -5,18 +5,24 @@
 # %% ../../nbs/stack/10_settings.ipynb #8a31bb3b
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from .disks import disk_refusals
+from .links import BrokenLinks, Problem
 from .model_file import Model
-from .quantities import MemoryQuantity
+from .quantities import MemoryQuantity, Name
 
 # %% auto #0
-__all__ = ['DiskType', 'PURCHASE_OPTIONS', 'PurchaseOption', 'Eks', 'Host', 'Edge']
+__all__ = ['Architecture', 'DiskType', 'BootDiskType', 'PURCHASE_OPTIONS', 'PurchaseOption', 'NodeGroupSettings', 'Eks', 'Host',
+           'Edge']
 
 # %% ../../nbs/stack/10_settings.ipynb #71be0c32
+Architecture = Literal["x86_64", "arm64"]
 DiskType = Literal["gp3", "gp2", "io1", "io2", "st1", "sc1"]
+BootDiskType = Literal["gp3", "gp2", "io1", "io2"]  # AWS starts no instance from st1 or sc1
 _UPFRONT = [f"{years}yr-{paid}Upfront" for years in (1, 3) for paid in ("No", "Partial", "All")]
 PURCHASE_OPTIONS = (
     "OnDemand", *(f"Reserved-{each}" for each in _UPFRONT), *(f"Reserved-{each}-Convertible" for each in _UPFRONT),
@@ -28,36 +34,77 @@ PurchaseOption = Annotated[str, Field(
     description="how the machines are bought: 'OnDemand', 'Reserved-1yr-NoUpfront', 'SavingsPlanCompute-3yr-AllUpfront', 'Spot-typical'")]
 
 # %% ../../nbs/stack/10_settings.ipynb #72cfb22a
+class NodeGroupSettings(Model):
+    "Nodes of one type, where a cluster has several."
+    instance_type: str
+    nodes: int | None = Field(default=None, ge=1, le=450, description="number of nodes; left out: as many as the services need")
+    architecture: Architecture | None = Field(default=None, description="what its images are built for; left out: that of the type")
+    purchase_option: PurchaseOption = "OnDemand"
+    spot_share: Decimal = Field(default=Decimal(0), ge=0, le=1, description="part of the nodes that is bought as 'Spot-typical'")
+
+
 class Eks(Model):
     "How the product is hosted on EKS with managed services."
     version: str = Field(default="1.35", pattern=r"^1\.\d+$", description="a Kubernetes version such as '1.35'")
-    node_instance_type: str = "t3.medium"
+    node_instance_type: str | None = Field(default=None, description="left out: the cheapest that holds the services")
     nodes: int | None = Field(default=None, ge=1, le=450, description="number of nodes; left out: as many as the services need")
+    node_groups: dict[Name, NodeGroupSettings] = Field(
+        default_factory=dict, description="several kinds of nodes, by name, in place of 'node_instance_type' and 'nodes'")
+    architecture: Architecture | None = Field(default=None, description="what the images are built for; left out: that of the nodes")
+    prefix_delegation: bool = Field(default=False, description="true where the VPC CNI gives nodes whole prefixes: up to 110 pods on a node, 250 from 30 vCPU")
     node_disk_gb: int = Field(default=20, ge=1)
-    node_disk_type: DiskType = "gp3"
+    node_disk_type: BootDiskType = "gp3"
+    node_disk_iops: Decimal | None = Field(default=None, ge=1, description="provisioned IOPS of each node's disk; required for io1 and io2")
+    node_disk_throughput: Decimal | None = Field(default=None, ge=1, description="provisioned MiB/s of each node's disk (gp3)")
     purchase_option: PurchaseOption = "OnDemand"
     availability_zones: int = Field(default=2, ge=2, le=6)
-    nat_gateways: int = Field(default=1, ge=0, le=6)
-    load_balancer: Literal["alb", "nlb", "clb"] = "alb"
+    nat_gateways: int = Field(default=1, ge=0, le=6, description="0: the nodes are in public subnets, each with an address of its own")
+    load_balancer: Literal["alb", "nlb", "clb", "none"] = "alb"
     auto_mode: bool = False
+    auto_mode_percent: Decimal | None = Field(
+        default=None, ge=0, le=100, description="the fee of Auto Mode in percent of the instance's on-demand hour, where its price is not known; 12 for most types")
     search_instance_type: str = "t3.small.search"
     search_instances: int = Field(default=2, ge=1)
     search_disk_gb: int = Field(default=20, ge=10)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Eks:
+        given = [each for each in ("node_instance_type", "nodes", "architecture") if getattr(self, each) is not None]
+        problems: list[Problem] = [((each,), "each group of 'node_groups' says this for itself") for each in given if self.node_groups]
+        problems += [((f"node_disk_{key}",), text) for key, text in disk_refusals(
+            self.node_disk_type, self.node_disk_iops, self.node_disk_throughput, self.node_disk_gb)]
+        if problems:
+            raise BrokenLinks(problems)
+        return self
 
 # %% ../../nbs/stack/10_settings.ipynb #f6d49c7a
 class Host(Model):
     "How the product is hosted on one EC2 instance."
     instance_type: str | None = Field(default=None, description="left out: the cheapest that holds the services")
-    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    architecture: Architecture = Field(default="x86_64", description="what the images of the services are built for")
     purchase_option: PurchaseOption = "OnDemand"
     root_disk_gb: int = Field(default=30, ge=8)
-    disk_type: DiskType = "gp3"
+    root_disk_type: Literal["gp3", "gp2"] | None = Field(default=None, description="left out: 'gp2' where the data disk is, else 'gp3'")
+    disk_type: DiskType = Field(default="gp3", description="type of the data disk")
+    disk_iops: Decimal | None = Field(default=None, ge=1, description="provisioned IOPS of the data disk; required for io1 and io2")
+    disk_throughput: Decimal | None = Field(default=None, ge=1, description="provisioned MiB/s of the data disk (gp3)")
     edge: Literal["tunnel", "direct"] = "tunnel"
     tunnel: Literal["named", "dev-quick"] = Field(
         default="named", description="'dev-quick' for a name that changes with every start, outside production only")
     detailed_monitoring: bool = False
     cpu_credits: Literal["unlimited", "standard"] = "unlimited"
     reserve_memory: MemoryQuantity = Field(default="512Mi", description="memory kept for the operating system")
+
+    @property
+    def boot_disk_type(self) -> str:
+        "Type of the root disk."
+        return self.root_disk_type or ("gp2" if self.disk_type == "gp2" else "gp3")
+
+    @model_validator(mode="after")
+    def _disk(self) -> Host:
+        if refused := disk_refusals(self.disk_type, self.disk_iops, self.disk_throughput):
+            raise BrokenLinks([((f"disk_{key}",), text) for key, text in refused])
+        return self
 
 
 

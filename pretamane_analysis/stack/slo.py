@@ -14,7 +14,7 @@ from .model_file import Model
 from .vocabulary import Severity
 
 # %% auto #0
-__all__ = ['Window', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'minutes', 'duration', 'BurnAlert', 'Promise', 'Guarded', 'Slo']
+__all__ = ['Window', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'EXTRAPOLATED', 'minutes', 'duration', 'BurnAlert', 'Slo']
 
 # %% ../../nbs/stack/06_slo.ipynb #54332124
 Window = Annotated[str, Field(pattern=r"^[1-9]\d*[mhd]$", description="a window such as '5m', '6h' or '3d'")]
@@ -61,26 +61,30 @@ class BurnAlert(Model):
 
 # %% ../../nbs/stack/06_slo.ipynb #7c3b6e08
 def _alert(severity: Severity, long: str, short: str, burn: str, keep_firing: int = 5) -> BurnAlert:
-    return BurnAlert(severity=severity, long=long, short=short, burn=Decimal(burn), keep_firing=keep_firing)
+    return BurnAlert.model_construct(severity=severity, long=long, short=short, burn=Decimal(burn), keep_firing=keep_firing)
 
 
 WORKBOOK = (_alert("page", "1h", "5m", "14.4", 0), _alert("page", "6h", "30m", "6"),
             _alert("ticket", "1d", "2h", "3"), _alert("ticket", "3d", "6h", "1"))
 BUCKETS = tuple(map(Decimal, ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10")))  # seconds
 BASE_INTERVAL = 15_000  # milliseconds between scrapes; divided by `time_scale`
+EXTRAPOLATED = Decimal("1.5")  # the most that `increase()` makes of one request once three samples were taken
 
-# %% ../../nbs/stack/06_slo.ipynb #6bafecb7
-class Promise(Model):
-    "What is promised, and where it is measured."
+# %% ../../nbs/stack/06_slo.ipynb #1ab1ecff
+class Slo(Model):
+    "A promise to users, and the alerts that guard it."
     objective: Decimal = Field(gt=0, lt=100, decimal_places=5, description="percent of the requests that must be good, such as 99.5")
     window_days: int = Field(default=30, ge=1, le=90, description="days over which the promise holds")
     sli: Literal["availability", "latency"] = Field(
         default="availability", description="good is: no 5xx; or, among the answers that are no 5xx, in time")
     source: Literal["edge", "application"] = Field(default="edge", description="who counts: the edge sees a dead application too")
     threshold: Decimal | None = Field(default=None, description=f"seconds, for latency: one of {', '.join(map(str, BUCKETS))}")
+    alerts: list[BurnAlert] = Field(default=list(WORKBOOK), min_length=1, description="left out: the table of the SRE Workbook")
+    ignored_failures: int = Field(default=1, ge=0, le=1000, description="failures that alone must never alert: sets the least traffic")
+    time_scale: int = Field(default=1, ge=1, le=100, description="divides every window, for tests; 1 in earnest")
 
     @model_validator(mode="after")
-    def _threshold_belongs_to_latency(self) -> Promise:
+    def _threshold_belongs_to_latency(self) -> Slo:
         if self.sli == "availability" and self.threshold is not None:
             raise ValueError("only a latency SLO has a threshold")
         if self.sli == "latency" and self.threshold not in BUCKETS:
@@ -93,28 +97,18 @@ class Promise(Model):
         "Share of the requests that may be bad, exact: 0.005 for 99.5."
         return (100 - self.objective) / 100
 
-# %% ../../nbs/stack/06_slo.ipynb #37aaa34d
-class Guarded(Promise):
-    "A promise and its alerts."
-    alerts: list[BurnAlert] = Field(default=list(WORKBOOK), min_length=1, description="left out: the table of the SRE Workbook")
-    ignored_failures: int = Field(default=1, ge=0, le=1000, description="failures that alone must never alert: sets the least traffic")
-    time_scale: int = Field(default=1, ge=1, le=100, description="divides every window, for tests; 1 in earnest")
-
     def limit(self, alert: BurnAlert) -> Decimal:
         "Share of bad requests from which an alert fires, exact."
         return alert.burn * self.budget
 
     def least_requests(self, alert: BurnAlert) -> int:
-        "Requests in the long window below which an alert stays silent: `ignored_failures` of them are below its limit."
-        return int(self.ignored_failures / self.limit(alert)) + 1
+        """Requests in the long window below which an alert stays silent: `ignored_failures` of them are below its limit, also when
+        `increase()` makes more of them than there were. It extends what it saw by up to half the time between samples on both sides."""
+        return int(self.ignored_failures * EXTRAPOLATED / self.limit(alert)) + 1
 
     def windows(self) -> list[str]:
         "Every window that is recorded, shortest first; the shortest is also the current burn."
         return sorted({window for each in self.alerts for window in (each.long, each.short)}, key=minutes)
-
-# %% ../../nbs/stack/06_slo.ipynb #1ab1ecff
-class Slo(Guarded):
-    "A promise to users, and the alerts that guard it."
 
     @model_validator(mode="after")
     def _alerts_can_fire(self) -> Slo:

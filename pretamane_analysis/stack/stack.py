@@ -12,8 +12,10 @@ from pydantic import Field, model_validator
 
 from .links import BrokenLinks, broken_links
 from .model_file import Model
+from ..base.tables import to_html
 from .provisioning import Provisioning
 from .operations import Operations
+from .own_rates import OwnRate
 from .quantities import Name, Scenario, SecretName, Usage
 from .routing import Alerting
 from .service import Secret, Service, Volume
@@ -21,11 +23,11 @@ from .settings import Edge, Eks, Host
 from .slo import Slo
 
 # %% auto #0
-__all__ = ['Place', 'Parts', 'Stack']
+__all__ = ['Stack']
 
-# %% ../../nbs/stack/12_stack.ipynb #275aac9e
-class Place(Model):
-    "What a product is called and where it answers."
+# %% ../../nbs/stack/12_stack.ipynb #99a39fb1
+class Stack(Model):
+    "A product: its services, data, secrets, usage, and how either side hosts it."
     name: Name
     environment: Name = "production"
     region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="a region code such as 'us-east-1'")
@@ -33,22 +35,6 @@ class Place(Model):
     admin_domain: str = Field(default="", pattern=r"^[a-z0-9.-]*$",
                               description="host name of the administration paths; left out: 'admin.' before the domain")
     as_of: date | None = Field(default=None, description="the day the bill is for; left out: today")
-
-    @model_validator(mode="after")
-    def _admin_domain(self) -> Place:
-        if not self.admin_domain:
-            object.__setattr__(self, "admin_domain", f"admin.{self.domain}")
-        return self
-
-    def filled(self, text: str) -> str:
-        "A command or variable of a service with {name}, {environment}, {domain} and {admin_domain} filled in."
-        for key in ("name", "environment", "domain", "admin_domain"):
-            text = text.replace(f"{{{key}}}", getattr(self, key))
-        return text
-
-# %% ../../nbs/stack/12_stack.ipynb #bc016224
-class Parts(Place):
-    "What a stack file holds."
     services: dict[Name, Service] = Field(min_length=1)
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     secrets: dict[SecretName, Secret] = Field(default_factory=dict)
@@ -60,15 +46,26 @@ class Parts(Place):
     slos: dict[Name, Slo] = Field(default_factory=dict, description="what is promised to users, by name")
     alerting: Alerting | None = Field(default=None, description="who is told when an alert fires; needed where a service has the role 'alerts'")
     operations: Operations = Field(default_factory=Operations)
+    prices: tuple[OwnRate, ...] = Field(default=(), description="rates that you know; each comes before the price list's")
 
-# %% ../../nbs/stack/12_stack.ipynb #99a39fb1
-class Stack(Parts):
-    "A product: its services, data, secrets, usage, and how either side hosts it."
+    @model_validator(mode="after")
+    def _admin_domain(self) -> Stack:
+        if not self.admin_domain:
+            object.__setattr__(self, "admin_domain", f"admin.{self.domain}")
+        return self
+
+    def filled(self, text: str) -> str:
+        "A command or variable of a service with {name}, {environment}, {domain} and {admin_domain} filled in."
+        for key in ("name", "environment", "domain", "admin_domain"):
+            text = text.replace(f"{{{key}}}", getattr(self, key))
+        return text
 
     @model_validator(mode="after")
     def _links(self) -> Stack:
         if problems := broken_links(self):
             raise BrokenLinks(problems)
+        here = tuple(each if each.region else each.model_copy(update={"region": self.region}) for each in self.prices)
+        object.__setattr__(self, "prices", here)  # a rate stays where it was read when the stack is asked for elsewhere
         return self
 
     def with_role(self, *roles: str) -> dict[str, Service]:
@@ -84,3 +81,12 @@ class Stack(Parts):
     def day(self) -> date:
         "The day the bill is for."
         return self.as_of or date.today()
+
+    def __repr__(self) -> str:
+        return f"<Stack {self.name} in {self.region}: {', '.join(self.services)}>"
+
+    def _repr_html_(self) -> str:
+        rows = [{"service": name, "role": each.role, "image": each.image, "memory": each.memory, "CPU": str(each.cpu),
+                 "paths": ", ".join(route.path for route in each.routes), "data": ", ".join(mount.volume for mount in each.mounts)}
+                for name, each in self.services.items()]
+        return to_html(rows, f"{self.name} in {self.region}, at {self.domain}")

@@ -1,4 +1,5 @@
 """Databases, caches, queues, topics, brokers, events, workflows, the CDN, sign-in and the web firewall."""
+
 from __future__ import annotations
 
 from decimal import Decimal
@@ -53,18 +54,28 @@ def database(row: Row) -> Work:
     if row.given("extended_support_year") and row.whole("extended_support_year") > 2:
         raise Unsupported("extended support after two years")
     resource = DbInstance(
-        instance_type=row.text("class"), engine=_engine(row), multi_az=row.flag("multi_az"), disk_type=disks[0] if disks else "gp3", disk_gb=size,
-        disk_iops=row.number("iops", Decimal(0)), backup_gb=size + row.number("extra_backup_gb", 0) if row.given("extra_backup_gb") else 0,
-        extended_support_vcpus=row.whole("vcpu", 0), purchase_option=purchase_option(row))
+        instance_type=row.text("class"),
+        engine=_engine(row),
+        multi_az=row.flag("multi_az"),
+        disk_type=disks[0] if disks else "gp3",
+        disk_gb=size,
+        disk_iops=row.number("iops", Decimal(0)),
+        backup_gb=size + row.number("extra_backup_gb", 0) if row.given("extra_backup_gb") else 0,
+        extended_support_vcpus=row.whole("vcpu", 0),
+        purchase_option=purchase_option(row),
+    )
     charged = sum(each.quantity for each in resource.charges(Decimal(730)) if each.query.unit == "IOPS-Mo")
     row.agree("included_iops", resource.disk_iops - charged, "what the disk includes")
     return Work([resource], DATABASE, hours(row))
 
 
 AURORA = [
-    Line("InstanceUsage:.*", "hour", "class|instances|hours"), Line("Aurora:ServerlessV2(?:IOOptimized)?Usage", "acu_hour", "acu.*"),
-    Line("Aurora:ServerlessUsage", "acu_hour_v1", "acu"), Line("Aurora:(?:IO-Optimized)?StorageUsage", "storage_gb", "storage_gb", "storage_gb"),
-    Line("Aurora:StorageIOUsage", "io", "io_requests", "io_requests"), Line("Aurora:BackupUsage", "backup_gb", "backup_gb(?:_beyond_free)?", "backup_gb"),
+    Line("InstanceUsage:.*", "hour", "class|instances|hours"),
+    Line("Aurora:ServerlessV2(?:IOOptimized)?Usage", "acu_hour", "acu.*"),
+    Line("Aurora:ServerlessUsage", "acu_hour_v1", "acu"),
+    Line("Aurora:(?:IO-Optimized)?StorageUsage", "storage_gb", "storage_gb", "storage_gb"),
+    Line("Aurora:StorageIOUsage", "io", "io_requests", "io_requests"),
+    Line("Aurora:BackupUsage", "backup_gb", "backup_gb(?:_beyond_free)?", "backup_gb"),
     Line("Aurora:SnapshotExportToS3", "export_gb", "snapshot_export_gb", "exported_gb"),
     Line("Aurora:BacktrackUsage", "backtrack", "backtrack_change_records_1M"),
     Line("CPUCredits:.*", "cpu_credit", "cpu_credit_vcpu_hours", "cpu_credit_hours"),
@@ -76,19 +87,31 @@ def aurora(row: Row) -> Work:
     mode, month = row.text("mode", "provisioned"), hours(row)
     units = row.number("acu(?:_average)?", Decimal(0)) * month + row.number("acu_hours", Decimal(0))
     if row.given("baseline_acu"):
-        baseline = row.number("baseline_acu") * row.number("baseline_hours") + row.number("peak_acu") * row.number("peak_hours")
+        baseline = row.number("baseline_acu") * row.number("baseline_hours") + row.number("peak_acu") * row.number(
+            "peak_hours"
+        )
         row.agree("acu_hours", baseline, "what the two hours give")
     serverless = {"serverless-v2": "acu_hours", "serverless-v1": "first_generation_acu_hours"}
     if mode not in ("provisioned", *serverless) or row.text("storage_type", "standard") != "standard":
         raise Unsupported(f"mode {mode!r}")
     engine, kind = row.text("engine", "aurora-postgresql"), row.text("class", "")
-    cluster = AuroraCluster(engine=engine, instance_type=kind, instances=row.whole("instances", 0), **values(row, AURORA),
-                            backtrack_records=row.number("backtrack_change_records_1M", 0) * MILLION, **({serverless[mode]: units} if units else {}))
+    cluster = AuroraCluster(
+        engine=engine,
+        instance_type=kind,
+        instances=row.whole("instances", 0),
+        **values(row, AURORA),
+        backtrack_records=row.number("backtrack_change_records_1M", 0) * MILLION,
+        **({serverless[mode]: units} if units else {}),
+    )
     return Work([cluster], AURORA, month)
 
 
-DOCUMENTS = [Line("InstanceUsage:.*", "hour", "class|instances|hours"), Line("StorageUsage", "storage_gb", "storage_gb", "storage_gb"),
-             Line("StorageIOUsage", "io", "io_requests", "io_requests"), Line("BackupUsage", "backup_gb", ".*backup.*|snapshot_gb")]
+DOCUMENTS = [
+    Line("InstanceUsage:.*", "hour", "class|instances|hours"),
+    Line("StorageUsage", "storage_gb", "storage_gb", "storage_gb"),
+    Line("StorageIOUsage", "io", "io_requests", "io_requests"),
+    Line("BackupUsage", "backup_gb", ".*backup.*|snapshot_gb"),
+]
 
 
 def documents(row: Row) -> Work:
@@ -96,12 +119,23 @@ def documents(row: Row) -> Work:
     arguments = values(row, DOCUMENTS)
     backup = row.number("backup_gb(?:_beyond_free)?|snapshot_gb", Decimal(0))
     row.agree("free_backup_gb", arguments.get("storage_gb", 0), "the size of the storage")
-    return Work([DocumentCluster(instance_type=row.text("class", ""), instances=row.whole("instances", 0), backup_gb=backup, **arguments)],
-                DOCUMENTS, hours(row))
+    return Work(
+        [
+            DocumentCluster(
+                instance_type=row.text("class", ""), instances=row.whole("instances", 0), backup_gb=backup, **arguments
+            )
+        ],
+        DOCUMENTS,
+        hours(row),
+    )
 
 
-CACHE = [Line("NodeUsage:.*", "hour", "nodes?|hours"), Line("BackupUsage", "backup_gb", "billed_backup_gb", "backup_gb"),
-         Line("ElastiCache:ServerlessCachedData", "gb_hour", "stored_gb|hours"), Line("ElastiCache:ServerlessECPU", "ecpu", "ecpu", "ecpu")]
+CACHE = [
+    Line("NodeUsage:.*", "hour", "nodes?|hours"),
+    Line("BackupUsage", "backup_gb", "billed_backup_gb", "backup_gb"),
+    Line("ElastiCache:ServerlessCachedData", "gb_hour", "stored_gb|hours"),
+    Line("ElastiCache:ServerlessECPU", "ecpu", "ecpu", "ecpu"),
+]
 
 
 def cache(row: Row) -> Work:
@@ -110,18 +144,24 @@ def cache(row: Row) -> Work:
     if row.text("mode", "nodes") == "serverless":
         held = ServerlessCache(engine=engine, gb=row.number("stored_gb"), **values(row, CACHE))
         if row.given("requests_per_s"):
-            row.agree("ecpu", row.number("requests_per_s") * row.number("kb_per_request") * month * 3600, "a unit for each KB")
+            row.agree(
+                "ecpu", row.number("requests_per_s") * row.number("kb_per_request") * month * 3600, "a unit for each KB"
+            )
         row.agree("metered_minimum_gb", next(held.charges(month)).quantity / month, "the smallest size")
         return Work([held], CACHE, month)
     nodes = row.whole("nodes", 1)
     if row.given("shards"):
         row.agree("nodes", row.whole("shards") * (1 + row.whole("replicas_per_shard", 0)), "shards and replicas")
-    return Work([CacheNodes(instance_type=row.text("node"), engine=engine, count=nodes, **values(row, CACHE))], CACHE, month)
+    return Work(
+        [CacheNodes(instance_type=row.text("node"), engine=engine, count=nodes, **values(row, CACHE))], CACHE, month
+    )
 
 
-BROKER = [Line("(?:RabbitMQ|ActiveMQ):.*", "(?:pair_|cluster_)?hour", "instance|nodes|hours"),
-          Line("TimedStorage-EBS-ByteHrs", "ebs_gb", "ebs_gb_per_node", "storage_gb"),
-          Line("TimedStorage-ByteHrs", "efs_gb", "efs_gb", "shared_storage_gb")]
+BROKER = [
+    Line("(?:RabbitMQ|ActiveMQ):.*", "(?:pair_|cluster_)?hour", "instance|nodes|hours"),
+    Line("TimedStorage-EBS-ByteHrs", "ebs_gb", "ebs_gb_per_node", "storage_gb"),
+    Line("TimedStorage-ByteHrs", "efs_gb", "efs_gb", "shared_storage_gb"),
+]
 
 
 def broker(row: Row) -> Work:
@@ -130,15 +170,29 @@ def broker(row: Row) -> Work:
     if deployment not in DEPLOYMENTS:
         raise Unsupported(f"deployment {deployment!r}")
     row.agree("nodes", {"single": 1, "active-standby": 2, "cluster": 3}[deployment], "what the deployment has")
-    return Work([Broker(instance_type=row.text("instance", "unnamed"), engine=row.text("engine"), deployment=deployment, **values(row, BROKER))],
-                BROKER, hours(row))
+    return Work(
+        [
+            Broker(
+                instance_type=row.text("instance", "unnamed"),
+                engine=row.text("engine"),
+                deployment=deployment,
+                **values(row, BROKER),
+            )
+        ],
+        BROKER,
+        hours(row),
+    )
 
 
-KAFKA = [Line("(?:Kafka|Express)\\.[a-z0-9]+\\.[a-z0-9]+", "broker_hour", "brokers?|hours"),
-         Line("(?:Kafka.Storage.GP2|Express.Storage)", "storage_gb", "storage_gb(?:_total)?", "storage_gb"),
-         Line("Express.DataIn", "data_in_gb", "data_in_gb", "received_gb"), Line("DataTransfer-Out-Bytes", "transfer_gb", "transfer_gb"),
-         Line("KafkaServerless-ClusterHours", "cluster_hour", "clusters|hours"), Line("KafkaServerless-PartitionHours", "partition_hour", "partitions"),
-         Line("KafkaServerless-DataIn", "data_in_gb", "data_in_gb", "received_gb")]
+KAFKA = [
+    Line("(?:Kafka|Express)\\.[a-z0-9]+\\.[a-z0-9]+", "broker_hour", "brokers?|hours"),
+    Line("(?:Kafka.Storage.GP2|Express.Storage)", "storage_gb", "storage_gb(?:_total)?", "storage_gb"),
+    Line("Express.DataIn", "data_in_gb", "data_in_gb", "received_gb"),
+    Line("DataTransfer-Out-Bytes", "transfer_gb", "transfer_gb"),
+    Line("KafkaServerless-ClusterHours", "cluster_hour", "clusters|hours"),
+    Line("KafkaServerless-PartitionHours", "partition_hour", "partitions"),
+    Line("KafkaServerless-DataIn", "data_in_gb", "data_in_gb", "received_gb"),
+]
 
 
 def kafka(row: Row) -> Work:
@@ -146,7 +200,9 @@ def kafka(row: Row) -> Work:
     mode = row.text("mode")
     if mode == "serverless":
         row.agree("clusters", 1, "one cluster")
-        stream = ServerlessKafka(partitions=row.whole("partitions", 1), sent_gb=row.number("data_out_gb", 0), **values(row, KAFKA))
+        stream = ServerlessKafka(
+            partitions=row.whole("partitions", 1), sent_gb=row.number("data_out_gb", 0), **values(row, KAFKA)
+        )
         return Work([stream], KAFKA, hours(row))
     brokers = row.whole("brokers")
     if row.given("storage_gb_per_broker"):
@@ -161,7 +217,11 @@ QUEUE = [Line("Requests-(?:FIFO-)?Tier1", "per", "(?:(?:standard|fifo)_)?request
 
 def queue(row: Row) -> Work:
     """Requests to queues, in chunks of 64 KB."""
-    used = Queue(requests=row.number("(?:standard_)?requests", 0), fifo_requests=row.number("fifo_requests", 0), request_kb=row.number("request_kb", Decimal(64)))
+    used = Queue(
+        requests=row.number("(?:standard_)?requests", 0),
+        fifo_requests=row.number("fifo_requests", 0),
+        request_kb=row.number("request_kb", Decimal(64)),
+    )
     billed = sum(each.quantity for each in used.charges(Decimal(730)))
     row.agree("billed_requests", billed, "requests in chunks of 64 KB")
     if row.given("chunks_per_request"):
@@ -170,15 +230,18 @@ def queue(row: Row) -> Work:
     return Work([used], [Line(each.usage, "", each.inputs, free=each.free) for each in QUEUE])
 
 
-TOPIC = [Line("Requests-Tier1", "req", "requests", "requests", free="free_requests"),
-         Line("DeliveryAttempts-HTTP", "http", "http_deliveries", "http_deliveries", free="free_http"),
-         Line("DeliveryAttempts-SMTP", "email", "email_deliveries", "email_deliveries", free="free_email"),
-         Line("DeliveryAttempts-FIREHOSE", "firehose", "firehose_deliveries", "firehose_deliveries"),
-         Line("Notifications-Mobile", "push", "mobile_push", "push_notifications"),
-         Line("DeliveryAttempts-MACOS", "macos", "macos_push", "desktop_notifications"),
-         Line("F-Request-Tier1", "fifo_req", "fifo_requests", "fifo_requests"), Line("F-Ingress-Tier1", "payload_gb", "payload_gb", "fifo_gb"),
-         Line("F-DA-SQS", "fifo_notify", "fifo_notifications", "fifo_notifications"),
-         Line("F-Egress-SQS", "notify_payload_gb", "notification_payload_gb", "fifo_notified_gb")]
+TOPIC = [
+    Line("Requests-Tier1", "req", "requests", "requests", free="free_requests"),
+    Line("DeliveryAttempts-HTTP", "http", "http_deliveries", "http_deliveries", free="free_http"),
+    Line("DeliveryAttempts-SMTP", "email", "email_deliveries", "email_deliveries", free="free_email"),
+    Line("DeliveryAttempts-FIREHOSE", "firehose", "firehose_deliveries", "firehose_deliveries"),
+    Line("Notifications-Mobile", "push", "mobile_push", "push_notifications"),
+    Line("DeliveryAttempts-MACOS", "macos", "macos_push", "desktop_notifications"),
+    Line("F-Request-Tier1", "fifo_req", "fifo_requests", "fifo_requests"),
+    Line("F-Ingress-Tier1", "payload_gb", "payload_gb", "fifo_gb"),
+    Line("F-DA-SQS", "fifo_notify", "fifo_notifications", "fifo_notifications"),
+    Line("F-Egress-SQS", "notify_payload_gb", "notification_payload_gb", "fifo_notified_gb"),
+]
 
 
 def topic(row: Row) -> Work:
@@ -189,9 +252,11 @@ def topic(row: Row) -> Work:
     return Work([Topic(**arguments)], TOPIC)
 
 
-EVENTS = [Line("Event-64K-Chunks.*", "custom", "custom_events", "custom_events"),
-          Line("Pipes-Requests", "pipes", "pipes_requests_after_filter", "pipe_requests"),
-          Line("ScheduledInvocation", "scheduler", "scheduler_invocations", "scheduled_invocations", free="free_invocations")]
+EVENTS = [
+    Line("Event-64K-Chunks.*", "custom", "custom_events", "custom_events"),
+    Line("Pipes-Requests", "pipes", "pipes_requests_after_filter", "pipe_requests"),
+    Line("ScheduledInvocation", "scheduler", "scheduler_invocations", "scheduled_invocations", free="free_invocations"),
+]
 
 
 def events(row: Row) -> Work:
@@ -201,30 +266,49 @@ def events(row: Row) -> Work:
     return Work([EventBus(event_kb=row.number("request_kb", Decimal(64)), **values(row, EVENTS))], EVENTS)
 
 
-WORKFLOW = [Line("StateTransition", "", "transitions", "transitions", free="free_transitions"),
-            Line("StepFunctions-Request", "req", "requests"), Line("StepFunctions-GB-Second", "gb_s", "memory_mb")]
+WORKFLOW = [
+    Line("StateTransition", "", "transitions", "transitions", free="free_transitions"),
+    Line("StepFunctions-Request", "req", "requests"),
+    Line("StepFunctions-GB-Second", "gb_s", "memory_mb"),
+]
 
 
 def workflow(row: Row) -> Work:
     """Transitions, or express requests with their steps of memory and time; tiers are printed in GB-hours."""
     if row.text("type") == "standard":
         if row.given("requests"):
-            row.agree("transitions", row.number("requests") * row.number("transitions_per_request"), "requests times steps")
+            row.agree(
+                "transitions", row.number("requests") * row.number("transitions_per_request"), "requests times steps"
+            )
         return Work([Workflow(**values(row, WORKFLOW[:1]))], WORKFLOW)
     row.rates = {name.replace("_1000h", "_3600k").replace("_4000h", "_14400k"): usd for name, usd in row.rates.items()}
     if "gb_s_t1" in row.rates and len(row.rates) == 2:
         row.rates["gb_s"] = row.rates.pop("gb_s_t1")
-    express = Workflow(express_requests=row.number("requests"), express_ms=row.number("duration_ms"), express_mb=row.number("memory_mb"))
+    express = Workflow(
+        express_requests=row.number("requests"),
+        express_ms=row.number("duration_ms"),
+        express_mb=row.number("memory_mb"),
+    )
     seconds = next(each.quantity for each in express.charges(Decimal(730)) if each.query.unit == "GB-Second")
     if row.given("billed_mb"):
-        row.agree("billed_mb", seconds / express.express_requests / row.number("billed_ms") * 1000 * 1024, "memory in steps of 64 MB")
+        row.agree(
+            "billed_mb",
+            seconds / express.express_requests / row.number("billed_ms") * 1000 * 1024,
+            "memory in steps of 64 MB",
+        )
     row.take("gb_hours", None)
-    return Work([express], [Line(each.usage, "gb_s" if each.rate == "gb_s" else each.rate, each.inputs) for each in WORKFLOW])
+    return Work(
+        [express], [Line(each.usage, "gb_s" if each.rate == "gb_s" else each.rate, each.inputs) for each in WORKFLOW]
+    )
 
 
 PLACES = {"us": "us", "india": "in"}
-CDN = [Line(".*-DataTransfer-Out-Bytes", "out(?:_gb)?", "out_gb", "gb"), Line(".*-DataTransfer-Out-OBytes", "origin_gb", "origin_out_gb", "to_origin_gb"),
-       Line(".*-Requests-Tier2-HTTPS", "https", "https_requests", "https_requests"), Line("Invalidations", "path", "invalidation_paths", "invalidated_paths", free="free_paths")]
+CDN = [
+    Line(".*-DataTransfer-Out-Bytes", "out(?:_gb)?", "out_gb", "gb"),
+    Line(".*-DataTransfer-Out-OBytes", "origin_gb", "origin_out_gb", "to_origin_gb"),
+    Line(".*-Requests-Tier2-HTTPS", "https", "https_requests", "https_requests"),
+    Line("Invalidations", "path", "invalidation_paths", "invalidated_paths", free="free_paths"),
+]
 
 
 def cdn(row: Row) -> Work:
@@ -246,9 +330,13 @@ def users(row: Row) -> Work:
     return Work([UserPool(tier=row.text("tier"), **values(row, USERS))], USERS)
 
 
-FIREWALL = [Line("WebACLV2", "acl", "web_acls", "count"), Line("RuleV2", "rule", "rules", "rules"),
-            Line("RuleGroupV2", "group", "(?:managed_)?rule_groups"), Line("RequestV2-48KB", "req", "requests", "requests"),
-            Line("AMR-BotControl", "bot_control(?:_month)?", "bot_control")]
+FIREWALL = [
+    Line("WebACLV2", "acl", "web_acls", "count"),
+    Line("RuleV2", "rule", "rules", "rules"),
+    Line("RuleGroupV2", "group", "(?:managed_)?rule_groups"),
+    Line("RequestV2-48KB", "req", "requests", "requests"),
+    Line("AMR-BotControl", "bot_control(?:_month)?", "bot_control"),
+]
 
 
 def firewall(row: Row) -> Work:
@@ -256,6 +344,8 @@ def firewall(row: Row) -> Work:
     groups = row.whole("rule_groups", 0) + row.whole("managed_rule_groups", 0)
     rates = {name: row.rates.pop(name) for name in ("group", "managed_group") if name in row.rates}
     if rates:
-        paid = row.whole("rule_groups", 0) * rates.get("group", 0) + row.whole("managed_rule_groups", 0) * rates.get("managed_group", 0)
+        paid = row.whole("rule_groups", 0) * rates.get("group", 0) + row.whole("managed_rule_groups", 0) * rates.get(
+            "managed_group", 0
+        )
         row.rates["group"] = paid / groups  # AWS has one name for both
     return Work([WebAcl(rule_groups=groups, bot_control=row.flag("bot_control"), **values(row, FIREWALL))], FIREWALL)

@@ -101,7 +101,7 @@ def watch(row: Row) -> Work:
 
 def secrets(row: Row) -> Work:
     """Secrets and calls; 30 days are a month."""
-    lines = [Line("AWSSecretsManager-Secret", "secrets?(?:_month)?", "secrets"),
+    lines = [Line("AWSSecretsManager-Secrets", "secrets?(?:_month)?", "secrets"),
              Line("AWSSecretsManagerAPIRequest", "(?:api_)?(?:calls?|requests?)?", "api_calls|requests")]
     count = row.number("secrets", 0) * days_of_month(row, "days")
     return Work([Secrets(count=count, api_calls=row.number("api_calls|requests", 0))], lines)

@@ -17,7 +17,7 @@ def main() -> int:
              "killed by": ", ".join(each.killers) or "NOTHING", "ms": f"{each.seconds * 1000:.0f}"} for each in fates]
     killed = sum(each.killed for each in fates)
     defects = {each.mutant.defect for each in fates}
-    print(to_table(rows, width=60))
+    print(to_table(rows, width=140))
     print(f"\n{killed} of {len(fates)} mutants killed by what was expected ({killed / max(len(fates), 1):.0%}); {len(defects)} defects of the audit.")
     return 0 if killed == len(fates) else 1
 

@@ -1,4 +1,4 @@
--- Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
+-- Made by `pretamane emit` from model 77a4beba8141. Change the stack, not this file.
 -- Contacts, documents, and the outbox that carries changes to the search index and the object store.
 CREATE TABLE contacts (
     id uuid PRIMARY KEY,

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
+# Made by `pretamane emit` from model 77a4beba8141. Change the stack, not this file.
 # What every script starts with: strict mode, the values of this stack, messages, locks, metrics, the container engine.
 # shellcheck shell=bash
 set -Eeuo pipefail
@@ -40,8 +40,9 @@ need() {
     done
 }
 
-# One at a time; the second does not wait. The lock ends with the process, however it ends.
+# One at a time; the second does not wait. The lock ends with the process, however it ends. HELD_LOCK names one that the caller has.
 lock() {
+    [ "${HELD_LOCK:-}" != "$1" ] || return 0
     mkdir -p "$STATE_DIR"
     exec {LOCK}>"$STATE_DIR/$1.lock"
     flock -n "$LOCK" || {

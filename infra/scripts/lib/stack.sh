@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model eba22d57c7ec. Change the stack, not this file.
+# Made by `pretamane emit` from model 77a4beba8141. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 
@@ -21,13 +21,14 @@ STORES=(postgresql minio grafana) # started for a restore
 COLORED=(fastapi-app:8000) # service:port, each twice: -blue and -green
 COLOR_MIB=512
 DRAIN_SIGNALS=yes # SIGUSR1: say 503 on /readyz; SIGUSR2: be ready again
-BUILT=('fastapi-app-blue pretamane/fastapi-app:0.1.0') # service image
+BUILT=('fastapi-app-blue localhost/pretamane/fastapi-app:0.1.0') # service image
 JOBS=(migrate bucket-init)
 STEADY=(caddy postgresql meilisearch minio cloudflared) # recreating one of these is an outage
 CONFIGURED=('prometheus prometheus' 'alertmanager alertmanager' 'grafana grafana' 'loki loki' 'alloy alloy' 'blackbox-exporter blackbox') # service, folder of its configuration
 LONG_RUNNING=(caddy postgresql meilisearch minio cloudflared prometheus alertmanager grafana loki alloy node-exporter blackbox-exporter postgres-exporter)
 EDGE_SERVICE=caddy
 EDGE_METRICS_PORT=2020
+EDGE_HANDLER=request_body # counts each request of a user once
 EDGE_CONFIG=/etc/caddy/Caddyfile
 : "${START_SECONDS:=300}" "${BAKE_SECONDS:=60}" "${DRAIN_SECONDS:=60}"
 : "${BAKE_MIN_ERRORS:=5}" "${BAKE_MAX_PERMILLE:=20}"

@@ -79,7 +79,8 @@ class _Words:
         self.found, self.at = list(tokens(text)), 0
 
     def peek(self) -> Token:
-        return self.found[self.at] if self.at < len(self.found) else Token("end", "", self.found[-1].line if self.found else 1)
+        return self.found[self.at] if self.at < len(self.found) else Token("end", "",
+                                                                           self.found[-1].line if self.found else 1)
 
     def next(self, *wanted: str) -> Token:
         token = self.peek()

@@ -103,15 +103,18 @@ def directives(
             raise CaddyfileError("nothing may follow '{' on its line", row[0].line)
         if _brace(row[0], "}"):
             if len(open_blocks) == 1 or len(row) > 1:
-                raise CaddyfileError("a '}' that closes nothing" if len(row) == 1 else "nothing may follow '}' on its line", row[0].line)
+                raise CaddyfileError("a '}' that closes nothing" if len(row) == 1
+                                     else "nothing may follow '}' on its line", row[0].line)
             _close(open_blocks, file)
         elif opens:
             head = row[:-1] or [Word("", row[0].line)]
             open_blocks.append((head[0], tuple(word.text for word in head[1:]), []))
         else:
-            open_blocks[-1][2].append(Directive(row[0].text, tuple(word.text for word in row[1:]), (), file, row[0].line))
+            open_blocks[-1][2].append(Directive(row[0].text, tuple(word.text for word in row[1:]), (),
+                                                file, row[0].line))
     if len(open_blocks) > 1:
-        raise CaddyfileError(f"the block {open_blocks[-1][0].text!r} is opened here and never closed", open_blocks[-1][0].line)
+        raise CaddyfileError(f"the block {open_blocks[-1][0].text!r} is opened here and never closed",
+                             open_blocks[-1][0].line)
     return tuple(open_blocks[0][2])
 
 # %% ../../../nbs/check/read/01_caddyfile.ipynb #aca66b87
@@ -148,7 +151,8 @@ def _filled(text: str, args: tuple[str, ...]) -> list[str]:
     whole = _ARGUMENT.fullmatch(text)
     if whole and whole[2]:
         return list(args[int(whole[1] or 0):int(whole[3]) if whole[3] else None])
-    return [_ARGUMENT.sub(lambda found: args[int(found[1])] if not found[2] and found[1] and int(found[1]) < len(args) else found[0], text)]
+    return [_ARGUMENT.sub(lambda found: args[int(found[1])] if not found[2] and found[1] and int(found[1]) < len(args)
+                          else found[0], text)]
 
 # %% ../../../nbs/check/read/01_caddyfile.ipynb #abcd4e30
 DEEPEST = 20  # imports within imports
@@ -173,14 +177,16 @@ class _Importer:
         for each in found:
             if each.block and re.fullmatch(r"\(.+\)", each.name):
                 self.snippets[each.name[1:-1]] = each
-            elif each.name == "import" and each.args and each.args[0] not in self.snippets and (paths := self.paths(each)):
+            elif (each.name == "import" and each.args and each.args[0] not in self.snippets
+                  and (paths := self.paths(each))):
                 rest += [one for path in paths for one in self.top(directives(self.files[path], path))]
             else:
                 rest.append(each)
         return rest
 
 # %% ../../../nbs/check/read/01_caddyfile.ipynb #6132cefb
-def _placed(importer: _Importer, found: tuple[Directive, ...], args: tuple[str, ...] = (), depth: int = 0) -> tuple[Directive, ...]:
+def _placed(importer: _Importer, found: tuple[Directive, ...], args: tuple[str, ...] = (),
+            depth: int = 0) -> tuple[Directive, ...]:
     "Directives with all imports in place."
     return tuple(placed for each in found for placed in _one(importer, each, args, depth))
 
@@ -196,7 +202,8 @@ def _one(importer: _Importer, each: Directive, args: tuple[str, ...], depth: int
     paths = importer.paths(each)
     if not paths and "*" not in rest[0]:
         importer.missing.append(each)
-    return tuple(placed for path in paths for placed in _placed(importer, directives(importer.files[path], path), tuple(rest[1:]), depth + 1))
+    return tuple(placed for path in paths
+                 for placed in _placed(importer, directives(importer.files[path], path), tuple(rest[1:]), depth + 1))
 
 # %% ../../../nbs/check/read/01_caddyfile.ipynb #f1e04cda
 def read_caddyfile(

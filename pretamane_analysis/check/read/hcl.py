@@ -236,9 +236,9 @@ def read_hcl(
     "A file as blocks. Raises Unreadable with the line."
     return _body(_Reader(text, file), Block("", (), 1, file), "")
 
-# %% ../../../nbs/check/read/04_hcl.ipynb #fd2ecb87
-class _Blocks:
-    "The blocks of the Terraform files of a tree."
+# %% ../../../nbs/check/read/04_hcl.ipynb #6bdd3027
+class Module:
+    "The Terraform files of a tree, as one, with values that can be followed."
 
     def __init__(self, tree: Tree):
         self.blocks: list[Block] = []
@@ -247,17 +247,15 @@ class _Blocks:
                 try:
                     self.blocks += read_hcl(tree.files[path], path).blocks
                 except Unreadable as error:
-                    tree.problems.append(tree.at(path, error.line, error.message, "Mend the syntax; what stands in the file was not checked"))
-        self.locals = {name: value for each in self.blocks if each.kind == "locals" for name, value in each.values.items()}
+                    tree.problems.append(tree.at(path, error.line, error.message,
+                                                 "Mend the syntax; what stands in the file was not checked"))
+        self.locals = {name: value for each in self.blocks if each.kind == "locals"
+                       for name, value in each.values.items()}
         self.defaults = {each.labels[0]: each.values.get("default") for each in self.blocks if each.kind == "variable"}
 
     def resources(self, *kinds: str) -> list[Block]:
         "The resources of these kinds."
         return [each for each in self.blocks if each.kind == "resource" and each.labels and each.labels[0] in kinds]
-
-# %% ../../../nbs/check/read/04_hcl.ipynb #6bdd3027
-class Module(_Blocks):
-    "The Terraform files of a tree, as one, with values that can be followed."
 
     def resolved(self, value: Any, depth: int = 9) -> Any:
         "A value with references to locals and defaults filled in; what is not known stays as it is written."
@@ -266,7 +264,8 @@ class Module(_Blocks):
             inner = (self.locals if found[1] == "local" else self.defaults).get(found[2]) if found and depth else None
             return value if inner is None else self.resolved(inner, depth - 1)
         if isinstance(value, str):
-            return re.sub(r"\$\{((?:local|var)\.\w+)\}", lambda found: self._filled(found, depth), value) if depth else value
+            return re.sub(r"\$\{((?:local|var)\.\w+)\}", lambda found: self._filled(found, depth),
+                          value) if depth else value
         if isinstance(value, dict):
             return {key: self.resolved(each, depth) for key, each in value.items()}
         return [self.resolved(each, depth) for each in value] if isinstance(value, list) else value

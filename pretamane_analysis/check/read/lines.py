@@ -35,7 +35,8 @@ class _Loader(_BASE):  # type: ignore[misc]  # one of two classes
 def _untagged(loader: Any, suffix: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
-    return loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else loader.construct_scalar(node)
+    return loader.construct_sequence(node, deep=True) if isinstance(
+        node, yaml.SequenceNode) else loader.construct_scalar(node)
 
 
 _Loader.add_multi_constructor("!", _untagged)
@@ -150,7 +151,8 @@ def read_yaml(
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise Unreadable(f"not YAML: {what}", mark.line + 1 if mark else None) from error
-    except (ValueError, RecursionError, OverflowError, TypeError, AttributeError) as error:  # a day such as 2024-13-45, a million brackets
+    # a day such as 2024-13-45, a million brackets
+    except (ValueError, RecursionError, OverflowError, TypeError, AttributeError) as error:
         raise Unreadable(f"not YAML that can be read: {error}") from error
 
 # %% ../../../nbs/check/read/02_lines.ipynb #9c0eb5f8

@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
 from .lines import Document, Unreadable, read_json, read_yaml
 from ...base.errors import PretamaneError
+from ...base.tables import counted, to_html
 
 # %% auto #0
-__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'Finding', 'Tree', 'dockerfiles']
+__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'Finding', 'FindingList', 'Tree', 'dockerfiles']
 
 # %% ../../../nbs/check/read/03_tree.ipynb #7cb7232d
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class Finding:
         "The finding as it is written in JSON."
         return {"rule": self.rule, "severity": self.severity, "file": self.file, "line": self.line,
                 "message": self.message, "remedy": self.remedy}
+
+
+class FindingList(list[Finding]):
+    "What rules found; a notebook shows it as a table."
+
+    def _repr_html_(self) -> str:
+        return to_html([each.row() for each in self], counted(len(self), "finding"))
 
 # %% ../../../nbs/check/read/03_tree.ipynb #f779df76
 _T = TypeVar("_T")
@@ -61,7 +69,8 @@ def _content(path: Path, folder: Path) -> bytes | None:
 def _walk(folder: Path, problems: list[Finding]) -> Iterator[Path]:
     "Every file below a folder in the order of their paths; folders that cannot be listed become problems."
     def unlisted(error: OSError) -> None:
-        problems.append(Finding("X00", "error", _name(Path(error.filename), folder), None, f"cannot be listed: {error.strerror}",
+        problems.append(Finding("X00", "error", _name(Path(error.filename), folder), None,
+                                f"cannot be listed: {error.strerror}",
                                 "Give the one who checks the right to read it"))
 
     for place, folders, names in os.walk(folder, onerror=unlisted):
@@ -83,22 +92,6 @@ PARSERS: dict[str, Callable[[str], list[Document]]] = {
 COMPOSE = ("compose/compose.yaml", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 CADDYFILE = ("caddy/Caddyfile", "Caddyfile")
 
-# %% ../../../nbs/check/read/03_tree.ipynb #54dadb17
-class _Files:
-    "The text files of a folder by path."
-
-    def __init__(
-        self,
-        files: Mapping[str, str],  # Text by path, such as what `emitted` returns
-        as_of: date | None = None,  # The day that support and the like are judged for; today unless given
-        folder: Path | None = None,  # Where the files are, for tools; None for a tree in memory
-        problems: list[Finding] | None = None,  # What was wrong while reading
-        others: frozenset[str] = frozenset(),  # Paths of files that are no text
-    ):
-        self.files, self.as_of, self.folder, self.others = dict(files), as_of or date.today(), folder, others
-        self.problems: list[Finding] = list(problems or [])
-        self._kept: dict[Any, Any] = {}
-
 # %% ../../../nbs/check/read/03_tree.ipynb #73e90e78
 def _sort(name: str, content: bytes, files: dict[str, str], others: set[str], problems: list[Finding]) -> None:
     "Put a file among the texts or among the others; one that should be text and is not is a problem."
@@ -118,28 +111,54 @@ def _read(folder: Path, files: dict[str, str], others: set[str], problems: list[
         os.listdir(folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise PretamaneError(f"cannot read: {reason}", str(folder), "Name a folder that `pretamane emit` wrote") from error
+        raise PretamaneError(f"cannot read: {reason}", str(folder),
+                             "Name a folder that `pretamane emit` wrote") from error
     for path in _walk(folder, problems):
         name = _name(path, folder)
         try:
             if (content := _content(path, folder)) is not None:
                 _sort(name, content, files, others, problems)
         except OSError as error:
-            problems.append(Finding("X00", "error", name, None, f"cannot be read: {error.strerror}", "Mend the link or the rights, or remove the file"))
+            problems.append(Finding("X00", "error", name, None, f"cannot be read: {error.strerror}",
+                                    "Mend the link or the rights, or remove the file"))
 
 # %% ../../../nbs/check/read/03_tree.ipynb #991d9c9c
-def _view(tree: _Files, path: str) -> list[Document]:
+def _view(tree: Tree, path: str) -> list[Document]:
     try:
         return PARSERS[PurePosixPath(path).suffix](tree.files[path])
     except Unreadable as error:
-        tree.problems.append(Finding("X00", "error", path, error.line, error.message, "Mend the syntax; what stands in the file was not checked"))
+        tree.problems.append(Finding("X00", "error", path, error.line, error.message,
+                                     "Mend the syntax; what stands in the file was not checked"))
     except KeyError:
         pass
     return [Document(None, None)]
 
-# %% ../../../nbs/check/read/03_tree.ipynb #e9927c69
-class _Views(_Files):
-    "Files with parsed views."
+# %% ../../../nbs/check/read/03_tree.ipynb #3637da81
+def _caddyfile(tree: Tree, path: str) -> Caddyfile:
+    try:
+        return read_caddyfile(tree.files, path)
+    except KeyError:
+        return Caddyfile()
+    except CaddyfileError as error:
+        tree.problems.append(Finding("X00", "error", path, error.line, f"not a Caddyfile: {error.message}",
+                                     "Mend the syntax; what stands in the file was not checked"))
+        return Caddyfile()
+
+# %% ../../../nbs/check/read/03_tree.ipynb #14ebcd4f
+class Tree:
+    "The text files of a folder by path, and parsed views of them."
+
+    def __init__(
+        self,
+        files: Mapping[str, str],  # Text by path, such as what `emitted` returns
+        as_of: date | None = None,  # The day that support and the like are judged for; today unless given
+        folder: Path | None = None,  # Where the files are, for tools; None for a tree in memory
+        problems: list[Finding] | None = None,  # What was wrong while reading
+        others: frozenset[str] = frozenset(),  # Paths of files that are no text
+    ):
+        self.files, self.as_of, self.folder, self.others = dict(files), as_of or date.today(), folder, others
+        self.problems: list[Finding] = list(problems or [])
+        self._kept: dict[Any, Any] = {}
 
     def kept(self, key: Any, make: Callable[[], _T]) -> _T:
         "What `make` returns, made once for a key."
@@ -161,10 +180,6 @@ class _Views(_Files):
         "The line of a path of keys in a file's first document."
         return self.documents(path)[0].line(*keys)
 
-# %% ../../../nbs/check/read/03_tree.ipynb #7594c4ff
-class _Places(_Views):
-    "Files with places to point at."
-
     def at(
         self,
         path: str,  # A file
@@ -184,21 +199,8 @@ class _Places(_Views):
 
     def has(self, path: str) -> bool:
         "Whether there is a file, or a folder with files."
-        return path in self.files or path in self.others or any(each.startswith(f"{path.rstrip('/')}/") for each in [*self.files, *self.others])
-
-# %% ../../../nbs/check/read/03_tree.ipynb #3637da81
-def _caddyfile(tree: _Files, path: str) -> Caddyfile:
-    try:
-        return read_caddyfile(tree.files, path)
-    except KeyError:
-        return Caddyfile()
-    except CaddyfileError as error:
-        tree.problems.append(Finding("X00", "error", path, error.line, f"not a Caddyfile: {error.message}", "Mend the syntax; what stands in the file was not checked"))
-        return Caddyfile()
-
-# %% ../../../nbs/check/read/03_tree.ipynb #2dc7ac53
-class _Known(_Places):
-    "Files of which two have a view of their own."
+        return path in self.files or path in self.others or any(each.startswith(f"{path.rstrip('/')}/")
+                                                                for each in [*self.files, *self.others])
 
     def first(self, names: tuple[str, ...]) -> str:
         "The first of these files that is there; the first of all where none is."
@@ -213,10 +215,6 @@ class _Known(_Places):
     def caddy_path(self) -> str:
         "Where the Caddyfile is."
         return self.first(CADDYFILE)
-
-# %% ../../../nbs/check/read/03_tree.ipynb #14ebcd4f
-class Tree(_Known):
-    "The text files of a folder by path, and parsed views of them."
 
     @classmethod
     def read(cls, folder: str | Path, as_of: date | None = None) -> Tree:
@@ -241,4 +239,5 @@ class Tree(_Known):
 # %% ../../../nbs/check/read/03_tree.ipynb #ab9fb9ff
 def dockerfiles(tree: Tree) -> list[str]:
     "The Dockerfiles of a tree."
-    return [path for path in tree.files if re.fullmatch(r"(.+\.)?(Docker|Container)file(\..+)?", PurePosixPath(path).name)]
+    return [path for path in tree.files if re.fullmatch(r"(.+\.)?(Docker|Container)file(\..+)?",
+                                                        PurePosixPath(path).name)]

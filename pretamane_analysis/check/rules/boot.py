@@ -67,22 +67,30 @@ def started_files(tree: Tree) -> Iterator[Finding]:
     for path, text in {**shell_files(tree), **units}.items():
         for number, name in _names(text):
             if not tree.has(name):
-                yield tree.at(path, number, f"names {name}, which is not in the tree", "Add the file, or correct the name")
+                yield tree.at(path, number, f"names {name}, which is not in the tree",
+                              "Add the file, or correct the name")
     for path, text in units.items():
         named = re.search(r"^Unit=(\S+)", text, re.M)
         service = named[1] if named else path.rpartition("/")[2].removesuffix(".timer") + ".service"
         if path.endswith(".timer") and f"{path.rpartition('/')[0]}/{service}" not in tree.files:
-            yield tree.at(path, tree.search(path, r"^Unit="), f"starts {service}, which is not beside it", "Add the unit, or correct the name")
+            yield tree.at(path, tree.search(path, r"^Unit="), f"starts {service}, which is not beside it",
+                          "Add the unit, or correct the name")
 
 # %% ../../../nbs/check/rules/09_boot.ipynb #e58f38b5
 _NEVER = [
-    (r"\b(?:curl|wget)\b[^|#]*\|\s*(?:sudo\s+)?(?:ba|da|z)?sh\b", "runs what it downloads, unverified", "Install a signed package, or verify a hash first"),
+    (r"\b(?:curl|wget)\b[^|#]*\|\s*(?:sudo\s+)?(?:ba|da|z)?sh\b", "runs what it downloads, unverified",
+     "Install a signed package, or verify a hash first"),
     (r"releases/latest\b", "fetches whatever is newest", "Name a version"),
-    (r"\bapt(?:-get)?\b[^|;&#]*\s(?:dist-|full-)?upgrade\b", "upgrades every package, so that no two boots are alike", "Install what is needed; leave fixes to unattended-upgrades"),
-    (r"\baws/install\b(?!.*--update)", "fails where the program is installed already", "Add --update, or ask whether it is there"),
-    (r"\bsed\b.*\bs([/|,#]).*\1.*\$\{?\w*(?:PASS|SECRET|TOKEN|KEY)\w*", "puts a value into an expression of sed, which a / or & in it breaks", "Write the file without sed"),
-    (r"\bget-parameters?\b.*\|\|\s*(?:echo|printf|true|:)", "takes any error for an absent secret", "Decide by the name of the error, and stop at all others"),
-    (r"\bufw\b.*\benable\b", "puts up a firewall that published ports of containers go round", "Leave the ports to the security group, and publish none that is not needed"),
+    (r"\bapt(?:-get)?\b[^|;&#]*\s(?:dist-|full-)?upgrade\b", "upgrades every package, so that no two boots are alike",
+     "Install what is needed; leave fixes to unattended-upgrades"),
+    (r"\baws/install\b(?!.*--update)", "fails where the program is installed already",
+     "Add --update, or ask whether it is there"),
+    (r"\bsed\b.*\bs([/|,#]).*\1.*\$\{?\w*(?:PASS|SECRET|TOKEN|KEY)\w*",
+     "puts a value into an expression of sed, which a / or & in it breaks", "Write the file without sed"),
+    (r"\bget-parameters?\b.*\|\|\s*(?:echo|printf|true|:)", "takes any error for an absent secret",
+     "Decide by the name of the error, and stop at all others"),
+    (r"\bufw\b.*\benable\b", "puts up a firewall that published ports of containers go round",
+     "Leave the ports to the security group, and publish none that is not needed"),
 ]
 
 # %% ../../../nbs/check/rules/09_boot.ipynb #4cfffe2e
@@ -98,7 +106,8 @@ def _strict(text: str, tree: Tree) -> bool:
     if re.search(r"^\s*set -[A-Za-z]*e[A-Za-z]*u[A-Za-z]*o pipefail", text, re.M):
         return True
     sourced = re.findall(r"^\s*(?:\.|source) .*?(\w[\w.-]*\.sh)\"?\s*$", text, re.M)
-    return any(_strict(each, tree) for name in sourced for path, each in tree.files.items() if path.endswith(f"/{name}") and each is not text)
+    return any(_strict(each, tree) for name in sourced
+               for path, each in tree.files.items() if path.endswith(f"/{name}") and each is not text)
 
 # %% ../../../nbs/check/rules/09_boot.ipynb #94b2149b
 _LIMIT, _VALUES = 16 * 1024, 1024
@@ -106,13 +115,17 @@ _LIMIT, _VALUES = 16 * 1024, 1024
 
 def _user_data(path: str, text: str, tree: Tree) -> Iterator[Finding]:
     if (size := len(text.encode())) > _LIMIT - _VALUES:
-        yield tree.at(path, None, f"has {size} bytes, and EC2 takes {_LIMIT} with all values filled in", "Move what is not needed to fetch the release into it")
-    check, unpack = (tree.search(path, pattern) for pattern in (r"sha256sum\b.*(?:--check|-c)\b", r"^[^#\n]*\btar\b.*(?:--extract|\s-?x)"))
+        yield tree.at(path, None, f"has {size} bytes, and EC2 takes {_LIMIT} with all values filled in",
+                      "Move what is not needed to fetch the release into it")
+    check, unpack = (tree.search(path, pattern) for pattern in (r"sha256sum\b.*(?:--check|-c)\b",
+                                                                r"^[^#\n]*\btar\b.*(?:--extract|\s-?x)"))
     if unpack and (check is None or check > unpack or not re.search(r"\$\{\w*sha256\w*\}", text)):
-        yield tree.at(path, unpack, "unpacks the release without comparing its hash with the one that Terraform gave", "Run `sha256sum --check` with the hash before tar")
+        yield tree.at(path, unpack, "unpacks the release without comparing its hash with the one that Terraform gave",
+                      "Run `sha256sum --check` with the hash before tar")
 
 
-@rule("X24", "the first boot is small, verifies what it fetches and stops at an error", defects=("D04", "D10", "D16", "D17", "D18"))
+@rule("X24", "the first boot is small, verifies what it fetches and stops at an error",
+      defects=("D04", "D10", "D16", "D17", "D18"))
 def first_boot(tree: Tree) -> Iterator[Finding]:
     "The size and the hash of user-data; what no script may do; strict mode in each."
     for path, text in shell_files(tree).items():
@@ -155,10 +168,13 @@ def made_secrets(tree: Tree) -> Iterator[Finding]:
     made, read = _made(tree), _read(tree)
     for file, (service, user) in read.items():
         if file not in made:
-            yield tree.at(MANIFEST, ("secrets",), f"makes no file {file}, which service {service!r} reads", "Add the consumer to its secret")
+            yield tree.at(MANIFEST, ("secrets",), f"makes no file {file}, which service {service!r} reads",
+                          "Add the consumer to its secret")
         elif made[file][0] != user:
-            yield tree.at(MANIFEST, made[file][1], f"makes {file} for user {made[file][0]}, but service {service!r} runs as {user}", f"Set uid to {user}")
+            yield tree.at(MANIFEST, made[file][1], f"makes {file} for user {made[file][0]}, but service {service!r} "
+                          f"runs as {user}", f"Set uid to {user}")
     by_scripts = any("$SECRETS_DIR/host/" in text for text in shell_files(tree).values())
     for file, (user, place) in made.items():
         if file not in read and not (by_scripts and file.startswith("host/") and user == 0):
-            yield tree.at(MANIFEST, place, f"makes {file}, which no service reads", "Remove the consumer, or give the secret to the service")
+            yield tree.at(MANIFEST, place, f"makes {file}, which no service reads",
+                          "Remove the consumer, or give the secret to the service")

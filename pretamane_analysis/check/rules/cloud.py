@@ -36,7 +36,8 @@ def _placeholders(text: str) -> tuple[dict[str, int], set[str]]:
         inner = re.sub(r'"[^"]*"', "", found[1])
         for name in re.findall(r"(?<![\w.])([a-z_]\w*)(?![\w(])", inner):
             asked.setdefault(name, text.count("\n", 0, found.start()) + 1)
-    made = {name for found in re.findall(r"%\{~?\s*for\s+([\w\s,]+?)\s+in\b", text) for name in re.split(r"[\s,]+", found)}
+    made = {name for found in re.findall(r"%\{~?\s*for\s+([\w\s,]+?)\s+in\b",
+                                         text) for name in re.split(r"[\s,]+", found)}
     return asked, made | {"if", "else", "endif", "for", "endfor", "in", "true", "false", "null"}
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #180b9ae4
@@ -52,9 +53,11 @@ def template_values(tree: Tree) -> Iterator[Finding]:
             elif isinstance(values, dict):
                 asked, made = _placeholders(tree.files[place])
                 for name in sorted(set(asked) - set(values) - made):
-                    yield tree.at(place, asked[name], f"{name!r} gets no value in {block.file}, line {call.line}", "Give it one there")
+                    yield tree.at(place, asked[name], f"{name!r} gets no value in {block.file}, line {call.line}",
+                                  "Give it one there")
                 for name in sorted(set(values) - set(asked)):
-                    yield tree.at(block.file, call.line, f"{place} has no placeholder {name!r}", "Remove the value, or use it")
+                    yield tree.at(block.file, call.line, f"{place} has no placeholder {name!r}",
+                                  "Remove the value, or use it")
 
 
 def _every(blocks: list[Block]) -> Iterator[Block]:
@@ -66,7 +69,8 @@ def _every(blocks: list[Block]) -> Iterator[Block]:
 def _let_in(found: Module) -> Iterator[tuple[Block, set[int] | None]]:
     "Each rule for what comes in from outside, with its ports; None for a rule that opens all."
     for each in found.resources("aws_vpc_security_group_ingress_rule", "aws_security_group_rule"):
-        if found.resolved(each.values.get("type", "ingress")) == "ingress" and not {"referenced_security_group_id", "source_security_group_id"} & set(each.values):
+        if (found.resolved(each.values.get("type", "ingress")) == "ingress"
+            and not {"referenced_security_group_id", "source_security_group_id"} & set(each.values)):
             yield each, _ports(found, each)
     for group in found.resources("aws_security_group", "aws_default_security_group"):
         yield from ((each, _ports(found, each)) for each in group.all("ingress"))
@@ -75,7 +79,8 @@ def _let_in(found: Module) -> Iterator[tuple[Block, set[int] | None]]:
 def _ports(found: Module, each: Block) -> set[int] | None:
     first, last = (found.resolved(each.values.get(name)) for name in ("from_port", "to_port"))
     protocol = found.resolved(each.values.get("ip_protocol", each.values.get("protocol", "tcp")))
-    known = isinstance(first, int) and isinstance(last, int) and protocol not in (-1, "-1", "all") and last - first < 1000
+    known = isinstance(first, int) and isinstance(last,
+                                                  int) and protocol not in (-1, "-1", "all") and last - first < 1000
     return set(range(first, last + 1)) if known else None
 
 
@@ -98,14 +103,17 @@ def open_ports(tree: Tree) -> Iterator[Finding]:
             continue
         opened |= ports
         for port in sorted(ports - set(published)):
-            yield tree.at(each.file, each.line_of("from_port"), f"port {port} is open, but no container publishes it", "Remove the rule: whoever needs a shell uses Session Manager")
+            yield tree.at(each.file, each.line_of("from_port"), f"port {port} is open, but no container publishes it",
+                          "Remove the rule: whoever needs a shell uses Session Manager")
     file = next((path for path in COMPOSE if path in tree.files), "")
     for port, place in sorted(published.items()):
         if port not in opened:
-            yield tree.at(file, place, f"port {port} is published, but the security group does not let it in", "Open it in terraform/security.tf, or do not publish it")
+            yield tree.at(file, place, f"port {port} is published, but the security group does not let it in",
+                          "Open it in terraform/security.tf, or do not publish it")
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #17b58438
-WIDE = ("AmazonSSMManagedInstanceCore", "AmazonSSMFullAccess", "AmazonSSMReadOnlyAccess", "AdministratorAccess", "PowerUserAccess", "AmazonS3FullAccess")
+WIDE = ("AmazonSSMManagedInstanceCore", "AmazonSSMFullAccess", "AmazonSSMReadOnlyAccess", "AdministratorAccess",
+        "PowerUserAccess", "AmazonS3FullAccess")
 
 
 def statements(tree: Tree) -> Iterator[tuple[Block, dict[str, Any]]]:
@@ -116,7 +124,8 @@ def statements(tree: Tree) -> Iterator[tuple[Block, dict[str, Any]]]:
         if isinstance(policy, Call) and policy.name == "jsonencode" and policy.arguments:
             data = found.resolved(policy.arguments[0])
             listed = data.get("Statement", []) if isinstance(data, dict) else []
-            yield from ((each, one) for one in (listed if isinstance(listed, list) else [listed]) if isinstance(one, dict) and one.get("Effect") == "Allow")
+            yield from ((each, one) for one in (listed if isinstance(listed, list) else [listed])
+                        if isinstance(one, dict) and one.get("Effect") == "Allow")
 
 
 def strings(value: Any) -> list[str]:
@@ -133,16 +142,20 @@ def secrets_path(tree: Tree) -> Iterator[Finding]:
     yield from _attached(tree, found)
     may: dict[str, Block] = {}
     for block, statement in statements(tree):
-        actions = [action for action in strings(statement.get("Action")) if action.startswith("ssm:") and re.search(r"Parameter|\*", action)]
+        actions = [action for action in strings(statement.get("Action")) if action.startswith("ssm:")
+                   and re.search(r"Parameter|\*", action)]
         may |= {action: block for action in actions}
         for resource in strings(statement.get("Resource")) if actions else ():
             if not re.search(r":parameter/[^/*?]+/[^/*?]+/\*$", resource):
-                yield tree.at(block.file, block.line, f"{', '.join(actions)} on {resource!r} reaches beyond the product's own path", "Name ':parameter/PRODUCT/ENVIRONMENT/*'")
+                yield tree.at(block.file, block.line, f"{', '.join(actions)} on {resource!r} reaches beyond the "
+                              f"product's own path", "Name ':parameter/PRODUCT/ENVIRONMENT/*'")
     if _uses_secrets(tree) and found.resources("aws_instance"):
-        needed = {"ssm:GetParameter"} if found.resources("aws_ssm_parameter") else {"ssm:GetParameter", "ssm:PutParameter"}
+        needed = {"ssm:GetParameter"} if found.resources("aws_ssm_parameter") else {"ssm:GetParameter",
+                                                                                    "ssm:PutParameter"}
         for action in sorted(needed - set(may)):
             place = next(iter(may.values()), found.resources("aws_iam_role")[0])
-            yield tree.at(place.file, place.line, f"services have secrets, but nothing allows {action}", "Allow it on the product's own path")
+            yield tree.at(place.file, place.line, f"services have secrets, but nothing allows {action}",
+                          "Allow it on the product's own path")
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #87824c21
 def _uses_secrets(tree: Tree) -> bool:
@@ -154,10 +167,12 @@ def _attached(tree: Tree, found: Module) -> Iterator[Finding]:
     for each in found.resources("aws_iam_role_policy_attachment", "aws_iam_policy_attachment"):
         for name in WIDE:
             if name in str(each.values.get("policy_arn", "")):
-                yield tree.at(each.file, each.line_of("policy_arn"), f"{name} lets the host read every parameter of the account", "Write the few actions that are needed as an inline policy")
+                yield tree.at(each.file, each.line_of("policy_arn"), f"{name} lets the host read every parameter "
+                              f"of the account", "Write the few actions that are needed as an inline policy")
     for each in found.resources("aws_iam_role"):
         if "managed_policy_arns" in each.values:
-            yield tree.at(each.file, each.line_of("managed_policy_arns"), f"{each.address} takes managed policies of AWS beside its own", "Write inline policies")
+            yield tree.at(each.file, each.line_of("managed_policy_arns"),
+                          f"{each.address} takes managed policies of AWS beside its own", "Write inline policies")
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #e57bbe79
 RESERVE_MIB = 512
@@ -174,8 +189,10 @@ def memory(tree: Tree) -> Iterator[Finding]:
         limits = [mebibytes(each.raw.get("mem_limit", "")) for each in services(tree).values() if not each.one_shot]
         needed, there = sum(each or 0 for each in limits) + RESERVE_MIB, instance_types()[name].memory_mib
         if needed > there:
-            place = next((each for each in found.blocks if each.kind == "variable" and each.labels == ("instance_type",)), host)
-            yield tree.at(place.file, place.line_of("default"), f"{name} has {there} MiB, but the containers and the system need {needed:.0f}", "Choose a larger type, or lower limits")
+            place = next((each for each in found.blocks if each.kind == "variable"
+                          and each.labels == ("instance_type",)), host)
+            yield tree.at(place.file, place.line_of("default"), f"{name} has {there} MiB, but the containers and "
+                          f"the system need {needed:.0f}", "Choose a larger type, or lower limits")
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #de005a5b
 def _needs(tree: Tree) -> str:
@@ -184,7 +201,8 @@ def _needs(tree: Tree) -> str:
         for name, value in each.environment.items():
             if name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ROLE_ARN") or ".amazonaws.com" in value:
                 return f"{each.name} ({name})"
-    return next(("mail through SES" for _, one in statements(tree) if any(action.startswith("ses:") for action in strings(one.get("Action")))), "")
+    return next(("mail through SES" for _, one in statements(tree)
+                 if any(action.startswith("ses:") for action in strings(one.get("Action")))), "")
 
 
 @rule("X20", "credentials of the host reach containers where one needs them, and only there", defects=("D14",))
@@ -194,12 +212,16 @@ def credentials(tree: Tree) -> Iterator[Finding]:
         options = next(iter(host.all("metadata_options")), Block("", (), host.line, host.file))
         hops, wanted = options.values.get("http_put_response_hop_limit", 1), _needs(tree)
         if options.values.get("http_tokens") != "required":
-            yield tree.at(host.file, options.line_of("http_tokens"), "credentials are given without a token", "Set http_tokens to 'required'")
+            yield tree.at(host.file, options.line_of("http_tokens"), "credentials are given without a token",
+                          "Set http_tokens to 'required'")
         if wanted and isinstance(hops, int) and hops < 2:
-            yield tree.at(host.file, options.line_of("http_put_response_hop_limit"), f"{wanted} needs the role's credentials, which end at the host", "Set the hop limit to 2")
+            yield tree.at(host.file, options.line_of("http_put_response_hop_limit"),
+                          f"{wanted} needs the role's credentials, which end at the host", "Set the hop limit to 2")
         elif not wanted and isinstance(hops, int) and hops > 1:
-            yield tree.at(host.file, options.line_of("http_put_response_hop_limit"), f"a hop limit of {hops} gives every container the role's credentials, and none needs them", "Set it to 1")
+            yield tree.at(host.file, options.line_of("http_put_response_hop_limit"), f"a hop limit of {hops} gives "
+                          f"every container the role's credentials, and none needs them", "Set it to 1")
     for each in services(tree).values():
         if "AWS_ACCESS_KEY_ID" in each.environment:
             file = next(path for path in COMPOSE if path in tree.files)
-            yield tree.at(file, each.key("environment"), f"{each.name} gets keys of AWS by its environment", "Leave them out: the role of the host has no keys that could leak")
+            yield tree.at(file, each.key("environment"), f"{each.name} gets keys of AWS by its environment",
+                          "Leave them out: the role of the host has no keys that could leak")

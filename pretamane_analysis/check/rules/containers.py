@@ -16,9 +16,9 @@ from ..read.tree import Finding, Tree
 
 # %% auto #0
 __all__ = ['HARMLESS', 'SOCKETS', 'SOCKET_PROXIES', 'of', 'limit', 'capabilities_dropped', 'capabilities_added',
-           'no_new_privileges', 'not_privileged', 'own_user', 'read_only_root', 'tmpfs_owner', 'memory_limit',
-           'cpu_limit', 'process_limit', 'log_rotation', 'init_and_grace', 'no_engine_socket', 'no_host_namespaces',
-           'host_folders', 'exporter_sees_host']
+           'volumes_writable', 'no_new_privileges', 'not_privileged', 'own_user', 'read_only_root', 'tmpfs_owner',
+           'memory_limit', 'cpu_limit', 'process_limit', 'log_rotation', 'init_and_grace', 'no_engine_socket',
+           'no_host_namespaces', 'host_folders', 'exporter_sees_host']
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #16a08cb4
 def of(tree: Tree, service: ServiceFacts, message: str, remedy: str = "", *keys: str | int) -> Finding:
@@ -29,7 +29,8 @@ def of(tree: Tree, service: ServiceFacts, message: str, remedy: str = "", *keys:
 def limit(service: ServiceFacts, short: str, long: str) -> Any:
     "A limit, as a key of the service or below `deploy.resources.limits`."
     found = service.raw.get(short)
-    return mapping(mapping(mapping(service.raw.get("deploy")).get("resources")).get("limits")).get(long) if found is None else found
+    return mapping(mapping(mapping(service.raw.get("deploy")).get("resources")).get("limits")).get(
+        long) if found is None else found
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #bf583c9b
 HARMLESS = {"NET_BIND_SERVICE", "CHOWN", "SETUID", "SETGID", "DAC_OVERRIDE", "FOWNER", "KILL"}
@@ -44,7 +45,8 @@ def capabilities_dropped(tree: Tree) -> Iterator[Finding]:
     "Docker leaves 14 capabilities to a container unless told otherwise."
     for each in services(tree).values():
         if "ALL" not in _capabilities(each, "cap_drop"):
-            yield of(tree, each, "keeps capabilities that it does not need", "Write 'cap_drop: [ALL]' and add back what its image needs", "cap_drop")
+            yield of(tree, each, "keeps capabilities that it does not need",
+                     "Write 'cap_drop: [ALL]' and add back what its image needs", "cap_drop")
 
 
 @rule("C02", "no container adds a capability that reaches the host", defects=("D26",))
@@ -55,13 +57,36 @@ def capabilities_added(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, f"adds {', '.join(wide)}", "Do without, or give the work to the host", "cap_add")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #dbb43cc2
+def _may_write(service: ServiceFacts, user: int, folder: tuple[str, int, int, int]) -> bool:
+    "Whether a container may write in a folder of its image; root may where it kept the capability for it."
+    _, owner, group, mode = folder
+    dropped, added = (_capabilities(service, key) for key in ("cap_drop", "cap_add"))
+    if user == 0 and ("ALL" not in dropped or "DAC_OVERRIDE" in added):
+        return True
+    return bool(mode & 0o200 and user == owner or mode & 0o020 and service.group == group or mode & 0o002)
+
+
+@rule("C17", "a container may write in its volumes", defects=("D33",))
+def volumes_writable(tree: Tree) -> Iterator[Finding]:
+    "A new volume takes owner and mode from the folder in the image; root without capabilities is nobody special there."
+    for each in services(tree).values():
+        facts = known(each.image)
+        targets = {mount.target for mount in each.volumes if mount.kind == "volume" and not mount.read_only}
+        for folder in facts.folders if facts else ():
+            user = each.user if each.user is not None else facts.user if facts else 0
+            if folder[0] in targets and not _may_write(each, user, folder):
+                given = f"which its image gives to {folder[1]}:{folder[2]} with mode {folder[3]:o}"
+                yield of(tree, each, f"cannot write in {folder[0]}, {given}",
+                         f"Write 'user: \"{user}:{folder[2]}\"', or the user who owns it", "user")
+
 @rule("C03", "no container can gain rights", defects=("D26",))
 def no_new_privileges(tree: Tree) -> Iterator[Finding]:
     "Without it a setuid program in the image makes anyone root in the container."
     for each in services(tree).values():
         options = {str(option).replace(" ", "").replace("=", ":") for option in listed(each.raw.get("security_opt"))}
         if not options & {"no-new-privileges:true", "no-new-privileges"}:
-            yield of(tree, each, "may gain rights through setuid programs", "Write 'security_opt: [no-new-privileges:true]'", "security_opt")
+            yield of(tree, each, "may gain rights through setuid programs",
+                     "Write 'security_opt: [no-new-privileges:true]'", "security_opt")
         if unconfined := sorted(option for option in options if option.endswith(":unconfined")):
             yield of(tree, each, f"switches off {', '.join(unconfined)}", "Remove it", "security_opt")
 
@@ -71,7 +96,8 @@ def not_privileged(tree: Tree) -> Iterator[Finding]:
     "A privileged container is the host."
     for each in services(tree).values():
         if each.raw.get("privileged") not in (None, False) or listed(each.raw.get("devices")):
-            yield of(tree, each, "is privileged or has devices of the host", "Remove 'privileged' and 'devices'", "privileged")
+            yield of(tree, each, "is privileged or has devices of the host",
+                     "Remove 'privileged' and 'devices'", "privileged")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #f4d9de0c
 @rule("C05", "a container starts as a user of its own, not as root", defects=("D26",))
@@ -79,17 +105,19 @@ def own_user(tree: Tree) -> Iterator[Finding]:
     "Images that are known to need root, or to change their user themselves, may start as root."
     for each in services(tree).values():
         facts, user = known(each.image), str(each.raw.get("user", ""))
-        if user.partition(":")[0] in ("0", "root") or not user and facts and facts.user == 0 and not facts.root:
+        if (user or str(facts.user if facts else "")).partition(":")[0] in ("0", "root") and not (facts and facts.root):
             yield of(tree, each, "starts as root", "Give it a numeric 'user'", "user")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #ba72c675
 @rule("C06", "the root file system of a container is read-only", severity="warning", defects=("D26",))
 def read_only_root(tree: Tree) -> Iterator[Finding]:
-    "What cannot be written cannot be changed by an intruder. Own images, and those that are known to run so, have no excuse."
+    """What cannot be written cannot be changed by an intruder. Own images, and those that are known to run so, have
+    no excuse."""
     for each in services(tree).values():
         facts = known(each.image)
         if each.raw.get("read_only") is not True and (facts and not facts.writable_root or each.raw.get("build")):
-            yield of(tree, each, "can write to its image", "Write 'read_only: true' and a tmpfs for each folder that it writes to", "read_only")
+            yield of(tree, each, "can write to its image",
+                     "Write 'read_only: true' and a tmpfs for each folder that it writes to", "read_only")
 
 
 @rule("C07", "a tmpfs belongs to the user who writes to it", defects=("D26",))
@@ -101,7 +129,8 @@ def tmpfs_owner(tree: Tree) -> Iterator[Finding]:
         mounts = each.raw.get("tmpfs")
         for number, text in enumerate([mounts] if isinstance(mounts, str) else listed(mounts)):
             if f"uid={each.user}" not in str(text).partition(":")[2].split(","):
-                yield of(tree, each, f"cannot write to its tmpfs {str(text).partition(':')[0]} after a restart", f"Add 'uid={each.user}'", "tmpfs", number)
+                yield of(tree, each, f"cannot write to its tmpfs {str(text).partition(':')[0]} after a restart",
+                         f"Add 'uid={each.user}'", "tmpfs", number)
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #2d891cfc
 @rule("C08", "every container has a memory limit that is more than nothing", defects=("D13", "D26"))
@@ -140,7 +169,8 @@ def log_rotation(tree: Tree) -> Iterator[Finding]:
         options = mapping(logging.get("options"))
         if logging.get("driver") in ("none", "journald", "syslog") or {"max-size", "max-file"} <= set(options):
             continue
-        yield of(tree, each, "keeps logs until the disk is full", "Write 'logging.options.max-size' and 'max-file'", "logging")
+        yield of(tree, each, "keeps logs until the disk is full",
+                 "Write 'logging.options.max-size' and 'max-file'", "logging")
 
 
 @rule("C12", "every container has an init process and time to stop", defects=("D26",))
@@ -150,7 +180,8 @@ def init_and_grace(tree: Tree) -> Iterator[Finding]:
         if each.raw.get("init") is not True:
             yield of(tree, each, "has no init process", "Write 'init: true'", "init")
         if not each.one_shot and "stop_grace_period" not in each.raw:
-            yield of(tree, each, "is killed 10 seconds after it was asked to stop", "Write 'stop_grace_period'", "stop_grace_period")
+            yield of(tree, each, "is killed 10 seconds after it was asked to stop", "Write 'stop_grace_period'",
+                     "stop_grace_period")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #152290bd
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/var/run/podman/podman.sock")
@@ -163,7 +194,8 @@ def no_engine_socket(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         for mount in each.volumes:
             if mount.source in SOCKETS and each.image.repository not in SOCKET_PROXIES:
-                yield of(tree, each, f"has {mount.source}, and so the host", "Put a filtering socket proxy in between", "volumes", mount.index)
+                yield of(tree, each, f"has {mount.source}, and so the host", "Put a filtering socket proxy in between",
+                         "volumes", mount.index)
 
 
 @rule("C14", "no container shares a namespace of the host", defects=("D26",))
@@ -181,7 +213,8 @@ def host_folders(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         for mount in each.volumes:
             if mount.kind == "bind" and not mount.read_only and mount.source not in SOCKETS:
-                yield of(tree, each, f"can write to {mount.source!r} of the host", "Add 'read_only: true', or use a named volume", "volumes", mount.index)
+                yield of(tree, each, f"can write to {mount.source!r} of the host",
+                         "Add 'read_only: true', or use a named volume", "volumes", mount.index)
 
 
 @rule("C16", "an exporter of the host's metrics sees the host", defects=("D32",))
@@ -190,8 +223,10 @@ def exporter_sees_host(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         if each.image.repository != "prom/node-exporter":
             continue
-        root = next((word.partition("=")[2] for word in each.command if word.lstrip("-").startswith("path.rootfs=")), "")
+        root = next((word.partition("=")[2] for word in each.command if word.lstrip("-").startswith("path.rootfs=")),
+                    "")
         if not any(mount.source == "/" and mount.target == root for mount in each.volumes):
-            yield of(tree, each, "does not see the host's file systems", "Mount / and name the place with '--path.rootfs='", "command")
+            yield of(tree, each, "does not see the host's file systems",
+                     "Mount / and name the place with '--path.rootfs='", "command")
         if each.raw.get("pid") != "host":
             yield of(tree, each, "does not see the host's processes", "Write 'pid: host'", "pid")

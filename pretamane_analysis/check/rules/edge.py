@@ -34,9 +34,17 @@ def tunnels(tree: Tree) -> list[ServiceFacts]:
     return [each for each in services(tree).values() if each.image.repository == "cloudflare/cloudflared"]
 
 
+def _is_inside(site: Directive) -> bool:
+    "Whether a site hangs up on everybody but some addresses, as one for metrics does."
+    blocks = [each for each in site.children if each.name in ("route", "handle")]
+    named = {each.name for each in site.children if each.name.startswith("@") and each.args[:1] == ("remote_ip",)}
+    return bool(named and blocks) and all(block.args[:1] and block.args[0] in named for block in blocks[:-1]) \
+        and not blocks[-1].args and [each.name for each in blocks[-1].children] == ["abort"]
+
+
 def public_sites(tree: Tree) -> list[Directive]:
-    "The sites that pass requests to services, each once."
-    return list({id(proxy.site): proxy.site for proxy in proxies(tree)}.values())
+    "The sites that pass requests of anybody to services, each once."
+    return list({id(proxy.site): proxy.site for proxy in proxies(tree) if not _is_inside(proxy.site)}.values())
 
 
 def below(site: Directive, *wanted: str) -> list[Directive]:
@@ -56,9 +64,11 @@ def tunnel_means_no_ports(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         outside = [port for port in each.published if port["host_ip"] not in ("127.0.0.1", "::1")]
         if outside and tunnels(tree):
-            yield of(tree, each, f"publishes port {outside[0]['published'] or outside[0]['target']}, which goes past the tunnel", "Remove 'ports'", "ports")
+            yield of(tree, each, f"publishes port {outside[0]['published'] or outside[0]['target']}, which goes "
+                     f"past the tunnel", "Remove 'ports'", "ports")
         elif outside and each.name not in edges:
-            yield of(tree, each, f"publishes port {outside[0]['published'] or outside[0]['target']}, which goes past the edge", "Give it a route at the edge instead", "ports")
+            yield of(tree, each, f"publishes port {outside[0]['published'] or outside[0]['target']}, which goes "
+                     f"past the edge", "Give it a route at the edge instead", "ports")
 
 
 SHIPPERS = ("grafana/alloy", "grafana/promtail", "fluent/fluent-bit", "timberio/vector")
@@ -70,13 +80,18 @@ def logs_are_shipped(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         if each.image.repository not in SHIPPERS:
             continue
-        files = "".join(text for path, text in tree.files.items() if any(mount.source and path.startswith(f"{mount.source}/") for mount in each.volumes))
+        files = "".join(text for path, text in tree.files.items()
+                        if any(mount.source and path.startswith(f"{mount.source}/") for mount in each.volumes))
         sources = [mount.source for mount in each.volumes if mount.kind == "bind" and mount.source.startswith("/")]
-        if not any(re.search(r"docker|containers|/journal|/log", source) for source in sources) and not re.search(r"https?://[\w-]+:2375|loki\.source\.api", files):
-            yield of(tree, each, "does not see what containers write", "Mount the engine's folder of container logs, read-only", "volumes")
+        if not any(re.search(r"docker|containers|/journal|/log", source)
+                   for source in sources) and not re.search(r"https?://[\w-]+:2375|loki\.source\.api", files):
+            yield of(tree, each, "does not see what containers write",
+                     "Mount the engine's folder of container logs, read-only", "volumes")
         place = flag(each.command, "storage.path")
-        if place and not any(mount.kind == "volume" and (place == mount.target or place.startswith(f"{mount.target}/")) for mount in each.volumes):
-            yield of(tree, each, f"forgets with each restart how far it read ({place} is no volume)", "Mount a named volume there", "command")
+        if place and not any(mount.kind == "volume" and (place == mount.target or place.startswith(f"{mount.target}/"))
+                             for mount in each.volumes):
+            yield of(tree, each, f"forgets with each restart how far it read ({place} is no volume)",
+                     "Mount a named volume there", "command")
 
 
 @rule("C40", "the tunnel is a named one", defects=("D52",))
@@ -84,7 +99,8 @@ def named_tunnel(tree: Tree) -> Iterator[Finding]:
     "A quick tunnel has another name after each restart and no promise to be up. `x-dev: true` says that this is meant."
     for each in tunnels(tree):
         if flag(each.command, "--url") is not None and each.raw.get("x-dev") is not True:
-            yield of(tree, each, "opens a quick tunnel", "Make a named tunnel and run it with '--token-file'", "command")
+            yield of(tree, each, "opens a quick tunnel",
+                     "Make a named tunnel and run it with '--token-file'", "command")
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #4de06dea
 def _administration(tree: Tree, proxy: Proxy) -> str:
@@ -104,9 +120,11 @@ def administration_is_closed(tree: Tree) -> Iterator[Finding]:
         name, prefix = _administration(tree, proxy), proxy.prefixes[0] or "/"
         password = proxy.around.password
         if name and password is None:
-            yield at(tree, proxy.place, f"{prefix} leads to {name!r} and asks for no password", "Put basic_auth in front of it")
+            yield at(tree, proxy.place, f"{prefix} leads to {name!r} and asks for no password",
+                     "Put basic_auth in front of it")
         elif password is not None and password.name != "forward_auth" and not proxy.around.hides:
-            yield at(tree, proxy.place, f"{prefix} passes the caller's password on to {', '.join(proxy.upstreams)}", "Add 'request_header -Authorization' after basic_auth")
+            yield at(tree, proxy.place, f"{prefix} passes the caller's password on to {', '.join(proxy.upstreams)}",
+                     "Add 'request_header -Authorization' after basic_auth")
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #f9e777bc
 @rule("X10", "what is cut off a path is what the service does not know", defects=("D43",))
@@ -122,11 +140,14 @@ def prefixes_are_cut_right(tree: Tree) -> Iterator[Finding]:
                 for prefix in proxy.prefixes if own is not None else ():
                     left = prefix.removeprefix(cut[0]) if cut else prefix
                     if (own and left != own and not left.startswith(f"{own}/")) or (not own and left):
-                        yield at(tree, where, f"{prefix or '/'} arrives at {service.name!r} as {left or '/'}, but it serves below {own or '/'}",
-                                 "Cut the prefix off" if not own else "Let the prefix stand, and tell the service the same one")
+                        yield at(tree, where, f"{prefix or '/'} arrives at {service.name!r} as {left or '/'}, "
+                                 f"but it serves below {own or '/'}",
+                                 "Cut the prefix off" if not own
+                                 else "Let the prefix stand, and tell the service the same one")
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #7a45bbb7
-_PUBLIC = {"prom/prometheus": "flag:--web.external-url", "prom/alertmanager": "flag:--web.external-url", "grafana/grafana": "env:GF_SERVER_ROOT_URL",
+_PUBLIC = {"prom/prometheus": "flag:--web.external-url", "prom/alertmanager": "flag:--web.external-url",
+           "grafana/grafana": "env:GF_SERVER_ROOT_URL",
            "pgsty/silo": "env:MINIO_BROWSER_REDIRECT_URL"}
 
 
@@ -141,19 +162,23 @@ def public_addresses(tree: Tree) -> Iterator[Finding]:
             continue
         address, keys = urlsplit(value), ("environment", key) if kind == "env" else ("command",)
         if address.hostname in ("localhost", "127.0.0.1") or (address.port or 0) > 1023:
-            yield of(tree, each, f"tells browsers to go to {value}, which only the host can reach", "Write the address at the edge", *keys)
+            yield of(tree, each, f"tells browsers to go to {value}, which only the host can reach",
+                     "Write the address at the edge", *keys)
         elif any(host == each.name for host, _ in routed) and (each.name, address.path.rstrip("/")) not in routed:
-            yield of(tree, each, f"tells browsers to go to {address.path or '/'}, which does not lead to it at the edge", "Make both the same", *keys)
+            yield of(tree, each, f"tells browsers to go to {address.path or '/'}, which does not lead to it "
+                     f"at the edge", "Make both the same", *keys)
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #8c55d94f
 @rule("E02", "a path pattern ends at a slash", defects=("D44",))
 def no_over_matching(tree: Tree) -> Iterator[Finding]:
     "`/grafana*` takes /grafana-of-somebody-else as well."
     for each in tree.caddy.walk():
-        patterns = [word for word in each.args if word.startswith("/")] if each.name in ("path", "handle", "handle_path", "route", "reverse_proxy") or each.name.startswith("@") else []
+        patterns = [word for word in each.args if word.startswith("/")] if each.name in (
+            "path", "handle", "handle_path", "route", "reverse_proxy") or each.name.startswith("@") else []
         for pattern in patterns:
             if re.search(r"[^/*]\*$", pattern):
-                yield at(tree, each, f"{pattern} also takes what only begins like {pattern[:-1]}", f"Write 'path {pattern[:-1]} {pattern[:-1]}/*'")
+                yield at(tree, each, f"{pattern} also takes what only begins like {pattern[:-1]}",
+                         f"Write 'path {pattern[:-1]} {pattern[:-1]}/*'")
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #e878fea5
 @rule("E03", "each site has a place for all that is left, and no route is named twice", defects=("D44",))
@@ -162,10 +187,12 @@ def routes_are_complete(tree: Tree) -> Iterator[Finding]:
     for site in public_sites(tree):
         handlers = [each for each in below(site, "handle", "handle_path") if each.children]
         if handlers and all(each.args for each in handlers):
-            yield at(tree, site, f"site {site.name} answers paths that it does not know with an empty 200", "End with a 'handle' without a path")
+            yield at(tree, site, f"site {site.name} answers paths that it does not know with an empty 200",
+                     "End with a 'handle' without a path")
     found: dict[tuple[int, str], Proxy] = {}
     for proxy in proxies(tree):
         for path in proxy.around.paths:
             first = found.setdefault((id(proxy.site), path), proxy)
             if first.upstreams != proxy.upstreams:
-                yield at(tree, proxy.directive, f"{path} leads to {', '.join(proxy.upstreams)} here and to {', '.join(first.upstreams)} before", "Keep one of them")
+                yield at(tree, proxy.directive, f"{path} leads to {', '.join(proxy.upstreams)} here and to "
+                         f"{', '.join(first.upstreams)} before", "Keep one of them")

@@ -24,16 +24,19 @@ __all__ = ['EXPECTED', 'header_fields', 'headers_everywhere', 'no_open_cors', 'h
 
 # %% ../../../nbs/check/rules/07_headers.ipynb #fb3b5d65
 def header_fields(scope: tuple[Directive, ...]) -> dict[str, str]:
-    "The response header fields that the `header` directives of a block set (`Name`) or remove (`-Name`), and their values."
+    """The response header fields that the `header` directives of a block set (`Name`) or remove (`-Name`), and their
+    values."""
     found: dict[str, str] = {}
     for each in scope:
         if each.name == "header":
             rows = [(one.name, one.args) for one in each.children] or [(each.args[0], each.args[1:])] * bool(each.args)
-            found |= {name.lstrip("?+>").lower(): " ".join(args) for name, args in rows if not name.startswith(("/", "@"))}
+            found |= {name.lstrip("?+>").lower(): " ".join(args) for name, args in rows
+                      if not name.startswith(("/", "@"))}
     return found
 
 
-EXPECTED = ("strict-transport-security", "x-content-type-options", "content-security-policy", "referrer-policy", "permissions-policy", "-server")
+EXPECTED = ("strict-transport-security", "x-content-type-options", "content-security-policy", "referrer-policy",
+            "permissions-policy", "-server")
 
 # %% ../../../nbs/check/rules/07_headers.ipynb #652c5bce
 @rule("E10", "answers to errors have the same headers as all others", defects=("D40",))
@@ -42,13 +45,16 @@ def headers_everywhere(tree: Tree) -> Iterator[Finding]:
     for site in public_sites(tree):
         own = header_fields(site.children)
         for name in (name for name in EXPECTED if name not in own):
-            yield at(tree, site, f"site {site.name} does not {'hide' if name[0] == '-' else 'set'} {name.lstrip('-')}", "Import the security headers")
+            yield at(tree, site, f"site {site.name} does not {'hide' if name[0] == '-' else 'set'} {name.lstrip('-')}",
+                     "Import the security headers")
         errors = site.all("handle_errors")
         if not errors:
-            yield at(tree, site, f"site {site.name} answers errors without its headers", "Add handle_errors and import the headers there, too")
+            yield at(tree, site, f"site {site.name} answers errors without its headers",
+                     "Add handle_errors and import the headers there, too")
         for block in errors:
             if lost := [name for name in own if name not in header_fields(block.children)]:
-                yield at(tree, block, f"answers to errors lack {', '.join(lost)}", "Import the same snippet in handle_errors as in the site")
+                yield at(tree, block, f"answers to errors lack {', '.join(lost)}",
+                         "Import the same snippet in handle_errors as in the site")
 
 # %% ../../../nbs/check/rules/07_headers.ipynb #f362f705
 @rule("E11", "no answer is for every origin", defects=("D41",))
@@ -57,28 +63,33 @@ def no_open_cors(tree: Tree) -> Iterator[Finding]:
     for each in tree.caddy.walk():
         words = (each.name, *each.args)
         if any(word.lstrip("+?>").lower() == "access-control-allow-origin" for word in words) and "*" in words:
-            yield at(tree, each, "every origin may read the answers", "Name the origins, and set the header on the API's routes only")
+            yield at(tree, each, "every origin may read the answers",
+                     "Name the origins, and set the header on the API's routes only")
 
 
 @rule("E12", "promises about a domain are made by its owner, and scripts stay at home", defects=("D48",))
 def honest_headers(tree: Tree) -> Iterator[Finding]:
     "`preload` is for a registrable domain; inline scripts undo the policy that allows them."
-    hosts = {word for each in tree.caddy.walk() for word in (each.name, *each.args) for word in re.findall(r"https://([\w.-]+\.[a-z]{2,})", word)}
+    hosts = {word for each in tree.caddy.walk() for word in (each.name, *each.args)
+             for word in re.findall(r"https://([\w.-]+\.[a-z]{2,})", word)}
     subdomain = bool(hosts) and all(host.count(".") > 1 for host in hosts)
     for site in public_sites(tree):
         fields = header_fields(site.children)
         transport, policy = fields.get("strict-transport-security", ""), fields.get("content-security-policy", "")
         if subdomain and re.search(r"preload|includeSubDomains", transport, re.I):
-            yield at(tree, site, f"site {site.name} promises HTTPS for a domain that is not its own: {transport}", "Promise max-age only")
+            yield at(tree, site, f"site {site.name} promises HTTPS for a domain that is not its own: {transport}",
+                     "Promise max-age only")
         if re.search(r"'unsafe-(inline|eval)'|(script|default)-src[^;]*\*", policy):
-            yield at(tree, site, f"site {site.name} allows scripts from anywhere in a page", "Allow them on the routes that need them, behind the password")
+            yield at(tree, site, f"site {site.name} allows scripts from anywhere in a page",
+                     "Allow them on the routes that need them, behind the password")
 
 # %% ../../../nbs/check/rules/07_headers.ipynb #accb0e6a
 def _servers(tree: Tree) -> list[Directive]:
     return [each for each in tree.caddy.options if each.name == "servers"]
 
 
-@rule("E13", "behind a tunnel the caller's address is what the tunnel says, and nobody else may say it", defects=("D45",))
+@rule("E13", "behind a tunnel the caller's address is what the tunnel says, and nobody else may say it",
+      defects=("D45",))
 def trusted_tunnel(tree: Tree) -> Iterator[Finding]:
     "Without trusted_proxies every caller has the tunnel's address; with too many, everybody can invent one."
     if not tunnels(tree) or not tree.caddy.sites:
@@ -86,12 +97,15 @@ def trusted_tunnel(tree: Tree) -> Iterator[Finding]:
     option = tree.caddy.option("servers") or Directive("servers", file=tree.caddy_path)
     trusted = [each for server in _servers(tree) for each in server.all("trusted_proxies")]
     if not trusted:
-        yield at(tree, option, "the caller's address is taken for the tunnel's", "Set trusted_proxies to the tunnel's network, with trusted_proxies_strict")
+        yield at(tree, option, "the caller's address is taken for the tunnel's",
+                 "Set trusted_proxies to the tunnel's network, with trusted_proxies_strict")
     for server in _servers(tree):
         if server.all("trusted_proxies") and not server.all("trusted_proxies_strict"):
             yield at(tree, server, "a caller can put an invented address before his own", "Add trusted_proxies_strict")
-        if server.all("trusted_proxies") and not any("Cf-Connecting-Ip".lower() in map(str.lower, each.args) for each in server.all("client_ip_headers")):
-            yield at(tree, server, "the header with the caller's address is not read", "Add 'client_ip_headers Cf-Connecting-Ip'")
+        if server.all("trusted_proxies") and not any("Cf-Connecting-Ip".lower() in map(str.lower, each.args)
+                                                     for each in server.all("client_ip_headers")):
+            yield at(tree, server, "the header with the caller's address is not read",
+                     "Add 'client_ip_headers Cf-Connecting-Ip'")
     for each in trusted:
         yield from _too_wide(tree, each)
 
@@ -105,7 +119,8 @@ def _too_wide(tree: Tree, each: Directive) -> Iterator[Finding]:
     "Trusted addresses that are not those of a network of the tunnel's."
     networks = mapping(tree.compose.get("networks"))
     own = [str(mapping(config).get("subnet")) for name in {name for tunnel in tunnels(tree) for name in tunnel.networks}
-           for config in listed(mapping(mapping(networks.get(name)).get("ipam")).get("config")) if mapping(config).get("subnet")]
+           for config in listed(mapping(mapping(networks.get(name)).get("ipam")).get("config"))
+           if mapping(config).get("subnet")]
     for word in each.args[1:]:
         try:
             network = ipaddress.ip_network(word, strict=False)
@@ -114,21 +129,26 @@ def _too_wide(tree: Tree, each: Directive) -> Iterator[Finding]:
         if network.prefixlen == 0:
             yield at(tree, each, f"{word} trusts everybody", "Name the tunnel's network")
         elif own and not any(_within(network, ipaddress.ip_network(one)) for one in own):
-            yield at(tree, each, f"{word} is no network of the tunnel, whose networks are {', '.join(own)}", "Make both the same")
+            yield at(tree, each, f"{word} is no network of the tunnel, whose networks are {', '.join(own)}",
+                     "Make both the same")
 
 # %% ../../../nbs/check/rules/07_headers.ipynb #56989814
 @rule("E19", "an address range in the Caddyfile is a network of the compose file", defects=("D45",))
 def known_ranges(tree: Tree) -> Iterator[Finding]:
     "Matchers such as remote_ip name ranges; where Compose chooses them by itself, they change with the day."
-    ranges = [ipaddress.ip_network(str(mapping(config).get("subnet")), strict=False) for network in mapping(tree.compose.get("networks")).values()
-              for config in listed(mapping(mapping(network).get("ipam")).get("config")) if re.fullmatch(r"[\d.]+/\d+|[0-9a-f:]+/\d+", str(mapping(config).get("subnet")))]
+    ranges = [ipaddress.ip_network(str(mapping(config).get("subnet")),
+                                   strict=False) for network in mapping(tree.compose.get("networks")).values()
+              for config in listed(mapping(mapping(network).get("ipam")).get("config"))
+              if re.fullmatch(r"[\d.]+/\d+|[0-9a-f:]+/\d+", str(mapping(config).get("subnet")))]
     for each in tree.caddy.walk():
-        for word in each.args if each.name in ("remote_ip", "client_ip") or each.name.startswith("@") and each.args[:1] in (("remote_ip",), ("client_ip",)) else ():
+        for word in each.args if each.name in ("remote_ip", "client_ip") or each.name.startswith(
+                "@") and each.args[:1] in (("remote_ip",), ("client_ip",)) else ():
             if re.fullmatch(r"(172\.(1[6-9]|2\d|3[01])|10\.\d+|192\.168)\.[\d.]+(/\d+)?", word) and services(tree):
                 own = ipaddress.ip_network(word, strict=False)
                 if not any(_within(own, one) for one in ranges):
                     have = ", ".join(map(str, ranges)) or "none"
-                    yield at(tree, each, f"{word} is no network of the compose file", f"Give the network this subnet there; it names: {have}")
+                    yield at(tree, each, f"{word} is no network of the compose file",
+                             f"Give the network this subnet there; it names: {have}")
 
 
 @rule("E14", "the edge can be reloaded and measured", defects=("D46",))
@@ -138,10 +158,12 @@ def administration_endpoint(tree: Tree) -> Iterator[Finding]:
     if admin and admin.args[:1] == ("off",):
         yield at(tree, admin, "the configuration cannot be reloaded", "Write 'admin unix//run/caddy/admin.sock'")
     elif admin and admin.args and not admin.args[0].startswith(("unix/", "localhost:", "127.0.0.1:")):
-        yield at(tree, admin, f"anyone on the network can change the configuration at {admin.args[0]}", "Write 'admin unix//run/caddy/admin.sock'")
+        yield at(tree, admin, f"anyone on the network can change the configuration at {admin.args[0]}",
+                 "Write 'admin unix//run/caddy/admin.sock'")
     measured = tree.caddy.option("metrics") or any(server.all("metrics") for server in _servers(tree))
     if proxies(tree) and first and not measured:
-        yield at(tree, first, "requests are not counted, so no availability can be measured at the edge", "Add the global option 'metrics'")
+        yield at(tree, first, "requests are not counted, so no availability can be measured at the edge",
+                 "Add the global option 'metrics'")
 
 # %% ../../../nbs/check/rules/07_headers.ipynb #9fcba5ae
 @rule("E15", "requests have limits", defects=("D49",))
@@ -153,7 +175,8 @@ def limits(tree: Tree) -> Iterator[Finding]:
     timeouts = [one.name for server in _servers(tree) for each in server.all("timeouts") for one in each.children]
     for name in ("read_header", "read_body", "idle") if public_sites(tree) else ():
         if name not in timeouts:
-            yield at(tree, tree.caddy.option("servers") or public_sites(tree)[0], f"a connection may stay in {name!r} for ever", "Add it to 'servers { timeouts { … } }'")
+            yield at(tree, tree.caddy.option("servers") or public_sites(tree)[0],
+                     f"a connection may stay in {name!r} for ever", "Add it to 'servers { timeouts { … } }'")
 
 
 @rule("E16", "of several upstreams only one that works gets requests", defects=("D37",))
@@ -184,4 +207,5 @@ def passwords_from_files(tree: Tree) -> Iterator[Finding]:
     for each in tree.caddy.walk():
         for account in each.children if each.name in PASSWORDS[:2] else ():
             if account.args and not re.match(r"\{(file\.|\$|env\.)", account.args[0]):
-                yield at(tree, account, f"the hash of {account.name!r} stands in the Caddyfile", "Write '{file./run/secrets/…}'")
+                yield at(tree, account, f"the hash of {account.name!r} stands in the Caddyfile",
+                         "Write '{file./run/secrets/…}'")

@@ -14,14 +14,15 @@ from ..views.services import Image, services
 from ..read.tree import Finding, Tree, dockerfiles
 
 # %% auto #0
-__all__ = ['FLOATING', 'named_images', 'images_are_supported']
+__all__ = ['FLOATING', 'named_images', 'built_not_pulled', 'images_are_supported']
 
 # %% ../../../nbs/check/rules/03_images.ipynb #ac74f1b9
 def named_images(tree: Tree) -> Iterator[tuple[str, int | None, str, bool]]:
     "Each image that is pulled: file, line, its name, and whether a service may use it past its end."
     for each in services(tree).values():
         if isinstance(each.raw.get("image"), str) and not each.raw.get("build"):
-            yield tree.compose_path, tree.line(tree.compose_path, *each.key("image")), each.raw["image"], each.raw.get("x-allow-eol") is True
+            yield tree.compose_path, tree.line(tree.compose_path, *each.key("image")), each.raw["image"], each.raw.get(
+                "x-allow-eol") is True
     for path in dockerfiles(tree):
         stages: set[str] = {"scratch"}
         for number, line in enumerate(tree.files[path].splitlines(), 1):
@@ -32,6 +33,29 @@ def named_images(tree: Tree) -> Iterator[tuple[str, int | None, str, bool]]:
                 stages.add(found[2].lower())
 
 # %% ../../../nbs/check/rules/03_images.ipynb #63366278
+_BUILT_ONLY = ("never", "build")
+
+
+def _is_public(text: str) -> bool:
+    "Whether somebody else could have an image of this name: Docker Hub has every name without a registry in front."
+    first, slash, _ = text.partition("/")
+    return not (slash and (first == "localhost" or "." in first or ":" in first))
+
+
+@rule("X25", "an image that is built here is asked of no registry", defects=("D27",))
+def built_not_pulled(tree: Tree) -> Iterator[Finding]:
+    "Compose asks the registry first and builds where that has none: whoever owns the name there would run with the secrets."
+    for each in services(tree).values():
+        text = each.raw.get("image")
+        if not isinstance(text, str) or not each.raw.get("build"):
+            continue
+        if each.raw.get("pull_policy") not in _BUILT_ONLY:
+            yield tree.at(tree.compose_path, each.key("image"), f"service {each.name!r} is built here, but its image {text!r} is "
+                          "pulled where a registry has one", "Write 'pull_policy: never'")
+        if _is_public(text):
+            yield tree.at(tree.compose_path, each.key("image"), f"service {each.name!r} is built here under the name {text!r}, "
+                          "which anybody can have at the public registry", f"Call it 'localhost/{text}'")
+
 FLOATING = re.compile(r"latest|stable|edge|main|master|nightly|develop|dev|rc|alpine|slim|lts")
 
 
@@ -49,7 +73,8 @@ def _faults(text: str, image: Image) -> Iterator[tuple[str, str]]:
 # %% ../../../nbs/check/rules/03_images.ipynb #0c102448
 @rule("X17", "every image is a fixed version that can be pulled and is supported", defects=("D26", "D27", "D73"))
 def images_are_supported(tree: Tree) -> Iterator[Finding]:
-    "Judged for the day of the check. A line of versions that the table does not know is a warning: the table may be older than it."
+    """Judged for the day of the check. A line of versions that the table does not know is a warning: the table may
+    be older than it."""
     for path, line, text, allowed in named_images(tree):
         image = Image.of(text)
         faults = list(_faults(text, image))
@@ -57,7 +82,9 @@ def images_are_supported(tree: Tree) -> Iterator[Finding]:
         found = support(image)
         if found is None:
             if is_listed(image) and image.tag and not faults:
-                yield tree.at(path, line, f"image {text!r} is of a line of versions that is not in the table of support", "Add it to image_support.csv with its source", severity="warning")
+                yield tree.at(path, line, f"image {text!r} is of a line of versions that is not in the table "
+                              f"of support", "Add it to image_support.csv with its source", severity="warning")
         elif found.until and found.until < tree.as_of:
             what = "was withdrawn" if found.cycle == "*" else "has had no support"
-            yield tree.at(path, line, f"image {text!r} {what} since {found.until} ({found.source})", "Move to a line that is supported", severity="warning" if allowed else "error")
+            yield tree.at(path, line, f"image {text!r} {what} since {found.until} ({found.source})",
+                          "Move to a line that is supported", severity="warning" if allowed else "error")

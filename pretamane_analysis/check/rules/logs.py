@@ -18,8 +18,10 @@ from ...stack.vocabulary import LABELS
 __all__ = ['old_logs_go', 'labels_are_few', 'alloy_is_whole', 'probes_can_pass', 'grafana_is_its_files']
 
 # %% ../../../nbs/check/rules/11_logs.ipynb #90eb53c2
-_GONE = {"table_manager": "it deletes nothing since version 3", "chunk_store_config.max_look_back_period": "it was removed in version 3",
-         "compactor.shared_store": "it was removed in version 3", "storage_config.boltdb_shipper": "its index is read-only"}
+_GONE = {"table_manager": "it deletes nothing since version 3",
+         "chunk_store_config.max_look_back_period": "it was removed in version 3",
+         "compactor.shared_store": "it was removed in version 3",
+         "storage_config.boltdb_shipper": "its index is read-only"}
 
 
 def _at(data: Any, path: str) -> Any:
@@ -39,19 +41,24 @@ def _stores(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
 def old_logs_go(tree: Tree) -> Iterator[Finding]:
     "Retention in the compactor, an index that is still written, a ruler that reaches Alertmanager."
     for path, data in _stores(tree):
-        for key, value, why in (("compactor.retention_enabled", True, "nothing is ever deleted"), ("compactor.delete_request_store", "filesystem", "Loki 3 does not start")):
+        for key, value, why in (("compactor.retention_enabled", True, "nothing is ever deleted"),
+                                ("compactor.delete_request_store", "filesystem", "Loki 3 does not start")):
             if not _at(data, key) or (value is True and _at(data, key) is not True):
                 yield tree.at(path, tuple(key.split(".")), f"without {key!r} {why}", f"Set it to {str(value).lower()}")
         if str(_at(data, "limits_config.retention_period") or "0") in ("0", "0s"):
-            yield tree.at(path, ("limits_config",), "no retention is set, so logs are kept until the disk is full", "Set `limits_config.retention_period`")
+            yield tree.at(path, ("limits_config",), "no retention is set, so logs are kept until the disk is full",
+                          "Set `limits_config.retention_period`")
         for key, why in _GONE.items():
             if _at(data, key) is not None:
-                yield tree.at(path, tuple(key.split(".")), f"{key!r} has no effect: {why}", "Use the compactor and a TSDB index")
+                yield tree.at(path, tuple(key.split(".")), f"{key!r} has no effect: {why}",
+                              "Use the compactor and a TSDB index")
         newest = (_at(data, "schema_config.configs") or [{}])[-1]
         if (newest.get("store"), newest.get("schema")) != ("tsdb", "v13"):
-            yield tree.at(path, ("schema_config",), f"the newest index is {newest.get('store')} {newest.get('schema')}", "Add a period with store tsdb and schema v13")
+            yield tree.at(path, ("schema_config",), f"the newest index is {newest.get('store')} {newest.get('schema')}",
+                          "Add a period with store tsdb and schema v13")
         if "localhost" in str(_at(data, "ruler.alertmanager_url")):
-            yield tree.at(path, ("ruler", "alertmanager_url"), "the ruler sends alerts to itself", "Name the service of Alertmanager")
+            yield tree.at(path, ("ruler", "alertmanager_url"), "the ruler sends alerts to itself",
+                          "Name the service of Alertmanager")
 
 # %% ../../../nbs/check/rules/11_logs.ipynb #e535e984
 _KNOWN = (*LABELS, "stream")
@@ -62,7 +69,8 @@ def _label_stages(tree: Tree) -> Iterator[tuple[str, Any, list[str]]]:
     for path in tree.files:
         if path.endswith(".alloy"):
             for each in (block for component in _components(tree, path) for block in component.walk()):
-                if each.name in ("stage.labels", "stage.static_labels") and isinstance(each.attributes.get("values"), dict):
+                if each.name in ("stage.labels",
+                                 "stage.static_labels") and isinstance(each.attributes.get("values"), dict):
                     yield path, each.line, [*each.attributes["values"]]
         data = tree.yaml(path) if path.endswith((".yml", ".yaml")) else None
         for i, job in enumerate((_at(data, "scrape_configs") or ()) if isinstance(data, dict) else ()):
@@ -83,7 +91,8 @@ def labels_are_few(tree: Tree) -> Iterator[Finding]:
     "Addresses, ids and statuses as labels: each value is a stream of its own."
     for path, place, names in _label_stages(tree):
         for name in sorted({*names} - {*_KNOWN}):
-            yield tree.at(path, place, f"{name!r} becomes a label: each of its values is a stream", f"Make it structured metadata; labels are {', '.join(_KNOWN)}")
+            yield tree.at(path, place, f"{name!r} becomes a label: each of its values is a stream",
+                          f"Make it structured metadata; labels are {', '.join(_KNOWN)}")
 
 
 @rule("O04", "Alloy's configuration can be read, and every reference leads to a component")
@@ -99,13 +108,15 @@ def alloy_is_whole(tree: Tree) -> Iterator[Finding]:
         for each in found:
             for name in references(each):
                 if name.rpartition(".")[0] not in there:
-                    yield tree.at(path, each.line, f"{each.name} {each.label!r} takes {name!r}, which no component gives", f"Name one of: {', '.join(sorted(there))}")
+                    yield tree.at(path, each.line, f"{each.name} {each.label!r} takes {name!r}, which no "
+                                  f"component gives", f"Name one of: {', '.join(sorted(there))}")
 
 # %% ../../../nbs/check/rules/11_logs.ipynb #ee4fb0ca
 def _modules(tree: Tree) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path in tree.files:
         data = tree.yaml(path) if path.endswith((".yml", ".yaml")) else None
-        for name, each in (data.get("modules") or {}).items() if isinstance(data, dict) and isinstance(data.get("modules"), dict) else ():
+        for name, each in (data.get("modules") or {}).items() if isinstance(data, dict) and isinstance(
+                data.get("modules"), dict) else ():
             if isinstance(each, dict) and "prober" in each:
                 yield path, str(name), each
 
@@ -116,10 +127,12 @@ def probes_can_pass(tree: Tree) -> Iterator[Finding]:
     for path, name, each in _modules(tree):
         http = each.get("http") or {}
         if http.get("fail_if_ssl") and http.get("fail_if_not_ssl"):
-            yield tree.at(path, ("modules", name, "http", "fail_if_ssl"), f"module {name!r} fails with TLS and without", "Keep one of the two")
+            yield tree.at(path, ("modules", name, "http", "fail_if_ssl"), f"module {name!r} fails with TLS and without",
+                          "Keep one of the two")
         wanted = re.search(r"(?:^|_)([345]\d\d)(?:_|$)", name)
         if wanted and [int(wanted[1])] != list(http.get("valid_status_codes") or ()):
-            yield tree.at(path, ("modules", name), f"module {name!r} does not ask for the status {wanted[1]}", f"Set `valid_status_codes: [{wanted[1]}]`")
+            yield tree.at(path, ("modules", name), f"module {name!r} does not ask for the status {wanted[1]}",
+                          f"Set `valid_status_codes: [{wanted[1]}]`")
 
 # %% ../../../nbs/check/rules/11_logs.ipynb #8ab14464
 @rule("O06", "Grafana takes everything from files that are there", defects=("D74",))
@@ -127,10 +140,12 @@ def grafana_is_its_files(tree: Tree) -> Iterator[Finding]:
     "Plugins that are fetched at start, data sources and links to data sources that do not exist."
     for path, text in tree.files.items():
         if number := re.search(r"GF_INSTALL_PLUGINS|GF_PLUGINS_PREINSTALL(?!_DISABLED)|^preinstall\s*=", text, re.M):
-            yield tree.at(path, text.count("\n", 0, number.start()) + 1, "plugins are fetched from the internet at every start", "Put them into an image of your own")
+            yield tree.at(path, text.count("\n", 0, number.start()) + 1,
+                          "plugins are fetched from the internet at every start", "Put them into an image of your own")
     for path in (each for each in tree.files if each.startswith("grafana/provisioning/datasources/")):
         data = tree.yaml(path)
-        sources = [each for each in (data.get("datasources") or ()) if isinstance(each, dict)] if isinstance(data, dict) else []
+        sources = [each for each in (data.get("datasources") or ()) if isinstance(each, dict)] if isinstance(
+            data, dict) else []
         yield from _links(tree, path, {each.get("uid"): each.get("type") for each in sources}, sources)
 
 
@@ -138,5 +153,6 @@ def _links(tree: Tree, path: str, types: dict[Any, Any], sources: list[dict[str,
     for number, each in enumerate(sources):
         for field in (each.get("jsonData") or {}).get("derivedFields") or ():
             if types.get(field.get("datasourceUid")) not in ("loki", "tempo", "jaeger", "zipkin"):
-                yield tree.at(path, ("datasources", number, "jsonData", "derivedFields"), f"the link {field.get('name')!r} leads to {field.get('datasourceUid')!r}, "
+                yield tree.at(path, ("datasources", number, "jsonData", "derivedFields"),
+                              f"the link {field.get('name')!r} leads to {field.get('datasourceUid')!r}, "
                               "which knows no requests", "Link to the data source of logs or traces")

@@ -32,7 +32,8 @@ class Asked:
 
 
 def _dicts(value: Any) -> list[tuple[int, dict[str, Any]]]:
-    return [(number, each) for number, each in enumerate(value if isinstance(value, list) else ()) if isinstance(each, dict)]
+    return [(number,
+             each) for number, each in enumerate(value if isinstance(value, list) else ()) if isinstance(each, dict)]
 
 
 def _of_rules(tree: Tree, path: str) -> Iterator[Asked]:
@@ -51,7 +52,8 @@ def _of_panels(tree: Tree, path: str) -> Iterator[Asked]:
             source = target.get("datasource") or panel.get("datasource") or {}
             kind = source.get("type", "prometheus") if isinstance(source, dict) else "prometheus"
             if isinstance(target.get("expr"), str):
-                yield Asked(path, ("panels", i, "targets", j, "expr"), target["expr"], "logql" if kind == "loki" else "promql", {})
+                yield Asked(path, ("panels", i, "targets", j, "expr"), target["expr"],
+                            "logql" if kind == "loki" else "promql", {})
 
 
 def queries(
@@ -82,7 +84,8 @@ def recorded(
     return found
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #3b9cf38d
-@rule("X06", "rules and panels ask for metrics and labels that somebody gives", defects=("D54", "D55", "D65", "D66", "D68", "D74"))
+@rule("X06", "rules and panels ask for metrics and labels that somebody gives",
+      defects=("D54", "D55", "D65", "D66", "D68", "D74"))
 def queries_have_answers(tree: Tree) -> Iterator[Finding]:
     "Metrics and labels against the catalogue, joins that never meet, rates of gauges."
     there = recorded(tree)
@@ -91,7 +94,8 @@ def queries_have_answers(tree: Tree) -> Iterator[Finding]:
             filled(each.text), lambda metric: there.get(metric, labels(metric)))[1].problems
         for problem in dict.fromkeys(problems):
             doubt = any(_NOT_ASKED.match(name) for name in re.findall(r"'(\w+)'$", problem))
-            yield tree.at(each.path, each.keys, problem, "Ask for what is in the catalogue of metrics, with its labels", "warning" if doubt else "error")
+            yield tree.at(each.path, each.keys, problem, "Ask for what is in the catalogue of metrics, with its labels",
+                          "warning" if doubt else "error")
 
 
 def _log_problems(each: Asked) -> list[str]:
@@ -107,8 +111,10 @@ def shares_are_shares(tree: Tree) -> Iterator[Finding]:
     for each in queries(tree):
         notes = each.rule.get("annotations")
         said = " ".join(map(str, notes.values())) if isinstance(notes, dict) else ""
-        if "alert" in each.rule and re.search(r"\d\s?(%|percent)", said) and not re.search(r"/|ratio|share|percent", each.text):
-            yield tree.at(each.path, each.keys, f"alert {each.rule['alert']!r} speaks of percent, but its query is a number of requests or bytes",
+        if "alert" in each.rule and re.search(r"\d\s?(%|percent)",
+                                              said) and not re.search(r"/|ratio|share|percent", each.text):
+            yield tree.at(each.path, each.keys, f"alert {each.rule['alert']!r} speaks of percent, but its query "
+                          f"is a number of requests or bytes",
                           "Divide by the total, or change the text")
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #1cca484a
@@ -150,7 +156,8 @@ def leaves(
     return found or [keys]
 
 
-def _all_routes(route: dict[str, Any], keys: tuple[str | int, ...] = ("route",)) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+def _all_routes(route: dict[str, Any],
+                keys: tuple[str | int, ...] = ("route",)) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
     yield keys, route
     for number, each in _dicts(route.get("routes")):
         yield from _all_routes(each, (*keys, "routes", number))
@@ -158,7 +165,8 @@ def _all_routes(route: dict[str, Any], keys: tuple[str | int, ...] = ("route",))
 # %% ../../../nbs/check/rules/10_observability.ipynb #fca598b6
 def _alerts(tree: Tree, data: dict[str, Any]) -> list[dict[str, str]]:
     "Labels that can occur: those of the tree's alerts, every severity with every category, and what routes ask for."
-    own = [{str(key): str(value) for key, value in (each.rule.get("labels") or {}).items()} | {"alertname": str(each.rule["alert"])}
+    own = [{str(key): str(value) for key, value in (each.rule.get("labels") or {}).items()}
+           | {"alertname": str(each.rule["alert"])}
            for each in queries(tree) if "alert" in each.rule]
     services = sorted({each.get("service", "") for each in own})
     product = [{"severity": severity, "category": category, "alertname": "Any", "service": service}
@@ -173,7 +181,8 @@ def alerts_reach_somebody(tree: Tree) -> Iterator[Finding]:
         receivers = {str(each.get("name")): (number, each) for number, each in _dicts(data["receivers"])}
         for name, (number, each) in receivers.items():
             if not any(key.endswith("_configs") and value for key, value in each.items()):
-                yield tree.at(path, ("receivers", number), f"receiver {name!r} has no channel, so alerts end there", "Give it a webhook, Slack or e-mail")
+                yield tree.at(path, ("receivers", number), f"receiver {name!r} has no channel, so alerts end there",
+                              "Give it a webhook, Slack or e-mail")
         yield from _routes(tree, path, data, set(receivers))
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #322a84d2
@@ -183,15 +192,18 @@ def _routes(tree: Tree, path: str, data: dict[str, Any], receivers: set[str]) ->
     for keys, route in _all_routes(data["route"]):
         name = route.get("receiver")
         if name is not None and name not in receivers:
-            yield tree.at(path, (*keys, "receiver"), f"receiver {name!r} does not exist", f"Name one of: {', '.join(sorted(receivers))}")
+            yield tree.at(path, (*keys, "receiver"), f"receiver {name!r} does not exist",
+                          f"Name one of: {', '.join(sorted(receivers))}")
         if keys not in passed:
-            yield tree.at(path, keys, f"no alert reaches the route to {name!r}: one before it takes them all", "Put it before the wider one, or remove it")
+            yield tree.at(path, keys, f"no alert reaches the route to {name!r}: one before it takes them all",
+                          "Put it before the wider one, or remove it")
         for old in {"match", "match_re"} & {*route}:
             yield tree.at(path, (*keys, old), f"{old!r} is the old way to match", "Write `matchers`", "warning")
     used = {route.get("receiver") for _, route in _all_routes(data["route"])}
     for number, each in _dicts(data["receivers"]):
         if each.get("name") not in used:
-            yield tree.at(path, ("receivers", number), f"no route leads to receiver {each.get('name')!r}", "Add a route, or remove it")
+            yield tree.at(path, ("receivers", number), f"no route leads to receiver {each.get('name')!r}",
+                          "Add a route, or remove it")
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #77378df7
 @rule("O08", "an inhibition compares labels that both alerts can have alike", defects=("D71",))
@@ -200,5 +212,6 @@ def inhibitions_work(tree: Tree) -> Iterator[Finding]:
     for path, data in _alertmanagers(tree):
         for number, each in _dicts(data.get("inhibit_rules")):
             if "alertname" in (each.get("equal") or ()):
-                yield tree.at(path, ("inhibit_rules", number, "equal"), "an alert of another name never has the same 'alertname'",
+                yield tree.at(path, ("inhibit_rules", number, "equal"),
+                              "an alert of another name never has the same 'alertname'",
                               "Compare what both have alike, such as 'slo' or 'service'")

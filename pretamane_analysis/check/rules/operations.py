@@ -17,29 +17,35 @@ __all__ = ['starting_units', 'hardened_tasks', 'whole_backup', 'live_backup', 'k
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #1ad93a0c
 def _units(tree: Tree) -> dict[str, str]:
-    return {path: text for path, text in tree.files.items() if path.startswith("systemd/") and path.endswith(".service")}
+    return {path: text
+            for path, text in tree.files.items() if path.startswith("systemd/") and path.endswith(".service")}
 
 
 def _starters(tree: Tree) -> dict[str, str]:
     "The units that start the services."
-    return {path: text for path, text in _units(tree).items() if re.search(r"^ExecStart=.*\bcompose\b.*\bup\b", text, re.M)}
+    return {path: text
+            for path, text in _units(tree).items() if re.search(r"^ExecStart=.*\bcompose\b.*\bup\b", text, re.M)}
 
 
 _ASKED = [
     (r"^ExecStart=.*\bup\b.*\s--wait(?=\s|$)", "is active before the services are healthy", "Add --wait to 'up'"),
-    (r"^(?:After|Wants)=.*\bnetwork-online\.target\b", "does not wait for the network", "Add Wants= and After=network-online.target"),
-    (r"^After=.*\bdocker\.service\b", "does not wait for the container engine", "Add Requires= and After=docker.service"),
+    (r"^(?:After|Wants)=.*\bnetwork-online\.target\b", "does not wait for the network",
+     "Add Wants= and After=network-online.target"),
+    (r"^After=.*\bdocker\.service\b", "does not wait for the container engine",
+     "Add Requires= and After=docker.service"),
     (r"^RequiresMountsFor=", "starts without the disk that holds the data", "Add RequiresMountsFor=/data"),
     (r"^WantedBy=", "is wanted by nothing, so it never starts", "Add [Install] WantedBy=multi-user.target"),
     (r"^TimeoutStopSec=", "has no time of its own to stop", "Add TimeoutStopSec="),
 ]
 _REFUSED = [
     (r"^ExecStop=.*\bdown\b", "removes the containers when it stops", "Use 'stop'"),
-    (r"^User=(?!root\b)", "runs as a user who may command the engine, which is root by another name", "Run it as root, with what it does not need taken away"),
+    (r"^User=(?!root\b)", "runs as a user who may command the engine, which is root by another name",
+     "Run it as root, with what it does not need taken away"),
 ]
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #0ed8422d
-@rule("S01", "the unit that starts the services waits for what it needs and says when they are healthy", defects=("D22",))
+@rule("S01", "the unit that starts the services waits for what it needs and says when they are healthy",
+      defects=("D22",))
 def starting_units(tree: Tree) -> Iterator[Finding]:
     "Each directive that is missing from a unit with `compose up`, or should not be there."
     for path, text in _starters(tree).items():
@@ -72,23 +78,28 @@ def _code(text: str) -> str:
 
 def _backup(tree: Tree) -> dict[str, str]:
     "The backup script and the files that it may source."
-    found = {path: _code(text) for path, text in shell_files(tree).items() if re.search(r"(^|/)backup[\w-]*\.sh$|/lib/\w+\.sh$", path)}
+    found = {path: _code(text)
+             for path, text in shell_files(tree).items() if re.search(r"(^|/)backup[\w-]*\.sh$|/lib/\w+\.sh$", path)}
     return {path: text for path, text in found.items() if path.startswith("scripts/")}
 
 
-_PARTS = [("a schedule", r"systemd/.*backup\.timer$"), ("a restore", r"scripts/restore\.sh$"), ("a drill of the restore", r"scripts/restore-drill\.sh$"),
+_PARTS = [("a schedule", r"systemd/.*backup\.timer$"), ("a restore", r"scripts/restore\.sh$"),
+          ("a drill of the restore", r"scripts/restore-drill\.sh$"),
           ("a schedule of the drill", r"systemd/.*drill\.timer$")]
-_STEPS = [("copies that leave the host", r"\bs3:|\baws s3\b|\brclone\b"), ("an end of old backups", r"\bforget\b|\bprune\b"),
+_STEPS = [("copies that leave the host", r"\bs3:|\baws s3\b|\brclone\b"),
+          ("an end of old backups", r"\bforget\b|\bprune\b"),
           ("a result that others can see", r"\.prom\b|\bmetrics\b")]
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #db42f43a
-@rule("S03", "data has a backup that starts by itself, leaves the host, forgets old ones and is restored for proof", defects=("D81",))
+@rule("S03", "data has a backup that starts by itself, leaves the host, forgets old ones and is restored for proof",
+      defects=("D81",))
 def whole_backup(tree: Tree) -> Iterator[Finding]:
     "What a tree with volumes and scripts lacks of a backup."
     script = next((path for path in tree.files if path.endswith("scripts/backup.sh")), None)
     if script is None:
         if tree.compose.get("volumes") and any(path.startswith("scripts/") for path in tree.files):
-            yield tree.at(tree.compose_path, ("volumes",), "volumes hold data, and there is no backup", "Add scripts/backup.sh")
+            yield tree.at(tree.compose_path, ("volumes",), "volumes hold data, and there is no backup",
+                          "Add scripts/backup.sh")
         return
     text = "\n".join(_backup(tree).values())
     missing = [name for name, pattern in _PARTS if not any(re.search(pattern, path) for path in tree.files)]
@@ -97,7 +108,8 @@ def whole_backup(tree: Tree) -> Iterator[Finding]:
         yield tree.at(script, 1, f"has not {name}", "Add it")
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #4a80cf88
-_STOPS = re.compile(r"\b(?:compose|docker)\b[^|;&#\n]*\s(?:stop|down|kill|pause|restart)\b|\bsystemctl\s+(?:stop|restart)\b")
+_STOPS = re.compile(
+    r"\b(?:compose|docker)\b[^|;&#\n]*\s(?:stop|down|kill|pause|restart)\b|\bsystemctl\s+(?:stop|restart)\b")
 
 
 @rule("S04", "a backup stops no service, and a database is dumped", defects=("D80", "D81"))
@@ -106,9 +118,11 @@ def live_backup(tree: Tree) -> Iterator[Finding]:
     for path, text in _backup(tree).items():
         for number, line in enumerate(text.splitlines(), 1):
             if path.endswith("backup.sh") and _STOPS.search(line):
-                yield tree.at(path, number, "stops a service to save it", "Save it while it runs; its users and the next reboot do not wait for the script")
+                yield tree.at(path, number, "stops a service to save it",
+                              "Save it while it runs; its users and the next reboot do not wait for the script")
         for found in re.finditer(r"'(mirror|copy) [\w-]+ ([\w-]*(?:postgres|mysql|mariadb|mongo)[\w-]*)'", text):
-            yield tree.at(path, text.count("\n", 0, found.start()) + 1, f"copies the files of a database, {found[2]}", "Choose 'backup: dump' for its volume")
+            yield tree.at(path, text.count("\n", 0, found.start()) + 1, f"copies the files of a database, {found[2]}",
+                          "Choose 'backup: dump' for its volume")
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #6982b49d
 _WORK = re.compile(r"\b(?:pg_dump|pg_dumpall|tar|restic|rclone|rsync|cp|aws|mc|archive|database|send)\b")
@@ -122,10 +136,12 @@ def kept_errors(tree: Tree) -> Iterator[Finding]:
     for path, text in _backup(tree).items():
         for number, line in enumerate(text.splitlines(), 1):
             if _WORK.search(line) and _SWALLOWED.search(line) and not _CLEANING.search(line):
-                yield tree.at(path, number, "goes on when this fails", "Let it fail: the exit code is the only voice of a backup")
+                yield tree.at(path, number, "goes on when this fails",
+                              "Let it fail: the exit code is the only voice of a backup")
     for path, text in _backup(tree).items():
         if path.endswith("backup.sh"):
             if not any(re.search(r"^\s*set -\w*e\w*u?\w*o pipefail", each, re.M) for each in _backup(tree).values()):
                 yield tree.at(path, 1, "does not stop at its first error", "Add set -Eeuo pipefail")
             if not re.search(r"^\s*trap \w+ EXIT", text, re.M):
-                yield tree.at(path, 1, "leaves behind what it began when it fails", "Add a trap that cleans up and reports")
+                yield tree.at(path, 1, "leaves behind what it began when it fails",
+                              "Add a trap that cleans up and reports")

@@ -30,10 +30,12 @@ def env_file(tree: Tree) -> tuple[str, dict[str, int]]:
     "The `.env` beside the compose file, and the line of each variable in it."
     path = join(dirname(tree.compose_path), ".env")
     lines = enumerate(tree.files.get(path, "").splitlines(), 1)
-    return path, {found[1]: number for number, line in lines if (found := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=", line))}
+    return path, {found[1]: number
+                  for number, line in lines if (found := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=", line))}
 
 
-@rule("X01", "every variable and secret that a service reads is produced, and every one that is produced is read", defects=("D06", "D36"))
+@rule("X01", "every variable and secret that a service reads is produced, and every one that is produced is read",
+      defects=("D06", "D36"))
 def variables_and_secrets(tree: Tree) -> Iterator[Finding]:
     "Variables of the compose file, secrets of services, and files below /run/secrets that anything names."
     path, produced = env_file(tree)
@@ -42,10 +44,12 @@ def variables_and_secrets(tree: Tree) -> Iterator[Finding]:
         for braced, default, plain in _VARIABLE.findall(text):
             used.add(braced or plain)
             if (braced or plain) not in produced and not default.lstrip(":").startswith(("-", "+", "?")):
-                yield tree.at(tree.compose_path, keys, f"the variable {braced or plain!r} is set nowhere and would be blank", f"Give it a default, or set it in {path}")
+                yield tree.at(tree.compose_path, keys, f"the variable {braced or plain!r} is set nowhere and "
+                              f"would be blank", f"Give it a default, or set it in {path}")
     for name, line in produced.items():
         if name not in used and not name.startswith(("COMPOSE_", "DOCKER_")):
-            yield tree.at(path, line, f"the variable {name!r} is read by nothing", "Remove it, or use it in the compose file")
+            yield tree.at(path, line, f"the variable {name!r} is read by nothing",
+                          "Remove it, or use it in the compose file")
     yield from _secrets(tree)
 
 # %% ../../../nbs/check/rules/06_references.ipynb #0d8fed0b
@@ -54,13 +58,16 @@ def _secrets(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         used |= set(each.secrets.values())
         for name in sorted(set(each.secrets.values()) - set(defined)):
-            yield of(tree, each, f"reads the secret {name!r}, which is not defined", "Define it under 'secrets' at the end of the file", "secrets")
+            yield of(tree, each, f"reads the secret {name!r}, which is not defined",
+                     "Define it under 'secrets' at the end of the file", "secrets")
         for path, (file, line) in _named_secrets(tree, each).items():
             if path not in each.secrets:
                 have = ", ".join(sorted(each.secrets)) or "none"
-                yield tree.at(file, line, f"service {each.name!r} reads {path}, which it is not given", f"Add it to the service's secrets; it has: {have}")
+                yield tree.at(file, line, f"service {each.name!r} reads {path}, which it is not given",
+                              f"Add it to the service's secrets; it has: {have}")
     for name in sorted(set(defined) - used):
-        yield tree.at(tree.compose_path, ("secrets", name), f"the secret {name!r} is read by no service", "Remove it, or give it to the service that needs it")
+        yield tree.at(tree.compose_path, ("secrets", name), f"the secret {name!r} is read by no service",
+                      "Remove it, or give it to the service that needs it")
 
 
 _SECRET_PATH = re.compile(r"/run/secrets/[\w.-]*\w")
@@ -81,60 +88,74 @@ def _named_secrets(tree: Tree, service: ServiceFacts) -> dict[str, tuple[str, in
 # %% ../../../nbs/check/rules/06_references.ipynb #daddfd0c
 @rule("X15", "the user of a container can read each secret file", defects=("D26",))
 def readable_secrets(tree: Tree) -> Iterator[Finding]:
-    "Compose ignores uid, gid and mode of a secret from a file: the file belongs to one user, so one consumer, or consumers of one user."
+    """Compose ignores uid, gid and mode of a secret from a file: the file belongs to one user, so one consumer, or
+    consumers of one user."""
     readers: dict[str, dict[int, ServiceFacts]] = {}
     for each in services(tree).values():
         facts = known(each.image)
         if each.secrets and each.user is None and facts and facts.user:
-            yield of(tree, each, f"runs as user {facts.user} of its image, but its secret files belong to root", f"Write 'user: \"{facts.user}\"', so that the files are made for it", "secrets")
+            yield of(tree, each, f"runs as user {facts.user} of its image, but its secret files belong to root",
+                     f"Write 'user: \"{facts.user}\"', so that the files are made for it", "secrets")
         for number, secret in enumerate(listed(each.raw.get("secrets"))):
             if ignored := sorted({"uid", "gid", "mode"} & set(mapping(secret))):
-                yield of(tree, each, f"sets {', '.join(ignored)} of a secret from a file, which Compose ignores", "Make the file readable for the user of the container", "secrets", number)
+                yield of(tree, each, f"sets {', '.join(ignored)} of a secret from a file, which Compose ignores",
+                         "Make the file readable for the user of the container", "secrets", number)
         for name in each.secrets.values():
             file = str(mapping(mapping(tree.compose.get("secrets")).get(name)).get("file", name))
             readers.setdefault(file, {}).setdefault(each.user or 0, each)
     for file, users in readers.items():
         if len(users) > 1:
             first, second, *_ = users.values()
-            yield of(tree, second, f"shares the secret file {file} with {first.name!r}, which runs as another user", "Give each consumer a file of its own", "secrets")
+            yield of(tree, second, f"shares the secret file {file} with {first.name!r}, which runs as another user",
+                     "Give each consumer a file of its own", "secrets")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #cf2a867f
 @rule("X04", "every address leads to a service that listens there", defects=("D44", "D51", "D58", "D67"))
 def addresses_lead_somewhere(tree: Tree) -> Iterator[Finding]:
-    "The host is a service, the port is one on which it listens. Where it listens nothing may be known, then nothing is said."
+    """The host is a service, the port is one on which it listens. Where it listens nothing may be known, then
+    nothing is said."""
     named = names(tree)
     for each in references(tree) if services(tree) else ():
         answering = named.get(each.host, [])
         ports = [listening(tree, service) for service in answering]
         if not answering:
-            yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service", f"Name one of: {', '.join(sorted(named))}")
+            yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service",
+                          f"Name one of: {', '.join(sorted(named))}")
         elif each.port and all(found is not None and each.port not in found for found in ports):
             have = ", ".join(str(port) for port in sorted({port for found in ports for port in found or ()})) or "none"
-            yield tree.at(each.file, each.line, f"{_caller(each)} {each.host}:{each.port}, where nothing listens", f"It listens on: {have}")
+            yield tree.at(each.file, each.line, f"{_caller(each)} {each.host}:{each.port}, where nothing listens",
+                          f"It listens on: {have}")
 
 
 def _caller(each: Reference) -> str:
-    verb = {"health": "asks for its health at", "upstream": "passes requests to", "scrape": "scrapes", "probe": "probes", "alerts": "sends alerts to"}.get(each.kind, "calls")
+    verb = {"health": "asks for its health at", "upstream": "passes requests to", "scrape": "scrapes",
+            "probe": "probes", "alerts": "sends alerts to"}.get(each.kind, "calls")
     return f"service {each.caller!r} {verb}" if each.caller else verb
 
 # %% ../../../nbs/check/rules/06_references.ipynb #bb16b040
-@rule("X23", "who calls a service shares a network with it, and nobody from outside shares one with the database", defects=("D28",))
+@rule("X23", "who calls a service shares a network with it, and nobody from outside shares one with the database",
+      defects=("D28",))
 def networks_fit(tree: Tree) -> Iterator[Finding]:
     "The network graph: enough to call what is called, too little to reach the data from the edge."
     every, named = services(tree), names(tree)
     for each in references(tree):
         caller, answering = every.get(each.caller), named.get(each.host, [])
-        if caller and answering and not any(set(caller.networks) & set(one.networks) or one is caller for one in answering):
-            yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, but no network leads there", f"{each.host!r} is on: {', '.join(answering[0].networks)}")
-    outside = [each for each in every.values() if each.published or each.image.repository == "cloudflare/cloudflared" or each in edge_services(tree)]
+        if caller and answering and not any(set(caller.networks) & set(one.networks) or one is caller
+                                            for one in answering):
+            yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, but no network leads there",
+                          f"{each.host!r} is on: {', '.join(answering[0].networks)}")
+    outside = [each for each in every.values() if each.published or each.image.repository == "cloudflare/cloudflared"
+               or each in edge_services(tree)]
     definitions = mapping(tree.compose.get("networks"))
     for store in every.values():
         for network in store.networks if is_database(store.image) else ():
             for other in outside:
                 if network in other.networks and other is not store:
-                    yield of(tree, other, f"is reached from outside and shares the network {network!r} with the database {store.name!r}", "Take it off that network", "networks")
+                    yield of(tree, other, f"is reached from outside and shares the network {network!r} with the "
+                             f"database {store.name!r}", "Take it off that network", "networks")
             if mapping(definitions.get(network)).get("internal") is not True:
-                yield of(tree, store, f"is on the network {network!r}, from which the internet can be reached", f"Write 'internal: true' for {network!r}", "networks")
+                yield of(tree, store, f"is on the network {network!r}, from which the internet can be reached",
+                         f"Write 'internal: true' for {network!r}", "networks")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #a76f1127
 @rule("X03", "whoever calls a service below a prefix says the prefix", defects=("D29", "D30"))
@@ -146,22 +167,27 @@ def prefixes_fit(tree: Tree) -> Iterator[Finding]:
             prefix = own_prefix(tree, service)
             if each.path is None or not prefix or each.kind == "upstream" or service.image.repository == "grafana/loki":
                 continue
-            if each.path != prefix and not each.path.startswith(f"{prefix}/") and not (each.path == "/metrics" and service.image.repository == "grafana/grafana"):
-                yield tree.at(each.file, each.line, f"{_caller(each)} {each.host}{each.path or '/'}, but {each.host!r} serves below {prefix}", f"Begin the path with {prefix}")
+            if each.path != prefix and not each.path.startswith(f"{prefix}/") and not (
+                    each.path == "/metrics" and service.image.repository == "grafana/grafana"):
+                yield tree.at(each.file, each.line, f"{_caller(each)} {each.host}{each.path or '/'}, but {each.host!r} "
+                              f"serves below {prefix}", f"Begin the path with {prefix}")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #1afe741f
 @rule("X22", "a probe of a path that asks for a password expects 401", defects=("D64",))
 def probes_expect_passwords(tree: Tree) -> Iterator[Finding]:
     "A probe that wants 200 from such a path is red for ever; one that takes both proves nothing."
-    modules = {name: mapping(module) for path in tree.files if path.endswith((".yml", ".yaml")) and "modules" in mapping(tree.yaml(path))
+    modules = {name: mapping(module) for path in tree.files
+               if path.endswith((".yml", ".yaml")) and "modules" in mapping(tree.yaml(path))
                for name, module in mapping(mapping(tree.yaml(path)).get("modules")).items()}
     edges = {each.name for each in edge_services(tree)}
     for path, number, job in jobs(tree):
         wanted = [modules.get(str(name)) for name in listed(mapping(job.get("params")).get("module"))]
         for keys, target in targets(job) if prober(job) and any(wanted) else ():
-            codes = [int(code) for code in listed(mapping(mapping(wanted[0]).get("http")).get("valid_status_codes")) if isinstance(code, int)]
+            codes = [int(code) for code in listed(mapping(mapping(wanted[0]).get("http")).get("valid_status_codes"))
+                     if isinstance(code, int)]
             if _asks_for_password(tree, target, edges) and codes != [401]:
-                yield tree.at(path, ("scrape_configs", number, *keys), f"the probe of {target}, which asks for a password, expects {codes or '2xx'}",
+                yield tree.at(path, ("scrape_configs", number, *keys),
+                              f"the probe of {target}, which asks for a password, expects {codes or '2xx'}",
                               "Choose a module of the blackbox exporter whose valid_status_codes are [401]")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #15e0dbcc
@@ -171,12 +197,14 @@ def _asks_for_password(tree: Tree, target: str, edges: set[str]) -> bool:
     if not found or found[1] not in edges:
         return False
     path, port = found[3] or "/", int(found[2] or 80)
-    fitting = [(len(prefix), bool(proxy.around.password)) for proxy in proxies(tree) if port in site_ports(tree, proxy.site)
+    fitting = [(len(prefix), bool(proxy.around.password))
+               for proxy in proxies(tree) if port in site_ports(tree, proxy.site)
                for prefix in proxy.prefixes if path == prefix or path.startswith(f"{prefix}/")]
     return bool(fitting) and max(fitting)[1]
 
 # %% ../../../nbs/check/rules/06_references.ipynb #7f30d5ec
-PLACES = ("/etc/ssl", "/usr/", "/bin/", "/sbin/", "/lib", "/dev/", "/proc", "/sys", "/opt/", "/app", "/run/secrets/", "/var/run/docker.sock")
+PLACES = ("/etc/ssl", "/usr/", "/bin/", "/sbin/", "/lib", "/dev/", "/proc", "/sys", "/opt/", "/app", "/run/secrets/",
+          "/var/run/docker.sock")
 _PATH = re.compile(r"(?<![\w.:}@/-])(/[\w.-]+(?:/[\w.*-]+)+)")
 _CONFIGURATION = re.compile(r"\.(ya?ml|json|toml|conf|cfg|ini|alloy|caddy|pem|crt|key|rules|tmpl|sql)$")
 
@@ -186,7 +214,8 @@ def _known_place(service: ServiceFacts, path: str) -> bool:
     mounts = service.raw.get("tmpfs")
     tmpfs = [str(each).partition(":")[0] for each in ([mounts] if isinstance(mounts, str) else listed(mounts))]
     outside = [mount.target for mount in service.volumes if mount.kind != "bind" or mount.source.startswith("/")]
-    return any(path == place or path.startswith(f"{place.rstrip('/')}/") for place in (*PLACES, *tmpfs, *outside, *service.secrets))
+    return any(path == place
+               or path.startswith(f"{place.rstrip('/')}/") for place in (*PLACES, *tmpfs, *outside, *service.secrets))
 
 # %% ../../../nbs/check/rules/06_references.ipynb #7bd8d2e8
 @rule("X05", "every file that a configuration or a command names is mounted", defects=("D50", "D53"))
@@ -195,9 +224,11 @@ def files_are_mounted(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         for mount in each.volumes:
             if mount.kind == "bind" and not mount.source.startswith(("/", "$", "~")) and not tree.has(mount.source):
-                yield of(tree, each, f"mounts {mount.source!r}, which is not in the tree", "Emit it, or correct the path", "volumes", mount.index)
+                yield of(tree, each, f"mounts {mount.source!r}, which is not in the tree",
+                         "Emit it, or correct the path", "volumes", mount.index)
         if (context := build_context(each)) and not any(path.startswith(f"{context}/") for path in dockerfiles(tree)):
-            yield of(tree, each, f"is built from {context!r}, where no Dockerfile is", "Emit it, or correct the path", "build")
+            yield of(tree, each, f"is built from {context!r}, where no Dockerfile is",
+                     "Emit it, or correct the path", "build")
         for keys, text in texts(tree):
             if keys[:2] == ("services", each.name) and keys[2] in ("command", "entrypoint", "environment"):
                 for path in _PATH.findall(text):
@@ -209,9 +240,11 @@ def _missing(tree: Tree, service: ServiceFacts, path: str, file: str, line: int 
     place = tree_path(service, path)
     if place is not None:
         if not tree.has(place) and not any(fnmatch(name, place) for name in tree.files):
-            yield tree.at(file, line, f"service {service.name!r} names {path}, but the tree has no {place}", "Emit the file, or correct the path")
+            yield tree.at(file, line, f"service {service.name!r} names {path}, but the tree has no {place}",
+                          "Emit the file, or correct the path")
     elif _CONFIGURATION.search(path) and not _known_place(service, path):
-        yield tree.at(file, line, f"service {service.name!r} names {path}, which is not mounted", "Mount it, or correct the path")
+        yield tree.at(file, line, f"service {service.name!r} names {path}, which is not mounted",
+                      "Mount it, or correct the path")
 
 
 def _in_configurations(tree: Tree) -> Iterator[Finding]:
@@ -221,33 +254,43 @@ def _in_configurations(tree: Tree) -> Iterator[Finding]:
         data = mapping(tree.yaml(file)) if file.endswith((".yml", ".yaml")) else {}
         for key in ("rule_files", "scrape_config_files", "templates"):
             for number, named in enumerate(listed(data.get(key))):
-                own = tree_path(every[callers[0]], str(named)) if str(named).startswith("/") else normpath(join(dirname(file), str(named)))
+                own = tree_path(every[callers[0]],
+                                str(named)) if str(named).startswith("/") else normpath(join(dirname(file), str(named)))
                 if own is None or not any(fnmatch(name, own) for name in tree.files):
-                    yield tree.at(file, (key, number), f"{key} names {named!r}, which service {callers[0]!r} does not see", "Emit the file below a mounted folder, or correct the path")
+                    yield tree.at(file, (key, number), f"{key} names {named!r}, which service {callers[0]!r} "
+                                  f"does not see", "Emit the file below a mounted folder, or correct the path")
     for service in edge_services(tree)[:1]:
         for each in tree.caddy.walk():
             if each.name == "root" and each.args:
                 place = tree_path(service, each.args[-1])
                 if not _known_place(service, each.args[-1]) and not (place and tree.has(f"{place}/index.html")):
-                    yield tree.at(each.file, each.line, f"the site below {each.args[-1]} has no index.html that service {service.name!r} sees", "Mount the folder with the site")
+                    yield tree.at(each.file, each.line, f"the site below {each.args[-1]} has no index.html that "
+                                  f"service {service.name!r} sees", "Mount the folder with the site")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #6a42ee24
 @rule("X13", "every volume is in the plan of the backup, or left out by name", defects=("D81",))
 def volumes_are_saved(tree: Tree) -> Iterator[Finding]:
     "A volume that is used is defined, one that is defined is used, and the backup forgets none."
     defined = mapping(tree.compose.get("volumes"))
-    used = {mount.source: service for service in services(tree).values() for mount in service.volumes if mount.kind == "volume" and mount.source}
+    used = {mount.source: service for service in services(tree).values() for mount in service.volumes
+            if mount.kind == "volume" and mount.source}
     scripts = [path for path in tree.files if path.startswith("scripts/")]
-    plan = "\n".join(line for path in scripts for line in tree.files[path].splitlines() if not line.lstrip().startswith("#"))
+    plan = "\n".join(line for path in scripts
+                     for line in tree.files[path].splitlines() if not line.lstrip().startswith("#"))
     for name, service in used.items():
         if name not in defined:
-            yield of(tree, service, f"mounts the volume {name!r}, which is not defined", "Define it under 'volumes'", "volumes")
+            yield of(tree, service, f"mounts the volume {name!r}, which is not defined",
+                     "Define it under 'volumes'", "volumes")
     for name in defined:
         if name not in used:
-            yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is used by nothing", "Remove it, or mount it")
-        elif any(path.endswith("/backup.sh") for path in scripts) and not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plan):
-            yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is in no plan of the backup", "Add it, or name it among those that are left out")
+            yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is used by nothing",
+                          "Remove it, or mount it")
+        elif any(path.endswith("/backup.sh")
+                 for path in scripts) and not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plan):
+            yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is in no plan of the backup",
+                          "Add it, or name it among those that are left out")
     for path in scripts:
         for name in re.findall(r"'(?:dump|mirror|copy) [\w-]+ ([\w-]+)'", tree.files[path]):
             if name not in defined:
-                yield tree.at(path, tree.search(path, re.escape(name)), f"the backup saves the volume {name!r}, which does not exist", "Remove it, or correct the name")
+                yield tree.at(path, tree.search(path, re.escape(name)), f"the backup saves the volume {name!r}, "
+                              f"which does not exist", "Remove it, or correct the name")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
-from ..read.tree import CADDYFILE, PARSERS, Finding, Tree
+from ..read.tree import CADDYFILE, Finding, FindingList, PARSERS, Tree
 
 # %% auto #0
 __all__ = ['Find', 'RULES', 'Rule', 'rule', 'rule_modules', 'rules', 'check', 'readable']
@@ -39,7 +39,8 @@ def rule(
     severity: str = "error",  # Or warning
     defects: tuple[str, ...] = (),  # Such as ('D53',)
 ) -> Callable[[Find], Find]:
-    "Register a function that yields the findings of a rule; it makes them with `tree.at`, which can make one a mere warning."
+    """Register a function that yields the findings of a rule; it makes them with `tree.at`, which can make one a
+    mere warning."""
     def register(find: Find) -> Find:
         known = RULES.get(id)
         if known and known.find.__qualname__ != find.__qualname__:
@@ -67,22 +68,25 @@ def rules() -> dict[str, Rule]:
 def _applied(each: Rule, tree: Tree) -> Iterator[Finding]:
     try:
         for found in each.find(tree):
-            yield replace(found, rule=each.id, severity="warning" if "warning" in (found.severity, each.severity) else "error")
+            yield replace(found, rule=each.id,
+                          severity="warning" if "warning" in (found.severity, each.severity) else "error")
     except Exception as error:
         if os.environ.get("PRETAMANE_DEBUG"):
             raise
-        yield Finding("X00", "error", ".", None, f"rule {each.id} could not be applied: {type(error).__name__}: {error}",
+        yield Finding("X00", "error", ".", None,
+                      f"rule {each.id} could not be applied: {type(error).__name__}: {error}",
                       "Mend what other findings name first; if it stays, report it")
 
 
 def check(
     tree: Tree,  # Any tree
     only: Iterable[str] | None = None,  # Ids of rules; all unless given
-) -> list[Finding]:  # Sorted by file, line and rule
+) -> FindingList:  # Sorted by file, line and rule
     "What the rules find in a tree."
     chosen = [each for each in rules().values() if only is None or each.id in set(only)]
     found = [finding for each in chosen for finding in _applied(each, tree)]
-    return sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line or 0, each.rule, each.message))
+    return FindingList(sorted(dict.fromkeys(found),
+                              key=lambda each: (each.file, each.line or 0, each.rule, each.message)))
 
 # %% ../../../nbs/check/rules/01_registry.ipynb #9cc54e38
 @rule("X00", "every file can be read and is what its name says")
@@ -95,5 +99,6 @@ def readable(tree: Tree) -> Iterator[Finding]:
                     yield tree.at(path, line, f"the key {key!r} stands twice", "Keep one of them")
     if any(path in tree.files for path in CADDYFILE):
         for lost in tree.caddy.missing:
-            yield tree.at(lost.file, lost.line, f"import of {' '.join(lost.args)!r}, which is neither a snippet nor a file here", "Define it, or correct the name")
+            yield tree.at(lost.file, lost.line, f"import of {' '.join(lost.args)!r}, which is neither a snippet "
+                          f"nor a file here", "Define it, or correct the name")
     yield from tree.problems

@@ -39,10 +39,13 @@ _FORMS = re.compile("|".join(f"(?P<form{number}>{pattern})" for number, pattern 
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #5443c782
 _ASSIGNED = re.compile(
-    r"""(?i)(?<![\w$.{])["']?([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|master[_-]?key|access[_-]?key|private[_-]?key))["']?"""
+    r"""(?i)(?<![\w$.{])["']?([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token"""
+    r"""|(?:api|master|access|private)[_-]?key))["']?"""
     r"""(?:\s*:?=\s*|:\s*|\s+:\s+)(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"'#,;]+))""")
-WEAK = {"changeme", "password", "passwort", "secret", "admin", "admin123", "administrator", "letmein", "minioadmin", "minio123", "postgres", "example", "12345678"}
-CODE = {".py", ".tf", ".tftpl", ".sh", ".sql", ".hcl", ".alloy", ".md", ".j2"}  # where a bare word is a name, not a value
+WEAK = {"changeme", "password", "passwort", "secret", "admin", "admin123", "administrator", "letmein", "minioadmin",
+        "minio123", "postgres", "example", "12345678"}
+# where a bare word is a name, not a value
+CODE = {".py", ".tf", ".tftpl", ".sh", ".sql", ".hcl", ".alloy", ".md", ".j2"}
 
 
 def _classes(text: str) -> int:
@@ -57,7 +60,8 @@ def _is_value(name: str, text: str, quoted: bool, suffix: str) -> bool:
         return False
     if text.lower() in WEAK:
         return not re.search(r"(?i)access[_-]?key$", name)
-    return _classes(text) >= 2 and bool(re.search(r"\d|[^\w./:-]", text)) and len(set(text)) >= 5 and not re.fullmatch(r"v?\d[\d.:-]*\w{0,3}", text)
+    return (_classes(text) >= 2 and bool(re.search(r"\d|[^\w./:-]", text)) and len(set(text)) >= 5
+            and not re.fullmatch(r"v?\d[\d.:-]*\w{0,3}", text))
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #d3be2a05
 def entropy(
@@ -105,7 +109,8 @@ def no_secrets_in_files(tree: Tree) -> Iterator[Finding]:
         suffix = PurePosixPath(path).suffix
         for number, line in enumerate(text.splitlines(), 1):
             if 8 <= len(line) <= LONGEST_LINE and (what := secrets_in(line, suffix)):
-                yield tree.at(path, number, f"this looks like {what}", "Move it to a secret, and make a new one: this one is known")
+                yield tree.at(path, number, f"this looks like {what}",
+                              "Move it to a secret, and make a new one: this one is known")
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #9dee48cb
 _SECRET_NAME = re.compile(r"(?i)(passw(or)?d|secret|token|api_?key|master_?key|private_?key)")
@@ -117,11 +122,14 @@ def no_secrets_in_environment(tree: Tree) -> Iterator[Finding]:
     "A variable that names a file is fine; the value itself is in every dump of the process."
     for each in services(tree).values():
         for name, value in each.environment.items():
-            if _SECRET_NAME.search(name) and not _NO_SECRET.search(name) and value and not value.startswith(("/", "file:")) and value.lower() not in ("true", "false"):
-                yield of(tree, each, f"has {name} in its environment", f"Give it the secret as a file ({name}_FILE, or a path that it reads)", "environment", name)
+            if (_SECRET_NAME.search(name) and not _NO_SECRET.search(name) and value
+                and not value.startswith(("/", "file:")) and value.lower() not in ("true", "false")):
+                yield of(tree, each, f"has {name} in its environment",
+                         f"Give it the secret as a file ({name}_FILE, or a path that it reads)", "environment", name)
 
 
-_ARGUMENT = re.compile(r"(?i)(^|\s)--?[\w.-]*(password|passwd|secret|token|api-?key|master-?key)(?![\w.-]*-?file)[\w.-]*[= ](?!/)\S")
+_ARGUMENT = re.compile(
+    r"(?i)(^|\s)--?[\w.-]*(password|passwd|secret|token|api-?key|master-?key)(?![\w.-]*-?file)[\w.-]*[= ](?!/)\S")
 _ALIAS = re.compile(r"\bmc\s+(alias\s+set|config\s+host\s+add)\s+\S+\s+\S+\s+\S+\s+\S")
 
 
@@ -131,4 +139,5 @@ def no_secrets_in_arguments(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         line = " ".join(each.command)
         if _ARGUMENT.search(line) or _ALIAS.search(line):
-            yield of(tree, each, "gets a secret as an argument", "Let it read a file below /run/secrets", "command" if "command" in each.raw else "entrypoint")
+            yield of(tree, each, "gets a secret as an argument", "Let it read a file below /run/secrets",
+                     "command" if "command" in each.raw else "entrypoint")

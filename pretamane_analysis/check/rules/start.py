@@ -29,11 +29,13 @@ def depends_with_condition(tree: Tree) -> Iterator[Finding]:
     "The list form waits for a container to exist, not for the program in it to answer."
     for each in services(tree).values():
         if isinstance(each.raw.get("depends_on"), list):
-            yield of(tree, each, "waits for others to exist, not to work", "Write depends_on as a mapping with conditions", "depends_on")
+            yield of(tree, each, "waits for others to exist, not to work",
+                     "Write depends_on as a mapping with conditions", "depends_on")
             continue
         for other, how in each.depends_on.items():
             if "condition" not in how:
-                yield of(tree, each, f"waits for {other!r} without a condition", "Write 'condition: service_healthy'", "depends_on", other)
+                yield of(tree, each, f"waits for {other!r} without a condition", "Write 'condition: service_healthy'",
+                         "depends_on", other)
 
 # %% ../../../nbs/check/rules/05_start.ipynb #ee98f6c5
 @rule("C21", "what a service waits for can come true", defects=("D23", "D24"))
@@ -44,11 +46,14 @@ def waits_end(tree: Tree) -> Iterator[Finding]:
         for other, how in each.depends_on.items():
             target, condition = every.get(other), how.get("condition")
             if target is None:
-                yield of(tree, each, f"waits for {other!r}, which is not in the file", "Correct the name", "depends_on", other)
+                yield of(tree, each, f"waits for {other!r}, which is not in the file", "Correct the name",
+                         "depends_on", other)
             elif condition == "service_healthy" and not target.health:
-                yield of(tree, each, f"waits until {other!r} is healthy, but {other!r} has no health check", "Give it one", "depends_on", other)
+                yield of(tree, each, f"waits until {other!r} is healthy, but {other!r} has no health check",
+                         "Give it one", "depends_on", other)
             elif condition == "service_completed_successfully" and not target.one_shot:
-                yield of(tree, each, f"waits until {other!r} has ended, but {other!r} is restarted for ever", "Write 'restart: \"no\"' there", "depends_on", other)
+                yield of(tree, each, f"waits until {other!r} has ended, but {other!r} is restarted for ever",
+                         "Write 'restart: \"no\"' there", "depends_on", other)
     yield from _circles(tree)
 
 # %% ../../../nbs/check/rules/05_start.ipynb #4fc06fff
@@ -62,7 +67,8 @@ def _circles(tree: Tree) -> Iterator[Finding]:
             path[depth:] = [name]
             for other in every[name].depends_on:
                 if other in path:
-                    yield of(tree, every[name], f"waits in a circle: {' -> '.join([*path[path.index(other):], other])}", "Break it", "depends_on", other)
+                    yield of(tree, every[name], f"waits in a circle: {' -> '.join([*path[path.index(other):], other])}",
+                             "Break it", "depends_on", other)
                 elif other in every and other not in done:
                     waiting.append((other, depth + 1))
             done.add(name)
@@ -87,7 +93,8 @@ def health_check_times(tree: Tree) -> Iterator[Finding]:
                 yield of(tree, each, f"has a health check without {key!r}", f"Write 'healthcheck.{key}'", "healthcheck")
 
 
-SHELL_WORDS = {"exit", "test", "true", "false", "echo", "cat", "grep", "[", "cd", "export", "set", "exec", "sleep", "kill", "printf"}
+SHELL_WORDS = {"exit", "test", "true", "false", "echo", "cat", "grep", "[", "cd", "export", "set", "exec", "sleep",
+               "kill", "printf", "read"}
 
 # %% ../../../nbs/check/rules/05_start.ipynb #2504f2f1
 @rule("X08", "the program of a health check is in the image", defects=("D31",))
@@ -99,19 +106,23 @@ def health_check_program(tree: Tree) -> Iterator[Finding]:
             continue
         used = [words[0].rpartition("/")[2]]
         if used[0] in ("sh", "bash") and "-c" in words[:-1]:
-            used += [part.split()[0].rpartition("/")[2] for part in re.split(r"\|\||&&|[|;]", words[-1]) if part.split()]
+            used += [part.split()[0].rpartition("/")[2]
+                     for part in re.split(r"\|\||&&|[|;]", words[-1]) if part.split()]
         for missing in dict.fromkeys(one for one in used if one not in facts.programs and one not in SHELL_WORDS):
             have = ", ".join(sorted(facts.programs)) or "none"
-            yield of(tree, each, f"asks for its health with {missing!r}, which is not in {each.image.repository}", f"Use one of: {have}", "healthcheck", "test")
+            yield of(tree, each, f"asks for its health with {missing!r}, which is not in {each.image.repository}",
+                     f"Use one of: {have}", "healthcheck", "test")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #ca86e6dc
 @rule("C24", "a service that stays up comes back after a crash", defects=("D26",))
 def comes_back(tree: Tree) -> Iterator[Finding]:
     "A service that others wait for to end is a job; all else restarts."
     every = services(tree)
-    jobs = {other for each in every.values() for other, how in each.depends_on.items() if how.get("condition") == "service_completed_successfully"}
+    jobs = {other for each in every.values()
+            for other, how in each.depends_on.items() if how.get("condition") == "service_completed_successfully"}
     for each in every.values():
-        policy = str(each.raw.get("restart", mapping(mapping(each.raw.get("deploy")).get("restart_policy")).get("condition", "")))
+        policy = str(each.raw.get("restart",
+                                  mapping(mapping(each.raw.get("deploy")).get("restart_policy")).get("condition", "")))
         if each.name not in jobs and not policy.startswith(("always", "unless-stopped", "on-failure", "any")):
             yield of(tree, each, "stays down after a crash", "Write 'restart: unless-stopped'", "restart")
 
@@ -121,7 +132,8 @@ def no_container_name(tree: Tree) -> Iterator[Finding]:
     "A second one cannot start beside it, and two projects on a host collide."
     for each in services(tree).values():
         if "container_name" in each.raw:
-            yield of(tree, each, "has a fixed container name", "Remove 'container_name'; the service's own name is already known to the others", "container_name")
+            yield of(tree, each, "has a fixed container name",
+                     "Remove 'container_name'; the service's own name is already known to the others", "container_name")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #2f7f64a0
 def color_of(name: str) -> str:
@@ -156,7 +168,8 @@ def two_colors(tree: Tree) -> Iterator[Finding]:
             yield of(tree, green, f"differs from {blue.name!r} in more than its color", "Let both refer to one anchor")
         elif {blue.name, green.name} & upstreams and not {blue.name, green.name} <= upstreams:
             missing = ({blue.name, green.name} - upstreams).pop()
-            yield of(tree, every[missing], "is not among the upstreams of the edge", "Name both colors in every reverse_proxy")
+            yield of(tree, every[missing], "is not among the upstreams of the edge",
+                     "Name both colors in every reverse_proxy")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #f83b1858
 def _without_color(service: ServiceFacts) -> dict[str, Any]:
@@ -165,9 +178,11 @@ def _without_color(service: ServiceFacts) -> dict[str, Any]:
 
 @rule("C27", "the version key is gone", defects=("D35",))
 def no_version_key(tree: Tree) -> Iterator[Finding]:
-    "It chose between formats that no longer exist; Compose v2 warns about it and v1 speaks an API that the engine dropped."
+    """It chose between formats that no longer exist; Compose v2 warns about it and v1 speaks an API that the engine
+    dropped."""
     if "version" in tree.compose:
-        yield tree.at(tree.compose_path, ("version",), "the key 'version' is obsolete", "Remove it; write 'name' instead")
+        yield tree.at(tree.compose_path, ("version",), "the key 'version' is obsolete",
+                      "Remove it; write 'name' instead")
 
 
 @rule("C28", "the project has a name", severity="warning")
@@ -183,9 +198,11 @@ def no_sleeping_jobs(tree: Tree) -> Iterator[Finding]:
     for each in services(tree).values():
         line = " ".join(each.command)
         if re.search(r"(^|[;&|\s])sleep\s+\d", line):
-            yield of(tree, each, "waits by the clock", "Wait for the health of what it needs with depends_on", "command" if "command" in each.raw else "entrypoint")
+            yield of(tree, each, "waits by the clock", "Wait for the health of what it needs with depends_on",
+                     "command" if "command" in each.raw else "entrypoint")
         if re.search(r"\bmc\s+(anonymous|policy)\s+set\s+(download|public|upload)|public-read", line):
-            yield of(tree, each, "opens a bucket to everybody", "Leave it closed; hand out presigned addresses", "command" if "command" in each.raw else "entrypoint")
+            yield of(tree, each, "opens a bucket to everybody", "Leave it closed; hand out presigned addresses",
+                     "command" if "command" in each.raw else "entrypoint")
 
 
 @rule("X18", "the database's volume is where its major version keeps data", defects=("D26",))
@@ -195,11 +212,13 @@ def database_folder(tree: Tree) -> Iterator[Finding]:
         major = re.match(r"(\d+)", each.image.tag)
         if each.image.repository != "postgres" or not major:
             continue
-        place = each.environment.get("PGDATA") or ("/var/lib/postgresql" if int(major[1]) >= 18 else "/var/lib/postgresql/data")
+        place = each.environment.get("PGDATA") or ("/var/lib/postgresql" if int(major[1]) >= 18
+                                                   else "/var/lib/postgresql/data")
         mounted = [mount.target.rstrip("/") for mount in each.volumes if mount.kind == "volume" and mount.source]
         wrong = [target for target in mounted if target == "/var/lib/postgresql/data" and int(major[1]) >= 18]
         if wrong or not any(place == target or place.startswith(f"{target}/") for target in mounted):
-            yield of(tree, each, f"keeps its data at {place}, where no volume is mounted", f"Mount the volume at {place}", "volumes")
+            yield of(tree, each, f"keeps its data at {place}, where no volume is mounted",
+                     f"Mount the volume at {place}", "volumes")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #25643e7e
 DEFAULTS = {"max_connections": "100", "work_mem": "4MB", "shared_buffers": "128MB"}  # of PostgreSQL
@@ -218,9 +237,11 @@ def database_memory(tree: Tree) -> Iterator[Finding]:
         if each.image.repository == "postgres":
             connections, work, shared = (database_setting(each, name) for name in DEFAULTS)
             allowed = mebibytes(limit(each, "mem_limit", "memory"))
-            need = int(connections) * (mebibytes(work) or 0) + (mebibytes(shared) or 0) if connections.isdigit() else None
+            need = int(connections) * (mebibytes(work) or 0) + (mebibytes(shared)
+                                                                or 0) if connections.isdigit() else None
             if allowed and need and need > allowed:
-                yield of(tree, each, f"may need {need:.0f} MiB at {connections} connections, but may use {allowed:.0f}", "Lower max_connections or work_mem", "command")
+                yield of(tree, each, f"may need {need:.0f} MiB at {connections} connections, but may use {allowed:.0f}",
+                         "Lower max_connections or work_mem", "command")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #e7311d73
 USERS = ("DB_USER", "DATABASE_USER", "PGUSER", "POSTGRES_USERNAME", "DATA_SOURCE_USER")
@@ -234,14 +255,19 @@ def database_roles(tree: Tree) -> Iterator[Finding]:
             continue
         first = server.environment.get("POSTGRES_USER") or "postgres"
         scripts = [mount.source for mount in server.volumes if mount.target.startswith("/docker-entrypoint-initdb.d")]
-        text = "\n".join(body for path, body in tree.files.items() if any(path == source or path.startswith(f"{source}/") for source in scripts))
-        created = {found.strip('"') for found in re.findall(r"\bCREATE\s+(?:ROLE|USER)\s+(\"[^\"]+\"|[\w-]+)", text, re.I)}
+        text = "\n".join(body for path, body in tree.files.items()
+                         if any(path == source or path.startswith(f"{source}/") for source in scripts))
+        created = {found.strip('"')
+                   for found in re.findall(r"\bCREATE\s+(?:ROLE|USER)\s+(\"[^\"]+\"|[\w-]+)", text, re.I)}
         for each in services(tree).values():
-            host = next((each.environment[key].partition(":")[0] for key in ("DB_HOST", "PGHOST", "DATABASE_HOST", "DATA_SOURCE_URI") if key in each.environment), "")
+            host = next((each.environment[key].partition(":")[0] for key in (
+                "DB_HOST", "PGHOST", "DATABASE_HOST", "DATA_SOURCE_URI") if key in each.environment), "")
             key = next((key for key in USERS if key in each.environment), "")
             if not key or server not in names(tree).get(host, []):
                 continue
             if each.environment[key] == first:
-                yield of(tree, each, f"connects as {first!r}, the superuser of {server.name!r}", "Create a role of its own in a script of docker-entrypoint-initdb.d", "environment", key)
+                yield of(tree, each, f"connects as {first!r}, the superuser of {server.name!r}",
+                         "Create a role of its own in a script of docker-entrypoint-initdb.d", "environment", key)
             elif each.environment[key] not in created:
-                yield of(tree, each, f"connects as {each.environment[key]!r}, which nothing creates", f"Create the role in a script of {server.name!r}", "environment", key)
+                yield of(tree, each, f"connects as {each.environment[key]!r}, which nothing creates",
+                         f"Create the role in a script of {server.name!r}", "environment", key)

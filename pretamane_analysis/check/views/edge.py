@@ -23,7 +23,8 @@ def site_ports(
 ) -> set[int]:  # The ports that it listens on
     "The ports of a site's addresses: as written, else those for HTTPS and HTTP."
     options = (tree.caddy.option(name) for name in ("https_port", "http_port"))
-    secure, plain = (int(each.args[0]) if each and each.args and each.args[0].isdigit() else port for each, port in zip(options, (443, 80)))
+    secure, plain = (int(each.args[0]) if each and each.args and each.args[0].isdigit() else port
+                     for each, port in zip(options, (443, 80)))
     found: set[int] = set()
     for address in (each.strip(",") for word in (site.name, *site.args) for each in word.split(",") if each.strip(",")):
         port = re.search(r":(\d+)(?:/|$)", address)
@@ -34,7 +35,8 @@ def site_ports(
 def edge_services(tree: Tree) -> list[ServiceFacts]:
     "The services that run the Caddyfile: those that mount its folder, else those whose image is Caddy."
     folder = tree.caddy_path.rpartition("/")[0]
-    mounts = [each for each in services(tree).values() if any(one.kind == "bind" and one.source in (folder, tree.caddy_path) for one in each.volumes)]
+    mounts = [each for each in services(tree).values()
+              if any(one.kind == "bind" and one.source in (folder, tree.caddy_path) for one in each.volumes)]
     return mounts or [each for each in services(tree).values() if each.image.repository == "caddy"]
 
 # %% ../../../nbs/check/views/02_edge.ipynb #59b8692b
@@ -106,13 +108,15 @@ def _applies(each: Directive, paths: tuple[str, ...], scope: Scope) -> bool:
     if not _matcher(each):
         return True
     wanted = [prefix_of(path) for path in matched_paths(_matcher(each), scope)]
-    return bool(paths) and all(any(prefix_of(path) == want or prefix_of(path).startswith(f"{want}/") for want in wanted) for path in paths)
+    return bool(paths) and all(any(prefix_of(path) == want or prefix_of(path).startswith(f"{want}/") for want in wanted)
+                               for path in paths)
 
 # %% ../../../nbs/check/views/02_edge.ipynb #b95a37a0
 def _gathered(scopes: tuple[Scope, ...], paths: tuple[str, ...], blocks: tuple[Directive, ...]) -> Around:
     "What the directives around a place do to a request for some paths."
-    found = Around(paths, stripped=tuple(prefix_of(path) for block, scope in zip(blocks, scopes) if block.name == "handle_path"
-                                         for path in matched_paths(_matcher(block), scope)[:1]))
+    found = Around(paths,
+                   stripped=tuple(prefix_of(path) for block, scope in zip(blocks, scopes) if block.name == "handle_path"
+                                  for path in matched_paths(_matcher(block), scope)[:1]))
     for scope in scopes:
         for each in scope:
             bare = _bare(each)
@@ -127,7 +131,8 @@ def _gathered(scopes: tuple[Scope, ...], paths: tuple[str, ...], blocks: tuple[D
     return found
 
 # %% ../../../nbs/check/views/02_edge.ipynb #476e5f38
-def _proxies(site: Directive, block: Directive, scopes: tuple[Scope, ...], blocks: tuple[Directive, ...], paths: tuple[str, ...]) -> Iterator[Proxy]:
+def _proxies(site: Directive, block: Directive, scopes: tuple[Scope, ...], blocks: tuple[Directive, ...],
+             paths: tuple[str, ...]) -> Iterator[Proxy]:
     for number, each in enumerate(block.children):
         scope = block.children[:number] if block.name == "route" else block.children
         found = matched_paths(_matcher(each), block.children) or paths
@@ -135,7 +140,8 @@ def _proxies(site: Directive, block: Directive, scopes: tuple[Scope, ...], block
             around = _gathered((*scopes, scope), found, blocks)
             hides = around.hides or any(one.args[:1] == ("-Authorization",) for one in each.all("header_up"))
             upstreams = _bare(each) + tuple(one for to in each.all("to") for one in to.args)
-            yield Proxy(site, each, replace(around, hides=hides), upstreams, next((one for one in reversed(blocks) if one.name in _BLOCKS), each))
+            yield Proxy(site, each, replace(around, hides=hides), upstreams,
+                        next((one for one in reversed(blocks) if one.name in _BLOCKS), each))
         elif each.children:
             inner = found if each.name in _BLOCKS else paths
             yield from _proxies(site, each, (*scopes, scope), (*blocks, each), inner)
@@ -145,4 +151,5 @@ def proxies(
     tree: Tree,  # Any tree
 ) -> list[Proxy]:  # In the order of the file
     "Every proxy of the Caddyfile."
-    return tree.kept("proxies", lambda: [each for site in tree.caddy.sites for each in _proxies(site, site, (), (), ())])
+    return tree.kept("proxies",
+                     lambda: [each for site in tree.caddy.sites for each in _proxies(site, site, (), (), ())])

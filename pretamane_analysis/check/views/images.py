@@ -48,7 +48,8 @@ def support(
     "The support of an image's version."
     parts = re.split(r"[.\-+]", image.tag.removeprefix("v"))
     lines = _support_table().get(image.repository, [])
-    fitting = [each for each in lines if each.cycle == "*" or parts[:len(each.cycle.split("."))] == each.cycle.split(".")]
+    fitting = [each
+               for each in lines if each.cycle == "*" or parts[:len(each.cycle.split("."))] == each.cycle.split(".")]
     return max(fitting, key=lambda each: len(each.cycle), default=None)
 
 
@@ -70,6 +71,7 @@ class Known:
     root: bool  # needs no `user`: it cannot run, or is not known to run, as another
     writable_root: bool  # is not known to run with a read-only root
     health: bool  # has a program that can ask it whether it works
+    folders: tuple[tuple[str, int, int, int], ...]  # for data: path, user, group and mode; a new volume takes them over
 
 
 @cache
@@ -79,9 +81,19 @@ def _known_table() -> dict[str, Known]:
 
 
 def _known(row: dict[str, str]) -> Known:
-    settings = tuple((int(port), name) for port, _, name in (each.partition("=") for each in row["port_settings"].split()))
-    return Known(row["repository"], frozenset(row["programs"].split()), tuple(map(int, row["ports"].split())), settings, row["prefix"],
-                 row["administration"], int(row["user"]), row["root"] == "yes", row["writable_root"] == "yes", row["health"] != "no")
+    settings = tuple((int(port),
+                      name) for port, _, name in (each.partition("=") for each in row["port_settings"].split()))
+    return Known(row["repository"], frozenset(row["programs"].split()), tuple(map(int, row["ports"].split())),
+                 settings, row["prefix"],
+                 row["administration"], int(row["user"]), row["root"] == "yes", row["writable_root"] == "yes",
+                 row["health"] != "no",
+                 tuple(_folder(each) for each in row["folders"].split()))
+
+
+def _folder(text: str) -> tuple[str, int, int, int]:
+    path, _, rest = text.partition("=")
+    user, group, mode = rest.split(":")
+    return path, int(user), int(group), int(mode, 8)
 
 # %% ../../../nbs/check/views/03_images.ipynb #6f0df654
 def known(image: Image) -> Known | None:
@@ -104,7 +116,8 @@ def flag(
 def tree_path(service: ServiceFacts, path: str) -> str | None:
     "The file of the tree that stands at a path in a container; None where nothing of the tree is mounted there."
     for mount in sorted(service.volumes, key=lambda each: -len(each.target)):
-        if mount.kind == "bind" and not mount.source.startswith("/") and (path == mount.target or path.startswith(f"{mount.target.rstrip('/')}/")):
+        if mount.kind == "bind" and not mount.source.startswith("/") and (
+                path == mount.target or path.startswith(f"{mount.target.rstrip('/')}/")):
             return normpath(join(mount.source, path[len(mount.target):].lstrip("/")))
     return None
 
@@ -134,7 +147,8 @@ def _exposed(tree: Tree, service: ServiceFacts) -> set[int]:
     context = build_context(service)
     file = join(context, str(mapping(service.raw.get("build")).get("dockerfile") or "Dockerfile")) if context else ""
     lines = re.findall(r"^\s*EXPOSE\s+(.+)$", tree.files.get(file, ""), re.M | re.I)
-    words = " ".join(lines).split() + [str(each) for each in service.raw.get("expose") or () if isinstance(each, (str, int))]
+    words = " ".join(lines).split() + [str(each)
+                                       for each in service.raw.get("expose") or () if isinstance(each, (str, int))]
     return {int(found[1]) for word in words if (found := re.match(r"(\d+)(/tcp)?$", word))}
 
 # %% ../../../nbs/check/views/03_images.ipynb #b660f2c9
@@ -148,7 +162,8 @@ def listening(
     facts, found = known(service.image), _exposed(tree, service)
     if facts is None:
         return found or None
-    moved = {port: value for port, name in facts.port_settings if (value := setting(tree, service, name)) is not None and port}
+    moved = {port: value
+             for port, name in facts.port_settings if (value := setting(tree, service, name)) is not None and port}
     added = [value for port, name in facts.port_settings if not port and (value := setting(tree, service, name))]
     ports = [port for port in facts.ports if port not in moved] + [_port(each) for each in [*moved.values(), *added]]
     return found | {port for port in ports if port}
@@ -179,11 +194,13 @@ def own_prefix(
 def _below_sub_path(tree: Tree, grafana: ServiceFacts) -> bool:
     "Whether Grafana is told to serve below the path of its address, by a variable or in its file."
     file = tree.files.get(tree_path(grafana, "/etc/grafana/grafana.ini") or "", "")
-    told = grafana.environment.get("GF_SERVER_SERVE_FROM_SUB_PATH") or "".join(re.findall(r"(?m)^\s*serve_from_sub_path\s*=\s*(\w+)", file))
+    told = grafana.environment.get("GF_SERVER_SERVE_FROM_SUB_PATH") or "".join(
+        re.findall(r"(?m)^\s*serve_from_sub_path\s*=\s*(\w+)", file))
     return told.lower() == "true"
 
 # %% ../../../nbs/check/views/03_images.ipynb #1edcec9d
 def is_database(image: Image) -> bool:
     "Whether an image is a database server."
-    return basename(image.repository) in {"postgres", "postgresql", "timescaledb", "pgvector", "mysql", "mariadb", "mongo", "redis", "valkey"} \
+    return basename(image.repository) in {"postgres", "postgresql", "timescaledb", "pgvector", "mysql", "mariadb",
+                                          "mongo", "redis", "valkey"} \
         or dirname(image.repository) == "postgis"

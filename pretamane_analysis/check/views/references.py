@@ -35,14 +35,17 @@ def names(tree: Tree) -> dict[str, list[ServiceFacts]]:
     "The services by each name that the network knows them by: their own and their aliases."
     found: dict[str, list[ServiceFacts]] = {}
     for each in services(tree).values():
-        aliases = {str(alias) for network in mapping(each.raw.get("networks")).values() for alias in listed(mapping(network).get("aliases"))}
-        for name in {each.name, *aliases, *([str(each.raw["hostname"])] if isinstance(each.raw.get("hostname"), str) else [])}:
+        aliases = {str(alias) for network in mapping(each.raw.get("networks")).values()
+                   for alias in listed(mapping(network).get("aliases"))}
+        for name in {each.name, *aliases,
+                     *([str(each.raw["hostname"])] if isinstance(each.raw.get("hostname"), str) else [])}:
             found.setdefault(name, []).append(each)
     return found
 
 # %% ../../../nbs/check/views/04_references.ipynb #a1010737
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")
-_URL = re.compile(r"""\b(?:https?|postgres(?:ql)?|redis|amqp)://(?:[^\s/@"']*@)?(\[::1\]|[\w.-]+)(?::(\d+))?(/[^\s"'`<>(){}|,;]*)?""")
+_URL = re.compile(
+    r"""\b(?:https?|postgres(?:ql)?|redis|amqp)://(?:[^\s/@"']*@)?(\[::1\]|[\w.-]+)(?::(\d+))?(/[^\s"'`<>(){}|,;]*)?""")
 
 
 def _in_text(text: str, known: dict[str, Any]) -> Iterator[tuple[str, int | None, str | None]]:
@@ -79,7 +82,8 @@ def _of_compose(tree: Tree) -> Iterator[Reference]:
         named = _in_variable(path, text) if path[2] == "environment" else ()
         for host, port, where in dict.fromkeys([*_in_text(text, known), *named]):
             if host not in LOCAL or kind == "health":
-                yield Reference(tree.compose_path, tree.line(tree.compose_path, *path), str(path[1]), str(path[1]) if host in LOCAL else host, port, where, kind)
+                yield Reference(tree.compose_path, tree.line(tree.compose_path, *path), str(path[1]),
+                                str(path[1]) if host in LOCAL else host, port, where, kind)
 
 
 def mounted_files(tree: Tree) -> dict[str, list[str]]:
@@ -119,21 +123,24 @@ def _of_edge(tree: Tree) -> Iterator[Reference]:
 # %% ../../../nbs/check/views/04_references.ipynb #f8cc89f5
 def is_scrape_configuration(tree: Tree, path: str) -> bool:
     "Whether a file is the main configuration of Prometheus."
-    return path.endswith((".yml", ".yaml")) and isinstance(tree.yaml(path), dict) and "scrape_configs" in tree.yaml(path)
+    return path.endswith((".yml", ".yaml")) and isinstance(tree.yaml(path),
+                                                           dict) and "scrape_configs" in tree.yaml(path)
 
 
 def jobs(tree: Tree) -> Iterator[tuple[str, int, dict[str, Any]]]:
     "Every scrape job: its file, its place in the list, its data."
     for path in list(tree.files):
         if is_scrape_configuration(tree, path):
-            yield from ((path, number, mapping(job)) for number, job in enumerate(listed(tree.yaml(path).get("scrape_configs"))))
+            yield from ((path, number,
+                         mapping(job)) for number, job in enumerate(listed(tree.yaml(path).get("scrape_configs"))))
 
 
 def prober(job: dict[str, Any]) -> str:
     "The exporter that a job of probes calls; empty for any other job."
     if str(job.get("metrics_path", "")).rpartition("/")[2] != "probe":
         return ""
-    replaced = [str(mapping(each).get("replacement", "")) for each in listed(job.get("relabel_configs")) if mapping(each).get("target_label") == "__address__"]
+    replaced = [str(mapping(each).get("replacement", ""))
+                for each in listed(job.get("relabel_configs")) if mapping(each).get("target_label") == "__address__"]
     return next(iter(replaced), "")
 
 
@@ -152,7 +159,8 @@ def _of_scrapes(tree: Tree) -> Iterator[Reference]:
         if exporter:
             yield from _split(path, tree.line(path, "scrape_configs", number), caller, f"http://{address}", "scrape")
         for keys, target in targets(job):
-            line, by = tree.line(path, "scrape_configs", number, *keys), exporter.partition(":")[0] if exporter else caller
+            line, by = tree.line(path, "scrape_configs", number,
+                                 *keys), exporter.partition(":")[0] if exporter else caller
             whole = target if exporter else f"http://{target}{job.get('metrics_path', '/metrics')}"
             yield from _split(path, line, by, whole, "probe" if exporter else "scrape")
 
@@ -170,8 +178,10 @@ def _of_alerting(tree: Tree) -> Iterator[Reference]:
         if is_scrape_configuration(tree, path):
             for number, group in enumerate(listed(mapping(tree.yaml(path).get("alerting")).get("alertmanagers"))):
                 for keys, target in targets(mapping(group)):
-                    line, prefix = tree.line(path, "alerting", "alertmanagers", number, *keys), str(mapping(group).get("path_prefix") or "/")
-                    yield from _split(path, line, next(iter(callers.get(path, [])), ""), f"http://{target}{prefix}", "alerts")
+                    line, prefix = tree.line(path, "alerting", "alertmanagers", number,
+                                             *keys), str(mapping(group).get("path_prefix") or "/")
+                    yield from _split(path, line, next(iter(callers.get(path, [])), ""),
+                                      f"http://{target}{prefix}", "alerts")
 
 # %% ../../../nbs/check/views/04_references.ipynb #7f127adf
 def references(

@@ -33,7 +33,8 @@ def pairs(value: Any) -> dict[str, str]:
     "Variables or labels, whether written as a mapping or as `NAME=value`; None becomes empty."
     if isinstance(value, list):
         return {name: text for name, _, text in (str(each).partition("=") for each in value)}
-    return {key: "" if each is None else str(each).lower() if isinstance(each, bool) else str(each) for key, each in mapping(value).items()}
+    return {key: "" if each is None
+            else str(each).lower() if isinstance(each, bool) else str(each) for key, each in mapping(value).items()}
 
 
 def words(value: Any) -> list[str]:
@@ -79,8 +80,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.I)
 
 def mebibytes(value: Any) -> float | None:
     "A memory size of compose in MiB; None for what is none."
-    found = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
-    return float(found[1]) * {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}[found[2].lower()] / 2**20 if found else None
+    found = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int,
+                                                                      float)) and not isinstance(value, bool) else None
+    return float(found[1]) * {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30,
+                              "t": 2**40}[found[2].lower()] / 2**20 if found else None
 
 
 def _mount(each: Any, index: int, base: str) -> Mounted | None:
@@ -89,17 +92,27 @@ def _mount(each: Any, index: int, base: str) -> Mounted | None:
         source, _, rest = each.partition(":")
         target, _, options = (rest or source).partition(":")
         kind = "volume" if rest and not source.startswith((".", "/", "~", "$")) or not rest else "bind"
-        return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source if rest else "", target, "ro" in options.split(","), index)
+        return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source if rest else "",
+                       target, "ro" in options.split(","), index)
     found = mapping(each)
     if not found.get("target"):
         return None
     kind, source = str(found.get("type", "volume")), str(found.get("source", "") or "")
-    return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source, str(found["target"]), found.get("read_only") is True, index)
+    return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source, str(found["target"]),
+                   found.get("read_only") is True, index)
 
-# %% ../../../nbs/check/views/01_services.ipynb #3b046f08
+# %% ../../../nbs/check/views/01_services.ipynb #6d037650
+def _port(each: Any) -> dict[str, str]:
+    if isinstance(each, dict):
+        return {key: str(mapping(each).get(key) or "") for key in ("published", "target", "host_ip")}
+    head, _, target = str(each).partition("/")[0].rpartition(":")
+    host_ip, _, published = head.rpartition(":")
+    return {"published": published, "target": target, "host_ip": host_ip}
+
+# %% ../../../nbs/check/views/01_services.ipynb #7c6150f1
 @dataclass(frozen=True)
-class _Named:
-    "A service of a compose file: what it runs, with what, where."
+class ServiceFacts:
+    "One service of a compose file."
     name: str
     raw: dict[str, Any]
     base: str  # folder of the compose file
@@ -121,10 +134,6 @@ class _Named:
         found = [str(each) for each in (named if isinstance(named, (list, dict)) else ())]
         return found or ([] if self.raw.get("network_mode") else ["default"])
 
-# %% ../../../nbs/check/views/01_services.ipynb #b1c4fbd6
-class _Mounting(_Named):
-    "What a service mounts."
-
     @property
     def command(self) -> list[str]:
         "Entry point and command as words."
@@ -135,10 +144,6 @@ class _Mounting(_Named):
         "What is mounted, but for secrets."
         found = (_mount(each, index, self.base) for index, each in enumerate(listed(self.raw.get("volumes"))))
         return [each for each in found if each]
-
-# %% ../../../nbs/check/views/01_services.ipynb #47435d3c
-class _Waiting(_Mounting):
-    "What a service is given and waits for."
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -154,11 +159,8 @@ class _Waiting(_Mounting):
     def depends_on(self) -> dict[str, dict[str, Any]]:
         "The services that it waits for, with their conditions."
         value = self.raw.get("depends_on")
-        return {str(each): {} for each in listed(value)} or {name: mapping(each) for name, each in mapping(value).items()}
-
-# %% ../../../nbs/check/views/01_services.ipynb #80cb6223
-class _Healthy(_Waiting):
-    "How a service says that it is well."
+        return {str(each): {} for each in listed(value)} or {name: mapping(each)
+                                                             for name, each in mapping(value).items()}
 
     @property
     def health(self) -> list[str]:
@@ -171,18 +173,6 @@ class _Healthy(_Waiting):
             return ["sh", "-c", " ".join(found[1:])]
         return found[1:] if found[:1] == ["CMD"] else []
 
-# %% ../../../nbs/check/views/01_services.ipynb #6d037650
-def _port(each: Any) -> dict[str, str]:
-    if isinstance(each, dict):
-        return {key: str(mapping(each).get(key) or "") for key in ("published", "target", "host_ip")}
-    head, _, target = str(each).partition("/")[0].rpartition(":")
-    host_ip, _, published = head.rpartition(":")
-    return {"published": published, "target": target, "host_ip": host_ip}
-
-# %% ../../../nbs/check/views/01_services.ipynb #7c6150f1
-class ServiceFacts(_Healthy):
-    "One service of a compose file."
-
     @property
     def published(self) -> list[dict[str, str]]:
         "The ports that the host opens for it: `published`, `target`, `host_ip`."
@@ -192,6 +182,12 @@ class ServiceFacts(_Healthy):
     def user(self) -> int | None:
         "The user id that the compose file gives it; None where the image decides."
         found = re.match(r"(\d+)(:|$)", str(self.raw.get("user", "")))
+        return int(found[1]) if found else None
+
+    @property
+    def group(self) -> int | None:
+        "The group id that the compose file gives it; None where the image decides."
+        found = re.match(r"\d+:(\d+)$", str(self.raw.get("user", "")))
         return int(found[1]) if found else None
 
     @property
@@ -210,7 +206,8 @@ def services(
     "The services of the compose file."
     base = dirname(tree.compose_path)
     found = mapping(tree.compose.get("services"))
-    return tree.kept("services", lambda: {name: ServiceFacts(name, mapping(raw), base) for name, raw in found.items() if isinstance(raw, dict)})
+    return tree.kept("services", lambda: {name: ServiceFacts(name, mapping(raw), base)
+                                          for name, raw in found.items() if isinstance(raw, dict)})
 
 
 def texts(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:

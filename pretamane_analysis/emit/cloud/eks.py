@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ...bill.architectures import Architecture, architecture
+from ...bill.building_blocks import Architecture
+from ...bill.cluster import remaining_secrets
 from ...bill.bill import HOURS_PER_MONTH
 from ..templates import rendered
 from ...base.errors import PretamaneError
-from ...resources import EksCluster, NodeGroup
-from ...prices.snapshot import bundled, instance_type
+from ...resources import EksCluster, Monitoring, NodeGroup
+from ...prices.snapshot import instance_type
 from ...stack.stack import Stack
 
 # %% auto #0
@@ -95,14 +96,14 @@ def _alarms(stack: Stack, found: Architecture) -> list[dict[str, Any]]:
                    _alarm("table_conflicts", "AWS/DynamoDB", "TransactionConflict", "Sum", ABOVE, 10, 5, **table)]
     nat = {"NatGatewayId": "aws_nat_gateway.main[0].id"}
     alarms.append(_alarm("nat_ports", "AWS/NATGateway", "ErrorPortAllocation", "Sum", ABOVE, 0, 5, **nat))
-    return alarms[:int(stack.usage.alarms.typical)]
+    return alarms[:sum(int(each.alarms) for each in found.resources if isinstance(each, Monitoring))]
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #fb6b479a
 def _supported(stack: Stack, found: Architecture) -> str:
     "The support of the version. Raises PretamaneError for what this configuration cannot make."
     support = next(each.support for each in found.resources if isinstance(each, EksCluster))
     if support == "ended":
-        raise PretamaneError(f"Kubernetes {stack.eks.version} is past all support on {stack.day()}: no cluster can be made with it",
+        raise PretamaneError(f"Kubernetes {stack.eks.version} is past all support: no cluster can be made with it",
                              place="eks.version", remedy="Choose a newer version")
     if stack.eks.auto_mode:
         raise PretamaneError("with EKS Auto Mode AWS decides how many nodes there are, so the bill and a configuration cannot agree",
@@ -110,24 +111,24 @@ def _supported(stack: Stack, found: Architecture) -> str:
     if not 1 <= stack.eks.nat_gateways <= stack.eks.availability_zones:
         raise PretamaneError(f"{stack.eks.nat_gateways} NAT gateways for {stack.eks.availability_zones} zones: private nodes need one, and no zone has two",
                              place="eks.nat_gateways", remedy="Use 1, or one for each zone")
+    if stack.eks.load_balancer == "none":
+        raise PretamaneError("without a load balancer the configuration would lead nowhere", place="eks.load_balancer",
+                             remedy="Use 'alb', 'nlb' or 'clb'")
+    special = stack.eks.prefix_delegation or stack.eks.node_disk_iops or stack.eks.node_disk_throughput
+    if len(found.groups) > 1 or stack.eks.node_groups or special:
+        raise PretamaneError("several groups of nodes, prefix delegation and provisioned disks cannot be made from a stack alone",
+                             place="eks", remedy="Name one 'eks.node_instance_type'")
     if stack.eks.node_disk_type not in ("gp3", "gp2"):
         raise PretamaneError(f"a node's disk of type {stack.eks.node_disk_type!r} cannot be made from a stack alone", place="eks.node_disk_type",
                              remedy="Use 'gp3'")
     return support
-
-
-def _secrets(stack: Stack, found: Architecture) -> list[str]:
-    "The secrets that are still needed, as many as the bill counts."
-    gone = {secret for name, each in stack.services.items() if name not in found.on_machines for secret in each.secrets}
-    stay = sorted({secret for name in found.on_machines for secret in stack.services[name].secrets} - gone)
-    return stay or ["application"]
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #5dd108bf
 def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
     "Everything that a template of `templates/eks` uses."
     eks, features = stack.eks, {each.feature for each in found.resources}
     group = next(each for each in found.resources if isinstance(each, NodeGroup))
-    arm = instance_type(eks.node_instance_type).architecture == "arm64"
+    arm = instance_type(group.instance_type).architecture == "arm64"
     return {
         "project": stack.name, "environment": stack.environment, "region": stack.region, "domain": stack.domain,
         "zones": json.dumps([f"{stack.region}{letter}" for letter in "abcdef"[:eks.availability_zones]]), "zone_count": eks.availability_zones,
@@ -138,7 +139,7 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "objects": "objects" in features, "observability": "observability" in features, "mail": True,
         "search_type": eks.search_instance_type, "search_count": eks.search_instances, "search_disk_gb": eks.search_disk_gb,
         "search_zones": min(3, eks.search_instances, eks.availability_zones), "alarms": _alarms(stack, found),
-        "services_json": json.dumps(list(found.on_machines)), "secrets_json": json.dumps(_secrets(stack, found)),
+        "services_json": json.dumps(list(found.on_machines)), "secrets_json": json.dumps(remaining_secrets(stack, found.on_machines) or ["application"]),
     }
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #709c2140
@@ -148,9 +149,9 @@ FILES = ("versions.tf", "variables.tf", "network.tf", "cluster.tf", "balancer.tf
 
 def files(
     stack: Stack,  # Any stack
+    found: Architecture,  # The stack on EKS, as it is billed
 ) -> dict[str, str]:  # `terraform/…` and `bill-resources.json`
     "The baseline as Terraform. Raises PretamaneError for what cannot be made as the bill counts it."
-    found = architecture("eks", stack, bundled())
     values = _values(stack, found)
     data = any(values[each] for each in ("database", "search", "objects"))
     wanted = [*FILES, *(["data.tf"] if data else []), *(["observability.tf"] if values["observability"] else [])]

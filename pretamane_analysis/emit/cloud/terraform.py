@@ -9,11 +9,12 @@ import json
 from math import ceil
 from typing import Any
 
-from ...bill.architectures import Architecture, architecture
+from ...bill.building_blocks import Architecture
+from ...bill.sizing import needs
 from ..templates import rendered
 from ...base.errors import PretamaneError
-from ...resources import Volume
-from ...prices.snapshot import bundled, instance_type
+from ...resources import Mail, Volume
+from ...prices.snapshot import instance_type
 from ...stack.stack import Stack
 
 # %% auto #0
@@ -22,12 +23,12 @@ __all__ = ['TEMPLATE_VALUES', 'FILES', 'sizes', 'files']
 # %% ../../../nbs/emit/cloud/01_terraform.ipynb #b82034d4
 def sizes(
     stack: Stack,  # Any stack
+    found: Architecture,  # Its host, as it is billed
 ) -> dict[str, Any]:  # instance_type, root_gb, data_gb, burstable
     "What the host is made of, as the bill has it. Raises PretamaneError for a disk that cannot be made from a stack."
-    if stack.host.disk_type not in ("gp3", "gp2"):
+    if stack.host.disk_type not in ("gp3", "gp2") or stack.host.disk_iops or stack.host.disk_throughput:
         raise PretamaneError(f"a disk of type {stack.host.disk_type!r} cannot be made from a stack alone", place="host.disk_type",
                              remedy="Use 'gp3'; more IOPS can be set in terraform/storage.tf")
-    found = architecture("ec2", stack, bundled())
     disks = {each.name: each.gb for each in found.resources if isinstance(each, Volume)}
     return {"instance_type": found.instance_type, "root_gb": ceil(disks["root disk"]), "data_gb": max(1, ceil(disks["data disk"])),
             **_traits(found)}
@@ -68,18 +69,19 @@ def _mail_senders(stack: Stack) -> list[str]:
     return stack.provisioning.mail_senders
 
 
-def _values(stack: Stack) -> dict[str, Any]:
+def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
     "Everything that a template of `templates/terraform` uses."
-    host, chosen, size = stack.host, stack.provisioning, sizes(stack)
+    host, chosen, size = stack.host, stack.provisioning, sizes(stack, found)
     return {
         "project": stack.name, "environment": stack.environment, "region": stack.region, "domain": stack.domain,
         "direct": host.edge == "direct", "tunnel": host.edge == "tunnel", "architecture": host.architecture,
         "image_architecture": {"x86_64": "amd64", "arm64": "arm64"}[host.architecture], "disk_type": host.disk_type,
-        "memory_mib": sum(each.memory_mib for each in stack.services.values()),
+        "root_disk_type": host.boot_disk_type,
+        "memory_mib": needs(stack, found.on_machines).memory_mib,
         "detailed_monitoring": host.detailed_monitoring, "spot": host.purchase_option.startswith("Spot"),
         "cpu_credits": host.cpu_credits if size["burstable"] else "", **size, **_secrets(stack),
         "snapshots_kept": chosen.snapshots_kept, "old_backups_days": chosen.old_backups_days,
-        "object_lock_days": chosen.object_lock_days, "mail_senders": _mail_senders(stack), "mail": stack.usage.emails.typical > 0,
+        "object_lock_days": chosen.object_lock_days, "mail_senders": _mail_senders(stack), "mail": any(each.recipients for each in found.resources if isinstance(each, Mail)),
         "template_values": TEMPLATE_VALUES, "template_width": max(map(len, TEMPLATE_VALUES)),
         "path": f"/{stack.name}/{stack.environment}",
     }
@@ -92,9 +94,10 @@ FILES = ("versions.tf", "variables.tf", "network.tf", "security.tf", "iam.tf", "
 
 def files(
     stack: Stack,  # Any stack
+    plan: Architecture,  # Its host, as it is billed
 ) -> dict[str, str]:  # `terraform/…`
     "The configuration and its tests. Raises PretamaneError for what Terraform cannot make of the stack."
-    values = _values(stack)
+    values = _values(stack, plan)
     wanted = [*FILES, *(["mail.tf"] if values["mail"] else [])]
     found = {f"terraform/{name}": rendered(f"terraform/{name}.j2", **values) for name in wanted}
     if backend := stack.provisioning.backend:

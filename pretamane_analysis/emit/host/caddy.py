@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..containers import SUBNETS, names
+from ..targets import probes_port, through_edge
 from ..templates import rendered
 from ...base.errors import PretamaneError
 from ...stack.service import Service
@@ -115,19 +116,26 @@ def _servers(stack: Stack, ports: dict[str, int], admin: bool) -> list[dict[str,
         found = [("public", ports["https"], "h1 h2", False), ("redirect", ports["http"], "h1", False)]
     else:
         found = [("public", ports["http"], "h1", True)] + [("admin", ports["admin"], "h1", True)] * admin
+        found.append(("probes", ports["probes"], "h1", True))
     found += [("metrics", port, "h1", False) for name, port in ports.items() if name == "metrics"]
     return [dict(zip(("name", "port", "protocols", "tunnel"), each)) for each in found]
 
 
 def _ports(stack: Stack, name: str, edge: Service) -> dict[str, int]:
     "Ports of the edge by name; the stack's own where it has them."
-    ports = {"http": 80 if stack.host.edge == "direct" else 8080, "https": 8443, "admin": 8081} | edge.ports
-    used = [ports[each] for each in ports if each != ("admin" if stack.host.edge == "direct" else "https")]
+    direct = stack.host.edge == "direct"
+    ports = {"http": 80 if direct else 8080, "https": 8443, "admin": 8081, "probes": probes_port(edge)} | edge.ports
+    used = [ports[each] for each in ports if each not in (("admin", "probes") if direct else ("https",))]
     if len({*used}) != len(used):
         raise PretamaneError("two listeners of the edge have the same port", place=f"services.{name}.ports", remedy="Give each a port of its own")
     return ports
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #270589b2
+def _tunnels(stack: Stack) -> dict[str, int]:
+    "Port of the metrics by tunnel that only the edge reaches."
+    return {name: each.ports["metrics"] for name, each in stack.services.items() if through_edge(stack, name)}
+
+
 def _door(stack: Stack, edge: str, routes: list[EdgeRoute]) -> dict[str, Any]:
     "What the template says of names and paths."
     public = [each for each in routes if each.auth != "basic"]
@@ -161,6 +169,7 @@ def files(
     ports, routes = _ports(stack, name, edge), edge_routes(stack)
     caddyfile = rendered(
         "caddy/Caddyfile.j2", direct=stack.host.edge == "direct", http_port=ports["http"], https_port=ports["https"],
-        admin_port=ports["admin"], metrics_port=ports.get("metrics"), tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
+        admin_port=ports["admin"], probes_port=ports["probes"], tunnels=_tunnels(stack), metrics_port=ports.get("metrics"),
+        tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
         servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes), **_promises(stack))
     return {"caddy/Caddyfile": caddyfile, "caddy/upstreams.caddy": rendered("caddy/upstreams.caddy.j2", upstreams=upstreams(stack))}

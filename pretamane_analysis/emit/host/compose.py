@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..containers import INTERNAL, NETWORKS, SUBNETS, Container, containers, default_profiles, names
-from ...facts.images import facts, require_pullable
+from ...facts.images import facts, local_name, require_pullable
 from .postgres import files as roles
 from .postgres import server_command
 from ..yaml_text import Inline, Line, anchored, literal, merged, shared_by, yaml_text
@@ -34,15 +34,21 @@ def _limits(service: Service) -> dict[str, Any]:
     }
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #31e19a48
+def _user(service: Service) -> str | None:
+    "User and group; what starts as root without capabilities is in the group that may write in the image's folders."
+    group = facts(service.image).group
+    return service.user or (None if group is None else f"0:{group}")
+
+
 def _hardening(service: Service) -> dict[str, Any]:
     "Everything taken away but what the image is known to need."
-    known = facts(service.image)
+    known, user = facts(service.image), _user(service)
     added = known.capabilities + (known.root_capabilities if service.user is None else ())
     mounted = {mount.path for mount in service.mounts}
-    owner = "".join(f",{key}={value}" for key, value in zip(("uid", "gid"), (service.user or "").split(":"), strict=False) if value)
+    owner = "".join(f",{key}={value}" for key, value in zip(("uid", "gid"), (user or "").split(":"), strict=False) if value)
     writable = [f"{path}:size=64m{owner}" for path in known.writable if path not in mounted]
     return {
-        **({"user": service.user} if service.user else {}),
+        **({"user": user} if user else {}),
         **({"read_only": True, "tmpfs": writable} if known.read_only else {}),
         "cap_drop": Line(["ALL"]),
         **({"cap_add": Line(added)} if added else {}),
@@ -195,13 +201,20 @@ def _asked_for(stack: Stack, service: Service) -> dict[str, bool]:
     return {**({"x-allow-eol": True} if service.allow_eol else {}), **({"x-dev": True} if quick else {})}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #d8024c1e
+def _image(service: Service) -> dict[str, Any]:
+    "What the container starts from: an image that is pulled, or one that is built here and never asked for anywhere."
+    build = facts(service.image).build
+    if not build:
+        return {"image": service.image}
+    return {"image": local_name(service.image), "build": {"context": build}, "pull_policy": "never"}
+
+
 def _service(stack: Stack, container: Container) -> dict[str, Any]:
     service = container.service
     require_pullable(container.of, service.image)
     environment = _environment(stack, service)
     made: dict[str, Any] = literal({
-        "image": service.image,
-        **({"build": {"context": build}} if (build := facts(service.image).build) else {}),
+        **_image(service),
         **({"profiles": Line(container.profiles)} if container.profiles else {}),
         "restart": _restart(stack, container),
         **_start(stack, container),

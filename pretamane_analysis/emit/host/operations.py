@@ -12,8 +12,9 @@ from importlib.resources import files as package_files
 
 from .compose import CONFIGURATION
 from ..containers import COLORS, containers, default_profiles, names
-from ...facts.images import facts
+from ...facts.images import facts, local_name
 from .postgres import application_role, monitoring_role
+from ..targets import edge_series
 from ..templates import rendered
 from ...base.errors import PretamaneError, did_you_mean
 from ...stack.operations import seconds
@@ -137,7 +138,7 @@ def _roles(stack: Stack) -> dict[str, str]:
         "configured": _words(configured),
         "long_running": _words(each for each in always if each not in awaited),
         "jobs": _words(each.name for each in containers(stack) if each.kind == "job"),
-        "built": _words(f"{name} {each.image}" for each in stack.services.values() if facts(each.image).build
+        "built": _words(f"{name} {local_name(each.image)}" for each in stack.services.values() if facts(each.image).build
                         for name in [next(c.name for c in containers(stack) if c.service is each and c.kind != "job")]),
     }
 
@@ -164,6 +165,7 @@ def _settings(stack: Stack) -> str:
         color_mib=sum(stack.services[name].memory_mib for name in colored),
         drain_signals="yes" if all(facts(stack.services[name].image).build for name in colored) else "no",
         edge=next(iter(edges), ""), edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
+        edge_handler=edge_series(stack)["handler"],
         **_limits(stack), **_databases(stack), **_roles(stack))
 
 # %% ../../../nbs/emit/host/07_operations.ipynb #9d3f3891

@@ -38,9 +38,11 @@ def rule(
     time_scale: int = 1,  # by how much waits are shortened
 ) -> dict[str, Any]:
     "The alerting rule."
-    return {"alert": alert.name, "expr": alert.expression, **({"for": duration(alert.wait * 60_000 // time_scale)} if alert.wait else {}),
+    return {"alert": alert.name, "expr": alert.expression,
+            **({"for": duration(alert.wait * 60_000 // time_scale)} if alert.wait else {}),
             "labels": {"severity": alert.severity, "category": alert.category, **alert.labels},
-            "annotations": {"summary": alert.summary, "description": alert.description, "runbook": f"runbooks/{alert.runbook}.md"}}
+            "annotations": {"summary": alert.summary, "description": alert.description,
+                            "runbook": f"runbooks/{alert.runbook}.md"}}
 
 
 def tests(
@@ -48,13 +50,16 @@ def tests(
     every: int = 1,  # minutes between evaluations
 ) -> list[dict[str, Any]]:
     "Two tests: it fires when it should and not before, and it does not fire when nothing is wrong."
-    firing = f'count(ALERTS{{alertname="{alert.name}",alertstate="firing",severity="{alert.severity}",category="{alert.category}"}})'
+    labels = f'alertstate="firing",severity="{alert.severity}",category="{alert.category}"'
+    firing = f'count(ALERTS{{alertname="{alert.name}",{labels}}})'
     fires = {"expr": f"{firing} > bool 0", "eval_time": f"{alert.at}m", "exp_samples": [{"labels": "{}", "value": 1}]}
     waits = {"expr": firing, "eval_time": f"{max(alert.wait - 1, 0)}m", "exp_samples": []}
     silent = {"expr": firing, "eval_time": f"{alert.at}m", "exp_samples": []}
-    cases = [("fires", alert.trips, [fires, *([waits] if alert.wait > 1 else [])]), ("stays silent", alert.calm, [silent])]
+    cases = [("fires", alert.trips, [fires, *([waits] if alert.wait > 1 else [])]),
+             ("stays silent", alert.calm, [silent])]
     return [{"name": f"{alert.name} {word}", "interval": f"{every}m",
-             "input_series": [{"series": series, "values": values} for series, values in given.items()], "promql_expr_test": checks}
+             "input_series": [{"series": series, "values": values} for series, values in given.items()],
+             "promql_expr_test": checks}
             for word, given, checks in cases if given or word == "fires"]
 
 # %% ../../../nbs/emit/observability/05_alert.ipynb #2a8a8e32

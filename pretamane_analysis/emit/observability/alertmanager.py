@@ -12,7 +12,7 @@ import yaml
 from ..targets import answering
 from ..templates import rendered
 from ...base.errors import PretamaneError
-from ...stack.routing import Alerting, CheckedChannel
+from ...stack.routing import Alerting, Channel
 from ...stack.stack import Stack
 from ...stack.vocabulary import WATCHDOG
 
@@ -23,25 +23,27 @@ __all__ = ['SECRETS', 'INHIBITIONS', 'files']
 SECRETS = "/run/secrets"
 
 
-def _webhook(channel: CheckedChannel, resolved: bool) -> dict[str, Any]:
+def _webhook(channel: Channel, resolved: bool) -> dict[str, Any]:
     return {"url_file": f"{SECRETS}/{channel.webhook}", "send_resolved": resolved}
 
 
-def _slack(channel: CheckedChannel, resolved: bool) -> dict[str, Any]:
+def _slack(channel: Channel, resolved: bool) -> dict[str, Any]:
     return {"api_url_file": f"{SECRETS}/{channel.slack}", "channel": channel.channel, "send_resolved": resolved,
             "title": '{{ template "stack.title" . }}', "text": '{{ template "stack.text" . }}'}
 
 
-def _email(channel: CheckedChannel, resolved: bool) -> dict[str, Any]:
-    login = {"auth_username": channel.username, "auth_password_file": f"{SECRETS}/{channel.password}"} if channel.username else {}
-    return {"to": channel.email, "from": channel.sender, "smarthost": channel.smarthost, **login, "send_resolved": resolved,
+def _email(channel: Channel, resolved: bool) -> dict[str, Any]:
+    login = {"auth_username": channel.username,
+             "auth_password_file": f"{SECRETS}/{channel.password}"} if channel.username else {}
+    return {"to": channel.email, "from": channel.sender, "smarthost": channel.smarthost, **login,
+            "send_resolved": resolved,
             "headers": {"Subject": '{{ template "stack.title" . }}'}, "text": '{{ template "stack.text" . }}'}
 
 
 _KINDS = {"webhook": _webhook, "slack": _slack, "email": _email}
 
 # %% ../../../nbs/emit/observability/09_alertmanager.ipynb #ce8dfe0c
-def _receiver(name: str, channels: list[CheckedChannel]) -> dict[str, Any]:
+def _receiver(name: str, channels: list[Channel]) -> dict[str, Any]:
     "A receiver with all its channels. A dead-man's switch is not told that the alert ended: its silence says so."
     configs: dict[str, list[dict[str, Any]]] = {}
     for channel in channels:
@@ -59,10 +61,12 @@ def _route(alerting: Alerting) -> dict[str, Any]:
     watchdog = {"receiver": "dead-man", "matchers": [f'alertname="{WATCHDOG}"'],
                 "group_wait": "0s", "group_interval": "1m", "repeat_interval": "5m"}
     severities = [{"receiver": name, "matchers": [f'severity="{name}"'], **times, "routes": [
-        {"receiver": f"team-{team}", "matchers": [f'category="{team}"']} for team in alerting.teams]} for name, times in branches]
+        {"receiver": f"team-{team}", "matchers": [f'category="{team}"']} for team in alerting.teams]}
+                  for name, times in branches]
     for each in severities:
         each["routes"] or each.pop("routes")
-    return {"receiver": "page", "group_by": ["alertname", "slo", "service"], **branches[0][1], "routes": [watchdog, *severities]}
+    return {"receiver": "page", "group_by": ["alertname", "slo", "service"], **branches[0][1],
+            "routes": [watchdog, *severities]}
 
 # %% ../../../nbs/emit/observability/09_alertmanager.ipynb #0c384b14
 INHIBITIONS: tuple[tuple[str, list[str], list[str], list[str]], ...] = (
@@ -71,7 +75,8 @@ INHIBITIONS: tuple[tuple[str, list[str], list[str], list[str]], ...] = (
     ("a service that is down hides the tickets of its probes, and never a page",
      ['alertname="TargetDown"', 'service!=""'], ['severity="ticket"', 'category="probe"'], ["service"]),
     ("an edge that does not answer hides the paths behind it",
-     ['alertname="EdgeDown"'], ['category=~"probe|security"', 'alertname!="EdgeDown"', 'job=~"probe-(open|locked|locked-admin)"'], []),
+     ['alertname="EdgeDown"'],
+     ['category=~"probe|security"', 'alertname!="EdgeDown"', 'job=~"probe-(open|locked|locked-admin)"'], []),
     ("the whole machine in trouble hides what runs on it",
      ['severity="page"', 'category="host"'], ['severity="ticket"', 'category=~"service|database|logs"'], []),
 )
@@ -86,10 +91,12 @@ def _required(stack: Stack, service: str) -> Alerting:
     "The channels of a stack that has alerts."
     if stack.alerting is None:
         raise PretamaneError(f"service {service!r} would send alerts to nobody", place="alerting",
-                             remedy="Name the channels for page, ticket and dead_man, such as `page: [{webhook: alert_webhook_url}]`")
+                             remedy="Name the channels for page, ticket and dead_man, such as `page: [{webhook: "
+                             "alert_webhook_url}]`")
     if missing := [each for each in stack.alerting.secrets() if each not in stack.services[service].secrets]:
         raise PretamaneError(f"service {service!r} cannot read {', '.join(missing)}, which its channels need",
-                             place=f"services.{service}.secrets", remedy="Add them there, and to `secrets` with `source: provided`")
+                             place=f"services.{service}.secrets",
+                             remedy="Add them there, and to `secrets` with `source: provided`")
     return stack.alerting
 
 # %% ../../../nbs/emit/observability/09_alertmanager.ipynb #fffe7634

@@ -81,7 +81,8 @@ def _thresholds(panel: Panel) -> Any:
     from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
     from grafana_foundation_sdk.models.dashboard import Threshold, ThresholdsMode
 
-    steps = [Threshold(value=None, color="green"), *(Threshold(value=value, color=color) for value, color in panel.steps)]
+    steps = [Threshold(value=None, color="green"),
+             *(Threshold(value=value, color=color) for value, color in panel.steps)]
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
 
 
@@ -90,7 +91,8 @@ def _lines(panel: Panel) -> Any:
     from grafana_foundation_sdk.builders import common, timeseries
     from grafana_foundation_sdk.models.common import GraphThresholdsStyleMode, LegendDisplayMode, LegendPlacement
 
-    legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).show_legend(True)
+    legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(
+        LegendPlacement.BOTTOM).show_legend(True)
     built = timeseries.Panel().legend(legend).fill_opacity(10).span_nulls(False)
     if panel.steps:
         built = built.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
@@ -110,7 +112,8 @@ def _text(panel: Panel) -> Any:
     from grafana_foundation_sdk.builders import logs
     from grafana_foundation_sdk.models.common import LogsSortOrder
 
-    return logs.Panel().show_time(True).wrap_log_message(True).enable_log_details(True).sort_order(LogsSortOrder.DESCENDING)
+    return logs.Panel().show_time(True).wrap_log_message(True).enable_log_details(True).sort_order(
+        LogsSortOrder.DESCENDING)
 
 # %% ../../../nbs/emit/observability/12_board.ipynb #067830f2
 _KINDS = {"timeseries": _lines, "stat": _number, "logs": _text}
@@ -118,7 +121,8 @@ HEIGHTS = {"timeseries": 8, "stat": 4, "logs": 14}
 
 
 def _panel(panel: Panel, number: int) -> Any:
-    built = _KINDS[panel.kind](panel).id(number).title(panel.title).description(panel.description).datasource(_source(panel.source))
+    built = _KINDS[panel.kind](panel).id(number).title(panel.title).description(panel.description).datasource(
+        _source(panel.source))
     built = built.unit(panel.unit).no_value("no data").span(panel.width).height(HEIGHTS[panel.kind])
     if panel.kind != "logs":
         built = built.min(0).thresholds(_thresholds(panel))
@@ -133,7 +137,8 @@ def _variable(variable: Variable) -> Any:
 
     if not variable.query:
         return TextBoxVariable(variable.name).label(variable.label).default_value("")
-    built = QueryVariable(variable.name).label(variable.label).query(variable.query).datasource(_source(variable.source))
+    built = QueryVariable(variable.name).label(variable.label).query(variable.query).datasource(
+        _source(variable.source))
     return (built.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
             .multi(True).include_all(True).all_value(".+"))
 
@@ -166,7 +171,9 @@ def _json(board: Board) -> str:
     built = Dashboard(board.title).uid(board.uid).description(board.description).tags(["pretamane"]).readonly()
     built = built.refresh("1m").time("now-6h", "now").timezone("utc").tooltip(DashboardCursorSync.CROSSHAIR)
     for each in (kind for kind in SOURCES if any(panel.source == kind for panel in board.panels)):
-        built = built.with_variable(DatasourceVariable(f"{each}_datasource").label(f"{SOURCES[each]} data source").type(each))
+        built = built.with_variable(
+            DatasourceVariable(f"{each}_datasource").label(f"{SOURCES[each]} data source").type(each))
     for variable in board.variables:
         built = built.with_variable(_variable(variable))
-    return json.dumps(json.loads(JSONEncoder().encode(_rows(built, board).build())), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(json.loads(JSONEncoder().encode(_rows(built, board).build())), indent=1, sort_keys=True,
+                      ensure_ascii=False) + "\n"

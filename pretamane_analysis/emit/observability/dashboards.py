@@ -21,7 +21,8 @@ def _rate(metric: str, *matchers: str, by: str = "") -> str:
 
 def _quantiles(metric: str, *matchers: str) -> tuple[Query, ...]:
     buckets = _rate(f"{metric}_bucket", *matchers, by="le")
-    return tuple(Query(f"histogram_quantile({share}, {buckets})", f"{share:.0%}".replace("%", " %")) for share in (0.5, 0.95, 0.99))
+    return tuple(Query(f"histogram_quantile({share}, {buckets})", f"{share:.0%}".replace("%", " %"))
+                 for share in (0.5, 0.95, 0.99))
 
 
 def _job(stack: Stack, role: str) -> str:
@@ -33,7 +34,8 @@ def _job(stack: Stack, role: str) -> str:
 def _slo_rows() -> dict[str, tuple[Panel, ...]]:
     chosen = '{slo=~"$slo"}'
     worst = ((1, "orange"), (6, "red"))
-    shares = tuple(Query(f"slo:sli_error:ratio_rate{window}{chosen}", f"{{{{slo}}}} {window}") for window in ("1h", "6h", "1d"))
+    shares = tuple(Query(f"slo:sli_error:ratio_rate{window}{chosen}",
+                         f"{{{{slo}}}} {window}") for window in ("1h", "6h", "1d"))
     return {
         "Budget": (
             Panel("Budget left", "Share of the error budget that is left; below 0 the promise is broken.",
@@ -43,7 +45,8 @@ def _slo_rows() -> dict[str, tuple[Panel, ...]]:
         ),
         "History": (
             Panel("Share of bad requests", "The windows that alerts look at.", shares, "percentunit"),
-            Panel("Burn rate", "How many times faster than allowed the budget is spent, over the shortest window and over the period.",
+            Panel("Burn rate", "How many times faster than allowed the budget is spent, over the shortest window "
+                  "and over the period.",
                   (Query(f"slo:current_burn_rate:ratio{chosen}", "{{slo}} now"),
                    Query(f"slo:period_burn_rate:ratio{chosen}", "{{slo}} period")), "none", steps=worst),
             Panel("Requests counted", "Below its least number of requests an alert stays silent.",
@@ -59,15 +62,19 @@ def _edge_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
     return {
         "Users": (
             Panel("Requests", "By status.", (Query(_rate(f"{name}_count", *public, by="code"), "{{code}}"),), "reqps"),
-            Panel("Errors", "Share of the answers that are 5xx.", (Query(f"({failed} or 0 * {every}) / ({every} > 0)", "5xx"),), "percentunit"),
-            Panel("Time to answer", "Half, 95 % and 99 % of the answers took no longer.", _quantiles(name, *public), "s"),
-            Panel("Sent", "Bytes of answers.", (Query(_rate("caddy_http_response_size_bytes_sum", *public), "sent"),), "Bps"),
+            Panel("Errors", "Share of the answers that are 5xx.",
+                  (Query(f"({failed} or 0 * {every}) / ({every} > 0)", "5xx"),), "percentunit"),
+            Panel("Time to answer", "Half, 95 % and 99 % of the answers took no longer.",
+                  _quantiles(name, *public), "s"),
+            Panel("Sent", "Bytes of answers.",
+                  (Query(_rate("caddy_http_response_size_bytes_sum", *public), "sent"),), "Bps"),
         ),
         "Behind the edge": (
             Panel("Requests in flight", "A rising number is a slow upstream.",
                   (Query(f'sum by (server) (caddy_http_requests_in_flight{{job="{job}"}})', "{{server}}"),), "short"),
             Panel("Upstreams that are well", "1 as the edge's own health checks see it; an idle color is 0.",
-                  (Query(f'min by (upstream) (caddy_reverse_proxy_upstreams_healthy{{job="{job}"}})', "{{upstream}}"),), "short", most=1),
+                  (Query(f'min by (upstream) (caddy_reverse_proxy_upstreams_healthy{{job="{job}"}})', "{{upstream}}"),),
+                  "short", most=1),
         ),
         **(_probe_rows() if probe_targets(stack) else {}),
     }
@@ -76,9 +83,11 @@ def _edge_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
 def _probe_rows() -> dict[str, tuple[Panel, ...]]:
     return {"Probes": (
         Panel("Probes that succeed", "0 is a failure, or a door that should be locked and is not.",
-              (Query('min by (job, instance) (probe_success{job=~"probe-.+"})', "{{job}} {{instance}}"),), "short", most=1),
+              (Query('min by (job, instance) (probe_success{job=~"probe-.+"})', "{{job}} {{instance}}"),),
+              "short", most=1),
         Panel("Time of a probe", "With name, connection and TLS.",
-              (Query('max by (job, instance) (probe_duration_seconds{job=~"probe-.+"})', "{{job}} {{instance}}"),), "s"),
+              (Query('max by (job, instance) (probe_duration_seconds{job=~"probe-.+"})', "{{job}} {{instance}}"),),
+              "s"),
     )}
 
 # %% ../../../nbs/emit/observability/13_dashboards.ipynb #eff73967
@@ -87,12 +96,15 @@ def _app_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
     requests, failed = _rate("http_requests_total", of), _rate("http_requests_total", of, 'status_class="5xx"')
     return {
         "Requests": (
-            Panel("Requests", "By route.", (Query(_rate("http_requests_total", of, by="route"), "{{route}}"),), "reqps"),
-            Panel("Errors", "Share of the answers that are 5xx.", (Query(f"{failed} / ({requests} > 0)", "5xx"),), "percentunit"),
+            Panel("Requests", "By route.",
+                  (Query(_rate("http_requests_total", of, by="route"), "{{route}}"),), "reqps"),
+            Panel("Errors", "Share of the answers that are 5xx.", (Query(f"{failed} / ({requests} > 0)", "5xx"),),
+                  "percentunit"),
             Panel("Time to answer", "Half, 95 % and 99 % of the answers took no longer.",
                   _quantiles("http_request_duration_seconds", of), "s"),
             Panel("Exceptions", "Requests that ended with an exception nobody caught.",
-                  (Query(f"{_rate('http_exceptions_total', of, by='exception')} or 0 * {requests}", "{{exception}}"),), "reqps"),
+                  (Query(f"{_rate('http_exceptions_total', of, by='exception')} or 0 * {requests}", "{{exception}}"),),
+                  "reqps"),
         ),
         "What it needs": (
             Panel("Dependencies", "1 where the last readiness check reached it.",
@@ -112,9 +124,11 @@ def _business_rows(of: str) -> dict[str, tuple[Panel, ...]]:
         Panel("Changes that wait", "Rises while search or store are away, and falls when they are back.",
               (Query(f"max (outbox_pending{{{of}}})", "waiting"),), "short"),
         Panel("Documents", "Stored and deleted.",
-              (Query(_rate("documents_uploaded_total", of), "stored"), Query(_rate("documents_deleted_total", of), "deleted")), "cps"),
+              (Query(_rate("documents_uploaded_total", of), "stored"),
+               Query(_rate("documents_deleted_total", of), "deleted")), "cps"),
         Panel("Searches", "By outcome.", (Query(_rate("searches_total", of, by="outcome"), "{{outcome}}"),), "cps"),
-        Panel("Refused", "Requests without a valid key: a rising number is somebody who guesses, or a client with an old key.",
+        Panel("Refused",
+              "Requests without a valid key: a rising number is somebody who guesses, or a client with an old key.",
               (Query(_rate("auth_failures_total", of, by="reason"), "{{reason}}"),), "cps", width=24),
     )}
 
@@ -130,13 +144,17 @@ def _host_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
     steal = f'avg (rate(node_cpu_seconds_total{{{of},mode="steal"}}[$__rate_interval]))'
     return {
         "What runs out": (
-            Panel("CPU", "Busy, and taken by others on the same machine: a burstable instance without credits shows it there.",
-                  (Query(f"1 - {idle}", "busy"), Query(steal, "steal")), "percentunit", most=1, steps=((0.9, "orange"),)),
-            Panel("Memory", "Share in use.", (Query(f"1 - {free} / {memory}", "used"),), "percentunit", most=1, steps=((0.9, "orange"),)),
+            Panel("CPU",
+                  "Busy, and taken by others on the same machine: a burstable instance without credits shows it there.",
+                  (Query(f"1 - {idle}", "busy"), Query(steal, "steal")), "percentunit", most=1,
+                  steps=((0.9, "orange"),)),
+            Panel("Memory", "Share in use.", (Query(f"1 - {free} / {memory}", "used"),), "percentunit", most=1,
+                  steps=((0.9, "orange"),)),
             Panel("Disks", "Share in use.", (Query(f"1 - {left} / {size}", "{{mountpoint}}"),), "percentunit", most=1,
                   steps=((0.8, "orange"), (0.9, "red"))),
             Panel("Load", "Processes that run or wait, and the cores that there are.",
-                  (Query(f"sum (node_load5{{{of}}})", "load"), Query(f'count (node_cpu_seconds_total{{{of},mode="idle"}})', "cores")), "short"),
+                  (Query(f"sum (node_load5{{{of}}})", "load"),
+                   Query(f'count (node_cpu_seconds_total{{{of},mode="idle"}})', "cores")), "short"),
         ),
         **_traffic_rows(of),
     }
@@ -146,10 +164,12 @@ def _traffic_rows(of: str) -> dict[str, tuple[Panel, ...]]:
     outside = f'{of},device!~"lo|veth.*|br-.*|docker.*"'
     return {"Traffic": (
         Panel("Network", "Bytes over the wire.",
-              (Query(_rate("node_network_receive_bytes_total", outside), "in"), Query(_rate("node_network_transmit_bytes_total", outside), "out")),
+              (Query(_rate("node_network_receive_bytes_total", outside), "in"),
+               Query(_rate("node_network_transmit_bytes_total", outside), "out")),
               "Bps"),
         Panel("Disk", "Bytes read and written.",
-              (Query(_rate("node_disk_read_bytes_total", of), "read"), Query(_rate("node_disk_written_bytes_total", of), "written")), "Bps"),
+              (Query(_rate("node_disk_read_bytes_total", of), "read"),
+               Query(_rate("node_disk_written_bytes_total", of), "written")), "Bps"),
         Panel("Since boot", "A small number is a machine that was restarted.",
               (Query(f"min (time() - node_boot_time_seconds{{{of}}})", "up"),), "s", "stat", width=24),
     )}
@@ -160,11 +180,14 @@ def _database_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
     hit, read = (_rate(f"pg_stat_database_{each}", mine) for each in ("blks_hit", "blks_read"))
     return {
         "Well": (
-            Panel("Up", "1 when the exporter can log in.", (Query(f"min (pg_up{{{of}}})", "up"),), "short", "stat", width=6),
+            Panel("Up", "1 when the exporter can log in.", (Query(f"min (pg_up{{{of}}})", "up"),), "short",
+                  "stat", width=6),
             Panel("Connections", "In use, of those that the server allows.",
-                  (Query(f"sum (pg_stat_database_numbackends{{{of}}}) / sum (pg_settings_max_connections{{{of}}})", "used"),),
+                  (Query(f"sum (pg_stat_database_numbackends{{{of}}}) / sum (pg_settings_max_connections{{{of}}})",
+                         "used"),),
                   "percentunit", "stat", width=6, steps=((0.8, "orange"), (0.95, "red"))),
-            Panel("Size", "Of all databases.", (Query(f"sum (pg_database_size_bytes{{{of}}})", "size"),), "bytes", "stat", width=6),
+            Panel("Size", "Of all databases.", (Query(f"sum (pg_database_size_bytes{{{of}}})", "size"),), "bytes",
+                  "stat", width=6),
             Panel("Found in memory", "Share of the blocks that did not have to be read; below 0.95 memory is short.",
                   (Query(f"{hit} / ({hit} + {read} > 0)", "found"),), "percentunit", "stat", width=6),
         ),
@@ -175,13 +198,16 @@ def _database_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
 def _work_rows(of: str, mine: str) -> dict[str, tuple[Panel, ...]]:
     return {"Work": (
         Panel("Transactions", "Committed and rolled back.",
-              (Query(_rate("pg_stat_database_xact_commit", mine), "commit"), Query(_rate("pg_stat_database_xact_rollback", mine), "rollback")), "cps"),
+              (Query(_rate("pg_stat_database_xact_commit", mine), "commit"),
+               Query(_rate("pg_stat_database_xact_rollback", mine), "rollback")), "cps"),
         Panel("Rows", "Read and changed.", tuple(Query(_rate(f"pg_stat_database_tup_{each}", mine), each)
                                                 for each in ("returned", "inserted", "updated", "deleted")), "cps"),
-        Panel("Connections by state", "Many that are idle in a transaction hold locks and keep rows from being cleaned.",
+        Panel("Connections by state",
+              "Many that are idle in a transaction hold locks and keep rows from being cleaned.",
               (Query(f"sum by (state) (pg_stat_activity_count{{{of}}})", "{{state}}"),), "short"),
         Panel("Locks and deadlocks", "Locks that are held, and deadlocks in each second.",
-              (Query(f"sum (pg_locks_count{{{of}}})", "locks"), Query(_rate("pg_stat_database_deadlocks", mine), "deadlocks")), "short"),
+              (Query(f"sum (pg_locks_count{{{of}}})", "locks"),
+               Query(_rate("pg_stat_database_deadlocks", mine), "deadlocks")), "short"),
     )}
 
 # %% ../../../nbs/emit/observability/13_dashboards.ipynb #e29b2b2b
@@ -189,11 +215,14 @@ def _log_rows(stack: Stack) -> dict[str, tuple[Panel, ...]]:
     chosen = "{" + ",".join(f'{name}=~"${name}"' for name in LABELS) + "}"
     shipper, bad = _job(stack, "log-shipper"), '{service=~"$service",level=~"error|fatal|critical|panic"}'
     arriving = (Panel("Lines read", "By the shipper; 0 means that nothing is shipped.",
-                      (Query(_rate("loki_source_file_read_lines_total", f'job="{shipper}"'), "lines"),), "cps", width=24),) if shipper else ()
+                      (Query(_rate("loki_source_file_read_lines_total", f'job="{shipper}"'), "lines"),), "cps",
+                      width=24),) if shipper else ()
     return {
         "How many": (
-            Panel("Lines", "By service.", (Query(f"sum by (service) (count_over_time({chosen}[$__auto]))", "{{service}}"),), source="loki"),
-            Panel("Errors", "By service.", (Query(f"sum by (service) (count_over_time({bad}[$__auto]))", "{{service}}"),), source="loki"),
+            Panel("Lines", "By service.",
+                  (Query(f"sum by (service) (count_over_time({chosen}[$__auto]))", "{{service}}"),), source="loki"),
+            Panel("Errors", "By service.",
+                  (Query(f"sum by (service) (count_over_time({bad}[$__auto]))", "{{service}}"),), source="loki"),
         ),
         "Lines": (Panel("Lines", "Search for a request's id to see all that happened to it.",
                         (Query(f'{chosen} |~ `$search`'),), kind="logs", source="loki", width=24),),
@@ -205,18 +234,22 @@ def _backup_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
     of = f'job="{job}"'
     late = ((26 * 3600, "orange"), (50 * 3600, "red"))
     stats = [
-        ("Since the last backup", "Since one succeeded; they are made every day.", f"time() - pretamane_backup_last_success_timestamp_seconds{{{of}}}", "s", late),
+        ("Since the last backup", "Since one succeeded; they are made every day.",
+         f"time() - pretamane_backup_last_success_timestamp_seconds{{{of}}}", "s", late),
         ("Last backup", "1 when it succeeded.", f"pretamane_backup_last_run_success{{{of}}}", "short", ()),
         ("Since the last drill", "Since a backup was last restored, to see that it can be.",
-         f"time() - pretamane_drill_last_success_timestamp_seconds{{{of}}}", "s", ((8 * 86400, "orange"), (15 * 86400, "red"))),
+         f"time() - pretamane_drill_last_success_timestamp_seconds{{{of}}}", "s",
+         ((8 * 86400, "orange"), (15 * 86400, "red"))),
         ("Last drill", "1 when it succeeded.", f"pretamane_drill_last_run_success{{{of}}}", "short", ()),
     ]
     return {
-        "Can we restore?": tuple(Panel(title, text, (Query(f"max ({query})", title.lower()),), unit, "stat", width=6, steps=steps)
+        "Can we restore?": tuple(Panel(title, text, (Query(f"max ({query})", title.lower()),), unit, "stat",
+                                       width=6, steps=steps)
                                  for title, text, query, unit, steps in stats),
         "History": (
             Panel("Size", "What the last backup holds, and what it added to the store.",
-                  (Query(f"max (pretamane_backup_bytes{{{of}}})", "holds"), Query(f"max (pretamane_backup_added_bytes{{{of}}})", "added")), "bytes"),
+                  (Query(f"max (pretamane_backup_bytes{{{of}}})", "holds"),
+                   Query(f"max (pretamane_backup_added_bytes{{{of}}})", "added")), "bytes"),
             Panel("Duration", "Of backup and drill.",
                   (Query(f"max (pretamane_backup_duration_seconds{{{of}}})", "backup"),
                    Query(f"max (pretamane_drill_duration_seconds{{{of}}})", "drill")), "s"),
@@ -233,7 +266,8 @@ _BY_ROLE = {
 
 
 def _log_board(stack: Stack) -> Board:
-    variables = (*(Variable(name, name.title(), f"label_values({name})", "loki") for name in LABELS), Variable("search", "Search"))
+    variables = (*(Variable(name, name.title(), f"label_values({name})", "loki") for name in LABELS),
+                 Variable("search", "Search"))
     return Board("logs", "Logs", "What the services say.", _log_rows(stack), variables)
 
 # %% ../../../nbs/emit/observability/13_dashboards.ipynb #fd56faba
@@ -250,6 +284,8 @@ def boards(
             found.append(Board(uid, title, description, rows(stack, job)))
     if stack.with_role("logs"):
         found.append(_log_board(stack))
-    if (job := _job(stack, "host-metrics")) and any(each.backup in ("dump", "mirror", "copy") for each in stack.volumes.values()):
-        found.append(Board("backups", "Backups", "Whether there is something to restore, and whether it works.", _backup_rows(stack, job)))
+    if (job := _job(stack, "host-metrics")) and any(each.backup in ("dump", "mirror",
+                                                                    "copy") for each in stack.volumes.values()):
+        found.append(Board("backups", "Backups", "Whether there is something to restore, and whether it works.",
+                           _backup_rows(stack, job)))
     return found

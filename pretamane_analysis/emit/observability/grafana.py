@@ -19,13 +19,15 @@ __all__ = ['DASHBOARDS', 'data_sources', 'files']
 
 # %% ../../../nbs/emit/observability/14_grafana.ipynb #98172bfd
 def _derived(name: str, label: str) -> dict[str, Any]:
-    return {"name": label, "matcherRegex": f'"{name}":"([^"]+)"', "datasourceUid": "loki", "url": '{service=~".+"} |= `${__value.raw}`',
+    return {"name": label, "matcherRegex": f'"{name}":"([^"]+)"', "datasourceUid": "loki",
+            "url": '{service=~".+"} |= `${__value.raw}`',
             "urlDisplayLabel": f"All lines of this {label}"}
 
 
 def _source(kind: str, target: Target, **settings: Any) -> dict[str, Any]:
     return {"name": SOURCES.get(kind, kind.title()), "uid": kind, "type": kind, "access": "proxy",
-            "url": f"http://{target.targets[0]}{target.prefix}", "isDefault": kind == "prometheus", "editable": False, "jsonData": settings}
+            "url": f"http://{target.targets[0]}{target.prefix}", "isDefault": kind == "prometheus", "editable": False,
+            "jsonData": settings}
 
 # %% ../../../nbs/emit/observability/14_grafana.ipynb #626abe2d
 def data_sources(
@@ -34,7 +36,8 @@ def data_sources(
     "Where Grafana asks: those of Prometheus, Loki and Alertmanager that the stack has."
     found = []
     if target := answering(stack, "metrics"):
-        found.append(_source("prometheus", target, httpMethod="POST", timeInterval="15s", prometheusType="Prometheus", manageAlerts=False))
+        found.append(_source("prometheus", target, httpMethod="POST", timeInterval="15s", prometheusType="Prometheus",
+                             manageAlerts=False))
     if target := answering(stack, "logs"):
         found.append(_source("loki", target, maxLines=1000, manageAlerts=False, derivedFields=[
             _derived("request_id", "request"), _derived("trace_id", "trace")]))
@@ -44,7 +47,8 @@ def data_sources(
 
 # %% ../../../nbs/emit/observability/14_grafana.ipynb #d6ce4cf2
 DASHBOARDS = "/etc/grafana/dashboards"
-_PROVIDER = {"name": "stack", "type": "file", "disableDeletion": True, "allowUiUpdates": False, "updateIntervalSeconds": 60,
+_PROVIDER = {"name": "stack", "type": "file", "disableDeletion": True, "allowUiUpdates": False,
+             "updateIntervalSeconds": 60,
              "options": {"path": DASHBOARDS, "foldersFromFilesStructure": False}}
 
 
@@ -56,8 +60,10 @@ def files(
         return {}
     here, folder = stack.services[grafana.name], "grafana/provisioning"
     return {
-        "grafana/grafana.ini": rendered("grafana/grafana.ini.j2", port=here.ports["http"], domain=stack.admin_domain, prefix=grafana.prefix),
-        f"{folder}/datasources/stack.yaml": yaml_text({"apiVersion": 1, "prune": True, "datasources": data_sources(stack)}),
+        "grafana/grafana.ini": rendered("grafana/grafana.ini.j2", port=here.ports["http"], domain=stack.admin_domain,
+                                        prefix=grafana.prefix),
+        f"{folder}/datasources/stack.yaml": yaml_text({"apiVersion": 1, "prune": True,
+                                                       "datasources": data_sources(stack)}),
         f"{folder}/dashboards/stack.yaml": yaml_text({"apiVersion": 1, "providers": [_PROVIDER]}),
         **{f"grafana/dashboards/{each.uid}.json": board_json(each) for each in boards(stack)},
     }

@@ -22,34 +22,43 @@ def _memory(job: str) -> list[Alert]:
     available, total = (f'node_memory_{each}_bytes{{job="{job}"}}' for each in ("MemAvailable", "MemTotal"))
     killed = f'node_vmstat_oom_kill{{job="{job}"}}'
     return [
-        Alert("HostMemoryLow", "ticket", "host", f"{available} / {total} < 0.1", 10, "less than a tenth of the memory is available",
-              "Available: {{ $value | humanizePercentage }}.", "host-memory", {available: "9x20", total: "100x20"}, {available: "11x20", total: "100x20"}, 12),
+        Alert("HostMemoryLow", "ticket", "host", f"{available} / {total} < 0.1", 10,
+              "less than a tenth of the memory is available",
+              "Available: {{ $value | humanizePercentage }}.", "host-memory", {available: "9x20", total: "100x20"},
+              {available: "11x20", total: "100x20"}, 12),
         Alert("HostMemoryGone", "page", "host", f"{available} / {total} < 0.03", 2, "the memory is all but gone",
               "Available: {{ $value | humanizePercentage }}. The kernel will soon end a process.", "host-memory",
               {available: "2x20", total: "100x20"}, {available: "4x20", total: "100x20"}),
-        Alert("HostOutOfMemoryKill", "ticket", "host", f"increase({killed}[15m]) > 0", 0, "the kernel ended a process for want of memory",
+        Alert("HostOutOfMemoryKill", "ticket", "host", f"increase({killed}[15m]) > 0", 0,
+              "the kernel ended a process for want of memory",
               "{{ $value | humanize }} in 15 minutes.", "host-memory", {killed: "0x5 1x10"}, {killed: "7x15"}),
     ]
 
 # %% ../../../nbs/emit/observability/06_host_alerts.ipynb #9577e04c
 def _disk(job: str) -> list[Alert]:
-    real, data = f'job="{job}",fstype!~"tmpfs|ramfs|overlay|squashfs|vfat"', f'node_filesystem_size_bytes{{job="{job}",mountpoint="/data"}}'
-    at = f'{{job="{job}",mountpoint="/data",fstype="ext4"}}'
-    free, size, files, all_files, locked = (f"node_filesystem_{each}" for each in ("avail_bytes", "size_bytes", "files_free", "files", "readonly"))
+    real, at = f'job="{job}",fstype!~"tmpfs|ramfs|overlay|squashfs|vfat"', f'{{job="{job}",mountpoint="/data",fstype="ext4"}}'
+    metrics = ("avail_bytes", "size_bytes", "files_free", "files", "readonly")
+    free, size, files, all_files, locked = (f"node_filesystem_{each}" for each in metrics)
+    data = f'{size}{{job="{job}",mountpoint="/data"}}'
     share = f"{free}{{{real}}} / {size}{{{real}}}"
     room = "{{ $labels.mountpoint }} has {{ $value | humanizePercentage }} left."
     return [
-        Alert("HostDiskFull", "page", "host", f"{share} < 0.05", 5, "{{ $labels.mountpoint }} is all but full", room, "host-disk",
-              {free + at: "4x20", size + at: "100x20"}, {free + at: "6x20", size + at: "100x20"}),
+        Alert("HostDiskFull", "page", "host", f"{share} < 0.05", 5, "{{ $labels.mountpoint }} is all but full",
+              room, "host-disk", {free + at: "4x20", size + at: "100x20"}, {free + at: "6x20", size + at: "100x20"}),
         Alert("HostDiskFillsUp", "ticket", "host", f"{share} < 0.3\nand predict_linear({free}{{{real}}}[6h], 86400) < 0", 30,
               "{{ $labels.mountpoint }} will be full within a day", room, "host-disk",
               {free + at: "40000-60x400", size + at: "100000x400"}, {free + at: "29000-1x400", size + at: "100000x400"}, 380),
-        Alert("HostInodesLow", "ticket", "host", f"{files}{{{real}}} / {all_files}{{{real}}} < 0.05", 10, "{{ $labels.mountpoint }} has hardly any inodes left",
-              room, "host-disk", {files + at: "4x20", all_files + at: "100x20"}, {files + at: "6x20", all_files + at: "100x20"}, 12),
-        Alert("HostDiskReadOnly", "page", "host", f'{locked}{{{real},mountpoint=~"/|/data"}} == 1', 1, "{{ $labels.mountpoint }} cannot be written",
-              "The kernel has made it read-only, usually after an error of the disk.", "host-disk", {locked + at: "1x20"}, {locked + at: "0x20"}),
+        Alert("HostInodesLow", "ticket", "host", f"{files}{{{real}}} / {all_files}{{{real}}} < 0.05", 10,
+              "{{ $labels.mountpoint }} has hardly any inodes left", room,
+              "host-disk", {files + at: "4x20", all_files + at: "100x20"},
+              {files + at: "6x20", all_files + at: "100x20"}, 12),
+        Alert("HostDiskReadOnly", "page", "host", f'{locked}{{{real},mountpoint=~"/|/data"}} == 1', 1,
+              "{{ $labels.mountpoint }} cannot be written",
+              "The kernel has made it read-only, usually after an error of the disk.", "host-disk",
+              {locked + at: "1x20"}, {locked + at: "0x20"}),
         Alert("HostDataDiskMissing", "page", "host", f"absent({data})", 10, "the disk of the data is not mounted",
-              "Nothing is mounted at /data. Services that keep data there must not start.", "host-disk", {}, {size + at: "100x20"}, 12),
+              "Nothing is mounted at /data. Services that keep data there must not start.", "host-disk", {},
+              {size + at: "100x20"}, 12),
     ]
 
 # %% ../../../nbs/emit/observability/06_host_alerts.ipynb #7aef80c2
@@ -58,29 +67,39 @@ def _processor(job: str) -> list[Alert]:
     idle, stolen = (f'node_cpu_seconds_total{{job="{job}",cpu="0",mode="{mode}"}}' for mode in ("idle", "steal"))
     clock, step = (f'node_timex_{each}{{job="{job}"}}' for each in ("sync_status", "offset_seconds"))
     return [
-        Alert("HostProcessorBusy", "ticket", "host", f"1 - avg(rate({busy}[15m])) > 0.9", 30, "the processor has been busy for half an hour",
+        Alert("HostProcessorBusy", "ticket", "host", f"1 - avg(rate({busy}[15m])) > 0.9", 30,
+              "the processor has been busy for half an hour",
               "Busy: {{ $value | humanizePercentage }}.", "host-processor", {idle: "0+3x60"}, {idle: "0+9x60"}, 50),
-        Alert("HostProcessorStolen", "ticket", "host", f"avg(rate({off}[15m])) > 0.1", 30, "the machine gets less processor than it asks for",
-              "Stolen: {{ $value | humanizePercentage }}. On a burstable instance the CPU credits are gone.", "host-processor",
+        Alert("HostProcessorStolen", "ticket", "host", f"avg(rate({off}[15m])) > 0.1", 30,
+              "the machine gets less processor than it asks for",
+              "Stolen: {{ $value | humanizePercentage }}. On a burstable instance the CPU credits are gone.",
+              "host-processor",
               {stolen: "0+9x60"}, {stolen: "0+3x60"}, 50),
-        Alert("HostClockOff", "ticket", "host", f"{clock} == 0\nor abs({step}) > 0.1", 10, "the clock is wrong or nobody sets it",
-              "Certificates, tokens and the order of logs depend on it.", "host-clock", {clock: "0x20", step: "0x20"}, {clock: "1x20", step: "0.01x20"}, 12),
+        Alert("HostClockOff", "ticket", "host", f"{clock} == 0\nor abs({step}) > 0.1", 10,
+              "the clock is wrong or nobody sets it",
+              "Certificates, tokens and the order of logs depend on it.", "host-clock", {clock: "0x20", step: "0x20"},
+              {clock: "1x20", step: "0.01x20"}, 12),
     ]
 
 # %% ../../../nbs/emit/observability/06_host_alerts.ipynb #6d964d06
 def _containers(job: str) -> list[Alert]:
     well = f'pretamane_service_healthy{{job="{job}",service="app"}}'
-    return [Alert("ServiceUnhealthy", "ticket", "service", f'pretamane_service_healthy{{job="{job}"}} == 0', 5, "{{ $labels.service }} is not healthy",
-                  "Its container does not run, or its health check fails.", "service-unhealthy", {well: "0x20"}, {well: "1x20"})]
+    return [Alert("ServiceUnhealthy", "ticket", "service", f'pretamane_service_healthy{{job="{job}"}} == 0', 5,
+                  "{{ $labels.service }} is not healthy",
+                  "Its container does not run, or its health check fails.", "service-unhealthy", {well: "0x20"},
+                  {well: "1x20"})]
 
 
 def _database(job: str) -> list[Alert]:
     up, used, most = (f'pg_{each}{{job="{job}"}}' for each in ("up", "stat_activity_count", "settings_max_connections"))
     return [
-        Alert("DatabaseDown", "page", "database", f"{up} == 0", 1, "the database does not answer", "Its exporter cannot log in.", "database",
+        Alert("DatabaseDown", "page", "database", f"{up} == 0", 1, "the database does not answer",
+              "Its exporter cannot log in.", "database",
               {up: "0x20"}, {up: "1x20"}),
-        Alert("DatabaseConnectionsHigh", "ticket", "database", f"sum by (job) ({used}) / max by (job) ({most}) > 0.8", 10,
-              "four fifths of the connections to the database are in use", "In use: {{ $value | humanizePercentage }}.", "database",
+        Alert("DatabaseConnectionsHigh", "ticket", "database",
+              f"sum by (job) ({used}) / max by (job) ({most}) > 0.8", 10,
+              "four fifths of the connections to the database are in use",
+              "In use: {{ $value | humanizePercentage }}.", "database",
               {used: "81x20", most: "100x20"}, {used: "79x20", most: "100x20"}, 12),
     ]
 
@@ -92,7 +111,8 @@ def infra_alerts(
     host, database = _job(stack, "host-metrics"), _job(stack, "database-metrics")
     if host is None:
         return []
-    return [*_memory(host), *_disk(host), *_processor(host), *_containers(host), *(_database(database) if database else [])]
+    return [*_memory(host), *_disk(host), *_processor(host), *_containers(host),
+            *(_database(database) if database else [])]
 
 # %% ../../../nbs/emit/observability/06_host_alerts.ipynb #d425e330
 def backup_alerts(
@@ -101,18 +121,22 @@ def backup_alerts(
     "Whether what must not be lost is saved, and can be read again."
     if (job := _job(stack, "host-metrics")) is None:
         return []
-    made, saved, tried, read = (f'pretamane_{each}{{job="{job}"}}' for each in (
-        "backup_last_run_success", "backup_last_success_timestamp_seconds", "drill_last_run_success", "drill_last_success_timestamp_seconds"))
+    made, saved, tried, read = (f'pretamane_{what}_last_{when}{{job="{job}"}}' for what in ("backup", "drill")
+                                for when in ("run_success", "success_timestamp_seconds"))
     hour, lasting = 3600, "x500"  # of half hours
     return [
-        Alert("BackupFailed", "ticket", "backup", f"{made} == 0", 5, "the last backup failed", "Older backups are still there.", "backup",
-              {made: "0x20"}, {made: "1x20"}, 60),
-        Alert("BackupTooOld", "page", "backup", f"time() - ({saved} > 0) > {36 * hour}", 0, "there has been no good backup for a day and a half",
-              "The last one is {{ $value | humanizeDuration }} old.", "backup", {saved: f"1{lasting}"}, {saved: f"7200{lasting}"}, 2190),
-        Alert("BackupMissing", "ticket", "backup", f"absent({saved})\nor {saved} == 0", 26 * 60, "there has never been a good backup",
-              "A day has passed and none has succeeded.", "backup", {saved: f"0{lasting}"}, {saved: f"60{lasting}"}, 26 * 60 + 30),
-        Alert("RestoreDrillFailed", "ticket", "backup", f"{tried} == 0", 5, "the last drill could not read the backup back",
-              "Until this is mended, count on having no backup.", "restore-drill", {tried: "0x20"}, {tried: "1x20"}, 60),
-        Alert("RestoreDrillTooOld", "ticket", "backup", f"time() - ({read} > 0) > {10 * 24 * hour}", 0, "no drill has succeeded for ten days",
-              "The last one is {{ $value | humanizeDuration }} old.", "restore-drill", {read: f"1{lasting}"}, {read: f"7200{lasting}"}, 14430),
+        Alert("BackupFailed", "ticket", "backup", f"{made} == 0", 5, "the last backup failed",
+              "Older backups are still there.", "backup", {made: "0x20"}, {made: "1x20"}, 60),
+        Alert("BackupTooOld", "page", "backup", f"time() - ({saved} > 0) > {36 * hour}", 0,
+              "there has been no good backup for a day and a half", "The last one is {{ $value | humanizeDuration }} old.",
+              "backup", {saved: f"1{lasting}"}, {saved: f"7200{lasting}"}, 2190),
+        Alert("BackupMissing", "ticket", "backup", f"absent({saved})\nor {saved} == 0", 26 * 60,
+              "there has never been a good backup", "A day has passed and none has succeeded.", "backup",
+              {saved: f"0{lasting}"}, {saved: f"60{lasting}"}, 26 * 60 + 30),
+        Alert("RestoreDrillFailed", "ticket", "backup", f"{tried} == 0", 5,
+              "the last drill could not read the backup back", "Until this is mended, count on having no backup.",
+              "restore-drill", {tried: "0x20"}, {tried: "1x20"}, 60),
+        Alert("RestoreDrillTooOld", "ticket", "backup", f"time() - ({read} > 0) > {10 * 24 * hour}", 0,
+              "no drill has succeeded for ten days", "The last one is {{ $value | humanizeDuration }} old.",
+              "restore-drill", {read: f"1{lasting}"}, {read: f"7200{lasting}"}, 14430),
     ]

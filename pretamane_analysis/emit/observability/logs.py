@@ -39,27 +39,35 @@ RULES = "/etc/loki/rules"
 def _storage(folder: str) -> dict[str, Any]:
     "One process with its files in one folder."
     return {
-        "common": {"instance_addr": "127.0.0.1", "path_prefix": folder, "replication_factor": 1, "ring": {"kvstore": {"store": "inmemory"}},
-                   "storage": {"filesystem": {"chunks_directory": f"{folder}/chunks", "rules_directory": f"{folder}/rules"}}},
-        "schema_config": {"configs": [{"from": "2024-01-01", "store": "tsdb", "object_store": "filesystem", "schema": "v13",
+        "common": {"instance_addr": "127.0.0.1", "path_prefix": folder, "replication_factor": 1,
+                   "ring": {"kvstore": {"store": "inmemory"}},
+                   "storage": {"filesystem": {"chunks_directory": f"{folder}/chunks",
+                                              "rules_directory": f"{folder}/rules"}}},
+        "schema_config": {"configs": [{"from": "2024-01-01", "store": "tsdb", "object_store": "filesystem",
+                                       "schema": "v13",
                                        "index": {"prefix": "index_", "period": "24h"}}]},
-        "compactor": {"working_directory": f"{folder}/compactor", "retention_enabled": True, "retention_delete_delay": "2h",
+        "compactor": {"working_directory": f"{folder}/compactor", "retention_enabled": True,
+                      "retention_delete_delay": "2h",
                       "delete_request_store": "filesystem"},
     }
 
 
 def _limits() -> dict[str, Any]:
     "What one service that goes wild may not do to the others."
-    return {"retention_period": RETENTION, "allow_structured_metadata": True, "discover_service_name": [], "max_label_names_per_series": 5,
-            "max_global_streams_per_user": 500, "ingestion_rate_mb": 4, "ingestion_burst_size_mb": 8, "max_line_size": "256KB",
+    return {"retention_period": RETENTION, "allow_structured_metadata": True, "discover_service_name": [],
+            "max_label_names_per_series": 5,
+            "max_global_streams_per_user": 500, "ingestion_rate_mb": 4, "ingestion_burst_size_mb": 8,
+            "max_line_size": "256KB",
             "max_line_size_truncate": True, "reject_old_samples": True, "reject_old_samples_max_age": "168h"}
 
 # %% ../../../nbs/emit/observability/11_logs.ipynb #cd3eddd3
 def _loki(store: Service, alerts: Target | None) -> dict[str, Any]:
     folder = store.mounts[0].path if store.mounts else "/loki"
     ruler = {"ruler": {
-        "alertmanager_url": f"http://{alerts.targets[0]}{alerts.prefix}", "rule_path": f"{folder}/rules-temporary", "enable_api": False,
-        "storage": {"type": "local", "local": {"directory": RULES}}, "ring": {"kvstore": {"store": "inmemory"}}}} if alerts else {}
+        "alertmanager_url": f"http://{alerts.targets[0]}{alerts.prefix}", "rule_path": f"{folder}/rules-temporary",
+        "enable_api": False,
+        "storage": {"type": "local", "local": {"directory": RULES}},
+        "ring": {"kvstore": {"store": "inmemory"}}}} if alerts else {}
     return {
         "auth_enabled": False,
         "server": {"http_listen_port": store.ports["http"], "log_level": "warn"},
@@ -72,7 +80,8 @@ def _loki(store: Service, alerts: Target | None) -> dict[str, Any]:
 
 # %% ../../../nbs/emit/observability/11_logs.ipynb #fe984f64
 def _rule(name: str, runbook: str, expression: str, lasting: str, service: str, summary: str) -> dict[str, Any]:
-    return {"alert": name, "expr": expression, "for": lasting, "labels": {"severity": "ticket", "category": "logs", "service": service},
+    return {"alert": name, "expr": expression, "for": lasting,
+            "labels": {"severity": "ticket", "category": "logs", "service": service},
             "annotations": {"summary": summary, "runbook": f"runbooks/{runbook}.md"}}
 
 
@@ -99,7 +108,8 @@ def _promtail(port: int, push: str, positions: str) -> dict[str, Any]:
         *({"regex": {"expression": each}} for each in LEVELS), {"regex": {"source": "said", "expression": LEVEL}},
         {"template": {"source": "level", "template": level}}, {"labels": {each: "" for each in LABELS}},
         {"structured_metadata": {each: "" for each in IDS}}, {"labeldrop": ["filename"]}]
-    return {"server": {"http_listen_port": port, "log_level": "warn"}, "positions": {"filename": f"{positions}/positions.yaml"},
+    return {"server": {"http_listen_port": port, "log_level": "warn"},
+            "positions": {"filename": f"{positions}/positions.yaml"},
             "clients": [{"url": push}], "scrape_configs": [{
                 "job_name": "containers", "static_configs": [{"targets": ["localhost"], "labels": {"__path__": FILES}}],
                 "pipeline_stages": stages}]}
@@ -112,8 +122,10 @@ def _shipper(stack: Stack, loki: Target) -> dict[str, str]:
         if each.engine == "promtail":
             folder = each.mounts[0].path if each.mounts else "/tmp"
             return {"promtail/promtail.yaml": _dump(_promtail(each.ports["http"], push, folder))}
-        return {"alloy/config.alloy": rendered("alloy/config.alloy.j2", files=FILES, service=SERVICE, fields=FIELDS, noises=NOISES,
-                                               levels=LEVELS, level=LEVEL, labels=LABELS, ids=IDS, trace=TRACE, push=push)}
+        return {"alloy/config.alloy": rendered("alloy/config.alloy.j2", files=FILES, service=SERVICE, fields=FIELDS,
+                                               noises=NOISES,
+                                               levels=LEVELS, level=LEVEL, labels=LABELS, ids=IDS,
+                                               trace=TRACE, push=push)}
     return {}
 
 
@@ -128,6 +140,9 @@ def files(
     if (loki := answering(stack, "logs")) is None:
         return {}
     alerts = answering(stack, "alerts")
-    rules = {"loki/rules/fake/logs.yaml": _dump(log_rules(stack))} if alerts else {}  # 'fake' is the tenant where there are none
-    books = {f"runbooks/{each}.md": rendered(f"runbooks/{each}.md.j2") for each in ("error-logs", "logs-missing")} if alerts else {}
-    return {"loki/loki.yaml": _dump(_loki(stack.services[loki.name], alerts)), **rules, **books, **_shipper(stack, loki)}
+    # 'fake' is the tenant where there are none
+    rules = {"loki/rules/fake/logs.yaml": _dump(log_rules(stack))} if alerts else {}
+    books = {f"runbooks/{each}.md": rendered(f"runbooks/{each}.md.j2")
+             for each in ("error-logs", "logs-missing")} if alerts else {}
+    return {"loki/loki.yaml": _dump(_loki(stack.services[loki.name], alerts)), **rules, **books,
+            **_shipper(stack, loki)}

@@ -55,7 +55,8 @@ def _timing(stack: Stack, milliseconds: int, shortest: int = 1) -> dict[str, str
 
 # %% ../../../nbs/emit/observability/01_prometheus.ipynb #d0845634
 def _scrape(target: Target) -> dict[str, Any]:
-    return {"job_name": target.name, "metrics_path": target.metrics_path, "static_configs": [{"targets": list(target.targets)}]}
+    return {"job_name": target.name, "metrics_path": target.metrics_path,
+            "static_configs": [{"targets": list(target.targets)}]}
 
 
 def _probed(job: ProbeJob) -> list[dict[str, Any]]:

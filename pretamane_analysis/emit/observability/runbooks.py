@@ -23,7 +23,8 @@ _OF_SLOS = ("slo-budget-spent", "slo-burn", "slo-no-data")
 
 
 def _promise(name: str, slo: Slo) -> dict[str, Any]:
-    bad = "answered with 5xx" if slo.sli == "availability" else f"answered later than {plain(slo.threshold or Decimal(0))} s"
+    bad = ("answered with 5xx" if slo.sli == "availability"
+           else f"answered later than {plain(slo.threshold or Decimal(0))} s")
     return {"name": name, "objective": plain(slo.objective, 5), "bad": bad, "days": slo.window_days,
             "minutes": plain(slo.budget * slo.window_days * 1440, 1)}
 
@@ -31,7 +32,8 @@ def _promise(name: str, slo: Slo) -> dict[str, Any]:
 def _values(stack: Stack) -> dict[str, Any]:
     roles = ("edge", "database", "tunnel", "probes", "metrics")
     first = {role: next(iter(stack.with_role(role)), "") for role in roles}
-    return {"stack": stack.name, "edge_handler": edge_series(stack)["handler"], "domain": stack.domain, "admin_domain": stack.admin_domain,
+    return {"stack": stack.name, "edge_handler": edge_series(stack)["handler"], "domain": stack.domain,
+            "admin_domain": stack.admin_domain,
             "slos": [_promise(name, slo) for name, slo in stack.slos.items()], **first}
 
 # %% ../../../nbs/emit/observability/08_runbooks.ipynb #1004d3f6

@@ -38,7 +38,8 @@ def source(
     "Where an SLO counts. Raises PretamaneError when nothing there can be scraped."
     job = next((each.name for each in scrape_targets(stack) if each.name in stack.with_role(slo.source)), None)
     if job is None:
-        raise PretamaneError(f"Prometheus reaches no metrics of a service with the role {slo.source!r}, which an SLO counts", place="slos",
+        raise PretamaneError(f"Prometheus reaches no metrics of a service with the role {slo.source!r}, which "
+                             f"an SLO counts", place="slos",
                              remedy="Give it a port named 'metrics' and a network that Prometheus is on")
     if slo.source == "edge":
         metric = "caddy_http_request_duration_seconds"
@@ -72,7 +73,8 @@ def counts(
         total = f"sum(increase({_selected(of.counter, of)}[{span}]))"
         return total, f"sum(increase({_selected(of.counter, of, failed)}[{span}]))\nor 0 * {total}"
     total = f"sum(increase({_selected(f'{of.metric}_count', of, *served)}[{span}]))"
-    return total, f"{total}\n- sum(increase({_selected(f'{of.metric}_bucket', of, *served, _le(slo.threshold or Decimal(0)))}[{span}]))"
+    fast = _selected(f"{of.metric}_bucket", of, *served, _le(slo.threshold or Decimal(0)))
+    return total, f"{total}\n- sum(increase({fast}[{span}]))"
 
 # %% ../../../nbs/emit/observability/02_slo_rules.ipynb #33e67d33
 Rule = dict[str, Any]
@@ -114,13 +116,15 @@ def _ratio(of: Named, window: str, total: str, bad: str) -> list[Rule]:
 
 def _windows(of: Named, *, days: bool) -> list[Rule]:
     "The windows of a day and more, or all others."
-    return [rule for each in of.slo.windows() if (minutes(each) >= 1440) is days for rule in _ratio(of, each, *counts(of.stack, of.slo, each))]
+    return [rule for each in of.slo.windows() if (minutes(each) >= 1440) is days
+            for rule in _ratio(of, each, *counts(of.stack, of.slo, each))]
 
 # %% ../../../nbs/emit/observability/02_slo_rules.ipynb #8fd642ce
 def _period(of: Named) -> list[Rule]:
     slo, whole, shortest = of.slo, f"{of.slo.window_days}d", of.slo.windows()[0]
     budget = plain(slo.budget, 7)
-    bad, total = (f"sum_over_time({of.series(f'slo:{each}:increase{shortest}')}[{_span(slo, whole)}])" for each in ("errors", "events"))
+    bad, total = (f"sum_over_time({of.series(f'slo:{each}:increase{shortest}')}[{_span(slo, whole)}])"
+                  for each in ("errors", "events"))
     return [
         *(() if whole in slo.windows() else [of.record(RATIO + whole, f"round({bad} / ({total} > 0), 1e-10)")]),
         of.record("slo:objective:ratio", f"vector({plain(slo.objective / 100, 7)})"),
@@ -148,7 +152,8 @@ def _burn(of: Named, alert: BurnAlert) -> Rule:
         "annotations": {
             "summary": f"{of.name}: the error budget burns at {plain(alert.burn, 2)} times its rate or faster",
             "description": f"{{{{ $value | humanizePercentage }}}} of the requests in {alert.long} were bad. "
-                           f"From {plain(slo.limit(alert) * 100, 7)}% on, {slo.window_days} days of budget last {spent} hours or less.",
+                           f"From {plain(slo.limit(alert) * 100, 7)}% on, {slo.window_days} days of budget last "
+            f"{spent} hours or less.",
             "runbook": "runbooks/slo-burn.md"},
     }
 
@@ -161,17 +166,20 @@ def _spent(of: Named) -> Rule:
                 f"{of.series(f'slo:events:increase{longest}')} > {int(slo.ignored_failures / slo.budget)}",
         "labels": {"severity": "ticket", "category": "slo"},
         "annotations": {"summary": f"{of.name}: the error budget of {slo.window_days} days is spent",
-                        "description": "What is left of it: {{ $value | humanizePercentage }}.", "runbook": "runbooks/slo-budget-spent.md"},
+                        "description": "What is left of it: {{ $value | humanizePercentage }}.",
+                        "runbook": "runbooks/slo-budget-spent.md"},
     }
 
 
 def _no_data(of: Named) -> Rule:
-    window = min((each.long for each in of.slo.alerts), key=minutes)
+    window, found = min((each.long for each in of.slo.alerts), key=minutes), source(of.stack, of.slo)
+    anybody = ",".join(f'{name}="{value}"' for name, value in found.labels.items() if name != "server")
+    counted = f"{found.metric}_count" if of.slo.sli == "latency" else found.counter
     return {
-        "alert": "SloNoData", "expr": f"absent({of.series(RATIO + window)})", "for": _scaled(of.slo, 10),
+        "alert": "SloNoData", "expr": f"absent(sum(increase({counted}{{{anybody}}}[{_span(of.slo, window)}])) > 0)", "for": _scaled(of.slo, 10),
         "labels": {"severity": "ticket", "category": "slo", **of.labels},
         "annotations": {"summary": f"{of.name}: nothing was counted in {window}",
-                        "description": "No request was counted, or nobody counts: no alert of this objective can fire.",
+                        "description": "Not even the stack's own probes were counted: no alert of this objective can fire.",
                         "runbook": "runbooks/slo-no-data.md"},
     }
 
@@ -179,8 +187,10 @@ def _no_data(of: Named) -> Rule:
 def rules(
     of: Named,
 ) -> list[dict[str, Any]]:  # Groups, as Prometheus reads them
-    "All rules of an SLO. Those of a group see what the ones before them recorded; what spans days is worked out once a minute."
-    alerts = {long: [_burn(of, each) for each in of.slo.alerts if (minutes(each.long) >= 1440) is long] for long in (False, True)}
+    """All rules of an SLO. Those of a group see what the ones before them recorded; what spans days is worked out
+    once a minute."""
+    alerts = {long: [_burn(of, each) for each in of.slo.alerts if (minutes(each.long) >= 1440) is long]
+              for long in (False, True)}
     slow = {"interval": duration(4 * BASE_INTERVAL // of.slo.time_scale)}
     groups = [{"name": f"slo-{of.name}", "rules": [*_windows(of, days=False), *alerts[False], _no_data(of)]},
               {"name": f"slo-{of.name}-days", **slow, "rules": [*_windows(of, days=True), *alerts[True]]},
@@ -202,7 +212,8 @@ def _days_kept(stack: Stack) -> Decimal:
 def _check(stack: Stack, name: str, slo: Slo) -> None:
     if (kept := _days_kept(stack)) * slo.time_scale < slo.window_days:
         raise PretamaneError(f"the promise holds over {slo.window_days} days, Prometheus forgets after {plain(kept)}",
-                             place=f"slos.{name}.window_days", remedy=f"Give it `--storage.tsdb.retention.time={slo.window_days}d`")
+                             place=f"slos.{name}.window_days",
+                             remedy=f"Give it `--storage.tsdb.retention.time={slo.window_days}d`")
 
 # %% ../../../nbs/emit/observability/02_slo_rules.ipynb #6c129e1f
 def files(

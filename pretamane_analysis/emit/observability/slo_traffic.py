@@ -24,15 +24,16 @@ class Stretch:
     requests: Decimal  # in a minute
     bad: Decimal = Decimal(0)  # share of them
     restart: bool = False  # all counters begin again at 0
+    probes: Decimal = Decimal(0)  # of the stack's own, in a minute; they always succeed
 
     def growth(self, share: str) -> Decimal:
-        "What a counter of all, good, bad or no requests gains in a minute."
-        return self.requests * {"all": Decimal(1), "good": 1 - self.bad, "bad": self.bad, "none": Decimal(0)}[share]
+        "What a counter of all, good, bad or no requests, or of probes, gains in a minute."
+        return self.probes if share == "probes" else self.requests * {"all": Decimal(1), "good": 1 - self.bad, "bad": self.bad, "none": Decimal(0)}[share]
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #8876f3e2
 def counter(
     stretches: list[Stretch],
-    share: str,  # all, good, bad or none
+    share: str,  # all, good, bad, none or probes
     step: Decimal = Decimal(1),  # minutes between two values
     begin: Decimal = Decimal(0),  # what it counted before
 ) -> str:  # as promtool writes values
@@ -62,13 +63,21 @@ def statuses(
     broken: str = "",  # Status of the bad answers; left out: a dead application
 ) -> Statuses:
     "Typical statuses where an SLO counts."
-    return Statuses("200", broken or "502", "500") if of.slo.source == "edge" else Statuses("2xx", broken or "5xx", "5xx")
+    return Statuses("200", broken or "502",
+                    "500") if of.slo.source == "edge" else Statuses("2xx", broken or "5xx", "5xx")
 
 
 def _strangers(of: Named) -> list[dict[str, str]]:
     "Labels of series that are not about the users."
     labels = source(of.stack, of.slo).labels
-    return [labels | {"job": f"another-{labels['job']}"}, *([labels | {"server": "admin"}] if "server" in labels else [])]
+    return [labels | {"job": f"another-{labels['job']}"},
+            *([labels | {"server": "admin"}] if "server" in labels else [])]
+
+
+def _probes(of: Named) -> list[dict[str, str]]:
+    "Labels of the series that count the stack's own probes; none where they are counted among all."
+    labels = source(of.stack, of.slo).labels
+    return [labels | {"server": "probes"}] if "server" in labels else []
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #c800a862
 def _availability(of: Named, status: Statuses) -> Iterator[Row]:
@@ -79,15 +88,19 @@ def _availability(of: Named, status: Statuses) -> Iterator[Row]:
         yield found.counter, labels | {found.status: status.broken}, "bad"
     for labels in _strangers(of):
         yield found.counter, labels | {found.status: status.failing}, "all"
+    for labels in _probes(of):
+        yield found.counter, labels | {found.status: status.fine}, "probes"
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #754a33ff
 def _latency(of: Named, status: Statuses) -> Iterator[Row]:
     found, at = source(of.stack, of.slo), BUCKETS.index(of.slo.threshold)
-    served, failed = ({**found.labels, **({found.status: each} if found.served else {})} for each in (status.fine, status.broken))
+    served, failed = ({**found.labels, **({found.status: each} if found.served else {})}
+                      for each in (status.fine, status.broken))
     yield f"{found.metric}_count", served, "all"
     if found.served:
         yield f"{found.metric}_count", failed, "all"
-    nearby = {each: share for each, share in zip(range(at - 1, at + 2), ("none", "good", "all"), strict=True) if 0 <= each < len(BUCKETS)}
+    nearby = {each: share for each, share in zip(range(at - 1, at + 2), ("none", "good", "all"),
+                                                 strict=True) if 0 <= each < len(BUCKETS)}
     for each, share in nearby.items():
         yield f"{found.metric}_bucket", served | {"le": f"{BUCKETS[each]:f}"}, share
         if found.served:
@@ -95,6 +108,9 @@ def _latency(of: Named, status: Statuses) -> Iterator[Row]:
     for labels in _strangers(of):
         yield f"{found.metric}_count", labels | {found.status: status.fine}, "all"
         yield f"{found.metric}_bucket", labels | {found.status: status.fine, "le": f"{of.slo.threshold:f}"}, "none"
+    for labels in _probes(of):
+        yield f"{found.metric}_count", labels | {found.status: status.fine}, "probes"
+        yield f"{found.metric}_bucket", labels | {found.status: status.fine, "le": f"{of.slo.threshold:f}"}, "probes"
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #7fcb141d
 @dataclass(frozen=True)
@@ -113,8 +129,10 @@ class Traffic:
     ) -> list[dict[str, str]]:  # `input_series` of a test
         "The counters of this traffic."
         kinds = {"availability": _availability, "latency": _latency}
-        return [{"series": f"{metric}{{{_text(labels | {'instance': self.instance})}}}", "values": counter(self.stretches, share, self.step, self.begin)}
-                for metric, labels, share in kinds[of.slo.sli](of, statuses(of, self.broken)) if not (self.faultless and share == "bad")]
+        return [{"series": f"{metric}{{{_text(labels | {'instance': self.instance})}}}",
+                 "values": counter(self.stretches, share, self.step, self.begin)}
+                for metric, labels, share in kinds[of.slo.sli](of, statuses(of, self.broken))
+                if not (self.faultless and share == "bad")]
 
 
 def _text(labels: dict[str, str]) -> str:

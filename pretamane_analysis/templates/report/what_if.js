@@ -3,7 +3,7 @@
   "use strict";
   const PLACES = 30, ONE = 10n ** BigInt(PLACES);
   const answers = JSON.parse(document.getElementById("answers").textContent);
-  const section = document.getElementById("what-if"), form = section.querySelector("form");
+  const section = document.getElementById("what-if"), form = section.querySelector("form"), reset = form.querySelector("[type=reset]");
   const titles = [...section.querySelectorAll("th[title]")].map(each => each.title);
 
   function exact(text) {
@@ -17,14 +17,16 @@
     const unit = ONE / 10n ** BigInt(places), size = amount < 0n ? -amount : amount;
     const digits = String((2n * size + unit) / (2n * unit)).padStart(places + 1, "0");
     const whole = digits.slice(0, digits.length - places).replace(/\B(?=(\d{3})+$)/g, ",");
-    const sign = amount < 0n && /[1-9]/.test(digits) ? "-" : "";
+    const sign = amount < 0n && /[1-9]/.test(digits) ? "\u2212" : "";
     return sign + whole + (places ? "." + digits.slice(-places) : "");
   }
 
   const money = amount => amount === null ? "no price" : rounded(amount, 2);
   const percent = (part, whole) => (whole ? rounded(100n * part * ONE / whole, 1).replace(/\.0$/, "") : "0") + " %";
 
-  const less = (part, whole) => `${percent(part < 0n ? -part : part, whole)} ${part < 0n ? "more" : "less"}`;
+  const size = amount => amount < 0n ? -amount : amount;
+
+  const less = (part, whole) => `${percent(size(part), whole)} ${part < 0n ? "more" : "less"}`;
 
   // An entry is an amount, a line over egress, or the number of the sentence that says why there is none.
   function priced(entry, chosen) {
@@ -92,6 +94,17 @@
     section.querySelector("[role=status]").textContent = sentence(bills, chosen);
   }
 
+  // The verdict and the cards follow the form.
+  function answer(bills, chosen) {
+    const [first, second] = bills.map(each => each.total), known = first !== null && second !== null, saved = known ? first - second : 0n;
+    const live = {
+      region: chosen.region, less: known ? less(saved, first) : "an unknown amount more or less", percent: known ? percent(size(saved), first) : "not known",
+      word: saved < 0n ? "more" : "less", saved: saved < 0n ? "more" : "saved", "total-0": money(first), "total-1": money(second), "machines-0": bills[0].machines,
+      "machines-1": bills[1].machines, difference: known ? money(size(saved)) : "no price", year: known ? money(12n * size(saved)) : "no price"};
+    document.querySelectorAll("[data-live]").forEach(each => { each.textContent = live[each.dataset.live]; });
+    document.getElementById("answer").classList.toggle("more", saved < 0n);
+  }
+
   function update() {
     const read = new FormData(form), text = read.get("egress").trim(), valid = /^(\d+\.?\d*|\.\d+)$/.test(text);
     form.elements.egress.setAttribute("aria-invalid", String(!valid));
@@ -100,7 +113,10 @@
       return;
     }
     const chosen = {region: read.get("region"), memory: read.get("memory"), option: read.get("purchase-option"), text, egress: exact(text)};
-    show(["eks", "ec2"].map(side => bill(side, chosen)), chosen);
+    const bills = ["eks", "ec2"].map(side => bill(side, chosen));
+    reset.disabled = !["eks", "ec2"].some(side => command(side, chosen) !== `${answers.command} --architecture ${side}`);
+    show(bills, chosen);
+    answer(bills, chosen);
   }
 
   form.addEventListener("input", update);

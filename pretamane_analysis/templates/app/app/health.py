@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -22,7 +22,8 @@ from .services import Services
 log = logging.getLogger("app.health")
 router = APIRouter(tags=["health"])
 REQUIRED = frozenset({"database", "object_store"})
-SECONDS = 2.0  # that all checks together may take: the container engine waits three
+SECONDS = 2.0  # that all checks together may take: the edge and the container engine wait three
+SPARE_SECONDS = 0.3  # and those that nothing hangs on, once the others have answered
 KEPT_SECONDS = 1.0  # a result is used again, so probes cannot become a load
 
 
@@ -33,6 +34,7 @@ class Readiness:
         """Prepare the checks; none is made yet"""
         self.services, self.lock, self.at, self.states = services, threading.Lock(), float("-inf"), {}
         self.executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="health")
+        self.futures: dict[str, Future[None]] = {}
         self.checks: dict[str, Callable[[], None]] = {
             "database": self._database, "object_store": services.store.check, "search": services.search.check}
 
@@ -44,12 +46,14 @@ class Readiness:
             return self.states
 
     def _looked(self) -> dict[str, str]:
-        futures = {name: self.executor.submit(check) for name, check in self.checks.items()}
-        wait(futures.values(), timeout=SECONDS)
+        # One that still hangs is not asked again: it must not take the threads of the others.
+        hanging = {name: future for name, future in self.futures.items() if not future.done()}
+        futures = self.futures = hanging | {name: self.executor.submit(check) for name, check in self.checks.items() if name not in hanging}
+        wait([futures[name] for name in REQUIRED], timeout=SECONDS)
+        wait(futures.values(), timeout=SPARE_SECONDS)
         states = {}
         for name, future in futures.items():
             error: Any = TimeoutError(f"no answer within {SECONDS} s") if not future.done() else future.exception()
-            future.cancel()
             states[name] = "down" if error else "ok"
             self.services.metrics.dependency_up.labels(name).set(not error)
             if error and self.states.get(name) != "down":
@@ -74,9 +78,9 @@ async def live() -> dict[str, str]:
 @router.get("/readyz", responses={503: {"description": "The service cannot serve, or is about to stop"}})
 def ready(request: Request) -> JSONResponse:
     """200 when requests can be served; 503 with the dependency that is down, or while the service drains."""
-    states = request.app.state.readiness.look()
     if request.app.state.services.drain.active:
-        return _answer("draining", states, 503)
+        return _answer("draining", request.app.state.readiness.states, 503)
+    states = request.app.state.readiness.look()
     if down := [name for name in sorted(REQUIRED) if states[name] != "ok"]:
         return _answer("unready", states, 503, down)
     return _answer("ready" if set(states.values()) == {"ok"} else "degraded", states, 200)

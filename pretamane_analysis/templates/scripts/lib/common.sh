@@ -39,8 +39,9 @@ need() {
     done
 }
 
-# One at a time; the second does not wait. The lock ends with the process, however it ends.
+# One at a time; the second does not wait. The lock ends with the process, however it ends. HELD_LOCK names one that the caller has.
 lock() {
+    [ "${HELD_LOCK:-}" != "$1" ] || return 0
     mkdir -p "$STATE_DIR"
     exec {LOCK}>"$STATE_DIR/$1.lock"
     flock -n "$LOCK" || {

@@ -1,0 +1,161 @@
+"""A host of its own for the stage: a Debian tree with a container engine, in namespaces of its own, with the stand-ins loaded.
+
+Nothing is shared with an engine that may run on this machine: file system, network, processes and names are others, and all ends with the
+host's first process. Tree and images are made once and kept below `.venv/e2e`, under the hash of what they are made from.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import images
+
+HERE, ROOT = images.HERE, images.ROOT
+CACHE = Path(os.environ.get("PRETAMANE_E2E_CACHE", ROOT / ".venv" / "e2e"))
+PACKAGES = ("docker.io", "docker-cli", "containerd", "runc", "iptables", "iproute2", "jq", "restic", "apache2-utils", "awscli", "e2fsprogs", "gawk",
+            "procps", "curl", "ca-certificates", "python3")
+SUITES = ("forky", "trixie")  # the second one for PostgreSQL 17
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _hash(parts: list[str]) -> str:
+    return sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def tree() -> Path:
+    """The host's file system, made where it is absent"""
+    script = HERE / "tree.sh"
+    target = CACHE / f"tree-{_hash([script.read_text(), *PACKAGES, *SUITES])}"
+    if target.exists():
+        return target
+    CACHE.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(f".{os.getpid()}.part")
+    excludes = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("man", "doc", "locale", "info")]
+    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"', *excludes, "--dpkgopt=force-unsafe-io",
+                    f"--include={','.join(PACKAGES)}", f"--customize-hook=sh {script} \"$1\"", SUITES[0], str(part),
+                    *(f"deb [trusted=yes] {images.mirror()} {suite} main" for suite in SUITES)], check=True)
+    plugins = part / "usr/lib/docker/cli-plugins"
+    plugins.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(Path(sys.executable).parent / "docker-compose", plugins / "docker-compose")
+    part.rename(target)
+    return target
+
+
+def wheels() -> Path:
+    """The packages of the emitted application, for its base image"""
+    requirements = ROOT / "infra/app/requirements.txt"
+    target = CACHE / f"wheels-{_hash([requirements.read_text()])}"
+    if not target.exists():
+        part = target.with_suffix(f".{os.getpid()}.part")
+        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "--no-deps",
+                        "--python-version", "3.12", "--requirement", str(requirements), "--dest", str(part)], check=True, capture_output=True)
+        part.rename(target)
+    return target
+
+
+class Engine:
+    """The host, its engine, and ways to act on it"""
+
+    def __init__(self, work: Path, disk: Path | None = None) -> None:
+        """`work` takes what the host writes; `disk` is a data disk to begin with"""
+        self.work, self.shared = work, work / "shared"
+        self.shared.mkdir(parents=True)
+        if disk:
+            subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(disk), str(work / "data.img")], check=True)
+        configuration = work / "upper/etc/docker"
+        configuration.mkdir(parents=True)
+        shutil.copy(ROOT / "infra/bootstrap/daemon.json", configuration)
+
+    def boot(self) -> None:
+        """Start the host's first process; on another call after `power_cut` this is the next boot"""
+        (self.shared / "ready").unlink(missing_ok=True)
+        self.parent = subprocess.Popen(
+            ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "private", "bash", str(HERE / "host.sh"),
+             str(tree()), str(self.work)], stdout=open(self.work / "host.log", "ab"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.wait_until(lambda: (self.shared / "ready").exists(), 30, "the host")
+        self.first = int(Path(f"/proc/{self.parent.pid}/task/{self.parent.pid}/children").read_text().split()[0])
+        self.wait_for_engine()
+
+    def wait_for_engine(self) -> None:
+        """Until `docker info` answers"""
+        self.wait_until(lambda: self.run("docker", "info", check=False).returncode == 0, 60, "the engine")
+
+    def wait_until(self, condition, seconds: float, what: str) -> None:
+        """Wait for a condition"""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            log = self.work / "host.log"
+            assert time.monotonic() < deadline, f"{what}: not within {seconds} s\n{log.read_text()[-3000:] if log.exists() else ''}"
+            time.sleep(0.1)
+
+    def power_cut(self) -> None:
+        """Everything on the host ends at once; its disks stay as they are"""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.first, signal.SIGKILL)
+        self.parent.wait()
+        for place in Path("/sys/fs/cgroup").glob("*/docker/*"):
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+    def command(self, *arguments: str, **environment: str) -> list[str]:
+        """A command line that runs in all of the host's namespaces, with no environment but this"""
+        settings = [f"{key}={value}" for key, value in ({"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"} | environment).items()]
+        return ["nsenter", f"--target={self.first}", "--mount", "--net", "--pid", "--ipc", "--uts", "--root", "env", "-i", "--chdir=/", *settings, *arguments]
+
+    def run(self, *arguments: str, check: bool = True, timeout: float = 600, stdin: bytes | None = None, **environment: str) -> subprocess.CompletedProcess:
+        """Run a command on the host to its end"""
+        done = subprocess.run(self.command(*arguments, **environment), capture_output=True, timeout=timeout, check=False,
+                              **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}))
+        done.stdout, done.stderr = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        assert not check or done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+        return done
+
+    def begin(self, *arguments: str, **environment: str) -> subprocess.Popen:
+        """Start a command on the host, in a process group of its own"""
+        return subprocess.Popen(self.command(*arguments, **environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def beside(self, *arguments: str) -> list[str]:
+        """A command line of this machine's programs that sees the host's network"""
+        return ["nsenter", f"--net=/proc/{self.first}/ns/net", *arguments]
+
+    def path(self, place: str) -> Path:
+        """A file of the host, as seen from outside"""
+        return Path(f"/proc/{self.first}/root") / place.lstrip("/")
+
+
+def pinned() -> list[str]:
+    """The images that the committed tree starts, and the base of the application's"""
+    compose = images.yaml.safe_load((ROOT / "infra/compose/compose.yaml").read_text())
+    found = {each["image"] for each in compose["services"].values() if "build" not in each}
+    found |= set(re.findall(r"^FROM (\S+)", (ROOT / "infra/app/Dockerfile").read_text(), re.MULTILINE))
+    return sorted(each for each in found if images.repository(each) in images.contracts())
+
+
+def disk() -> Path:
+    """A data disk on which the engine has all stand-ins, made where it is absent"""
+    parts = [file.read_text() for file in images.inputs()] + [(HERE / "host.sh").read_text(), tree().name, *pinned()]
+    target = CACHE / f"disk-{_hash(parts)}.img"
+    if target.exists():
+        return target
+    work = CACHE / f"work-{os.getpid()}"
+    engine = Engine(work)
+    try:
+        engine.boot()
+        for image in pinned():
+            content = images.archive_of(image, tree(), wheels())
+            engine.run("docker", "import", *images.configuration(image), "-", image, stdin=content)
+        engine.run("sh", "-c", "kill $(cat /outside/dockerd.pid); sleep 1; sync")
+    finally:
+        engine.power_cut()
+    (work / "data.img").rename(target)
+    shutil.rmtree(work, ignore_errors=True)
+    return target

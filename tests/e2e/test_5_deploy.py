@@ -1,0 +1,66 @@
+"""Releases under twelve users, with the emitted scripts, the real engine and the real edge."""
+from __future__ import annotations
+
+import re
+import shutil
+import time
+
+from images import ROOT
+from stage import Clients
+
+
+def changed(stage, name, path, old, new):
+    """A tree with one file edited by hand, packed"""
+    tree = stage.folder / name
+    shutil.copytree(ROOT / "infra", tree)
+    text = (tree / path).read_text()
+    assert old in text
+    (tree / path).write_text(text.replace(old, new))
+    return stage.bundle(tree, name, BUNDLE_EDITED="yes")
+
+
+def test_a_bundle_is_deployed_and_nobody_notices(stage, timings):
+    """An edited release, from its bundle: containers can read what they mount, the idle color takes over, no request fails"""
+    began = time.monotonic()
+    bundle, total = changed(stage, "edited", "app/app/pages.py", '"""', '"""Edited. ')
+    with Clients(stage) as clients:
+        done = stage.script("deploy.sh", "--bundle", bundle, total, BAKE_SECONDS="10")
+    timings["deploy of a bundle"] = time.monotonic() - began
+    print(clients.told())
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert stage.path("/opt/pretamane/current").resolve().name == total
+    assert stage.states()["fastapi-app-green"] == "running healthy"
+    assert clients.bad == [] and clients.good > 100
+
+
+def test_a_release_that_fails_under_traffic_goes_back(stage):
+    """500s while it bakes: under 1 % of the requests, and none 3 s after the decision"""
+    bundle, total = changed(stage, "failing", "app/app/security.py", "    if key and accepted(key, services.api_keys):", "    raise RuntimeError('broken release')\n    if key and accepted(key, services.api_keys):")
+    with Clients(stage) as clients:
+        time.sleep(20)
+        done = stage.script("deploy.sh", "--bundle", bundle, total, BAKE_SECONDS="30")
+        ended = time.time()
+    print(clients.told())
+    assert done.returncode != 0 and "requests failed since" in done.stderr, done.stderr[-3000:]
+    assert clients.bad and all("500" in each for each in clients.bad)
+    moments = [float(each.split()[0]) for each in clients.bad]
+    assert max(moments) - min(moments) < 8 and max(moments) < ended
+    assert stage.states()["fastapi-app-green"] == "running healthy"
+
+
+def test_a_secret_is_rotated_and_nobody_notices(stage):
+    """Through the idle color"""
+    with Clients(stage) as clients:
+        done = stage.script("rotate-secret.sh", "postgres_password")
+    print(clients.told())
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert clients.bad == [] and clients.good > 100
+
+
+def test_a_plain_recreate_is_seen_by_these_users(stage):
+    """The control: who counts no failure above can count one"""
+    color = re.search(r"\S+", stage.path("/var/lib/pretamane/state/color").read_text())[0]
+    with Clients(stage) as clients:
+        stage.compose("up", "--detach", "--no-deps", "--force-recreate", "--wait", f"fastapi-app-{color}")
+        time.sleep(2)
+    assert clients.bad, clients.told()
