@@ -51,6 +51,7 @@ class SkipWatch:
     def __init__(self, config: pytest.Config) -> None:
         """Keep `config`, which holds the list"""
         self.skips = config.stash[SKIPPED]
+        self.outcomes: dict[str, str] = {}
 
     def _note(self, report: pytest.CollectReport | pytest.TestReport) -> None:
         reason = skip_reason(report)
@@ -58,8 +59,10 @@ class SkipWatch:
             self.skips.append((report.nodeid, reason))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a skipped test"""
+        """Note a skipped test, and how one ended that may have killed a mutant"""
         self._note(report)
+        if report.when == "call" or report.outcome != "passed":
+            self.outcomes[report.nodeid] = report.outcome
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a skipped module"""
@@ -72,7 +75,11 @@ class SkipWatch:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter) -> None:
-        """List the skips: in CI each, as the error that it is; elsewhere by what they need"""
+        """Count the mutants where some were run; list the skips: in CI each, as the error that it is; elsewhere by need"""
+        if any("mutant" in each for each in self.outcomes):
+            from mutants._outcomes import fates, tally
+
+            terminalreporter.write_line(tally(fates(self.outcomes)))
         if not self.skips:
             return
         if in_ci():

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import pytest
-from mutants import all_mutants, fate
+from mutants import Fate, all_mutants, fate, test_exists
+from mutants._outcomes import fates, tally
 from needed import reason
 
 from pretamane_analysis.check.read.tree import Tree
@@ -10,7 +11,8 @@ from pretamane_analysis.check.tools.validators import TOOLS, run_tools
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack_file import example
 
-MUTANTS = all_mutants()
+MUTANTS = [each for each in all_mutants() if not each.killer.startswith("behaviour:")]
+NAMED = [each for each in all_mutants() if each.killer.startswith("behaviour:")]
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +24,35 @@ def files():
 @pytest.fixture(scope="module")
 def absent(files):
     """The tools that are not installed"""
-    return {each.tool for each in run_tools(Tree(files), [tool.name for tool in TOOLS]) if each.status == "skipped" and "not installed" in each.reason}
+    return {each.tool for each in run_tools(Tree(files), [tool.name for tool in TOOLS]) if each.status == "skipped"
+            and "not installed" in each.reason}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.id for mutant in MUTANTS])
 def test_mutant_is_killed(mutant, files, absent):
-    """The expected rule, tool or test notices the defect"""
+    """The expected rule or tool notices the defect"""
     if mutant.killer.removeprefix("tool:") in absent:
         pytest.skip(reason(mutant.killer.removeprefix("tool:")))
     found = fate(mutant, files, everybody=False)
     assert found.killed, f"expected {mutant.killer}, noticed by {found.killers or 'nothing'}"
+
+
+def test_named_tests_exist():
+    """A test that a mutant names is there; that proves no kill (`make mutants` runs them, the last lines of a run
+    count them)"""
+    assert [each.killer for each in NAMED if not test_exists(each.killer.partition(":")[2])] == []
+
+
+def test_a_test_that_was_not_run_kills_nothing():
+    """Only outcomes of this run count: passed is killed, failed survived, all else was not run"""
+    rule, behavior = MUTANTS[0], next(each for each in NAMED if "test_edge_mutants" in each.killer)
+    first = f"tests/test_mutants.py::test_mutant_is_killed[{rule.id}]"
+    second = f"tests/test_edge_mutants.py::test_the_behavior_notices[{behavior.id}]"
+    total = len(MUTANTS) + len(NAMED)
+    assert (tally(fates({})) == f"{total} mutants, killed in this run: 0 by a rule, 0 by a tool, 0 by a test; "
+            f"0 survived; {total} not run")
+    assert f"1 by a rule, 0 by a tool, 1 by a test; 0 survived; {total - 2} not run" in tally(
+        fates({first: "passed", second: "passed"}))
+    assert f"0 by a test; 1 survived; {total - 1} not run" in tally(fates({second: "failed"}))
+    assert f"0 survived; {total} not run" in tally(fates({second: "skipped"}))
+    assert fate(behavior, {}) == Fate(behavior, (), 0.0, ran=False)

@@ -2,7 +2,8 @@
 
 Each module beside this one holds `MUTANTS`. `make mutants` prints who kills which.
 A mutant is killed by a rule (`X05`), a tool (`tool:caddy`) or, where only running shows the defect, by a test
-(`behaviour:tests/test_app.py::test_ready`), which must exist.
+(`behaviour:tests/test_app.py::test_ready`). A test counts only where it was run on the mutant and failed: that a test of this name
+exists proves nothing.
 """
 from __future__ import annotations
 
@@ -44,11 +45,20 @@ class Fate:
     mutant: Mutant
     killers: tuple[str, ...]  # everything that noticed, not only what was expected
     seconds: float
+    ran: bool = True  # whether anything was run that could notice it
 
     @property
     def killed(self) -> bool:
         """Whether the one that was expected noticed"""
         return self.mutant.killer in self.killers
+
+    @property
+    def killed_by(self) -> str:
+        """`a rule`, `a tool` or `a test` where the one that was expected noticed; `nothing`; `not run`"""
+        if not self.ran:
+            return "not run"
+        ways = {"behaviour": "a test", "tool": "a tool"}
+        return ways.get(self.mutant.killer.partition(":")[0], "a rule") if self.killed else "nothing"
 
 
 def replaced(path: str, old: str, new: str, count: int = 1) -> Callable[[Files], Files]:
@@ -118,10 +128,15 @@ class Plain(yaml.SafeDumper):
         return True
 
 
-def all_mutants() -> list[Mutant]:
+def by_module() -> dict[str, list[Mutant]]:
     """The mutants of every module of this folder"""
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
-    return [mutant for name in names for mutant in import_module(f"{__name__}.{name}").MUTANTS]
+    return {name: import_module(f"{__name__}.{name}").MUTANTS for name in names}
+
+
+def all_mutants() -> list[Mutant]:
+    """All mutants"""
+    return [mutant for mutants in by_module().values() for mutant in mutants]
 
 
 def test_exists(name: str) -> bool:
@@ -148,9 +163,8 @@ def fate(mutant: Mutant, files: Files, everybody: bool = True) -> Fate:
     import time
 
     began = time.perf_counter()
-    kind, _, name = mutant.killer.partition(":")
-    if kind == "behaviour":
-        return Fate(mutant, (mutant.killer,) if test_exists(name) else (), 0.0)
+    if mutant.killer.startswith("behaviour:"):
+        return Fate(mutant, (), 0.0, ran=False)
     try:
         changed = mutant.mutate(dict(files))
         assert changed != files, "changes nothing"
