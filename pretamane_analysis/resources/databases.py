@@ -161,34 +161,20 @@ class AuroraCluster(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Instance or capacity-unit hours, storage, I/O, backups."
+        optimized, engine = "IOOptimized" * self.io_optimized, engine_title(self.engine)
         if self.instances:
-            yield metered(
-                "AmazonRDS",
-                f"InstanceUsage{'IOOptimized' * self.io_optimized}:{class_in_usage_type(self.instance_type)}",
-                "Hrs",
-                self.instances * hours,
-                f"{self.instances} x {self.instance_type} {engine_title(self.engine)}",
-                option=self.purchase_option,
-                instanceType=self.instance_type,
-                databaseEngine=engine_title(self.engine),
-            )
-        optimized = "IOOptimized" if self.io_optimized else ""
-        if self.acu_hours:
-            yield metered(
-                "AmazonRDS", f"Aurora:ServerlessV2{optimized}Usage", "ACU-Hr", self.acu_hours, "capacity units"
-            )
-        if self.storage_gb:
-            kind = "Aurora:IO-OptimizedStorageUsage" if self.io_optimized else "Aurora:StorageUsage"
-            yield metered("AmazonRDS", kind, "GB-Mo", self.storage_gb, "storage")
-        if self.io_requests:
-            yield metered(
-                "AmazonRDS",
-                "Aurora:StorageIOUsage",
-                "IOs",
-                self.io_requests,
-                "I/O requests",
-                free="included in I/O-Optimized" if self.io_optimized else "",
-            )
+            usage_type = f"InstanceUsage{optimized}:{class_in_usage_type(self.instance_type)}"
+            what = f"{self.instances} x {self.instance_type} {engine}"
+            yield metered("AmazonRDS", usage_type, "Hrs", self.instances * hours, what, option=self.purchase_option,
+                          instanceType=self.instance_type, databaseEngine=engine)
+        free = "included in I/O-Optimized" if self.io_optimized else ""
+        for quantity, usage_type, unit, what, reason in (
+            (self.acu_hours, f"Aurora:ServerlessV2{optimized}Usage", "ACU-Hr", "capacity units", ""),
+            (self.storage_gb, f"Aurora:{'IO-Optimized' * self.io_optimized}StorageUsage", "GB-Mo", "storage", ""),
+            (self.io_requests, "Aurora:StorageIOUsage", "IOs", "I/O requests", free),
+        ):
+            if quantity:
+                yield metered("AmazonRDS", usage_type, unit, quantity, what, free=reason)
         yield from used(self, "AmazonRDS", AURORA_DIMENSIONS)
         yield from _aging(self, hours)
 
