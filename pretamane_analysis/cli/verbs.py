@@ -89,25 +89,35 @@ def _parts(found: Any) -> list[Part]:
 def audit(arguments: list[str]) -> int:
     "A claimed saving against the price list; exit code 1 when it lies outside the range that can be defended."
     parser = verb_parser("audit", "What is left of a claimed saving.", stack_options, source_options, format_option)
-    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the source document's claim unless given")
+    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the example's claim unless given, and with it the example stack")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill import audit as audits
     from pretamane_analysis.bill.claim import load_claim
     from pretamane_analysis.prices.snapshot import age_text
-    from pretamane_analysis.report.views import scenario_rows, verdict, waterfall_rows
+    from pretamane_analysis.report.views import verdict
 
-    claim, stack = load_claim(options.claim), chosen_stack(options)
+    if options.stack and not options.claim:
+        raise PretamaneError("the example's claim says nothing about another stack", "--stack", "Give the claim too: --claim FILE")
+    claim, stack = load_claim(options.claim), chosen_stack(options) if options.stack or not options.claim else None
     book = price_book(options, stack)
     claim = claim.model_copy(update={"region": options.region}) if options.region else claim
     found = audits.audit(claim, stack, book)
-    lines = [each.row() for each in found.lines]
-    parts = [Part(f"The claim, line by line, in {claim.region}: USD a month as printed and from the price list", lines, ("side",)),
-             Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
-             Part("From the claim to like with like: USD a month of both sides after each step, and what is left of the saving; steps that are not "
-                  "counted only show how far a choice moves it", waterfall_rows(found), ("counted", "change", "baseline")),
-             Part("Every combination of the open choices: USD a month and the saving", scenario_rows(found), ("baseline", "snapshots"))]
-    show(parts, with_age(audits.document(found), book.as_of), options.format, age_text(book.as_of, today(), book.source), lines, verdict(found))
+    parts = _audit_parts(found)
+    show(parts, with_age(audits.document(found), book.as_of), options.format, age_text(book.as_of, today(), book.source), parts[0].rows,
+         verdict(found))
     return 0 if audits.defensible(found)["claim_holds"] else 1
+
+
+def _audit_parts(found: Any) -> list[Part]:
+    "The tables of an audit."
+    from pretamane_analysis.report.views import scenario_rows, waterfall_rows
+
+    lines = [each.row() for each in found.lines]
+    return [Part(f"The claim, line by line, in {found.desk.claim.region}: USD a month as printed and from the price list", lines, ("side",)),
+            Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
+            Part("From the claim to like with like: USD a month of both sides after each step, and what is left of the saving; steps that are not "
+                 "counted only show how far a choice moves it", waterfall_rows(found), ("counted", "change", "baseline")),
+            Part("Every combination of the open choices: USD a month and the saving", scenario_rows(found), ("baseline", "snapshots"))]
 
 # %% ../../nbs/cli/03_verbs.ipynb #35968c59
 def size(arguments: list[str]) -> int:
