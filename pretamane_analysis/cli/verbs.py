@@ -132,8 +132,7 @@ def size(arguments: list[str]) -> int:
     stack = chosen_stack(options)
     book = price_book(options, stack)
     need, reserve = needs(stack, None, options.scenario), mebibytes(stack.host.reserve_memory)
-    machine = host_for(stack, None, options.scenario)
-    found = candidates(book, stack.region, machine)[:10]
+    found = candidates(book, stack.region, machine := host_for(stack, None, options.scenario))[:10]
     if not found:
         raise PretamaneError(why_none(machine), stack.region, "Divide the services or choose another region")
     rows = [{"instance type": each.kind.name, "vCPU": str(each.kind.vcpu), "memory GiB": plain(each.kind.memory_gib), "USD/hour": plain(each.hourly_usd, 6),
