@@ -141,5 +141,5 @@ def own_data(stack: Stack, use: Figures, gb: Decimal) -> list[Resource]:
     return [
         Volume(feature="disks", name="data disk", volume_type=host.disk_type, gb=gb, iops=host.disk_iops, throughput_mibps=host.disk_throughput),
         DiskSnapshots(feature="backups", gb=use["snapshot_gb"]),
-        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=Decimal(30)),
+        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=use["backup_writes"]),
     ]

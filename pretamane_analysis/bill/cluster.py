@@ -136,7 +136,7 @@ def _cluster(stack: Stack, use: Figures, cluster: Cluster) -> list[Resource]:
         *_machines(stack, cluster),
         *_way_in_and_out(stack, use, sum(cluster.counts.values())),
         ImageRegistry(feature="images", gb=use["image_gb"]),
-        HostedZones(feature="names", zones=1, queries=use["requests"] / 10),
+        HostedZones(feature="names", zones=1, queries=use["requests"] * use["dns_queries_per_request"]),
         *shared(use),
     ]
 
@@ -154,7 +154,6 @@ def cluster_assumptions(
         f"nodes are in {'private' if eks.nat_gateways else 'public'} subnets{gateways}",
         *(["the load balancer has one public address in each zone"] if eks.load_balancer != "none" else []),
         *([f"each NAT gateway has one public address; what passes through it: {nat}"] if eks.nat_gateways else ["each node has a public address"]),
-        "one DNS query for every ten requests",
         "on each node run aws-node, kube-proxy and the pod identity agent; pods are placed by memory, vCPU, GPUs and places for pods",
         *guessed(stack),
     )

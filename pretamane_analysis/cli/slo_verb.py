@@ -43,7 +43,7 @@ def slo(arguments: list[str]) -> int:
               end="\n" if options.format == "json" else "")
         return 0
     parts = [Part(f"What {stack.name} promises, and how much may fail before a promise is broken, at {options.scenario} usage",
-                  budget_rows(stack, options.scenario)),
+                  budget_rows(stack, options.scenario), ("counted by", "good")),
              *(Part(f"{each.name}: after how long each alert fires at which burn rate, and in brackets the share of the budget that is gone then. "
                     "Burn rate 1 spends the budget in exactly its window", burn_rows(each), ("slo", "bad", "budget lasts")) for each in budgets(stack, options.scenario))]
     print(printed(parts, options.format))

@@ -101,6 +101,8 @@ class Usage(Model):
     alarms: Range = _range(5, 10, 20, "alarms on metrics")
     cross_zone_gb: Range = _range(5, 50, 300, "GB between availability zones, where there are several")
     snapshot_gb: Range = _range(8, 30, 120, "GB of disk snapshots kept; they are incremental, so only their owner can know")
+    dns_queries_per_request: Range = _range("0.1", "0.1", "0.1", "DNS queries for each request; resolvers and browsers remember an answer")
+    backup_writes: Range = _range(30, 30, 30, "objects written to the backup bucket in a month, one a night")
     image_gb: Range = _range(1, 3, 10, "GB of container images kept in a registry")
     cpu_cores: Range = _range("0.1", "0.3", "1", "vCPU that all services together keep busy on average")
     nat_gb: Range | None = Field(default=None, description="GB through the NAT gateways; left out: logs, and the images of each node once")
