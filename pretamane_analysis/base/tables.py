@@ -244,7 +244,8 @@ def to_html(
     largest = max((abs(row[key]) for row in rows[:-1] for key in bars if isinstance(row[key], Decimal)),
                   default=Decimal(0)) or None
     head = "".join(f'<th style="text-align:left">{escape(key.strip())}</th>' for key in (rows[0] if rows else ()))
-    cells = (((value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items()) for row in rows)
+    cells = (((value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items())
+             for row in rows)
     body = "".join(f"<tr>{''.join(_html_cell(*each) for each in row)}</tr>" for row in cells)
     above = f'<caption style="text-align:left;caption-side:top">{escape(caption)}</caption>' if caption else ""
     return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

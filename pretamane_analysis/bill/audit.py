@@ -25,8 +25,8 @@ from ..stack.stack import Stack
 from ..base.tables import money, plain, to_html
 
 # %% auto #0
-__all__ = ['StepKind', 'Priced', 'Desk', 'priced_lines', 'baseline_left_out', 'Step', 'sizes', 'steps', 'scenarios', 'Audit',
-           'audit', 'defensible', 'waterfall', 'document']
+__all__ = ['StepKind', 'Priced', 'AuditInputs', 'priced_lines', 'baseline_left_out', 'Step', 'sizes', 'steps', 'scenarios',
+           'Audit', 'audit', 'defensible', 'waterfall', 'document']
 
 # %% ../../nbs/bill/08_audit.ipynb #09cb41bb
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Priced:
 
 
 @dataclass(frozen=True)
-class Desk:
+class AuditInputs:
     "What an audit works with."
     claim: Claim
     stack: Stack
@@ -56,36 +56,42 @@ class Desk:
         return bill(resources, self.book, region or self.claim.region).total
 
 # %% ../../nbs/bill/08_audit.ipynb #1313ff90
-def _priced(desk: Desk, side: str, line: ClaimLine) -> Priced:
+def _priced(desk: AuditInputs, side: str, line: ClaimLine) -> Priced:
     if line.egress:
         gb = egress_gb(line.usd, desk.book, desk.claim.region)
-        return Priced(side, line.what, line.usd, line.usd, f"buys {plain(gb, 1)} GB, the free {plain(free_egress().quantity)} GB included")
+        return Priced(side, line.what, line.usd, line.usd,
+                      f"buys {plain(gb, 1)} GB, the free {plain(free_egress().quantity)} GB included")
     if line.features:
         costs = bill_of(architecture("eks", desk.stack, desk.book), desk.stack, desk.book).by()
         found = {each: costs.get(each, Decimal(0)) for each in line.features}
         listed = ", ".join(f"{name} {money(usd)}" for name, usd in sorted(found.items(), key=lambda each: -each[1]))
-        return Priced(side, line.what, line.usd, sum(found.values(), Decimal(0)), f"unspecified; the stack's own usage gives {listed}")
+        return Priced(side, line.what, line.usd, sum(found.values(), Decimal(0)),
+                      f"unspecified; the stack's own usage gives {listed}")
     if line.free:
         return Priced(side, line.what, line.usd, Decimal(0), line.free)
     lines = bill(line.means(), desk.book, desk.claim.region).lines
-    reason = " + ".join(f"{plain(each.quantity)} {each.query.unit} x {each.unit_price.normalize():f}" for each in lines if each.cost)
+    reason = " + ".join(f"{plain(each.quantity)} {each.query.unit} x {each.unit_price.normalize():f}"
+                        for each in lines if each.cost)
     return Priced(side, line.what, line.usd, sum((each.cost for each in lines), Decimal(0)), reason)
 
 
-def priced_lines(desk: Desk) -> list[Priced]:
+def priced_lines(desk: AuditInputs) -> list[Priced]:
     "Every printed line of both sides against the price list. Raises MissingPrice."
-    return [_priced(desk, side, line) for side in ("baseline", "alternative") for line in getattr(desk.claim, side).lines]
+    return [_priced(desk, side, line) for side in ("baseline",
+                                                   "alternative") for line in getattr(desk.claim, side).lines]
 
 # %% ../../nbs/bill/08_audit.ipynb #90499512
-def baseline_left_out(desk: Desk) -> list[dict[str, Any]]:
+def baseline_left_out(desk: AuditInputs) -> list[dict[str, Any]]:
     "Resources of the stack's EKS architecture that no line of the baseline mentions, with what they cost."
     lines = desk.claim.baseline.lines
-    kinds = {type(each) for line in lines for each in line.means()} | ({InternetEgress} if any(x.egress for x in lines) else set())
+    kinds = {type(each) for line in lines
+             for each in line.means()} | ({InternetEgress} if any(x.egress for x in lines) else set())
     features = {each for line in lines for each in line.features}
     missing = [each for each in architecture("eks", desk.stack, desk.book).resources
                if type(each) not in kinds and each.feature not in features]
     costs = [(each, bill([each], desk.book, desk.stack.region).total) for each in missing]
-    return [{"side": "baseline", "what": each.name, "usd": usd, "reason": "billed, not printed"} for each, usd in costs if usd]
+    return [{"side": "baseline", "what": each.name, "usd": usd, "reason": "billed, not printed"}
+            for each, usd in costs if usd]
 
 # %% ../../nbs/bill/08_audit.ipynb #d964fa35
 StepKind = Literal["list price", "address", "egress", "snapshots", "memory", "deployed"]
@@ -108,12 +114,14 @@ def _of(lines: list[ClaimLine], kind: type[Resource]) -> list[Any]:
 
 def _memory_mib(lines: list[ClaimLine]) -> int:
     "Memory of all instances that lines stand for."
-    return sum(instance_type(each.instance_type).memory_mib * (each.nodes if isinstance(each, NodeGroup) else each.count)
+    return sum(instance_type(each.instance_type).memory_mib * (each.nodes
+                                                               if isinstance(each, NodeGroup) else each.count)
                for each in (*_of(lines, NodeGroup), *_of(lines, Instances)))
 
 # %% ../../nbs/bill/08_audit.ipynb #34c77e53
-def sizes(desk: Desk) -> list[Instances]:
-    "The claimed host and the larger ones of its family, up to the baseline's memory. Raises PretamaneError without a host."
+def sizes(desk: AuditInputs) -> list[Instances]:
+    """The claimed host and the larger ones of its family, up to the baseline's memory. Raises PretamaneError without
+    a host."""
     hosts = _of(desk.claim.alternative.lines, Instances)
     if not hosts:
         raise PretamaneError("the alternative of the claim has no line with resources of kind 'Instances'")
@@ -126,55 +134,62 @@ def sizes(desk: Desk) -> list[Instances]:
     return [hosts[0], *(replace(hosts[0], instance_type=each.name) for each in kept)]
 
 # %% ../../nbs/bill/08_audit.ipynb #34bb54d3
-def _egress(desk: Desk) -> Decimal:
+def _egress(desk: AuditInputs) -> Decimal:
     "USD of egress that only the baseline prints; 0 where both or neither do."
-    printed = [sum((line.usd for line in side.lines if line.egress), Decimal(0)) for side in (desk.claim.baseline, desk.claim.alternative)]
+    printed = [sum((line.usd for line in side.lines if line.egress),
+                   Decimal(0)) for side in (desk.claim.baseline, desk.claim.alternative)]
     return printed[0] if printed[0] and not printed[1] else Decimal(0)
 
 
-def _snapshot_usd(desk: Desk) -> Decimal:
+def _snapshot_usd(desk: AuditInputs) -> Decimal:
     "USD of one full snapshot of the alternative's disks; 0 where the claim has snapshots."
     lines = desk.claim.alternative.lines
     gb = sum((each.gb * each.count for each in _of(lines, Volume)), Decimal(0))
     return Decimal(0) if _of(lines, DiskSnapshots) else desk.cost(DiskSnapshots(gb=gb))
 
 # %% ../../nbs/bill/08_audit.ipynb #cdfec90c
-def steps(desk: Desk) -> Iterator[Step]:
+def steps(desk: AuditInputs) -> Iterator[Step]:
     "From the claim to the comparison of like with like. Raises MissingPrice."
     lines, zero = desk.claim.alternative.lines, Decimal(0)
     for each in priced_lines(desk):
         if each.side == "alternative" and each.priced_usd != each.claimed_usd:
             yield Step("list price", f"{each.what}: list price", zero, each.priced_usd - each.claimed_usd, each.reason)
     if not _of(lines, PublicAddresses):
-        yield Step("address", "public IPv4 address", zero, desk.cost(PublicAddresses()), "charged also while attached, since 2024-02-01")
+        yield Step("address", "public IPv4 address", zero, desk.cost(PublicAddresses()),
+                   "charged also while attached, since 2024-02-01")
     if egress := _egress(desk):
-        yield Step("egress", "egress on both sides", zero, egress, "EC2 pays the same rate per GB as EKS; the claim counts it on one side only")
+        yield Step("egress", "egress on both sides", zero, egress,
+                   "EC2 pays the same rate per GB as EKS; the claim counts it on one side only")
     if snapshots := _snapshot_usd(desk):
         yield Step("snapshots", "snapshots", zero, snapshots, "one full copy of the disk")
     hosts = sizes(desk)
     if len(hosts) > 1:
-        have, want = (plain(Decimal(each) / 1024) for each in (_memory_mib(lines), _memory_mib(desk.claim.baseline.lines)))
-        yield Step("memory", f"memory parity: {hosts[-1].instance_type}", zero, desk.cost(hosts[-1]) - desk.cost(hosts[0]),
-                   f"{have} GiB claimed against {want} GiB on the baseline")
+        have, want = (plain(Decimal(each) / 1024) for each in (_memory_mib(lines),
+                                                               _memory_mib(desk.claim.baseline.lines)))
+        yield Step("memory", f"memory parity: {hosts[-1].instance_type}", zero,
+                   desk.cost(hosts[-1]) - desk.cost(hosts[0]), f"{have} GiB claimed against {want} GiB on the baseline")
     yield from _deployed(desk)
 
 # %% ../../nbs/bill/08_audit.ipynb #33b772b3
-def _deployed(desk: Desk) -> Iterator[Step]:
+def _deployed(desk: AuditInputs) -> Iterator[Step]:
     "How far region and Kubernetes version move the result, where the claim says what was deployed."
     deployed = desk.claim.deployed
     if deployed and deployed.region and deployed.region != desk.claim.region:
-        moved, unknown = zip(*(_moved(desk, side.lines, deployed.region) for side in (desk.claim.baseline, desk.claim.alternative)), strict=True)
+        moved, unknown = zip(*(_moved(desk, side.lines, deployed.region)
+                               for side in (desk.claim.baseline, desk.claim.alternative)), strict=True)
         missing = sorted({each for names in unknown for each in names})
         note = f"; no price there, left as they are: {', '.join(missing)}" if missing else ""
-        yield Step("deployed", f"as deployed: region {deployed.region}", moved[0], moved[1], f"list prices of {deployed.region}{note}", False)
+        yield Step("deployed", f"as deployed: region {deployed.region}", moved[0], moved[1],
+                   f"list prices of {deployed.region}{note}", False)
     if deployed and deployed.kubernetes_version and deployed.as_of:
         support = eks_support(deployed.kubernetes_version, deployed.as_of)
         standard, actual = EksCluster(), EksCluster(support=support, version=deployed.kubernetes_version)
-        yield Step("deployed", f"as deployed: Kubernetes {deployed.kubernetes_version}", desk.cost(actual) - desk.cost(standard), Decimal(0),
+        yield Step("deployed", f"as deployed: Kubernetes {deployed.kubernetes_version}",
+                   desk.cost(actual) - desk.cost(standard), Decimal(0),
                    f"{support} support on {deployed.as_of}: {money(desk.cost(actual))} for the control plane", False)
 
 # %% ../../nbs/bill/08_audit.ipynb #163fb575
-def _moved(desk: Desk, lines: list[ClaimLine], region: str) -> tuple[Decimal, list[str]]:
+def _moved(desk: AuditInputs, lines: list[ClaimLine], region: str) -> tuple[Decimal, list[str]]:
     "What the lines cost more in another region, and the lines whose price is not known there."
     change, unknown = Decimal(0), []
     for line in lines:
@@ -187,14 +202,17 @@ def _moved(desk: Desk, lines: list[ClaimLine], region: str) -> tuple[Decimal, li
     return change, unknown
 
 # %% ../../nbs/bill/08_audit.ipynb #9ac4bc8c
-def scenarios(desk: Desk) -> list[dict[str, Any]]:
+def scenarios(desk: AuditInputs) -> list[dict[str, Any]]:
     "Every combination of egress, memory and snapshots, with its saving."
     hosts, egress, snapshot = sizes(desk), _egress(desk), _snapshot_usd(desk)
-    corrections = sum((each.alternative_usd for each in steps(desk) if each.kind in ("list price", "address")), Decimal(0))
+    corrections = sum((each.alternative_usd for each in steps(desk) if each.kind in ("list price", "address")),
+                      Decimal(0))
     floor, found = desk.claim.alternative.total + corrections, []
-    for host, both, kept in product(hosts, (True, False) if egress else (True,), (False, True) if snapshot else (False,)):
+    for host, both, kept in product(hosts, (True, False) if egress else (True,),
+                                    (False, True) if snapshot else (False,)):
         saving = Saving(desk.claim.baseline.total - (Decimal(0) if both else egress),
-                        floor + desk.cost(host) - desk.cost(hosts[0]) + (egress if both else 0) + (snapshot if kept else 0))
+                        floor + desk.cost(host) - desk.cost(hosts[0]) + (egress if both else 0)
+                        + (snapshot if kept else 0))
         found.append({"host": host.instance_type, "egress": "on both sides" if both else "on neither side",
                       "snapshots": "kept" if kept else "none", **saving.document()})
     return found
@@ -203,7 +221,7 @@ def scenarios(desk: Desk) -> list[dict[str, Any]]:
 @dataclass(frozen=True)
 class Audit:
     "What is left of a claim."
-    desk: Desk
+    desk: AuditInputs
     lines: list[Priced]
     left_out: list[dict[str, Any]]
     steps: list[Step]
@@ -218,7 +236,8 @@ class Audit:
         return f"<Audit of {self.desk.claim.claim!r} in {self.desk.claim.region}>"
 
     def _repr_html_(self) -> str:
-        caption = f"{self.desk.claim.claim}: as printed and from the price list of {self.desk.claim.region}, USD a month"
+        caption = (f"{self.desk.claim.claim}: as printed and from the price list of {self.desk.claim.region}, "
+                   f"USD a month")
         return to_html([each.row() for each in self.lines], caption)
 
 # %% ../../nbs/bill/08_audit.ipynb #265f6610
@@ -228,7 +247,7 @@ def audit(
     book: PriceBook,
 ) -> Audit:
     "A claim against the price list. Raises MissingPrice, or PretamaneError where the claim has no host."
-    desk = Desk(claim, stack.model_copy(update={"region": claim.region}), book)
+    desk = AuditInputs(claim, stack.model_copy(update={"region": claim.region}), book)
     taken = list(steps(desk))
     left_out = [{"side": "alternative", "what": each.what, "usd": each.alternative_usd, "reason": each.reason}
                 for each in taken if each.counted and each.kind != "list price"]
@@ -240,8 +259,10 @@ def defensible(
 ) -> dict[str, Any]:  # low, central and high in percent, and whether the claim lies within
     "The range of savings that can be defended; central is the claimed host with egress on both sides."
     percents = [each["percent"] for each in found.scenarios]
-    return {"low_percent": min(percents), "central_percent": found.scenarios[0]["percent"], "high_percent": max(percents),
-            "claimed_percent": found.claimed.percent, "claim_holds": min(percents) <= found.claimed.percent <= max(percents)}
+    return {"low_percent": min(percents), "central_percent": found.scenarios[0]["percent"],
+            "high_percent": max(percents),
+            "claimed_percent": found.claimed.percent,
+            "claim_holds": min(percents) <= found.claimed.percent <= max(percents)}
 
 # %% ../../nbs/bill/08_audit.ipynb #12ef9221
 def waterfall(
@@ -249,7 +270,8 @@ def waterfall(
 ) -> list[dict[str, Any]]:  # One row for each step, the claim first
     "Both sides and the saving after each step."
     rows, at = [], found.claimed
-    rows.append({"step": "the claim", "change": Decimal(0), **at.document(), "counted": True, "reason": found.desk.claim.claim})
+    rows.append({"step": "the claim", "change": Decimal(0), **at.document(), "counted": True,
+                 "reason": found.desk.claim.claim})
     for each in found.steps:
         after = Saving(at.baseline_usd + each.baseline_usd, at.alternative_usd + each.alternative_usd)
         rows.append({"step": each.what, "change": each.baseline_usd - each.alternative_usd, **after.document(),
@@ -263,8 +285,11 @@ def document(
 ) -> dict[str, Any]:
     "An audit as the JSON contract of `pretamane audit`."
     claim, book = found.desk.claim, found.desk.book
-    totals = {side: sum((each.priced_usd for each in found.lines if each.side == side), Decimal(0)) for side in ("baseline", "alternative")}
+    totals = {side: sum((each.priced_usd for each in found.lines if each.side == side),
+                        Decimal(0)) for side in ("baseline", "alternative")}
     return {"claim": claim.claim, "source": claim.source, "region": claim.region, "currency": "USD",
             "prices": {"source": book.source, "as_of": book.as_of}, "claimed": found.claimed.document(),
-            "priced": Saving(totals["baseline"], totals["alternative"]).document(), "lines": [each.row() for each in found.lines],
-            "left_out": found.left_out, "waterfall": waterfall(found), "scenarios": found.scenarios, "defensible": defensible(found)}
+            "priced": Saving(totals["baseline"], totals["alternative"]).document(),
+            "lines": [each.row() for each in found.lines],
+            "left_out": found.left_out, "waterfall": waterfall(found), "scenarios": found.scenarios,
+            "defensible": defensible(found)}

@@ -22,8 +22,8 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['MANAGED_ROLES', 'Figures', 'Capacity', 'Architecture', 'stays', 'capacity', 'busy_percent', 'guessed', 'managed_data',
-           'data_gb', 'host_disk_gb', 'shared', 'own_data']
+__all__ = ['MANAGED_ROLES', 'Figures', 'Capacity', 'Architecture', 'services_on_machines', 'capacity', 'busy_percent', 'guessed',
+           'managed_data', 'data_gb', 'host_disk_gb', 'shared', 'own_data']
 
 # %% ../../nbs/bill/03c_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Architecture:
 MANAGED_ROLES = tuple(role for key in DATA_FEATURES for role in FEATURE[key].roles)
 
 
-def stays(stack: Stack, managed: bool, cluster: bool) -> tuple[str, ...]:
+def services_on_machines(stack: Stack, managed: bool, cluster: bool) -> tuple[str, ...]:
     "Names of the services that run on machines: those that no managed service replaces."
     replaced = FEATURE["edge"].roles if managed and stack.eks.load_balancer != "none" else ("tunnel",)
     gone = (*(MANAGED_ROLES if managed else ()), *(replaced if cluster else ()))
@@ -76,9 +76,10 @@ def capacity(groups: Iterable[tuple[int, str]], usable: int, zones: int) -> Capa
     "What groups of machines, each a number and an instance type, have together; `usable` is in MiB."
     kinds = [(count, instance_type(name)) for count, name in groups]
     machines = sum(count for count, _ in kinds)
-    return Capacity(machines, sum(count * kind.memory_mib for count, kind in kinds), usable, sum(count * kind.vcpu for count, kind in kinds),
-                    sum((count * kind.vcpu * kind.baseline_percent / 100 for count, kind in kinds), Decimal(0)), min(zones, machines),
-                    sum(count * gpus_of(kind.name).count for count, kind in kinds))
+    return Capacity(machines, sum(count * kind.memory_mib for count, kind in kinds), usable,
+                    sum(count * kind.vcpu for count, kind in kinds),
+                    sum((count * kind.vcpu * kind.baseline_percent / 100 for count, kind in kinds), Decimal(0)),
+                    min(zones, machines), sum(count * gpus_of(kind.name).count for count, kind in kinds))
 
 
 def busy_percent(busy: Decimal, vcpu: int) -> Decimal:
@@ -90,7 +91,8 @@ def guessed(
     stack: Stack,
 ) -> tuple[str, ...]:  # One sentence or none
     "Which usage figures are guesses, because the stack does not give them."
-    rate = [name for name in type(stack.usage).model_fields if name not in stack.usage.model_fields_set and getattr(stack.usage, name) is not None]
+    rate = [name for name in type(stack.usage).model_fields if name not in stack.usage.model_fields_set
+            and getattr(stack.usage, name) is not None]
     return (f"not in the stack's usage, so guessed: {', '.join(rate)}",) if rate else ()
 
 # %% ../../nbs/bill/03c_building_blocks.ipynb #5e16a700
@@ -102,10 +104,12 @@ def managed_data(stack: Stack, use: Figures) -> list[Resource]:
     requests, wanted = use["requests"], {each.key for each in features_of(stack)}
     return [each for each in (
         Table(feature="database", storage_gb=use["database_gb"],
-              write_units=requests * use["database_writes_per_request"], read_units=requests * use["database_reads_per_request"]),
+              write_units=requests * use["database_writes_per_request"],
+              read_units=requests * use["database_reads_per_request"]),
         SearchDomain(feature="search", instance_type=stack.eks.search_instance_type, count=stack.eks.search_instances,
                      disk_gb=Decimal(stack.eks.search_instances * stack.eks.search_disk_gb)),
-        Bucket(feature="objects", standard_gb=use["stored_gb"], put_requests=requests * use["object_writes_per_request"],
+        Bucket(feature="objects", standard_gb=use["stored_gb"],
+               put_requests=requests * use["object_writes_per_request"],
                get_requests=requests * use["object_reads_per_request"]),
         Logs(feature="observability", ingested_gb=use["log_gb"], stored_gb=use["log_gb"]),
         Monitoring(feature="observability", metrics=use["metrics"], alarms=use["alarms"]),
@@ -133,9 +137,12 @@ def own_data(stack: Stack, use: Figures, gb: Decimal) -> list[Resource]:
     host = stack.host
     if refused := disk_refusals(host.disk_type, host.disk_iops, host.disk_throughput, gb):
         raise PretamaneError("; ".join(text for _, text in refused), "the data disk, host.disk_type",
-                             "AWS makes no such disk: choose another type or other performance, or divide the volumes among stacks")
+                             "AWS makes no such disk: choose another type or other performance, or divide the "
+                             "volumes among stacks")
     return [
-        Volume(feature="disks", name="data disk", volume_type=host.disk_type, gb=gb, iops=host.disk_iops, throughput_mibps=host.disk_throughput),
+        Volume(feature="disks", name="data disk", volume_type=host.disk_type, gb=gb, iops=host.disk_iops,
+               throughput_mibps=host.disk_throughput),
         DiskSnapshots(feature="backups", gb=use["snapshot_gb"]),
-        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=Decimal(30)),
+        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"],
+               put_requests=Decimal(30)),
     ]

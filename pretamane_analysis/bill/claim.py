@@ -16,7 +16,7 @@ from .bill import HOURS_PER_MONTH
 from .features import FEATURE
 from ..base.errors import did_you_mean
 from ..base.files import data_path, read_text
-from ..stack.links import BrokenLinks
+from ..stack.stack_checks import BrokenLinks
 from ..stack.model_file import Model, parse
 from ..prices.book import PriceBook, spread
 from ..prices.snapshot import Allowance, allowances
@@ -37,7 +37,8 @@ class ClaimLine(Model):
 
     def means(self) -> list[Resource]:
         "The resources of this line. Raises PretamaneError for an unknown kind or field."
-        return [resource(each["kind"], **{key: value for key, value in each.items() if key != "kind"}) for each in self.resources]
+        return [resource(each["kind"], **{key: value for key, value in each.items() if key != "kind"})
+                for each in self.resources]
 
 
 class ClaimSide(Model):
@@ -78,7 +79,8 @@ def _line_problems(line: ClaimLine, at: tuple[str | int, ...]) -> list[tuple[tup
         found.append((at, "exactly one of 'resources', 'features', 'egress' and 'free' is expected"))
     found += [((*at, "features", i), f"feature {each!r} does not exist. {did_you_mean(each, FEATURE)}")
               for i, each in enumerate(line.features) if each not in FEATURE]
-    found += [((*at, "resources", i), f"kind {each.get('kind')!r} does not exist. {did_you_mean(str(each.get('kind')), KINDS)}")
+    found += [((*at, "resources", i),
+               f"kind {each.get('kind')!r} does not exist. {did_you_mean(str(each.get('kind')), KINDS)}")
               for i, each in enumerate(line.resources) if each.get("kind") not in KINDS]
     return found
 

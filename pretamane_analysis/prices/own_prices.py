@@ -22,7 +22,8 @@ def own_prices(
     "The reader's rates as prices."
     return tuple(Price(each.service, each.usage_type, unit_of(each.unit), each.region, each.purchase_option,
                        (Tier(each.usd, as_of=each.date.isoformat(), confidence="yours", source=each.source,
-                             note=f"yours: {each.source}, {each.date.isoformat()}"),), attributes=tuple(each.attributes.items()))
+                             note=f"yours: {each.source}, {each.date.isoformat()}"),),
+                       attributes=tuple(each.attributes.items()))
                  for each in rates)
 
 
