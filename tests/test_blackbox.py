@@ -13,7 +13,8 @@ from needed import program
 from observing import Sink, certificate, fetched, free_port, running
 
 from pretamane_analysis.emit.observability.blackbox import MODULES, files
-from pretamane_analysis.emit.targets import edge_series, probe_targets, probes_port
+from pretamane_analysis.emit.targets import edge_series, probe_targets
+from pretamane_analysis.facts.conventions import edge_ports
 from pretamane_analysis.stack.stack_file import example
 
 STACK = example()
@@ -67,7 +68,7 @@ def edge():
 def there(edge, target: str) -> str:
     """The address in the test of a target at the edge"""
     parts = urllib.parse.urlsplit(target)
-    doors = {STACK.services["caddy"].ports["admin"]: "admin", probes_port(STACK.services["caddy"]): "probes"}
+    doors = {STACK.services["caddy"].ports["admin"]: "admin", edge_ports(STACK.services["caddy"].ports, "tunnel")["probes"]: "probes"}
     assert parts.hostname == "caddy"
     return f"http://127.0.0.1:{edge.ports[doors[parts.port]]}{parts.path}"
 

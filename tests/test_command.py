@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pretamane_analysis.base.files import data_path
 from pretamane_analysis.stack.stack_file import example_text
 
 COMMAND = [sys.executable, "-m", "pretamane_analysis"]
@@ -46,9 +47,10 @@ def test_cost_contract():
 def test_stack_from_a_pipe(verb, tmp_path):
     """`--stack /dev/stdin` and `--stack <(...)` are files like others, with and without a cache folder"""
     text = example_text().replace("memory: 512Mi", "memory: 513Mi", 1)
-    usual = run(verb, "--stack", written(tmp_path, text), "--format", "csv", folder=tmp_path)
-    assert run(verb, "--stack", "/dev/stdin", "--format", "csv", input=text).stdout == usual.stdout
-    piped = ["bash", "-c", f'"{sys.executable}" -m pretamane_analysis {verb} --stack <(cat stack.yaml) --format csv']
+    claim = ["--claim", str(data_path("example_claim.yaml"))] if verb == "audit" else []
+    usual = run(verb, "--stack", written(tmp_path, text), "--format", "csv", *claim, folder=tmp_path)
+    assert run(verb, "--stack", "/dev/stdin", "--format", "csv", *claim, input=text).stdout == usual.stdout
+    piped = ["bash", "-c", f'"{sys.executable}" -m pretamane_analysis {verb} --stack <(cat stack.yaml) --format csv {" ".join(claim)}']
     environment = {**os.environ, "PRETAMANE_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     done = subprocess.run(piped, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert (done.stdout, done.returncode) == (usual.stdout, usual.returncode)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from pretamane_analysis.bill.bill import bill
 from pretamane_analysis.bill.features import DATA_FEATURES
 from pretamane_analysis.bill.sizing import Machine, candidates
 from pretamane_analysis.bill.verify import Questions, required_queries
+from pretamane_analysis.check.read.tree import Tree
+from pretamane_analysis.check.rules.registry import check
 from pretamane_analysis.cli import options
 from pretamane_analysis.cli.options import (
     source_options,
@@ -24,8 +27,10 @@ from pretamane_analysis.cli.options import (
     usage_options,
     verb_parser,
 )
+from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.prices.snapshot import allowances, bundled
 from pretamane_analysis.resources import Instances, InternetEgress
+from pretamane_analysis.stack.stack import Stack
 from pretamane_analysis.stack.stack_file import example
 
 PACKAGE = Path(bills.__file__).resolve().parents[1]
@@ -105,3 +110,25 @@ def test_what_is_fetched_ahead_is_what_a_bill_asks(name):
     bill(architecture(name, stack, bundled()).resources, asked, stack.region)
     ahead = required_queries([stack], [name], ["typical"], chooser=bundled())
     assert {*asked.asked} <= {*ahead} <= {*required_queries([stack], [name], ["typical"])} | {*asked.asked}
+
+
+@pytest.mark.parametrize("way_in", ["tunnel", "direct"])
+@pytest.mark.parametrize("left_out", ["http", "admin"])
+def test_a_port_that_the_edge_does_not_name_is_the_same_everywhere(way_in, left_out):
+    """Left out of the stack, a port of the edge is the same for the Caddyfile, compose file and probes: our own tree has no error"""
+    data = example().model_dump(exclude_unset=True)
+    edge = data["services"]["caddy"]
+    edge["ports"].pop(left_out, None)
+    if (way_in, left_out) == ("direct", "http"):
+        edge["health_check"]["test"] = [word.replace(":8080", ":80") for word in edge["health_check"]["test"]]
+    data["host"] = {**data.get("host", {}), "edge": way_in}
+    data["volumes"]["certificates"] = {"size_gb": 1}
+    edge["mounts"] = [*edge.get("mounts", []), {"volume": "certificates", "path": "/data"}]
+    found = check(Tree(emitted(Stack.model_validate(data)), date(2026, 11, 22)))
+    assert [each for each in found if each.rule == "X04"] == []
+
+
+@pytest.mark.parametrize("fact", ["/run/secrets", "/healthz", "/livez"])
+def test_conventions_stand_once(fact):
+    """What emitted files take for granted is written in `facts.conventions`; the checker knows only what it read"""
+    assert [name for name in modules_with(fact) if not name.startswith("check/")] == ["facts/conventions.py"]

@@ -19,7 +19,8 @@ from browser import (
 )
 from selenium.webdriver.support.ui import WebDriverWait
 
-KINDS = ("", "guide/first-report/", "tutorials/audit_of_the_claim/", "command-line/", "coverage/", "tree/", "rules/X05/", "reference/cost/")
+KINDS = ("", "guide/first-report/", "tutorials/", "tutorials/audit_of_the_claim/", "command-line/", "coverage/", "tree/", "rules/X05/",
+         "reference/bill.bill/")
 REACHED = "return [...document.querySelectorAll('pre > code, .md-typeset__scrollwrap')].every(each => each.tabIndex === 0)"
 RESULTS = "return [...document.querySelectorAll('*')].filter(each => each.shadowRoot).flatMap(each => [...each.shadowRoot.querySelectorAll('a')].map(link => link.href))"
 OVERFLOW = "return document.scrollingElement.scrollWidth - window.innerWidth"
@@ -109,6 +110,43 @@ def test_pages_can_be_read_by_everybody(kind, colors, address, driver):
     assert driver.execute_script("return document.body.dataset.mdColorScheme") == {"light": "default", "dark": "slate"}[colors]
     WebDriverWait(driver, 10).until(lambda found: found.execute_script(REACHED))
     assert serious(driver) == []
+
+
+def test_every_folder_has_a_page(site):
+    """Whoever cuts an address short finds a page: each folder with pages below it has one, and it names those that stand in it"""
+    folders = {folder for path in site.rglob("index.html") for folder in path.relative_to(site).parents}
+    assert [str(each) for each in folders if not (site / each / "index.html").is_file()] == []
+    for name in ("guide", "tutorials", "reference"):
+        links = Page((site / name / "index.html").read_text(encoding="utf-8")).links
+        pages = [each.parent.name for each in (site / name).glob("*/index.html")]
+        assert len(pages) > 2 and [each for each in pages if f"{each}/" not in links] == []
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(address, driver):
+    """Another visit in another scheme is shown in that one, until somebody chooses; pictures follow the choice"""
+    shown = "return [document.body.dataset.mdColorScheme, getComputedStyle(document.querySelector('img[src$=\".svg\"]')).colorScheme]"
+    size(driver, 1280)
+    driver.get(f"{address}/extra.css")
+    driver.execute_script("localStorage.clear()")
+    for colors, expected in (("light", ["default", "light"]), ("dark", ["slate", "dark"]), ("light", ["default", "light"])):
+        scheme(driver, colors)
+        driver.get(f"{address}/")
+        WebDriverWait(driver, 10).until(lambda found, expected=expected: found.execute_script(shown) == expected)
+    for wanted in ("default", "slate"):
+        next(each for each in driver.find_elements("css selector", "[data-md-component=palette] label") if each.is_displayed()).click()
+        WebDriverWait(driver, 10).until(lambda found, wanted=wanted: found.execute_script(shown)[0] == wanted)
+    driver.get(f"{address}/")
+    WebDriverWait(driver, 10).until(lambda found: found.execute_script(shown) == ["slate", "dark"])
+    driver.execute_script("localStorage.clear()")
+
+
+def test_the_answer_is_not_cut(address, driver):
+    """The key sentence of the first page is text that wraps, on a phone too, and no block of code"""
+    size(driver, 390, 844)
+    driver.get(f"{address}/")
+    box = driver.execute_script("const found = [...document.querySelectorAll('p')].find(each => each.textContent.includes('USD a month on EKS'));"
+                                "return [found.scrollWidth - found.clientWidth, getComputedStyle(found).whiteSpace, found.closest('pre, code') === null]")
+    assert box == [0, "normal", True]
 
 
 def test_search_finds_a_rule_by_its_id(address, driver):

@@ -49,6 +49,8 @@ def _reference(root: Path, source: Path, processed: Path, site: str, git: str) -
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.md").write_text(reference_page(processed / original.relative_to(root / "nbs"), original, module, folder, site, link), encoding="utf-8")
         found.setdefault(room(name), []).append({name: f"reference/{name}.md"})
+    _with_index(source, "Reference", "Every module of the package, lowest first: a module imports only from those above it.",
+                [path for pages_of in found.values() for each in pages_of for path in each.values()])
     return found
 
 
@@ -62,7 +64,7 @@ def _tutorials(root: Path, source: Path) -> list[Any]:
         name = each.stem.partition("_")[2]
         (source / "tutorials" / f"{name}.md").write_text(tutorial_page(each, source / "tutorials", name), encoding="utf-8")
         found.append(f"tutorials/{name}.md")
-    return found
+    return _with_index(source, "Tutorials", "The package's story, told with its own code: each page is a notebook.", found)
 
 
 GUIDES = ("why", "first-report", "your-stack", "live-prices", "emit-and-check")
@@ -86,7 +88,23 @@ def _home(root: Path, source: Path, git: str) -> None:
 def _guide(root: Path, source: Path) -> list[Any]:
     "Copy the hand-written pages; return their navigation."
     shutil.copytree(root / "docs" / "guide", source / "guide")
-    return [f"guide/{each}.md" for each in GUIDES]
+    return _with_index(source, "Guide", "What to do, step by step.", [f"guide/{each}.md" for each in GUIDES])
+
+
+def _with_index(
+    source: Path,  # folder of the pages
+    title: str,
+    intro: str,
+    paths: list[str],  # of the pages of one folder, below `source`
+) -> list[Any]:
+    "Write the page that lists the pages of a folder; return their navigation, it first."
+    folder, lines = paths[0].partition("/")[0], []
+    for path in paths:
+        text = (source / path).read_text(encoding="utf-8")
+        heading, about = (re.search(pattern, text, flags=re.MULTILINE) for pattern in (r"^# (.+)$", r"^> (.+)$"))
+        lines.append(f"- [{heading[1] if heading else Path(path).stem}]({Path(path).name}){f': {about[1]}' if about else ''}")
+    (source / folder / "index.md").write_text(f"# {title}\n\n{intro}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return [f"{folder}/index.md", *paths]
 
 
 def _written(source: Path, made: dict[str, str]) -> list[Any]:
@@ -96,9 +114,10 @@ def _written(source: Path, made: dict[str, str]) -> list[Any]:
     return list(made)
 
 
-_PALETTE = [
-    {"media": "(prefers-color-scheme: light)", "scheme": "default", "toggle": {"icon": "lucide/sun", "name": "Dark"}},
-    {"media": "(prefers-color-scheme: dark)", "scheme": "slate", "toggle": {"icon": "lucide/moon", "name": "Light"}},
+_PALETTE = [  # The first follows the system; without it the theme keeps the scheme of the first visit as if it had been chosen
+    {"media": "(prefers-color-scheme)", "toggle": {"icon": "lucide/sun-moon", "name": "Always light"}},
+    {"media": "(prefers-color-scheme: light)", "scheme": "default", "toggle": {"icon": "lucide/sun", "name": "Always dark"}},
+    {"media": "(prefers-color-scheme: dark)", "scheme": "slate", "toggle": {"icon": "lucide/moon", "name": "As the system"}},
 ]
 _EXTENSIONS = ["admonition", "attr_list", "def_list", "footnotes", "md_in_html", "tables", {"toc": {"permalink": True}}, "pymdownx.superfences",
                {"pymdownx.highlight": {"pygments_lang_class": True}}, "pymdownx.inlinehilite"]
@@ -119,6 +138,9 @@ def configuration(
 
 CSS = """.source { float: right; font-size: smaller }
 img { background: #fff; border-radius: 4px }
+img[src$=".svg"] { background: none }
+[data-md-color-scheme="default"] img { color-scheme: light }
+[data-md-color-scheme="slate"] img { color-scheme: dark }
 .md-typeset table:not([class]) { font-size: .7rem }
 .md-typeset__table { overflow-x: auto }
 [data-md-color-scheme="default"] .md-nav__link--active .md-ellipsis { color: #3949c8 }
@@ -136,7 +158,7 @@ def _navigation(guide: list[Any], tutorials: list[Any], reference: dict[str, Any
     return [{"Home": "index.md"}, {"Guide": guide}, {"Tutorials": tutorials}, {"Command line": "command-line.md"},
             {"Prices by region": "coverage.md"},
             {"Emitted tree": of["tree"]}, {"Rules": of["rules"]}, {"Benchmarks": "benchmarks.md"}, {"Licenses": "licenses.md"},
-            {"Reference": [{name: each} for name, each in reference.items()]}, {"Changelog": "changelog.md"}]
+            {"Reference": ["reference/index.md", *({name: each} for name, each in reference.items())]}, {"Changelog": "changelog.md"}]
 
 
 def build(

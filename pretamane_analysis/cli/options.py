@@ -120,10 +120,20 @@ def price_book(
         from pretamane_analysis.prices.snapshot import Snapshot, bundled
 
         book = Snapshot(folder=Path(options.prices)) if options.prices else bundled()
-        return _with_region(book, stack.region) if stack and not stack.prices else book
+        return _with_stack(book, stack) if stack else book
     from pretamane_analysis.bill.sources import open_book
 
     return open_book(options.source, options.prices)
+
+
+def _with_stack(book: Any, stack: Any) -> Any:
+    """A snapshot that knows the stack's region, or the reader's own prices of it, which come first. Raises
+    PretamaneError."""
+    if not stack.prices:
+        return _with_region(book, stack.region)
+    from pretamane_analysis.prices.own_prices import with_own_prices
+
+    return with_own_prices(book, stack)
 
 
 def _with_region(book: Any, region: str) -> Any:

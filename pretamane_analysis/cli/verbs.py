@@ -99,28 +99,41 @@ def _parts(found: Any) -> list[Part]:
 def audit(arguments: list[str]) -> int:
     "A claimed saving against the price list; exit code 1 when it lies outside the range that can be defended."
     parser = verb_parser("audit", "What is left of a claimed saving.", stack_options, source_options, format_option)
-    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the source document's claim unless given")
+    parser.add_argument("--claim", metavar="FILE",
+                        help="claim file (YAML); the example's claim unless given, and with it the example stack")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill import audit as audits
     from pretamane_analysis.bill.claim import load_claim
     from pretamane_analysis.prices.snapshot import age_text
-    from pretamane_analysis.report.views import scenario_rows, verdict, waterfall_rows
+    from pretamane_analysis.report.views import verdict
 
-    claim, stack = load_claim(options.claim), chosen_stack(options)
+    if options.stack and not options.claim:
+        raise PretamaneError("the example's claim says nothing about another stack", "--stack",
+                             "Give the claim too: --claim FILE")
+    claim, stack = load_claim(options.claim), chosen_stack(options) if options.stack or not options.claim else None
     book = price_book(options, stack)
     claim = claim.model_copy(update={"region": options.region}) if options.region else claim
     found = audits.audit(claim, stack, book)
-    lines, columns = [each.row() for each in found.lines], "USD a month as printed and from the price list"
-    parts = [Part(f"The claim, line by line, in {claim.region}: {printed}", lines, ("side",)),
-             Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
-             Part("From the claim to like with like: USD a month of both sides after each step, and what is left of "
-                  "the saving; steps that are not counted only show how far a choice moves it", waterfall_rows(found),
-                  ("counted", "change", "baseline")),
-             Part("Every combination of the open choices: USD a month and the saving", scenario_rows(found),
-                  ("baseline", "snapshots"))]
+    parts = _audit_parts(found)
     show(parts, with_age(audits.document(found), book.as_of), options.format,
-         age_text(book.as_of, today(), book.source), lines, verdict(found))
+         age_text(book.as_of, today(), book.source), parts[0].rows, verdict(found))
     return 0 if audits.defensible(found)["claim_holds"] else 1
+
+
+def _audit_parts(found: Any) -> list[Part]:
+    "The tables of an audit."
+    from pretamane_analysis.report.views import scenario_rows, waterfall_rows
+
+    lines = [each.row() for each in found.lines]
+    return [Part(f"The claim, line by line, in {found.desk.claim.region}: USD a month as printed and from the "
+                 f"price list", lines, ("side",)),
+            Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
+            Part("From the claim to like with like: USD a month of both sides after each step, and what is left "
+                 "of the saving; steps that are not "
+                 "counted only show how far a choice moves it", waterfall_rows(found),
+                 ("counted", "change", "baseline")),
+            Part("Every combination of the open choices: USD a month and the saving", scenario_rows(found),
+                 ("baseline", "snapshots"))]
 
 # %% ../../nbs/cli/03_verbs.ipynb #35968c59
 def _candidate_row(each: Any) -> dict[str, Any]:
@@ -143,8 +156,7 @@ def size(arguments: list[str]) -> int:
     stack = chosen_stack(options)
     book = price_book(options, stack)
     need, reserve = needs(stack, None, options.scenario), mebibytes(stack.host.reserve_memory)
-    machine = host_for(stack, None, options.scenario)
-    found = candidates(book, stack.region, machine)[:10]
+    found = candidates(book, stack.region, machine := host_for(stack, None, options.scenario))[:10]
     if not found:
         raise PretamaneError(why_none(machine), stack.region, "Divide the services or choose another region")
     rows = [_candidate_row(each) for each in found]
@@ -152,9 +164,9 @@ def size(arguments: list[str]) -> int:
              f"busy; {reserve} MiB are kept for the operating system.")
     document = {"memory_mib": need.memory_mib, "reserve_mib": reserve, "busy_cores": need.busy_cores,
                 "candidates": rows, "prices": {"source": book.source, "as_of": book.as_of}}
-    part = Part(f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} "
-                "usage, USD for one host; surplus credits are what the CPU costs above the baseline of a burstable type",
-                rows, ("USD/hour",))
+    hosts = f"{stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} usage"
+    part = Part(f"The cheapest {hosts}, USD for one host; surplus credits are what the CPU costs above the baseline of a "
+                "burstable type", rows, ("USD/hour",))
     show([part], with_age(document, book.as_of), options.format, age_text(book.as_of, today(), book.source), rows, notes)
     return 0
 

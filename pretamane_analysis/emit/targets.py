@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .containers import names
+from ..facts.conventions import HEALTH_PATH, edge_ports
 from ..stack.service import Service
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['HEALTH_PATH', 'Target', 'served_under', 'answering', 'through_edge', 'scrape_targets', 'edge_series', 'Probe',
-           'ProbeJob', 'probes_port', 'probe_targets']
+__all__ = ['Target', 'served_under', 'answering', 'through_edge', 'scrape_targets', 'edge_series', 'Probe', 'ProbeJob',
+           'probe_targets']
 
 # %% ../../nbs/emit/05_targets.ipynb #65373b27
 _OWN_METRICS = ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes")
@@ -109,15 +110,6 @@ class ProbeJob:
     hostname: str = ""  # sent as Host header; empty: that of the target
 
 
-HEALTH_PATH = "/healthz"  # the edge itself answers here
-
-
-def probes_port(
-    edge: Service,  # The service that is the edge
-) -> int:  # Where it listens for the stack's own probes
-    "A port of its own, so that probes and health checks are counted apart from users."
-    return edge.ports.get("probes", 8082)
-
 # %% ../../nbs/emit/05_targets.ipynb #44db3001
 def _edge(stack: Stack) -> tuple[str, Service] | None:
     "The service that is the edge, where a probe can reach it."
@@ -137,7 +129,8 @@ def _bases(stack: Stack, name: str, edge: Service) -> tuple[str, str]:
     listener."""
     if stack.host.edge == "direct":
         return f"https://{stack.domain}", f"https://{stack.admin_domain}"
-    return f"http://{name}:{probes_port(edge)}", f"http://{name}:{edge.ports.get('admin', edge.ports.get('http', 80))}"
+    ports = edge_ports(edge.ports, stack.host.edge)
+    return f"http://{name}:{ports['probes']}", f"http://{name}:{ports['admin']}"
 
 # %% ../../nbs/emit/05_targets.ipynb #1705fffc
 def _at_the_edge(stack: Stack, name: str, edge: Service) -> list[ProbeJob]:

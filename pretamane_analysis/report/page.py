@@ -19,7 +19,7 @@ from .sections import Section, sections
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['MINUS', 'NARROW_COLUMNS', 'NARROW_WORD', 'cell', 'grid', 'paid', 'page']
+__all__ = ['MINUS', 'PHONE_COLUMNS', 'PHONE_WORD', 'TABLET_COLUMNS', 'cell', 'grid', 'paid', 'page']
 
 # %% ../../nbs/report/05_page.ipynb #8448b49d
 MINUS = "\N{MINUS SIGN}"
@@ -36,7 +36,8 @@ def cell(
     return re.sub(r"(?<![\w.])-(?=\d)", MINUS, text) if _NUMBER.fullmatch(text) else text
 
 
-NARROW_COLUMNS, NARROW_WORD = 4, 20  # A table with more columns, or a longer word in a cell, is no table on a phone
+PHONE_COLUMNS, PHONE_WORD = 4, 20  # A table with more columns, or a longer word in a cell, becomes a list on a phone
+TABLET_COLUMNS = 7  # And one with more than these on a tablet
 
 
 def _kind(
@@ -53,7 +54,8 @@ def grid(
     rows = [list(row.values()) for row in part.shown]
     columns = [(name, _kind([cell(row[at]) for row in rows])) for at, name in enumerate(part.shown[0])]
     longest = max(len(word) for row in rows for value in row for word in (*re.split(r"[\s-]", cell(value)), ""))
-    return {"columns": columns, "rows": rows, "wide": len(columns) > NARROW_COLUMNS or longest > NARROW_WORD}
+    wide = "wide" if len(columns) > PHONE_COLUMNS or longest > PHONE_WORD else ""
+    return {"columns": columns, "rows": rows, "wide": "wide wider" if len(columns) > TABLET_COLUMNS else wide}
 
 # %% ../../nbs/report/05_page.ipynb #044ba61a
 def paid(

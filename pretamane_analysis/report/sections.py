@@ -138,21 +138,22 @@ def _objectives(found: Findings) -> Iterator[Section]:
         yield Section(f"slo-{each.name}", f"How soon alerts fire: {each.name}", SERVICE,
                       "How long requests have been failing when each alert fires, and in brackets the share of "
                       "the error budget that is spent by then.",
-                      named(rows, burn="budget spent", bad="failing requests"),
+                      named(rows, burn="burn rate", bad="failing requests"),
                       [row for row in exact if row["slo"] == each.name], (f"slo-{each.name}",))
 
 
 def _background(found: Findings) -> Iterator[Section]:
     yield Section("services", "What runs where", DETAILS,
                   "Every container of the host, what it may use, and where the same service runs on EKS.",
-                  _service_rows(found), _service_rows(found))
+                  [{key: value for key, value in row.items() if key not in ("service", "networks")}
+                   for row in _service_rows(found)], _service_rows(found))
     yield Section("sources", "Where the prices are from", DETAILS, "How many rates of both bills each source gave.",
                   _source_rows(found), _source_rows(found))
 
 # %% ../../nbs/report/04_sections.ipynb #b9351e1c
 def _service_rows(found: Findings) -> Rows:
     managed = {name for name in found.stack.services if name not in found.comparison.baseline.architecture.on_machines}
-    return [{**row, "on EKS": "managed service or not needed" if row["service"] in managed else "node"}
+    return [{**row, "on EKS": "managed, or not needed" if row["service"] in managed else "node"}
             for row in container_rows(found.stack)]
 
 

@@ -9,6 +9,7 @@ from importlib.resources import files as packaged
 
 from ...facts.images import repository
 from ..templates import rendered
+from ...facts.conventions import secret_path
 from ...base.errors import PretamaneError
 from ...stack.service import Service
 from ...stack.stack import Stack
@@ -30,10 +31,10 @@ def reference_services(
 # %% ../../../nbs/emit/host/04_app.ipynb #66dfc4c1
 REQUIRED = ("DB_HOST", "DB_NAME", "DB_USER", "MEILISEARCH_URL", "S3_ENDPOINT_URL")
 SECRET_FILES = {
-    "DB_PASSWORD_FILE": "/run/secrets/postgres_password",
-    "S3_SECRET_KEY_FILE": "/run/secrets/object_store_password",
-    "MEILISEARCH_KEY_FILE": "/run/secrets/meilisearch_master_key",
-    "API_KEY_FILE": "/run/secrets/api_key",
+    "DB_PASSWORD_FILE": secret_path("postgres_password"),
+    "S3_SECRET_KEY_FILE": secret_path("object_store_password"),
+    "MEILISEARCH_KEY_FILE": secret_path("meilisearch_master_key"),
+    "API_KEY_FILE": secret_path("api_key"),
 }
 
 
@@ -43,7 +44,7 @@ def _require_settings(name: str, service: Service) -> None:
         raise PretamaneError(f"the application is not told {', '.join(missing)}", place=f"{place}.environment",
                              remedy=f"Add {missing[0]} to the environment of {name!r}")
     for variable, default in SECRET_FILES.items():
-        secret = service.environment.get(variable, default).removeprefix("/run/secrets/")
+        secret = service.environment.get(variable, default).removeprefix(secret_path(""))
         if secret not in service.secrets:
             raise PretamaneError(f"the application reads the secret {secret!r}, which it does not get",
                                  place=f"{place}.secrets",

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..containers import SUBNETS, names
-from ..targets import probes_port, through_edge
+from ..targets import through_edge
 from ..templates import rendered
+from ...facts.conventions import HEALTH_PATH, INTERNAL_PATHS, edge_ports
 from ...base.errors import PretamaneError
 from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['HEALTH', 'INTERNAL', 'POLICY', 'TOOLS_POLICY', 'LONGEST_WRITE', 'SECRET_PARAMETERS', 'SECRET_HEADERS', 'EdgeRoute',
-           'edge_routes', 'upstreams', 'files']
+__all__ = ['POLICY', 'TOOLS_POLICY', 'LONGEST_WRITE', 'SECRET_PARAMETERS', 'SECRET_HEADERS', 'EdgeRoute', 'edge_routes',
+           'upstreams', 'files']
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #7968c2fa
 @dataclass(frozen=True)
@@ -53,10 +54,6 @@ def upstreams(
     return found
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #10b2f435
-HEALTH = "/healthz"
-INTERNAL = ("/metrics", "/livez", "/readyz")
-
-
 def _edge(stack: Stack) -> tuple[str, Service]:
     "The one service that is the edge, with its name."
     found = list(stack.with_role("edge").items())
@@ -78,7 +75,7 @@ def _hash_secret(stack: Stack, edge: str) -> str:
 def _require_free_paths(stack: Stack) -> None:
     for name, service in stack.services.items():
         for i, route in enumerate(service.routes):
-            taken = (HEALTH,) if route.auth == "basic" else (HEALTH, *INTERNAL)
+            taken = (HEALTH_PATH,) if route.auth == "basic" else (HEALTH_PATH, *INTERNAL_PATHS)
             for path in taken:
                 if f"{route.path}/".lower().startswith(f"{path}/"):
                     raise PretamaneError(f"the path {path!r} is not for the public",
@@ -126,9 +123,9 @@ def _servers(stack: Stack, ports: dict[str, int], admin: bool) -> list[dict[str,
 
 def _ports(stack: Stack, name: str, edge: Service) -> dict[str, int]:
     "Ports of the edge by name; the stack's own where it has them."
-    direct = stack.host.edge == "direct"
-    ports = {"http": 80 if direct else 8080, "https": 8443, "admin": 8081, "probes": probes_port(edge)} | edge.ports
-    used = [ports[each] for each in ports if each not in (("admin", "probes") if direct else ("https",))]
+    ports = edge_ports(edge.ports, stack.host.edge)
+    unused = ("admin", "probes") if stack.host.edge == "direct" else ("https",)
+    used = [ports[each] for each in ports if each not in unused]
     if len({*used}) != len(used):
         raise PretamaneError("two listeners of the edge have the same port", place=f"services.{name}.ports",
                              remedy="Give each a port of its own")
@@ -147,8 +144,8 @@ def _door(stack: Stack, edge: str, routes: list[EdgeRoute]) -> dict[str, Any]:
         "edge": edge, "domain": stack.domain, "admin_domain": stack.admin_domain,
         "admin_user": stack.edge.admin_user, "password_hash": _hash_secret(stack, edge),
         "public_routes": public, "admin_routes": [each for each in routes if each.auth == "basic"],
-        "internal_paths": [base + path
-                           for base in ("", *(each.path for each in public if each.strip_prefix)) for path in INTERNAL],
+        "internal_paths": [base + path for base in ("", *(each.path for each in public if each.strip_prefix))
+                           for path in INTERNAL_PATHS],
         "redirect_to_https": stack.host.edge == "tunnel" and stack.host.tunnel == "named",
     }
 

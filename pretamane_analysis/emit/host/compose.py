@@ -14,12 +14,13 @@ from ...facts.images import facts, local_name, require_pullable
 from .postgres import files as roles
 from .postgres import server_command
 from ..yaml_text import Inline, Line, anchored, literal, merged, shared_by, yaml_text
+from ...facts.conventions import TUNNEL_METRICS_PORT, edge_ports, secret_path
 from ...base.errors import PretamaneError
 from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CONFIGURATION', 'HTTPS_PORT', 'secret_files', 'files']
+__all__ = ['CONFIGURATION', 'secret_files', 'files']
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #6383034a
 _STOP = {"database": "60s"}
@@ -84,19 +85,20 @@ def _environment(stack: Stack, service: Service) -> dict[str, str]:
     known = facts(service.image)
     of_image = dict(known.environment)
     if known.secret_file_variable and service.secrets:
-        of_image[known.secret_file_variable] = f"/run/secrets/{service.secrets[0]}"
+        of_image[known.secret_file_variable] = secret_path(service.secrets[0])
     return of_image | {key: stack.filled(value) for key, value in service.environment.items()}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #53d49c14
 def _tunnel_command(stack: Stack, service: Service) -> list[str]:
-    start = ["tunnel", "--no-autoupdate", "--metrics", f"0.0.0.0:{service.ports.get('metrics', 2000)}"]
+    start = ["tunnel", "--no-autoupdate", "--metrics", f"0.0.0.0:{service.ports.get('metrics', TUNNEL_METRICS_PORT)}"]
     if stack.host.tunnel == "dev-quick":
-        edge, port = next((name, each.ports.get("http", 80)) for name, each in stack.with_role("edge").items())
+        edge, port = next((name, edge_ports(each.ports, stack.host.edge)["http"])
+                          for name, each in stack.with_role("edge").items())
         return [*start, "--url", f"http://{edge}:{port}"]
     if not service.secrets:
         raise PretamaneError("a named tunnel needs its token", place="services",
                              remedy="Give the tunnel's service the secret 'tunnel_token'")
-    return [*start, "run", "--token-file", f"/run/secrets/{service.secrets[0]}"]
+    return [*start, "run", "--token-file", secret_path(service.secrets[0])]
 
 
 def _command(stack: Stack, service: Service) -> list[str]:
@@ -114,7 +116,7 @@ def _start(stack: Stack, container: Container) -> dict[str, Any]:
     if container.kind == "job":
         return {"command": Line(service.jobs[container.name])}
     if known.secret_variable and service.secrets:
-        read = f'{known.secret_variable}="$(cat /run/secrets/{service.secrets[0]})" && export {known.secret_variable}'
+        read = f'{known.secret_variable}="$(cat {secret_path(service.secrets[0])})" && export {known.secret_variable}'
         return {"entrypoint": Line(["/bin/sh", "-c", f'{read} && exec "$0" "$@"']),
                 "command": Line([known.program, *command])}
     return {"command": Line(command)} if command else {}
@@ -186,9 +188,6 @@ def _volumes(stack: Stack, service: Service) -> dict[str, Any]:
     return {"volumes": found} if found else {}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #0c40fc58
-HTTPS_PORT = 8443  # where the edge listens inside its container, unless the stack names a port 'https'
-
-
 def _ports(stack: Stack, name: str) -> dict[str, Any]:
     service = stack.services[name]
     if stack.host.edge == "tunnel" or service.role != "edge":
@@ -196,7 +195,8 @@ def _ports(stack: Stack, name: str) -> dict[str, Any]:
     if not any(mount.path == "/data" and not mount.read_only for mount in service.mounts):
         raise PretamaneError(f"service {name!r} has no place to keep its certificates", place=f"services.{name}.mounts",
                              remedy="Add a volume and mount it at /data")
-    inside = {443: service.ports.get("https", HTTPS_PORT), 80: service.ports.get("http", 80)}
+    ports = edge_ports(service.ports, stack.host.edge)
+    inside = {443: ports["https"], 80: ports["http"]}
     return {"ports": [{"target": port, "published": str(outside),
                        "protocol": "tcp"} for outside, port in inside.items()]}
 

@@ -11,30 +11,28 @@ import yaml
 
 from ..targets import answering
 from ..templates import rendered
+from ...facts.conventions import secret_path
 from ...base.errors import PretamaneError
 from ...stack.routing import Alerting, Channel
 from ...stack.stack import Stack
 from ...stack.vocabulary import WATCHDOG
 
 # %% auto #0
-__all__ = ['SECRETS', 'INHIBITIONS', 'files']
+__all__ = ['INHIBITIONS', 'files']
 
 # %% ../../../nbs/emit/observability/09_alertmanager.ipynb #358e13c9
-SECRETS = "/run/secrets"
-
-
 def _webhook(channel: Channel, resolved: bool) -> dict[str, Any]:
-    return {"url_file": f"{SECRETS}/{channel.webhook}", "send_resolved": resolved}
+    return {"url_file": secret_path(str(channel.webhook)), "send_resolved": resolved}
 
 
 def _slack(channel: Channel, resolved: bool) -> dict[str, Any]:
-    return {"api_url_file": f"{SECRETS}/{channel.slack}", "channel": channel.channel, "send_resolved": resolved,
+    return {"api_url_file": secret_path(str(channel.slack)), "channel": channel.channel, "send_resolved": resolved,
             "title": '{{ template "stack.title" . }}', "text": '{{ template "stack.text" . }}'}
 
 
 def _email(channel: Channel, resolved: bool) -> dict[str, Any]:
     login = {"auth_username": channel.username,
-             "auth_password_file": f"{SECRETS}/{channel.password}"} if channel.username else {}
+             "auth_password_file": secret_path(str(channel.password))} if channel.username else {}
     return {"to": channel.email, "from": channel.sender, "smarthost": channel.smarthost, **login,
             "send_resolved": resolved,
             "headers": {"Subject": '{{ template "stack.title" . }}'}, "text": '{{ template "stack.text" . }}'}

@@ -8,7 +8,8 @@ from __future__ import annotations
 from .alert import Alert, rule_file, test_file
 from .host_alerts import backup_alerts, infra_alerts
 from .prometheus import rule_files, time_scale
-from ..targets import HEALTH_PATH, ProbeJob, probe_targets, scrape_targets
+from ...facts.conventions import HEALTH_PATH
+from ..targets import ProbeJob, probe_targets, scrape_targets
 from ...stack.vocabulary import WATCHDOG
 from ...stack.stack import Stack
 

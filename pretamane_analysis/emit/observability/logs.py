@@ -11,6 +11,7 @@ import yaml
 
 from ..targets import Target, answering
 from ..templates import rendered
+from ...facts.conventions import HEALTH_PATH, METRICS_PATH, PROBE_PATHS
 from ...stack.service import Service
 from ...stack.stack import Stack
 from ...stack.vocabulary import LABELS
@@ -24,7 +25,8 @@ FILES = "/var/lib/docker/containers/*/*-json.log"
 SERVICE = 'attrs."com.docker.compose.service"'
 FIELDS = {"said": "level", "path": "path", "traceparent": "traceparent", **{each: each for each in IDS}}
 TRACE = r"^00-(?P<trace_id>[0-9a-f]{32})-"  # the edge writes the whole header
-NOISES = ({"source": "path", "expression": r"^/(healthz|livez|readyz|metrics)$"},)
+_QUIET = "|".join(each.removeprefix("/") for each in (HEALTH_PATH, *PROBE_PATHS, METRICS_PATH))
+NOISES = ({"source": "path", "expression": f"^/({_QUIET})$"},)
 LEVELS = (
     r"(?:^|\s)(?:level|lvl)=(?P<said>[A-Za-z]+)",
     r"(?:^|\s)(?P<said>DEBUG|INFO|NOTICE|LOG|WARN|WARNING|ERROR|FATAL|PANIC):?\s",
