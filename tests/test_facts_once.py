@@ -13,7 +13,7 @@ from pretamane_analysis.bill import audit as audits
 from pretamane_analysis.bill import bill as bills
 from pretamane_analysis.bill import claim as claims
 from pretamane_analysis.bill import sources
-from pretamane_analysis.bill.architectures import architecture
+from pretamane_analysis.bill.architectures import architecture, bill_of
 from pretamane_analysis.bill.bill import bill
 from pretamane_analysis.bill.features import DATA_FEATURES
 from pretamane_analysis.bill.sizing import Machine, candidates
@@ -30,6 +30,7 @@ from pretamane_analysis.cli.options import (
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.prices.snapshot import allowances, bundled
 from pretamane_analysis.resources import Instances, InternetEgress
+from pretamane_analysis.stack.quantities import Range
 from pretamane_analysis.stack.stack import Stack
 from pretamane_analysis.stack.stack_file import example
 
@@ -119,8 +120,8 @@ def test_a_port_that_the_edge_does_not_name_is_the_same_everywhere(way_in, left_
     data = example().model_dump(exclude_unset=True)
     edge = data["services"]["caddy"]
     edge["ports"].pop(left_out, None)
-    if (way_in, left_out) == ("direct", "http"):
-        edge["health_check"]["test"] = [word.replace(":8080", ":80") for word in edge["health_check"]["test"]]
+    if way_in == "direct":
+        edge["health_check"]["test"] = [word.replace(":8082", f":{edge['ports'].get('http', 80)}") for word in edge["health_check"]["test"]]
     data["host"] = {**data.get("host", {}), "edge": way_in}
     data["volumes"]["certificates"] = {"size_gb": 1}
     edge["mounts"] = [*edge.get("mounts", []), {"volume": "certificates", "path": "/data"}]
@@ -132,3 +133,15 @@ def test_a_port_that_the_edge_does_not_name_is_the_same_everywhere(way_in, left_
 def test_conventions_stand_once(fact):
     """What emitted files take for granted is written in `facts.conventions`; the checker knows only what it read"""
     assert [name for name in modules_with(fact) if not name.startswith("check/")] == ["facts/conventions.py"]
+
+
+def test_usage_that_no_file_knows_is_a_field_of_the_stack():
+    """DNS queries and nightly backups are usage figures with defaults, shown as assumptions, for the bill as for whoever reads a plan back"""
+    stack = example()
+    more = stack.model_copy(update={"usage": stack.usage.model_copy(update={name: Range(low=each, typical=each, high=each) for name, each in (
+        ("dns_queries_per_request", Decimal(1)), ("backup_writes", Decimal(60)))})})
+    quantities = [{line.description: line.quantity for name in ("eks", "ec2") for line in bill_of(architecture(name, each, bundled()), each, bundled()).lines
+                   if line.query.usage_type in ("DNS-Queries", "Requests-Tier1")} for each in (stack, more)]
+    assert quantities[0] != quantities[1] and {*quantities[0]} == {*quantities[1]} and len(quantities[0]) == 2
+    assumed = architecture("eks", stack, bundled()).assumptions
+    assert any("dns_queries_per_request" in each or "DNS queries" in each for each in assumed)

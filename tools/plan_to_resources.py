@@ -109,7 +109,7 @@ def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     requests, use = plan.use["requests"], plan.use
     for each in found:
         if "-backup-" in each["bucket"]:
-            yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=Decimal(30))
+            yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=use["backup_writes"])
         else:
             yield Bucket(standard_gb=use["stored_gb"], put_requests=requests * use["object_writes_per_request"],
                          get_requests=requests * use["object_reads_per_request"])
@@ -186,7 +186,7 @@ READERS: dict[str, Reader] = {
     "aws_dlm_lifecycle_policy": _used(lambda use: DiskSnapshots(gb=use["snapshot_gb"])),
     "aws_ses_domain_identity": _used(lambda use: Mail(recipients=use["emails"])),
     "aws_ecr_repository": _used(lambda use: ImageRegistry(gb=use["image_gb"])),
-    "aws_route53_zone": lambda plan, found: iter([HostedZones(zones=len(found), queries=plan.use["requests"] / 10)]),
+    "aws_route53_zone": lambda plan, found: iter([HostedZones(zones=len(found), queries=plan.use["requests"] * plan.use["dns_queries_per_request"])]),
     "aws_cloudwatch_log_group": _used(lambda use: Logs(ingested_gb=use["log_gb"], stored_gb=use["log_gb"])),
     "aws_cloudwatch_metric_alarm": lambda plan, found: iter([Monitoring(metrics=plan.use["metrics"], alarms=max(Decimal(len(found)), plan.use["alarms"]))]),
     "aws_secretsmanager_secret": lambda plan, found: iter([Secrets(count=Decimal(len(found)))]),

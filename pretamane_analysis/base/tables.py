@@ -117,8 +117,8 @@ def _shown(value: Any) -> str:
 def _pieces(text: str, soft: bool) -> list[str]:
     "Words with the space after them; softly also parts of words, such as `DataTransfer-` and `Regional-`."
     words = re.findall(r"\S+(?: %\S*)?\s*", text)  # a number and its % stay together
-    return [part for word in words for part in re.split(r"(?<=[-:;,/=])(?=\S)|(?<=[a-z])(?=[A-Z])", word)] if soft \
-        else words
+    ends = r"(?<=[-:;,/=])(?=\S)|(?<=[a-z])(?=[A-Z])|(?<=\.)(?=[a-z])"
+    return [part for word in words for part in re.split(ends, word)] if soft else words
 
 
 def _longest(texts: Iterable[str], soft: bool) -> int:

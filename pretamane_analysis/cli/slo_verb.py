@@ -20,37 +20,31 @@ def _document(stack: Any, scenario: Any) -> dict[str, Any]:
 
     rows = exact_rows(stack, scenario)
     return {"stack": stack.name, "scenario": scenario, "slos": [
-        {"name": each.name, "objective_percent": each.slo.objective, "window_days": each.slo.window_days,
-         "sli": each.slo.sli, "source": each.slo.source,
-         "threshold_seconds": each.slo.threshold, "budget_minutes": each.minutes,
-         "budget_requests": round(each.requests, 1),
-         "firings": [{key: row[key] for key in ("burn", "bad_percent", "alert", "severity", "fires_after_minutes",
-                                                "budget_spent_percent", "why_not")}
+        {"name": each.name, "objective_percent": each.slo.objective, "window_days": each.slo.window_days, "sli": each.slo.sli, "source": each.slo.source,
+         "threshold_seconds": each.slo.threshold, "budget_minutes": each.minutes, "budget_requests": round(each.requests, 1),
+         "firings": [{key: row[key] for key in ("burn", "bad_percent", "alert", "severity", "fires_after_minutes", "budget_spent_percent", "why_not")}
                      for row in rows if row["slo"] == each.name]} for each in budgets(stack, scenario)]}
 
 # %% ../../nbs/cli/05_slo_verb.ipynb #b9f4fec1
 def slo(arguments: list[str]) -> int:
     "The error budgets of a stack and when their alerts fire."
-    parser = verb_parser("slo", "The error budget of each objective, when each alert fires at which burn rate, "
-                         "and how much budget is gone then.", stack_options, format_option)
-    parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical",
-                        help="which traffic (default: typical)")
+    parser = verb_parser("slo", "The error budget of each objective, when each alert fires at which burn rate, and how much budget is gone then.",
+                         stack_options, format_option)
+    parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which traffic (default: typical)")
     options = parser.parse_args(arguments)
     from pretamane_analysis.stack.budget import budget_rows, budgets, burn_rows, exact_rows
     from pretamane_analysis.base.tables import to_csv, to_json
 
     stack = chosen_stack(options)
     if not stack.slos:
-        raise PretamaneError("the stack defines no SLOs", "slos",
-                             "Add an objective, such as `slos: {availability: {objective: 99.5}}`")
+        raise PretamaneError("the stack defines no SLOs", "slos", "Add an objective, such as `slos: {availability: {objective: 99.5}}`")
     if options.format in ("json", "csv"):
-        print(to_json(_document(stack, options.scenario)) if options.format == "json"
-              else to_csv(exact_rows(stack, options.scenario)), end="\n" if options.format == "json" else "")
+        print(to_json(_document(stack, options.scenario)) if options.format == "json" else to_csv(exact_rows(stack, options.scenario)),
+              end="\n" if options.format == "json" else "")
         return 0
-    parts = [Part(f"What {stack.name} promises, and how much may fail before a promise is broken, at "
-                  f"{options.scenario} usage", budget_rows(stack, options.scenario)),
-             *(Part(f"{each.name}: after how long each alert fires at which burn rate, and in brackets the share of "
-                    "the budget that is gone then. Burn rate 1 spends the budget in exactly its window", burn_rows(each),
-                    ("slo", "bad", "budget lasts")) for each in budgets(stack, options.scenario))]
+    parts = [Part(f"What {stack.name} promises, and how much may fail before a promise is broken, at {options.scenario} usage",
+                  budget_rows(stack, options.scenario), ("counted by", "good")),
+             *(Part(f"{each.name}: after how long each alert fires at which burn rate, and in brackets the share of the budget that is gone then. "
+                    "Burn rate 1 spends the budget in exactly its window", burn_rows(each), ("slo", "bad", "budget lasts")) for each in budgets(stack, options.scenario))]
     print(printed(parts, options.format))
     return 0

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book,
-    scenario_option, show,
-    source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, scenario_option, screen_width,
+    show, source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 from .price_verbs import prices
+
+if TYPE_CHECKING:
+    from pretamane_analysis.bill.sizing import Needs
 
 # %% auto #0
 __all__ = ['PRICED', 'VERBS', 'cost', 'compare', 'audit', 'size', 'stack', 'draw', 'report', 'emit']
@@ -36,13 +38,10 @@ def cost(arguments: list[str]) -> int:
     prefetch_prices(options, book, stack, (options.architecture,), (options.scenario,))
     chosen = architecture(options.architecture, stack, book, options.scenario)
     bill = bill_of(chosen, stack, book, hours)
-    document = with_age({**bill.document(), "shortfalls": list(chosen.shortfalls)},
-                        bill.as_of) if options.format == "json" else None
+    document = with_age({**bill.document(), "shortfalls": list(chosen.shortfalls)}, bill.as_of) if options.format == "json" else None
     room = "\n".join(f"Not everything has room: {each}." for each in chosen.shortfalls)
-    caption = (f"{chosen.title} ({bill.caption()}, {options.scenario} usage). Each line is quantity x rate; SKU "
-               f"is the number of the price in AWS's "
-               "list, `as of` the day of the rate, with `read` or `derived` where it is not from a "
-               "machine-readable list")
+    caption = (f"{chosen.title} ({bill.caption()}, {options.scenario} usage). Each line is quantity x rate; SKU is the number of the price in AWS's "
+               "list, `as of` the day of the rate, with `read` or `derived` where it is not from a machine-readable list")
     part = Part(caption, bill_rows(bill, notes=options.format == "md"), ("as of", "SKU", "unit"))
     show([part], document, options.format, bill.age(today()), bill.rows(), room)
     return 0
@@ -50,8 +49,7 @@ def cost(arguments: list[str]) -> int:
 # %% ../../nbs/cli/03_verbs.ipynb #aab88424
 def compare(arguments: list[str]) -> int:
     "Two architectures side by side."
-    parser = verb_parser("compare", "Both bills, the difference for each feature, and what the dollars buy.", *PRICED,
-                         format_option)
+    parser = verb_parser("compare", "Both bills, the difference for each feature, and what the dollars buy.", *PRICED, format_option)
     for name, default in (("--baseline", "eks"), ("--alternative", "ec2")):
         parser.add_argument(name, choices=ARCHITECTURE_NAMES, default=default, help=f"default: {default}")
     options = parser.parse_args(arguments)
@@ -59,8 +57,7 @@ def compare(arguments: list[str]) -> int:
 
     stack, book = stack_and_book(options)
     prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
-    found = comparisons.compare(stack, book, options.baseline, options.alternative, options.scenario,
-                                month_hours(options))
+    found = comparisons.compare(stack, book, options.baseline, options.alternative, options.scenario, month_hours(options))
     _print_comparison(found, options)
     return 0
 
@@ -72,8 +69,7 @@ def _print_comparison(found: Any, options: Namespace) -> None:
     first, second = found.baseline, found.alternative
     saving = f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}."
     document = with_age(comparisons.document(found), first.bill.as_of)
-    show(_parts(found), document, options.format, first.bill.age(today()),
-         comparisons.feature_rows(first, second, found.stack), saving)
+    show(_parts(found), document, options.format, first.bill.age(today()), comparisons.feature_rows(first, second, found.stack), saving)
 
 
 def _parts(found: Any) -> list[Part]:
@@ -84,23 +80,19 @@ def _parts(found: Any) -> list[Part]:
     first, second = found.baseline, found.alternative
     one, other = first.architecture, second.architecture
     return [
-        Part(f"{found.caption()}. Beside each amount stands who provides the feature", comparisons.compare_rows(found),
-             (one.name, other.name)),
+        Part(f"{found.caption()}. Beside each amount stands who provides the feature", comparisons.compare_rows(found), (one.name, other.name)),
         Part(f"Machines of both sides in the same units: baseline is {one.name}, alternative {other.name}",
              comparisons.parity_rows(first, second, found.stack)),
-        Part(f"What is given up and what is gained by going from {one.name} to {other.name}",
-             comparisons.lost(one, other, found.stack)),
-        Part(f"How sure it is: USD a month at low, typical and high usage, and with as much memory on {other.name} "
-             f"as {one.name} has", range_rows(found), (one.name,)),
-        Part(f"Where the difference between {one.name} and {other.name} comes from: USD a month, and the share "
-             f"of the whole", attribution_rows(found))]
+        Part(f"What is given up and what is gained by going from {one.name} to {other.name}", comparisons.lost(one, other, found.stack)),
+        Part(f"How sure it is: USD a month at low, typical and high usage, and with as much memory on {other.name} as {one.name} has",
+             range_rows(found), (one.name,)),
+        Part(f"Where the difference between {one.name} and {other.name} comes from: USD a month, and the share of the whole", attribution_rows(found))]
 
 # %% ../../nbs/cli/03_verbs.ipynb #ee2fd3e5
 def audit(arguments: list[str]) -> int:
     "A claimed saving against the price list; exit code 1 when it lies outside the range that can be defended."
     parser = verb_parser("audit", "What is left of a claimed saving.", stack_options, source_options, format_option)
-    parser.add_argument("--claim", metavar="FILE",
-                        help="claim file (YAML); the example's claim unless given, and with it the example stack")
+    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML); the example's claim unless given, and with it the example stack")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill import audit as audits
     from pretamane_analysis.bill.claim import load_claim
@@ -108,15 +100,14 @@ def audit(arguments: list[str]) -> int:
     from pretamane_analysis.report.views import verdict
 
     if options.stack and not options.claim:
-        raise PretamaneError("the example's claim says nothing about another stack", "--stack",
-                             "Give the claim too: --claim FILE")
+        raise PretamaneError("the example's claim says nothing about another stack", "--stack", "Give the claim too: --claim FILE")
     claim, stack = load_claim(options.claim), chosen_stack(options) if options.stack or not options.claim else None
     book = price_book(options, stack)
     claim = claim.model_copy(update={"region": options.region}) if options.region else claim
     found = audits.audit(claim, stack, book)
     parts = _audit_parts(found)
-    show(parts, with_age(audits.document(found), book.as_of), options.format,
-         age_text(book.as_of, today(), book.source), parts[0].rows, verdict(found))
+    show(parts, with_age(audits.document(found), book.as_of), options.format, age_text(book.as_of, today(), book.source), parts[0].rows,
+         verdict(found))
     return 0 if audits.defensible(found)["claim_holds"] else 1
 
 
@@ -125,33 +116,29 @@ def _audit_parts(found: Any) -> list[Part]:
     from pretamane_analysis.report.views import scenario_rows, waterfall_rows
 
     lines = [each.row() for each in found.lines]
-    return [Part(f"The claim, line by line, in {found.desk.claim.region}: USD a month as printed and from the "
-                 f"price list", lines, ("side",)),
+    return [Part(f"The claim, line by line, in {found.desk.claim.region}: USD a month as printed and from the price list", lines, ("side", "difference")),
             Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
-            Part("From the claim to like with like: USD a month of both sides after each step, and what is left "
-                 "of the saving; steps that are not "
-                 "counted only show how far a choice moves it", waterfall_rows(found),
-                 ("counted", "change", "baseline")),
-            Part("Every combination of the open choices: USD a month and the saving", scenario_rows(found),
-                 ("baseline", "snapshots"))]
+            Part("From the claim to like with like: USD a month of both sides after each step, and what is left of the saving; steps that are not "
+                 "counted only show how far a choice moves it", waterfall_rows(found), ("counted", "change", "baseline")),
+            Part("Every combination of the open choices: USD a month and the saving", scenario_rows(found), ("baseline", "snapshots"))]
 
 # %% ../../nbs/cli/03_verbs.ipynb #35968c59
-def _candidate_row(each: Any) -> dict[str, Any]:
-    from pretamane_analysis.base.tables import plain
+def _needed(need: Needs, reserve: int) -> str:
+    "What the services need, in a sentence."
+    from pretamane_analysis.base.tables import counted, plain
 
-    return {"instance type": each.kind.name, "vCPU": str(each.kind.vcpu), "memory GiB": plain(each.kind.memory_gib),
-            "USD/hour": plain(each.hourly_usd, 6), "surplus credits": each.surplus_usd, "USD/month": each.monthly_usd}
+    return (f"{counted(len(need.services), 'service')} need {need.memory_mib} MiB and keep {plain(need.busy_cores)} "
+            f"vCPU busy; {reserve} MiB are kept for the operating system.")
 
 
 def size(arguments: list[str]) -> int:
     "What the services need and the cheapest hosts that give it."
-    parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options,
-                         usage_options, source_options, format_option)
+    parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options, usage_options, source_options, format_option)
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.sizing import candidates, host_for, needs, why_none
     from pretamane_analysis.prices.snapshot import age_text
     from pretamane_analysis.stack.quantities import mebibytes
-    from pretamane_analysis.base.tables import counted, plain
+    from pretamane_analysis.base.tables import plain
 
     stack = chosen_stack(options)
     book = price_book(options, stack)
@@ -159,14 +146,13 @@ def size(arguments: list[str]) -> int:
     found = candidates(book, stack.region, machine := host_for(stack, None, options.scenario))[:10]
     if not found:
         raise PretamaneError(why_none(machine), stack.region, "Divide the services or choose another region")
-    rows = [_candidate_row(each) for each in found]
-    notes = (f"{counted(len(need.services), 'service')} need {need.memory_mib} MiB and keep {plain(need.busy_cores)} vCPU "
-             f"busy; {reserve} MiB are kept for the operating system.")
-    document = {"memory_mib": need.memory_mib, "reserve_mib": reserve, "busy_cores": need.busy_cores,
-                "candidates": rows, "prices": {"source": book.source, "as_of": book.as_of}}
-    hosts = f"{stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} usage"
-    part = Part(f"The cheapest {hosts}, USD for one host; surplus credits are what the CPU costs above the baseline of a "
-                "burstable type", rows, ("USD/hour",))
+    rows = [{"instance type": each.kind.name, "vCPU": str(each.kind.vcpu), "memory GiB": plain(each.kind.memory_gib), "USD/hour": plain(each.hourly_usd, 6),
+             "surplus credits": each.surplus_usd, "USD/month": each.monthly_usd} for each in found]
+    notes = _needed(need, reserve)
+    document = {"memory_mib": need.memory_mib, "reserve_mib": reserve, "busy_cores": need.busy_cores, "candidates": rows,
+                "prices": {"source": book.source, "as_of": book.as_of}}
+    part = Part(f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} "
+                f"usage, USD for one host; surplus credits are what the CPU costs above the baseline of a burstable type", rows, ("USD/hour",))
     show([part], with_age(document, book.as_of), options.format, age_text(book.as_of, today(), book.source), rows, notes)
     return 0
 
@@ -196,8 +182,7 @@ def stack(arguments: list[str]) -> int:
 # %% ../../nbs/cli/03_verbs.ipynb #63284bc2
 def draw(arguments: list[str]) -> int:
     "Draw an architecture."
-    parser = verb_parser("draw", "Draw an architecture as SVG, PNG or DOT, by the ending of the file.", stack_options,
-                         source_options)
+    parser = verb_parser("draw", "Draw an architecture as SVG, PNG or DOT, by the ending of the file.", stack_options, source_options)
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, default="ec2", help="which one (default: ec2)")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: ARCHITECTURE.svg)")
     options = parser.parse_args(arguments)
@@ -212,8 +197,7 @@ def draw(arguments: list[str]) -> int:
     if path.suffix not in kinds:
         raise PretamaneError(f"a file ending in {', '.join(kinds)} is expected", str(path))
     loaded = chosen_stack(options)
-    print(write_whole(path, kinds[path.suffix](architecture(options.architecture, loaded,
-                                                            price_book(options, loaded)), loaded)))
+    print(write_whole(path, kinds[path.suffix](architecture(options.architecture, loaded, price_book(options, loaded)), loaded)))
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #06d3958e
@@ -222,17 +206,14 @@ def _given(options: Namespace) -> str:
     from shlex import join
 
     usual = verb_parser("cost", "", *PRICED).parse_args([])
-    given = {name: value
-             for name, value in vars(options).items() if hasattr(usual, name) and value != getattr(usual, name)}
-    return join(["pretamane", "cost",
-                 *(word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value))])
+    given = {name: value for name, value in vars(options).items() if hasattr(usual, name) and value != getattr(usual, name)}
+    return join(["pretamane", "cost", *(word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value))])
 
 # %% ../../nbs/cli/03_verbs.ipynb #29095a79
 def report(arguments: list[str]) -> int:
     "Write the report."
     parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", *PRICED)
-    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML): what somebody said that both sides "
-                        "cost; without --stack, what was said of the example")
+    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML): what somebody said that both sides cost; without --stack, what was said of the example")
     parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
     options = parser.parse_args(arguments)
     from tqdm import tqdm
@@ -248,24 +229,20 @@ def report(arguments: list[str]) -> int:
     found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
-    print(answer.headline(found), *([verdict(found.audit)] if found.audit else ()),
-          found.sides[0].bill.age(found.today), sep="\n")
+    print(answer.headline(found), *([verdict(found.audit)] if found.audit else ()), found.sides[0].bill.age(found.today), sep="\n")
     print(f"{counted(len(written), 'file')} in {options.out}; open {written[-1]}")
     return 0
 
 # %% ../../nbs/cli/03_verbs.ipynb #1c2b770a
 def emit(arguments: list[str]) -> int:
     "Write the artifacts of a stack to a folder."
-    parser = verb_parser("emit", "Write the artifacts of a stack to a folder: the sizes are those that `pretamane "
-                         "cost` bills with the same options.",
+    parser = verb_parser("emit", "Write the artifacts of a stack to a folder: the sizes are those that `pretamane cost` bills with the same options.",
                          stack_options, scenario_option, what_if_options, source_options)
     parser.add_argument("folder", metavar="DIR", help="folder to write to")
-    parser.add_argument("--architecture", choices=("ec2", "eks"), default="ec2",
-                        help="the host, or the cluster's Terraform (default: ec2)")
+    parser.add_argument("--architecture", choices=("ec2", "eks"), default="ec2", help="the host, or the cluster's Terraform (default: ec2)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this emitter; may be repeated")
     parser.add_argument("--force", action="store_true", help="overwrite files that were changed by hand")
-    parser.add_argument("--diff", action="store_true",
-                        help="show what would change and write nothing; exit code 1 when something would")
+    parser.add_argument("--diff", action="store_true", help="show what would change and write nothing; exit code 1 when something would")
     options = parser.parse_args(arguments)
     from pretamane_analysis.emit import tree
 
@@ -284,12 +261,13 @@ def emit(arguments: list[str]) -> int:
 def _start(folder: str, files: dict[str, str]) -> str:
     "What stands in an emitted folder and where to begin."
     from collections import Counter
+    from textwrap import fill
 
     tops = Counter(path.partition("/")[0] for path in files if "/" in path)
     held = ", ".join(f"{name}/ ({count})" for name, count in tops.items())
-    return f"{folder} holds {held}. Start with {folder}/README.md; `pretamane check {folder}` checks it."
+    start = f"Start with {folder}/README.md; `pretamane check {folder}` checks it."
+    return f"{fill(f'{folder} holds {held}.', screen_width(), break_on_hyphens=False)}\n{start}"
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"cost": cost, "compare": compare, "audit": audit, "size": size,
-                                                "draw": draw, "report": report,
+VERBS: dict[str, Callable[[list[str]], int]] = {"cost": cost, "compare": compare, "audit": audit, "size": size, "draw": draw, "report": report,
                           "emit": emit, "prices": prices, "stack": stack}

@@ -238,10 +238,13 @@ def plainly(
 def retry_cut(
     attempts: int,  # Of each call, the first included
 ) -> Callable[..., float | None]:  # A handler of botocore's event `needs-retry`
-    "Try again where an answer was cut. The handler raises ConnectionClosedError where it was the last attempt."
-    from botocore.exceptions import ConnectionClosedError
+    """Try again where an answer was cut, but no more than once where there is no connection at all. The handler raises
+    ConnectionClosedError, or what hindered the connection, where it was the last attempt."""
+    from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError
 
-    def seconds(response: Any = None, **event: Any) -> float | None:
+    def seconds(response: Any = None, caught_exception: Any = None, **event: Any) -> float | None:
+        if isinstance(caught_exception, (EndpointConnectionError, ConnectTimeoutError)) and event["attempts"] >= 2:
+            raise caught_exception
         if response is None:
             return None
         promised = response[0].headers.get("content-length") or ""
