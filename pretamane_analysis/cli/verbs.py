@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, scenario_option, show,
-    source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, scenario_option, screen_width,
+    show, source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 from .price_verbs import prices
 
@@ -116,7 +116,7 @@ def _audit_parts(found: Any) -> list[Part]:
     from pretamane_analysis.report.views import scenario_rows, waterfall_rows
 
     lines = [each.row() for each in found.lines]
-    return [Part(f"The claim, line by line, in {found.desk.claim.region}: USD a month as printed and from the price list", lines, ("side",)),
+    return [Part(f"The claim, line by line, in {found.desk.claim.region}: USD a month as printed and from the price list", lines, ("side", "difference")),
             Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
             Part("From the claim to like with like: USD a month of both sides after each step, and what is left of the saving; steps that are not "
                  "counted only show how far a choice moves it", waterfall_rows(found), ("counted", "change", "baseline")),
@@ -261,10 +261,12 @@ def emit(arguments: list[str]) -> int:
 def _start(folder: str, files: dict[str, str]) -> str:
     "What stands in an emitted folder and where to begin."
     from collections import Counter
+    from textwrap import fill
 
     tops = Counter(path.partition("/")[0] for path in files if "/" in path)
     held = ", ".join(f"{name}/ ({count})" for name, count in tops.items())
-    return f"{folder} holds {held}. Start with {folder}/README.md; `pretamane check {folder}` checks it."
+    start = f"Start with {folder}/README.md; `pretamane check {folder}` checks it."
+    return f"{fill(f'{folder} holds {held}.', screen_width(), break_on_hyphens=False)}\n{start}"
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {"cost": cost, "compare": compare, "audit": audit, "size": size, "draw": draw, "report": report,
