@@ -224,6 +224,21 @@ def test_a_bundle_holds_nothing_by_accident(bundle, tmp_path):
     assert packed(copy, tmp_path / "two.tar.gz", BUNDLE_EDITED="yes").returncode == 0
 
 
+def test_an_edited_bundle_is_what_its_lock_says(bundle, tmp_path):
+    "deploy.sh refuses a release that differs from its lock: the lock that is packed is the one of the edited files, and names them."
+    shutil.copytree(bundle[0], tmp_path / "tree")
+    (tmp_path / "tree/bootstrap/daemon.json").write_text("{}")
+    done = packed(tmp_path / "tree", tmp_path / "edited.tar.gz", BUNDLE_EDITED="yes")
+    assert done.returncode == 0, done.stderr
+    release = tmp_path / "release"
+    with tarfile.open(tmp_path / "edited.tar.gz") as archive:
+        archive.extractall(release, filter="data")
+    told = subprocess.run(["python3", release / "scripts/lib/archive.py", "unlocked", release], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, ""), told
+    assert json.loads((release / "stack.lock.json").read_text())["edited"] == ["bootstrap/daemon.json"]
+    assert "edited" not in json.loads((tmp_path / "tree/stack.lock.json").read_text())
+
+
 def test_a_bundle_needs_nothing_that_readme_does_not_name(bundle, tmp_path):
     "GNU tools and Python are enough, jq is not asked for; where the check of the files cannot be made, nothing is packed."
     folder, _, sha256 = bundle

@@ -32,6 +32,12 @@ case "$1" in
         esac ;;
 esac
 """
+# The deployment's own care for the colors has tests of its own; here the one that runs is made again, with what it reads now.
+DEPLOY = r"""#!/bin/bash
+[[ "$* $HELD_LOCK $STATE_DIR" == "--colors deploy $PRETAMANE_ROOT/var/lib/pretamane/state" ]] || exit 64
+folder="$ROOT_DIR/current/compose"
+exec docker compose --project-name pretamane --project-directory "$folder" --file "$folder/compose.yaml" --profile '*' up --detach fastapi-app-blue
+"""
 NAME = "postgres_password"
 
 
@@ -45,6 +51,8 @@ def running(booted, postgres):
     postgres.log.write_bytes(b"")
     (booted.stubs / "docker").write_text(DOCKER)
     (booted.stubs / "docker").chmod(0o755)
+    (booted.release / "scripts/deploy.sh").write_text(DEPLOY)
+    (booted.release / "scripts/deploy.sh").chmod(0o755)
     (booted.stubs / "running").write_text("caddy\nfastapi-app-blue\npostgresql\ncloudflared\n")
     booted.extra |= {"PSQL": str(postgres.binaries / "psql"), "PGPORT": str(postgres.port), "SOCKETS": str(postgres.folder)}
     return booted

@@ -77,3 +77,14 @@ def test_images_are_fetched_before_it_is_asked_what_they_would_recreate():
     text = tree()["scripts/deploy.sh"]
     assert text.index("\n    images\n") < text.index("\n    require_no_restart\n")
     assert "--policy missing" in text
+
+
+def test_a_server_that_is_still_made_is_not_ready(compose):
+    """While its first start makes the roles, PostgreSQL answers on its socket only"""
+    assert compose["services"]["postgresql"]["healthcheck"]["test"][:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
+
+
+def test_units_try_for_as_long_as_it_takes():
+    """Five starts in an hour were over after two and a half minutes of a slow registry"""
+    again = {path: text for path, text in tree().items() if path.endswith(".service") and "Restart=on-failure" in text}
+    assert len(again) == 2 and all("StartLimitIntervalSec=0" in text and "StartLimitBurst" not in text for text in again.values())

@@ -3,6 +3,8 @@ import re
 
 from snapshot_common import Product, joined, table
 
+from pretamane_analysis.resources.databases import class_in_usage_type
+
 
 def _plain(**names):
     """Return products without a family; underscores in slugs stand for hyphens."""
@@ -123,14 +125,6 @@ BROKER = re.compile(r"mq-([a-z0-9]+\.[a-z0-9]+)-(?:(activemq|rabbitmq)-)?(single
 BROKER_KINDS = {"single": "Single-AZ", "active-standby": "Multi-AZ", "cluster": "Multi-AZ"}
 
 
-WRITTEN_OUT = re.compile(r"db\.(m1|m2|m3|r3|t2|t4g|x2g)\..*|db\.(m4|r4)\.[248]?xlarge")  # as the list of eu-west-1 has them
-
-
-def shortened(instance_type):
-    """Write an RDS class as usage types do: db.r6g.xlarge is db.r6g.xl; some families are written out."""
-    return instance_type if WRITTEN_OUT.fullmatch(instance_type) else re.sub(r"xlarge$", "xl", instance_type)
-
-
 def _database(slug):
     """Return the identity of an RDS or Aurora instance."""
     if not (match := DATABASE.fullmatch(slug)):
@@ -138,7 +132,7 @@ def _database(slug):
     instance_type, engine, multi = match.groups()
     operation, title = ENGINES[engine]
     usage = "Multi-AZUsage" if multi else "InstanceUsage"
-    return Product(f"{usage}:{shortened(instance_type)}", operation, "Database Instance", joined(
+    return Product(f"{usage}:{class_in_usage_type(instance_type)}", operation, "Database Instance", joined(
         instanceType=instance_type, databaseEngine=title, deploymentOption="Multi-AZ" if multi else "Single-AZ"))
 
 
@@ -168,7 +162,7 @@ def _broker(slug):
 def _document(slug):
     """Return the identity of a DocumentDB instance."""
     name = slug.removeprefix("docdb-")
-    return Product(f"InstanceUsage:{shortened(name)}", "CreateCluster", "Database Instance", joined(instanceType=name)) if (
+    return Product(f"InstanceUsage:{class_in_usage_type(name)}", "CreateCluster", "Database Instance", joined(instanceType=name)) if (
         name.startswith("db.")) else None
 
 

@@ -117,8 +117,8 @@ def _shown(value: Any) -> str:
 def _pieces(text: str, soft: bool) -> list[str]:
     "Words with the space after them; softly also parts of words, such as `DataTransfer-` and `Regional-`."
     words = re.findall(r"\S+(?: %\S*)?\s*", text)  # a number and its % stay together
-    return [part for word in words for part in re.split(r"(?<=[-:;,/=])(?=\S)|(?<=[a-z])(?=[A-Z])", word)] if soft \
-        else words
+    ends = r"(?<=[-:;,/=])(?=\S)|(?<=[a-z])(?=[A-Z])|(?<=\.)(?=[a-z])"
+    return [part for word in words for part in re.split(ends, word)] if soft else words
 
 
 def _longest(texts: Iterable[str], soft: bool) -> int:
@@ -244,7 +244,8 @@ def to_html(
     largest = max((abs(row[key]) for row in rows[:-1] for key in bars if isinstance(row[key], Decimal)),
                   default=Decimal(0)) or None
     head = "".join(f'<th style="text-align:left">{escape(key.strip())}</th>' for key in (rows[0] if rows else ()))
-    cells = (((value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items()) for row in rows)
+    cells = (((value, largest if key in bars and row is not rows[-1] else None) for key, value in row.items())
+             for row in rows)
     body = "".join(f"<tr>{''.join(_html_cell(*each) for each in row)}</tr>" for row in cells)
     above = f'<caption style="text-align:left;caption-side:top">{escape(caption)}</caption>' if caption else ""
     return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -60,7 +60,8 @@ def _shown(rows: Rows, book: Any, options: Namespace, caption: str, spare: tuple
     from pretamane_analysis.prices.snapshot import age_text
 
     document = {"prices": {"source": book.source, "as_of": book.as_of}, "rows": rows}
-    spaced = [{key: value.replace(";", "; ") if key == "attributes" else value for key, value in row.items()} for row in rows]
+    spaced = [{key: value.replace(";", "; ") if key == "attributes" else "not recorded" if key == "sku" and not value else value
+               for key, value in row.items()} for row in rows]
     show([Part(caption, spaced, spare)], document, options.format, age_text(book.as_of, today(), book.source), rows, closing)
     return 0
 

@@ -37,13 +37,13 @@ def slo(arguments: list[str]) -> int:
 
     stack = chosen_stack(options)
     if not stack.slos:
-        raise PretamaneError("the stack promises nothing", "slos", "Add an objective, such as `slos: {availability: {objective: 99.5}}`")
+        raise PretamaneError("the stack defines no SLOs", "slos", "Add an objective, such as `slos: {availability: {objective: 99.5}}`")
     if options.format in ("json", "csv"):
         print(to_json(_document(stack, options.scenario)) if options.format == "json" else to_csv(exact_rows(stack, options.scenario)),
               end="\n" if options.format == "json" else "")
         return 0
     parts = [Part(f"What {stack.name} promises, and how much may fail before a promise is broken, at {options.scenario} usage",
-                  budget_rows(stack, options.scenario)),
+                  budget_rows(stack, options.scenario), ("counted by", "good")),
              *(Part(f"{each.name}: after how long each alert fires at which burn rate, and in brackets the share of the budget that is gone then. "
                     "Burn rate 1 spends the budget in exactly its window", burn_rows(each), ("slo", "bad", "budget lasts")) for each in budgets(stack, options.scenario))]
     print(printed(parts, options.format))

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, scenario_option, show,
-    source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, scenario_option, screen_width,
+    show, source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 from .price_verbs import prices
+
+if TYPE_CHECKING:
+    from pretamane_analysis.bill.sizing import Needs
 
 # %% auto #0
 __all__ = ['PRICED', 'VERBS', 'cost', 'compare', 'audit', 'size', 'stack', 'draw', 'report', 'emit']
@@ -113,13 +116,21 @@ def _audit_parts(found: Any) -> list[Part]:
     from pretamane_analysis.report.views import scenario_rows, waterfall_rows
 
     lines = [each.row() for each in found.lines]
-    return [Part(f"The claim, line by line, in {found.desk.claim.region}: USD a month as printed and from the price list", lines, ("side",)),
+    return [Part(f"The claim, line by line, in {found.desk.claim.region}: USD a month as printed and from the price list", lines, ("side", "difference")),
             Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
             Part("From the claim to like with like: USD a month of both sides after each step, and what is left of the saving; steps that are not "
                  "counted only show how far a choice moves it", waterfall_rows(found), ("counted", "change", "baseline")),
             Part("Every combination of the open choices: USD a month and the saving", scenario_rows(found), ("baseline", "snapshots"))]
 
 # %% ../../nbs/cli/03_verbs.ipynb #35968c59
+def _needed(need: Needs, reserve: int) -> str:
+    "What the services need, in a sentence."
+    from pretamane_analysis.base.tables import counted, plain
+
+    return (f"{counted(len(need.services), 'service')} need {need.memory_mib} MiB and keep {plain(need.busy_cores)} "
+            f"vCPU busy; {reserve} MiB are kept for the operating system.")
+
+
 def size(arguments: list[str]) -> int:
     "What the services need and the cheapest hosts that give it."
     parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options, usage_options, source_options, format_option)
@@ -127,7 +138,7 @@ def size(arguments: list[str]) -> int:
     from pretamane_analysis.bill.sizing import candidates, host_for, needs, why_none
     from pretamane_analysis.prices.snapshot import age_text
     from pretamane_analysis.stack.quantities import mebibytes
-    from pretamane_analysis.base.tables import counted, plain
+    from pretamane_analysis.base.tables import plain
 
     stack = chosen_stack(options)
     book = price_book(options, stack)
@@ -137,8 +148,7 @@ def size(arguments: list[str]) -> int:
         raise PretamaneError(why_none(machine), stack.region, "Divide the services or choose another region")
     rows = [{"instance type": each.kind.name, "vCPU": str(each.kind.vcpu), "memory GiB": plain(each.kind.memory_gib), "USD/hour": plain(each.hourly_usd, 6),
              "surplus credits": each.surplus_usd, "USD/month": each.monthly_usd} for each in found]
-    notes = (f"{counted(len(need.services), 'service')} need {need.memory_mib} MiB and keep {plain(need.busy_cores)} vCPU busy; "
-             f"{reserve} MiB are kept for the operating system.")
+    notes = _needed(need, reserve)
     document = {"memory_mib": need.memory_mib, "reserve_mib": reserve, "busy_cores": need.busy_cores, "candidates": rows,
                 "prices": {"source": book.source, "as_of": book.as_of}}
     part = Part(f"The cheapest {stack.host.architecture} hosts in {stack.region} that hold {stack.name} at {options.scenario} "
@@ -251,10 +261,12 @@ def emit(arguments: list[str]) -> int:
 def _start(folder: str, files: dict[str, str]) -> str:
     "What stands in an emitted folder and where to begin."
     from collections import Counter
+    from textwrap import fill
 
     tops = Counter(path.partition("/")[0] for path in files if "/" in path)
     held = ", ".join(f"{name}/ ({count})" for name, count in tops.items())
-    return f"{folder} holds {held}. Start with {folder}/README.md; `pretamane check {folder}` checks it."
+    start = f"Start with {folder}/README.md; `pretamane check {folder}` checks it."
+    return f"{fill(f'{folder} holds {held}.', screen_width(), break_on_hyphens=False)}\n{start}"
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {"cost": cost, "compare": compare, "audit": audit, "size": size, "draw": draw, "report": report,

@@ -151,7 +151,7 @@ BUCKET_DIMENSIONS = (
 # %% ../../nbs/resources/02_storage.ipynb #dcb5031a
 @billed
 class FileSystem(Resource):
-    "EFS storage, infrequent access and provisioned throughput (https://aws.amazon.com/efs/pricing)."
+    "EFS storage, infrequent access and throughput (https://aws.amazon.com/efs/pricing)."
     title: ClassVar[str] = "EFS file system"
     standard_gb: Decimal = Decimal(0)
     infrequent_gb: Decimal = Decimal(0)
@@ -160,14 +160,20 @@ class FileSystem(Resource):
     infrequent_read_gb: Decimal = Decimal(0)
     infrequent_written_gb: Decimal = Decimal(0)
     provisioned_mibps: Decimal = Decimal(0)  # A twentieth of the GB stored is included
+    elastic_read_gb: Decimal = Decimal(0)  # Read with elastic throughput
+    elastic_written_gb: Decimal = Decimal(0)  # Written with elastic throughput
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "GB-months of each class, infrequent access, throughput above what is included."
         yield from used(self, "AmazonEFS", FILE_DIMENSIONS)
-        for access, gb in (("Read", self.infrequent_read_gb), ("Write", self.infrequent_written_gb)):
+        for gb, usage_type, access, what in (
+            (self.infrequent_read_gb, "IADataAccess-Bytes", "Read", "Infrequent Access, read"),
+            (self.infrequent_written_gb, "IADataAccess-Bytes", "Write", "Infrequent Access, write"),
+            (self.elastic_read_gb, "ETDataAccess-Bytes", "Read", "elastic throughput, read"),
+            (self.elastic_written_gb, "ETDataAccess-Bytes", "Write", "elastic throughput, write"),
+        ):
             if gb:
-                yield metered("AmazonEFS", "IADataAccess-Bytes", "GB", gb, f"Infrequent Access, {access.lower()}",
-                              accessType=access)
+                yield metered("AmazonEFS", usage_type, "GB", gb, what, accessType=access)
         above = self.provisioned_mibps - (self.standard_gb + self.one_zone_gb) / 20
         if above > 0:
             yield metered("AmazonEFS", "ProvisionedTP-MiBpsHrs", "MiBps-Mo", above, "provisioned throughput",

@@ -67,7 +67,7 @@ def _throughput_refusals(kind: str, limits: DiskKind, iops: Decimal | int | None
     if not limits.most_mibps:
         return [("throughput", f"the throughput of a {kind} disk cannot be provisioned")]
     most = min(Decimal(limits.most_mibps), max(iops or 0, GP3_FREE_IOPS) * GP3_MIBPS_FOR_EACH_IOPS)
-    return [("throughput", f"a {kind} disk with {max(iops or 0, GP3_FREE_IOPS):,} IOPS has at most {most:,f} MiB/s, not {mibps:,}")] if mibps > most else []
+    return [("throughput", f"a {kind} disk with {max(iops or 0, GP3_FREE_IOPS):,} IOPS has at most {most.normalize():,f} MiB/s, not {mibps:,}")] if mibps > most else []
 
 
 def _size_refusals(kind: str, limits: DiskKind, gb: Decimal | int | None) -> Refusals:

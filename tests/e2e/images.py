@@ -159,7 +159,9 @@ def add_program(archive: Archive, name: str, origin: str) -> None:
     archive.file(name, source, archive.contract.get("capabilities", {}).get(name, ""))
     if kind in ("pool", "database") and os.access(source, os.X_OK):
         archive.libraries(source, inside=True)
-    if source.name == "stubs.py":
+    if source.name == "stub.sh":
+        archive.file("/usr/lib/stand-in/busybox", in_tree(archive.tree, "/pool/programs/usr/bin/busybox"))
+        archive.file("/usr/lib/stand-in/stubs.py", HERE / "stubs.py")
         archive.file("/usr/lib/stand-in/search_stub.py", HERE.parent / "search_stub.py")
         add_python_of_tree(archive)
     return None
@@ -217,7 +219,7 @@ def configuration(image: str) -> list[str]:
 
 def inputs() -> list[Path]:
     """Files that decide what the stand-ins are; with their hash the images are cached"""
-    return [*sorted(each for each in HERE.iterdir() if each.name in {"contracts.yaml", "images.py", "stubs.py", "silo.sh", "postgres_entrypoint.sh"}),
+    return [*sorted(each for each in HERE.iterdir() if each.name in {"contracts.yaml", "images.py", "stubs.py", "stub.sh", "silo.sh", "postgres_entrypoint.sh"}),
             HERE.parent / "search_stub.py", ROOT / "infra/app/requirements.txt"]
 
 

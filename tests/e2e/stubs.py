@@ -1,5 +1,4 @@
-#!/usr/lib/stand-in/bin/python
-"""Programs that no registry at hand has, as far as the stack speaks to them. One file: which one it is, its name says.
+"""Programs that no registry at hand has, as far as the stack speaks to them. One file: which one it is, stub.sh says.
 
 Each takes the command line, reads the secrets, listens on the ports and writes into the folders of the program that it stands for,
 with the same user and the same rights. None of them does the program's work; `GET /calls` says what was asked of it.
@@ -8,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -17,7 +15,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-NAME = {"run.sh": "grafana"}.get(Path(sys.argv[0]).name, Path(sys.argv[0]).name)
+NAME = {"run.sh": "grafana"}.get(os.environ["STAND_IN"], os.environ["STAND_IN"])
 CALLS: list[str] = []
 LINES: list[dict] = []
 
@@ -30,17 +28,6 @@ def option(name: str, default: str = "") -> str:
         if each.startswith(f"{name}="):
             return each.partition("=")[2]
     return default
-
-
-def get(address: str) -> int:
-    """Status of a GET; 0 where nobody answers"""
-    try:
-        with urllib.request.urlopen(address, timeout=3) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -120,8 +107,6 @@ def alloy() -> None:
 
 def loki() -> None:
     """Store of logs"""
-    if "-health" in sys.argv:
-        sys.exit(0 if get("http://127.0.0.1:3100/ready") == 200 else 1)
     Path(option("-config.file")).read_text()
     Path("/loki/chunks").mkdir(exist_ok=True)
     serve(3100)
@@ -142,9 +127,7 @@ def grafana() -> None:
 
 def cloudflared() -> None:
     """The tunnel's end"""
-    host, _, port = option("--metrics").rpartition(":")
-    if "ready" in sys.argv:
-        sys.exit(0 if get(f"http://{host}:{port}/ready") == 200 else 1)
+    port = option("--metrics").rpartition(":")[2]
     Path(option("--token-file")).read_text()
     serve(int(port), metrics="# TYPE cloudflared_tunnel_ha_connections gauge\ncloudflared_tunnel_ha_connections 4\n")
 
@@ -171,15 +154,5 @@ def meilisearch() -> None:
             known = now
 
 
-def curl() -> None:
-    """GET an address; fails on 400 and above"""
-    sys.exit(0 if get(next(each for each in sys.argv[1:] if re.match("https?:", each))) == 200 else 22)
-
-
-def mc() -> None:
-    """`mc ready local`"""
-    sys.exit(0 if get("http://127.0.0.1:9000/minio/health/ready") == 200 else 1)
-
-
 if __name__ == "__main__":
-    {each.__name__: each for each in (alloy, loki, grafana, cloudflared, meilisearch, curl, mc)}[NAME]()
+    {each.__name__: each for each in (alloy, loki, grafana, cloudflared, meilisearch)}[NAME]()

@@ -1,12 +1,17 @@
 """Releases under twelve users, with the emitted scripts, the real engine and the real edge."""
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import time
 
+import pytest
 from images import ROOT
 from stage import Clients
+
+LONG = pytest.mark.skipif(os.environ.get("PRETAMANE_E2E") != "long", reason="allowed: make e2e-long")
 
 
 def changed(stage, name, path, old, new):
@@ -64,3 +69,31 @@ def test_a_plain_recreate_is_seen_by_these_users(stage):
         stage.compose("up", "--detach", "--no-deps", "--force-recreate", "--wait", f"fastapi-app-{color}")
         time.sleep(2)
     assert clients.bad, clients.told()
+
+
+@LONG
+@pytest.mark.parametrize("step", ["settle", "preflight", "secrets", "images", "jobs", "start", "healthy", "edge", "bake", "drain", "record", "rest"])
+def test_killed_at_a_step_and_run_again(stage, step):
+    """SIGKILL when a step begins; the second run brings the release into service, and no request fails"""
+    with Clients(stage) as clients:
+        begun = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", **stage.settings, BAKE_SECONDS="10")
+        for line in begun.stdout:
+            if line.endswith(f"step {step}\n"):
+                break
+        os.killpg(begun.pid, signal.SIGKILL)
+        stage.run("pkill", "-9", "-f", "scripts/deploy.sh", check=False)  # on the host, which is this stage's own
+        begun.wait()
+        done = stage.script("deploy.sh", BAKE_SECONDS="10")
+    print(step, clients.told())
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert clients.bad == []
+
+
+@LONG
+def test_twenty_deploys(stage):
+    """DP1"""
+    with Clients(stage) as clients:
+        for _ in range(20):
+            assert stage.script("deploy.sh", BAKE_SECONDS="5").returncode == 0
+    print(clients.told())
+    assert clients.bad == []

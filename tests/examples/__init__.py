@@ -1,5 +1,5 @@
 """Adapters that turn a worked example's inputs and rates into the package's resources and prices."""
-from . import compute, functions, network, other, storage
+from . import compute, functions, managed, network, other, storage
 from .rates import Unsupported
 from .row import Adapter, Row, total
 
@@ -13,6 +13,9 @@ ADAPTERS: dict[str, Adapter] = {
     "API Gateway HTTP": functions.gateway("http"), "API Gateway REST": functions.gateway("rest"),
     "API Gateway WebSocket": functions.gateway("websocket"), "OpenSearch": other.search, "OpenSearch Serverless": other.serverless,
     "CloudWatch Logs": other.logs, **dict.fromkeys(("CloudWatch alarm", "CloudWatch dashboard", "CloudWatch metric"), other.watch),
+    "RDS": managed.database, "Aurora": managed.aurora, "DocumentDB": managed.documents, "ElastiCache": managed.cache,
+    "Amazon MQ": managed.broker, "MSK": managed.kafka, "SQS": managed.queue, "SNS": managed.topic, "EventBridge": managed.events,
+    "Step Functions": managed.workflow, "CloudFront": managed.cdn, "Cognito": managed.users, "WAF": managed.firewall,
     "SES": other.mail, "Secrets Manager": other.secrets, "SSM Parameter Store": other.parameters, "KMS": other.keys,
 }
 

@@ -8,6 +8,7 @@ from pretamane_analysis.prices.book import ON_DEMAND
 from pretamane_analysis.prices.snapshot import instance_type
 from pretamane_analysis.resources import (
     EksCluster,
+    FargatePods,
     FargateTasks,
     Instances,
     Monitoring,
@@ -15,6 +16,7 @@ from pretamane_analysis.resources import (
     Resource,
 )
 from pretamane_analysis.resources.compute import DETAILED_METRICS
+from pretamane_analysis.resources.delivery import OVERHEAD_GB, fargate_configuration
 
 from .network import hours
 from .rates import Line, Unsupported, parse
@@ -168,8 +170,19 @@ TASKS = [Line("Fargate-.*vCPU-Hours:perCPU", "vcpu_(?:s|hour)", "vcpu"), Line("F
          Line("Fargate-(?:ARM-|Windows-)?GB-Hours", "(?:memory_)?gb_(?:s|hour)", "gb|memory_gb")]
 
 
+def _pods(row: Row) -> Work:
+    "Pods of EKS: the configuration that holds one is the package's to know."
+    pods = FargatePods(vcpu=row.number("requested_vcpu"), memory_gb=row.number("requested_gb"), count=row.whole("pods", 1))
+    vcpu, gb = fargate_configuration(pods.vcpu, pods.memory_gb)
+    for name, value in (("vcpu", vcpu), ("gb", gb), ("overhead_mib", OVERHEAD_GB * 1024)):
+        row.agree(name, value, "what EKS gives the pod")
+    return Work([pods], TASKS, hours(row))
+
+
 def tasks(row: Row) -> Work:
     """Tasks or pods: how many, how long, how large."""
+    if row.text("orchestrator", "ecs") == "eks":
+        return _pods(row)
     count = row.number("tasks|pods|tasks_per_day|pods_per_day|count", Decimal(1))
     lengths = [row.number(f"{name}|{name}_per_day|{name}_each") / seconds for name, seconds in
                (("hours", 1), ("minutes", 60), ("seconds", 3600)) if row.given(f"{name}|{name}_per_day|{name}_each")]

@@ -114,6 +114,8 @@ def endpoint(row: Row) -> Work:
              Line("VpcEndpoint-Bytes", f"(?:{GB}|data)?", GB, ends=(10**6, 1024**2, 5 * 10**6, 5 * 1024**2))]
     measured = row.number("endpoint_(?:az_)?hours", None)
     zones = row.whole("endpoints|count", 1) * row.whole("azs(?:_each)?|endpoint_azs", 1)
+    if row.given("endpoints") and row.given("azs"):
+        row.agree("endpoint_(?:az_)?hours", zones * hours(row), "endpoints times zones times hours")
     return Work([VpcEndpoint(zones=zones, zone_hours=measured, gb=row.number(GB, 0))], lines, hours(row))
 
 

@@ -11,6 +11,7 @@ from pretamane_analysis.resources import (
     DiskSnapshots,
     FileSystem,
     ImageRegistry,
+    InterRegionTraffic,
     Volume,
 )
 from pretamane_analysis.resources.storage import (
@@ -220,21 +221,39 @@ FILES = [
     Line("IADataAccess-Bytes Read", "ia_read(?:_gb)?", "ia_read_gb", "infrequent_read_gb"),
     Line("IADataAccess-Bytes Write", "ia_write(?:_gb)?", "ia_write_gb", "infrequent_written_gb"),
     Line("ProvisionedTP-MiBpsHrs", "(?:provisioned_)?mibps(?:_month)?", "provisioned_mibps", "provisioned_mibps"),
+    Line("ETDataAccess-Bytes Read", "read_gb", "read_gb", "elastic_read_gb"),
+    Line("ETDataAccess-Bytes Write", "write_gb", "write_gb", "elastic_written_gb"),
+    Line("AWS-Out-Bytes other", "transfer_gb", "transfer_gb"),
 ]
 
 
 def files(row: Row) -> Work:
     """A file system; what its GB include of throughput is the package's to know."""
+    if row.given("throughput"):
+        wanted = {"elastic": "read_gb|write_gb", "provisioned": "provisioned_mibps"}.get(row.text("throughput"), "")
+        if not row.given(wanted):
+            raise Unsupported("throughput without its quantity")
+    if row.given("(?:standard|ia)_gb_hours"):
+        return _replica(row)
     arguments = values(row, FILES)
     standard = row.number("standard_gb|gb", Decimal(0)) + (gb_months(row) or 0)
     system = FileSystem(standard_gb=standard, **arguments)
+    charged = sum(each.quantity for each in system.charges(Decimal(730)) if each.query.unit == "MiBps-Mo")
     if row.given("included_mibps"):
-        charged = sum(each.quantity for each in system.charges(Decimal(730)) if each.query.unit == "MiBps-Mo")
         if charged:
             row.agree("included_mibps", system.provisioned_mibps - charged, "what the GB include")
         elif row.number("included_mibps") < system.provisioned_mibps:
             raise Unsupported("input included_mibps: the GB include more")
+    if charged and not row.printed(FILES[0].rate):
+        system = FileSystem(provisioned_mibps=charged)  # the row prints the throughput alone
     return Work([system], FILES)
+
+
+def _replica(row: Row) -> Work:
+    "A copy in another region: what it keeps, from GB-hours, and what was sent there."
+    month = row.number("month_hours")
+    kept = FileSystem(standard_gb=row.number("standard_gb_hours", 0) / month, infrequent_gb=row.number("ia_gb_hours", 0) / month)
+    return Work([kept, InterRegionTraffic(gb=row.number("transfer_gb", 0), to_region="other")], FILES)
 
 
 def registry(row: Row) -> Work:

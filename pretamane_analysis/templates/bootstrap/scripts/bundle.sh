@@ -43,12 +43,28 @@ if [[ -n "$changed" && "${BUNDLE_EDITED:-}" != yes ]]; then
 fi
 
 next="$(mktemp -- "$OUTPUT.XXXXXX")"
-trap 'rm -f -- "$next"' EXIT
+locked="$(mktemp -d)"
+trap 'rm -rf -- "$next" "$locked"' EXIT
+
+# The lock that goes along says what is packed, so that the host can tell the release from a damaged one; `edited` names what was changed.
+python3 -I - "$locked/stack.lock.json" <<'PYTHON'
+import hashlib
+import json
+import pathlib
+import sys
+
+text = pathlib.Path("stack.lock.json").read_text(encoding="utf-8")
+lock, edited = json.loads(text), []
+for path, written in lock["files"].items():
+    if pathlib.Path(path).is_file() and (found := hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()) != written:
+        lock["files"][path] = found
+        edited.append(path)
+pathlib.Path(sys.argv[1]).write_text(json.dumps({"edited": edited, **lock}, indent=2) + "\n" if edited else text, encoding="utf-8")
+PYTHON
 {
     python3 -I -c 'import json; [print(path, end="\0") for path in json.load(open("stack.lock.json", "rb"))["files"] if not path.startswith("terraform/")]'
-    printf 'stack.lock.json\0'
     for extra in "$@"; do printf '%s\0' "$extra"; done
-} | "$TAR" --create --null --verbatim-files-from --files-from - --sort=name --format=gnu --mtime=@0 \
+} | "$TAR" --create --null --verbatim-files-from --files-from - --directory "$locked" stack.lock.json --sort=name --format=gnu --mtime=@0 \
     --owner=0 --group=0 --numeric-owner --mode=u+rwX,go+rX,go-w | gzip -n -9 >"$next"
 mv -f -- "$next" "$OUTPUT"
 sha256sum -- "$OUTPUT"
