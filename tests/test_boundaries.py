@@ -8,7 +8,7 @@ import pytest
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.base.tables import less
-from pretamane_analysis.bill.bill import Account
+from pretamane_analysis.bill.bill import AllowanceLedger
 from pretamane_analysis.emit.targets import served_under
 from pretamane_analysis.prices.book import Price, PriceError, Tier, spread
 from pretamane_analysis.prices.rows import Row, prices_of
@@ -46,7 +46,7 @@ def test_each_region_fills_its_own_tiers():
     """Ten terabytes in each of two regions are each billed at the first tier of their own region"""
     edge = Decimal(10240)
     here, there = (rate(region, Tier(Decimal("0.09"), Decimal(0), edge), Tier(Decimal("0.085"), edge)) for region in ("us-east-1", "eu-west-1"))
-    used = Account()
+    used = AllowanceLedger()
     rates = [tier.usd for price in (here, there, here) for tier, _ in used.tiers(price, edge)]
     assert rates == [Decimal("0.09"), Decimal("0.09"), Decimal("0.085")]
 

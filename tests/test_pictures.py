@@ -19,7 +19,7 @@ from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture
 from pretamane_analysis.bill.audit import audit, waterfall
 from pretamane_analysis.bill.claim import load_claim
 from pretamane_analysis.bill.compare import Saving, compare
-from pretamane_analysis.draw import budget_chart, charts, colors, contents, draw
+from pretamane_analysis.draw import budget_chart, charts, colors, draw, drawing_plan
 from pretamane_analysis.draw.arrange import places
 from pretamane_analysis.draw.cards import resource_card
 from pretamane_analysis.prices.snapshot import bundled
@@ -129,7 +129,7 @@ def test_drawings_are_portable(name, root):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_nothing_overlaps(name):
     """No two cards cover each other, and every card is within the picture"""
-    plan = contents.plan(architecture(name, STACK, BOOK), STACK)
+    plan = drawing_plan.plan(architecture(name, STACK, BOOK), STACK)
     at = places(plan)
     cards = [at[each.id] for each in plan.frame.cards()]
     for number, one in enumerate(cards):
@@ -164,7 +164,7 @@ def test_every_managed_service_of_eks_is_drawn():
     for title in MANAGED.values():
         assert f"<B>{title}</B>" in found
     for each in one.resources:
-        if type(each).__name__ not in contents.UNDRAWN:
+        if type(each).__name__ not in drawing_plan.UNDRAWN:
             assert f"<B>{resource_card(each).title}</B>" in found
     for title in ("DynamoDB", "OpenSearch", "ECR", "Route 53", "NAT gateway"):
         assert f"<B>{title}</B>" not in drawn("ec2")
@@ -234,7 +234,7 @@ def test_letters_of_a_png_are_letters(monkeypatch):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_svg_shows_what_the_graph_says(name):
     """Every card, fact, heading and label of the plan stands in the SVG, each arrow has a way and a head"""
-    drawn_plan = contents.plan(architecture(name, STACK, BOOK), STACK)
+    drawn_plan = drawing_plan.plan(architecture(name, STACK, BOOK), STACK)
     picture = draw.plan_svg(drawn_plan)
     words = " ".join(texts(picture))
     for card in drawn_plan.frame.cards():

@@ -63,7 +63,7 @@ def test_an_alert_that_never_sees_enough_requests_says_so(answered, tmp_path):
 
 def test_a_stack_without_promises(answered, tmp_path):
     code, out, err = answered("--stack", stack_with(tmp_path, slos={}))
-    assert (code, out) == (2, "") and "promises nothing" in err and "objective" in err
+    assert (code, out) == (2, "") and "defines no SLOs" in err and "objective" in err
 
 
 def test_a_promise_that_cannot_be_guarded_names_its_line(answered, tmp_path):

@@ -63,7 +63,8 @@ def _called(command: Callable[[], int]) -> int:
 
 def _give_up(error: BaseException) -> None:
     "Send what is buffered nowhere where it cannot be written, so that Python does not complain on its way out."
-    if isinstance(error, OSError) and error.filename is None and sys.stdout is sys.__stdout__ and sys.stdout is not None:
+    if isinstance(error,
+                  OSError) and error.filename is None and sys.stdout is sys.__stdout__ and sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 # %% ../../nbs/base/05_streams.ipynb #3b28890a

@@ -12,7 +12,7 @@ from functools import partial
 from ..base.errors import PretamaneError, did_you_mean
 from .bill import HOURS_PER_MONTH, Bill, bill
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, busy_percent, capacity, guessed, host_disk_gb, managed_data, own_data, shared, stays,
+    Architecture, busy_percent, capacity, guessed, host_disk_gb, managed_data, own_data, shared, services_on_machines,
 )
 from .cluster import eks, require_architecture
 from .features import FEATURE, open_source_provider, programs
@@ -32,7 +32,8 @@ __all__ = ['ARCHITECTURES', 'host_type', 'host_assumptions', 'ec2', 'architectur
 def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: Scenario) -> str:
     "The instance type that the stack names, or the cheapest that holds the services. Raises PretamaneError."
     if stack.host.instance_type:
-        return require_architecture(instance_type(stack.host.instance_type), stack.host.architecture, "host.instance_type").name
+        return require_architecture(instance_type(stack.host.instance_type), stack.host.architecture,
+                                    "host.instance_type").name
     return cheapest(book, stack.region, host_for(stack, services, scenario)).name
 
 # %% ../../nbs/bill/07_architectures.ipynb #eec2dcd6
@@ -41,7 +42,8 @@ def host_assumptions(
 ) -> tuple[str, ...]:
     "What the bill of a host takes for granted."
     return ("the data disk holds the volumes of the stack and the images, with a fifth to spare",
-            "the tunnel leaves through one public address with no port open; DNS and tunnel are Cloudflare's free plan" if _has_tunnel(stack) else
+            "the tunnel leaves through one public address with no port open; DNS and tunnel are Cloudflare's free plan"
+            if _has_tunnel(stack) else
             "the host answers on one public address; the registrar's DNS costs nothing",
             "the backup bucket holds one full copy of database and objects",
             *guessed(stack))
@@ -51,34 +53,41 @@ def _has_tunnel(stack: Stack) -> bool:
     return stack.host.edge == "tunnel" and "Cloudflare Tunnel" in programs(stack, "tunnel")
 
 
-def _host_shortfalls(stack: Stack, kind: InstanceType, services: tuple[str, ...], scenario: Scenario) -> tuple[str, ...]:
+def _host_shortfalls(stack: Stack, kind: InstanceType, services: tuple[str, ...],
+                     scenario: Scenario) -> tuple[str, ...]:
     "What the host cannot hold, and GPUs that only the other side has."
     found = list(lacking(kind, host_for(stack, services, scenario)))
     named = [each.instance_type for each in stack.eks.node_groups.values()] or [stack.eks.node_instance_type or ""]
-    unasked = [name for name in named if name in instance_types() and gpus_of(name).count and not gpus_of(kind.name).count]
+    unasked = [name for name in named if name in instance_types() and gpus_of(name).count
+               and not gpus_of(kind.name).count]
     if unasked and not any(each.gpus for each in stack.services.values()):
-        found.append(f"nodes of type {' and '.join(unasked)} have GPUs and this host has none: say 'gpus' for the services that use them")
+        found.append(f"nodes of type {' and '.join(unasked)} have GPUs and this host has none: say 'gpus' for "
+                     f"the services that use them")
     return tuple(found)
 
 # %% ../../nbs/bill/07_architectures.ipynb #43fe32eb
 def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: bool = False) -> Architecture:
     "The stack on one EC2 host: with open source, or with the managed AWS services."
-    use, host, services = stack.usage.at(scenario), stack.host, stays(stack, managed, False)
+    use, host, services = stack.usage.at(scenario), stack.host, services_on_machines(stack, managed, False)
     kind = instance_type(host_type(stack, book, services, scenario))
     busy = needs(stack, services, scenario).busy_cores
     resources = [
         Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
-                  cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits, detailed_monitoring=host.detailed_monitoring),
+                  cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits,
+                  detailed_monitoring=host.detailed_monitoring),
         Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
         PublicAddresses(feature="network", count=1),
         *(managed_data(stack, use) if managed else own_data(stack, use, host_disk_gb(stack, use, scenario, services))),
         *shared(use),
-        Parameters(feature="secrets", standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
+        Parameters(feature="secrets",
+                   standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),
     ]
     groups = ((1, kind.name),)
-    return Architecture("ec2-managed" if managed else "ec2", "EC2 with managed services" if managed else "EC2 with open source",
-                        tuple(resources), capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1), services, groups, managed,
+    return Architecture("ec2-managed" if managed else "ec2",
+                        "EC2 with managed services" if managed else "EC2 with open source",
+                        tuple(resources), capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1),
+                        services, groups, managed,
                         host_assumptions(stack), _host_shortfalls(stack, kind, services, scenario))
 
 # %% ../../nbs/bill/07_architectures.ipynb #08dd3bfe
@@ -86,10 +95,13 @@ def _free_lines(stack: Stack) -> list[Resource]:
     "What the host has for nothing, listed so that it is not missed."
     edge, tunnel = open_source_provider(FEATURE["edge"], stack), _has_tunnel(stack)
     return [
-        FreeOfCharge(feature="orchestration", name="Docker Compose", description="Docker Compose and systemd", reason="open source"),
+        FreeOfCharge(feature="orchestration", name="Docker Compose", description="Docker Compose and systemd",
+                     reason="open source"),
         FreeOfCharge(feature="edge", name="edge", description=edge,
-                     reason="open source; the tunnel is part of Cloudflare's free plan" if tunnel else "runs on the host"),
-        FreeOfCharge(feature="images", name="images", description="images from public registries", reason="no registry of one's own"),
+                     reason="open source; the tunnel is part of Cloudflare's free plan" if tunnel
+                     else "runs on the host"),
+        FreeOfCharge(feature="images", name="images", description="images from public registries",
+                     reason="no registry of one's own"),
         FreeOfCharge(feature="names", name="DNS", description=open_source_provider(FEATURE["names"], stack),
                      reason="part of Cloudflare's free plan" if tunnel else "part of the domain's price"),
     ]
@@ -119,4 +131,5 @@ def bill_of(
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Bill:
     "The bill of an architecture in the stack's region."
-    return bill(chosen.resources, with_own_prices(book, stack), stack.region, name=chosen.name, stack=stack.name, hours=hours)
+    return bill(chosen.resources, with_own_prices(book, stack), stack.region, name=chosen.name,
+                stack=stack.name, hours=hours)

@@ -42,12 +42,14 @@ def scenarios(
     for host, both, copies in product(hosts, (True, False) if egress else (True,), (False, True) if kept else (False,)):
         larger = inputs.cost(host) - first if host else Decimal(0)
         saving = _with(at, egress, both, kept if copies else {}, larger)
-        found.append({"host": host.instance_type if host else "", "egress": "on both sides" if both else "on neither side",
+        found.append({"host": host.instance_type if host else "",
+                      "egress": "on both sides" if both else "on neither side",
                       "snapshots": "kept" if copies else "none", **saving.document()})
     return found
 
 
-def _with(at: Saving, egress: tuple[str, Decimal, Decimal] | None, both: bool, kept: dict[str, Decimal], larger: Decimal) -> Saving:
+def _with(at: Saving, egress: tuple[str, Decimal, Decimal] | None, both: bool, kept: dict[str, Decimal],
+          larger: Decimal) -> Saving:
     "Both sides under one combination of choices."
     usd = {"baseline": at.baseline_usd, "alternative": at.alternative_usd + larger}
     if egress:
@@ -87,7 +89,8 @@ class Audit:
         return f"<Audit of {self.desk.claim.claim!r} in {self.desk.claim.region}>"
 
     def _repr_html_(self) -> str:
-        caption = f"{self.desk.claim.claim}: as printed and from the price list of {self.desk.claim.region}, USD a month"
+        caption = (f"{self.desk.claim.claim}: as printed and from the price list of {self.desk.claim.region}, "
+                   f"USD a month")
         return to_html([each.row() for each in self.lines], caption)
 
 
@@ -103,11 +106,14 @@ def baseline_left_out(
     if inputs.stack is None or inputs.claim.baseline is None:
         return []
     lines = inputs.claim.baseline.lines
-    kinds = {type(each) for line in lines for each in resources_of(inputs, line)} | {type(each) for each in missing_addresses(inputs.claim.baseline)}
+    kinds = {type(each) for line in lines
+             for each in resources_of(inputs, line)} | {type(each) for each in missing_addresses(inputs.claim.baseline)}
     features = {each for line in lines for each in line.features}
-    missing = [each for each in architecture("eks", inputs.stack, inputs.book).resources if type(each) not in kinds and each.feature not in features]
+    missing = [each for each in architecture("eks", inputs.stack, inputs.book).resources if type(each) not in kinds
+               and each.feature not in features]
     costs = [(each, bill([each], inputs.book, inputs.stack.region).total) for each in missing]
-    return [{"side": "baseline", "what": each.name, "usd": usd, "reason": "billed, not printed"} for each, usd in costs if usd]
+    return [{"side": "baseline", "what": each.name, "usd": usd, "reason": "billed, not printed"}
+            for each, usd in costs if usd]
 
 
 def audit(
@@ -118,9 +124,11 @@ def audit(
     "A claim against the price list. Raises MissingPrice where a step that is needed has no price."
     inputs = AuditInputs(claim, stack.model_copy(update={"region": claim.region}) if stack else None, book)
     taken = [*corrections(inputs), *comparisons(inputs)]
-    left_out = [{"side": "baseline" if each.baseline_usd else "alternative", "what": each.what, "usd": each.baseline_usd or each.alternative_usd,
+    left_out = [{"side": "baseline" if each.baseline_usd else "alternative", "what": each.what,
+                 "usd": each.baseline_usd or each.alternative_usd,
                  "reason": each.reason} for each in taken if each.counted and each.kind not in ("total", "list price")]
-    return Audit(inputs, priced_lines(inputs), baseline_left_out(inputs) + left_out, taken, scenarios(inputs, _claimed(claim)))
+    return Audit(inputs, priced_lines(inputs), baseline_left_out(inputs) + left_out, taken,
+                 scenarios(inputs, _claimed(claim)))
 
 # %% ../../nbs/bill/13_audit.ipynb #265f6610
 HOLDS_WITHIN = Decimal(5)  # percent by which a bill may differ from list prices: taxes, discounts, part of a month
@@ -129,12 +137,13 @@ HOLDS_WITHIN = Decimal(5)  # percent by which a bill may differ from list prices
 def defensible(
     found: Audit,
 ) -> dict[str, Any]:  # low, central and high in percent, and whether the claim lies within
-    "The range of savings that can be defended; central is the claimed host with egress on both sides. A bill must be near list prices."
+    """The range of savings that can be defended; central is the claimed host with egress on both sides. A bill must
+    be near list prices."""
     percents = [each["percent"] for each in found.scenarios]
     claimed = found.claimed.percent
     holds = abs(percents[0]) <= HOLDS_WITHIN if found.one_sided else min(percents) <= claimed <= max(percents)
-    return {"low_percent": min(percents), "central_percent": percents[0], "high_percent": max(percents), "claimed_percent": claimed,
-            "claim_holds": holds}
+    return {"low_percent": min(percents), "central_percent": percents[0], "high_percent": max(percents),
+            "claimed_percent": claimed, "claim_holds": holds}
 
 
 def waterfall(
@@ -142,7 +151,8 @@ def waterfall(
 ) -> list[dict[str, Any]]:  # One row for each step, the claim first
     "Both sides and the saving after each step."
     rows, at = [], found.claimed
-    rows.append({"step": "the claim", "change": Decimal(0), **at.document(), "counted": True, "reason": found.desk.claim.claim})
+    rows.append({"step": "the claim", "change": Decimal(0), **at.document(), "counted": True,
+                 "reason": found.desk.claim.claim})
     for each in found.steps:
         after = Saving(at.baseline_usd + each.baseline_usd, at.alternative_usd + each.alternative_usd)
         rows.append({"step": each.what, "change": each.baseline_usd - each.alternative_usd, **after.document(),
@@ -157,8 +167,9 @@ def document(
     "An audit as the JSON contract of `pretamane audit`."
     claim, book = found.desk.claim, found.desk.book
     totals = [sum((each.priced_usd for each in found.lines if each.side == side), Decimal(0)) for side in claim.sides]
-    return {"claim": claim.claim, "source": claim.source, "region": claim.region, "currency": "USD", "sides": list(claim.sides),
+    return {"claim": claim.claim, "source": claim.source, "region": claim.region, "currency": "USD",
+            "sides": list(claim.sides),
             "prices": {"source": book.source, "as_of": book.as_of}, "claimed": found.claimed.document(),
             "priced": Saving(totals[0], totals[-1]).document(), "lines": [each.row() for each in found.lines],
-            "unchecked": [each.what for each in found.unchecked], "left_out": found.left_out, "waterfall": waterfall(found),
-            "scenarios": found.scenarios, "defensible": defensible(found)}
+            "unchecked": [each.what for each in found.unchecked], "left_out": found.left_out,
+            "waterfall": waterfall(found), "scenarios": found.scenarios, "defensible": defensible(found)}

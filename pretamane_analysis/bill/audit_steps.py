@@ -13,12 +13,15 @@ from typing import Literal
 from ..base.tables import money, plain
 from .claim import ClaimLine, ClaimSide
 from pretamane_analysis.bill.claim_sides import (
-    AuditInputs, egress_of, gpus, memory_mib, missing_addresses, missing_disks, on_aws, priced_lines, resources_named, resources_of,
+    AuditInputs, egress_of, gpus, memory_mib, missing_addresses, missing_disks, on_aws, priced_lines,
+    resources_named, resources_of,
 )
 from .sizing import Machine, candidates, lacking, priced, why_none
 from ..prices.book import MissingPrice
 from ..prices.snapshot import eks_support, instance_type, instance_types
-from ..resources import DiskSnapshots, EksCluster, Instances, InternetEgress, NodeGroup, Resource, Volume
+from pretamane_analysis.resources import (
+    DiskSnapshots, EksCluster, Instances, InternetEgress, NodeGroup, Resource, Volume,
+)
 
 # %% auto #0
 __all__ = ['StepKind', 'CORRECTIONS', 'HostLike', 'Step', 'corrections', 'egress_on_one_side', 'snapshots_missing', 'sizes',
@@ -26,7 +29,8 @@ __all__ = ['StepKind', 'CORRECTIONS', 'HostLike', 'Step', 'corrections', 'egress
 
 # %% ../../nbs/bill/12_audit_steps.ipynb #cf681a0b
 StepKind = Literal["total", "list price", "disk", "address", "egress", "snapshots", "memory", "deployed"]
-CORRECTIONS: tuple[StepKind, ...] = ("total", "list price", "disk", "address")  # of each side by itself; the others compare
+# of each side by itself; the others compare
+CORRECTIONS: tuple[StepKind, ...] = ("total", "list price", "disk", "address")
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,23 @@ def corrections(
                         f"the lines add up to {money(lines)}, the total says {money(side.total)}")
     for each in priced_lines(inputs):
         if each.priced_usd != each.claimed_usd:
-            yield _step(inputs, each.side, f"{each.what}: list price", "list price", each.priced_usd - each.claimed_usd, each.reason)
+            yield _step(inputs, each.side, f"{each.what}: list price", "list price",
+                        each.priced_usd - each.claimed_usd, each.reason)
     for name, side in inputs.claim.sides.items():
         if disks := missing_disks(side):
             gb = ", ".join(f"{each.count} x {plain(each.gb)} GB" for each in disks if isinstance(each, Volume))
-            yield _added(inputs, name, f"disk: {side.title}", "disk", disks, f"no disk is in an instance's price; guessed: {gb} gp3")
+            yield _added(inputs, name, f"disk: {side.title}", "disk", disks,
+                         f"no disk is in an instance's price; guessed: {gb} gp3")
         if addresses := missing_addresses(side):
-            yield _added(inputs, name, f"public IPv4: {side.title}", "address", addresses, "charged also while attached, since 2024-02-01")
+            yield _added(inputs, name, f"public IPv4: {side.title}", "address", addresses,
+                         "charged also while attached, since 2024-02-01")
 
 # %% ../../nbs/bill/12_audit_steps.ipynb #9daa297b
 def egress_on_one_side(
     inputs: AuditInputs,
 ) -> tuple[str, Decimal, Decimal] | None:  # Side without it, GB, USD
-    "The side that does not count egress, its GB and USD on the other; None where both, neither or only one side is there."
+    """The side that does not count egress, its GB and USD on the other; None where both, neither or only one side is
+    there."""
     gb = {name: egress_of(inputs, side) for name, side in inputs.claim.sides.items()}
     without = [name for name, amount in gb.items() if not amount]
     if len(gb) < 2 or len(without) != 1 or not on_aws(inputs.claim.sides[without[0]]):
@@ -126,7 +134,8 @@ def _wanted(baseline: ClaimSide, alternative: ClaimSide, host: HostLike) -> Mach
 
 def _larger(inputs: AuditInputs, host: HostLike, machine: Machine) -> HostLike | None:
     family, region = host.instance_type.split(".")[0], inputs.claim.region
-    sisters = sorted((kind for kind in instance_types().values() if kind.name.split(".")[0] == family and not lacking(kind, machine)),
+    sisters = sorted((kind for kind in instance_types().values() if kind.name.split(".")[0] == family
+                      and not lacking(kind, machine)),
                      key=lambda kind: kind.memory_mib)
     same = next((kind for kind in sisters if priced(inputs.book, region, kind, Decimal(0))), None)
     others = [] if same else candidates(inputs.book, region, machine)
@@ -157,7 +166,8 @@ def comparisons(
         yield _step(inputs, without, "egress on both sides", "egress", usd,
                     f"{plain(gb, 1)} GB are counted on one side only; every side pays the same rate per GB")
     for name, usd in snapshots_missing(inputs).items():
-        yield _step(inputs, name, "snapshots" if name == "alternative" else f"snapshots: {name}", "snapshots", usd, "one full copy of the disk")
+        yield _step(inputs, name, "snapshots" if name == "alternative" else f"snapshots: {name}", "snapshots",
+                    usd, "one full copy of the disk")
     yield from _memory(inputs)
     yield from _deployed(inputs)
 
@@ -177,7 +187,8 @@ def _memory(inputs: AuditInputs) -> Iterator[Step]:
     elif machine and host and lacking(instance_type(host.instance_type), machine):
         yield Step("memory parity", "memory", Decimal(0), Decimal(0), f"{text}; {why_none(machine)}", False)
     elif not host and have and want > have:
-        yield Step("memory parity", "memory", Decimal(0), Decimal(0), f"{text}; what a larger machine costs there is not known", False)
+        yield Step("memory parity", "memory", Decimal(0), Decimal(0),
+                   f"{text}; what a larger machine costs there is not known", False)
 
 # %% ../../nbs/bill/12_audit_steps.ipynb #5ab2afa0
 def _deployed(inputs: AuditInputs) -> Iterator[Step]:
@@ -188,11 +199,13 @@ def _deployed(inputs: AuditInputs) -> Iterator[Step]:
         missing = sorted({each for _, names in moved.values() for each in names})
         note = f"; no price there, left as they are: {', '.join(missing)}" if missing else ""
         first, second = (moved[name][0] if name in moved else Decimal(0) for name in ("baseline", "alternative"))
-        yield Step(f"as deployed: region {deployed.region}", "deployed", first, second, f"list prices of {deployed.region}{note}", False)
+        yield Step(f"as deployed: region {deployed.region}", "deployed", first, second,
+                   f"list prices of {deployed.region}{note}", False)
     if deployed and deployed.kubernetes_version and deployed.as_of:
         support = eks_support(deployed.kubernetes_version, deployed.as_of)
         standard, actual = EksCluster(), EksCluster(support=support, version=deployed.kubernetes_version)
-        yield Step(f"as deployed: Kubernetes {deployed.kubernetes_version}", "deployed", inputs.cost(actual) - inputs.cost(standard), Decimal(0),
+        yield Step(f"as deployed: Kubernetes {deployed.kubernetes_version}", "deployed",
+                   inputs.cost(actual) - inputs.cost(standard), Decimal(0),
                    f"{support} support on {deployed.as_of}: {money(inputs.cost(actual))} for the control plane", False)
 
 

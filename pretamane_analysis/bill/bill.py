@@ -17,7 +17,7 @@ from ..prices.snapshot import Allowance, age_text, allowances
 from ..base.tables import counted, money, plain, to_html
 
 # %% auto #0
-__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'LineItem', 'focus', 'bill_rows', 'Bill', 'Account', 'bill']
+__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'LineItem', 'focus', 'bill_rows', 'Bill', 'AllowanceLedger', 'bill']
 
 # %% ../../nbs/bill/01_bill.ipynb #f1eceac5
 HOURS_PER_MONTH = Decimal(730)  # 8,760 / 12, as the AWS calculator counts; pages of AWS use 720 or 744
@@ -34,10 +34,12 @@ SERVICES = {  # offer code: (ServiceName, ServiceCategory) of FOCUS
     "AmazonCloudWatch": ("Amazon CloudWatch", "Management and Governance"),
     "AWSSystemsManager": ("AWS Systems Manager", "Management and Governance"),
     "AWSSecretsManager": ("AWS Secrets Manager", "Security"), "awskms": ("AWS Key Management Service", "Security"),
-    "AmazonRDS": ("Amazon Relational Database Service", "Databases"), "AmazonElastiCache": ("Amazon ElastiCache", "Databases"),
+    "AmazonRDS": ("Amazon Relational Database Service", "Databases"),
+    "AmazonElastiCache": ("Amazon ElastiCache", "Databases"),
     "AmazonDocDB": ("Amazon DocumentDB", "Databases"), "AmazonMSK": ("Amazon Managed Streaming for Kafka", "Analytics"),
     "AmazonMQ": ("Amazon MQ", "Application Integration"), "AmazonSNS": ("Amazon SNS", "Application Integration"),
-    "AWSQueueService": ("Amazon SQS", "Application Integration"), "AWSEvents": ("Amazon EventBridge", "Application Integration"),
+    "AWSQueueService": ("Amazon SQS", "Application Integration"),
+    "AWSEvents": ("Amazon EventBridge", "Application Integration"),
     "AmazonStates": ("AWS Step Functions", "Application Integration"), "AmazonCognito": ("Amazon Cognito", "Security"),
     "AmazonCloudFront": ("Amazon CloudFront", "Networking"), "awswaf": ("AWS WAF", "Security"),
     "AmazonSES": ("Amazon Simple Email Service", "Business Applications"), "External": ("Outside AWS", "Other"),
@@ -184,7 +186,7 @@ class Bill:
         return to_html(bill_rows(self), self.caption(), ("USD",))
 
 # %% ../../nbs/bill/01_bill.ipynb #81c7cf1f
-class Account:
+class AllowanceLedger:
     "What a month has already used of allowances and tiers."
 
     def __init__(self, given: Iterable[Allowance] = ()):
@@ -209,7 +211,8 @@ class Account:
         self.used[key] = before + quantity
 
 # %% ../../nbs/bill/01_bill.ipynb #3d75abc3
-def _lines(charge: Charge, owner: Resource, book: PriceBook, account: Account, region: str) -> Iterator[LineItem]:
+def _lines(charge: Charge, owner: Resource, book: PriceBook, account: AllowanceLedger,
+           region: str) -> Iterator[LineItem]:
     query, zero = charge.query.at(region), Decimal(0)
     base = (owner.name, owner.feature, query, charge.description)
     reason = charge.free or ("" if charge.quantity else "no usage in this month")
@@ -241,7 +244,7 @@ def _list_rate(query: Query, tier: Tier, book: PriceBook) -> Decimal:
         return tier.usd
 
 # %% ../../nbs/bill/01_bill.ipynb #70cbf1e8
-def _all_lines(resources: Iterable[Resource], book: PriceBook, account: Account, region: str,
+def _all_lines(resources: Iterable[Resource], book: PriceBook, account: AllowanceLedger, region: str,
                hours: Decimal) -> list[LineItem]:
     lines: list[LineItem] = []
     missing: dict[str, MissingPrice] = {}
@@ -268,5 +271,5 @@ def bill(
 ) -> Bill:
     "A month's bill. Raises MissingPrice that names every query without a price, or AmbiguousPrice."
     hours = Decimal(hours)
-    lines = _all_lines(resources, book, Account(allowances() if free else ()), region, hours)
+    lines = _all_lines(resources, book, AllowanceLedger(allowances() if free else ()), region, hours)
     return Bill(name, tuple(lines), region, hours, book.source, book.as_of, stack)

@@ -22,8 +22,8 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['MANAGED_ROLES', 'Figures', 'Capacity', 'Architecture', 'stays', 'capacity', 'busy_percent', 'guessed', 'managed_data',
-           'data_gb', 'host_disk_gb', 'shared', 'own_data']
+__all__ = ['MANAGED_ROLES', 'Figures', 'Capacity', 'Architecture', 'services_on_machines', 'capacity', 'busy_percent', 'guessed',
+           'managed_data', 'data_gb', 'host_disk_gb', 'shared', 'own_data']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Architecture:
 MANAGED_ROLES = tuple(role for key in DATA_FEATURES for role in FEATURE[key].roles)
 
 
-def stays(stack: Stack, managed: bool, cluster: bool) -> tuple[str, ...]:
+def services_on_machines(stack: Stack, managed: bool, cluster: bool) -> tuple[str, ...]:
     "Names of the services that run on machines: those that no managed service replaces."
     replaced = FEATURE["edge"].roles if managed and stack.eks.load_balancer != "none" else ("tunnel",)
     gone = (*(MANAGED_ROLES if managed else ()), *(replaced if cluster else ()))

@@ -16,7 +16,7 @@ from .bill import HOURS_PER_MONTH
 from .features import FEATURE
 from ..base.errors import did_you_mean
 from ..base.files import data_path, read_text
-from ..stack.links import BrokenLinks
+from ..stack.stack_checks import BrokenLinks
 from ..stack.model_file import Model, parse
 from ..stack.quantities import LARGEST, MemoryQuantity
 from ..prices.book import PriceBook, spread
@@ -34,14 +34,17 @@ class ClaimLine(Model):
     resources: list[dict[str, Any]] = Field(default_factory=list, description="resources by kind and fields")
     features: list[str] = Field(default_factory=list, description="features whose cost the stack's own usage gives")
     egress: bool = Field(default=False, description="true for traffic to the internet; the GB are what the USD buy")
-    egress_gb: Decimal | None = Field(default=None, ge=0, le=LARGEST, description="GB to the internet, where the claim says how many")
+    egress_gb: Decimal | None = Field(default=None, ge=0, le=LARGEST,
+                                      description="GB to the internet, where the claim says how many")
     free: str = Field(default="", description="why it costs nothing")
     elsewhere: str = Field(default="", description="who sells it, where that is not AWS; its price is taken as printed")
-    memory: MemoryQuantity | None = Field(default=None, description="memory of a machine that is bought elsewhere, such as '8Gi'")
+    memory: MemoryQuantity | None = Field(default=None,
+                                          description="memory of a machine that is bought elsewhere, such as '8Gi'")
 
     def means(self) -> list[Resource]:
         "The resources of this line. Raises PretamaneError for an unknown kind or field."
-        return [resource(each["kind"], **{key: value for key, value in each.items() if key != "kind"}) for each in self.resources]
+        return [resource(each["kind"], **{key: value for key, value in each.items() if key != "kind"})
+                for each in self.resources]
 
 
 class ClaimSide(Model):
@@ -69,7 +72,8 @@ class Claim(Model):
 
     @model_validator(mode="after")
     def _links(self) -> Claim:
-        problems = [each for name, side in self.sides.items() for i, line in enumerate(side.lines) for each in _line_problems(line, (name, "lines", i))]
+        problems = [each for name, side in self.sides.items() for i, line in enumerate(side.lines)
+                    for each in _line_problems(line, (name, "lines", i))]
         if not self.sides:
             problems.append(((), "'baseline', 'alternative' or both are expected"))
         if problems:
@@ -88,12 +92,15 @@ def _line_problems(line: ClaimLine, at: tuple[str | int, ...]) -> list[tuple[tup
     found = []
     said = (line.resources, line.features, line.egress, line.egress_gb is not None, line.free, line.elsewhere)
     if sum(map(bool, said)) > 1:
-        found.append((at, "at most one of 'resources', 'features', 'egress', 'egress_gb', 'free' and 'elsewhere' is expected"))
+        found.append((at, "at most one of 'resources', 'features', 'egress', 'egress_gb', 'free' and 'elsewhere' "
+                      "is expected"))
     if line.memory and not line.elsewhere:
-        found.append(((*at, "memory"), "it belongs to a machine that is bought 'elsewhere'; the memory of AWS's types is known"))
+        found.append(((*at, "memory"),
+                      "it belongs to a machine that is bought 'elsewhere'; the memory of AWS's types is known"))
     found += [((*at, "features", i), f"feature {each!r} does not exist. {did_you_mean(each, FEATURE)}")
               for i, each in enumerate(line.features) if each not in FEATURE]
-    found += [((*at, "resources", i), f"kind {each.get('kind')!r} does not exist. {did_you_mean(str(each.get('kind')), KINDS)}")
+    found += [((*at, "resources", i),
+               f"kind {each.get('kind')!r} does not exist. {did_you_mean(str(each.get('kind')), KINDS)}")
               for i, each in enumerate(line.resources) if each.get("kind") not in KINDS]
     return found
 

@@ -69,11 +69,13 @@ def resources_of(
 def _of_features(inputs: AuditInputs, side: str, line: ClaimLine) -> Priced:
     "A line whose cost only the stack's own usage can tell."
     if inputs.stack is None:
-        return Priced(side, line.what, line.usd, line.usd, "as printed: only the usage of a stack could tell, see --stack", False)
+        return Priced(side, line.what, line.usd, line.usd,
+                      "as printed: only the usage of a stack could tell, see --stack", False)
     costs = bill_of(architecture("eks", inputs.stack, inputs.book), inputs.stack, inputs.book).by()
     found = {each: costs.get(each, Decimal(0)) for each in line.features}
     listed = ", ".join(f"{name} {money(usd)}" for name, usd in sorted(found.items(), key=lambda each: -each[1]))
-    return Priced(side, line.what, line.usd, sum(found.values(), Decimal(0)), f"unspecified; the stack's own usage gives {listed}")
+    return Priced(side, line.what, line.usd, sum(found.values(), Decimal(0)),
+                  f"unspecified; the stack's own usage gives {listed}")
 
 # %% ../../nbs/bill/11_claim_sides.ipynb #7da9caa1
 def _at_list_price(inputs: AuditInputs, side: str, line: ClaimLine, before: list[Resource]) -> Priced:
@@ -84,7 +86,8 @@ def _at_list_price(inputs: AuditInputs, side: str, line: ClaimLine, before: list
     except MissingPrice as error:
         return Priced(side, line.what, line.usd, line.usd, f"as printed: {error.message}", False)
     before += means
-    reason = " + ".join(f"{plain(each.quantity)} {each.query.unit} x {each.unit_price.normalize():f}" for each in lines if each.cost)
+    reason = " + ".join(f"{plain(each.quantity)} {each.query.unit} x {each.unit_price.normalize():f}"
+                        for each in lines if each.cost)
     return Priced(side, line.what, line.usd, sum((each.cost for each in lines), Decimal(0)), reason or "free of charge")
 
 
@@ -96,7 +99,8 @@ def _priced(inputs: AuditInputs, side: str, line: ClaimLine, before: list[Resour
     if line.egress:
         gb = egress_gb(line.usd, inputs.book, inputs.claim.region)
         before.append(InternetEgress(gb=gb))
-        return Priced(side, line.what, line.usd, line.usd, f"buys {plain(gb, 1)} GB, the free {plain(free_egress().quantity)} GB included")
+        return Priced(side, line.what, line.usd, line.usd,
+                      f"buys {plain(gb, 1)} GB, the free {plain(free_egress().quantity)} GB included")
     if line.resources or line.egress_gb is not None:
         return _at_list_price(inputs, side, line, before)
     seller = f"the price of {line.elsewhere}, which is not AWS" if line.elsewhere else "no resources are named"
@@ -153,7 +157,8 @@ def egress_of(
     side: ClaimSide,
 ) -> Decimal:  # GB
     "Traffic to the internet that a side pays for, found by what its lines stand for."
-    return sum((each.gb for line in side.lines for each in resources_of(inputs, line) if isinstance(each, InternetEgress)), Decimal(0))
+    return sum((each.gb for line in side.lines
+                for each in resources_of(inputs, line) if isinstance(each, InternetEgress)), Decimal(0))
 
 
 def on_aws(

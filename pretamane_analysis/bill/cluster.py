@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from ..base.errors import PretamaneError
 from .bill import HOURS_PER_MONTH, bill
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, shared, stays,
+    Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, shared, services_on_machines,
 )
 from .features import features_of
 from .nodes import Cluster, Group, Work, cheapest_nodes, filled, work
@@ -179,7 +179,7 @@ def _no_backups(stack: Stack) -> FreeOfCharge:
 
 def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: bool = True) -> Architecture:
     "The stack on EKS: with managed AWS services, or with the open-source services on its nodes."
-    use, services = stack.usage.at(scenario), stays(stack, managed, True)
+    use, services = stack.usage.at(scenario), services_on_machines(stack, managed, True)
     cluster = nodes_of(stack, book, work(stack, services, scenario), managed)
     resources = _cluster(stack, use, cluster)
     if managed:

@@ -48,7 +48,8 @@ class Saving:
 
     def document(self) -> dict[str, Decimal]:
         "Both as data, exact."
-        return {"baseline": self.baseline_usd, "alternative": self.alternative_usd, "usd": self.usd, "percent": self.percent}
+        return {"baseline": self.baseline_usd, "alternative": self.alternative_usd, "usd": self.usd,
+                "percent": self.percent}
 
 # %% ../../nbs/bill/09_compare.ipynb #ac0d9dd3
 @dataclass(frozen=True)
@@ -84,9 +85,10 @@ def feature_rows(
     before, after = baseline.bill.by(), alternative.bill.by()
     return [{
         "feature": each.key, "title": each.title, "baseline_provider": _provider(each, baseline.architecture, stack),
-        "alternative_provider": _provider(each, alternative.architecture, stack), "baseline": before.get(each.key, Decimal(0)),
-        "alternative": after.get(each.key, Decimal(0)),
-        "difference": after.get(each.key, Decimal(0)) - before.get(each.key, Decimal(0))} for each in features_of(stack)]
+        "alternative_provider": _provider(each, alternative.architecture, stack),
+        "baseline": before.get(each.key, Decimal(0)), "alternative": after.get(each.key, Decimal(0)),
+        "difference": after.get(each.key, Decimal(0)) - before.get(each.key, Decimal(0))}
+            for each in features_of(stack)]
 
 
 def _on_aws(feature: Feature, chosen: Architecture) -> bool:
@@ -121,7 +123,8 @@ def parity_rows(
         ("services on the machines", lambda s: str(len(s.on_machines))),
         ("operator's time", lambda s: "not priced"))
     for what, value in facts:
-        rows.append({"what": what, "baseline": value(baseline.architecture), "alternative": value(alternative.architecture)})
+        rows.append({"what": what, "baseline": value(baseline.architecture),
+                     "alternative": value(alternative.architecture)})
     return [row for row in rows if row["what"] != "GPUs" or {row["baseline"], row["alternative"]} != {"0"}]
 
 # %% ../../nbs/bill/09_compare.ipynb #2ebf12fa
@@ -131,13 +134,15 @@ def lost(
     stack: Stack,
 ) -> list[dict[str, str]]:
     "What is given up and gained by the change, for each feature whose provider changes."
-    changed = [each for each in features_of(stack) if _provider(each, baseline, stack) != _provider(each, alternative, stack)]
+    changed = [each for each in features_of(stack) if _provider(each, baseline,
+                                                                stack) != _provider(each, alternative, stack)]
     both = [(each, (each.lost, gained(each, stack))) for each in changed if each.lost or gained(each, stack)]
     return [{"feature": each.title, **dict(zip(("lost", "gained"), words if _on_aws(each, baseline) else words[::-1]))}
             for each, words in both]
 
 # %% ../../nbs/bill/09_compare.ipynb #5ca7f7a3
-_TRAITS = {"eks": (True, True), "eks-open-source": (True, False), "ec2-managed": (False, True), "ec2": (False, False)}  # Kubernetes, managed data
+# Kubernetes, managed data
+_TRAITS = {"eks": (True, True), "eks-open-source": (True, False), "ec2-managed": (False, True), "ec2": (False, False)}
 
 
 def attribution(
@@ -155,7 +160,8 @@ def attribution(
     whole = totals[baseline] - totals[alternative]
     found = ((cluster, cluster_after, "Kubernetes: control plane, nodes, balancer, NAT", kubernetes),
              (managed, managed_after, "the managed data services", services))
-    return [{"what": f"{'leaving' if before else 'moving to'} {what}", "usd": saved, "share_percent": 100 * saved / whole if whole else Decimal(0)}
+    return [{"what": f"{'leaving' if before else 'moving to'} {what}", "usd": saved,
+             "share_percent": 100 * saved / whole if whole else Decimal(0)}
             for before, after, what, saved in found if before != after]
 
 # %% ../../nbs/bill/09_compare.ipynb #267b718c
@@ -172,7 +178,8 @@ def with_memory(
         return side(name, with_host_memory(stack, memory_mib, book, scenario), book, scenario, hours)
     least = architecture(name, stack, book, scenario).capacity
     nodes = max(least.machines, ceil(memory_mib * least.machines / least.memory_mib))
-    larger = {"nodes": nodes, "node_instance_type": architecture(name, stack, book, scenario).instance_type, "node_groups": {}}
+    larger = {"nodes": nodes, "node_instance_type": architecture(name, stack, book, scenario).instance_type,
+              "node_groups": {}}
     return side(name, stack.model_copy(update={"eks": stack.eks.model_copy(update=larger)}), book, scenario, hours)
 
 # %% ../../nbs/bill/09_compare.ipynb #104d5abf
@@ -196,7 +203,8 @@ class Comparison:
 
     @property
     def same_memory_saving(self) -> Saving | None:
-        "The same, where the alternative has as much memory as the baseline's machines together; None where that is not known."
+        """The same, where the alternative has as much memory as the baseline's machines together; None where that is
+        not known."""
         return Saving(self.baseline.bill.total, self.same_memory.bill.total) if self.same_memory else None
 
     def attribution(self) -> list[dict[str, Any]]:
@@ -207,7 +215,8 @@ class Comparison:
         "What is compared, where, and for which case, in one line."
         first, second = self.baseline, self.alternative
         sides = " against ".join(f"{each.architecture.title} ({each.machines()})" for each in (first, second))
-        return f"{self.stack.name} in {first.bill.region}: {sides}, {self.scenario} usage, {plain(first.bill.hours)} hours, USD a month"
+        return (f"{self.stack.name} in {first.bill.region}: {sides}, {self.scenario} usage, {plain(first.bill.hours)} "
+                f"hours, USD a month")
 
     def __repr__(self) -> str:
         return f"<Comparison of {self.caption()}: {money(self.saving.usd)} saved, {less(self.saving.percent)}>"
@@ -223,10 +232,12 @@ def compare_rows(
     "A comparison for reading."
     first, second = comparison.baseline, comparison.alternative
     rows = [{"feature": row["title"], first.architecture.name: row["baseline_provider"], "USD": row["baseline"],
-             second.architecture.name: row["alternative_provider"], "USD ": row["alternative"], "difference": row["difference"]}
+             second.architecture.name: row["alternative_provider"], "USD ": row["alternative"],
+             "difference": row["difference"]}
             for row in feature_rows(first, second, comparison.stack)]
-    return [*rows, {"feature": "total", first.architecture.name: "", "USD": first.bill.total, second.architecture.name: "",
-                    "USD ": second.bill.total, "difference": second.bill.total - first.bill.total}]
+    return [*rows,
+            {"feature": "total", first.architecture.name: "", "USD": first.bill.total, second.architecture.name: "",
+             "USD ": second.bill.total, "difference": second.bill.total - first.bill.total}]
 
 # %% ../../nbs/bill/09_compare.ipynb #fe9ca4e2
 def compare(
@@ -237,7 +248,8 @@ def compare(
     scenario: Scenario = "typical",
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Comparison:
-    "Two architectures side by side. Raises MissingPrice that names all that either lacks; other rows say themselves what they lack."
+    """Two architectures side by side. Raises MissingPrice that names all that either lacks; other rows say
+    themselves what they lack."""
     why: dict[str, str] = {}
     lacking: list[MissingPrice] = []
     sides = {name: _optional(name, partial(side, name, stack, book, scenario, hours), why,
@@ -247,7 +259,8 @@ def compare(
     priced = {name: each for name, each in sides.items() if each}
     first, second = priced[baseline], priced[alternative]
     ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else
-              _optional(f"{each} usage", partial(_saving, stack, book, (baseline, alternative), each, hours), why) for each in SCENARIOS}
+              _optional(f"{each} usage", partial(_saving, stack, book, (baseline, alternative), each, hours),
+                        why) for each in SCENARIOS}
     memory = first.architecture.capacity.memory_mib
     same = _optional("same memory", partial(with_memory, alternative, stack, memory, book, scenario, hours), why)
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in priced.items()},
@@ -257,13 +270,16 @@ def compare(
 Answer = TypeVar("Answer")
 
 
-def _saving(stack: Stack, book: PriceBook, names: tuple[str, str], scenario: Scenario, hours: Decimal | int | str) -> Saving:
+def _saving(stack: Stack, book: PriceBook, names: tuple[str, str], scenario: Scenario,
+            hours: Decimal | int | str) -> Saving:
     first, second = (side(name, stack, book, scenario, hours).bill.total for name in names)
     return Saving(first, second)
 
 
-def _optional(row: str, answer: Callable[[], Answer], why: dict[str, str], needed: list[MissingPrice] | None = None) -> Answer | None:
-    "An answer; where it is not needed, a note of why there is none; where it is, the prices that it lacks are collected."
+def _optional(row: str, answer: Callable[[], Answer], why: dict[str, str],
+              needed: list[MissingPrice] | None = None) -> Answer | None:
+    """An answer; where it is not needed, a note of why there is none; where it is, the prices that it lacks are
+    collected."""
     try:
         return answer()
     except PretamaneError as error:
@@ -286,7 +302,8 @@ def document(
         "baseline": {"architecture": first.architecture.name, "total": first.bill.total},
         "alternative": {"architecture": second.architecture.name, "total": second.bill.total},
         "saving": comparison.saving.document(), "rows": feature_rows(first, second, comparison.stack),
-        "parity": parity_rows(first, second, comparison.stack), "lost": lost(first.architecture, second.architecture, comparison.stack),
+        "parity": parity_rows(first, second, comparison.stack),
+        "lost": lost(first.architecture, second.architecture, comparison.stack),
         "same_memory": _same_memory(comparison),
         "architectures": comparison.totals, "attribution": comparison.attribution(),
         "ranges": {name: each.document() for name, each in comparison.ranges.items()},
@@ -300,4 +317,5 @@ def _same_memory(comparison: Comparison) -> dict[str, Any]:
     if comparison.same_memory is None or comparison.same_memory_saving is None:
         return {"why": comparison.unanswered["same memory"]}
     chosen = comparison.same_memory.architecture
-    return {"instance_type": chosen.instance_type, "machines": chosen.capacity.machines, **comparison.same_memory_saving.document()}
+    return {"instance_type": chosen.instance_type, "machines": chosen.capacity.machines,
+            **comparison.same_memory_saving.document()}

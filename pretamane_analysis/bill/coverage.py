@@ -34,14 +34,16 @@ class Coverage:
 
     def row(self) -> dict[str, Any]:
         "A row of the table region by missing price."
-        names = [f"{each.service.removeprefix('Amazon').removeprefix('AWS')} {each.usage_type}" for each in self.missing]
+        names = [f"{each.service.removeprefix('Amazon').removeprefix('AWS')} {each.usage_type}"
+                 for each in self.missing]
         return {"region": self.region, "compare": "yes" if self.complete else "no", "missing": len(self.missing),
                 "prices that are missing": ", ".join((*names, *self.other)) or "none"}
 
     def exact(self) -> list[dict[str, str]]:
         "A row for each missing price, as `prices:` in a stack file asks for it."
         return [{"region": each.region, "service": each.service, "usage_type": each.usage_type, "unit": each.unit,
-                 "purchase_option": each.purchase_option, "attributes": ";".join(f"{key}={value}" for key, value in each.attributes)}
+                 "purchase_option": each.purchase_option,
+                 "attributes": ";".join(f"{key}={value}" for key, value in each.attributes)}
                 for each in self.missing]
 
 
@@ -73,9 +75,11 @@ def options(
     book: PriceBook,
     scenario: Scenario = "typical",
 ) -> tuple[str, ...]:  # In the order of PURCHASE_OPTIONS
-    "The purchase options under which nodes and host of a stack have a price in its region. Raises PretamaneError where a host has none."
+    """The purchase options under which nodes and host of a stack have a price in its region. Raises PretamaneError
+    where a host has none."""
     types = {architecture(name, stack, book, scenario).instance_type for name in ("eks", "ec2")}
-    sold = [{each.purchase_option for each in book.candidates("AmazonEC2", stack.region, f"BoxUsage:{kind}")} for kind in types]
+    sold = [{each.purchase_option for each in book.candidates("AmazonEC2", stack.region, f"BoxUsage:{kind}")}
+            for kind in types]
     return tuple(each for each in PURCHASE_OPTIONS if all(each in found for found in sold))
 
 
@@ -89,7 +93,8 @@ def option_rows(
     rows = []
     for region in regions:
         try:
-            found = ", ".join(options(stack.model_copy(update={"region": region}), book, scenario)) or "no option for both sides"
+            found = ", ".join(options(stack.model_copy(update={"region": region}), book,
+                                      scenario)) or "no option for both sides"
         except PretamaneError as error:
             found = error.message
         rows.append({"region": region, "options with a price on both sides": found})

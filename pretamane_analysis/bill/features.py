@@ -34,21 +34,24 @@ class Feature:
 # %% ../../nbs/bill/04_features.ipynb #9ef5b896
 _SQL = ("PostgreSQL", "MySQL", "MariaDB")
 FEATURES = (
-    Feature("orchestration", "Orchestration", "EKS", "Docker Compose and systemd", lost="control plane in several zones, "
+    Feature("orchestration", "Orchestration", "EKS", "Docker Compose and systemd",
+            lost="control plane in several zones, "
             "rescheduling to another machine, autoscaling", gained="one file to read"),
     Feature("compute", "Compute", "EC2 nodes", "EC2 host", lost="a second machine that takes over"),
     Feature("disks", "Disks", "EBS of the nodes", "EBS of the host"),
     Feature("database", "Database", "DynamoDB", "", ("database", "database-admin"), ("database",),
-            "replication over three zones, scaling without limits, backups by a switch", "SQL, joins, transactions without size limits", _SQL),
+            "replication over three zones, scaling without limits, backups by a switch",
+            "SQL, joins, transactions without size limits", _SQL),
     Feature("search", "Search", "OpenSearch", "", ("search",), ("search",),
             "clustering, aggregations, a second node", "typo tolerance without tuning", ("Meilisearch",)),
-    Feature("objects", "Object store", "S3", "", ("object-store",), ("object-store",), "eleven nines of durability, lifecycle classes"),
+    Feature("objects", "Object store", "S3", "", ("object-store",), ("object-store",),
+            "eleven nines of durability, lifecycle classes"),
     Feature("observability", "Metrics and logs", "CloudWatch", "",
             ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes"),
             ("metrics", "logs", "dashboards", "alerts"), "monitoring that survives the machine it watches",
             "PromQL, dashboards, probes, no charge for each metric", ("Prometheus",)),
-    Feature("edge", "Edge", "", "", ("edge", "tunnel"), ("edge", "tunnel"), "a balancer in several zones, health-based failover",
-            "no open port", ("Cloudflare Tunnel",), always=True),
+    Feature("edge", "Edge", "", "", ("edge", "tunnel"), ("edge", "tunnel"),
+            "a balancer in several zones, health-based failover", "no open port", ("Cloudflare Tunnel",), always=True),
     Feature("network", "Network", "", "one public address"),
     Feature("egress", "Internet egress", "per GB", "per GB, at the same rate"),
     Feature("secrets", "Secrets", "Secrets Manager", "SSM Parameter Store", lost="rotation by a schedule"),
@@ -70,9 +73,12 @@ def features_of(
 
 # %% ../../nbs/bill/04_features.ipynb #a377a16a
 PROGRAMS = {
-    "alertmanager": "Alertmanager", "caddy": "Caddy", "cloudflared": "Cloudflare Tunnel", "elasticsearch": "Elasticsearch", "grafana": "Grafana",
-    "haproxy": "HAProxy", "loki": "Loki", "mariadb": "MariaDB", "meilisearch": "Meilisearch", "minio": "MinIO", "mongo": "MongoDB",
-    "mysql": "MySQL", "nginx": "nginx", "opensearch": "OpenSearch", "postgres": "PostgreSQL", "prometheus": "Prometheus", "silo": "Silo",
+    "alertmanager": "Alertmanager", "caddy": "Caddy", "cloudflared": "Cloudflare Tunnel",
+    "elasticsearch": "Elasticsearch", "grafana": "Grafana",
+    "haproxy": "HAProxy", "loki": "Loki", "mariadb": "MariaDB", "meilisearch": "Meilisearch", "minio": "MinIO",
+    "mongo": "MongoDB",
+    "mysql": "MySQL", "nginx": "nginx", "opensearch": "OpenSearch", "postgres": "PostgreSQL",
+    "prometheus": "Prometheus", "silo": "Silo",
     "solr": "Solr", "traefik": "Traefik", "typesense": "Typesense", "valkey": "Valkey", "versitygw": "Versity Gateway",
 }
 
@@ -99,9 +105,11 @@ def managed_provider(
 ) -> str:
     "Who provides a feature on AWS, as the stack sets its cluster up."
     if feature.key == "edge":
-        return BALANCERS[stack.eks.load_balancer][0] if stack.eks.load_balancer in BALANCERS else open_source_provider(feature, stack)
+        return (BALANCERS[stack.eks.load_balancer][0] if stack.eks.load_balancer in BALANCERS
+                else open_source_provider(feature, stack))
     if feature.key == "network":
-        return f"{'NAT gateway' if stack.eks.nat_gateways else 'nodes in public subnets'}, public addresses, traffic between zones"
+        return (f"{'NAT gateway' if stack.eks.nat_gateways else 'nodes in public subnets'}, public addresses, "
+                f"traffic between zones")
     return feature.managed
 
 
@@ -113,7 +121,8 @@ def open_source_provider(
     if feature.key == "names":
         return "Cloudflare DNS" if "Cloudflare Tunnel" in programs(stack, "tunnel") else "DNS of the registrar"
     names = programs(stack, *feature.named) or programs(stack, *feature.roles)
-    return feature.open_source or " and ".join(names if len(names) < 3 else (", ".join(names[:-1]), names[-1])) or "the application itself"
+    return feature.open_source or " and ".join(names if len(names) < 3
+                                               else (", ".join(names[:-1]), names[-1])) or "the application itself"
 
 
 def gained(
@@ -121,4 +130,5 @@ def gained(
     stack: Stack,
 ) -> str:  # Empty where nothing is known
     "What a stack gains by leaving the managed side."
-    return feature.gained if not feature.gained_with or {*feature.gained_with} & {*programs(stack, *feature.roles)} else ""
+    return (feature.gained if not feature.gained_with
+            or {*feature.gained_with} & {*programs(stack, *feature.roles)} else "")

@@ -24,7 +24,8 @@ __all__ = ['XEN', 'SYSTEM_DAEMONS', 'SYSTEM_PODS', 'DAEMON_ROLES', 'max_pods', '
            'Work', 'work', 'Room', 'room', 'Group', 'Cluster', 'filled', 'cheapest_nodes']
 
 # %% ../../nbs/bill/03_nodes.ipynb #84619394
-XEN = ("t2", "m1", "m2", "m3", "m4", "c1", "c3", "c4", "r3", "r4", "i2", "i3", "d2", "h1", "x1", "x1e", "p2", "p3", "g3", "f1")
+XEN = ("t2", "m1", "m2", "m3", "m4", "c1", "c3", "c4", "r3", "r4", "i2", "i3", "d2", "h1", "x1", "x1e", "p2",
+       "p3", "g3", "f1")
 
 
 def max_pods(
@@ -51,7 +52,8 @@ def allocatable_cores(
 ) -> Decimal:  # vCPU for pods
     "vCPU of an EKS node that pods can use."
     kept = sum((Decimal(part) * max(0, min(kind.vcpu, last) - first)
-                for first, last, part in ((0, 1, "0.06"), (1, 2, "0.01"), (2, 4, "0.005"), (4, kind.vcpu, "0.0025"))), Decimal(0))
+                for first, last, part in ((0, 1, "0.06"), (1, 2, "0.01"), (2, 4, "0.005"), (4, kind.vcpu, "0.0025"))),
+               Decimal(0))
     return kind.vcpu - kept
 
 # %% ../../nbs/bill/03_nodes.ipynb #356abde6
@@ -69,7 +71,8 @@ class Pod:
         return f"{self.mib} MiB, {self.cores.normalize():f} vCPU{gpus}"
 
 
-SYSTEM_DAEMONS = (Pod(0, 0, Decimal("0.05")), Pod(0, 0, Decimal("0.1")), Pod(0, 0, Decimal(0)))  # aws-node, kube-proxy, pod identity agent
+# aws-node, kube-proxy, pod identity agent
+SYSTEM_DAEMONS = (Pod(0, 0, Decimal("0.05")), Pod(0, 0, Decimal("0.1")), Pod(0, 0, Decimal(0)))
 SYSTEM_PODS = (Pod(0, 70, Decimal("0.1")),) * 2  # CoreDNS
 DAEMON_ROLES = ("log-shipper", "host-metrics")
 
@@ -92,7 +95,8 @@ def work(
     found: dict[bool, list[Pod]] = {True: [*SYSTEM_DAEMONS], False: [*SYSTEM_PODS]}
     for name in names:
         each = stack.services[name]
-        found[each.role in DAEMON_ROLES].append(Pod(each.gpus, each.kept_mib, each.kept_cores, mebibytes(each.gpu_memory) if each.gpu_memory else 0))
+        found[each.role in DAEMON_ROLES].append(Pod(each.gpus, each.kept_mib, each.kept_cores,
+                                                    mebibytes(each.gpu_memory) if each.gpu_memory else 0))
     return Work(tuple(found[False]), tuple(found[True]), sum((share[name] for name in names), Decimal(0)))
 
 # %% ../../nbs/bill/03_nodes.ipynb #de9a0b64
@@ -109,7 +113,8 @@ class Room:
         "How many of a pod fit."
         if pod.gpu_mib > self.gpu_mib:
             return 0
-        limits = [self.pods] + [left // needed for left, needed in ((self.mib, pod.mib), (self.gpus, pod.gpus)) if needed]
+        limits = [self.pods] + [left // needed
+                                for left, needed in ((self.mib, pod.mib), (self.gpus, pod.gpus)) if needed]
         return max(0, min([*limits, int(self.cores // pod.cores)] if pod.cores else limits))
 
     def take(self, pod: Pod, count: int) -> int:
@@ -121,8 +126,10 @@ class Room:
 
     def lacks(self, pod: Pod) -> str:
         "Why a pod does not fit, for messages."
-        for what, needed, left in (("GPUs", pod.gpus, self.gpus), ("MiB of memory in each GPU", pod.gpu_mib, self.gpu_mib),
-                                   ("MiB for pods", pod.mib, self.mib), ("vCPU for pods", pod.cores, self.cores), ("places for pods", 1, self.pods)):
+        for what, needed, left in (("GPUs", pod.gpus, self.gpus),
+                                   ("MiB of memory in each GPU", pod.gpu_mib, self.gpu_mib),
+                                   ("MiB for pods", pod.mib, self.mib), ("vCPU for pods", pod.cores, self.cores),
+                                   ("places for pods", 1, self.pods)):
             if needed > left:
                 return f"{max(0, left)} {what}"
         return ""
@@ -135,7 +142,8 @@ def room(
 ) -> Room:
     "What a node has for pods after what runs on every node."
     gpus = gpus_of(kind.name)
-    found = Room(allocatable_mib(kind, prefix_delegation), allocatable_cores(kind), max_pods(kind, prefix_delegation), gpus.count, gpus.memory_mib)
+    found = Room(allocatable_mib(kind, prefix_delegation), allocatable_cores(kind), max_pods(kind, prefix_delegation),
+                 gpus.count, gpus.memory_mib)
     for each in daemons:
         found.mib, found.cores, found.pods = found.mib - each.mib, found.cores - each.cores, found.pods - 1
     return found
@@ -200,10 +208,13 @@ class Cluster:
         if waiting := [pod for pod, count in self.waiting.items() for _ in range(count)]:
             largest = max(waiting)
             lacks = {group.kind.name: self.empty(group).lacks(largest) for group in self.groups}
-            why = "; ".join(f"an empty {name} has {text}" for name, text in lacks.items() if text) or "the other pods have taken the room"
-            yield f"{nodes} cannot hold {len(waiting)} of {len(self.work.pods)} pods, the largest of {largest.text()}: {why}"
+            why = "; ".join(f"an empty {name} has {text}"
+                            for name, text in lacks.items() if text) or "the other pods have taken the room"
+            yield (f"{nodes} cannot hold {len(waiting)} of {len(self.work.pods)} pods, the largest of "
+                   f"{largest.text()}: {why}")
         if self.cores < self.work.busy_cores:
-            yield f"{nodes} have {self.cores.normalize():f} vCPU for pods, {self.work.busy_cores.normalize():f} are busy on average"
+            yield (f"{nodes} have {self.cores.normalize():f} vCPU for pods, {self.work.busy_cores.normalize():f} "
+                   f"are busy on average")
 
 # %% ../../nbs/bill/03_nodes.ipynb #0d00a740
 def filled(
@@ -216,8 +227,10 @@ def filled(
     cluster = Cluster(tuple(groups), held, prefix_delegation)
     cluster.place()
     cluster.grow(at_least)
-    if any(group.nodes is None for group in cluster.groups) and (problems := [each for each in cluster.shortfalls() if "cannot hold" in each]):
-        raise PretamaneError(problems[0], remedy="Choose a larger eks.node_instance_type, add a group to eks.node_groups, or leave both out")
+    if any(group.nodes is None for group in cluster.groups) and (
+            problems := [each for each in cluster.shortfalls() if "cannot hold" in each]):
+        raise PretamaneError(problems[0], remedy="Choose a larger eks.node_instance_type, add a group to "
+                             "eks.node_groups, or leave both out")
     return cluster
 
 # %% ../../nbs/bill/03_nodes.ipynb #04737f35
@@ -234,15 +247,17 @@ class _Sums:
         "Nodes that are needed at least; 0 where a pod does not fit even an empty node."
         if not node.holds(self.largest) or node.cores <= 0:
             return 0
-        return max(at_least, *map(ceil, (self.mib / max(1, node.mib), self.pods / node.pods, self.gpus / max(1, node.gpus),
-                                         float(self.cores / node.cores))))
+        return max(at_least,
+                   *map(ceil, (self.mib / max(1, node.mib), self.pods / node.pods, self.gpus / max(1, node.gpus),
+                               float(self.cores / node.cores))))
 
 
 def _sums(held: Work) -> _Sums:
     pods = held.pods
     most = Pod(max((pod.gpus for pod in pods), default=0), max((pod.mib for pod in pods), default=0),
                max((pod.cores for pod in pods), default=Decimal(0)), max((pod.gpu_mib for pod in pods), default=0))
-    return _Sums(len(pods), sum(pod.mib for pod in pods), max(held.busy_cores, sum((pod.cores for pod in pods), Decimal(0))),
+    return _Sums(len(pods), sum(pod.mib for pod in pods),
+                 max(held.busy_cores, sum((pod.cores for pod in pods), Decimal(0))),
                  sum(pod.gpus for pod in pods), most)
 
 
@@ -256,17 +271,20 @@ def cheapest_nodes(
     prefix_delegation: bool = False,
     usd_for_each: Decimal = Decimal(0),  # USD a month that each node costs beside its instance: disk, address
 ) -> InstanceType:
-    "The type whose nodes hold the work for the least money on demand. Raises PretamaneError that says what no type has."
+    """The type whose nodes hold the work for the least money on demand. Raises PretamaneError that says what no type
+    has."""
     sums, ranked = _sums(held), []
     kinds = current_types(architecture, sums.gpus > 0)
     for kind in [kind for kind in kinds if kind.memory_mib <= 8 * max(2048, sums.mib)] or kinds:
         count = sums.bound(room(kind, held.daemons, prefix_delegation), fixed or at_least)
-        if count and (fixed is None or count <= fixed) and (found := priced(book.shortlist or book, region, kind, held.busy_cores, count)):
+        if count and (fixed is None or count
+                      <= fixed) and (found := priced(book.shortlist or book, region, kind, held.busy_cores, count)):
             ranked.append((found.monthly_usd + count * usd_for_each, kind.name, kind))
     best = _best(book, region, [kind for _, _, kind in sorted(ranked)[:SHORTLISTED]],
                  lambda kind: filled([Group("main", kind, fixed)], held, at_least, prefix_delegation), usd_for_each)
     if best is None:
-        raise PretamaneError(_why_none(held, architecture, fixed), region, "Divide the services, set eks.node_instance_type, or choose another region")
+        raise PretamaneError(_why_none(held, architecture, fixed), region,
+                             "Divide the services, set eks.node_instance_type, or choose another region")
     return best
 
 
@@ -288,4 +306,5 @@ def _why_none(held: Work, architecture: str, fixed: int | None) -> str:
         if not any(room(kind, held.daemons).holds(pod) for kind in kinds):
             return f"no {architecture} instance type is a node for a pod of {pod.text()}"
     among = f"{fixed} nodes of any" if fixed else "nodes of any"
-    return f"{among} {architecture} instance type that has a known price do not hold {len(held.pods)} pods that keep {held.busy_cores.normalize():f} vCPU busy"
+    return (f"{among} {architecture} instance type that has a known price do not hold {len(held.pods)} pods that "
+            f"keep {held.busy_cores.normalize():f} vCPU busy")

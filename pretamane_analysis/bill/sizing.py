@@ -51,8 +51,10 @@ def needs(
 ) -> Needs:
     "Memory, vCPU and GPUs of services on one machine, where both colors of a release run side by side."
     names, share = tuple(stack.services if services is None else services), busy_shares(stack, scenario)
-    chosen = [(stack.services[name], share[name], 2 if stack.services[name].deploy == "blue-green" else 1) for name in names]
-    return Needs(sum(each.kept_mib * colors for each, _, colors in chosen), sum((busy for _, busy, _ in chosen), Decimal(0)), names,
+    chosen = [(stack.services[name], share[name], 2 if stack.services[name].deploy == "blue-green" else 1)
+              for name in names]
+    return Needs(sum(each.kept_mib * colors for each, _, colors in chosen),
+                 sum((busy for _, busy, _ in chosen), Decimal(0)), names,
                  sum((max(busy, each.kept_cores * colors) for each, busy, colors in chosen), Decimal(0)),
                  sum(each.gpus * colors for each, _, colors in chosen),
                  max((mebibytes(each.gpu_memory) for each, _, _ in chosen if each.gpu_memory), default=0))
@@ -77,8 +79,8 @@ def host_for(
 ) -> Machine:
     "What a host for services must have, the operating system's memory included."
     need, host = needs(stack, services, scenario), stack.host
-    return Machine(max(memory_mib, need.memory_mib + mebibytes(host.reserve_memory)), need.busy_cores, host.architecture,
-                   need.cores, need.gpus, need.gpu_mib)
+    return Machine(max(memory_mib, need.memory_mib + mebibytes(host.reserve_memory)), need.busy_cores,
+                   host.architecture, need.cores, need.gpus, need.gpu_mib)
 
 # %% ../../nbs/bill/02_sizing.ipynb #5db58f8c
 @dataclass(frozen=True)
@@ -95,10 +97,12 @@ class Constraint:
 
 
 CONSTRAINTS = (
-    Constraint("memory", lambda machine: Decimal(machine.memory_mib), lambda kind: Decimal(kind.memory_mib), "MiB of memory"),
+    Constraint("memory", lambda machine: Decimal(machine.memory_mib), lambda kind: Decimal(kind.memory_mib),
+               "MiB of memory"),
     Constraint("vCPU", lambda machine: max(machine.cores, machine.busy_cores), lambda kind: Decimal(kind.vcpu)),
     Constraint("GPUs", lambda machine: Decimal(machine.gpus), lambda kind: Decimal(gpus_of(kind.name).count)),
-    Constraint("GPU memory", lambda machine: Decimal(machine.gpu_mib), lambda kind: Decimal(gpus_of(kind.name).memory_mib), "MiB of memory in each GPU"),
+    Constraint("GPU memory", lambda machine: Decimal(machine.gpu_mib),
+               lambda kind: Decimal(gpus_of(kind.name).memory_mib), "MiB of memory in each GPU"),
 )
 
 
@@ -163,7 +167,8 @@ def candidates(
 ) -> list[Candidate]:  # Cheapest first
     "Instance types of the current generation that have enough of everything and a price in the region."
     large_enough = _large_enough(machine)
-    shortlist = _ranked(book.shortlist, region, large_enough, machine.busy_cores)[:SHORTLISTED] if book.shortlist else []
+    shortlist = _ranked(book.shortlist, region, large_enough,
+                        machine.busy_cores)[:SHORTLISTED] if book.shortlist else []
     return _ranked(book, region, [each.kind for each in shortlist] or large_enough, machine.busy_cores)
 
 
@@ -182,7 +187,8 @@ def why_none(
         return f"none of the {len(found)} {machine.architecture} instance types that are large enough has a known price"
     for each in CONSTRAINTS:
         if (most := max(map(each.has, kinds))) < (wanted := each.wanted(machine)):
-            return f"no {machine.architecture} instance type has {each.text(wanted)}; the largest has {most.normalize():,f}"
+            return (f"no {machine.architecture} instance type has {each.text(wanted)}; the largest has "
+                    f"{most.normalize():,f}")
     together = " and ".join(each.text(each.wanted(machine)) for each in CONSTRAINTS if each.wanted(machine))
     return f"no {machine.architecture} instance type has {together} together"
 
@@ -197,7 +203,8 @@ def hosts(
         return found
     if (known := list(book.regions("AmazonEC2"))) and region not in known:
         raise PretamaneError("no price of any EC2 instance is known", region, did_you_mean(region, known))
-    raise PretamaneError(why_none(machine), region, "Set host.instance_type, divide the services, or choose another region")
+    raise PretamaneError(why_none(machine), region,
+                         "Set host.instance_type, divide the services, or choose another region")
 
 
 def cheapest(

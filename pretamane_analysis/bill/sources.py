@@ -41,7 +41,8 @@ def open_book(
         from pretamane_analysis.prices.offer_book import OfferBook
 
         if place and not place.startswith(("http://", "https://")) and not Path(place).exists():
-            raise PretamaneError("there is no such file or folder", place, "Give an offer file, or a folder of SERVICE/REGION.json|csv")
+            raise PretamaneError("there is no such file or folder", place,
+                                 "Give an offer file, or a folder of SERVICE/REGION.json|csv")
         book = OfferBook(place=place or "aws")
     book.shortlist = bundled()
     return book

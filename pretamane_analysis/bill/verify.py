@@ -17,7 +17,9 @@ from ..base.errors import PretamaneError
 from .architectures import ARCHITECTURES, architecture
 from .building_blocks import Architecture
 from .bill import HOURS_PER_MONTH, Bill, bill
-from ..prices.book import ON_DEMAND, AmbiguousPrice, MissingPrice, Price, PriceBook, PriceError, Query, Tier
+from pretamane_analysis.prices.book import (
+    ON_DEMAND, AmbiguousPrice, MissingPrice, Price, PriceBook, PriceError, Query, Tier,
+)
 from .sizing import candidates, host_for
 from ..prices.snapshot_diff import percent_moved, rates, same_rates
 from ..prices.snapshot_writer import write_snapshot
@@ -34,9 +36,10 @@ class Questions(PriceBook):
     asked: dict[Query, None] = field(default_factory=dict)
 
     def find(self, query: Query) -> Price:
-        "A made-up price, so that the next question comes."
+        "A placeholder price: it lets a dry run collect every query that a bill needs."
         self.asked[query] = None
-        return Price(query.service, query.usage_type, query.unit, query.region, query.purchase_option, (Tier(Decimal(1)),))
+        return Price(query.service, query.usage_type, query.unit, query.region, query.purchase_option,
+                     (Tier(Decimal(1)),))
 
 
 def _sizes(stack: Stack, book: PriceBook, scenario: Scenario) -> None:
@@ -49,9 +52,10 @@ def required_queries(
     names: Iterable[str] = tuple(ARCHITECTURES),  # Architectures
     scenarios: Iterable[Scenario] = SCENARIOS,
     hours: Decimal | int = HOURS_PER_MONTH,  # Hours in the month
-    chooser: PriceBook | None = None,  # Chooses the machines; without one, the prices of all that may be chosen are asked too
+    chooser: PriceBook | None = None,  # Chooses machines; without one all candidates are asked
 ) -> tuple[Query, ...]:  # Each once
-    "Every price that bills of stacks need. Raises PretamaneError for what cannot be built, with a chooser leaves it out."
+    """Every price that bills of stacks need. Raises PretamaneError for what cannot be built, with a chooser leaves
+    it out."""
     found: dict[Query, None] = {}
     wanted = [(scenario, name) for scenario in scenarios for name in names]
     for stack in stacks:
@@ -62,13 +66,16 @@ def required_queries(
             _priced(stack, name, scenario, hours, book, chooser)
         sides = ((stack.host, stack.host.instance_type), (stack.eks, stack.eks.node_instance_type))
         left_open = {side.purchase_option for side, kind in sides if not kind and not chooser}
-        hourly = [each for each in book.asked if each.unit == "Hrs" and dict(each.attributes).get("tenancy") and each.purchase_option == ON_DEMAND]
+        hourly = [each for each in book.asked if each.unit == "Hrs"
+                  and dict(each.attributes).get("tenancy") and each.purchase_option == ON_DEMAND]
         found |= book.asked
-        found |= dict.fromkeys(replace(each, purchase_option=option) for option in sorted(left_open - {ON_DEMAND}) for each in hourly)
+        found |= dict.fromkeys(replace(each, purchase_option=option) for option in sorted(left_open - {ON_DEMAND})
+                               for each in hourly)
     return tuple(found)
 
 
-def _priced(stack: Stack, name: str, scenario: Scenario, hours: Decimal | int, book: Questions, chooser: PriceBook | None) -> None:
+def _priced(stack: Stack, name: str, scenario: Scenario, hours: Decimal | int, book: Questions,
+            chooser: PriceBook | None) -> None:
     "Ask for what one bill needs."
     try:
         resources = architecture(name, stack, chooser or book, scenario).resources
@@ -88,8 +95,10 @@ class Refreshed:
 
     def rows(self) -> list[dict[str, Any]]:
         "What could not be answered, as rows of a table."
-        return [{"service": query.service, "usage_type": query.usage_type, "unit": query.unit, "region": query.region, "option": query.purchase_option,
-                 "status": "ambiguous" if isinstance(error, AmbiguousPrice) else "missing", "message": str(error)} for query, error in self.unanswered]
+        return [{"service": query.service, "usage_type": query.usage_type, "unit": query.unit, "region": query.region,
+                 "option": query.purchase_option,
+                 "status": "ambiguous" if isinstance(error, AmbiguousPrice) else "missing",
+                 "message": str(error)} for query, error in self.unanswered]
 
 
 def _clear(prices: list[Price], ambiguous: list[Query]) -> list[Price]:
@@ -107,7 +116,7 @@ def refresh(
     live: PriceBook,  # Where prices are read
     queries: Iterable[Query],  # What is asked, see `required_queries`
     folder: str | Path,  # The snapshot to write or replace
-    offers: Iterable[Mapping[str, str]] | Callable[[], Iterable[Mapping[str, str]]],  # For the manifest; a function is called after reading
+    offers: Iterable[Mapping[str, str]] | Callable[[], Iterable[Mapping[str, str]]],  # For the manifest
     as_of: date,  # Today
     *,
     extra: Iterable[Price] = (),  # More prices, such as spot and Savings Plans
@@ -123,8 +132,9 @@ def refresh(
         except (MissingPrice, AmbiguousPrice) as error:
             unanswered.append((query, error))
         progress(query)
-    if not (kept := _clear([*found, *extra], [query for query, error in unanswered if isinstance(error, AmbiguousPrice)])):
-        raise MissingPrice(f"none of {len(queries)} prices was found", live.source, "Nothing was written; check the source and the region")
+    ambiguous = [query for query, error in unanswered if isinstance(error, AmbiguousPrice)]
+    if not (kept := _clear([*found, *extra], ambiguous)):
+        raise MissingPrice(f"none of {len(queries)} prices was found", live.source, "Check the source and the region")
     manifest = write_snapshot(folder, kept, offers() if callable(offers) else offers, as_of, note, citations)
     return Refreshed(manifest, len(queries), tuple(unanswered))
 
@@ -142,7 +152,8 @@ class _Tolerant(PriceBook):
             except (MissingPrice, AmbiguousPrice) as error:
                 self.answers[query] = error
         found = self.answers[query]
-        nothing = (query.service, query.usage_type, query.unit, query.region, query.purchase_option, (Tier(Decimal(0)),))
+        nothing = (query.service, query.usage_type, query.unit, query.region, query.purchase_option,
+                   (Tier(Decimal(0)),))
         return found if isinstance(found, Price) else Price(*nothing)
 
     def known(self, query: Query) -> Price | None:
@@ -178,7 +189,8 @@ class Check:
         "The check as a row of a table."
         both = (self.snapshot, self.live) if self.snapshot and self.live else None
         return {"service": self.query.service, "usage_type": self.query.usage_type, "region": self.query.region,
-                "option": self.query.purchase_option, "unit": self.query.unit, "status": self.status, "snapshot": rates(self.snapshot),
+                "option": self.query.purchase_option, "unit": self.query.unit, "status": self.status,
+                "snapshot": rates(self.snapshot),
                 "live": rates(self.live), "percent": percent_moved(*both) if both else None,
                 **{f"{name} USD/month": usd for name, usd in self.effects}, "message": "; ".join(map(str, self.errors))}
 
@@ -194,7 +206,8 @@ class Total:
         "Both totals and the difference as a row of a table."
         difference = None if self.snapshot is None or self.live is None else self.live - self.snapshot
         percent = 100 * difference / self.snapshot if difference is not None and self.snapshot else None
-        return {"architecture": self.architecture, "snapshot": self.snapshot, "live": self.live, "difference": difference, "percent": percent}
+        return {"architecture": self.architecture, "snapshot": self.snapshot, "live": self.live,
+                "difference": difference, "percent": percent}
 
 # %% ../../nbs/bill/14_verify.ipynb #4d8ed4a2
 @dataclass(frozen=True)
@@ -228,13 +241,15 @@ def document(
 ) -> dict[str, Any]:
     "Everything, as JSON shows it."
     snapshot, live = ({"source": book.source, "as_of": book.as_of} for book in drift.books)
-    return {"stack": drift.stack, "region": drift.region, "scenario": drift.scenario, "snapshot": snapshot, "live": live, "drift": drift.drifted,
+    return {"stack": drift.stack, "region": drift.region, "scenario": drift.scenario, "snapshot": snapshot,
+            "live": live, "drift": drift.drifted,
             "counts": drift.counts(), "prices": drift.rows(same=True), "bills": [each.row() for each in drift.totals]}
 
 # %% ../../nbs/bill/14_verify.ipynb #c1bd4b69
 def _effects(made: Mapping[str, tuple[Bill, Bill]], query: Query) -> tuple[tuple[str, Decimal], ...]:
     "USD a month by which a price changes each bill that needs it."
-    costs = {name: [[line.cost for line in each.lines if line.query == query] for each in both] for name, both in made.items()}
+    costs = {name: [[line.cost for line in each.lines if line.query == query] for each in both]
+             for name, both in made.items()}
     return tuple((name, sum(live, Decimal(0)) - sum(old, Decimal(0))) for name, (old, live) in costs.items() if old)
 
 # %% ../../nbs/bill/14_verify.ipynb #e550cdc1
@@ -251,12 +266,14 @@ def verify(
     books, made = (before, after), {}
     for each in chosen:
         host = architecture(each, stack, snapshot, scenario) if isinstance(each, str) else each
-        old, new = (bill(host.resources, book, stack.region, name=host.name, stack=stack.name, hours=hours) for book in books)
+        old, new = (bill(host.resources, book, stack.region, name=host.name, stack=stack.name,
+                         hours=hours) for book in books)
         made[host.name] = old, new
     checks = []
     for query in dict.fromkeys(query for book in books for query in book.answers):
         found = [book.answers[query] for book in books]
         errors = tuple(each for each in found if isinstance(each, PriceError))
-        checks.append(Check(query, before.known(query), after.known(query), () if errors else _effects(made, query), errors))
+        checks.append(Check(query, before.known(query), after.known(query),
+                            () if errors else _effects(made, query), errors))
     totals = tuple(Total(name, *(book.total(each) for book, each in zip(books, both))) for name, both in made.items())
     return Drift(stack.name, stack.region, scenario, (snapshot, live), tuple(checks), totals)

@@ -34,7 +34,8 @@ def with_host_memory(
     book: PriceBook,
     scenario: Scenario = "typical",
 ) -> Stack:
-    "The stack on the cheapest host that holds its services and has so much memory. Raises PretamaneError where none has a price."
+    """The stack on the cheapest host that holds its services and has so much memory. Raises PretamaneError where
+    none has a price."""
     return with_host(stack, cheapest(book, stack.region, host_for(stack, None, scenario, memory_mib)).name)
 
 # %% ../../nbs/bill/08_what_if.ipynb #513e36a1
@@ -45,12 +46,14 @@ def with_purchase_option(
     "The stack with nodes and host bought another way. Raises PretamaneError for an unknown option."
     if option not in PURCHASE_OPTIONS:
         close = nearest(option, PURCHASE_OPTIONS)
-        raise PretamaneError(f"unknown purchase option {option!r}", remedy=" ".join([*(f"Did you mean {each!r}?" for each in close),
-                             f"There are: {', '.join(PURCHASE_OPTIONS)}"]))
+        raise PretamaneError(f"unknown purchase option {option!r}",
+                             remedy=" ".join([*(f"Did you mean {each!r}?" for each in close),
+f"There are: {', '.join(PURCHASE_OPTIONS)}"]))
     groups = {name: each.model_copy(update={"purchase_option": option, "spot_share": Decimal(0)})
               for name, each in stack.eks.node_groups.items()}
-    return stack.model_copy(update={"eks": stack.eks.model_copy(update={"purchase_option": option, "node_groups": groups}),
-                                    "host": stack.host.model_copy(update={"purchase_option": option})})
+    return stack.model_copy(
+        update={"eks": stack.eks.model_copy(update={"purchase_option": option, "node_groups": groups}),
+                "host": stack.host.model_copy(update={"purchase_option": option})})
 
 
 def with_egress(
@@ -68,7 +71,8 @@ def _gb(text: str) -> Decimal:
     except InvalidOperation:
         number = Decimal(-1)
     if not number.is_finite() or not 0 <= number <= LARGEST:
-        raise PretamaneError(f"a number from 0 to {LARGEST:,} is expected, not {text!r}", "--egress", "It is in GB a month, such as 656")
+        raise PretamaneError(f"a number from 0 to {LARGEST:,} is expected, not {text!r}", "--egress",
+                             "It is in GB a month, such as 656")
     return number
 
 

@@ -41,7 +41,8 @@ def to_text(
     rows = [{"where": f"{each.file}:{each.line}" if each.line else each.file, "rule": each.rule,
              "severity": each.severity,
              "what is wrong": each.message, "remedy": each.remedy} for each in findings]
-    runs = [{"tool": each.tool, "version": each.version, "status": each.status, "seconds": f"{each.seconds:.2f}", "reason": each.reason} for each in tools]
+    runs = [{"tool": each.tool, "version": each.version, "status": each.status, "seconds": f"{each.seconds:.2f}",
+             "reason": each.reason} for each in tools]
     parts = [render(each, "table", width, ("seconds", "version")) for each in (rows, runs) if each]
     return "\n\n".join([*parts, verdict(findings, tools)]) + "\n"
 

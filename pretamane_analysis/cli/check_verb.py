@@ -38,7 +38,8 @@ def check(arguments: list[str]) -> int:
     "What is wrong with an emitted tree."
     parser = verb_parser("check", "What is wrong with an emitted tree, and where; exit code 1 for errors.")
     parser.add_argument("folder", metavar="DIR", help="folder that `pretamane emit` wrote")
-    parser.add_argument("--format", choices=("table", "json", "sarif"), default="table", help="form of the output (default: table)")
+    parser.add_argument("--format", choices=("table", "json", "sarif"), default="table",
+                        help="form of the output (default: table)")
     parser.add_argument("--no-tools", action="store_true", help="own rules only, no validators of others")
     parser.add_argument("--as-of", metavar="DATE", help="judge support of images for this day (default: today)")
     parser.add_argument("--out", metavar="FILE", help="write to a file instead of the standard output")

@@ -37,7 +37,8 @@ def stack_options(parser: ArgumentParser) -> None:
 
 def scenario_option(parser: ArgumentParser) -> None:
     "How much it is used."
-    parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
+    parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical",
+                        help="which usage figures (default: typical)")
 
 
 def usage_options(parser: ArgumentParser) -> None:
@@ -48,8 +49,10 @@ def usage_options(parser: ArgumentParser) -> None:
 # %% ../../nbs/cli/01_options.ipynb #12e044e4
 def what_if_options(parser: ArgumentParser) -> None:
     "What to change of the stack before it is priced."
-    parser.add_argument("--egress", metavar="GB", default="", help="GB sent to the internet in a month, instead of the stack's own")
-    parser.add_argument("--memory", metavar="SIZE", default="", help="memory that the host has at least, such as 16Gi; the cheapest such host is taken")
+    parser.add_argument("--egress", metavar="GB", default="",
+                        help="GB sent to the internet in a month, instead of the stack's own")
+    parser.add_argument("--memory", metavar="SIZE", default="",
+                        help="memory that the host has at least, such as 16Gi; the cheapest such host is taken")
     parser.add_argument("--purchase-option", metavar="NAME", default="",
                         help="how the machines of both sides are bought, such as Spot-typical or "
                              "Reserved-1yr-AllUpfront; `prices coverage --options` tells which have a price")
@@ -58,14 +61,17 @@ def what_if_options(parser: ArgumentParser) -> None:
 def source_options(parser: ArgumentParser) -> None:
     "Where prices come from."
     parser.add_argument("--source", choices=("snapshot", "api", "offers"), default="snapshot",
-                        help="prices of the snapshot (default), the Pricing API (AWS account) or bulk offer files (no account)")
+                        help="prices of the snapshot (default), the Pricing API (AWS account) or bulk offer files "
+                        "(no account)")
     parser.add_argument("--prices", metavar="PLACE", default="",
-                        help="snapshot folder; offer file, folder of SERVICE/REGION.json|csv or address; endpoint region of the API")
+                        help="snapshot folder; offer file, folder of SERVICE/REGION.json|csv or address; endpoint "
+                        "region of the API")
 
 
 def format_option(parser: ArgumentParser) -> None:
     "In which form the answer is printed."
-    parser.add_argument("--format", choices=("table", "json", "csv", "md"), default="table", help="form of the output (default: table)")
+    parser.add_argument("--format", choices=("table", "json", "csv", "md"), default="table",
+                        help="form of the output (default: table)")
 
 # %% ../../nbs/cli/01_options.ipynb #0a21c15f
 ARCHITECTURE_NAMES = ("eks", "eks-open-source", "ec2-managed", "ec2")
@@ -77,7 +83,8 @@ def chosen_stack(options: Namespace) -> Any:
 
     stack = load(options.stack) if options.stack else example()
     if options.region and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):
-        raise PretamaneError(f"a region code such as us-east-1 is expected, not {options.region!r}", "--region", _regions_like(options.region))
+        raise PretamaneError(f"a region code such as us-east-1 is expected, not {options.region!r}", "--region",
+                             _regions_like(options.region))
     return stack.model_copy(update={"region": options.region}) if options.region else stack
 
 
@@ -87,7 +94,8 @@ def _regions_like(region: str) -> str:
     from pretamane_analysis.prices.snapshot import bundled
 
     known = sorted(bundled().regions("AmazonEC2"))
-    return " ".join(dict.fromkeys([did_you_mean(region, known), *([f"There are: {', '.join(known)}."] if nearest(region, known) else [])]))
+    return " ".join(dict.fromkeys([did_you_mean(region, known),
+                                   *([f"There are: {', '.join(known)}."] if nearest(region, known) else [])]))
 
 
 def month_hours(options: Namespace) -> Decimal:
@@ -119,7 +127,8 @@ def price_book(
 
 
 def _with_stack(book: Any, stack: Any) -> Any:
-    "A snapshot that knows the stack's region, or the reader's own prices of it, which come first. Raises PretamaneError."
+    """A snapshot that knows the stack's region, or the reader's own prices of it, which come first. Raises
+    PretamaneError."""
     if not stack.prices:
         return _with_region(book, stack.region)
     from pretamane_analysis.prices.own_prices import with_own_prices
@@ -134,11 +143,13 @@ def _with_region(book: Any, region: str) -> Any:
     known = sorted({each for service in book.manifest["services"].values() for each in service["regions"]} - {"global"})
     if region not in known:
         raise PretamaneError(f"the snapshot has no prices of this region; it knows {', '.join(known)}", region,
-                             f"{did_you_mean(region, known) if len(known) > 1 else ''} `--source offers` asks AWS, without an account".strip())
+                             f"{did_you_mean(region, known) if len(known) > 1 else ''} `--source offers` asks "
+                             f"AWS, without an account".strip())
     return book
 
 
-def prefetch_prices(options: Namespace, book: Any, stack: Any, names: tuple[str, ...], scenarios: tuple[Any, ...]) -> None:
+def prefetch_prices(options: Namespace, book: Any, stack: Any, names: tuple[str, ...],
+                    scenarios: tuple[Any, ...]) -> None:
     "Let a live book fetch what the bills of some architectures need, together."
     if options.source == "api":
         from pretamane_analysis.bill import sources
@@ -220,4 +231,5 @@ def with_age(document: dict[str, Any], as_of: Any) -> dict[str, Any]:
     from pretamane_analysis.prices.snapshot import STALE_AFTER_DAYS
 
     days = (today() - as_of).days if as_of else None
-    return {**document, "prices": {**document["prices"], "age_days": days, "stale": days is None or days > STALE_AFTER_DAYS}}
+    return {**document,
+            "prices": {**document["prices"], "age_days": days, "stale": days is None or days > STALE_AFTER_DAYS}}

@@ -37,7 +37,7 @@ def slo(arguments: list[str]) -> int:
 
     stack = chosen_stack(options)
     if not stack.slos:
-        raise PretamaneError("the stack promises nothing", "slos", "Add an objective, such as `slos: {availability: {objective: 99.5}}`")
+        raise PretamaneError("the stack defines no SLOs", "slos", "Add an objective, such as `slos: {availability: {objective: 99.5}}`")
     if options.format in ("json", "csv"):
         print(to_json(_document(stack, options.scenario)) if options.format == "json" else to_csv(exact_rows(stack, options.scenario)),
               end="\n" if options.format == "json" else "")

@@ -123,7 +123,8 @@ def place(
     inner = at
     if part.title:
         yield part.id, at
-        inner = Rectangle(at.left + MARGIN, at.top + MARGIN + HEADING, at.width - 2 * MARGIN, at.height - 2 * MARGIN - HEADING)
+        inner = Rectangle(at.left + MARGIN, at.top + MARGIN + HEADING, at.width - 2 * MARGIN,
+                          at.height - 2 * MARGIN - HEADING)
     yield from _flow(part, inner)
 
 # %% ../../nbs/draw/01_arrange.ipynb #4759ba1a

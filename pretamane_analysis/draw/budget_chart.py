@@ -25,7 +25,8 @@ def _title(budget: Budget) -> str:
     if not pages:
         return f"{budget.name}: a complete failure pages nobody"
     minutes, spent = min(pages)
-    return f"{budget.name}: a complete failure pages somebody after {minutes_text(minutes)}, {plain(spent, 1)} % of the error budget spent"
+    return (f"{budget.name}: a complete failure pages somebody after {minutes_text(minutes)}, {plain(spent, 1)} "
+            f"% of the error budget spent")
 
 
 def _axes(budget: Budget) -> tuple[Any, Any]:
@@ -34,12 +35,14 @@ def _axes(budget: Budget) -> tuple[Any, Any]:
     figure = Figure((9.6, 4.4))
     axes = figure.add_axes((0.09, 0.13, 0.74, 0.68))
     figure.text(0.01, 0.97, _title(budget), fontsize=12, fontweight="bold", va="top")
-    figure.text(0.01, 0.905, f"{plain(budget.slo.objective, 5)} % over {budget.slo.window_days} days: {minutes_text(budget.minutes)} of complete "
+    figure.text(0.01, 0.905, f"{plain(budget.slo.objective, 5)} % over {budget.slo.window_days} days: "
+                f"{minutes_text(budget.minutes)} of complete "
                 f"failure, or {budget.requests:,.0f} bad requests", fontsize=9, va="top", color=QUIET)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.grid(which="major")
-    axes.set_xlabel("how fast the error budget is spent, as a multiple of the rate that spends it in exactly its window (log)", loc="left")
+    axes.set_xlabel("how fast the error budget is spent, as a multiple of the rate that spends it in exactly its "
+                    "window (log)", loc="left")
     axes.set_ylabel("failing for (log)", loc="top")
     return figure, axes
 
@@ -53,7 +56,8 @@ def budget_burn(
         figure, axes = _axes(budget)
         whole = 1 / budget.slo.budget
         _lines(axes, budget, float(whole))
-        ticks = [each for each in (5, 15, 60, 360, 1440, 4320) if each <= max(minutes(one.long) for one in budget.slo.alerts)]
+        ticks = [each for each in (5, 15, 60, 360, 1440,
+                                   4320) if each <= max(minutes(one.long) for one in budget.slo.alerts)]
         axes.set_yticks(ticks, [minutes_text(each) for each in ticks], minor=False)
         rates = sorted({1.0, *(float(each.burn) for each in budget.slo.alerts), float(whole)})
         axes.set_xticks(rates, [f"{each:g}" for each in rates])
@@ -67,9 +71,11 @@ def _lines(axes: Any, budget: Budget, whole: float) -> None:
     for alert, color in zip(budget.slo.alerts, GROUP_COLORS * 4):
         start, length = float(alert.burn), minutes(alert.long)
         silent = firing(budget, alert, 1 / budget.slo.budget).minutes is None
-        axes.plot([start, whole], [length, start / whole * length], color=color, linewidth=2, linestyle=":" if silent else "-" if alert.severity == "page" else "--")
+        axes.plot([start, whole], [length, start / whole * length], color=color, linewidth=2,
+                  linestyle=":" if silent else "-" if alert.severity == "page" else "--")
         axes.plot([start], [length], "o", color=color)
-        labels[alert.name.removeprefix("Slo") + (" (too little traffic)" if silent else "")] = (start / whole * length, color)
+        labels[alert.name.removeprefix("Slo") + (" (too little traffic)" if silent
+                                                 else "")] = (start / whole * length, color)
     below = 0.0
     for name, (at, color) in sorted(labels.items(), key=lambda each: each[1][0]):
         below = max(at, below * 1.4)

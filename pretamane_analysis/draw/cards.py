@@ -57,7 +57,8 @@ def used(
 # %% ../../nbs/draw/02_cards.ipynb #a0cc90bd
 Look = tuple[str, Callable[[Any], tuple[str, ...]]]  # Icon; name and facts
 LOOKS: dict[str, Look] = {
-    "EksCluster": ("aws.compute.EKS", lambda each: ("EKS control plane", f"Kubernetes {each.version}", f"{each.support} support")),
+    "EksCluster": ("aws.compute.EKS",
+                   lambda each: ("EKS control plane", f"Kubernetes {each.version}", f"{each.support} support")),
     "Table": ("aws.database.Dynamodb", lambda each: (
         "DynamoDB", f"{short(each.storage_gb)} GB", *used(reads=each.read_units, writes=each.write_units))),
     "SearchDomain": ("aws.analytics.AmazonOpensearchService", lambda each: (
@@ -65,18 +66,22 @@ LOOKS: dict[str, Look] = {
     "Bucket": ("aws.storage.S3", lambda each: (
         each.name if each.name.startswith("S3") else f"S3 {each.name}", f"{short(each.standard_gb)} GB",
         *used(reads=each.get_requests, writes=each.put_requests))),
-    "Logs": ("aws.management.CloudwatchLogs", lambda each: ("CloudWatch Logs", f"{short(each.ingested_gb)} GB a month")),
+    "Logs": ("aws.management.CloudwatchLogs",
+             lambda each: ("CloudWatch Logs", f"{short(each.ingested_gb)} GB a month")),
     "Monitoring": ("aws.management.Cloudwatch", lambda each: (
         "CloudWatch", several(each.metrics, "metric"), several(each.alarms, "alarm"))),
     "ImageRegistry": ("aws.compute.ECR", lambda each: ("ECR", f"{short(each.gb)} GB of images")),
     "Mail": ("aws.engagement.SES", lambda each: ("SES", f"{several(each.recipients, 'email')} a month")),
     "Secrets": ("aws.security.SecretsManager", lambda each: ("Secrets Manager", several(each.count, "secret"))),
-    "Parameters": ("aws.management.ParameterStore", lambda each: ("Parameter Store", several(each.standard, "parameter"))),
-    "DiskSnapshots": ("aws.storage.ElasticBlockStoreEBSSnapshot", lambda each: ("EBS snapshots", f"{short(each.gb)} GB")),
+    "Parameters": ("aws.management.ParameterStore",
+                   lambda each: ("Parameter Store", several(each.standard, "parameter"))),
+    "DiskSnapshots": ("aws.storage.ElasticBlockStoreEBSSnapshot",
+                      lambda each: ("EBS snapshots", f"{short(each.gb)} GB")),
 }
 
 # %% ../../nbs/draw/02_cards.ipynb #138422a6
-BALANCERS = {"alb": ("aws.network.ALB", "Application"), "nlb": ("aws.network.NLB", "Network"), "clb": ("aws.network.CLB", "Classic")}
+BALANCERS = {"alb": ("aws.network.ALB", "Application"), "nlb": ("aws.network.NLB", "Network"),
+             "clb": ("aws.network.CLB", "Classic")}
 LOOKS |= {
     "LoadBalancer": ("aws.network.ELB", lambda each: ("Load balancer", BALANCERS[each.balancer][1], "port 443")),
     "NatGateway": ("aws.network.NATGateway", lambda each: (
@@ -93,8 +98,8 @@ def resource_card(
     kind = type(resource).__name__
     icon, words = LOOKS.get(kind, ("aws.general.General", lambda each: (each.name, type(each).title)))
     title, *facts = words(resource)
-    return Card(f"{kind} {resource.name}", BALANCERS[resource.balancer][0] if isinstance(resource, LoadBalancer) else icon, title,
-                tuple(facts))
+    return Card(f"{kind} {resource.name}",
+                BALANCERS[resource.balancer][0] if isinstance(resource, LoadBalancer) else icon, title, tuple(facts))
 
 # %% ../../nbs/draw/02_cards.ipynb #952c13fd
 IMAGE_ICONS = {
@@ -104,7 +109,8 @@ IMAGE_ICONS = {
     "fastapi": "programming.framework.FastAPI", "prom/": "onprem.monitoring.Prometheus",
     "loki": "onprem.logging.Loki", "grafana": "onprem.monitoring.Grafana", "vector": "onprem.aggregator.Vector",
 }
-ROLE_ICONS = {"search": "own.search", "object-store": "generic.storage.Storage", "database": "aws.general.GenericDatabase"}
+ROLE_ICONS = {"search": "own.search", "object-store": "generic.storage.Storage",
+              "database": "aws.general.GenericDatabase"}
 
 
 def service_icon(
@@ -134,7 +140,8 @@ def service_card(
 ) -> Card:
     "The card of a service: memory, ports, and the paths that lead to it."
     ports = [f":{port}" for port in service.ports.values()]
-    facts = [memory(service.memory_mib), " ".join(ports)] if len(ports) > 1 else [" ".join((memory(service.memory_mib), *ports))]
+    facts = [memory(service.memory_mib),
+             " ".join(ports)] if len(ports) > 1 else [" ".join((memory(service.memory_mib), *ports))]
     if service.routes:
         more = len(service.routes) - 1
         facts.append(service.routes[0].path + (f" and {more} more" if more else ""))

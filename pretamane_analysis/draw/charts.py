@@ -19,7 +19,9 @@ from ..bill.audit import waterfall as waterfall_rows
 from ..bill.compare import Comparison, Saving, attribution, feature_rows
 from ..base.errors import required_module
 from ..base.tables import money, plain, rounded
-from .colors import ALTERNATIVE, BASELINE, CANVAS, GRID, GROUP_COLORS, INK, ON_BAR, QUIET, adaptive
+from pretamane_analysis.draw.colors import (
+    ALTERNATIVE, BASELINE, CANVAS, GRID, GROUP_COLORS, INK, ON_BAR, QUIET, adaptive,
+)
 
 # %% auto #0
 __all__ = ['Form', 'UNKNOWN', 'MINUS', 'SPINE', 'STYLE', 'WIDTH', 'LINE_CHARACTERS', 'HEADER', 'FOOTER', 'SMALL', 'Rows',
@@ -63,14 +65,18 @@ def _saves(saving: Saving) -> str:
     if not _share(saving).is_finite():
         return f"saves an amount that is {UNKNOWN}"
     word, more = ("saves", "") if saving.usd >= 0 else ("costs", " more")
-    return f"{word} {_usd(abs(saving.usd))} a month{more}, {_percent(abs(saving.percent))} of {_usd(saving.baseline_usd)}"
+    return (f"{word} {_usd(abs(saving.usd))} a month{more}, {_percent(abs(saving.percent))} of "
+            f"{_usd(saving.baseline_usd)}")
 
 # %% ../../nbs/draw/05_charts.ipynb #066d4425
 SPINE = GROUP_COLORS[-1]  # Gray: what is neither side
 STYLE = {
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"], "font.size": 9, "text.color": INK,
-    "axes.labelcolor": QUIET, "axes.edgecolor": GRID, "xtick.color": GRID, "xtick.labelcolor": QUIET, "ytick.color": GRID, "ytick.labelcolor": INK,
-    "axes.facecolor": CANVAS, "figure.facecolor": CANVAS, "savefig.facecolor": CANVAS, "axes.spines.top": False, "axes.spines.right": False,
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"], "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": QUIET, "axes.edgecolor": GRID, "xtick.color": GRID, "xtick.labelcolor": QUIET,
+    "ytick.color": GRID, "ytick.labelcolor": INK,
+    "axes.facecolor": CANVAS, "figure.facecolor": CANVAS, "savefig.facecolor": CANVAS, "axes.spines.top": False,
+    "axes.spines.right": False,
     "axes.spines.left": False, "ytick.left": False, "grid.color": GRID, "hatch.color": QUIET, "hatch.linewidth": 0.8,
     "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "pretamane_analysis",
 }
@@ -79,7 +85,8 @@ STYLE = {
 @contextmanager
 def _style() -> Iterator[None]:
     "Our settings, for the length of a block. Raises PretamaneError without matplotlib."
-    getLogger("matplotlib").setLevel(ERROR)  # that it keeps nothing where HOME cannot be written is no news for a reader
+    # that it keeps nothing where HOME cannot be written is no news for a reader
+    getLogger("matplotlib").setLevel(ERROR)
     with required_module("matplotlib", "a chart").rc_context(STYLE):
         yield
 
@@ -111,14 +118,15 @@ def _legend(figure: Any, axes: Any, size: int = 9) -> None:
     handles, labels = axes.get_legend_handles_labels()
     left, top = axes.get_position().x0, axes.get_position().y1
     start = left if len(labels) < 4 else 0.1 / WIDTH
-    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(start, top), ncols=len(labels), frameon=False, fontsize=size,
-                  borderaxespad=0.3, handlelength=1.2, columnspacing=1.4, borderpad=0)
+    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(start, top), ncols=len(labels), frameon=False,
+                  fontsize=size, borderaxespad=0.3, handlelength=1.2, columnspacing=1.4, borderpad=0)
 
 
 def _saved(figure: Any, form: Form) -> str | bytes:
     "SVG text or PNG bytes."
     out = BytesIO()
-    figure.savefig(out, format=form, dpi=200 if form == "png" else 72, metadata={"Date": None, "Creator": None} if form == "svg" else None)
+    figure.savefig(out, format=form, dpi=200 if form == "png" else 72,
+                   metadata={"Date": None, "Creator": None} if form == "svg" else None)
     return out.getvalue() if form == "png" else adaptive(out.getvalue().decode())
 
 # %% ../../nbs/draw/05_charts.ipynb #6f308f30
@@ -133,7 +141,8 @@ def _span(axes: Any, values: Sequence[float], unit: str) -> float:
 
 def _sources(comparison: Comparison) -> str:
     first = comparison.baseline.bill
-    return f"stack {comparison.stack.name}, {first.region}, {comparison.scenario} usage, list prices{f' of {first.as_of}' * bool(first.as_of)}"
+    return (f"stack {comparison.stack.name}, {first.region}, {comparison.scenario} usage, list "
+            f"prices{f' of {first.as_of}' * bool(first.as_of)}")
 
 # %% ../../nbs/draw/05_charts.ipynb #b33b5e24
 SMALL = Decimal("0.01")  # Of the larger bill
@@ -149,7 +158,8 @@ def _feature_rows(comparison: Comparison) -> Rows:
     small = [row for row in rows if max(_number(row[1]), _number(row[2])) < float(SMALL) * larger]
     if len(small) < 2:
         return rows
-    rest = (f"{len(small)} others", sum((row[1] for row in small), Decimal(0)), sum((row[2] for row in small), Decimal(0)))
+    rest = (f"{len(small)} others", sum((row[1] for row in small), Decimal(0)),
+            sum((row[2] for row in small), Decimal(0)))
     return [*rows[:-len(small)], rest]
 
 # %% ../../nbs/draw/05_charts.ipynb #05f2cac8
@@ -160,7 +170,8 @@ def cost_by_feature(
     "Both bills side by side, feature by feature."
     rows, sides = _feature_rows(comparison), (comparison.baseline, comparison.alternative)
     with _style():
-        figure, axes = _page(f"{sides[1].architecture.title} {_saves(comparison.saving)}", _sources(comparison), [row[0] for row in rows], 0.38, 0.65)
+        figure, axes = _page(f"{sides[1].architecture.title} {_saves(comparison.saving)}", _sources(comparison),
+                             [row[0] for row in rows], 0.38, 0.65)
         length = _span(axes, [_number(amount) for _, *pair in rows for amount in pair], "USD a month")
         for number, (color, which) in enumerate(zip((BASELINE, ALTERNATIVE), sides, strict=True)):
             places, amounts = [at - 0.2 + 0.4 * number for at in range(len(rows))], [pair[number] for _, *pair in rows]
@@ -185,8 +196,10 @@ def _split(comparison: Comparison) -> str:
         return "What the four architectures cost"
     kubernetes, services = (row["usd"] for row in attribution(comparison.totals))
     if kubernetes >= 0 and services >= 0:
-        return f"Leaving Kubernetes saves {_usd(kubernetes)} a month, leaving the managed data services {_usd(services)}"
-    words = [f"{'saves' if each >= 0 else 'costs'} {_usd(abs(each))}{' more' if each < 0 else ''}" for each in (kubernetes, services)]
+        return (f"Leaving Kubernetes saves {_usd(kubernetes)} a month, leaving the managed data services "
+                f"{_usd(services)}")
+    words = [f"{'saves' if each >= 0 else 'costs'} {_usd(abs(each))}{' more' if each < 0 else ''}"
+             for each in (kubernetes, services)]
     return f"Leaving Kubernetes {words[0]} a month, leaving the managed data services {words[1]}"
 
 # %% ../../nbs/draw/05_charts.ipynb #a3f17a9a
@@ -197,7 +210,8 @@ def four_architectures(
     "What all four architectures cost, stacked by groups of features."
     sides = list(comparison.sides.values())
     with _style():
-        figure, axes = _page(_split(comparison), _sources(comparison), [each.architecture.title for each in sides], 0.62, 1.1)
+        figure, axes = _page(_split(comparison), _sources(comparison),
+                             [each.architecture.title for each in sides], 0.62, 1.1)
         length = _span(axes, [_number(each.bill.total) for each in sides], "USD a month")
         starts = [0.0] * len(sides)
         for (group, features), color in zip(GROUPS.items(), GROUP_COLORS, strict=True):
@@ -205,7 +219,8 @@ def four_architectures(
             axes.barh(range(len(sides)), [_number(each) for each in costs], 0.56, starts, color=color, label=group)
             for at, cost in enumerate(costs):
                 if _number(cost) > 0.07 * length:
-                    axes.text(starts[at] + _number(cost) / 2, at, money(cost), ha="center", va="center", color=ON_BAR, fontsize=9)
+                    axes.text(starts[at] + _number(cost) / 2, at, money(cost), ha="center", va="center",
+                              color=ON_BAR, fontsize=9)
                 starts[at] += _number(cost)
         for at, each in enumerate(sides):
             axes.text(starts[at] + 0.01 * length, at, _usd(each.bill.total), va="center", fontweight="bold")
@@ -213,6 +228,12 @@ def four_architectures(
         return _saved(figure, form)
 
 # %% ../../nbs/draw/05_charts.ipynb #38304e1f
+def _range_texts(axes: Any, at: int, pair: tuple[float, float], saving: Any, text: str, gap: float) -> None:
+    for value, amount in zip(pair, (saving.baseline_usd, saving.alternative_usd), strict=True):
+        axes.text(value, at - 0.2, _amount(amount), ha="center", va="bottom", fontsize=9)
+    axes.text(max(pair) + gap, at, text, va="center", fontweight="bold")
+
+
 def saving_ranges(
     comparison: Comparison,
     form: Form = "svg",
@@ -223,18 +244,18 @@ def saving_ranges(
         savings[f"same memory ({comparison.same_memory.architecture.instance_type})"] = comparison.same_memory_saving
     shares = [_share(each) for each in savings.values()]
     known = [each for each in shares if each.is_finite()]
-    title = f"The saving stays between {_percent(min(known))} and {_percent(max(known))}" if known else f"The saving is {UNKNOWN}"
+    span = f"stays between {_percent(min(known))} and {_percent(max(known))}" if known else f"is {UNKNOWN}"
+    pairs = [(_number(each.baseline_usd), _number(each.alternative_usd)) for each in savings.values()]
+    sources = _sources(comparison).replace(f", {comparison.scenario} usage", "")
     with _style():
-        figure, axes = _page(title, _sources(comparison).replace(f", {comparison.scenario} usage", ""), list(savings), 0.52, 2.0)
-        pairs = [(_number(each.baseline_usd), _number(each.alternative_usd)) for each in savings.values()]
+        figure, axes = _page(f"The saving {span}", sources, list(savings), 0.52, 2.0)
         length = _span(axes, [value for pair in pairs for value in pair], "USD a month")
-        axes.hlines(range(len(pairs)), [min(pair) for pair in pairs], [max(pair) for pair in pairs], color=SPINE, linewidth=2, zorder=1)
+        axes.hlines(range(len(pairs)), *zip(*map(sorted, pairs)), color=SPINE, linewidth=2, zorder=1)
         for side, color, which in ((0, BASELINE, comparison.baseline), (1, ALTERNATIVE, comparison.alternative)):
-            axes.scatter([pair[side] for pair in pairs], range(len(pairs)), 70, color=color, label=which.architecture.title, zorder=2)
+            axes.scatter([pair[side] for pair in pairs], range(len(pairs)), 70, color=color,
+                         label=which.architecture.title, zorder=2)
         for at, (pair, saving, share) in enumerate(zip(pairs, savings.values(), shares, strict=True)):
-            for value, amount in zip(pair, (saving.baseline_usd, saving.alternative_usd), strict=True):
-                axes.text(value, at - 0.2, _amount(amount), ha="center", va="bottom", fontsize=9)
-            axes.text(max(pair) + 0.03 * length, at, f"{_percent(share)}  ({_usd(_difference(saving))})", va="center", fontweight="bold")
+            _range_texts(axes, at, pair, saving, f"{_percent(share)}  ({_usd(_difference(saving))})", 0.03 * length)
         axes.set_ylim(len(pairs) - 0.5, -0.75)
         _legend(figure, axes)
         return _saved(figure, form)
@@ -274,8 +295,8 @@ def _steps(axes: Any, rows: list[dict[str, Any]]) -> None:
         after, solid = _number(row["percent"]), row["counted"]
         color = SPINE if at == 0 else BASELINE if after < before else ALTERNATIVE
         word = "" if at == 0 else "step" if solid else "not counted"
-        axes.barh(at, after - before, 0.62, before, color=color if solid else "none", edgecolor=color, hatch=None if solid else "////",
-                  label=word if word and word not in seen else None)
+        axes.barh(at, after - before, 0.62, before, color=color if solid else "none", edgecolor=color,
+                  hatch=None if solid else "////", label=word if word and word not in seen else None)
         seen.add(word)
         _beside(axes, at, _percent(row["percent"]), _signed(row["usd"] if at == 0 else row["change"], at > 0), solid)
         if solid:

@@ -19,7 +19,8 @@ GROUP_COLORS = (BASELINE, ALTERNATIVE, "#C46BA0", "#1E9E77", "#8C8C8C")
 ON_BAR = "#10151B"  # On any of these, in both schemes
 DARK = {  # Light color, and what stands for it in the dark
     CANVAS: "#0D1117", "white": "#0D1117", INK: "#E6EDF3", QUIET: "#A6B0BB", GRID: "#2B323B",
-    "#CBD2D9": "#4A5460", "#AEB6BE": "#4A5460", "#616E7C": "#A6B0BB", "#9AA5B1": "#7D8894",  # Edges of cards and boxes, arrows
+    # Edges of cards and boxes, arrows
+    "#CBD2D9": "#4A5460", "#AEB6BE": "#4A5460", "#616E7C": "#A6B0BB", "#9AA5B1": "#7D8894",
     "#F6F8FA": "#161B22", "#FAFAFA": "#12171E",  # Boxes inside boxes
     "#FFF4E5": "#33260F", "#E8F1FB": "#12273D", "#E9F5EC": "#12301E", "#F3EDF9": "#2A2038",  # Networks
 }
@@ -53,7 +54,8 @@ def dark_rules(
     found = []
     for light, dark in DARK.items():
         if text is None or light.lower() in text:
-            found += [f'{scope}[{kind}="{light}" i],{scope}[style*="{kind}: {light.lower()}"]{{{kind}:{dark}!important}}'
+            found += [f'{scope}[{kind}="{light}" i],{scope}[style*="{kind}: '
+                      f'{light.lower()}"]{{{kind}:{dark}!important}}'
                       for kind in ("fill", "stroke")]
     return "\n".join([*found, f"{scope}.tile{{fill:{TILE}!important}}"])
 
@@ -77,7 +79,9 @@ def inline(
     "The picture as a part of an HTML page, which makes it dark with `dark_rules`."
     start = _START.search(svg)
     body = svg[start.start() if start else 0:]
-    body = re.sub(r"<style>@media *\(prefers-color-scheme.*?</style>|<title>.*?</title>|<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(
+        r"<style>@media *\(prefers-color-scheme.*?</style>|<title>.*?</title>|<!--.*?-->|<metadata>.*?</metadata>",
+        "", body, flags=re.DOTALL)
     body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body)
     view = re.search(r'viewBox="\S+ \S+ ([\d.]+)', body)
     width = f' style="--natural:{float(view[1]):.0f}px"' if view else ""

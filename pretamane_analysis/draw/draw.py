@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 from ..bill.building_blocks import Architecture
 from .arrange import FACT_HEIGHT, ICON, Arrow, Card, Curve, Frame, Plan, Rectangle, curve, places
 from .colors import CANVAS, INK, QUIET, adaptive
-from .contents import plan
+from .drawing_plan import plan
 from ..base.errors import required_module
 from ..base.files import data_path
 from ..stack.stack import Stack
@@ -46,7 +46,8 @@ def _node_class(icon: str) -> Any:
     module, _, name = icon.rpartition(".")
     if module != OWN_ICONS:
         return getattr(_needs(f"diagrams.{module}"), name)
-    return type(name.title(), (_needs("diagrams").Node,), {"_icon_dir": f"resources/{OWN_ICONS}", "_icon": f"{name}.png"})
+    return type(name.title(), (_needs("diagrams").Node,),
+                {"_icon_dir": f"resources/{OWN_ICONS}", "_icon": f"{name}.png"})
 
 # %% ../../nbs/draw/04_draw.ipynb #fdb4eabc
 def _icon_file(node_class: Any) -> str:
@@ -56,13 +57,17 @@ def _icon_file(node_class: Any) -> str:
 
 def _card_label(card: Card, icon: str, at: Rectangle) -> str:
     "A card as an HTML-like label of Graphviz, of the size of its place."
-    rows = "".join(f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="9" COLOR="{QUIET}">{escape(each)}</FONT></TD></TR>' for each in card.facts)
+    rows = "".join(f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="9" COLOR="{QUIET}">{escape(each)}</FONT></TD></TR>'
+                   for each in card.facts)
     height, text_width = f'HEIGHT="{at.height - 6:.0f}"', at.width - ICON - 6
-    words = (f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1"><TR><TD ALIGN="LEFT" WIDTH="{text_width - 2:.0f}">'
+    words = (f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1"><TR><TD ALIGN="LEFT" '
+             f'WIDTH="{text_width - 2:.0f}">'
              f'<B>{escape(card.title)}</B></TD></TR>{rows}</TABLE>')
-    return (f'<<TABLE BORDER="1" COLOR="{RIM}" STYLE="ROUNDED" BGCOLOR="white" CELLBORDER="0" CELLSPACING="1" CELLPADDING="1" '
+    return (f'<<TABLE BORDER="1" COLOR="{RIM}" STYLE="ROUNDED" BGCOLOR="white" CELLBORDER="0" CELLSPACING="1" '
+            f'CELLPADDING="1" '
             f'FIXEDSIZE="TRUE" WIDTH="{at.width:.0f}" HEIGHT="{at.height:.0f}"><TR><TD WIDTH="{ICON - 6:.0f}" {height}>'
-            f'<TABLE BORDER="0" CELLPADDING="0"><TR><TD FIXEDSIZE="TRUE" WIDTH="28" HEIGHT="28"><IMG SRC="{icon}" SCALE="TRUE"/>'
+            f'<TABLE BORDER="0" CELLPADDING="0"><TR><TD FIXEDSIZE="TRUE" WIDTH="28" HEIGHT="28"><IMG SRC="{icon}" '
+            f'SCALE="TRUE"/>'
             f'</TD></TR></TABLE></TD><TD ALIGN="LEFT" {height} WIDTH="{text_width:.0f}">{words}</TD></TR></TABLE>>')
 
 
@@ -98,10 +103,12 @@ def _canvas(title: str, whole: Rectangle) -> Any:
         def __exit__(self, *problem: object) -> None:
             diagrams.setdiagram(None)
 
-    graph = {"label": "", "bgcolor": "white", "pad": "0.15", "outputorder": "edgesfirst", "fontname": FONT, "fontsize": "10", "fontcolor": INK,
-             **_bounds(whole, whole.height)}
-    node = {"shape": "plain", "fixedsize": "false", "width": "0", "height": "0", "fontname": FONT, "fontsize": "10", "fontcolor": INK}
-    return Canvas(title, filename="drawing", show=False, graph_attr=graph, node_attr=node, edge_attr={"arrowsize": "0.7"})
+    graph = {"label": "", "bgcolor": "white", "pad": "0.15", "outputorder": "edgesfirst", "fontname": FONT,
+             "fontsize": "10", "fontcolor": INK, **_bounds(whole, whole.height)}
+    node = {"shape": "plain", "fixedsize": "false", "width": "0", "height": "0", "fontname": FONT, "fontsize": "10",
+            "fontcolor": INK}
+    return Canvas(title, filename="drawing", show=False, graph_attr=graph, node_attr=node,
+                  edge_attr={"arrowsize": "0.7"})
 
 # %% ../../nbs/draw/04_draw.ipynb #2fe94ff0
 def _draw(graph: Graph, frame: Frame, at: dict[str, Rectangle]) -> None:
@@ -111,9 +118,11 @@ def _draw(graph: Graph, frame: Frame, at: dict[str, Rectangle]) -> None:
         if isinstance(part, Card):
             kind = _node_class(part.icon)
             label = _card_label(part, _icon_file(kind), at[part.id])
-            graph.cards.append(kind(label, nodeid=part.id, shape="plain", image="", height="0", pos=_middle(at[part.id], height)))
+            graph.cards.append(kind(label, nodeid=part.id, shape="plain", image="", height="0",
+                                    pos=_middle(at[part.id], height)))
         elif part.title:
-            style = {"label": _frame_label(part), "bgcolor": part.color, "fontname": FONT, "fontsize": "10", "fontcolor": INK}
+            style = {"label": _frame_label(part), "bgcolor": part.color, "fontname": FONT, "fontsize": "10",
+                     "fontcolor": INK}
             with _needs("diagrams").Cluster(part.id, graph_attr=style | _bounds(at[part.id], height)) as box:
                 graph.boxes.append(box)
                 _draw(graph, part, at)
@@ -125,8 +134,8 @@ def _arrow_style(each: Arrow, way: Curve, height: float) -> dict[str, str]:
     "An arrow along its curve."
     tip, *points = (f"{x:.1f},{height - y:.1f}" for x, y in (way.tip, *way.points))
     label = {"label": each.label, "lp": f"{way.label[0]:.1f},{height - way.label[1]:.1f}"} if each.label else {}
-    return {"pos": f"e,{tip} {' '.join(points)}", "color": PALE if each.dashed else LINE, "fontname": FONT, "fontsize": "9",
-            "style": "dashed" if each.dashed else "solid", "fontcolor": INK, **label}
+    return {"pos": f"e,{tip} {' '.join(points)}", "color": PALE if each.dashed else LINE, "fontname": FONT,
+            "fontsize": "9", "style": "dashed" if each.dashed else "solid", "fontcolor": INK, **label}
 
 # %% ../../nbs/draw/04_draw.ipynb #9f68309b
 def plan_graph(
@@ -175,7 +184,8 @@ def _icon(name: str) -> bytes:
     return out.getvalue()
 
 # %% ../../nbs/draw/04_draw.ipynb #50cb7d6e
-PAD, ROUND, CHARACTER_RISE = 10.8, 10.0, 0.36  # Points around the whole and of a corner; how far a baseline lies below the middle of its text
+# Points around the whole and of a corner; how far a baseline lies below the middle of its text
+PAD, ROUND, CHARACTER_RISE = 10.8, 10.0, 0.36
 
 
 def _numbers(text: str, height: float) -> list[tuple[float, float]]:
@@ -186,7 +196,8 @@ def _numbers(text: str, height: float) -> list[tuple[float, float]]:
 
 def _text(x: float, middle: float, words: str, size: int = 9, more: str = "", fill: str = QUIET) -> str:
     "A line of text around a middle height; `words` is markup."
-    return f'<text{more} fill="{fill}" x="{x:.1f}" y="{middle + CHARACTER_RISE * size:.1f}" font-size="{size}">{words}</text>'
+    return (f'<text{more} fill="{fill}" x="{x:.1f}" y="{middle + CHARACTER_RISE * size:.1f}" '
+            f'font-size="{size}">{words}</text>')
 
 
 def _rectangle(kind: str, at: Rectangle, fill: str, rim: str) -> str:
@@ -233,7 +244,8 @@ def _arrow_svg(edge: Any, height: float) -> Iterator[str]:
     length = hypot(tip[0] - end[0], tip[1] - end[1]) or 1
     across = (HALF_HEAD * (tip[1] - end[1]) / length, -HALF_HEAD * (tip[0] - end[0]) / length)
     way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (first, second, end))
-    head = " ".join(f"{x:.1f},{y:.1f}" for x, y in (tip, (end[0] + across[0], end[1] + across[1]), (end[0] - across[0], end[1] - across[1])))
+    head = " ".join(f"{x:.1f},{y:.1f}" for x, y in (tip, (end[0] + across[0], end[1] + across[1]),
+                                                    (end[0] - across[0], end[1] - across[1])))
     dash = ' stroke-dasharray="5,3"' if style["style"] == "dashed" else ""
     yield f'<path class="way" d="M{start[0]:.1f},{start[1]:.1f} C{way}" fill="none" stroke="{style["color"]}"{dash}/>'
     yield f'<polygon class="head" points="{head}" fill="{style["color"]}"/>'
@@ -249,7 +261,8 @@ def plan_svg(
     graph = plan_graph(drawn)
     _, (width, height) = _numbers(graph.diagram.dot.graph_attr["bb"], 0)
     height, wide, high = -height, width + 2 * PAD, -height + 2 * PAD
-    parts = chain(*(_box_svg(each, height) for each in graph.boxes), *(_arrow_svg(each, height) for each in graph.arrows),
+    parts = chain(*(_box_svg(each, height) for each in graph.boxes),
+                  *(_arrow_svg(each, height) for each in graph.arrows),
                   *(_card_svg(each, height) for each in graph.cards))
     return "\n".join((
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{wide * 4 / 3:.0f}" height="{high * 4 / 3:.0f}" '
@@ -262,7 +275,8 @@ def svg(
     architecture: Architecture,
     stack: Stack,  # The stack that the architecture was made from
 ) -> str:
-    "The drawing of an architecture as SVG on a card of its own, with its icons inside; dark where the reader's system is."
+    """The drawing of an architecture as SVG on a card of its own, with its icons inside; dark where the reader's
+    system is."""
     return adaptive(plan_svg(plan(architecture, stack)))
 
 # %% ../../nbs/draw/04_draw.ipynb #50d2fed7
@@ -283,4 +297,5 @@ def png(
 ) -> bytes:
     "The drawing of an architecture as PNG."
     drawn = plan_svg(plan(architecture, stack))
-    return bytes(_needs("resvg_py").svg_to_bytes(svg_string=drawn, zoom=dpi / 96, skip_system_fonts=True, font_files=_fonts()))
+    return bytes(_needs("resvg_py").svg_to_bytes(svg_string=drawn, zoom=dpi / 96, skip_system_fonts=True,
+                                                 font_files=_fonts()))

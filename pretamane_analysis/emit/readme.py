@@ -16,8 +16,8 @@ __all__ = ['FOLDERS', 'text']
 
 # %% ../../nbs/emit/06_readme.ipynb #b60917f0
 FOLDERS = {  # Folder or file at the top: what it holds
-    "terraform": "the machine and what surrounds it at AWS: network, disks, rights, backups; tests that need no account",
-    "bootstrap": "what the first boot runs: packages, data disk, secrets, start",
+    "terraform": "the machine and what surrounds it at AWS: network, disks, rights, backups; tests that "
+    "need no account", "bootstrap": "what the first boot runs: packages, data disk, secrets, start",
     "compose": "the services as Docker Compose starts them, with limits, health checks, networks and secrets",
     "caddy": "the edge: host names, routes, headers, passwords, limits",
     "app": "the reference application: its source, its image, its migrations",

@@ -60,11 +60,13 @@ def through_edge(
     stack: Stack,  # Any stack
     name: str,  # One of its services
 ) -> str:  # 'edge:port'; empty where the service is no such tunnel
-    "Where the metrics of a tunnel are read that stands on a network with the edge alone: whoever comes in through it meets nothing but the edge."
+    """Where the metrics of a tunnel are read that stands on a network with the edge alone: whoever comes in through
+    it meets nothing but the edge."""
     service, reachable = stack.services[name], _networks(stack, "metrics")
     for edge, each in stack.with_role("edge").items():
-        if service.role == "tunnel" and "metrics" in service.ports and "metrics" in each.ports and not reachable & {*service.networks} \
-                and reachable & {*each.networks} and {*service.networks} & {*each.networks}:
+        if (service.role == "tunnel" and "metrics" in service.ports and "metrics" in each.ports
+            and not reachable & {*service.networks} \
+                and reachable & {*each.networks} and {*service.networks} & {*each.networks}):
             return f"{edge}:{each.ports['metrics']}"
     return ""
 
@@ -123,7 +125,8 @@ def _routes(stack: Stack, base: str, check: str) -> tuple[Probe, ...]:
 
 
 def _bases(stack: Stack, name: str, edge: Service) -> tuple[str, str]:
-    "Where a probe inside the stack asks: a listener of its own with what the public sees, and the administrators' listener."
+    """Where a probe inside the stack asks: a listener of its own with what the public sees, and the administrators'
+    listener."""
     if stack.host.edge == "direct":
         return f"https://{stack.domain}", f"https://{stack.admin_domain}"
     ports = edge_ports(edge.ports, stack.host.edge)
@@ -157,7 +160,8 @@ def probe_targets(
         return []
     found, edge = [], _edge(stack)
     if stack.host.tunnel != "dev-quick":
-        found.append(ProbeJob("probe-public", "https_2xx", (Probe(f"https://{stack.domain}{HEALTH_PATH}", edge[0] if edge else "edge"),)))
+        found.append(ProbeJob("probe-public", "https_2xx",
+                              (Probe(f"https://{stack.domain}{HEALTH_PATH}", edge[0] if edge else "edge"),)))
     if edge:
         found += _at_the_edge(stack, *edge)
     return [each for each in [*found, _ports(stack)] if each.probes]

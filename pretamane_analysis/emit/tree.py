@@ -71,11 +71,14 @@ def model_hash(
     stack: Stack,  # Any stack
     plan: Architecture | None = None,  # What is billed, for files that are made from it too
 ) -> str:  # 12 hexadecimal digits
-    "The start of the SHA-256 of what a file is made from: the stack without usage and dates, and the plan that follows from these and the prices."
+    """The start of the SHA-256 of what a file is made from: the stack without usage and dates, and the plan that
+    follows from these and the prices."""
     made_from: list[Any] = [stack.model_dump(mode="json", exclude={"usage", "as_of"})]
     if plan:
-        made_from += [plan.name, plan.instance_type, plan.on_machines, [[type(each).__name__, vars(each)] for each in plan.resources]]
-    return _digest(json.dumps(made_from if plan else made_from[0], sort_keys=True, separators=(",", ":"), default=str).encode())[:12]
+        made_from += [plan.name, plan.instance_type, plan.on_machines,
+                      [[type(each).__name__, vars(each)] for each in plan.resources]]
+    return _digest(json.dumps(made_from if plan else made_from[0], sort_keys=True, separators=(",", ":"),
+                              default=str).encode())[:12]
 
 
 def sized(
@@ -108,7 +111,8 @@ def _headed(path: str, text: str, model: str) -> str:
     return line + text
 
 # %% ../../nbs/emit/01_tree.ipynb #95d7867d
-def _lock(model: str | None, hashes: dict[str, str], pending: dict[str, str] | None = None, images: dict[str, str | None] | None = None) -> str:
+def _lock(model: str | None, hashes: dict[str, str], pending: dict[str, str] | None = None,
+          images: dict[str, str | None] | None = None) -> str:
     content: dict[str, Any] = {"model": model, "files": dict(sorted(hashes.items()))}
     content |= ({"images": images} if images else {}) | ({"pending": pending} if pending else {})
     return json.dumps(content, indent=2) + "\n"
@@ -120,7 +124,8 @@ def _images(stack: Stack) -> dict[str, str | None]:
     return {name: digest or None for name, _, digest in parts}
 
 
-_IGNORED = ("/compose/secrets/", ".terraform/", "*.tfstate", "*.tfstate.*", "*.tfplan", "*.auto.tfvars", "*.tar.gz", "__pycache__/")
+_IGNORED = ("/compose/secrets/", ".terraform/", "*.tfstate", "*.tfstate.*", "*.tfplan", "*.auto.tfvars", "*.tar.gz",
+            "__pycache__/")
 
 # %% ../../nbs/emit/01_tree.ipynb #3996c527
 def emitted(
@@ -224,12 +229,14 @@ def write_tree(
     written = [path for path, new in hashes.items() if _on_disk(folder, path) != new]
     lock = files[LOCK] if LOCK in files else _lock(None, locked | hashes)
     if written or removed:
-        _put(folder, {path: files[path] for path in written}, _lock(None, locked, {path: hashes[path] for path in written}))
+        _put(folder, {path: files[path] for path in written},
+             _lock(None, locked, {path: hashes[path] for path in written}))
     for path in removed:
         _remove(folder, path)
     if not (folder / LOCK).is_file() or (folder / LOCK).read_bytes() != lock.encode():
         write_whole(folder / LOCK, lock)
-    return Summary(written, [each for each in hashes if each not in written], removed, [each for each in gone if each not in removed])
+    return Summary(written, [each for each in hashes if each not in written], removed,
+                   [each for each in gone if each not in removed])
 
 # %% ../../nbs/emit/01_tree.ipynb #dcb15d8b
 def _put(folder: Path, files: dict[str, str], pending: str) -> None:

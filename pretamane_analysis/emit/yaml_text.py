@@ -30,8 +30,10 @@ class Inline(dict[str, Any]):
     "A mapping written on one line."
 
 
-_Dumper.add_representer(Inline, lambda dumper, data: dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True))
-_Dumper.add_representer(Line, lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True))
+_Dumper.add_representer(Inline,
+                        lambda dumper, data: dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True))
+_Dumper.add_representer(Line,
+                        lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True))
 
 # %% ../../nbs/emit/03_yaml_text.ipynb #d79f16bc
 def yaml_text(

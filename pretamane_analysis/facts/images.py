@@ -18,7 +18,7 @@ class ImageFacts:
     "What an image needs from its container."
     read_only: bool = False  # known to run with a read-only root file system
     writable: tuple[str, ...] = ("/tmp",)  # folders in memory, where the root is read-only
-    group: int | None = None  # the group that may write in its folders for data, where its user may not (root without capabilities is nobody there)
+    group: int | None = None  # may write in its data folders where its user may not (root without capabilities)
     capabilities: tuple[str, ...] = ()  # Linux capabilities that it needs under any user
     root_capabilities: tuple[str, ...] = ()  # and those it needs when it starts as root to change its user itself
     secret_file_variable: str = ""  # environment variable that names the file with its secret
@@ -73,7 +73,8 @@ def repository(
 def local_name(
     image: str,  # An image that is built on the host, such as `owner/name:1.0`
 ) -> str:  # `localhost/owner/name:1.0`
-    "The name of an image that no registry can have: without a registry in front, Docker Hub would be asked, and whoever owns the name there."
+    """The name of an image that no registry can have: without a registry in front, Docker Hub would be asked, and
+    whoever owns the name there."""
     return f"localhost/{repository(image)}{image[image.rindex(repository(image)) + len(repository(image)):]}"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from .metrics import is_gauge, labels
 
 # %% auto #0
-__all__ = ['Labels', 'Known', 'filled', 'Reading', 'read']
+__all__ = ['Labels', 'LabelsOfMetric', 'filled', 'Reading', 'read']
 
 # %% ../../nbs/facts/03_promql.ipynb #9806a8b8
 _VARIABLES = {"$__rate_interval": "5m", "$__interval": "1m", "$__range": "1h", "$__auto": "1m"}
@@ -30,13 +30,13 @@ def filled(
 
 # %% ../../nbs/facts/03_promql.ipynb #581029d1
 Labels = frozenset[str] | None
-Known = Callable[[str], Labels]
+LabelsOfMetric = Callable[[str], Labels]
 
 
 @dataclass
 class Reading:
     "What was found while a query was read."
-    known: Known  # the labels of a metric, None for one that nobody gives
+    known: LabelsOfMetric  # the labels of a metric, None for one that nobody gives
     metrics: set[str] = field(default_factory=set)
     rated: set[str] = field(default_factory=set)  # those of which a rate is taken
     problems: list[str] = field(default_factory=list)
@@ -148,7 +148,7 @@ def _labels(node: Any, reading: Reading) -> Labels:
 # %% ../../nbs/facts/03_promql.ipynb #d8878b6e
 def read(
     expression: str,  # PromQL
-    known: Known = labels,  # the labels of a metric; left out: those of the catalogue
+    known: LabelsOfMetric = labels,  # the labels of a metric; left out: those of the catalogue
 ) -> tuple[Labels, Reading]:  # the labels of the answer, and what was found
     "Read a query. What does not parse is a problem, too."
     import promql_parser

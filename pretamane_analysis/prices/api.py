@@ -37,7 +37,8 @@ class Search(NamedTuple):
 
 # %% ../../nbs/prices/12_api.ipynb #4626b0dc
 INSTANCE = {"capacitystatus": "Used", "preInstalledSw": "NA", "licenseModel": "No License required"}
-VOLUME_FAMILIES = {"Usage": "Storage", "IOUsage": "System Operation", "P-IOPS": "System Operation", "P-Throughput": "Provisioned Throughput"}
+VOLUME_FAMILIES = {"Usage": "Storage", "IOUsage": "System Operation", "P-IOPS": "System Operation",
+                   "P-Throughput": "Provisioned Throughput"}
 VOLUME_NAMES = {None: "standard", "piops": "io1"}
 
 # %% ../../nbs/prices/12_api.ipynb #9fb37518
@@ -65,7 +66,8 @@ def _narrow(query: Query) -> dict[str, str] | None:
     "Attributes that single out few products, None where none are known."
     if query.service == "AmazonEC2" and (found := re.fullmatch(r"(?:Box|Dedicated)Usage:(.+)", query.usage_type)):
         return {**INSTANCE, "instanceType": found[1]}
-    if found := re.fullmatch(r"EBS:Volume(Usage|IOUsage|P-IOPS|P-Throughput)(?:\.(\w+))?(?:\.tier\d)?", query.usage_type):
+    if found := re.fullmatch(r"EBS:Volume(Usage|IOUsage|P-IOPS|P-Throughput)(?:\.(\w+))?(?:\.tier\d)?",
+                             query.usage_type):
         return {"productFamily": VOLUME_FAMILIES[found[1]], "volumeApiName": VOLUME_NAMES.get(found[2], found[2])}
     for service, pattern, attributes in NARROW:
         if service == query.service and re.fullmatch(pattern, query.usage_type):
@@ -135,7 +137,8 @@ def entry(
     "A product with its terms. Raises BadAnswer."
     try:
         found: dict[str, Any] = json.loads(text)
-        if isinstance(found["product"]["sku"], str) and all(isinstance(terms, dict) for terms in found["terms"].values()):
+        if isinstance(found["product"]["sku"],
+                      str) and all(isinstance(terms, dict) for terms in found["terms"].values()):
             return found
         raise TypeError("no SKU or no terms")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -159,32 +162,38 @@ def rows_of(
 
 # %% ../../nbs/prices/12_api.ipynb #87f3e9a6
 FAILURES = (  # classes of botocore and boto3; what they mean; what to do
-    ("ProfileNotFound ConfigNotFound ConfigParseError", NoAccess, "the AWS profile cannot be read", "Check AWS_PROFILE and the AWS configuration files"),
+    ("ProfileNotFound ConfigNotFound ConfigParseError", NoAccess, "the AWS profile cannot be read",
+     "Check AWS_PROFILE and the AWS configuration files"),
     ("NoCredentialsError PartialCredentialsError", NoAccess, "no complete AWS credentials were found",
      "Run `aws configure`, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     ("SSOError TokenRetrievalError CredentialRetrievalError MetadataRetrievalError LoginError", NoAccess,
      "AWS credentials could not be obtained", "Sign in again, such as with `aws sso login`"),
     ("ProxyConnectionError", Unreachable, "the proxy does not answer", "Check HTTPS_PROXY and NO_PROXY"),
-    ("SSLError", Unreachable, "the encrypted connection failed", "Check the clock, AWS_CA_BUNDLE and whether a proxy replaces certificates"),
+    ("SSLError", Unreachable, "the encrypted connection failed",
+     "Check the clock, AWS_CA_BUNDLE and whether a proxy replaces certificates"),
     ("ConnectTimeoutError ReadTimeoutError", Unreachable, "no answer in time", "Check the network, then ask again"),
-    ("ConnectionClosedError ResponseStreamingError", Unreachable, "the connection was cut", "Check the network, then ask again"),
+    ("ConnectionClosedError ResponseStreamingError", Unreachable, "the connection was cut",
+     "Check the network, then ask again"),
     ("ConnectionError HTTPClientError", Unreachable, "no connection", "Check the network and AWS_ENDPOINT_URL_PRICING"),
     ("PaginationError ResponseParserError", BadAnswer, "the answer is not one of the Pricing API",
      "Check whether a proxy or a sign-in page answers in its place, and AWS_ENDPOINT_URL_PRICING"),
-    ("BotoCoreError Boto3Error ValueError", ApiError, "the AWS client could not ask", "Check AWS_ENDPOINT_URL_PRICING and the AWS configuration files"),
+    ("BotoCoreError Boto3Error ValueError", ApiError, "the AWS client could not ask",
+     "Check AWS_ENDPOINT_URL_PRICING and the AWS configuration files"),
 )
 
 # %% ../../nbs/prices/12_api.ipynb #253cb678
 CODES = (  # patterns of AWS's error codes; what they mean; what to do
-    (r"AccessDenied.*|Unauthorized.*|NotAuthorized.*|OptInRequired", NoAccess, "these credentials may not ask for prices",
-     "Allow the action pricing:GetProducts"),
-    (r"ExpiredToken.*|RequestExpired", NoAccess, "the AWS session has expired", "Sign in again, such as with `aws sso login`"),
-    (r"UnrecognizedClient.*|Invalid(ClientTokenId|Signature|AccessKeyId|Token).*|Signature.*|Incomplete.*|MissingAuthentication.*",
-     NoAccess, "AWS does not accept these credentials", "Check the access key, the session token and the clock"),
-    (r"Throttl.*|TooManyRequests.*|RequestLimitExceeded|LimitExceeded.*|SlowDown", Throttled, "the quota of the account is used up",
-     "Wait a minute; others may share the account's 5 calls in a second"),
-    (r"(InvalidParameter|Validation|NotFound|ResourceNotFound|Serialization).*", ApiError, "the Pricing API does not know what was asked for",
-     "Check the service and the region"),
+    (r"AccessDenied.*|Unauthorized.*|NotAuthorized.*|OptInRequired", NoAccess,
+     "these credentials may not ask for prices", "Allow the action pricing:GetProducts"),
+    (r"ExpiredToken.*|RequestExpired", NoAccess, "the AWS session has expired",
+     "Sign in again, such as with `aws sso login`"),
+    (r"UnrecognizedClient.*|Invalid(ClientTokenId|Signature|AccessKeyId|Token).*|Signature.*|Incomplete.*"
+     r"|MissingAuthentication.*", NoAccess, "AWS does not accept these credentials",
+     "Check the access key, the session token and the clock"),
+    (r"Throttl.*|TooManyRequests.*|RequestLimitExceeded|LimitExceeded.*|SlowDown", Throttled,
+     "the quota of the account is used up", "Wait a minute; others may share the account's 5 calls in a second"),
+    (r"(InvalidParameter|Validation|NotFound|ResourceNotFound|Serialization).*", ApiError,
+     "the Pricing API does not know what was asked for", "Check the service and the region"),
     (r"(Expired|Invalid)NextToken.*", BadAnswer, "the list of pages came to a wrong end", "Ask again"),
     (r"Internal.*|ServiceUnavailable.*|5\d\d", Unreachable, "the Pricing API has a fault", "Ask again later"),
     (r"[34]\d\d|.*", BadAnswer, "the answer is not one of the Pricing API",

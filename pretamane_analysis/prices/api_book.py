@@ -20,14 +20,14 @@ from urllib.parse import urlsplit
 
 from ..base.cache import keep, recall
 from pretamane_analysis.prices.api import (
-    CODES, ELSEWHERE, QUOTA, BadAnswer, Search, TokenBucket, Unreachable, entry, nearest_endpoint, plainly, retry_cut, rows_of,
-    searches,
+    CODES, ELSEWHERE, QUOTA, BadAnswer, Search, TokenBucket, Unreachable, entry, nearest_endpoint, plainly,
+    retry_cut, rows_of, searches,
 )
 from .rows import RowBook, prices_of
 from .book import ON_DEMAND, MissingPrice, Price, PriceBook, Query
 
 # %% auto #0
-__all__ = ['KIND', 'client', 'ask', 'Answer', 'answer', 'kept_answer', 'keep_answer', 'ask_all', 'learn', 'ApiBook', 'known',
+__all__ = ['KIND', 'client', 'ask', 'Answer', 'answer', 'cached_answer', 'cache_answer', 'ask_all', 'learn', 'ApiBook', 'known',
            'rows_for', 'status']
 
 # %% ../../nbs/prices/13_api_book.ipynb #271beb03
@@ -46,11 +46,11 @@ def client(
         import boto3
         from botocore.config import Config
 
-        session = boto3.session.Session()
-        home = session.region_name
+        home = (session := boto3.session.Session()).region_name
         served = session.get_available_regions("pricing", session.get_partition_for_region(home)) if home else []
         config = Config(retries={"mode": "adaptive", "total_max_attempts": attempts}, connect_timeout=connect_seconds,
-                        read_timeout=read_seconds, max_pool_connections=connections, user_agent_extra=f"pretamane_analysis/{__version__}")
+                        read_timeout=read_seconds, max_pool_connections=connections,
+                        user_agent_extra=f"pretamane_analysis/{__version__}")
         region = endpoint or nearest_endpoint(home, served or session.get_available_regions("pricing"))
         api = session.client("pricing", region_name=region, config=config)
         api.meta.events.register("before-send.pricing.GetProducts", lambda **_: bucket.take())
@@ -66,7 +66,8 @@ def ask(
     place, found = f"Pricing API at {urlsplit(api.meta.endpoint_url).hostname}", []
     with plainly(place):
         pages = api.get_paginator("get_products").paginate(
-            ServiceCode=search.service, Filters=search.filters(), FormatVersion="aws_v1", PaginationConfig={"PageSize": 100})
+            ServiceCode=search.service, Filters=search.filters(), FormatVersion="aws_v1",
+            PaginationConfig={"PageSize": 100})
         for page in pages:
             if not isinstance(page.get("PriceList"), list):
                 kind = page["ResponseMetadata"]["HTTPHeaders"].get("content-type", "no type")
@@ -91,7 +92,8 @@ def answer(
     try:
         dates = [date.fromisoformat(each["publicationDate"][:10]) for each in entries if each.get("publicationDate")]
     except (ValueError, TypeError) as error:
-        raise BadAnswer("the answer is damaged: a publicationDate is no date", "Pricing API", f"Ask again; {ELSEWHERE}") from error
+        raise BadAnswer("the answer is damaged: a publicationDate is no date", "Pricing API",
+                        f"Ask again; {ELSEWHERE}") from error
     return Answer(asked, entries, min(dates, default=None))
 
 # %% ../../nbs/prices/13_api_book.ipynb #a2d21b84
@@ -104,7 +106,7 @@ def _name(search: Search) -> str:
     return sha256("\0".join((host, str(search))).encode()).hexdigest()
 
 
-def kept_answer(search: Search, max_age: timedelta) -> Answer | None:
+def cached_answer(search: Search, max_age: timedelta) -> Answer | None:
     "The answer on disk, None where there is none that can be used."
     try:
         content = json.loads(recall(KIND, _name(search)) or b"{}")
@@ -115,7 +117,7 @@ def kept_answer(search: Search, max_age: timedelta) -> Answer | None:
         return None
 
 # %% ../../nbs/prices/13_api_book.ipynb #08fed118
-def keep_answer(search: Search, texts: list[str], asked: datetime) -> None:
+def cache_answer(search: Search, texts: list[str], asked: datetime) -> None:
     "Keep an answer; an empty one is not."
     if texts:
         content = {"asked": asked.isoformat(), "question": str(search), "PriceList": texts}
@@ -176,15 +178,16 @@ def learn(
     missing = []
     for search in dict.fromkeys(questions):
         if search not in book.answers:
-            found = None if book.refresh else kept_answer(search, book.max_age)
+            found = None if book.refresh else cached_answer(search, book.max_age)
             book.answers.update({search: found} if found else {})
             missing += [] if found else [search]
     if not missing:
         return
-    with tqdm(total=len(missing), desc=book.source, unit="call", leave=False, disable=None if progress is None else not progress) as bar:
+    with tqdm(total=len(missing), desc=book.source, unit="call", leave=False,
+              disable=None if progress is None else not progress) as bar:
         for search, asked, texts in ask_all(book.call, missing, book.threads, book.patience):
             book.answers[search] = answer(texts, asked)
-            keep_answer(search, texts, asked)
+            cache_answer(search, texts, asked)
             bar.update()
 
 # %% ../../nbs/prices/13_api_book.ipynb #4968989f
@@ -210,8 +213,8 @@ class ApiBook(PriceBook):
         "The elements of PriceList for one question, from AWS."
         with self._lock:
             if self._client is None:
-                self._client = client(self.endpoint, self.attempts, self.connect_seconds, self.read_seconds, self.threads,
-                                      self.bucket)
+                self._client = client(self.endpoint, self.attempts, self.connect_seconds,
+                                      self.read_seconds, self.threads, self.bucket)
         return ask(self._client, search)
 
     def listed(self, query: Query) -> Price:
@@ -228,10 +231,12 @@ class ApiBook(PriceBook):
             raise MissingPrice.of(query, self.source, _empty_hint(query)) from error
 
     def prefetch(self, queries: Iterable[Query], progress: bool | None = None) -> None:
-        "Ask for the prices of many queries together; a bar is shown on a terminal, or as `progress` says. Raises ApiError."
+        """Ask for the prices of many queries together; a bar is shown on a terminal, or as `progress` says. Raises
+        ApiError."""
         waiting = [(query, searches(query)) for query in dict.fromkeys(queries)]
         depth = 0
-        while waiting := [(query, groups) for query, groups in waiting if len(groups) > depth and not known(self, query, depth)[1]]:
+        while waiting := [(query, groups) for query, groups in waiting if len(groups) > depth
+                          and not known(self, query, depth)[1]]:
             learn(self, [search for _, groups in waiting for search in groups[depth]], progress)
             depth += 1
 
@@ -263,7 +268,8 @@ def rows_for(book: ApiBook, query: Query) -> RowBook:
 # %% ../../nbs/prices/13_api_book.ipynb #226868f0
 def _empty_hint(query: Query) -> str:
     asked = "; ".join(str(search) for group in searches(query) for search in group)
-    return (f"The Pricing API has no product for: {asked}. Check the region and that AWS sells it there, or use `--source snapshot`"
+    return (f"The Pricing API has no product for: {asked}. Check the region and that AWS sells it there, or use "
+            f"`--source snapshot`"
             if asked else "Name a region")
 
 
@@ -274,6 +280,7 @@ def status(
     "How many answers there are and how old the oldest is."
     if not book.answers:
         return f"{book.source}: nothing was asked."
-    minutes = int(((now or datetime.now(UTC)) - min(each.asked for each in book.answers.values())).total_seconds() // 60)
+    minutes = int(
+        ((now or datetime.now(UTC)) - min(each.asked for each in book.answers.values())).total_seconds() // 60)
     age = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
     return f"{book.source}: {len(book.answers)} answers, the oldest asked {age} ago."

@@ -148,7 +148,8 @@ class PriceBook:
     prices: list[Price] = field(default_factory=list)
     source: str = "memory"
     as_of: date | None = None
-    shortlist: PriceBook | None = field(default=None, kw_only=True, repr=False, compare=False)  # Quick book; names types to ask for
+    # A quick book that says which instance types are worth asking this one for
+    shortlist: PriceBook | None = field(default=None, kw_only=True, repr=False, compare=False)
     own: tuple[Price, ...] = field(default=(), kw_only=True, repr=False, compare=False)  # The reader's rates come first
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
@@ -215,8 +216,10 @@ def _difference(price: Price) -> str:
 def _hint(book: PriceBook, query: Query) -> str:
     "The nearest prices that exist: same usage type otherwise, other regions, similar names."
     if others := list(book.candidates(query.service, query.region, query.usage_type)):
-        bought = [each.purchase_option for each in others if _matches(each, replace(query, purchase_option=each.purchase_option))]
-        return f"It is sold as {', '.join(bought)}" if bought else f"There is: {'; '.join(map(_difference, others[:5]))}"
+        bought = [each.purchase_option
+                  for each in others if _matches(each, replace(query, purchase_option=each.purchase_option))]
+        return (f"It is sold as {', '.join(bought)}" if bought
+                else f"There is: {'; '.join(map(_difference, others[:5]))}")
     regions = [r for r in book.regions(query.service) if any(
         _matches(p, query) for p in book.candidates(query.service, r, query.usage_type))]
     if regions:

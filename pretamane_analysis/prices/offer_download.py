@@ -80,15 +80,18 @@ CHUNK = 1 << 18
 def _pool(pause: float = 0.5) -> PoolManager:
     from urllib3 import PoolManager, Retry, Timeout
 
-    retry = Retry(total=5, connect=1, status_forcelist=LATER, backoff_factor=pause, backoff_max=30, raise_on_status=False)
+    retry = Retry(total=5, connect=1, status_forcelist=LATER, backoff_factor=pause, backoff_max=30,
+                  raise_on_status=False)
     return PoolManager(retries=retry, timeout=Timeout(connect=10, read=60))
 
 
 def _reason(error: Exception) -> str:
     "Why there is no answer, in words."
     cause = getattr(error, "reason", None) or error
-    known = {"NameResolutionError": "its name cannot be found", "NewConnectionError": "the connection is refused or there is no network",
-             "ConnectTimeoutError": "it does not answer", "ReadTimeoutError": "it stopped answering", "SSLError": "its certificate is not trusted"}
+    known = {"NameResolutionError": "its name cannot be found",
+             "NewConnectionError": "the connection is refused or there is no network",
+             "ConnectTimeoutError": "it does not answer", "ReadTimeoutError": "it stopped answering",
+             "SSLError": "its certificate is not trusted"}
     return f"no answer: {known.get(type(cause).__name__, type(cause).__name__)}"
 
 
@@ -98,7 +101,8 @@ def _ask(pool: PoolManager, url: str, headers: Mapping[str, str]) -> BaseHTTPRes
     try:
         return pool.request("GET", url, headers={"Accept-Encoding": "identity", **headers}, preload_content=False)
     except HTTPError as error:
-        raise PretamaneError(_reason(error), url, "Check the network and run the same command again: it goes on") from error
+        raise PretamaneError(_reason(error), url,
+                             "Check the network and run the same command again: it goes on") from error
 
 # %% ../../nbs/prices/04_offer_download.ipynb #32eb6fca
 def _noted(path: Path) -> dict[str, Any]:
@@ -212,7 +216,7 @@ def download(
             return _finish(part, target, size)
         failures = 0 if part.stat().st_size > before else failures + 1
         if failures >= ATTEMPTS:
-            raise PretamaneError("the connection breaks again and again", url, "Run the command again: it goes on there")
+            raise PretamaneError("the connection breaks again and again", url, "Run again: it goes on there")
         time.sleep(min(pause * 2**failures, 30))
 
 # %% ../../nbs/prices/04_offer_download.ipynb #ba2e4ab9

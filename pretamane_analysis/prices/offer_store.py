@@ -100,7 +100,8 @@ def _write_out(offers: OfferFile, key: str) -> Scan:
         with open(part, "wb") as out:
             for row in rows(offers.path):
                 line = json.dumps(row).encode() + b"\n"
-                entry = ("U", _plain(row.usage_type), _plain(row.sku), str(offset), str(len(line)), str(zlib.crc32(line)))
+                entry = ("U", _plain(row.usage_type), _plain(row.sku), str(offset), str(len(line)),
+                         str(zlib.crc32(line)))
                 scan.index.append("\t".join(entry).encode())
                 offset += out.write(line)
         os.replace(part, offers.body)

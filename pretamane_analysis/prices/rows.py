@@ -82,7 +82,8 @@ PREFIX = {
 }
 
 
-SPELLINGS = {"Requests-RBP": "Requests-Tier1", "Requests-FIFO-RBP": "Requests-FIFO-Tier1"}  # SQS: us-east-1 as elsewhere
+# SQS: us-east-1 as elsewhere
+SPELLINGS = {"Requests-RBP": "Requests-Tier1", "Requests-FIFO-RBP": "Requests-FIFO-Tier1"}
 
 
 def prefixes(

@@ -121,7 +121,8 @@ class Snapshot(PriceBook):
 
     def _rows(self, service: str, region: str) -> dict[str, list[Row]]:
         if (service, region) not in self._files:
-            self._files[service, region] = _by_usage_type(self.data / service / f"{region}.csv", region in self.regions(service))
+            self._files[service, region] = _by_usage_type(self.data / service / f"{region}.csv",
+                                                          region in self.regions(service))
         return self._files[service, region]
 
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
@@ -152,7 +153,8 @@ def cited(
     "A citation as something to read and something to open."
     if found := re.fullmatch(r"([\w.-]+)/([\w.-]+)@([0-9a-f]{7,40}):(\S+)( \(.*\))?", citation):
         owner, repository, commit, path, more = found.groups(default="")
-        return f"{path.rsplit('/', 1)[-1]} in {repository} of {owner}{more}", f"https://github.com/{owner}/{repository}/blob/{commit}/{path}"
+        address = f"https://github.com/{owner}/{repository}/blob/{commit}/{path}"
+        return f"{path.rsplit('/', 1)[-1]} in {repository} of {owner}{more}", address
     text = re.sub(r"\s*\(stored file ids? \d[^)]*\)", " (a stored copy; it has no public address)", citation)
     text = re.sub(r"stored file ids? \d+((, | and )\d+)*", "a stored copy", text)
     if found := re.fullmatch(r"derived:? ?(.*)", text):
@@ -248,6 +250,6 @@ class Allowance:
 @cache
 def allowances() -> tuple[Allowance, ...]:
     "The always-free allowances; offers for new accounts or for twelve months are not among them."
-    return tuple(Allowance(row["id"], row["service_code"], tuple(row["applies_to"].split(";")), Decimal(row["quantity"]),
-                           row["unit"], row["reason"], row["source"], row["sku"])
+    return tuple(Allowance(row["id"], row["service_code"], tuple(row["applies_to"].split(";")),
+                           Decimal(row["quantity"]), row["unit"], row["reason"], row["source"], row["sku"])
                  for row in read_rows(data_path("allowances.csv")))

@@ -82,8 +82,10 @@ class Change:
     def row(self) -> dict[str, Any]:
         "The change as a row of a table."
         price = self.price
-        return {"service": price.service, "region": price.region, "usage_type": price.usage_type, "option": price.purchase_option,
-                "unit": price.unit, "change": self.kind, "old": rates(self.old), "new": rates(self.new), "percent": self.percent,
+        return {"service": price.service, "region": price.region, "usage_type": price.usage_type,
+                "option": price.purchase_option,
+                "unit": price.unit, "change": self.kind, "old": rates(self.old), "new": rates(self.new),
+                "percent": self.percent,
                 "old_as_of": self.old.as_of if self.old else "", "new_as_of": self.new.as_of if self.new else "",
                 "sku": price.sku, "attributes": ";".join(f"{name}={value}" for name, value in price.attributes)}
 

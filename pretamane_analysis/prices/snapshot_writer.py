@@ -29,8 +29,8 @@ from ..base.tables import to_json
 __all__ = ['COLUMNS', 'CONTROL', 'NAME', 'OFFER', 'DATA', 'PART', 'prices_in', 'intact', 'citations', 'write_snapshot']
 
 # %% ../../nbs/prices/14_snapshot_writer.ipynb #a2868158
-COLUMNS = ("sku", "rate_code", "usage_type", "operation", "product_family", "attributes", "purchase_option", "unit", "begin", "end",
-           "usd", "hourly_usd", "upfront_usd", "as_of", "confidence", "source", "note")
+COLUMNS = ("sku", "rate_code", "usage_type", "operation", "product_family", "attributes", "purchase_option", "unit",
+           "begin", "end", "usd", "hourly_usd", "upfront_usd", "as_of", "confidence", "source", "note")
 CONTROL = re.compile("[\x00-\x1f]")  # escaped in attributes, refused elsewhere
 
 
@@ -52,8 +52,8 @@ def _row(price: Price, tier: Tier) -> dict[str, str]:
     return {"sku": price.sku, "rate_code": tier.rate_code, "usage_type": price.usage_type, **_attributes(price),
             "purchase_option": price.purchase_option, "unit": price.unit, "begin": f"{tier.begin:f}",
             "end": "Inf" if tier.end is None else f"{tier.end:f}", "usd": f"{tier.usd:f}", "hourly_usd": "",
-            "upfront_usd": f"{tier.upfront_usd:f}" if tier.upfront_usd else "", "as_of": tier.as_of, "confidence": tier.confidence,
-            "source": tier.source, "note": tier.note}
+            "upfront_usd": f"{tier.upfront_usd:f}" if tier.upfront_usd else "", "as_of": tier.as_of,
+            "confidence": tier.confidence, "source": tier.source, "note": tier.note}
 
 # %% ../../nbs/prices/14_snapshot_writer.ipynb #163a0b25
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # services and regions become names of folders and files
@@ -62,10 +62,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # services and regions become 
 def _checked(price: Price) -> Price:
     "A price, or PriceError that says why it is none."
     place = f"{price.service} {price.usage_type} in {price.region}"
-    if not NAME.fullmatch(price.service) or not NAME.fullmatch(price.region) or not (price.unit and price.usage_type and price.tiers):
+    if not NAME.fullmatch(price.service) or not NAME.fullmatch(price.region) or not (price.unit and price.usage_type
+                                                                                     and price.tiers):
         raise PriceError("a price needs a service, a region, a usage type, a unit and a tier", place)
     texts = [price.usage_type, price.unit, price.purchase_option, price.sku]
-    if any(map(CONTROL.search, [*texts, *(text for tier in price.tiers for text in (tier.rate_code, tier.as_of, tier.source, tier.note))])):
+    if any(map(CONTROL.search, [*texts, *(text for tier in price.tiers
+                                          for text in (tier.rate_code, tier.as_of, tier.source, tier.note))])):
         raise PriceError("a control character", place)
     end: Decimal | None = Decimal(0)
     for tier in price.tiers:
@@ -73,15 +75,16 @@ def _checked(price: Price) -> Price:
         if not all(number.is_finite() and number >= 0 for number in numbers) or tier.confidence not in CONFIDENCE:
             raise PriceError(f"not a rate: {tier}", place)
         if end is None or tier.begin < end or (tier.end is not None and tier.end <= tier.begin):
-            raise PriceError(f"tiers overlap or are out of order: {', '.join(each.label() for each in price.tiers)}", place)
+            raise PriceError(f"tiers overlap or are out of order: {', '.join(each.label() for each in price.tiers)}",
+                             place)
         end = tier.end
     return price
 
 # %% ../../nbs/prices/14_snapshot_writer.ipynb #a7e0efc3
 def _same(price: Price) -> tuple[Any, ...]:
     "A price as it compares: in the price list, attributes have no order."
-    return (price.service, price.region, price.usage_type, price.purchase_option, price.unit, tuple(sorted(dict(price.attributes).items())),
-            price.sku, price.tiers)
+    return (price.service, price.region, price.usage_type, price.purchase_option, price.unit,
+            tuple(sorted(dict(price.attributes).items())), price.sku, price.tiers)
 
 # %% ../../nbs/prices/14_snapshot_writer.ipynb #94dfcec8
 def _distinct(prices: Iterable[Price]) -> list[Price]:
@@ -91,7 +94,8 @@ def _distinct(prices: Iterable[Price]) -> list[Price]:
         same = _same(_checked(price))
         first = found.setdefault(same[:6], price)
         if _same(first) != same:
-            raise PriceError(f"two prices that nothing tells apart: {first.sku or first.tiers[0].usd}, {price.sku or price.tiers[0].usd}",
+            raise PriceError(f"two prices that nothing tells apart: {first.sku or first.tiers[0].usd}, "
+                             f"{price.sku or price.tiers[0].usd}",
                              f"{price.service} {price.usage_type} in {price.region}")
     if not found:
         raise PriceError("there is no price to write")
@@ -124,14 +128,16 @@ def _files(prices: list[Price], citations: Mapping[str, str]) -> dict[str, bytes
         groups[f"{price.service}/{price.region}.csv"] += [_row(price, tier) for tier in price.tiers]
     used = sorted({tier.source for price in prices for tier in price.tiers})
     texts = {name: _csv(COLUMNS, rows) for name, rows in groups.items()}
-    texts["sources.csv"] = _csv(("id", "citation"), [{"id": each, "citation": citations.get(each, each)} for each in used])
+    texts["sources.csv"] = _csv(("id", "citation"),
+                                [{"id": each, "citation": citations.get(each, each)} for each in used])
     try:
         return {name: text.encode() for name, text in texts.items()}
     except UnicodeEncodeError as error:
         raise PriceError(f"text that is not Unicode: {error.object[error.start:error.end]!r}") from error
 
 # %% ../../nbs/prices/14_snapshot_writer.ipynb #22456be9
-def _about(prices: list[Price], files: Mapping[str, bytes], offers: list[dict[str, str]], as_of: date, note: str) -> dict[str, Any]:
+def _about(prices: list[Price], files: Mapping[str, bytes], offers: list[dict[str, str]], as_of: date,
+           note: str) -> dict[str, Any]:
     "What the manifest says of the snapshot."
     tiers = [tier for price in prices for tier in price.tiers]
     services: dict[str, dict[str, Any]] = {}
@@ -140,8 +146,10 @@ def _about(prices: list[Price], files: Mapping[str, bytes], offers: list[dict[st
         entry["regions"] = sorted({*entry["regions"], price.region})
         entry["rows"] += len(price.tiers)
     dates = sorted(tier.as_of for tier in tiers if tier.as_of)
-    return {"format": 2, "as_of": as_of.isoformat(), "oldest": dates[0] if dates else "", "note": note, "services": services,
-            "kept": {"prices": len(prices), "rows": len(tiers), "by_confidence": dict(sorted(Counter(tier.confidence for tier in tiers).items()))},
+    return {"format": 2, "as_of": as_of.isoformat(), "oldest": dates[0] if dates else "", "note": note,
+            "services": services,
+            "kept": {"prices": len(prices), "rows": len(tiers),
+                     "by_confidence": dict(sorted(Counter(tier.confidence for tier in tiers).items()))},
             "offers": offers, "files": {name: sha256(data).hexdigest() for name, data in sorted(files.items())}}
 
 # %% ../../nbs/prices/14_snapshot_writer.ipynb #2bd96ff1
@@ -252,8 +260,10 @@ def _claimed(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "manifest.json").is_file():
         Snapshot(folder=folder)
-    elif other := [path.name for path in folder.iterdir() if not (DATA.fullmatch(path.name) or PART.fullmatch(path.name))]:
-        raise PretamaneError(f"the folder is not empty and holds no snapshot: {', '.join(sorted(other)[:3])}", str(folder), "Choose another folder")
+    elif other := [path.name
+                   for path in folder.iterdir() if not (DATA.fullmatch(path.name) or PART.fullmatch(path.name))]:
+        raise PretamaneError(f"the folder is not empty and holds no snapshot: {', '.join(sorted(other)[:3])}",
+                             str(folder), "Choose another folder")
 
 
 def _fill(data: Path, files: Mapping[str, bytes], about: Mapping[str, Any], prices: list[Price]) -> None:

@@ -76,9 +76,12 @@ def headline(
     "The answer in one sentence that stands by itself."
     first, second = found.sides
     saving, same_memory = found.comparison.saving, found.comparison.same_memory_saving
-    parity = f"{less(same_memory.percent)} with the same memory on both sides" if same_memory else "not known for the same memory on both sides"
-    return (f"{found.stack.name} in {first.bill.region} costs {money(first.bill.total)} USD a month on {first.architecture.title} and "
-            f"{money(second.bill.total)} USD on {second.architecture.title} ({second.architecture.instance_type}): {less(saving.percent)} "
+    parity = (f"{less(same_memory.percent)} with the same memory on both sides" if same_memory
+              else "not known for the same memory on both sides")
+    return (f"{found.stack.name} in {first.bill.region} costs {money(first.bill.total)} USD a month on "
+            f"{first.architecture.title} and "
+            f"{money(second.bill.total)} USD on {second.architecture.title} ({second.architecture.instance_type}): "
+            f"{less(saving.percent)} "
             f"at {found.comparison.scenario} usage, {parity}.")
 
 
@@ -93,13 +96,16 @@ def _memory(found: Findings) -> str:
     "The objection that comes first: a smaller machine is cheaper whoever runs it."
     same, saving = found.comparison.same_memory, found.comparison.same_memory_saving
     if not same or not saving:
-        return f"What a host with as much memory as all EKS nodes together costs is not known: {found.comparison.unanswered['same memory']}."
-    return f"With as much memory as all EKS nodes together (one {same.architecture.instance_type}) the host would cost {less(saving.percent)}."
+        return (f"What a host with as much memory as all EKS nodes together costs is not known: "
+                f"{found.comparison.unanswered['same memory']}.")
+    return (f"With as much memory as all EKS nodes together (one {same.architecture.instance_type}) the host would "
+            f"cost {less(saving.percent)}.")
 
 
 def _room(found: Findings) -> list[str]:
     "What the machines of either side cannot hold: such a bill is for something that does not run."
-    return [f"{each.architecture.title} does not hold everything: {text}." for each in found.sides for text in each.architecture.shortfalls]
+    return [f"{each.architecture.title} does not hold everything: {text}." for each in found.sides
+            for text in each.architecture.shortfalls]
 
 
 def _usage(found: Findings) -> str:
@@ -122,7 +128,8 @@ def _parts(found: Findings) -> str:
     kubernetes, services = parts
     if kubernetes < 0 or services < 0:
         return ""
-    return (f"{money(kubernetes)} USD of the saving come from leaving Kubernetes (control plane, nodes, load balancer, NAT), "
+    return (f"{money(kubernetes)} USD of the saving come from leaving Kubernetes (control plane, nodes, load "
+            f"balancer, NAT), "
             f"{money(services)} USD from running the data services yourself.")
 
 # %% ../../nbs/report/03_answer.ipynb #a319b8bc
@@ -150,5 +157,6 @@ def points(
     "What the verdict depends on, and what it costs that is not on the bill."
     depends = [*_room(found), _memory(found), _usage(found), _parts(found)]
     instead = [_failure(found), _work(found)]
-    said = {"What it depends on": depends, "What you give for it": instead, "What was claimed": [verdict(found.audit)] if found.audit else []}
+    said = {"What it depends on": depends, "What you give for it": instead,
+            "What was claimed": [verdict(found.audit)] if found.audit else []}
     return {title: kept for title, each in said.items() if (kept := [one for one in each if one])}

@@ -76,7 +76,8 @@ def _of_tiers(asked: Question) -> tuple[list[Decimal], Decimal | None]:
 
 def _of_balancer(asked: Question, chosen: Architecture) -> list[Decimal]:
     "Egress, GB a month, at which traffic overtakes what else a load balancer's capacity is measured by."
-    found = [(each.balancer, load) for each in chosen.resources if isinstance(each, LoadBalancer) for load in each.loads]
+    found = [(each.balancer, load) for each in chosen.resources
+             if isinstance(each, LoadBalancer) for load in each.loads]
     return [(max(units for name, units in load.dimensions(kind).items() if name != "processed GB")
              * asked.hours * LCU_COVERS[kind][2]).quantize(FINEST) for kind, load in found]
 
@@ -116,10 +117,12 @@ MACHINES = "compute"  # the feature that memory and purchase option change
 
 def _with_machines(asked: Question, side: str) -> Stack:
     "The stack with its machines chosen, so that they are not chosen again for each amount of egress."
-    stack = with_host(asked.stack, current_types(asked.stack.host.architecture)[0].name)  # any: no feature but MACHINES depends on it
+    # any: no feature but MACHINES depends on it
+    stack = with_host(asked.stack, current_types(asked.stack.host.architecture)[0].name)
     if side != "eks" or stack.eks.node_groups or stack.eks.node_instance_type:
         return stack
-    groups = {f"g{i}": NodeGroupSettings(instance_type=name, nodes=count) for i, (count, name) in enumerate(asked.architecture(side).groups)}
+    groups = {f"g{i}": NodeGroupSettings(instance_type=name, nodes=count)
+              for i, (count, name) in enumerate(asked.architecture(side).groups)}
     return stack.model_copy(update={"eks": stack.eks.model_copy(update={"node_groups": groups, "nodes": None})})
 
 
@@ -156,7 +159,8 @@ def _machines(asked: Question, side: str, sentences: Sentences) -> dict[str, Any
 def _options(asked: Question, chosen: Architecture, sentences: Sentences) -> dict[str, Any]:
     "What the machines of one side cost under each purchase option; empty: as the stack says."
     stack = with_host(asked.stack, chosen.instance_type) if chosen.name == "ec2" else asked.stack
-    sold = {each.purchase_option for each in asked.book.candidates("AmazonEC2", stack.region, f"BoxUsage:{chosen.instance_type}")}
+    sold = {each.purchase_option
+            for each in asked.book.candidates("AmazonEC2", stack.region, f"BoxUsage:{chosen.instance_type}")}
     other = next(option for option in PURCHASE_OPTIONS if option not in sold)  # current spot prices are in no book
 
     def usd(option: str) -> str:
@@ -164,13 +168,16 @@ def _options(asked: Question, chosen: Architecture, sentences: Sentences) -> dic
         return _exact(_usd(asked, architecture(chosen.name, bought, asked.book, asked.scenario), MACHINES))
 
     missing = sentences.told(partial(usd, other), other)  # once: looking for the nearest price takes its time
-    return {option: sentences.told(partial(usd, option), option) if option in ("", *sold) else missing for option in ("", *PURCHASE_OPTIONS)}
+    return {option: sentences.told(partial(usd, option), option) if option in ("", *sold) else missing
+            for option in ("", *PURCHASE_OPTIONS)}
 
 # %% ../../nbs/report/02_controls.ipynb #ea477510
 def _priced(regions: dict[str, Any]) -> list[str]:
     "The options that have a price somewhere; the others are taken out of the table."
-    machines = [each for sides in regions.values() for side in sides.values() for each in side["machines"].values() if isinstance(each, dict)]
-    found = [option for option in ("", *PURCHASE_OPTIONS) if any(isinstance(each["usd"][option], str) for each in machines)]
+    machines = [each for sides in regions.values() for side in sides.values()
+                for each in side["machines"].values() if isinstance(each, dict)]
+    found = [option
+             for option in ("", *PURCHASE_OPTIONS) if any(isinstance(each["usd"][option], str) for each in machines)]
     for each in machines:
         each["usd"] = {option: each["usd"][option] for option in found}
     return found
@@ -182,10 +189,12 @@ def document(
 ) -> dict[str, Any]:  # As JSON in the page; amounts are exact decimals as text
     "All answers: regions, sides, features, machines."
     sentences, asked = Sentences(), replace(asked, book=with_own_prices(asked.book, asked.stack))
-    regions = {region: {side: {"features": _features(asked.at(region), side, sentences), "machines": _machines(asked.at(region), side, sentences)}
+    regions = {region: {side: {"features": _features(asked.at(region), side, sentences),
+                               "machines": _machines(asked.at(region), side, sentences)}
                         for side in SIDES} for region in asked.regions()}
     priced = _priced(regions)
     return {
-        "stack": asked.stack.name, "region": asked.stack.region, "egress": _exact(asked.stack.usage.at(asked.scenario)["egress_gb"]),
+        "stack": asked.stack.name, "region": asked.stack.region,
+        "egress": _exact(asked.stack.usage.at(asked.scenario)["egress_gb"]),
         "features": {each.key: each.title for each in features_of(asked.stack)}, "options": priced, "command": command,
         "memory": list(asked.memory()), "sentences": list(sentences), "regions": regions}

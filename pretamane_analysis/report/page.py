@@ -24,7 +24,8 @@ __all__ = ['MINUS', 'PHONE_COLUMNS', 'PHONE_WORD', 'TABLET_COLUMNS', 'cell', 'gr
 # %% ../../nbs/report/05_page.ipynb #8448b49d
 MINUS = "\N{MINUS SIGN}"
 _NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d[\d,.]*( ?(%|USD|GB|GiB|MiB|min|h|d|x))?( \([\d.]+ %\))?")
-_KINDS = {"amount": re.compile(f"{_NUMBER.pattern}|free|never"), "date": re.compile(r"\d{4}-\d\d-\d\d( \w+)?|undated( \w+)?")}
+_KINDS = {"amount": re.compile(f"{_NUMBER.pattern}|free|never"),
+          "date": re.compile(r"\d{4}-\d\d-\d\d( \w+)?|undated( \w+)?")}
 
 
 def cell(
@@ -42,7 +43,8 @@ TABLET_COLUMNS = 7  # And one with more than these on a tablet
 def _kind(
     cells: list[str],  # Of one column, as they are shown
 ) -> str:
-    return next((kind for kind, pattern in _KINDS.items() if any(cells) and all(pattern.fullmatch(each) for each in cells if each)), "")
+    return next((kind for kind, pattern in _KINDS.items() if any(cells)
+                 and all(pattern.fullmatch(each) for each in cells if each)), "")
 
 
 def grid(
@@ -67,23 +69,31 @@ def paid(
     kind, *rest = option.split("-")
     title = {"OnDemand": "on demand", "Reserved": "reserved", "SavingsPlanCompute": "Compute Savings Plan",
              "SavingsPlanEC2Instance": "EC2 Instance Savings Plan", "Spot": "spot"}[kind]
-    upfront = {"NoUpfront": "nothing upfront", "PartialUpfront": "part upfront", "AllUpfront": "all upfront", "Convertible": "convertible",
-               "1yr": "1 year", "3yr": "3 years", "typical": "at a typical price", "current": "at the current price", "cheapest": "cheapest zone"}
+    upfront = {"NoUpfront": "nothing upfront", "PartialUpfront": "part upfront", "AllUpfront": "all upfront",
+               "Convertible": "convertible",
+               "1yr": "1 year", "3yr": "3 years", "typical": "at a typical price", "current": "at the current price",
+               "cheapest": "cheapest zone"}
     return ", ".join((title, *(upfront[each] for each in rest)))
 
 # %% ../../nbs/report/05_page.ipynb #4501bb58
 def _context(found: Findings, drawn: dict[str, tuple[str, str]]) -> dict[str, Any]:
     first, saving = found.sides[0], found.comparison.saving
-    return {"stack": found.stack, "sides": found.sides, "saving": saving, "sections": sections(found), "pictures": drawn, "points": points(found),
-            "less": less(saving.percent), "percent": percent(abs(saving.percent)), "word": "more" if saving.usd < 0 else "less",
-            "saved": "more" if saving.usd < 0 else "saved", "year": 12 * abs(saving.usd), "verdict_words": f"one EC2 host costs {less(saving.percent)} than EKS",
-            "scenario": found.comparison.scenario, "prices": f"list prices of {first.bill.as_of}" if first.bill.as_of else "list prices",
-            "age": first.bill.age(found.today), "hours": first.bill.hours, "today": found.today, "answers": _answers(found),
+    return {"stack": found.stack, "sides": found.sides, "saving": saving, "sections": sections(found),
+            "pictures": drawn, "points": points(found),
+            "less": less(saving.percent), "percent": percent(abs(saving.percent)),
+            "word": "more" if saving.usd < 0 else "less",
+            "saved": "more" if saving.usd < 0 else "saved", "year": 12 * abs(saving.usd),
+            "verdict_words": f"one EC2 host costs {less(saving.percent)} than EKS",
+            "scenario": found.comparison.scenario,
+            "prices": f"list prices of {first.bill.as_of}" if first.bill.as_of else "list prices",
+            "age": first.bill.age(found.today), "hours": first.bill.hours, "today": found.today,
+            "answers": _answers(found),
             "assumptions": comparisons.document(found.comparison)["assumptions"], "picture_rules": _picture_rules()}
 
 
 def _answers(found: Findings) -> dict[str, Any]:
-    return controls.document(controls.Question(found.stack, found.book, found.comparison.scenario, found.sides[0].bill.hours), found.command)
+    return controls.document(controls.Question(found.stack, found.book, found.comparison.scenario,
+                                               found.sides[0].bill.hours), found.command)
 
 
 def _picture_rules() -> str:
@@ -91,7 +101,8 @@ def _picture_rules() -> str:
     from markupsafe import Markup
 
     by_system = dark_rules(":root:not([data-theme=light]) figure ")
-    return Markup(f"@media (prefers-color-scheme: dark) {{\n{by_system}\n}}\n{dark_rules(':root[data-theme=dark] figure ')}")
+    return Markup(f"@media (prefers-color-scheme: dark) {{\n{by_system}\n}}\n"
+                  f"{dark_rules(':root[data-theme=dark] figure ')}")
 
 # %% ../../nbs/report/05_page.ipynb #7e9b1a78
 def _environment() -> Any:
@@ -109,7 +120,8 @@ def _environment() -> Any:
     environment.filters |= {
         "cell": linked, "grid": grid, "machines": machines, "paid": paid,
         "inline": lambda picture, name: Markup(inline(picture[1], name, picture[0])),
-        "groupby_order": lambda parts: [(group, list(each)) for group, each in groupby(parts, key=lambda one: one.group)]}
+        "groupby_order": lambda parts: [(group,
+                                         list(each)) for group, each in groupby(parts, key=lambda one: one.group)]}
     environment.tests["amount"] = lambda value: isinstance(value, Decimal)
     return environment
 

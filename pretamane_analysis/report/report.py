@@ -31,7 +31,8 @@ def markdown(
         parts += [f"**{title}**", "\n".join(f"- {each}" for each in sentences)]
     parts += [found.sides[0].bill.age(found.today)]
     for each in sections(found):
-        parts += [f"## {each.title}", each.intro, *(f"![{captions[name]}](pictures/{name}.svg)" for name in each.pictures)]
+        parts += [f"## {each.title}", each.intro,
+                  *(f"![{captions[name]}](pictures/{name}.svg)" for name in each.pictures)]
         parts += [to_markdown(each.shown)] if each.shown else []
     assumed = comparisons.document(found.comparison)["assumptions"]
     return "\n\n".join([*parts, "## Assumptions", "\n".join(f"- {each}" for each in assumed)]) + "\n"
@@ -69,7 +70,8 @@ def write(
     folder: str | Path,  # Made if missing; files of the same name are replaced
     done: Callable[[str], Any] = lambda path: None,  # Told each path after it is written
 ) -> list[Path]:
-    "Write a report, all of it or nothing; the page comes last. Raises PretamaneError when the folder cannot be written."
+    """Write a report, all of it or nothing; the page comes last. Raises PretamaneError when the folder cannot be
+    written."""
     with Staging() as staging:
         for path, content in files(found):
             staging.put(Path(folder) / path, content)

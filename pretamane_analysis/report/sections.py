@@ -15,7 +15,9 @@ from ..bill import compare as comparisons
 from ..bill.bill import bill_rows
 from ..prices.snapshot import cited, sources
 from .answer import Findings
-from .views import Rows, attribution_rows, container_rows, range_rows, scenario_rows, verdict, waterfall_rows
+from pretamane_analysis.report.views import (
+    Rows, attribution_rows, container_rows, range_rows, scenario_rows, verdict, waterfall_rows,
+)
 from ..stack.budget import budget_rows, budgets, burn_rows, exact_rows
 
 # %% auto #0
@@ -42,7 +44,8 @@ def named(
     return [{names.get(key, key): value for key, value in row.items()} for row in rows]
 
 # %% ../../nbs/report/04_sections.ipynb #22045ea1
-COST, CHANGE, CLAIM, BILLS, SERVICE, DETAILS = "Cost", "What changes", "The claim", "Both bills", "Reliability", "Background"
+COST, CHANGE, CLAIM = "Cost", "What changes", "The claim"
+BILLS, SERVICE, DETAILS = "Both bills", "Reliability", "Background"
 
 
 def _short(found: Findings) -> tuple[str, str]:
@@ -53,51 +56,64 @@ def _short(found: Findings) -> tuple[str, str]:
 def _compared(found: Findings) -> Section:
     first, second = _short(found)
     rows = comparisons.feature_rows(*found.sides, found.stack)
-    shown = [{"feature": row["title"], f"{first}, provided by": row["baseline_provider"], f"{first}, USD": row["baseline"],
-              f"{second}, provided by": row["alternative_provider"], f"{second}, USD": row["alternative"], "difference, USD": row["difference"]}
+    shown = [{"feature": row["title"], f"{first}, provided by": row["baseline_provider"],
+              f"{first}, USD": row["baseline"],
+              f"{second}, provided by": row["alternative_provider"], f"{second}, USD": row["alternative"],
+              "difference, USD": row["difference"]}
              for row in rows]
     saving = found.comparison.saving
-    total = dict.fromkeys(shown[0], "") | {"feature": "total", f"{first}, USD": saving.baseline_usd, f"{second}, USD": saving.alternative_usd,
-                                           "difference, USD": -saving.usd}
-    return Section("compare", "Both bills, feature by feature", COST, "What each feature of the product costs a month.", [*shown, total], rows, ("cost",))
+    total = dict.fromkeys(shown[0], "") | {"feature": "total", f"{first}, USD": saving.baseline_usd,
+                                           f"{second}, USD": saving.alternative_usd, "difference, USD": -saving.usd}
+    return Section("compare", "Both bills, feature by feature", COST, "What each feature of the product costs a month.",
+                   [*shown, total], rows, ("cost",))
 
 # %% ../../nbs/report/04_sections.ipynb #3ac12f39
 def _answer(found: Findings) -> Iterator[Section]:
     c, (first, second) = found.comparison, _short(found)
     yield _compared(found)
     yield Section("attribution", "Where the difference comes from", COST,
-                  "Between both sides lie two more ways to host the stack. Each step is the average of taking it first and taking it second.",
-                  named(attribution_rows(c), what="step", **{"USD/month": "saves, USD a month"}), comparisons.attribution(c.totals), ("architectures",))
-    ranges = named(range_rows(c), **{c.baseline.architecture.name: f"{first}, USD", c.alternative.architecture.name: f"{second}, USD",
-                                     "saving": "saved, USD", "percent": "saved"})
+                  "Between both sides lie two more ways to host the stack. Each step is the average of taking "
+                  "it first and taking it second.",
+                  named(attribution_rows(c), what="step", **{"USD/month": "saves, USD a month"}),
+                  comparisons.attribution(c.totals), ("architectures",))
+    ranges = named(range_rows(c),
+                   **{c.baseline.architecture.name: f"{first}, USD", c.alternative.architecture.name: f"{second}, USD",
+                      "saving": "saved, USD", "percent": "saved"})
     yield Section("ranges", "How it depends on usage and memory", COST,
-                  "The same comparison at low, typical and high usage, and on a host with as much memory as all nodes together.",
-                  ranges, range_rows(c), ("ranges",))
+                  "The same comparison at low, typical and high usage, and on a host with as much memory as all "
+                  "nodes together.", ranges, range_rows(c), ("ranges",))
 
 
 def _change(found: Findings) -> Iterator[Section]:
     (first, second), stack = found.sides, found.stack
     names = dict(zip(("baseline", "alternative"), _short(found), strict=True))
-    parity, lost = comparisons.parity_rows(first, second, stack), comparisons.lost(first.architecture, second.architecture, stack)
-    yield Section("parity", "Machines, memory and zones", CHANGE, "What the money buys on each side, in the same units.", named(parity, what="", **names), parity)
+    parity, lost = comparisons.parity_rows(first, second,
+                                           stack), comparisons.lost(first.architecture, second.architecture, stack)
+    yield Section("parity", "Machines, memory and zones", CHANGE,
+                  "What the money buys on each side, in the same units.", named(parity, what="", **names), parity)
     yield Section("lost", "What you give up and what you gain", CHANGE, "For each feature whose provider changes.",
                   named(lost, lost="you give up", gained="you gain"), lost)
-    yield Section("drawings", "Drawings of both sides", CHANGE, "What runs where, and who talks to whom. Dashed: names, logs, copies.",
+    yield Section("drawings", "Drawings of both sides", CHANGE,
+                  "What runs where, and who talks to whom. Dashed: names, logs, copies.",
                   pictures=tuple(f"drawing-{each.architecture.name}" for each in found.sides))
 
 # %% ../../nbs/report/04_sections.ipynb #708433c2
 def _claim(found: Findings, audit: audits.Audit) -> Iterator[Section]:
     claim, (first, second) = audit.desk.claim, _short(found)
-    lines, names = [each.row() for each in audit.lines], {"baseline": f"{first}, USD", "alternative": f"{second}, USD", "saving": "saved"}
+    lines, names = [each.row() for each in audit.lines], {"baseline": f"{first}, USD", "alternative": f"{second}, USD",
+                                                          "saving": "saved"}
     sides = {"baseline": first, "alternative": second}
     yield Section("waterfall", "From the claimed saving to a fair comparison", CLAIM, verdict(audit),
                   named(waterfall_rows(audit), change="change, USD", **names), audits.waterfall(audit), ("waterfall",))
-    yield Section("audit", "The claim, line by line", CLAIM, f"{claim.claim} ({claim.source})." if claim.source else claim.claim,
-                  named([{**row, "side": sides[row["side"]]} for row in lines], claimed="claimed, USD", priced="list price, USD", difference="difference, USD"), lines)
+    yield Section("audit", "The claim, line by line", CLAIM,
+                  f"{claim.claim} ({claim.source})." if claim.source else claim.claim,
+                  named([{**row, "side": sides[row["side"]]} for row in lines], claimed="claimed, USD",
+                        priced="list price, USD", difference="difference, USD"), lines)
     left_out = audit.left_out
     yield Section("left-out", "What the claim leaves out", CLAIM, "AWS bills it, and no line of the claim names it.",
                   named([{**row, "side": sides[row["side"]]} for row in left_out], usd="USD a month"), left_out)
-    yield Section("scenarios", "The saving under each assumption", CLAIM, "Every combination of what the claim leaves open.",
+    yield Section("scenarios", "The saving under each assumption", CLAIM,
+                  "Every combination of what the claim leaves open.",
                   named(scenario_rows(audit), **names), audit.scenarios)
 
 
@@ -114,25 +130,31 @@ def _objectives(found: Findings) -> Iterator[Section]:
     if not found.stack.slos:
         return
     exact = exact_rows(found.stack, scenario)
-    yield Section("slo", "Service level objectives", SERVICE, "What is promised to users, and how much failure that leaves: the error budget.",
+    yield Section("slo", "Service level objectives", SERVICE,
+                  "What is promised to users, and how much failure that leaves: the error budget.",
                   budget_rows(found.stack, scenario), budget_rows(found.stack, scenario))
     for each in budgets(found.stack, scenario):
         rows = [{key: value for key, value in row.items() if key != "slo"} for row in burn_rows(each)]
         yield Section(f"slo-{each.name}", f"How soon alerts fire: {each.name}", SERVICE,
-                      "How long requests have been failing when each alert fires, and in brackets the share of the error budget that is spent by then.",
-                      named(rows, burn="burn rate", bad="failing requests"), [row for row in exact if row["slo"] == each.name], (f"slo-{each.name}",))
+                      "How long requests have been failing when each alert fires, and in brackets the share of "
+                      "the error budget that is spent by then.",
+                      named(rows, burn="burn rate", bad="failing requests"),
+                      [row for row in exact if row["slo"] == each.name], (f"slo-{each.name}",))
 
 
 def _background(found: Findings) -> Iterator[Section]:
-    yield Section("services", "What runs where", DETAILS, "Every container of the host, what it may use, and where the same service runs on EKS.",
-                  [{key: value for key, value in row.items() if key not in ("service", "networks")} for row in _service_rows(found)], _service_rows(found))
-    yield Section("sources", "Where the prices are from", DETAILS, "How many rates of both bills each source gave.", _source_rows(found),
-                  _source_rows(found))
+    yield Section("services", "What runs where", DETAILS,
+                  "Every container of the host, what it may use, and where the same service runs on EKS.",
+                  [{key: value for key, value in row.items() if key not in ("service", "networks")}
+                   for row in _service_rows(found)], _service_rows(found))
+    yield Section("sources", "Where the prices are from", DETAILS, "How many rates of both bills each source gave.",
+                  _source_rows(found), _source_rows(found))
 
 # %% ../../nbs/report/04_sections.ipynb #b9351e1c
 def _service_rows(found: Findings) -> Rows:
     managed = {name for name in found.stack.services if name not in found.comparison.baseline.architecture.on_machines}
-    return [{**row, "on EKS": "managed, or not needed" if row["service"] in managed else "node"} for row in container_rows(found.stack)]
+    return [{**row, "on EKS": "managed, or not needed" if row["service"] in managed else "node"}
+            for row in container_rows(found.stack)]
 
 
 def _source_rows(found: Findings) -> Rows:
@@ -148,8 +170,8 @@ def sections(
     found: Findings,
 ) -> list[Section]:  # Those that have something to show
     "All parts of a report, in reading order."
-    parts = [*_answer(found), *_change(found), *(_claim(found, found.audit) if found.audit else ()), *_bills(found), *_objectives(found),
-             *_background(found)]
+    parts = [*_answer(found), *_change(found), *(_claim(found, found.audit) if found.audit else ()), *_bills(found),
+             *_objectives(found), *_background(found)]
     return [each for each in parts if each.shown or each.pictures]
 
 # %% ../../nbs/report/04_sections.ipynb #fe8eb49f
@@ -163,7 +185,8 @@ def pictures(
     if audit := found.audit:
         yield "waterfall", "What each correction leaves of the claimed saving", lambda: charts.waterfall(audit)
     for side in found.sides:
-        yield f"drawing-{side.architecture.name}", side.architecture.title, partial(draw.svg, side.architecture, found.stack)
+        yield f"drawing-{side.architecture.name}", side.architecture.title, partial(draw.svg,
+                                                                                    side.architecture, found.stack)
     yield "architectures", "Four ways to host the same stack", lambda: charts.four_architectures(found.comparison)
     yield "ranges", "Both bills at low, typical and high usage", lambda: charts.saving_ranges(found.comparison)
     for each in budgets(found.stack, found.comparison.scenario):

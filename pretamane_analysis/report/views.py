@@ -24,7 +24,8 @@ def attribution_rows(
     comparison: Comparison,
 ) -> Rows:
     "Where the saving comes from; one row where the two sides differ in one thing only."
-    return [{"what": row["what"], "USD/month": row["usd"], "share": percent(row["share_percent"], 0)} for row in comparison.attribution()]
+    return [{"what": row["what"], "USD/month": row["usd"], "share": percent(row["share_percent"], 0)}
+            for row in comparison.attribution()]
 
 # %% ../../nbs/report/01_views.ipynb #55b5c14b
 def range_rows(
@@ -35,7 +36,8 @@ def range_rows(
     if comparison.same_memory and comparison.same_memory_saving:
         found[f"same memory ({comparison.same_memory.machines()})"] = comparison.same_memory_saving
     first, second = comparison.baseline.architecture.name, comparison.alternative.architecture.name
-    rows: Rows = [{"case": name, first: each.baseline_usd, second: each.alternative_usd, "saving": each.usd, "percent": percent(each.percent)}
+    rows: Rows = [{"case": name, first: each.baseline_usd, second: each.alternative_usd, "saving": each.usd,
+                   "percent": percent(each.percent)}
                   for name, each in found.items()]
     return [*rows, *({"case": name, first: "", second: "", "saving": "", "percent": f"no answer: {why}"}
                      for name, why in comparison.unanswered.items())]
@@ -45,7 +47,8 @@ def waterfall_rows(
     audit: Audit,
 ) -> Rows:
     "What each step leaves of a claimed saving."
-    return [{"step": row["step"], "change": row["change"], "baseline": row["baseline"], "alternative": row["alternative"],
+    return [{"step": row["step"], "change": row["change"], "baseline": row["baseline"],
+             "alternative": row["alternative"],
              "saving": percent(row["percent"]), "counted": "yes" if row["counted"] else "no", "reason": row["reason"]}
             for row in waterfall(audit)]
 
@@ -64,7 +67,8 @@ def verdict(
     "What is left of a claim."
     found = defensible(audit)
     unknown = len(audit.unchecked)
-    more = f" {counted(unknown, 'line')} could not be checked and {'stays' if unknown == 1 else 'stay'} as printed." if unknown else ""
+    more = (f" {counted(unknown, 'line')} could not be checked and {'stays' if unknown == 1 else 'stay'} as printed."
+            if unknown else "")
     if audit.one_sided:
         at = audit.scenarios[0]
         near = "That is near enough to call it right" if found["claim_holds"] else "That needs an explanation"
@@ -72,7 +76,8 @@ def verdict(
                 f"{less(at['percent'])}. {near}.{more}")
     span = f"{plain(found['low_percent'], 0)} to {plain(found['high_percent'], 0)} %"
     holds = "lies within" if found["claim_holds"] else "is outside"
-    return (f"Claimed {percent(found['claimed_percent'])}; {span} can be defended, {plain(found['central_percent'], 0)} % with address and "
+    return (f"Claimed {percent(found['claimed_percent'])}; {span} can be defended, "
+            f"{plain(found['central_percent'], 0)} % with address and "
             f"egress counted on both sides. The claim {holds} the range.{more}")
 
 # %% ../../nbs/report/01_views.ipynb #4e411e5a
@@ -85,7 +90,9 @@ def container_rows(
         service, job = each.service, each.kind == "job"
         ports = "" if job else ", ".join(f"{name} {number}" for name, number in service.ports.items())
         found.append({"container": each.name, "service": each.of, "image": service.image, "ports": ports,
-                      "routes": "" if job else ", ".join(route.path for route in service.routes), "networks": ", ".join(service.networks),
-                      "memory": service.memory, "CPU": service.cpu, "volumes": ", ".join(mount.volume for mount in service.mounts),
+                      "routes": "" if job else ", ".join(route.path for route in service.routes),
+                      "networks": ", ".join(service.networks),
+                      "memory": service.memory, "CPU": service.cpu,
+                      "volumes": ", ".join(mount.volume for mount in service.mounts),
                       "starts": "before the service" if job else " or ".join(each.profiles) or "always"})
     return found

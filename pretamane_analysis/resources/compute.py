@@ -128,11 +128,12 @@ class NodeGroup(Resource):
 def _auto_mode(group: NodeGroup, hours: Decimal) -> Charge:
     "The fee of Auto Mode: at its own price, or as a part of the instance's on-demand hour."
     if group.auto_mode_percent is None:
-        return metered("AmazonEKS", f"EKS-Auto:{group.instance_type}-management-hours", "Hrs", hours, "EKS Auto Mode management",
-                       "on top of the instance hour")
-    return metered("AmazonEC2", f"BoxUsage:{group.instance_type}", "Hrs", hours * group.auto_mode_percent / 100, "EKS Auto Mode management",
-                   f"derived: {group.auto_mode_percent.normalize():f} % of the on-demand hour, as the stack says", operatingSystem=group.operating_system,
-                   tenancy="Shared")
+        return metered("AmazonEKS", f"EKS-Auto:{group.instance_type}-management-hours", "Hrs", hours,
+                       "EKS Auto Mode management", "on top of the instance hour")
+    return metered("AmazonEC2", f"BoxUsage:{group.instance_type}", "Hrs", hours * group.auto_mode_percent / 100,
+                   "EKS Auto Mode management",
+                   f"derived: {group.auto_mode_percent.normalize():f} % of the on-demand hour, as the stack says",
+                   operatingSystem=group.operating_system, tenancy="Shared")
 
 # %% ../../nbs/resources/03_compute.ipynb #8c657f6a
 @billed

@@ -17,7 +17,8 @@ __all__ = ['Logs', 'Monitoring', 'Secrets', 'Parameters', 'Keys', 'Mail', 'FreeO
 # %% ../../nbs/resources/07_operations.ipynb #032357d2
 @billed
 class Logs(Resource):
-    "CloudWatch Logs (https://aws.amazon.com/cloudwatch/pricing); 5 GB each of ingestion, storage and scanning are free."
+    """CloudWatch Logs (https://aws.amazon.com/cloudwatch/pricing); 5 GB each of ingestion, storage and scanning are
+    free."""
     title: ClassVar[str] = "CloudWatch Logs"
     ingested_gb: Decimal = Decimal(0)
     stored_gb: Decimal = Decimal(0)

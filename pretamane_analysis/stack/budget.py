@@ -90,7 +90,8 @@ def burn_rates(
 ) -> list[Decimal]:  # lowest first; the last is complete failure
     "The burn rates that a table shows: those of the alerts, some between, and that at which every request is bad."
     whole = 1 / slo.budget
-    return sorted({each.normalize() for each in [*(alert.burn for alert in slo.alerts), *_RATES] if each < whole} | {whole.normalize()})
+    return sorted({each.normalize() for each in [*(alert.burn for alert in slo.alerts), *_RATES] if each < whole}
+                  | {whole.normalize()})
 
 
 def firings(
@@ -118,8 +119,10 @@ def budget_rows(
     rows = []
     for each in budgets(stack, scenario):
         good = "no 5xx" if each.slo.sli == "availability" else f"within {plain(each.slo.threshold or Decimal(0))} s"
-        rows.append({"slo": each.name, "objective": f"{plain(each.slo.objective, 5)} %", "good": good, "counted by": each.slo.source,
-                     "window": f"{each.slo.window_days} d", "budget": f"{plain(each.minutes, 1)} min", "bad requests": f"{each.requests:,.0f}"})
+        rows.append({"slo": each.name, "objective": f"{plain(each.slo.objective, 5)} %", "good": good,
+                     "counted by": each.slo.source,
+                     "window": f"{each.slo.window_days} d", "budget": f"{plain(each.minutes, 1)} min",
+                     "bad requests": f"{each.requests:,.0f}"})
     return rows
 
 # %% ../../nbs/stack/14_budget.ipynb #d22115c6
@@ -137,8 +140,10 @@ def burn_rows(
     rows = []
     for burn in burn_rates(budget.slo):
         lasts = minutes_text(budget.period_minutes / burn)
-        row = {"slo": budget.name, "burn": f"{plain(burn, 1)}x", "bad": f"{plain(burn * budget.slo.budget * 100, 2)} %", "budget lasts": lasts}
-        rows.append(row | {each.name.removeprefix("Slo"): _cell(firing(budget, each, burn), budget) for each in budget.slo.alerts})
+        row = {"slo": budget.name, "burn": f"{plain(burn, 1)}x", "bad": f"{plain(burn * budget.slo.budget * 100, 2)} %",
+               "budget lasts": lasts}
+        rows.append(row | {each.name.removeprefix("Slo"): _cell(firing(budget, each, burn),
+                                                                budget) for each in budget.slo.alerts})
     return rows
 
 # %% ../../nbs/stack/14_budget.ipynb #9b8d0eb0
@@ -146,9 +151,11 @@ def exact_rows(
     stack: Stack,  # Any stack
     scenario: Scenario = "typical",
 ) -> Rows:  # One row for each SLO, burn rate and alert
-    "The same for calculating."
+    "When each alert fires and which share of the budget is gone then, as exact numbers, for JSON and CSV."
     return [{"slo": budget.name, "objective_percent": budget.slo.objective, "window_days": budget.slo.window_days,
              "budget_minutes": budget.minutes, "budget_requests": round(budget.requests, 1), "burn": each.burn,
-             "bad_percent": each.burn * budget.slo.budget * 100, "alert": each.alert.name, "severity": each.alert.severity,
-             "fires_after_minutes": each.minutes, "budget_spent_percent": None if (spent := each.spent(budget)) is None else round(spent, 3), "why_not": each.why}
+             "bad_percent": each.burn * budget.slo.budget * 100, "alert": each.alert.name,
+             "severity": each.alert.severity,
+             "fires_after_minutes": each.minutes, "budget_spent_percent": None if (spent := each.spent(budget)) is None
+             else round(spent, 3), "why_not": each.why}
             for budget in budgets(stack, scenario) for each in firings(budget)]

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..base.errors import PretamaneError, did_you_mean
-from .links import BrokenLinks
+from .stack_checks import BrokenLinks
 
 # %% auto #0
 __all__ = ['AnyModel', 'KeyPath', 'Model', 'Problem', 'FileError', 'compose_yaml', 'parse', 'dump_model']
@@ -22,7 +22,8 @@ __all__ = ['AnyModel', 'KeyPath', 'Model', 'Problem', 'FileError', 'compose_yaml
 # %% ../../nbs/stack/03_model_file.ipynb #2d3d7aaa
 class Model(BaseModel):
     "Base of everything that users write in files: unknown keys are errors, instances cannot change."
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # one validator, of what is read, not one for each part
+    # one validator, of what is read, not one for each part
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 AnyModel = TypeVar("AnyModel", bound=Model)
@@ -58,7 +59,8 @@ def _lines(node: yaml.Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, int]]
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else f"a {key.id} as key"
-            yield from ((p, key.start_mark.line + 1 if p == (*path, name) else n) for p, n in _lines(value, (*path, name)))
+            yield from ((p, key.start_mark.line + 1 if p == (*path, name) else n)
+                        for p, n in _lines(value, (*path, name)))
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             yield from _lines(value, (*path, i))
@@ -102,7 +104,8 @@ def _message(error: Any, path: KeyPath, root: type[Model]) -> str:
         return "this key is required"
     if error["type"] == "literal_error":
         known = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return f"{error['input']!r} is not one of {error['ctx']['expected']}. {did_you_mean(str(error['input']), known)}"
+        return (f"{error['input']!r} is not one of {error['ctx']['expected']}. "
+                f"{did_you_mean(str(error['input']), known)}")
     if error["type"] == "value_error":
         return str(error["msg"]).removeprefix("Value error, ")
     expected = _description(path, root)
@@ -123,7 +126,8 @@ def _problems(error: ValidationError, lines: dict[KeyPath, int], root: type[Mode
     for each in error.errors():
         cause = each.get("ctx", {}).get("error")
         at = _known(each["loc"], lines)
-        found = [((*at, *path), message) for path, message in cause.problems] if isinstance(cause, BrokenLinks) else [(at, None)]
+        found = [((*at, *path),
+                  message) for path, message in cause.problems] if isinstance(cause, BrokenLinks) else [(at, None)]
         for path, message in found:
             nearby = next(lines[path[:i]] for i in range(len(path), -1, -1) if path[:i] in lines)
             key = (*path, each["loc"][-1]) if each["type"] == "missing" else path
@@ -157,7 +161,8 @@ def parse(
 
 # %% ../../nbs/stack/03_model_file.ipynb #80282602
 def _construct(node: yaml.Node, file: str) -> Any:
-    "The values of a node tree; what YAML allows but cannot be built (a month 13, a tag of another language) as FileError."
+    """The values of a node tree; what YAML allows but cannot be built (a month 13, a tag of another language) as
+    FileError."""
     try:
         return yaml.constructor.SafeConstructor().construct_document(node)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
@@ -179,4 +184,5 @@ def dump_model(
     model: Model,
 ) -> str:  # YAML with the keys that were set, in the order of the model
     "A model as YAML; parsing it gives an equal model."
-    return yaml.dump(model.model_dump(exclude_unset=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(model.model_dump(exclude_unset=True), Dumper=_Dumper, sort_keys=False,
+                     allow_unicode=True, width=100)

@@ -42,8 +42,10 @@ class Operations(Model):
     start: Duration = Field(default="5m", description="a release that is not healthy by then is given up")
     bake: Duration = Field(default="60s", description="how long errors are watched before the old color drains")
     drain: Duration = Field(default="60s", description="how long the old color may take to end what it has begun")
-    bake_error_ratio: Decimal = Field(default=Decimal("0.02"), ge=0, le=1, description="a higher share of 5xx gives the release up")
+    bake_error_ratio: Decimal = Field(default=Decimal("0.02"), ge=0, le=1,
+                                      description="a higher share of 5xx gives the release up")
     backup_key: SecretName = Field(default="restic_password", description="the secret that backups are encrypted with")
     bake_min_errors: int = Field(default=5, ge=1, description="but never for fewer errors than this")
     rebuild: dict[Name, list[str]] = Field(
-        default_factory=dict, description="by service, the command that makes what is derived, such as a search index, after a restore")
+        default_factory=dict,
+        description="by service, the command that makes what is derived, such as a search index, after a restore")

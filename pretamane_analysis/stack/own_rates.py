@@ -18,12 +18,16 @@ __all__ = ['OwnRate']
 # %% ../../nbs/stack/10a_own_rates.ipynb #1bb003fb
 class OwnRate(Model):
     "A rate that the reader gives, of one usage type in one region."
-    usage_type: str = Field(min_length=1, description="usage type without the region's prefix, such as 'ES:GP3-Storage'")
+    usage_type: str = Field(min_length=1,
+                            description="usage type without the region's prefix, such as 'ES:GP3-Storage'")
     usd: Decimal = Field(ge=0, allow_inf_nan=False, description="USD for one unit, such as 0.122")
     unit: str = Field(min_length=1, description="the unit that a missing price is told with, such as 'GB-Mo'")
     source: str = Field(min_length=1, description="where the rate was read, such as 'invoice of October'")
     date: Day = Field(description="the day on which it was read, such as 2026-11-29")
-    service: str = Field(default="", pattern=r"^[A-Za-z0-9]*$", description="offer code such as 'AmazonES'; left out: any service")
-    region: str = Field(default="", pattern=r"^([a-z]{2}(-[a-z]+)+-\d|global)?$", description="a region code; left out: the stack's")
+    service: str = Field(default="", pattern=r"^[A-Za-z0-9]*$",
+                         description="offer code such as 'AmazonES'; left out: any service")
+    region: str = Field(default="", pattern=r"^([a-z]{2}(-[a-z]+)+-\d|global)?$",
+                        description="a region code; left out: the stack's")
     purchase_option: str = Field(default="OnDemand", min_length=1, description="how it is bought; left out: 'OnDemand'")
-    attributes: dict[str, str] = Field(default_factory=dict, description="what tells the price from its neighbors, if anything does")
+    attributes: dict[str, str] = Field(default_factory=dict,
+                                       description="what tells the price from its neighbors, if anything does")

@@ -34,10 +34,12 @@ _VERSITY = {
 _ALLOY = {
     "role": "log-shipper",
     "image": "grafana/alloy:v1.18.1",
-    "command": ["run", "--server.http.listen-addr=0.0.0.0:12345", "--storage.path=/var/lib/alloy/data", "/etc/alloy/config.alloy"],
+    "command": ["run", "--server.http.listen-addr=0.0.0.0:12345", "--storage.path=/var/lib/alloy/data",
+                "/etc/alloy/config.alloy"],
     "ports": {"http": 12345},
     # The image has no client for HTTP, but a shell that can open a connection.
-    "health_check": {"test": ["CMD", "bash", "-c", r"exec 3<>/dev/tcp/127.0.0.1/12345 && printf 'GET /-/ready HTTP/1.0\r\n\r\n' >&3 && read -r -t 3 _ status _ <&3 && test $status = 200"]},
+    "health_check": {"test": ["CMD", "bash", "-c", r"exec 3<>/dev/tcp/127.0.0.1/12345 && printf 'GET /-/ready "
+                              r"HTTP/1.0\r\n\r\n' >&3 && read -r -t 3 _ status _ <&3 && test $status = 200"]},
 }
 _PROMTAIL = {
     "role": "log-shipper",
@@ -58,7 +60,8 @@ def with_engine(
     if engine not in ENGINES:
         raise ValueError(f"engine {engine!r} does not exist. {did_you_mean(engine, ENGINES)}")
     if engine in ENDED and service.get("allow_eol") is not True:
-        raise ValueError(f"engine {engine!r} reached its end of life on {ENDED[engine]}; set 'allow_eol: true' to use it all the same")
+        raise ValueError(f"engine {engine!r} reached its end of life on {ENDED[engine]}; set 'allow_eol: true' "
+                         f"to use it all the same")
     preset = ENGINES[engine]
     if (image := service.get("image")) and _name(image) != _name(preset["image"]):
         raise ValueError(f"engine {engine!r} is not what runs in {image!r}; leave the image out")

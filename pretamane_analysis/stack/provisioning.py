@@ -18,15 +18,20 @@ __all__ = ['Backend', 'Provisioning']
 class Backend(Model):
     "Where Terraform keeps its state: a bucket that exists already."
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="name of the bucket")
-    region: str = Field(default="", pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$", description="its region; left out: the stack's")
+    region: str = Field(default="", pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$",
+                        description="its region; left out: the stack's")
 
 # %% ../../nbs/stack/08_provisioning.ipynb #dcc9336a
 class Provisioning(Model):
     "What Terraform is told beyond what the host says."
     backend: Backend | None = Field(default=None, description="where the state lives; left out: in a local file")
     secrets: Literal["host", "terraform"] = Field(
-        default="host", description="who generates secrets: the host on its first start, or Terraform without keeping them in its state")
-    mail_senders: list[str] = Field(default_factory=list, description="services that send mail through SES with the role of the host")
+        default="host", description="who generates secrets: the host on its first start, or Terraform without "
+        "keeping them in its state")
+    mail_senders: list[str] = Field(default_factory=list,
+                                    description="services that send mail through SES with the role of the host")
     snapshots_kept: int = Field(default=7, ge=1, le=1000, description="daily snapshots of the data disk that are kept")
-    old_backups_days: int = Field(default=30, ge=1, description="days for which overwritten or deleted backups can be brought back")
-    object_lock_days: int | None = Field(default=None, ge=1, description="days for which nobody can delete a backup; left out: no lock")
+    old_backups_days: int = Field(default=30, ge=1,
+                                  description="days for which overwritten or deleted backups can be brought back")
+    object_lock_days: int | None = Field(default=None, ge=1,
+                                         description="days for which nobody can delete a backup; left out: no lock")

@@ -24,13 +24,18 @@ _ALLOWED = {"webhook": (), "slack": ("channel",), "email": ("sender", "smarthost
 class Channel(Model):
     "A channel with exactly one kind and all that this kind needs."
     webhook: SecretName | None = Field(default=None, description="the secret that holds the URL to post to")
-    slack: SecretName | None = Field(default=None, description="the secret that holds the URL of an incoming webhook of Slack")
+    slack: SecretName | None = Field(default=None,
+                                     description="the secret that holds the URL of an incoming webhook of Slack")
     channel: str | None = Field(default=None, pattern=r"^[#@].+$", description="a Slack channel such as '#alerts'")
-    email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$", description="an address such as 'on-call@example.com'")
-    sender: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$", description="the address that mail comes from")
-    smarthost: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+:\d+$", description="a mail server such as 'smtp.example.com:587'")
+    email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$",
+                              description="an address such as 'on-call@example.com'")
+    sender: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$",
+                               description="the address that mail comes from")
+    smarthost: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+:\d+$",
+                                  description="a mail server such as 'smtp.example.com:587'")
     username: str | None = None
-    password: SecretName | None = Field(default=None, description="the secret that holds the password at the mail server")
+    password: SecretName | None = Field(default=None,
+                                        description="the secret that holds the password at the mail server")
 
     @property
     def secrets(self) -> list[str]:
@@ -60,14 +65,17 @@ class Alerting(Model):
     page: Channels = Field(description="for alerts that somebody must look at now")
     ticket: Channels = Field(description="for alerts that can wait for a working day")
     dead_man: Channels = Field(description="for the alert that always fires; it rings when that stops")
-    teams: dict[Category, Channels] = Field(default_factory=dict, description="channels for one category, in place of the others")
+    teams: dict[Category, Channels] = Field(default_factory=dict,
+                                            description="channels for one category, in place of the others")
     page_repeat: Duration = Field(default="1h", description="how often a page that still fires is sent again")
     ticket_repeat: Duration = Field(default="24h", description="how often a ticket that still fires is sent again")
 
     def receivers(self) -> dict[str, list[Channel]]:
         "The channels by name of their receiver."
-        return {"page": self.page, "ticket": self.ticket, "dead-man": self.dead_man, **{f"team-{name}": each for name, each in self.teams.items()}}
+        return {"page": self.page, "ticket": self.ticket, "dead-man": self.dead_man,
+                **{f"team-{name}": each for name, each in self.teams.items()}}
 
     def secrets(self) -> list[str]:
         "All secrets that the channels need, each once."
-        return list(dict.fromkeys(name for channels in self.receivers().values() for each in channels for name in each.secrets))
+        return list(dict.fromkeys(name for channels in self.receivers().values() for each in channels
+                                  for name in each.secrets))

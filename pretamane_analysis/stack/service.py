@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from .links import BrokenLinks
+from .stack_checks import BrokenLinks
 from .presets import ENGINES, with_engine
 from .model_file import Model
-from .quantities import CpuQuantity, Duration, MemoryQuantity, Name, Port, Range, SecretName, cores, mebibytes
+from pretamane_analysis.stack.quantities import (
+    CpuQuantity, Duration, MemoryQuantity, Name, Port, Range, SecretName, cores, mebibytes,
+)
 
 # %% auto #0
 __all__ = ['Role', 'Network', 'HealthCheck', 'Mount', 'Route', 'Requests', 'Service', 'Volume', 'Secret']

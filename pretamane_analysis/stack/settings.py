@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .disks import disk_refusals
-from .links import BrokenLinks, Problem
+from .stack_checks import BrokenLinks, Problem
 from .model_file import Model
 from .quantities import MemoryQuantity, Name
 
@@ -29,40 +29,53 @@ PURCHASE_OPTIONS = (
     *(f"SavingsPlan{plan}-{each}" for plan in ("Compute", "EC2Instance") for each in _UPFRONT),
     "Spot-typical", "Spot-current", "Spot-current-cheapest")
 PurchaseOption = Annotated[str, Field(
-    pattern=r"^(OnDemand|Reserved-[13]yr-(No|Partial|All)Upfront(-Convertible)?|SavingsPlan(Compute|EC2Instance)-[13]yr-(No|Partial|All)Upfront"
+    pattern=r"^(OnDemand|Reserved-[13]yr-(No|Partial|All)Upfront(-Convertible)?"
+            r"|SavingsPlan(Compute|EC2Instance)-[13]yr-(No|Partial|All)Upfront"
             r"|Spot-(typical|current|current-cheapest))$",
-    description="how the machines are bought: 'OnDemand', 'Reserved-1yr-NoUpfront', 'SavingsPlanCompute-3yr-AllUpfront', 'Spot-typical'")]
+    description="how the machines are bought: 'OnDemand', 'Reserved-1yr-NoUpfront', 'SavingsPlanCompute-3yr-AllUpfront'"
+                ", 'Spot-typical'")]
 
 # %% ../../nbs/stack/10_settings.ipynb #72cfb22a
 class NodeGroupSettings(Model):
     "Nodes of one type, where a cluster has several."
     instance_type: str
-    nodes: int | None = Field(default=None, ge=1, le=450, description="number of nodes; left out: as many as the services need")
-    architecture: Architecture | None = Field(default=None, description="what its images are built for; left out: that of the type")
+    nodes: int | None = Field(default=None, ge=1, le=450,
+                              description="number of nodes; left out: as many as the services need")
+    architecture: Architecture | None = Field(default=None,
+                                              description="what its images are built for; left out: that of the type")
     purchase_option: PurchaseOption = "OnDemand"
-    spot_share: Decimal = Field(default=Decimal(0), ge=0, le=1, description="part of the nodes that is bought as 'Spot-typical'")
+    spot_share: Decimal = Field(default=Decimal(0), ge=0, le=1,
+                                description="part of the nodes that is bought as 'Spot-typical'")
 
 
 class Eks(Model):
     "How the product is hosted on EKS with managed services."
     version: str = Field(default="1.35", pattern=r"^1\.\d+$", description="a Kubernetes version such as '1.35'")
     node_instance_type: str | None = Field(default=None, description="left out: the cheapest that holds the services")
-    nodes: int | None = Field(default=None, ge=1, le=450, description="number of nodes; left out: as many as the services need")
+    nodes: int | None = Field(default=None, ge=1, le=450,
+                              description="number of nodes; left out: as many as the services need")
     node_groups: dict[Name, NodeGroupSettings] = Field(
-        default_factory=dict, description="several kinds of nodes, by name, in place of 'node_instance_type' and 'nodes'")
-    architecture: Architecture | None = Field(default=None, description="what the images are built for; left out: that of the nodes")
-    prefix_delegation: bool = Field(default=False, description="true where the VPC CNI gives nodes whole prefixes: up to 110 pods on a node, 250 from 30 vCPU")
+        default_factory=dict,
+        description="several kinds of nodes, by name, in place of 'node_instance_type' and 'nodes'")
+    architecture: Architecture | None = Field(default=None,
+                                              description="what the images are built for; left out: that of the nodes")
+    prefix_delegation: bool = Field(default=False, description="true where the VPC CNI gives nodes whole prefixes: "
+                                    "up to 110 pods on a node, 250 from 30 vCPU")
     node_disk_gb: int = Field(default=20, ge=1)
     node_disk_type: BootDiskType = "gp3"
-    node_disk_iops: Decimal | None = Field(default=None, ge=1, description="provisioned IOPS of each node's disk; required for io1 and io2")
-    node_disk_throughput: Decimal | None = Field(default=None, ge=1, description="provisioned MiB/s of each node's disk (gp3)")
+    node_disk_iops: Decimal | None = Field(default=None, ge=1,
+                                           description="provisioned IOPS of each node's disk; required for io1 and io2")
+    node_disk_throughput: Decimal | None = Field(default=None, ge=1,
+                                                 description="provisioned MiB/s of each node's disk (gp3)")
     purchase_option: PurchaseOption = "OnDemand"
     availability_zones: int = Field(default=2, ge=2, le=6)
-    nat_gateways: int = Field(default=1, ge=0, le=6, description="0: the nodes are in public subnets, each with an address of its own")
+    nat_gateways: int = Field(default=1, ge=0, le=6,
+                              description="0: the nodes are in public subnets, each with an address of its own")
     load_balancer: Literal["alb", "nlb", "clb", "none"] = "alb"
     auto_mode: bool = False
     auto_mode_percent: Decimal | None = Field(
-        default=None, ge=0, le=100, description="the fee of Auto Mode in percent of the instance's on-demand hour, where its price is not known; 12 for most types")
+        default=None, ge=0, le=100, description="the fee of Auto Mode in percent of the instance's on-demand hour, "
+        "where its price is not known; 12 for most types")
     search_instance_type: str = "t3.small.search"
     search_instances: int = Field(default=2, ge=1)
     search_disk_gb: int = Field(default=20, ge=10)
@@ -70,7 +83,8 @@ class Eks(Model):
     @model_validator(mode="after")
     def _one_way(self) -> Eks:
         given = [each for each in ("node_instance_type", "nodes", "architecture") if getattr(self, each) is not None]
-        problems: list[Problem] = [((each,), "each group of 'node_groups' says this for itself") for each in given if self.node_groups]
+        problems: list[Problem] = [((each,), "each group of 'node_groups' says this for itself") for each in given
+                                   if self.node_groups]
         problems += [((f"node_disk_{key}",), text) for key, text in disk_refusals(
             self.node_disk_type, self.node_disk_iops, self.node_disk_throughput, self.node_disk_gb)]
         if problems:
@@ -84,9 +98,11 @@ class Host(Model):
     architecture: Architecture = Field(default="x86_64", description="what the images of the services are built for")
     purchase_option: PurchaseOption = "OnDemand"
     root_disk_gb: int = Field(default=30, ge=8)
-    root_disk_type: Literal["gp3", "gp2"] | None = Field(default=None, description="left out: 'gp2' where the data disk is, else 'gp3'")
+    root_disk_type: Literal["gp3", "gp2"] | None = Field(default=None, description="left out: 'gp2' where the "
+                                                         "data disk is, else 'gp3'")
     disk_type: DiskType = Field(default="gp3", description="type of the data disk")
-    disk_iops: Decimal | None = Field(default=None, ge=1, description="provisioned IOPS of the data disk; required for io1 and io2")
+    disk_iops: Decimal | None = Field(default=None, ge=1,
+                                      description="provisioned IOPS of the data disk; required for io1 and io2")
     disk_throughput: Decimal | None = Field(default=None, ge=1, description="provisioned MiB/s of the data disk (gp3)")
     edge: Literal["tunnel", "direct"] = "tunnel"
     tunnel: Literal["named", "dev-quick"] = Field(
@@ -111,9 +127,13 @@ class Host(Model):
 # %% ../../nbs/stack/10_settings.ipynb #d36c111f
 class Edge(Model):
     "What the edge allows and asks for."
-    admin_user: str = Field(default="admin", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name on the administration paths")
-    max_body: str = Field(default="25MB", pattern=r"^[1-9]\d*(KB|MB|GB)$", description="largest request body, such as '25MB'")
+    admin_user: str = Field(default="admin", pattern=r"^[A-Za-z0-9._-]{1,64}$",
+                            description="name on the administration paths")
+    max_body: str = Field(default="25MB", pattern=r"^[1-9]\d*(KB|MB|GB)$",
+                          description="largest request body, such as '25MB'")
     cors_origins: list[Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:\d+)?$")]] = Field(
         default_factory=list, description="origins whose pages may call the API, such as 'https://www.example.com'")
-    owned_apex: bool = Field(default=False, description="true where the whole domain is yours, so that HSTS may cover its subdomains")
-    content_security_policy: str | None = Field(default=None, description="left out: only what comes from the site itself")
+    owned_apex: bool = Field(default=False,
+                             description="true where the whole domain is yours, so that HSTS may cover its subdomains")
+    content_security_policy: str | None = Field(default=None,
+                                                description="left out: only what comes from the site itself")

@@ -45,8 +45,10 @@ class BurnAlert(Model):
     severity: Severity
     long: Window
     short: Window
-    burn: Decimal = Field(ge=1, le=10_000, decimal_places=2, description="times the rate that spends the budget exactly in the SLO's window")
-    keep_firing: int = Field(default=5, ge=0, le=60, description="minutes that it fires on after both windows are below")
+    burn: Decimal = Field(ge=1, le=10_000, decimal_places=2,
+                          description="times the rate that spends the budget exactly in the SLO's window")
+    keep_firing: int = Field(default=5, ge=0, le=60,
+                             description="minutes that it fires on after both windows are below")
 
     @model_validator(mode="after")
     def _short_is_shorter(self) -> BurnAlert:
@@ -61,26 +63,33 @@ class BurnAlert(Model):
 
 # %% ../../nbs/stack/06_slo.ipynb #7c3b6e08
 def _alert(severity: Severity, long: str, short: str, burn: str, keep_firing: int = 5) -> BurnAlert:
-    return BurnAlert.model_construct(severity=severity, long=long, short=short, burn=Decimal(burn), keep_firing=keep_firing)
+    return BurnAlert.model_construct(severity=severity, long=long, short=short, burn=Decimal(burn),
+                                     keep_firing=keep_firing)
 
 
 WORKBOOK = (_alert("page", "1h", "5m", "14.4", 0), _alert("page", "6h", "30m", "6"),
             _alert("ticket", "1d", "2h", "3"), _alert("ticket", "3d", "6h", "1"))
-BUCKETS = tuple(map(Decimal, ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10")))  # seconds
+# seconds
+BUCKETS = tuple(map(Decimal, ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10")))
 BASE_INTERVAL = 15_000  # milliseconds between scrapes; divided by `time_scale`
 EXTRAPOLATED = Decimal("1.5")  # the most that `increase()` makes of one request once three samples were taken
 
 # %% ../../nbs/stack/06_slo.ipynb #1ab1ecff
 class Slo(Model):
     "A promise to users, and the alerts that guard it."
-    objective: Decimal = Field(gt=0, lt=100, decimal_places=5, description="percent of the requests that must be good, such as 99.5")
+    objective: Decimal = Field(gt=0, lt=100, decimal_places=5,
+                               description="percent of the requests that must be good, such as 99.5")
     window_days: int = Field(default=30, ge=1, le=90, description="days over which the promise holds")
     sli: Literal["availability", "latency"] = Field(
         default="availability", description="good is: no 5xx; or, among the answers that are no 5xx, in time")
-    source: Literal["edge", "application"] = Field(default="edge", description="who counts: the edge sees a dead application too")
-    threshold: Decimal | None = Field(default=None, description=f"seconds, for latency: one of {', '.join(map(str, BUCKETS))}")
-    alerts: list[BurnAlert] = Field(default=list(WORKBOOK), min_length=1, description="left out: the table of the SRE Workbook")
-    ignored_failures: int = Field(default=1, ge=0, le=1000, description="failures that alone must never alert: sets the least traffic")
+    source: Literal["edge", "application"] = Field(default="edge",
+                                                   description="who counts: the edge sees a dead application too")
+    threshold: Decimal | None = Field(default=None,
+                                      description=f"seconds, for latency: one of {', '.join(map(str, BUCKETS))}")
+    alerts: list[BurnAlert] = Field(default=list(WORKBOOK), min_length=1,
+                                    description="left out: the table of the SRE Workbook")
+    ignored_failures: int = Field(default=1, ge=0, le=1000,
+                                  description="failures that alone must never alert: sets the least traffic")
     time_scale: int = Field(default=1, ge=1, le=100, description="divides every window, for tests; 1 in earnest")
 
     @model_validator(mode="after")
@@ -89,7 +98,8 @@ class Slo(Model):
             raise ValueError("only a latency SLO has a threshold")
         if self.sli == "latency" and self.threshold not in BUCKETS:
             given = "no threshold" if self.threshold is None else f"{self.threshold} s"
-            raise ValueError(f"the threshold of a latency SLO is a bucket of the histogram, not {given}: {', '.join(map(str, BUCKETS))}")
+            raise ValueError(f"the threshold of a latency SLO is a bucket of the histogram, not {given}: "
+                             f"{', '.join(map(str, BUCKETS))}")
         return self
 
     @property
@@ -102,8 +112,10 @@ class Slo(Model):
         return alert.burn * self.budget
 
     def least_requests(self, alert: BurnAlert) -> int:
-        """Requests in the long window below which an alert stays silent: `ignored_failures` of them are below its limit, also when
-        `increase()` makes more of them than there were. It extends what it saw by up to half the time between samples on both sides."""
+        """Requests in the long window below which an alert stays silent: `ignored_failures` of them are
+        below its limit, also when
+        `increase()` makes more of them than there were. It extends what it saw by up to half the time
+        between samples on both sides."""
         return int(self.ignored_failures * EXTRAPOLATED / self.limit(alert)) + 1
 
     def windows(self) -> list[str]:
@@ -114,8 +126,10 @@ class Slo(Model):
     def _alerts_can_fire(self) -> Slo:
         for each in self.alerts:
             if self.limit(each) > 1:
-                raise ValueError(f"{each.name} would need {_plain(self.limit(each) * 100)} % errors and could never fire; "
-                                 f"give `alerts` of your own with burn rates of at most {_plain(round(1 / self.budget, 2))}")
+                raise ValueError(f"{each.name} would need {_plain(self.limit(each) * 100)} % errors and could "
+                                 f"never fire; "
+                                 f"give `alerts` of your own with burn rates of at most "
+                                 f"{_plain(round(1 / self.budget, 2))}")
             if minutes(each.long) > self.window_days * 1440:
                 raise ValueError(f"{each.name} looks back further than the {self.window_days} days of its SLO")
         return self

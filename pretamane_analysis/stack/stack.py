@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from pydantic import Field, model_validator
 
-from .links import BrokenLinks, broken_links
+from .stack_checks import BrokenLinks, broken_links
 from .model_file import Model
 from ..base.tables import to_html
 from .provisioning import Provisioning
@@ -30,7 +30,8 @@ class Stack(Model):
     "A product: its services, data, secrets, usage, and how either side hosts it."
     name: Name
     environment: Name = "production"
-    region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="a region code such as 'us-east-1'")
+    region: str = Field(default="us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
+                        description="a region code such as 'us-east-1'")
     domain: str = Field(default="app.example.com", pattern=r"^[a-z0-9.-]+$")
     admin_domain: str = Field(default="", pattern=r"^[a-z0-9.-]*$",
                               description="host name of the administration paths; left out: 'admin.' before the domain")
@@ -44,9 +45,11 @@ class Stack(Model):
     edge: Edge = Field(default_factory=Edge)
     provisioning: Provisioning = Field(default_factory=Provisioning)
     slos: dict[Name, Slo] = Field(default_factory=dict, description="what is promised to users, by name")
-    alerting: Alerting | None = Field(default=None, description="who is told when an alert fires; needed where a service has the role 'alerts'")
+    alerting: Alerting | None = Field(default=None, description="who is told when an alert fires; needed where "
+                                      "a service has the role 'alerts'")
     operations: Operations = Field(default_factory=Operations)
-    prices: tuple[OwnRate, ...] = Field(default=(), description="rates that you know; each comes before the price list's")
+    prices: tuple[OwnRate, ...] = Field(default=(),
+                                        description="rates that you know; each comes before the price list's")
 
     @model_validator(mode="after")
     def _admin_domain(self) -> Stack:
@@ -87,6 +90,7 @@ class Stack(Model):
 
     def _repr_html_(self) -> str:
         rows = [{"service": name, "role": each.role, "image": each.image, "memory": each.memory, "CPU": str(each.cpu),
-                 "paths": ", ".join(route.path for route in each.routes), "data": ", ".join(mount.volume for mount in each.mounts)}
+                 "paths": ", ".join(route.path for route in each.routes),
+                 "data": ", ".join(mount.volume for mount in each.mounts)}
                 for name, each in self.services.items()]
         return to_html(rows, f"{self.name} in {self.region}, at {self.domain}")

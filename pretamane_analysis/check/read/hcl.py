@@ -277,4 +277,4 @@ class Module:
 
 def module(tree: Tree) -> Module:
     "A tree's Terraform, read once."
-    return tree.kept("terraform", lambda: Module(tree))
+    return tree.cached("terraform", lambda: Module(tree))

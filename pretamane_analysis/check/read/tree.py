@@ -158,18 +158,18 @@ class Tree:
     ):
         self.files, self.as_of, self.folder, self.others = dict(files), as_of or date.today(), folder, others
         self.problems: list[Finding] = list(problems or [])
-        self._kept: dict[Any, Any] = {}
+        self._cached: dict[Any, Any] = {}
 
-    def kept(self, key: Any, make: Callable[[], _T]) -> _T:
+    def cached(self, key: Any, make: Callable[[], _T]) -> _T:
         "What `make` returns, made once for a key."
-        if key not in self._kept:
-            self._kept[key] = make()
-        found: _T = self._kept[key]
+        if key not in self._cached:
+            self._cached[key] = make()
+        found: _T = self._cached[key]
         return found
 
     def documents(self, path: str) -> list[Document]:
         "The documents of a YAML, JSON or TOML file; an empty one where it is missing or cannot be parsed."
-        return self.kept(("documents", path), lambda: _view(self, path))
+        return self.cached(("documents", path), lambda: _view(self, path))
 
     def yaml(self, path: str) -> Any:
         "The data of a file's first document; an empty mapping where there is none."
@@ -228,7 +228,7 @@ class Tree:
     @property
     def caddy(self) -> Caddyfile:
         "The Caddyfile with its imports in place; an empty one where it is missing or cannot be read."
-        return self.kept("caddy", lambda: _caddyfile(self, self.caddy_path))
+        return self.cached("caddy", lambda: _caddyfile(self, self.caddy_path))
 
     @property
     def compose(self) -> dict[str, Any]:

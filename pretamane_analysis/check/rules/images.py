@@ -44,16 +44,19 @@ def _is_public(text: str) -> bool:
 
 @rule("X25", "an image that is built here is asked of no registry", defects=("D27",))
 def built_not_pulled(tree: Tree) -> Iterator[Finding]:
-    "Compose asks the registry first and builds where that has none: whoever owns the name there would run with the secrets."
+    """Compose asks the registry first and builds where that has none: whoever owns the name there would run with the
+    secrets."""
     for each in services(tree).values():
         text = each.raw.get("image")
         if not isinstance(text, str) or not each.raw.get("build"):
             continue
         if each.raw.get("pull_policy") not in _BUILT_ONLY:
-            yield tree.at(tree.compose_path, each.key("image"), f"service {each.name!r} is built here, but its image {text!r} is "
+            yield tree.at(tree.compose_path, each.key("image"),
+                          f"service {each.name!r} is built here, but its image {text!r} is "
                           "pulled where a registry has one", "Write 'pull_policy: never'")
         if _is_public(text):
-            yield tree.at(tree.compose_path, each.key("image"), f"service {each.name!r} is built here under the name {text!r}, "
+            yield tree.at(tree.compose_path, each.key("image"),
+                          f"service {each.name!r} is built here under the name {text!r}, "
                           "which anybody can have at the public registry", f"Call it 'localhost/{text}'")
 
 FLOATING = re.compile(r"latest|stable|edge|main|master|nightly|develop|dev|rc|alpine|slim|lts")

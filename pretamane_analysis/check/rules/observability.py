@@ -64,7 +64,7 @@ def queries(
         rules = [each for path in tree.files if path.endswith((".yml", ".yaml")) for each in _of_rules(tree, path)]
         return rules + [each for path in tree.files if path.endswith(".json") for each in _of_panels(tree, path)]
 
-    return tree.kept("queries", found)
+    return tree.cached("queries", found)
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #1509a544
 _NOT_ASKED = re.compile(r"^(loki|alloy|grafana|cloudflared|minio|meilisearch|promtail|logcli|tempo)_")

@@ -158,7 +158,7 @@ def networks_fit(tree: Tree) -> Iterator[Finding]:
                          f"Write 'internal: true' for {network!r}", "networks")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #a76f1127
-@rule("X03", "whoever calls a service below a prefix says the prefix", defects=("D29", "D30"))
+@rule("X03", "a request to a service that serves below a path prefix includes that prefix", defects=("D29", "D30"))
 def prefixes_fit(tree: Tree) -> Iterator[Finding]:
     "A program that is told to serve below /prometheus answers 404 to everything else, its health check included."
     named = names(tree)

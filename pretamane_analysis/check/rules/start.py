@@ -153,7 +153,8 @@ def can_run_twice(tree: Tree) -> Iterator[Finding]:
                     yield of(tree, each, f"runs more than once, which {key!r} does not allow", f"Remove '{key}'", key)
 
 # %% ../../../nbs/check/rules/05_start.ipynb #eddde961
-@rule("C26", "colors come in pairs, differ in nothing, and the edge knows both", defects=("D37",))
+@rule("C26", "blue and green services exist in pairs, are configured alike, and the edge has both as upstreams",
+      defects=("D37",))
 def two_colors(tree: Tree) -> Iterator[Finding]:
     "A deployment without an outage starts the idle color, waits for its health, and lets the edge choose."
     every = services(tree)

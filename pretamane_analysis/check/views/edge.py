@@ -151,5 +151,5 @@ def proxies(
     tree: Tree,  # Any tree
 ) -> list[Proxy]:  # In the order of the file
     "Every proxy of the Caddyfile."
-    return tree.kept("proxies",
+    return tree.cached("proxies",
                      lambda: [each for site in tree.caddy.sites for each in _proxies(site, site, (), (), ())])

@@ -20,8 +20,8 @@ from ..read.tree import Tree
 from ...base.files import data_path
 
 # %% auto #0
-__all__ = ['Support', 'support', 'is_listed', 'Known', 'known', 'flag', 'tree_path', 'setting', 'build_context', 'listening',
-           'own_prefix', 'is_database']
+__all__ = ['Support', 'support', 'is_listed', 'ImageProfile', 'known', 'flag', 'tree_path', 'setting', 'build_context',
+           'listening', 'own_prefix', 'is_database']
 
 # %% ../../../nbs/check/views/03_images.ipynb #89f01cd7
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def is_listed(image: Image) -> bool:
 
 # %% ../../../nbs/check/views/03_images.ipynb #d7a75900
 @dataclass(frozen=True)
-class Known:
+class ImageProfile:
     "What is known about a repository of images."
     repository: str
     programs: frozenset[str]  # those that a health check may call
@@ -75,15 +75,15 @@ class Known:
 
 
 @cache
-def _known_table() -> dict[str, Known]:
+def _known_table() -> dict[str, ImageProfile]:
     with open(data_path("image_facts.csv"), encoding="utf-8", newline="") as file:
         return {row["repository"]: _known(row) for row in csv.DictReader(file)}
 
 
-def _known(row: dict[str, str]) -> Known:
+def _known(row: dict[str, str]) -> ImageProfile:
     settings = tuple((int(port),
                       name) for port, _, name in (each.partition("=") for each in row["port_settings"].split()))
-    return Known(row["repository"], frozenset(row["programs"].split()), tuple(map(int, row["ports"].split())),
+    return ImageProfile(row["repository"], frozenset(row["programs"].split()), tuple(map(int, row["ports"].split())),
                  settings, row["prefix"],
                  row["administration"], int(row["user"]), row["root"] == "yes", row["writable_root"] == "yes",
                  row["health"] != "no",
@@ -96,7 +96,7 @@ def _folder(text: str) -> tuple[str, int, int, int]:
     return path, int(user), int(group), int(mode, 8)
 
 # %% ../../../nbs/check/views/03_images.ipynb #6f0df654
-def known(image: Image) -> Known | None:
+def known(image: Image) -> ImageProfile | None:
     "What is known about an image."
     return _known_table().get(image.repository)
 

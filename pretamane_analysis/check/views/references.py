@@ -189,4 +189,4 @@ def references(
 ) -> list[Reference]:  # Without doubles
     "Every address in a tree that names a service or the container itself."
     parts = (_of_compose, _of_files, _of_edge, _of_scrapes, _of_alerting)
-    return tree.kept("references", lambda: list(dict.fromkeys(each for part in parts for each in part(tree))))
+    return tree.cached("references", lambda: list(dict.fromkeys(each for part in parts for each in part(tree))))

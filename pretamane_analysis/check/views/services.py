@@ -206,13 +206,13 @@ def services(
     "The services of the compose file."
     base = dirname(tree.compose_path)
     found = mapping(tree.compose.get("services"))
-    return tree.kept("services", lambda: {name: ServiceFacts(name, mapping(raw), base)
+    return tree.cached("services", lambda: {name: ServiceFacts(name, mapping(raw), base)
                                           for name, raw in found.items() if isinstance(raw, dict)})
 
 
 def texts(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:
     "Every text of the compose file with its path of keys."
-    return tree.kept("texts", lambda: list(_texts(tree.compose)))
+    return tree.cached("texts", lambda: list(_texts(tree.compose)))
 
 
 def _texts(data: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:

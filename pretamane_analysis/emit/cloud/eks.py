@@ -51,7 +51,8 @@ def bill_resources(
     lines = []
     for resource in found.resources:
         causes = [each.format(edge=_edge(stack)) for each in CAUSES[resource.name]]
-        lines += [{"resource": resource.name, "description": charge.description, "usage_type": charge.query.usage_type, "addresses": causes}
+        lines += [{"resource": resource.name, "description": charge.description, "usage_type": charge.query.usage_type,
+                   "addresses": causes}
                   for charge in resource.charges(HOURS_PER_MONTH)]
     return lines
 
@@ -60,9 +61,10 @@ def _edge(stack: Stack) -> str:
     return "aws_elb.edge" if stack.eks.load_balancer == "clb" else "aws_lb.edge"
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #3885af62
-def _alarm(key: str, namespace: str, metric: str, statistic: str, comparison: str, threshold: float, minutes: int, **dimensions: str) -> dict[str, Any]:
-    return {"key": key, "namespace": namespace, "metric": metric, "statistic": statistic, "comparison": comparison, "threshold": threshold,
-            "minutes": minutes, "dimensions": dimensions}
+def _alarm(key: str, namespace: str, metric: str, statistic: str, comparison: str, threshold: float, minutes: int,
+           **dimensions: str) -> dict[str, Any]:
+    return {"key": key, "namespace": namespace, "metric": metric, "statistic": statistic, "comparison": comparison,
+            "threshold": threshold, "minutes": minutes, "dimensions": dimensions}
 
 
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
@@ -75,11 +77,13 @@ def _edge_alarms(stack: Stack) -> list[dict[str, Any]]:
                 _alarm("edge_unhealthy", "AWS/ELB", "UnHealthyHostCount", "Maximum", ABOVE, 0, 3, **name)]
     name, target = {"LoadBalancer": "aws_lb.edge.arn_suffix"}, {"TargetGroup": "aws_lb_target_group.nodes.arn_suffix"}
     if stack.eks.load_balancer == "nlb":
-        return [_alarm("edge_unhealthy", "AWS/NetworkELB", "UnHealthyHostCount", "Maximum", ABOVE, 0, 3, **name, **target)]
+        return [_alarm("edge_unhealthy", "AWS/NetworkELB", "UnHealthyHostCount", "Maximum", ABOVE, 0, 3,
+                       **name, **target)]
     return [_alarm("edge_errors", "AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "Sum", ABOVE, 5, 5, **name),
             _alarm("edge_refused", "AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", ABOVE, 5, 5, **name),
             _alarm("edge_slow", "AWS/ApplicationELB", "TargetResponseTime", "Average", ABOVE, 1, 10, **name),
-            _alarm("edge_unhealthy", "AWS/ApplicationELB", "UnHealthyHostCount", "Maximum", ABOVE, 0, 3, **name, **target)]
+            _alarm("edge_unhealthy", "AWS/ApplicationELB", "UnHealthyHostCount", "Maximum", ABOVE, 0, 3,
+                   **name, **target)]
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #e197d7d9
 def _alarms(stack: Stack, found: Architecture) -> list[dict[str, Any]]:
@@ -88,7 +92,8 @@ def _alarms(stack: Stack, found: Architecture) -> list[dict[str, Any]]:
     if "search" in features:
         domain = {"DomainName": "local.search_domain", "ClientId": "local.account"}
         alarms += [_alarm("search_red", "AWS/ES", "ClusterStatus.red", "Maximum", ABOVE, 0, 1, **domain),
-                   _alarm("search_disk", "AWS/ES", "FreeStorageSpace", "Minimum", BELOW, stack.eks.search_disk_gb * 1024 // 5, 5, **domain),
+                   _alarm("search_disk", "AWS/ES", "FreeStorageSpace", "Minimum", BELOW,
+                          stack.eks.search_disk_gb * 1024 // 5, 5, **domain),
                    _alarm("search_memory", "AWS/ES", "JVMMemoryPressure", "Maximum", ABOVE, 85, 15, **domain)]
     if "database" in features:
         table = {"TableName": "aws_dynamodb_table.main.name"}
@@ -106,21 +111,22 @@ def _supported(stack: Stack, found: Architecture) -> str:
         raise PretamaneError(f"Kubernetes {stack.eks.version} is past all support: no cluster can be made with it",
                              place="eks.version", remedy="Choose a newer version")
     if stack.eks.auto_mode:
-        raise PretamaneError("with EKS Auto Mode AWS decides how many nodes there are, so the bill and a configuration cannot agree",
-                             place="eks.auto_mode", remedy="Leave it out to emit a node group")
+        raise PretamaneError("with EKS Auto Mode AWS decides how many nodes there are, so the bill and a configuration "
+                             "cannot agree", place="eks.auto_mode", remedy="Leave it out to emit a node group")
     if not 1 <= stack.eks.nat_gateways <= stack.eks.availability_zones:
-        raise PretamaneError(f"{stack.eks.nat_gateways} NAT gateways for {stack.eks.availability_zones} zones: private nodes need one, and no zone has two",
+        raise PretamaneError(f"{stack.eks.nat_gateways} NAT gateways for {stack.eks.availability_zones} zones: "
+                             f"private nodes need one, and no zone has two",
                              place="eks.nat_gateways", remedy="Use 1, or one for each zone")
     if stack.eks.load_balancer == "none":
         raise PretamaneError("without a load balancer the configuration would lead nowhere", place="eks.load_balancer",
                              remedy="Use 'alb', 'nlb' or 'clb'")
     special = stack.eks.prefix_delegation or stack.eks.node_disk_iops or stack.eks.node_disk_throughput
     if len(found.groups) > 1 or stack.eks.node_groups or special:
-        raise PretamaneError("several groups of nodes, prefix delegation and provisioned disks cannot be made from a stack alone",
-                             place="eks", remedy="Name one 'eks.node_instance_type'")
+        raise PretamaneError("several groups of nodes, prefix delegation and provisioned disks cannot be made "
+                             "from a stack alone", place="eks", remedy="Name one 'eks.node_instance_type'")
     if stack.eks.node_disk_type not in ("gp3", "gp2"):
-        raise PretamaneError(f"a node's disk of type {stack.eks.node_disk_type!r} cannot be made from a stack alone", place="eks.node_disk_type",
-                             remedy="Use 'gp3'")
+        raise PretamaneError(f"a node's disk of type {stack.eks.node_disk_type!r} cannot be made from a stack alone",
+                             place="eks.node_disk_type", remedy="Use 'gp3'")
     return support
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #5dd108bf
@@ -131,20 +137,26 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
     arm = instance_type(group.instance_type).architecture == "arm64"
     return {
         "project": stack.name, "environment": stack.environment, "region": stack.region, "domain": stack.domain,
-        "zones": json.dumps([f"{stack.region}{letter}" for letter in "abcdef"[:eks.availability_zones]]), "zone_count": eks.availability_zones,
-        "version": eks.version, "support": _supported(stack, found), "node_type": group.instance_type, "nodes": group.nodes,
-        "node_disk_type": eks.node_disk_type, "node_disk_gb": eks.node_disk_gb, "spot": eks.purchase_option.startswith("Spot"),
+        "zones": json.dumps([f"{stack.region}{letter}" for letter in "abcdef"[:eks.availability_zones]]),
+        "zone_count": eks.availability_zones,
+        "version": eks.version, "support": _supported(stack, found), "node_type": group.instance_type,
+        "nodes": group.nodes,
+        "node_disk_type": eks.node_disk_type, "node_disk_gb": eks.node_disk_gb,
+        "spot": eks.purchase_option.startswith("Spot"),
         "ami_type": "AL2023_ARM_64_STANDARD" if arm else "AL2023_x86_64_STANDARD", "nat_gateways": eks.nat_gateways,
-        "balancer": eks.load_balancer, "edge": _edge(stack), "database": "database" in features, "search": "search" in features,
+        "balancer": eks.load_balancer, "edge": _edge(stack), "database": "database" in features,
+        "search": "search" in features,
         "objects": "objects" in features, "observability": "observability" in features, "mail": True,
-        "search_type": eks.search_instance_type, "search_count": eks.search_instances, "search_disk_gb": eks.search_disk_gb,
+        "search_type": eks.search_instance_type, "search_count": eks.search_instances,
+        "search_disk_gb": eks.search_disk_gb,
         "search_zones": min(3, eks.search_instances, eks.availability_zones), "alarms": _alarms(stack, found),
-        "services_json": json.dumps(list(found.on_machines)), "secrets_json": json.dumps(remaining_secrets(stack, found.on_machines) or ["application"]),
+        "services_json": json.dumps(list(found.on_machines)),
+        "secrets_json": json.dumps(remaining_secrets(stack, found.on_machines) or ["application"]),
     }
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #709c2140
-FILES = ("versions.tf", "variables.tf", "network.tf", "cluster.tf", "balancer.tf", "names.tf", "application.tf", "outputs.tf",
-         "tests/cluster.tftest.hcl", "tests/mocks/aws.tfmock.hcl", "checkov.yaml")
+FILES = ("versions.tf", "variables.tf", "network.tf", "cluster.tf", "balancer.tf", "names.tf",
+         "application.tf", "outputs.tf", "tests/cluster.tftest.hcl", "tests/mocks/aws.tfmock.hcl", "checkov.yaml")
 
 
 def files(
@@ -156,5 +168,6 @@ def files(
     data = any(values[each] for each in ("database", "search", "objects"))
     wanted = [*FILES, *(["data.tf"] if data else []), *(["observability.tf"] if values["observability"] else [])]
     tree = {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
-    tree["bill-resources.json"] = json.dumps({"architecture": found.name, "lines": bill_resources(stack, found)}, indent=2) + "\n"
+    tree["bill-resources.json"] = json.dumps({"architecture": found.name, "lines": bill_resources(stack, found)},
+                                             indent=2) + "\n"
     return tree

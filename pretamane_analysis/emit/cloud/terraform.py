@@ -27,11 +27,11 @@ def sizes(
 ) -> dict[str, Any]:  # instance_type, root_gb, data_gb, burstable
     "What the host is made of, as the bill has it. Raises PretamaneError for a disk that cannot be made from a stack."
     if stack.host.disk_type not in ("gp3", "gp2") or stack.host.disk_iops or stack.host.disk_throughput:
-        raise PretamaneError(f"a disk of type {stack.host.disk_type!r} cannot be made from a stack alone", place="host.disk_type",
-                             remedy="Use 'gp3'; more IOPS can be set in terraform/storage.tf")
+        raise PretamaneError(f"a disk of type {stack.host.disk_type!r} cannot be made from a stack alone",
+                             place="host.disk_type", remedy="Use 'gp3'; more IOPS can be set in terraform/storage.tf")
     disks = {each.name: each.gb for each in found.resources if isinstance(each, Volume)}
-    return {"instance_type": found.instance_type, "root_gb": ceil(disks["root disk"]), "data_gb": max(1, ceil(disks["data disk"])),
-            **_traits(found)}
+    return {"instance_type": found.instance_type, "root_gb": ceil(disks["root disk"]),
+            "data_gb": max(1, ceil(disks["data disk"])), **_traits(found)}
 
 
 def _traits(found: Architecture) -> dict[str, bool]:
@@ -43,7 +43,8 @@ def _secrets(stack: Stack) -> dict[str, Any]:
     "Secrets by where they come from; none are generated where the host makes them."
     used = {each for service in stack.services.values() for each in service.secrets}
     used |= {source for each in used if (source := stack.secrets[each].derived_from)} | {stack.operations.backup_key}
-    mine = {name: each for name, each in sorted(stack.secrets.items()) if name in used} if stack.provisioning.secrets == "terraform" else {}
+    mine = {name: each for name, each in sorted(stack.secrets.items())
+            if name in used} if stack.provisioning.secrets == "terraform" else {}
     derived = {name: each.derived_from for name, each in mine.items() if each.derived_from}
     generated = {name: each.length for name, each in mine.items() if each.source == "generated" and name not in derived}
     return {"generated": generated, "derived": derived, "widest": max(map(len, generated), default=0),
@@ -65,7 +66,8 @@ TEMPLATE_VALUES = {
 def _mail_senders(stack: Stack) -> list[str]:
     for name in stack.provisioning.mail_senders:
         if name not in stack.services:
-            raise PretamaneError(f"there is no service {name!r}", place="provisioning.mail_senders", remedy=f"Services: {', '.join(stack.services)}")
+            raise PretamaneError(f"there is no service {name!r}", place="provisioning.mail_senders",
+                                 remedy=f"Services: {', '.join(stack.services)}")
     return stack.provisioning.mail_senders
 
 
@@ -81,15 +83,17 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "detailed_monitoring": host.detailed_monitoring, "spot": host.purchase_option.startswith("Spot"),
         "cpu_credits": host.cpu_credits if size["burstable"] else "", **size, **_secrets(stack),
         "snapshots_kept": chosen.snapshots_kept, "old_backups_days": chosen.old_backups_days,
-        "object_lock_days": chosen.object_lock_days, "mail_senders": _mail_senders(stack), "mail": any(each.recipients for each in found.resources if isinstance(each, Mail)),
+        "object_lock_days": chosen.object_lock_days, "mail_senders": _mail_senders(stack),
+        "mail": any(each.recipients for each in found.resources if isinstance(each, Mail)),
         "template_values": TEMPLATE_VALUES, "template_width": max(map(len, TEMPLATE_VALUES)),
         "path": f"/{stack.name}/{stack.environment}",
     }
 
 # %% ../../../nbs/emit/cloud/01_terraform.ipynb #2f595786
-FILES = ("versions.tf", "variables.tf", "network.tf", "security.tf", "iam.tf", "secrets.tf", "storage.tf", "backup.tf", "compute.tf",
-         "outputs.tf", "tests/network.tftest.hcl", "tests/host.tftest.hcl", "tests/policies.tftest.hcl", "tests/variables.tftest.hcl",
-         "tests/mocks/aws.tfmock.hcl", "checkov.yaml")
+FILES = ("versions.tf", "variables.tf", "network.tf", "security.tf", "iam.tf", "secrets.tf", "storage.tf",
+         "backup.tf", "compute.tf",
+         "outputs.tf", "tests/network.tftest.hcl", "tests/host.tftest.hcl", "tests/policies.tftest.hcl",
+         "tests/variables.tftest.hcl", "tests/mocks/aws.tfmock.hcl", "checkov.yaml")
 
 
 def files(
@@ -101,6 +105,7 @@ def files(
     wanted = [*FILES, *(["mail.tf"] if values["mail"] else [])]
     found = {f"terraform/{name}": rendered(f"terraform/{name}.j2", **values) for name in wanted}
     if backend := stack.provisioning.backend:
-        found["terraform/backend.tf"] = rendered("terraform/backend.tf.j2", bucket=backend.bucket, region=backend.region or stack.region,
+        found["terraform/backend.tf"] = rendered("terraform/backend.tf.j2", bucket=backend.bucket,
+                                                 region=backend.region or stack.region,
                                                  key=f"{stack.name}/{stack.environment}/terraform.tfstate")
     return found

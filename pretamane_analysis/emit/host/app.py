@@ -46,7 +46,8 @@ def _require_settings(name: str, service: Service) -> None:
     for variable, default in SECRET_FILES.items():
         secret = service.environment.get(variable, default).removeprefix(secret_path(""))
         if secret not in service.secrets:
-            raise PretamaneError(f"the application reads the secret {secret!r}, which it does not get", place=f"{place}.secrets",
+            raise PretamaneError(f"the application reads the secret {secret!r}, which it does not get",
+                                 place=f"{place}.secrets",
                                  remedy=f"Add {secret!r}, or name another file with {variable}")
 
 # %% ../../../nbs/emit/host/04_app.ipynb #4fee9647
@@ -66,7 +67,8 @@ def dockerfile(
     "The Dockerfile for a service."
     user, group = _owner(name, service)
     folders = [mount.path for mount in service.mounts if not mount.read_only]
-    return rendered("app/Dockerfile.j2", python=PYTHON, user=user, group=group, folders=folders, ports=sorted(service.ports.values()))
+    return rendered("app/Dockerfile.j2", python=PYTHON, user=user, group=group, folders=folders,
+                    ports=sorted(service.ports.values()))
 
 # %% ../../../nbs/emit/host/04_app.ipynb #8a057a51
 _COPIED = {"app": ".py", "migrations": ".sql"}

@@ -32,7 +32,8 @@ def user_id(
 def _consumers(stack: Stack, secret: str) -> list[dict[str, Any]]:
     found = [{"service": name, "uid": user_id(service), "file": f"{name}/{secret}", "containers": names(stack, name)}
              for name, service in stack.services.items() if secret in service.secrets]
-    return found + [{"service": "host", "uid": 0, "file": f"host/{secret}", "containers": []}] * (secret == stack.operations.backup_key)
+    return found + [{"service": "host", "uid": 0, "file": f"host/{secret}",
+                     "containers": []}] * (secret == stack.operations.backup_key)
 
 # %% ../../../nbs/emit/host/05_bootstrap.ipynb #f117344b
 def _source(stack: Stack, secret: str) -> str:
@@ -96,8 +97,8 @@ def _check_derived(stack: Stack, secret: str) -> None:
         raise PretamaneError(f"secret {secret!r} is the hash of {base!r}, which is not generated", place=place,
                              remedy="Derive it from a generated secret")
     if stack.secrets[base].length > LONGEST_HASHED:
-        raise PretamaneError(f"secret {base!r} is longer than the {LONGEST_HASHED} characters that bcrypt reads", place=place,
-                             remedy=f"Give {base!r} a length of {LONGEST_HASHED} or less")
+        raise PretamaneError(f"secret {base!r} is longer than the {LONGEST_HASHED} characters that bcrypt reads",
+                             place=place, remedy=f"Give {base!r} a length of {LONGEST_HASHED} or less")
 
 
 def _optional(stack: Stack, secret: str) -> bool:
@@ -139,7 +140,8 @@ def _array(name: str, values: tuple[str, ...]) -> str:
 
 def _settings(stack: Stack) -> str:
     lines = "# shellcheck shell=bash disable=SC2034\n# What the scripts know of this stack.\n\n"
-    return lines + f"STACK={shlex.quote(stack.name)}\n" + _array("PACKAGES", PACKAGES) + _array("DOCKER_PACKAGES", DOCKER_PACKAGES)
+    return lines + f"STACK={shlex.quote(stack.name)}\n" + _array("PACKAGES",
+                                                                 PACKAGES) + _array("DOCKER_PACKAGES", DOCKER_PACKAGES)
 
 # %% ../../../nbs/emit/host/05_bootstrap.ipynb #487c448c
 DAEMON = {
@@ -183,4 +185,5 @@ def files(
 
 # %% ../../../nbs/emit/host/05_bootstrap.ipynb #f7a0b0c8
 USER_DATA_LIMIT = 16 * 1024  # bytes, before base64
-USER_DATA_VARIABLES = ("stack", "environment", "region", "bundle_bucket", "bundle_key", "bundle_sha256", "data_volume_id")
+USER_DATA_VARIABLES = ("stack", "environment", "region", "bundle_bucket", "bundle_key", "bundle_sha256",
+                       "data_volume_id")

@@ -67,8 +67,8 @@ def _hash_secret(stack: Stack, edge: str) -> str:
     "The secret with the administrators' hash, empty when no route asks for a password."
     found = [each for each in stack.services[edge].secrets if each.endswith("password_hash")]
     if not found and any(route.auth == "basic" for route in edge_routes(stack)):
-        raise PretamaneError("routes ask for a password, but the edge has no secret for its hash", place=f"services.{edge}.secrets",
-                             remedy="Add a secret such as 'edge_admin_password_hash'")
+        raise PretamaneError("routes ask for a password, but the edge has no secret for its hash",
+                             place=f"services.{edge}.secrets", remedy="Add a secret such as 'edge_admin_password_hash'")
     return found[0] if found else ""
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #791c725b
@@ -78,7 +78,8 @@ def _require_free_paths(stack: Stack) -> None:
             taken = (HEALTH_PATH,) if route.auth == "basic" else (HEALTH_PATH, *INTERNAL_PATHS)
             for path in taken:
                 if f"{route.path}/".lower().startswith(f"{path}/"):
-                    raise PretamaneError(f"the path {path!r} is not for the public", place=f"services.{name}.routes.{i}.path",
+                    raise PretamaneError(f"the path {path!r} is not for the public",
+                                         place=f"services.{name}.routes.{i}.path",
                                          remedy="Choose another path, or 'auth: basic' where administrators need it")
 
 
@@ -102,9 +103,11 @@ TOOLS_POLICY = (f"{POLICY}; script-src 'self' 'unsafe-inline' 'unsafe-eval'; sty
 LONGEST_WRITE = "10m"
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #0a9f69c8
-SECRET_PARAMETERS = (r"(?i)([?&][a-z0-9_.-]*(?:token|secret|passw(?:or)?d|signature|credential|api[_-]?key|accesskeyid)=|"
+SECRET_PARAMETERS = (
+    r"(?i)([?&][a-z0-9_.-]*(?:token|secret|passw(?:or)?d|signature|credential|api[_-]?key|accesskeyid)=|"
                      r"[?&](?:key|sig|code|auth|jwt|session)=)[^&#]*")
-SECRET_HEADERS = ("X-Api-Key", "X-Auth-Token", "X-Amz-Security-Token", "Cf-Access-Jwt-Assertion", "Cf-Access-Client-Secret")
+SECRET_HEADERS = ("X-Api-Key", "X-Auth-Token", "X-Amz-Security-Token", "Cf-Access-Jwt-Assertion",
+                  "Cf-Access-Client-Secret")
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #968694e8
 def _servers(stack: Stack, ports: dict[str, int], admin: bool) -> list[dict[str, Any]]:
@@ -124,7 +127,8 @@ def _ports(stack: Stack, name: str, edge: Service) -> dict[str, int]:
     unused = ("admin", "probes") if stack.host.edge == "direct" else ("https",)
     used = [ports[each] for each in ports if each not in unused]
     if len({*used}) != len(used):
-        raise PretamaneError("two listeners of the edge have the same port", place=f"services.{name}.ports", remedy="Give each a port of its own")
+        raise PretamaneError("two listeners of the edge have the same port", place=f"services.{name}.ports",
+                             remedy="Give each a port of its own")
     return ports
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #270589b2
@@ -140,7 +144,8 @@ def _door(stack: Stack, edge: str, routes: list[EdgeRoute]) -> dict[str, Any]:
         "edge": edge, "domain": stack.domain, "admin_domain": stack.admin_domain,
         "admin_user": stack.edge.admin_user, "password_hash": _hash_secret(stack, edge),
         "public_routes": public, "admin_routes": [each for each in routes if each.auth == "basic"],
-        "internal_paths": [base + path for base in ("", *(each.path for each in public if each.strip_prefix)) for path in INTERNAL_PATHS],
+        "internal_paths": [base + path for base in ("", *(each.path for each in public if each.strip_prefix))
+                           for path in INTERNAL_PATHS],
         "redirect_to_https": stack.host.edge == "tunnel" and stack.host.tunnel == "named",
     }
 
@@ -159,14 +164,17 @@ def _promises(stack: Stack) -> dict[str, Any]:
 def files(
     stack: Stack,  # A stack with one service whose role is 'edge'
 ) -> dict[str, str]:  # `caddy/Caddyfile` and `caddy/upstreams.caddy`
-    "The edge's files. Raises PretamaneError when there is no edge, a password without a hash, or a route to what is internal."
+    """The edge's files. Raises PretamaneError when there is no edge, a password without a hash, or a route to what
+    is internal."""
     name, edge = _edge(stack)
     _require_free_paths(stack)
     _policies(stack)
     ports, routes = _ports(stack, name, edge), edge_routes(stack)
     caddyfile = rendered(
         "caddy/Caddyfile.j2", direct=stack.host.edge == "direct", http_port=ports["http"], https_port=ports["https"],
-        admin_port=ports["admin"], probes_port=ports["probes"], tunnels=_tunnels(stack), metrics_port=ports.get("metrics"),
-        tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
-        servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes), **_promises(stack))
-    return {"caddy/Caddyfile": caddyfile, "caddy/upstreams.caddy": rendered("caddy/upstreams.caddy.j2", upstreams=upstreams(stack))}
+        admin_port=ports["admin"], probes_port=ports["probes"], tunnels=_tunnels(stack),
+        metrics_port=ports.get("metrics"), tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
+        servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes),
+        **_promises(stack))
+    return {"caddy/Caddyfile": caddyfile,
+            "caddy/upstreams.caddy": rendered("caddy/upstreams.caddy.j2", upstreams=upstreams(stack))}

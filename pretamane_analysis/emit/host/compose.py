@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..containers import INTERNAL, NETWORKS, SUBNETS, Container, containers, default_profiles, names
+from pretamane_analysis.emit.containers import (
+    INTERNAL, NETWORKS, SUBNETS, Container, containers, default_profiles, names,
+)
 from ...facts.images import facts, local_name, require_pullable
 from .postgres import files as roles
 from .postgres import server_command
@@ -46,7 +48,8 @@ def _hardening(service: Service) -> dict[str, Any]:
     known, user = facts(service.image), _user(service)
     added = known.capabilities + (known.root_capabilities if service.user is None else ())
     mounted = {mount.path for mount in service.mounts}
-    owner = "".join(f",{key}={value}" for key, value in zip(("uid", "gid"), (user or "").split(":"), strict=False) if value)
+    owner = "".join(f",{key}={value}"
+                    for key, value in zip(("uid", "gid"), (user or "").split(":"), strict=False) if value)
     writable = [f"{path}:size=64m{owner}" for path in known.writable if path not in mounted]
     return {
         **({"user": user} if user else {}),
@@ -64,7 +67,8 @@ def _secret_name(of: str, secret: str) -> str:
 
 
 def _secrets(container: Container) -> dict[str, Any]:
-    wanted = [Inline({"source": _secret_name(container.of, each), "target": each}) for each in container.service.secrets]
+    wanted = [Inline({"source": _secret_name(container.of, each), "target": each})
+              for each in container.service.secrets]
     return {"secrets": wanted} if wanted else {}
 
 
@@ -73,7 +77,8 @@ def secret_files(
 ) -> dict[str, str]:  # File on the host by name in the compose file
     "One file for each secret and each service that reads it."
     folder = f"${{SECRETS_DIR:-/run/{stack.name}/secrets}}"
-    return {_secret_name(of, each): f"{folder}/{of}/{each}" for of, service in stack.services.items() for each in service.secrets}
+    return {_secret_name(of, each): f"{folder}/{of}/{each}"
+            for of, service in stack.services.items() for each in service.secrets}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #cd76e353
 def _environment(stack: Stack, service: Service) -> dict[str, str]:
@@ -87,10 +92,12 @@ def _environment(stack: Stack, service: Service) -> dict[str, str]:
 def _tunnel_command(stack: Stack, service: Service) -> list[str]:
     start = ["tunnel", "--no-autoupdate", "--metrics", f"0.0.0.0:{service.ports.get('metrics', TUNNEL_METRICS_PORT)}"]
     if stack.host.tunnel == "dev-quick":
-        edge, port = next((name, edge_ports(each.ports, stack.host.edge)["http"]) for name, each in stack.with_role("edge").items())
+        edge, port = next((name, edge_ports(each.ports, stack.host.edge)["http"])
+                          for name, each in stack.with_role("edge").items())
         return [*start, "--url", f"http://{edge}:{port}"]
     if not service.secrets:
-        raise PretamaneError("a named tunnel needs its token", place="services", remedy="Give the tunnel's service the secret 'tunnel_token'")
+        raise PretamaneError("a named tunnel needs its token", place="services",
+                             remedy="Give the tunnel's service the secret 'tunnel_token'")
     return [*start, "run", "--token-file", secret_path(service.secrets[0])]
 
 
@@ -115,7 +122,8 @@ def _start(stack: Stack, container: Container) -> dict[str, Any]:
     return {"command": Line(command)} if command else {}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #b2edce27
-_CONDITIONS = {"started": "service_started", "healthy": "service_healthy", "completed": "service_completed_successfully"}
+_CONDITIONS = {"started": "service_started", "healthy": "service_healthy",
+               "completed": "service_completed_successfully"}
 
 
 def _waits(stack: Stack, container: Container) -> dict[str, str]:
@@ -123,8 +131,8 @@ def _waits(stack: Stack, container: Container) -> dict[str, str]:
     found: dict[str, str] = {}
     for other, state in container.service.depends_on.items():
         if state == "healthy" and stack.services[other].health_check is None:
-            raise PretamaneError(f"service {container.of!r} waits until {other!r} is healthy, but {other!r} has no health check",
-                                 place=f"services.{container.of}.depends_on.{other}",
+            raise PretamaneError(f"service {container.of!r} waits until {other!r} is healthy, but {other!r} has "
+                                 f"no health check", place=f"services.{container.of}.depends_on.{other}",
                                  remedy=f"Give {other!r} one, or wait for 'started'")
         found |= dict.fromkeys(names(stack, other), _CONDITIONS[state])
     if container.kind != "job":
@@ -157,7 +165,8 @@ def _restart(stack: Stack, container: Container) -> str:
     return "no" if once or container.kind == "job" else "unless-stopped"
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #d8e1a9d9
-CONFIGURATION = {"database": ("postgres", "/docker-entrypoint-initdb.d"), "edge": ("caddy", "/etc/caddy"), "metrics": ("prometheus", "/etc/prometheus"),
+CONFIGURATION = {"database": ("postgres", "/docker-entrypoint-initdb.d"), "edge": ("caddy", "/etc/caddy"),
+                 "metrics": ("prometheus", "/etc/prometheus"),
                  "alerts": ("alertmanager", "/etc/alertmanager"), "logs": ("loki", "/etc/loki"),
                  "log-shipper": ("alloy", "/etc/alloy"), "probes": ("blackbox", "/etc/blackbox_exporter"),
                  "dashboards": ("grafana", "/etc/grafana")}
@@ -165,7 +174,8 @@ _OF_ENGINE = {"promtail": ("promtail", "/etc/promtail")}
 
 
 def _bind(source: str, target: str, **options: Any) -> dict[str, Any]:
-    return {"type": "bind", "source": source, "target": target, "read_only": True, "bind": {"create_host_path": False, **options}}
+    return {"type": "bind", "source": source, "target": target, "read_only": True,
+            "bind": {"create_host_path": False, **options}}
 
 
 def _volumes(stack: Stack, service: Service) -> dict[str, Any]:
@@ -187,7 +197,8 @@ def _ports(stack: Stack, name: str) -> dict[str, Any]:
                              remedy="Add a volume and mount it at /data")
     ports = edge_ports(service.ports, stack.host.edge)
     inside = {443: ports["https"], 80: ports["http"]}
-    return {"ports": [{"target": port, "published": str(outside), "protocol": "tcp"} for outside, port in inside.items()]}
+    return {"ports": [{"target": port, "published": str(outside),
+                       "protocol": "tcp"} for outside, port in inside.items()]}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #3bd0a6cb
 _LABELS = "com.docker.compose.service"
@@ -235,14 +246,16 @@ def _service(stack: Stack, container: Container) -> dict[str, Any]:
 def _networks(stack: Stack) -> dict[str, Any]:
     used = {network for service in stack.services.values() for network in service.networks}
     subnet = {name: {"ipam": {"config": [{"subnet": range_}]}} for name, range_ in SUBNETS.items()}
-    return {name: ({"internal": True} if name in INTERNAL else {}) | subnet.get(name, {}) for name in NETWORKS if name in used}
+    return {name: ({"internal": True} if name in INTERNAL else {}) | subnet.get(name, {}) for name in NETWORKS
+            if name in used}
 
 
 _KIND = {"job": "Runs to its end before {of} starts", "color": "{description}; one of two colors"}
 
 
 def _comment(container: Container) -> str:
-    text = _KIND.get(container.kind, "{description}").format(of=container.of, description=container.service.description or container.of)
+    text = _KIND.get(container.kind, "{description}").format(of=container.of,
+                                                             description=container.service.description or container.of)
     return f"  # {' '.join(text.split())}\n"
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #02026eac
@@ -277,4 +290,5 @@ def files(
         parts.append("\n" + yaml_text({"volumes": {name: {} for name in stack.volumes}}))
     if secrets := secret_files(stack):
         parts.append("\n" + yaml_text({"secrets": {name: {"file": file} for name, file in secrets.items()}}))
-    return {"compose/compose.yaml": "".join(parts), "compose/.env": f"COMPOSE_PROFILES={','.join(default_profiles(stack))}\n"}
+    return {"compose/compose.yaml": "".join(parts),
+            "compose/.env": f"COMPOSE_PROFILES={','.join(default_profiles(stack))}\n"}

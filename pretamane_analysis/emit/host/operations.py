@@ -34,12 +34,14 @@ class Saved:
 
 def _owner(stack: Stack, volume: str, kind: str) -> str:
     "The service that writes a volume; for a dump, the database."
-    found = [name for name, each in stack.services.items() if any(m.volume == volume and not m.read_only for m in each.mounts)]
+    found = [name for name, each in stack.services.items() if any(m.volume == volume and not m.read_only
+                                                                  for m in each.mounts)]
     if kind == "dump":
         found = [name for name in found if stack.services[name].role == "database"]
     if not found:
         what = "database whose server can dump it" if kind == "dump" else "service that writes it"
-        raise PretamaneError(f"volume {volume!r} is to be saved ({kind}), but there is no {what}", place=f"volumes.{volume}.backup",
+        raise PretamaneError(f"volume {volume!r} is to be saved ({kind}), but there is no {what}",
+                             place=f"volumes.{volume}.backup",
                              remedy="Mount it in the service that fills it, or choose 'derived' or 'none'")
     return found[0]
 
@@ -52,7 +54,8 @@ def backup_plan(
     found = [Saved(volume.backup, _owner(stack, name, volume.backup), name)
              for name, volume in stack.volumes.items() if volume.backup in order]
     if found and stack.operations.backup_key not in stack.secrets:
-        raise PretamaneError(f"backups are encrypted, but there is no secret {stack.operations.backup_key!r}", place="secrets",
+        raise PretamaneError(f"backups are encrypted, but there is no secret {stack.operations.backup_key!r}",
+                             place="secrets",
                              remedy=f"Add it: '{stack.operations.backup_key}: {{description: Key of the backups}}'")
     return sorted(found, key=lambda each: (order.index(each.kind), each.volume))
 
@@ -111,13 +114,13 @@ def _colored(stack: Stack) -> dict[str, int]:
         if service.deploy != "blue-green":
             continue
         if service.health_check is None or "http" not in service.ports:
-            raise PretamaneError(f"service {name!r} has two colors, but no health check or no port 'http'", place=f"services.{name}",
-                                 remedy="Give it both, or use 'deploy: recreate'")
+            raise PretamaneError(f"service {name!r} has two colors, but no health check or no port 'http'",
+                                 place=f"services.{name}", remedy="Give it both, or use 'deploy: recreate'")
         found[name] = service.ports["http"]
     for name, edge in stack.with_role("edge").items():
         if found and "metrics" not in edge.ports:
-            raise PretamaneError(f"the edge {name!r} shows no metrics, by which a deploy judges a release", place=f"services.{name}.ports",
-                                 remedy="Add a port 'metrics' such as 2020")
+            raise PretamaneError(f"the edge {name!r} shows no metrics, by which a deploy judges a release",
+                                 place=f"services.{name}.ports", remedy="Add a port 'metrics' such as 2020")
     return found
 
 # %% ../../../nbs/emit/host/07_operations.ipynb #c3ded87e
@@ -128,7 +131,8 @@ def _roles(stack: Stack) -> dict[str, str]:
     "The parts of the settings that name services by the part they play."
     profiles = {*default_profiles(stack)}
     always = [each.name for each in containers(stack) if each.kind == "service" and {*each.profiles} <= profiles]
-    awaited = {other for each in stack.services.values() for other, state in each.depends_on.items() if state == "completed"}
+    awaited = {other
+               for each in stack.services.values() for other, state in each.depends_on.items() if state == "completed"}
     configured = [f"{name} {CONFIGURATION[each.role][0]}" for name, each in stack.services.items()
                   if each.role in CONFIGURATION and each.role not in _STEADY]
     return {
@@ -138,33 +142,38 @@ def _roles(stack: Stack) -> dict[str, str]:
         "configured": _words(configured),
         "long_running": _words(each for each in always if each not in awaited),
         "jobs": _words(each.name for each in containers(stack) if each.kind == "job"),
-        "built": _words(f"{name} {local_name(each.image)}" for each in stack.services.values() if facts(each.image).build
+        "built": _words(f"{name} {local_name(each.image)}"
+                        for each in stack.services.values() if facts(each.image).build
                         for name in [next(c.name for c in containers(stack) if c.service is each and c.kind != "job")]),
     }
 
 # %% ../../../nbs/emit/host/07_operations.ipynb #9a362d29
-_SCRIPTS = ("backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh", "lib/common.sh",
-            "lib/repository.sh", "lib/archive.py", "lib/database.py")
+_SCRIPTS = ("backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh",
+            "lib/common.sh", "lib/repository.sh", "lib/archive.py", "lib/database.py")
 
 
 def _limits(stack: Stack) -> dict[str, object]:
     "How long anything may take, and what is kept."
     care = stack.operations
-    return {"keep_daily": care.keep_daily, "keep_weekly": care.keep_weekly, "keep_monthly": care.keep_monthly, "backup_key": care.backup_key,
-            "start_seconds": seconds(care.start), "bake_seconds": seconds(care.bake), "drain_seconds": seconds(care.drain),
+    return {"keep_daily": care.keep_daily, "keep_weekly": care.keep_weekly, "keep_monthly": care.keep_monthly,
+            "backup_key": care.backup_key,
+            "start_seconds": seconds(care.start), "bake_seconds": seconds(care.bake),
+            "drain_seconds": seconds(care.drain),
             "bake_min_errors": care.bake_min_errors, "bake_max_permille": int(care.bake_error_ratio * 1000)}
 
 
 def _settings(stack: Stack) -> str:
     colored, edges = _colored(stack), stack.with_role("edge")
     return rendered(
-        "scripts/lib/stack.sh.j2", stack=stack.name, profiles=",".join(each for each in default_profiles(stack) if each not in COLORS),
+        "scripts/lib/stack.sh.j2", stack=stack.name,
+        profiles=",".join(each for each in default_profiles(stack) if each not in COLORS),
         plan=_words(f"{each.kind} {each.service} {each.volume}" for each in backup_plan(stack)),
-        left_out=shlex.quote(" ".join(f"{name}:{why}" for name, why in left_out(stack).items())), rebuild=_table(_rebuild(stack)),
-        colored=_words(f"{name}:{port}" for name, port in colored.items()),
+        left_out=shlex.quote(" ".join(f"{name}:{why}" for name, why in left_out(stack).items())),
+        rebuild=_table(_rebuild(stack)), colored=_words(f"{name}:{port}" for name, port in colored.items()),
         color_mib=sum(stack.services[name].memory_mib for name in colored),
         drain_signals="yes" if all(facts(stack.services[name].image).build for name in colored) else "no",
-        edge=next(iter(edges), ""), edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
+        edge=next(iter(edges), ""),
+        edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
         edge_handler=edge_series(stack)["handler"],
         **_limits(stack), **_databases(stack), **_roles(stack))
 
@@ -172,7 +181,8 @@ def _settings(stack: Stack) -> str:
 def files(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # `scripts/…`
-    "The scripts. Raises PretamaneError for a volume that cannot be saved, or a service with two colors that cannot be watched."
+    """The scripts. Raises PretamaneError for a volume that cannot be saved, or a service with two colors that cannot
+    be watched."""
     folder = package_files("pretamane_analysis") / "templates" / "scripts"
     texts = {f"scripts/{name}": (folder / name).read_text(encoding="utf-8") for name in _SCRIPTS}
     return texts | {"scripts/lib/stack.sh": _settings(stack)}

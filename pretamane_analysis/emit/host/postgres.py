@@ -47,7 +47,8 @@ class DatabaseRole:
 
 def _identifier(name: str, place: str) -> str:
     if not (name.isascii() and name.isidentifier() and name == name.lower()):
-        raise PretamaneError(f"{name!r} cannot name a role or a database", place=place, remedy="Use lower case letters, digits and _")
+        raise PretamaneError(f"{name!r} cannot name a role or a database", place=place,
+                             remedy="Use lower case letters, digits and _")
     return name
 
 # %% ../../../nbs/emit/host/01_postgres.ipynb #f5338316
@@ -71,7 +72,8 @@ def monitoring_role(
     for name, service in stack.services.items():
         user, file = service.environment.get("DATA_SOURCE_USER"), service.environment.get("DATA_SOURCE_PASS_FILE", "")
         if user and file:
-            return DatabaseRole(_identifier(user, f"services.{name}.environment.DATA_SOURCE_USER"), file.rpartition("/")[2])
+            return DatabaseRole(_identifier(user, f"services.{name}.environment.DATA_SOURCE_USER"),
+                                file.rpartition("/")[2])
     return None
 
 # %% ../../../nbs/emit/host/01_postgres.ipynb #e238ec9c
@@ -86,6 +88,8 @@ def files(
     server, service = next(iter(servers.items()))
     for each in filter(None, (application, monitoring)):
         if each.secret not in service.secrets[1:]:
-            raise PretamaneError(f"the role {each.role!r} needs the secret {each.secret!r}, which {server!r} cannot read",
+            raise PretamaneError(f"the role {each.role!r} needs the secret {each.secret!r}, which {server!r} "
+                                 f"cannot read",
                                  place=f"services.{server}.secrets", remedy="List it there, after the superuser's own")
-    return {"postgres/10-roles.sql": rendered("postgres/10-roles.sql.j2", application=application, monitoring=monitoring)}
+    return {"postgres/10-roles.sql": rendered("postgres/10-roles.sql.j2", application=application,
+                                              monitoring=monitoring)}

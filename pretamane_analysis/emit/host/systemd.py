@@ -37,7 +37,8 @@ def tasks(
     care = stack.operations
     return [
         Task("backup", "backup.sh", f"Backup of {stack.name}", care.backup_at, "4h", "15min"),
-        Task("drill", "restore-drill.sh", f"Proof that the backup of {stack.name} can be restored", care.drill_at, "4h", "15min"),
+        Task("drill", "restore-drill.sh", f"Proof that the backup of {stack.name} can be restored", care.drill_at,
+             "4h", "15min"),
         Task("healthwatch", "healthwatch.sh", f"Health of the services of {stack.name}", care.watch_at, "50s",
              accuracy="1s", persistent=False, gentle=False),
     ]
@@ -46,8 +47,10 @@ def tasks(
 def _task_files(stack: Stack, task: Task) -> dict[str, str]:
     name = f"systemd/{stack.name}-{task.name}"
     return {
-        f"{name}.service": rendered("systemd/task.service.j2", stack=stack.name, strict=True, script=task.script, gentle=task.gentle,
-                                    comment=f"{task.description}; started by its timer.", description=task.description, timeout=task.timeout),
+        f"{name}.service": rendered("systemd/task.service.j2", stack=stack.name, strict=True, script=task.script,
+                                    gentle=task.gentle,
+                                    comment=f"{task.description}; started by its timer.", description=task.description,
+                                    timeout=task.timeout),
         f"{name}.timer": rendered("systemd/task.timer.j2", comment=f"When: `systemctl list-timers {stack.name}-*`.",
                                   description=task.description, calendar=task.calendar, persistent=task.persistent,
                                   delay=task.delay, accuracy=task.accuracy),
@@ -60,7 +63,8 @@ def files(
     "The units of a stack."
     common = {"stack": stack.name, "strict": False}
     found = {
-        f"systemd/{stack.name}.service": rendered("systemd/stack.service.j2", **common, profiles=",".join(default_profiles(stack)),
+        f"systemd/{stack.name}.service": rendered("systemd/stack.service.j2", **common,
+                                                  profiles=",".join(default_profiles(stack)),
                                                   start_seconds=seconds(stack.operations.start)),
         f"systemd/{stack.name}-secrets.service": rendered("systemd/secrets.service.j2", **common),
     }

@@ -179,7 +179,8 @@ def meta_alerts(
 
 # %% ../../../nbs/emit/observability/07_alerts.ipynb #c2254577
 # The alerts of each kind, and the minutes between evaluations.
-KINDS = {"infra": (infra_alerts, 1), "synthetic": (synthetic_alerts, 1), "meta": (meta_alerts, 1), "backup": (backup_alerts, 30)}
+KINDS = {"infra": (infra_alerts, 1), "synthetic": (synthetic_alerts, 1), "meta": (meta_alerts, 1),
+         "backup": (backup_alerts, 30)}
 
 
 def alerts(

@@ -35,30 +35,33 @@ def _memory(job: str) -> list[Alert]:
     ]
 
 # %% ../../../nbs/emit/observability/06_host_alerts.ipynb #9577e04c
+_METRICS = ("avail_bytes", "size_bytes", "files_free", "files", "readonly")
+
+
 def _disk(job: str) -> list[Alert]:
-    real, at = f'job="{job}",fstype!~"tmpfs|ramfs|overlay|squashfs|vfat"', f'{{job="{job}",mountpoint="/data",fstype="ext4"}}'
-    metrics = ("avail_bytes", "size_bytes", "files_free", "files", "readonly")
-    free, size, files, all_files, locked = (f"node_filesystem_{each}" for each in metrics)
-    data = f'{size}{{job="{job}",mountpoint="/data"}}'
+    real = f'job="{job}",fstype!~"tmpfs|ramfs|overlay|squashfs|vfat"'
+    at = f'{{job="{job}",mountpoint="/data",fstype="ext4"}}'
+    free, size, files, all_files, locked = (f"node_filesystem_{each}" for each in _METRICS)
+    data, filling = f'{size}{{job="{job}",mountpoint="/data"}}', f"predict_linear({free}{{{real}}}[6h], 86400) < 0"
     share = f"{free}{{{real}}} / {size}{{{real}}}"
     room = "{{ $labels.mountpoint }} has {{ $value | humanizePercentage }} left."
     return [
         Alert("HostDiskFull", "page", "host", f"{share} < 0.05", 5, "{{ $labels.mountpoint }} is all but full",
               room, "host-disk", {free + at: "4x20", size + at: "100x20"}, {free + at: "6x20", size + at: "100x20"}),
-        Alert("HostDiskFillsUp", "ticket", "host", f"{share} < 0.3\nand predict_linear({free}{{{real}}}[6h], 86400) < 0", 30,
+        Alert("HostDiskFillsUp", "ticket", "host", f"{share} < 0.3\nand {filling}", 30,
               "{{ $labels.mountpoint }} will be full within a day", room, "host-disk",
-              {free + at: "40000-60x400", size + at: "100000x400"}, {free + at: "29000-1x400", size + at: "100000x400"}, 380),
+              {free + at: "40000-60x400", size + at: "100000x400"},
+              {free + at: "29000-1x400", size + at: "100000x400"}, 380),
         Alert("HostInodesLow", "ticket", "host", f"{files}{{{real}}} / {all_files}{{{real}}} < 0.05", 10,
               "{{ $labels.mountpoint }} has hardly any inodes left", room,
               "host-disk", {files + at: "4x20", all_files + at: "100x20"},
               {files + at: "6x20", all_files + at: "100x20"}, 12),
         Alert("HostDiskReadOnly", "page", "host", f'{locked}{{{real},mountpoint=~"/|/data"}} == 1', 1,
-              "{{ $labels.mountpoint }} cannot be written",
-              "The kernel has made it read-only, usually after an error of the disk.", "host-disk",
-              {locked + at: "1x20"}, {locked + at: "0x20"}),
+              "{{ $labels.mountpoint }} cannot be written", "The kernel has made it read-only, usually after a disk error.",
+              "host-disk", {locked + at: "1x20"}, {locked + at: "0x20"}),
         Alert("HostDataDiskMissing", "page", "host", f"absent({data})", 10, "the disk of the data is not mounted",
-              "Nothing is mounted at /data. Services that keep data there must not start.", "host-disk", {},
-              {size + at: "100x20"}, 12),
+              "Nothing is mounted at /data. Services that keep data there must not start.", "host-disk",
+              {}, {size + at: "100x20"}, 12),
     ]
 
 # %% ../../../nbs/emit/observability/06_host_alerts.ipynb #7aef80c2
@@ -123,20 +126,20 @@ def backup_alerts(
         return []
     made, saved, tried, read = (f'pretamane_{what}_last_{when}{{job="{job}"}}' for what in ("backup", "drill")
                                 for when in ("run_success", "success_timestamp_seconds"))
-    hour, lasting = 3600, "x500"  # of half hours
+    lasting, age = "x500", "The last one is {{ $value | humanizeDuration }} old."  # of half hours
     return [
         Alert("BackupFailed", "ticket", "backup", f"{made} == 0", 5, "the last backup failed",
               "Older backups are still there.", "backup", {made: "0x20"}, {made: "1x20"}, 60),
-        Alert("BackupTooOld", "page", "backup", f"time() - ({saved} > 0) > {36 * hour}", 0,
-              "there has been no good backup for a day and a half", "The last one is {{ $value | humanizeDuration }} old.",
-              "backup", {saved: f"1{lasting}"}, {saved: f"7200{lasting}"}, 2190),
+        Alert("BackupTooOld", "page", "backup", f"time() - ({saved} > 0) > {36 * 3600}", 0,
+              "there has been no good backup for a day and a half", age, "backup",
+              {saved: f"1{lasting}"}, {saved: f"7200{lasting}"}, 2190),
         Alert("BackupMissing", "ticket", "backup", f"absent({saved})\nor {saved} == 0", 26 * 60,
               "there has never been a good backup", "A day has passed and none has succeeded.", "backup",
               {saved: f"0{lasting}"}, {saved: f"60{lasting}"}, 26 * 60 + 30),
         Alert("RestoreDrillFailed", "ticket", "backup", f"{tried} == 0", 5,
               "the last drill could not read the backup back", "Until this is mended, count on having no backup.",
               "restore-drill", {tried: "0x20"}, {tried: "1x20"}, 60),
-        Alert("RestoreDrillTooOld", "ticket", "backup", f"time() - ({read} > 0) > {10 * 24 * hour}", 0,
-              "no drill has succeeded for ten days", "The last one is {{ $value | humanizeDuration }} old.",
-              "restore-drill", {read: f"1{lasting}"}, {read: f"7200{lasting}"}, 14430),
+        Alert("RestoreDrillTooOld", "ticket", "backup", f"time() - ({read} > 0) > {240 * 3600}", 0,
+              "no drill has succeeded for ten days", age, "restore-drill",
+              {read: f"1{lasting}"}, {read: f"7200{lasting}"}, 14430),
     ]

@@ -176,11 +176,11 @@ def _no_data(of: Named) -> Rule:
     anybody = ",".join(f'{name}="{value}"' for name, value in found.labels.items() if name != "server")
     counted = f"{found.metric}_count" if of.slo.sli == "latency" else found.counter
     return {
-        "alert": "SloNoData", "expr": f"absent(sum(increase({counted}{{{anybody}}}[{_span(of.slo, window)}])) > 0)", "for": _scaled(of.slo, 10),
-        "labels": {"severity": "ticket", "category": "slo", **of.labels},
+        "alert": "SloNoData", "expr": f"absent(sum(increase({counted}{{{anybody}}}[{_span(of.slo, window)}])) > 0)",
+        "for": _scaled(of.slo, 10), "labels": {"severity": "ticket", "category": "slo", **of.labels},
         "annotations": {"summary": f"{of.name}: nothing was counted in {window}",
-                        "description": "Not even the stack's own probes were counted: no alert of this objective can fire.",
-                        "runbook": "runbooks/slo-no-data.md"},
+                        "description": "Not even the stack's own probes were counted: no alert of this "
+                        "objective can fire.", "runbook": "runbooks/slo-no-data.md"},
     }
 
 # %% ../../../nbs/emit/observability/02_slo_rules.ipynb #de495013

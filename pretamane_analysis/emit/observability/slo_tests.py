@@ -194,7 +194,8 @@ def _few_users(of: Named) -> Iterator[Case]:
         yield Case(of, f"SL10 one user a minute fails among {often} probes: {alert.name} fires", [
             Traffic([Stretch(window, Decimal(1), Decimal(1), probes=often)], _step(of))]).heard(window, alert, True)
     yield Case(of, f"SL10 no user and {often} probes a minute: the ratio is absent, and that is no alarm", [
-        Traffic([Stretch(window + 20, Decimal(0), probes=often)], _step(of))]).value(window, f"count({RATIO}{alert.long})").never(window + 15, "Slo.*")
+        Traffic([Stretch(window + 20, Decimal(0), probes=often)], _step(of))]).value(
+            window, f"count({RATIO}{alert.long})").never(window + 15, "Slo.*")
 
 
 def _churn(of: Named) -> Iterator[Case]:

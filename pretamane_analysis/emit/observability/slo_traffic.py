@@ -28,7 +28,8 @@ class Stretch:
 
     def growth(self, share: str) -> Decimal:
         "What a counter of all, good, bad or no requests, or of probes, gains in a minute."
-        return self.probes if share == "probes" else self.requests * {"all": Decimal(1), "good": 1 - self.bad, "bad": self.bad, "none": Decimal(0)}[share]
+        return self.probes if share == "probes" else self.requests * {"all": Decimal(1), "good": 1 - self.bad,
+                                                                      "bad": self.bad, "none": Decimal(0)}[share]
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #8876f3e2
 def counter(
