@@ -76,7 +76,7 @@ clean: ## Remove everything that git does not track and a verb here makes
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb text; do \
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb text; do \
 		printf 'make %-8s %s\n' "$$verb" "$$text"; done
 
 # The stamps: an environment is rebuilt only when the settings change.
