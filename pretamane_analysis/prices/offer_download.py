@@ -102,7 +102,7 @@ def _ask(pool: PoolManager, url: str, headers: Mapping[str, str]) -> BaseHTTPRes
         return pool.request("GET", url, headers={"Accept-Encoding": "identity", **headers}, preload_content=False)
     except HTTPError as error:
         raise PretamaneError(_reason(error), url,
-                             "Check the network and run the same command again: it goes on") from error
+                             "Check the network and run the same command again: it goes on where it stopped") from error
 
 # %% ../../nbs/prices/04_offer_download.ipynb #32eb6fca
 def _noted(path: Path) -> dict[str, Any]:
@@ -216,7 +216,8 @@ def download(
             return _finish(part, target, size)
         failures = 0 if part.stat().st_size > before else failures + 1
         if failures >= ATTEMPTS:
-            raise PretamaneError("the connection breaks again and again", url, "Run again: it goes on there")
+            raise PretamaneError("the connection breaks again and again", url,
+                                 "Run the same command again: it goes on where it stopped")
         time.sleep(min(pause * 2**failures, 30))
 
 # %% ../../nbs/prices/04_offer_download.ipynb #ba2e4ab9
