@@ -239,7 +239,7 @@ MUTANTS = [
     ("availability", "three days that count one", plain_text("[3d]", "[1d]", 0), "days"),
     ("availability", "the long window is the short one", pattern(PAGE + "ratio_rate1h", r"\1ratio_rate5m"), "SL1"),
     ("availability", "the short window is the long one", pattern(PAGE + "ratio_rate5m", r"\1ratio_rate1h"), "SL3"),
-    ("availability", "no floor for the fast page", pattern(PAGE + r'slo:events:increase1h\{slo="availability"\} >= 14', r'\1slo:events:increase1h{slo="availability"} >= 0'), "SL6"),
+    ("availability", "no floor for the fast page", pattern(PAGE + r'slo:events:increase1h\{slo="availability"\} >= 21', r'\1slo:events:increase1h{slo="availability"} >= 0'), "SL6"),
     ("availability", "no floor for the slow page", plain_text(">= 51", ">= 0"), "SL6"),
     ("availability", "no floor for the fast ticket", plain_text(">= 101", ">= 0"), "SL6"),
     ("availability", "no floor for the slow ticket", plain_text(">= 301", ">= 0"), "SL6"),
