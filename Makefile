@@ -60,10 +60,8 @@ audit: $(VENV)/.audit ## Known vulnerabilities in what the package installs, whe
 mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print who notices it
 	PYTHONPATH=tests:tools $(BIN)/python -m mutants
 
-bench: $(VENV)/.bench ## Run the benchmarks, one after the other
-	@set -e; for script in benchmarks/start.py benchmarks/offer_files.py benchmarks/slo_histories.py; do \
-		[ -e "$$script" ] || { echo "benchmarks/ holds no script yet"; break; }; \
-		echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(VENV)/.bench ## Run the benchmarks, one after the other, and write what they print into docs/benchmarks.md
+	$(BIN)/python benchmarks/record.py
 
 checkov: $(VENV)/.checkov ## Install checkov beside the environment, because it pins half of what others need
 
@@ -78,7 +76,7 @@ clean: ## Remove everything that git does not track and a verb here makes
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb text; do \
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r verb text; do \
 		printf 'make %-8s %s\n' "$$verb" "$$text"; done
 
 # The stamps: an environment is rebuilt only when the settings change.

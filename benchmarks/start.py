@@ -2,52 +2,60 @@
 
     python benchmarks/start.py [RUNS]
 
-The wheel is built and installed into an environment of its own, for an editable install adds a start of its own. Every run works its
-answer out: nothing is kept between two. The shortest of all runs counts: what is measured is the work, not what else the machine was
-doing. Exit code 1 when a limit is exceeded.
+The wheel is built and installed into an environment of its own, for an editable install adds a start of its own; BENCH_ENVIRONMENT may name
+one that has the wheel. Every run works its
+answer out: nothing is kept between two. Processor time counts, the least of all runs: what is measured is the work, not what else the
+machine was doing. Exit code 1 when a limit is exceeded.
 """
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from pathlib import Path
 
 from pretamane_analysis.base.tables import to_table
 
 HERE = Path(__file__).resolve().parent.parent
+FOLDER = "Scripts" if os.name == "nt" else "bin"
+PLAIN = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
 LIMITS = {"pretamane --help": 2.5, "pretamane cost": 12}
 
 
 def installed(folder: Path) -> Path:
     """Build the wheel, install it into a new environment below `folder`, and return where its commands are"""
-    pip = [sys.executable, "-m", "pip", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder / "dist", HERE], check=True, stdout=subprocess.DEVNULL)
+    if given := os.environ.get("BENCH_ENVIRONMENT"):
+        return Path(given) / FOLDER
+    commands = folder / "environment" / FOLDER
     venv.create(folder / "environment", with_pip=True)
-    commands = folder / "environment" / ("Scripts" if os.name == "nt" else "bin")
-    wheel = next((folder / "dist").glob("*.whl"))
-    subprocess.run([commands / "python", "-m", "pip", "--quiet", "install", wheel], check=True, stdout=subprocess.DEVNULL)
+    for words in (["wheel", "--no-deps", "--wheel-dir", folder / "dist", HERE], ["install", "--find-links", folder / "dist", "pretamane_analysis"]):
+        subprocess.run([commands / "python", "-m", "pip", "-qq", *words], check=True, stdout=subprocess.DEVNULL, env=PLAIN)
     return commands
 
 
+def processor_time() -> float:
+    """Return the seconds that ended children have kept a processor busy, their own and the system's for them"""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def shortest(commands: dict[str, list[str | Path]], runs: int) -> dict[str, float]:
-    """Return the shortest wall-clock time of each command, seconds; the first round is not counted, rounds take turns"""
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
+    """Return the least processor time of each command, seconds; the first round is not counted, rounds take turns"""
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(runs + 1):
         for name, command in commands.items():
-            begin = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-            times[name].append(time.perf_counter() - begin)
+            begin = processor_time()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=PLAIN)
+            times[name].append(processor_time() - begin)
     return {name: min(each[1:]) for name, each in times.items()}
 
 
 def main() -> int:
     """Measure, print, and return 1 when a limit is exceeded"""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     with tempfile.TemporaryDirectory() as folder:
         commands = installed(Path(folder))
         words = {"pretamane --help": ["--help"], "pretamane cost": ["cost"], "pretamane compare": ["compare"], "pretamane size": ["size"]}

@@ -105,13 +105,15 @@ def bad_releases(host: DeployHost) -> dict:
 def errors(host: DeployHost) -> dict:
     """A release that says it is ready and answers 500"""
     color, = host.running()
+    image = host.engine_folder / "images" / "localhost@pretamane@fastapi-app:0.1.0"
+    image.write_text("f1")
     bad = host.release("e1", "errors")
     with Clients(host) as clients:
         done = host.run("deploy.sh", release=bad, BAKE_SECONDS="30")
         failed = len(clients.bad)
         time.sleep(1)
         settled(host, "f1", color)
-    return {"done": done, "failed": failed, "clients": clients, "metrics": host.metrics("deploy")}
+    return {"done": done, "failed": failed, "clients": clients, "metrics": host.metrics("deploy"), "image": image.read_text()}
 
 
 # DP4: killed anywhere
@@ -234,6 +236,7 @@ def test_errors_under_traffic_bring_the_old_color_back(stories, color):
     assert found["failed"] and all("500" in each for each in found["clients"].bad)
     assert len(found["clients"].bad) == found["failed"], "errors after the old color is back"
     assert found["metrics"]["pretamane_deploy_last_run_success"] == 0
+    assert found["image"] == "f1", "after a restart the release that failed would serve"
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -154,7 +154,8 @@ def test_each_container_gets_what_the_stack_says_and_no_more(compose, container)
     if container.kind == "job":
         assert found["command"] == service.jobs[container.name] and found["restart"] == "no" and "healthcheck" not in found
     else:
-        assert found.get("healthcheck", {}).get("test") == (service.health_check.test if service.health_check else None)
+        asked = [each.replace("$$", "$") for each in found.get("healthcheck", {}).get("test", [])]
+        assert asked == (service.health_check.test if service.health_check else [])
         assert found["restart"] == "unless-stopped"
 
 

@@ -80,9 +80,10 @@ def capacity(
     "What machines give."
     kinds = [(count, instance_type(name)) for count, name in groups]
     machines = sum(count for count, _ in kinds)
-    return Capacity(machines, sum(count * kind.memory_mib for count, kind in kinds), usable, sum(count * kind.vcpu for count, kind in kinds),
-                    sum((count * kind.vcpu * kind.baseline_percent / 100 for count, kind in kinds), Decimal(0)), min(zones, machines),
-                    sum(count * gpus_of(kind.name).count for count, kind in kinds))
+    return Capacity(machines, sum(count * kind.memory_mib for count, kind in kinds), usable,
+                    sum(count * kind.vcpu for count, kind in kinds),
+                    sum((count * kind.vcpu * kind.baseline_percent / 100 for count, kind in kinds), Decimal(0)),
+                    min(zones, machines), sum(count * gpus_of(kind.name).count for count, kind in kinds))
 
 
 def busy_percent(busy: Decimal, vcpu: int) -> Decimal:
@@ -94,7 +95,8 @@ def guessed(
     stack: Stack,
 ) -> tuple[str, ...]:  # One sentence or none
     "Which usage figures are guesses, because the stack does not give them."
-    rate = [name for name in type(stack.usage).model_fields if name not in stack.usage.model_fields_set and getattr(stack.usage, name) is not None]
+    rate = [name for name in type(stack.usage).model_fields if name not in stack.usage.model_fields_set
+            and getattr(stack.usage, name) is not None]
     return (f"not in the stack's usage, so guessed: {', '.join(rate)}",) if rate else ()
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #5e16a700
@@ -106,10 +108,12 @@ def managed_data(stack: Stack, use: Figures) -> list[Resource]:
     requests, wanted = use["requests"], {each.key for each in features_of(stack)}
     return [each for each in (
         Table(feature="database", storage_gb=use["database_gb"],
-              write_units=requests * use["database_writes_per_request"], read_units=requests * use["database_reads_per_request"]),
+              write_units=requests * use["database_writes_per_request"],
+              read_units=requests * use["database_reads_per_request"]),
         SearchDomain(feature="search", instance_type=stack.eks.search_instance_type, count=stack.eks.search_instances,
                      disk_gb=Decimal(stack.eks.search_instances * stack.eks.search_disk_gb)),
-        Bucket(feature="objects", standard_gb=use["stored_gb"], put_requests=requests * use["object_writes_per_request"],
+        Bucket(feature="objects", standard_gb=use["stored_gb"],
+               put_requests=requests * use["object_writes_per_request"],
                get_requests=requests * use["object_reads_per_request"]),
         Logs(feature="observability", ingested_gb=use["log_gb"], stored_gb=use["log_gb"]),
         Monitoring(feature="observability", metrics=use["metrics"], alarms=use["alarms"]),
@@ -137,9 +141,12 @@ def own_data(stack: Stack, use: Figures, gb: Decimal) -> list[Resource]:
     host = stack.host
     if refused := disk_refusals(host.disk_type, host.disk_iops, host.disk_throughput, gb):
         raise PretamaneError("; ".join(text for _, text in refused), "the data disk, host.disk_type",
-                             "AWS makes no such disk: choose another type or other performance, or divide the volumes among stacks")
+                             "AWS makes no such disk: choose another type or other performance, or divide the "
+                             "volumes among stacks")
     return [
-        Volume(feature="disks", name="data disk", volume_type=host.disk_type, gb=gb, iops=host.disk_iops, throughput_mibps=host.disk_throughput),
+        Volume(feature="disks", name="data disk", volume_type=host.disk_type, gb=gb, iops=host.disk_iops,
+               throughput_mibps=host.disk_throughput),
         DiskSnapshots(feature="backups", gb=use["snapshot_gb"]),
-        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=use["backup_writes"]),
+        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"],
+               put_requests=use["backup_writes"]),
     ]

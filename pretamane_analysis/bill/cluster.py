@@ -11,15 +11,16 @@ from decimal import ROUND_HALF_UP, Decimal
 from ..base.errors import PretamaneError
 from .bill import HOURS_PER_MONTH, bill
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, shared, services_on_machines,
+    Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, shared,
+    services_on_machines,
 )
 from .features import features_of
 from .nodes import Cluster, Group, Work, cheapest_nodes, filled, work
 from ..prices.book import MissingPrice, PriceBook
 from ..prices.snapshot import InstanceType, eks_support, instance_type
 from pretamane_analysis.resources import (
-    CrossZoneTraffic, EksCluster, FreeOfCharge, HostedZones, ImageRegistry, Load, LoadBalancer, Logs, NatGateway, NodeGroup,
-    PublicAddresses, Resource, Secrets, Volume,
+    CrossZoneTraffic, EksCluster, FreeOfCharge, HostedZones, ImageRegistry, Load, LoadBalancer, Logs,
+    NatGateway, NodeGroup, PublicAddresses, Resource, Secrets, Volume,
 )
 from ..stack.quantities import Scenario
 from ..stack.settings import NodeGroupSettings
@@ -31,10 +32,12 @@ __all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'node_groups', 'nodes_of
 
 # %% ../../nbs/bill/06_cluster.ipynb #b654e2c4
 def require_architecture(kind: InstanceType, built_for: str | None, place: str) -> InstanceType:
-    "The type itself. Raises PretamaneError where images are built for another architecture: such a machine starts and runs nothing."
+    """The type itself. Raises PretamaneError where images are built for another architecture: such a machine starts
+    and runs nothing."""
     if built_for and kind.architecture != built_for:
         raise PretamaneError(f"{kind.name} is {kind.architecture}, the images are built for {built_for}", place,
-                             f"Choose another type, or say 'architecture: {kind.architecture}' where all images are built for it")
+                             f"Choose another type, or say 'architecture: {kind.architecture}' where all images "
+                             f"are built for it")
     return kind
 
 
@@ -49,8 +52,8 @@ def _usd_for_each(stack: Stack, book: PriceBook) -> Decimal:
 
 def _chosen(stack: Stack, book: PriceBook, held: Work, nodes: int | None, at_least: int) -> InstanceType:
     eks = stack.eks
-    return cheapest_nodes(book, stack.region, held, at_least, nodes, eks.architecture or stack.host.architecture, eks.prefix_delegation,
-                          _usd_for_each(stack, book))
+    return cheapest_nodes(book, stack.region, held, at_least, nodes, eks.architecture or stack.host.architecture,
+                          eks.prefix_delegation, _usd_for_each(stack, book))
 
 # %% ../../nbs/bill/06_cluster.ipynb #1ad19be7
 def node_groups(
@@ -62,10 +65,12 @@ def node_groups(
     "The groups of nodes of a cluster. Raises PretamaneError where no type holds a pod."
     eks, zones = stack.eks, stack.eks.availability_zones
     if eks.node_groups:
-        return tuple(Group(name, require_architecture(instance_type(each.instance_type), each.architecture, f"eks.node_groups.{name}.instance_type"),
+        return tuple(Group(name, require_architecture(instance_type(each.instance_type), each.architecture,
+                                                      f"eks.node_groups.{name}.instance_type"),
                            None if grows else each.nodes) for name, each in eks.node_groups.items())
     if eks.node_instance_type:
-        return (Group("main", require_architecture(instance_type(eks.node_instance_type), eks.architecture, "eks.node_instance_type"),
+        return (Group("main", require_architecture(instance_type(eks.node_instance_type), eks.architecture,
+                                                   "eks.node_instance_type"),
                       None if grows else eks.nodes),)
     with_gpus = tuple(pod for pod in held.pods if pod.gpus)
     rest = tuple(pod for pod in held.pods if not pod.gpus)
@@ -90,17 +95,21 @@ SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
 
 def _node_disks(stack: Stack, nodes: int) -> Volume:
     eks = stack.eks
-    return Volume(feature="disks", name="node disks", volume_type=eks.node_disk_type, gb=Decimal(eks.node_disk_gb), count=nodes,
+    return Volume(feature="disks", name="node disks", volume_type=eks.node_disk_type,
+                  gb=Decimal(eks.node_disk_gb), count=nodes,
                   iops=eks.node_disk_iops, throughput_mibps=eks.node_disk_throughput)
 
 
 def _group_nodes(stack: Stack, group: Group, nodes: int, percent: Decimal, name: str) -> list[Resource]:
     "The nodes of one group; those bought on the spot market apart."
     eks = stack.eks
-    chosen = eks.node_groups.get(group.name) or NodeGroupSettings(instance_type=group.kind.name, purchase_option=eks.purchase_option)
+    chosen = eks.node_groups.get(group.name) or NodeGroupSettings(instance_type=group.kind.name,
+                                                                  purchase_option=eks.purchase_option)
     spot = int((nodes * chosen.spot_share).to_integral_value(ROUND_HALF_UP))
-    parts = ((nodes - spot, chosen.purchase_option, name), (spot, "Spot-typical", f"{name or NodeGroup.title}, spot" if nodes > spot else name))
-    return [NodeGroup(feature="compute", name=title, instance_type=group.kind.name, nodes=count, disk_gb=Decimal(0), purchase_option=option,
+    parts = ((nodes - spot, chosen.purchase_option, name),
+             (spot, "Spot-typical", f"{name or NodeGroup.title}, spot" if nodes > spot else name))
+    return [NodeGroup(feature="compute", name=title, instance_type=group.kind.name, nodes=count, disk_gb=Decimal(0),
+                      purchase_option=option,
                       cpu_percent=percent, auto_mode=eks.auto_mode, auto_mode_percent=eks.auto_mode_percent)
             for count, option, title in parts if count]
 
@@ -119,12 +128,16 @@ def _way_in_and_out(stack: Stack, use: Figures, nodes: int) -> list[Resource]:
     eks, load = stack.eks, Load(new_connections_per_second=use["requests"] / SECONDS_PER_MONTH,
                                 gb_per_hour=use["egress_gb"] / HOURS_PER_MONTH)
     balancer = {"loads": (load,)} if eks.load_balancer != "clb" else {"processed_gb": use["egress_gb"]}
-    found: list[Resource] = [LoadBalancer(feature="edge", balancer=eks.load_balancer, **balancer)] if eks.load_balancer != "none" else [
-        FreeOfCharge(feature="edge", name="edge", description="no load balancer", reason="the stack asks for none")]
+    found: list[Resource] = [LoadBalancer(feature="edge", balancer=eks.load_balancer,
+                                          **balancer)] if eks.load_balancer != "none" else [
+                                              FreeOfCharge(feature="edge", name="edge", description="no load balancer",
+                                                           reason="the stack asks for none")]
     if eks.nat_gateways:
-        found.append(NatGateway(feature="network", count=eks.nat_gateways, gb=use.get("nat_gb", use["log_gb"] + use["image_gb"] * nodes)))
+        found.append(NatGateway(feature="network", count=eks.nat_gateways,
+                                gb=use.get("nat_gb", use["log_gb"] + use["image_gb"] * nodes)))
     addresses = (eks.availability_zones if eks.load_balancer != "none" else 0) + (eks.nat_gateways or nodes)
-    return [*found, PublicAddresses(feature="network", count=addresses), CrossZoneTraffic(feature="network", gb=use["cross_zone_gb"])]
+    return [*found, PublicAddresses(feature="network", count=addresses),
+            CrossZoneTraffic(feature="network", gb=use["cross_zone_gb"])]
 
 
 def _cluster(stack: Stack, use: Figures, cluster: Cluster) -> list[Resource]:
@@ -148,14 +161,16 @@ def cluster_assumptions(
     "What the bill of a cluster takes for granted."
     eks, have = stack.eks, {each.key for each in features_of(stack)}
     free = [name for key, name in (("database", "DynamoDB"), ("objects", "S3")) if managed and key in have]
-    gateways = f"; {' and '.join(free)} {'are' if len(free) > 1 else 'is'} reached through gateway endpoints, which are free" if free else ""
+    gateways = (f"; {' and '.join(free)} {'are' if len(free) > 1 else 'is'} reached through gateway endpoints, "
+                f"which are free" if free else "")
     nat = "given in the stack's usage" if stack.usage.nat_gb else "logs and image pulls"
     return (
         f"nodes are in {'private' if eks.nat_gateways else 'public'} subnets{gateways}",
         *(["the load balancer has one public address in each zone"] if eks.load_balancer != "none" else []),
-        *([f"each NAT gateway has one public address; what passes through it: {nat}"] if eks.nat_gateways else ["each node has a public address"]),
-        "on each node run aws-node, kube-proxy and the pod identity agent; pods are placed by memory, vCPU, GPUs and places for pods",
-        *guessed(stack),
+        *([f"each NAT gateway has one public address; what passes through it: {nat}"] if eks.nat_gateways
+          else ["each node has a public address"]),
+        "on each node run aws-node, kube-proxy and the pod identity agent; pods are placed by memory, vCPU, GPUs "
+        "and places for pods", *guessed(stack),
     )
 
 # %% ../../nbs/bill/06_cluster.ipynb #a0733b53
@@ -187,8 +202,10 @@ def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     else:
         resources += own_data(stack, use, data_gb(stack, scenario, services))
     resources.append(Secrets(feature="secrets", count=Decimal(len(remaining_secrets(stack, services)) or 1)))
-    groups = tuple((cluster.counts[group.name], group.kind.name) for group in cluster.groups if cluster.counts[group.name])
+    groups = tuple((cluster.counts[group.name], group.kind.name) for group in cluster.groups
+                   if cluster.counts[group.name])
     usable = sum(cluster.counts[group.name] * cluster.empty(group).mib for group in cluster.groups)
-    return Architecture("eks" if managed else "eks-open-source", "EKS with managed services" if managed else "EKS with open source",
-                        tuple(resources), capacity(groups, usable, stack.eks.availability_zones), services, groups, managed,
-                        cluster_assumptions(stack, managed), tuple(cluster.shortfalls()))
+    return Architecture("eks" if managed else "eks-open-source",
+                        "EKS with managed services" if managed else "EKS with open source",
+                        tuple(resources), capacity(groups, usable, stack.eks.availability_zones), services,
+                        groups, managed, cluster_assumptions(stack, managed), tuple(cluster.shortfalls()))

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, screen_width, show, source_options, stack_options, today,
-    usage_options, verb_parser,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, screen_width,
+    show, source_options, stack_options, today, usage_options, verb_parser,
 )
 
 # %% auto #0
@@ -28,7 +28,8 @@ def _find_options(parser: ArgumentParser) -> None:
     parser.add_argument("--region", default="us-east-1", help="region code, or 'global' (default: us-east-1)")
     parser.add_argument("--unit", help="pricing unit; any unless given")
     parser.add_argument("--option", default="OnDemand", help="purchase option (default: OnDemand)")
-    parser.add_argument("--attribute", action="append", default=[], metavar="NAME=VALUE", help="attribute that tells prices apart; may be repeated")
+    parser.add_argument("--attribute", action="append", default=[], metavar="NAME=VALUE",
+                        help="attribute that tells prices apart; may be repeated")
 
 
 def _find(options: Namespace) -> int:
@@ -39,10 +40,13 @@ def _find(options: Namespace) -> int:
         raise PretamaneError("NAME=VALUE is expected", "--attribute")
     book = price_book(options)
     unit = options.unit or _unit(options, book)
-    price = book.find(Query(options.service, options.usage_type, unit, options.region, options.option, tuple(sorted(pairs))))
-    rows = [{"sku": price.sku, "rate_code": tier.rate_code, "usd": f"{tier.usd:f}", "unit": price.unit, "tier": tier.label(), "as_of": tier.as_of,
+    price = book.find(Query(options.service, options.usage_type, unit, options.region, options.option,
+                            tuple(sorted(pairs))))
+    rows = [{"sku": price.sku, "rate_code": tier.rate_code, "usd": f"{tier.usd:f}", "unit": price.unit,
+             "tier": tier.label(), "as_of": tier.as_of,
              "confidence": tier.confidence, "source": tier.source, "note": tier.note} for tier in price.tiers]
-    caption = f"{price.service} {price.usage_type} in {price.region}, {price.purchase_option}: USD for one unit in each tier of quantity"
+    caption = (f"{price.service} {price.usage_type} in {price.region}, {price.purchase_option}: USD for one unit "
+               f"in each tier of quantity")
     return _shown(rows, book, options, caption, ("rate_code", "note", "source", "confidence"))
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #0943af46
@@ -56,13 +60,16 @@ def _unit(options: Namespace, book: Any) -> str:
     return known[0].unit if known else "any unit"
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #db73fa3e
-def _shown(rows: Rows, book: Any, options: Namespace, caption: str, spare: tuple[str, ...] = (), closing: str = "") -> int:
+def _shown(rows: Rows, book: Any, options: Namespace, caption: str, spare: tuple[str, ...] = (),
+           closing: str = "") -> int:
     from pretamane_analysis.prices.snapshot import age_text
 
     document = {"prices": {"source": book.source, "as_of": book.as_of}, "rows": rows}
-    spaced = [{key: value.replace(";", "; ") if key == "attributes" else "not recorded" if key == "sku" and not value else value
+    spaced = [{key: value.replace(";", "; ") if key == "attributes" else "not recorded" if key == "sku"
+               and not value else value
                for key, value in row.items()} for row in rows]
-    show([Part(caption, spaced, spare)], document, options.format, age_text(book.as_of, today(), book.source), rows, closing)
+    show([Part(caption, spaced, spare)], document, options.format, age_text(book.as_of, today(), book.source),
+         rows, closing)
     return 0
 
 
@@ -76,14 +83,20 @@ def _list(options: Namespace) -> int:
     if not options.service:
         if not hasattr(book, "manifest"):
             raise PretamaneError("a service is expected: only a snapshot knows what it holds", "prices list")
-        rows = [{"service": name, "regions": str(len(each["regions"])), "rows": str(each["rows"])} for name, each in book.manifest["services"].items()]
-        return _shown(rows, book, options, "What the snapshot holds: services of AWS by offer code, regions with a price, rows (one for each tier)")
-    rows = [{"usage_type": name, "unit": price.unit, "option": price.purchase_option, "usd": f"{price.tiers[0].usd:f}", "tiers": str(len(price.tiers)),
-             "sku": price.sku, "as_of": price.as_of, "attributes": ";".join(f"{key}={value}" for key, value in price.attributes)}
-            for name in book.usage_types(options.service, options.region) for price in book.candidates(options.service, options.region, name)]
+        rows = [{"service": name, "regions": str(len(each["regions"])), "rows": str(each["rows"])}
+                for name, each in book.manifest["services"].items()]
+        return _shown(rows, book, options, "What the snapshot holds: services of AWS by offer code, regions with "
+                      "a price, rows (one for each tier)")
+    rows = [{"usage_type": name, "unit": price.unit, "option": price.purchase_option, "usd": f"{price.tiers[0].usd:f}",
+             "tiers": str(len(price.tiers)),
+             "sku": price.sku, "as_of": price.as_of,
+             "attributes": ";".join(f"{key}={value}" for key, value in price.attributes)}
+            for name in book.usage_types(options.service, options.region)
+            for price in book.candidates(options.service, options.region, name)]
     if not rows:
         raise PretamaneError(f"no price of {options.service} is known", options.region,
-                             f"It is known in {', '.join(book.regions(options.service)) or 'no region; see pretamane prices list'}")
+                             f"It is known in "
+                             f"{', '.join(book.regions(options.service)) or 'no region; see pretamane prices list'}")
     caption = f"Prices of {options.service} in {options.region}: USD for one unit in the first tier"
     return _shown(rows, book, options, caption, ("attributes", "sku", "as_of", "tiers", "unit"))
 
@@ -98,7 +111,8 @@ def _sources(options: Namespace) -> int:
     found = {key: cited(text) for key, text in citations(book.folder).items()}
     rows = [{"id": key, "what it is": what, "link": link} for key, (what, link) in found.items()]
     if options.format != "table":
-        return _shown(rows, book, options, "Where the rates of the snapshot were read: the `source` of a rate is one of these ids")
+        return _shown(rows, book, options,
+                      "Where the rates of the snapshot were read: the `source` of a rate is one of these ids")
     for row in rows:  # not as a table, so that no link is broken
         print(f"{row['id']}: {row['what it is']}{row['link'] and chr(10) + '    '}{row['link']}")
     return 0
@@ -106,7 +120,8 @@ def _sources(options: Namespace) -> int:
 # %% ../../nbs/cli/02_price_verbs.ipynb #61566aa1
 def _row_options(parser: ArgumentParser) -> None:
     parser.add_argument("file", help="offer file: JSON or CSV, plain or gzip, path or address")
-    parser.add_argument("--format", choices=("csv", "json"), default="csv", help="CSV, or one JSON object a line (default: csv)")
+    parser.add_argument("--format", choices=("csv", "json"), default="csv",
+                        help="CSV, or one JSON object a line (default: csv)")
 
 
 def _rows(options: Namespace) -> int:
@@ -127,9 +142,11 @@ def _rows(options: Namespace) -> int:
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #939f0119
 def _refresh_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--out", metavar="DIR", default="prices", help="snapshot folder to write or replace (default: prices)")
+    parser.add_argument("--out", metavar="DIR", default="prices",
+                        help="snapshot folder to write or replace (default: prices)")
     parser.add_argument("--regions", metavar="CODE", nargs="+", default=[], help="regions instead of the stack's own")
-    parser.add_argument("--savings-plans", metavar="FILE", default="", help="Savings Plan file (bulk, JSON or CSV, path or address): its rates become purchase options")
+    parser.add_argument("--savings-plans", metavar="FILE", default="", help="Savings Plan file (bulk, JSON or "
+                        "CSV, path or address): its rates become purchase options")
 
 
 def _refresh(options: Namespace) -> int:
@@ -140,15 +157,19 @@ def _refresh(options: Namespace) -> int:
     if options.source == "snapshot":
         raise PretamaneError("a live source is expected", "--source", "Use --source api or --source offers")
     stack, book = chosen_stack(options), price_book(options)
-    queries = required_queries([stack.model_copy(update={"region": region}) for region in options.regions or [stack.region]])
+    queries = required_queries([stack.model_copy(update={"region": region}) for region in options.regions
+                                or [stack.region]])
     if hasattr(book, "prefetch"):
         book.prefetch(queries)
     with tqdm(total=len(queries), desc="prices", disable=None, leave=False) as bar:
-        found = refresh(book, queries, options.out, lambda: _offers(book, queries), _day(book, queries), progress=lambda query: bar.update(),
+        found = refresh(book, queries, options.out, lambda: _offers(book, queries), _day(book, queries),
+                        progress=lambda query: bar.update(),
                         extra=_plans(options.savings_plans, {query.region for query in queries}),
-                        citations={each: f"{each}, read on {today()}" for each in (book.source, "savings-plans") if each})
+                        citations={each: f"{each}, read on {today()}"
+                                   for each in (book.source, "savings-plans") if each})
     known = len(queries) - len(found.unanswered)
-    print(f"{options.out}: {known} of {len(queries)} prices, read from {book.source}; use it with --prices {options.out}")
+    print(f"{options.out}: {known} of {len(queries)} prices, read from {book.source}; use it with --prices "
+          f"{options.out}")
     _tell(found.rows(), options)
     return 1 if found.unanswered else 0
 
@@ -181,7 +202,8 @@ def _tell(rows: Rows, options: Namespace) -> None:
 
     if rows:
         short = [{key: row[key] for key in ("service", "usage_type", "region", "option", "status")} for row in rows]
-        print("Not in the snapshot, because the source does not say or says more than one thing:", to_table(short, width=screen_width()), sep="\n", file=sys.stderr)
+        print("Not in the snapshot, because the source does not say or says more than one thing:",
+              to_table(short, width=screen_width()), sep="\n", file=sys.stderr)
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #facdac2b
 def _offers(book: Any, queries: Any) -> list[dict[str, str]]:
@@ -192,12 +214,15 @@ def _offers(book: Any, queries: Any) -> list[dict[str, str]]:
         return manifest_rows(book)
     day = book.as_of.isoformat() if book.as_of else ""
     pairs = sorted({(query.service, query.region) for query in queries})
-    return [{"service": service, "region": region, "version": "", "publication_date": day, "source": book.source, "sha256": ""} for service, region in pairs]
+    return [{"service": service, "region": region, "version": "", "publication_date": day, "source": book.source,
+             "sha256": ""} for service, region in pairs]
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #ed9be1b6
 def _verify_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--snapshot", metavar="DIR", default="", help="snapshot folder to check; the bundled one unless given")
-    parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, action="append", help="only this one; may be repeated")
+    parser.add_argument("--snapshot", metavar="DIR", default="",
+                        help="snapshot folder to check; the bundled one unless given")
+    parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, action="append",
+                        help="only this one; may be repeated")
     parser.add_argument("--all", action="store_true", help="show prices that are the same, too")
 
 # %% ../../nbs/cli/02_price_verbs.ipynb #bc761a02
@@ -213,7 +238,8 @@ def _verify(options: Namespace) -> int:
     from pretamane_analysis.bill.verify import document, verify
 
     if options.source == "snapshot" and not options.prices:
-        raise PretamaneError("something to compare with is expected", "--source", "Use --source api, --source offers, or --prices and another snapshot")
+        raise PretamaneError("something to compare with is expected", "--source",
+                             "Use --source api, --source offers, or --prices and another snapshot")
     stack, names = chosen_stack(options), tuple(options.architecture or ARCHITECTURE_NAMES)
     snapshot, live = open_book("snapshot", options.snapshot), price_book(options)
     prefetch_prices(options, live, stack, names, (options.scenario,))
@@ -221,10 +247,13 @@ def _verify(options: Namespace) -> int:
     exact = drift.rows(same=options.all)
     wordy = ("message", "attributes", "sku", "note")
     rows = [{key: value for key, value in row.items() if key not in wordy} for row in exact]
-    counts = "Nothing has moved." if not drift.drifted else f"{', '.join(f'{count} {name}' for name, count in drift.counts().items())}."
-    parts = [Part(f"Prices of {stack.name} in {stack.region} that {'are in both books' if options.all else 'have moved'}, and what that makes of each bill",
+    counts = ("Nothing has moved." if not drift.drifted
+              else f"{', '.join(f'{count} {name}' for name, count in drift.counts().items())}.")
+    parts = [Part(f"Prices of {stack.name} in {stack.region} that "
+                  f"{'are in both books' if options.all else 'have moved'}, and what that makes of each bill",
                   rows, ("option", "unit", "region", "service")),
-             Part("The bills with the prices of both books, USD a month", [_totals(each.row()) for each in drift.totals])]
+             Part("The bills with the prices of both books, USD a month",
+                  [_totals(each.row()) for each in drift.totals])]
     age = f"Snapshot of {snapshot.as_of}, compared with {live.source} of {live.as_of}."
     show(parts, document(drift), options.format, age, exact, counts)
     return 1 if drift.drifted else 0
@@ -250,9 +279,12 @@ def _diff(options: Namespace) -> int:
 # %% ../../nbs/cli/02_price_verbs.ipynb #5eb5dd82
 def _coverage_options(parser: ArgumentParser) -> None:
     parser.add_argument("--stack", metavar="FILE", help="stack file (YAML); the example stack unless given")
-    parser.add_argument("--region", metavar="CODE", default="all", help="region code, or all that the book knows (default: all)")
-    parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical", help="which usage figures (default: typical)")
-    parser.add_argument("--options", action="store_true", help="how the machines can be bought instead of what is missing")
+    parser.add_argument("--region", metavar="CODE", default="all",
+                        help="region code, or all that the book knows (default: all)")
+    parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical",
+                        help="which usage figures (default: typical)")
+    parser.add_argument("--options", action="store_true",
+                        help="how the machines can be bought instead of what is missing")
 
 
 def _coverage(options: Namespace) -> int:
@@ -268,12 +300,15 @@ def _coverage(options: Namespace) -> int:
         caption = f"How {stack.name}'s nodes and host can be bought, where both have a price"
         return _shown(option_rows(stack, book, regions, options.scenario), book, options, caption)
     found = coverage(stack, book, regions, options.scenario)
-    document = {"prices": {"source": book.source, "as_of": book.as_of}, "stack": stack.name, "scenario": options.scenario,
-                "regions": {each.region: {"complete": each.complete, "missing": each.exact(), "other": each.other} for each in found}}
+    document = {"prices": {"source": book.source, "as_of": book.as_of}, "stack": stack.name,
+                "scenario": options.scenario,
+                "regions": {each.region: {"complete": each.complete, "missing": each.exact(),
+                                          "other": each.other} for each in found}}
     complete = sum(each.complete for each in found)
     closing = f"{complete} of {len(found)} regions have every price of this stack at {options.scenario} usage."
     part = Part(f"What the bills of {stack.name} lack in each region", [each.row() for each in found])
-    show([part], document, options.format, age_text(book.as_of, today(), book.source), [row for each in found for row in each.exact()], closing)
+    show([part], document, options.format, age_text(book.as_of, today(), book.source),
+         [row for each in found for row in each.exact()], closing)
     return 0
 
 

@@ -46,7 +46,8 @@ def disk_refusals(
 ) -> Refusals:  # Empty where AWS makes such a disk
     "What AWS refuses of a disk."
     limits = DISKS[kind]
-    return [*_iops_refusals(kind, limits, iops, gb), *_throughput_refusals(kind, limits, iops, mibps), *_size_refusals(kind, limits, gb)]
+    return [*_iops_refusals(kind, limits, iops, gb), *_throughput_refusals(kind, limits, iops, mibps),
+            *_size_refusals(kind, limits, gb)]
 
 
 def _iops_refusals(kind: str, limits: DiskKind, iops: Decimal | int | None, gb: Decimal | int | None) -> Refusals:
@@ -54,20 +55,24 @@ def _iops_refusals(kind: str, limits: DiskKind, iops: Decimal | int | None, gb: 
         return [("iops", f"AWS makes no {kind} disk without provisioned IOPS")] if limits.needs_iops else []
     if not limits.most_iops:
         return [("iops", f"the IOPS of a {kind} disk follow from its size and cannot be provisioned")]
-    found = [("iops", f"a {kind} disk has at most {limits.most_iops:,} IOPS, not {iops:,}")] if iops > limits.most_iops else []
+    found = [("iops",
+              f"a {kind} disk has at most {limits.most_iops:,} IOPS, not {iops:,}")] if iops > limits.most_iops else []
     above = iops if kind != "gp3" or iops > GP3_FREE_IOPS else 0
     if gb and above > gb * limits.iops_for_each_gib:
-        found.append(("iops", f"a {kind} disk of {gb:f} GB has at most {gb * limits.iops_for_each_gib:,f} IOPS, not {iops:,}"))
+        found.append(("iops",
+                      f"a {kind} disk of {gb:f} GB has at most {gb * limits.iops_for_each_gib:,f} IOPS, not {iops:,}"))
     return found
 
 
-def _throughput_refusals(kind: str, limits: DiskKind, iops: Decimal | int | None, mibps: Decimal | int | None) -> Refusals:
+def _throughput_refusals(kind: str, limits: DiskKind, iops: Decimal | int | None,
+                         mibps: Decimal | int | None) -> Refusals:
     if not mibps:
         return []
     if not limits.most_mibps:
         return [("throughput", f"the throughput of a {kind} disk cannot be provisioned")]
     most = min(Decimal(limits.most_mibps), max(iops or 0, GP3_FREE_IOPS) * GP3_MIBPS_FOR_EACH_IOPS)
-    return [("throughput", f"a {kind} disk with {max(iops or 0, GP3_FREE_IOPS):,} IOPS has at most {most.normalize():,f} MiB/s, not {mibps:,}")] if mibps > most else []
+    return [("throughput", f"a {kind} disk with {max(iops or 0, GP3_FREE_IOPS):,} IOPS has at most "
+             f"{most.normalize():,f} MiB/s, not {mibps:,}")] if mibps > most else []
 
 
 def _size_refusals(kind: str, limits: DiskKind, gb: Decimal | int | None) -> Refusals:

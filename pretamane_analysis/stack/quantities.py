@@ -22,11 +22,14 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="lower case letters, digits and -, such as 'fastapi-app'")]
-SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="lower case letters, digits and _, such as 'postgres_password'")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$",
+                            description="lower case letters, digits and -, such as 'fastapi-app'")]
+SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$",
+                                  description="lower case letters, digits and _, such as 'postgres_password'")]
 MemoryQuantity = Annotated[str, Field(pattern=r"^[1-9]\d*(Mi|Gi)$", description="memory such as '512Mi' or '2Gi'")]
-CpuQuantity = Annotated[str, BeforeValidator(_text), Field(pattern=r"^(\d+(\.\d+)?|[1-9]\d*m)$", description="CPU cores such as '0.5' or '250m'",
-                                                                    json_schema_extra={"type": ["string", "number"]})]
+CpuQuantity = Annotated[str, BeforeValidator(_text),
+                        Field(pattern=r"^(\d+(\.\d+)?|[1-9]\d*m)$", description="CPU cores such as '0.5' or '250m'",
+                                       json_schema_extra={"type": ["string", "number"]})]
 Duration = Annotated[str, Field(pattern=r"^[1-9]\d*(ms|s|m|h)$", description="a duration such as '10s'")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -80,7 +83,8 @@ class Range(Model):
 
 # %% ../../nbs/stack/04_quantities.ipynb #682b64b9
 def _range(low: int | str, typical: int | str, high: int | str, description: str) -> Any:
-    return Field(default=Range.model_construct(low=Decimal(low), typical=Decimal(typical), high=Decimal(high)), description=description)
+    return Field(default=Range.model_construct(low=Decimal(low), typical=Decimal(typical), high=Decimal(high)),
+                 description=description)
 
 # %% ../../nbs/stack/04_quantities.ipynb #89cf051b
 class Usage(Model):
@@ -100,13 +104,17 @@ class Usage(Model):
     metrics: Range = _range(10, 30, 100, "custom metrics kept")
     alarms: Range = _range(5, 10, 20, "alarms on metrics")
     cross_zone_gb: Range = _range(5, 50, 300, "GB between availability zones, where there are several")
-    snapshot_gb: Range = _range(8, 30, 120, "GB of disk snapshots kept; they are incremental, so only their owner can know")
-    dns_queries_per_request: Range = _range("0.1", "0.1", "0.1", "DNS queries for each request; resolvers and browsers remember an answer")
+    snapshot_gb: Range = _range(8, 30, 120,
+                                "GB of disk snapshots kept; they are incremental, so only their owner can know")
+    dns_queries_per_request: Range = _range("0.1", "0.1", "0.1",
+                                            "DNS queries for each request; resolvers and browsers remember an answer")
     backup_writes: Range = _range(30, 30, 30, "objects written to the backup bucket in a month, one a night")
     image_gb: Range = _range(1, 3, 10, "GB of container images kept in a registry")
     cpu_cores: Range = _range("0.1", "0.3", "1", "vCPU that all services together keep busy on average")
-    nat_gb: Range | None = Field(default=None, description="GB through the NAT gateways; left out: logs, and the images of each node once")
-    control_plane_log_gb: Range = _range(0, 0, 0, "GB of logs of the EKS control plane, which are off unless switched on")
+    nat_gb: Range | None = Field(default=None, description="GB through the NAT gateways; left out: logs, and the "
+                                 "images of each node once")
+    control_plane_log_gb: Range = _range(0, 0, 0,
+                                         "GB of logs of the EKS control plane, which are off unless switched on")
 
     def at(self, scenario: Scenario) -> dict[str, Decimal]:
         "All figures of one scenario, by name; those without a default only where they were given."

@@ -57,7 +57,7 @@ def _disk(job: str) -> list[Alert]:
               "host-disk", {files + at: "4x20", all_files + at: "100x20"},
               {files + at: "6x20", all_files + at: "100x20"}, 12),
         Alert("HostDiskReadOnly", "page", "host", f'{locked}{{{real},mountpoint=~"/|/data"}} == 1', 1,
-              "{{ $labels.mountpoint }} cannot be written", "The kernel has made it read-only, usually after a disk error.",
+              "{{ $labels.mountpoint }} cannot be written", "The kernel made it read-only, usually after a disk error.",
               "host-disk", {locked + at: "1x20"}, {locked + at: "0x20"}),
         Alert("HostDataDiskMissing", "page", "host", f"absent({data})", 10, "the disk of the data is not mounted",
               "Nothing is mounted at /data. Services that keep data there must not start.", "host-disk",

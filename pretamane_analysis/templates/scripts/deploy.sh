@@ -184,6 +184,7 @@ finish() {
     else
         log "failed with $code in step ${STEP:-start}"
         if [ "$POINT" = started ]; then give_back; fi
+        if [ "$POINT" != switched ]; then images_of "$(current)" || log "the image of the release in service has no name any more"; fi
     fi
     metrics deploy <<METRICS || code=1
 # HELP pretamane_deploy_last_run_success 1 when the last deploy put its release into service, else 0.
@@ -210,6 +211,7 @@ settle() {
         record_color "$NEW"
         OLD="$NEW" NEW="$(other_color "$NEW")"
     fi
+    images_of "$(current)"
     load_edge "$(current)"
     if every running "$OLD" && some running "$NEW"; then
         return_to_service "$OLD"
@@ -242,12 +244,26 @@ preflight() {
     if [ -n "$EDGE_SERVICE" ] && ! healthy "$EDGE_SERVICE"; then die "the edge is not healthy; mend that first"; fi
 }
 
-# An image that is built here is kept under the release's name too, so that a rollback starts the very same one.
-images() {
+kept_image() { echo "${1%%:*}:release-$(basename "$2" | cut -c 1-12)"; } # IMAGE RELEASE
+
+# What the containers are started from is the image of the release that is in service, also after one that failed was built.
+images_of() { # RELEASE
     local line service image kept
     for line in "${BUILT[@]}"; do
         read -r service image <<<"$line"
-        kept="${image%%:*}:release-$(basename "$RELEASE" | cut -c 1-12)"
+        kept="$(kept_image "$image" "$1")"
+        if docker image inspect "$kept" >/dev/null 2>&1; then docker tag "$kept" "$image"; fi
+    done
+}
+
+# An image that is built here is kept under the release's name too, so that a rollback starts the very same one.
+images() {
+    local line service image kept before
+    for line in "${BUILT[@]}"; do
+        read -r service image <<<"$line"
+        before="$(kept_image "$image" "$(current)")"
+        if docker image inspect "$image" >/dev/null 2>&1 && ! docker image inspect "$before" >/dev/null 2>&1; then docker tag "$image" "$before"; fi
+        kept="$(kept_image "$image" "$RELEASE")"
         if docker image inspect "$kept" >/dev/null 2>&1; then
             docker tag "$kept" "$image"
         else
