@@ -157,7 +157,8 @@ def _navigation(guide: list[Any], tutorials: list[Any], reference: dict[str, Any
     of = {group: [each for each in made if each.startswith(f"{group}/")] for group in ("rules", "tree")}
     return [{"Home": "index.md"}, {"Guide": guide}, {"Tutorials": tutorials}, {"Command line": "command-line.md"},
             {"Prices by region": "coverage.md"},
-            {"Emitted tree": of["tree"]}, {"Rules": of["rules"]}, {"Benchmarks": "benchmarks.md"}, {"Licenses": "licenses.md"},
+            {"Emitted tree": of["tree"]}, {"Rules": of["rules"]}, {"The host, run": "e2e.md"},
+            {"Benchmarks": "benchmarks.md"}, {"Licenses": "licenses.md"},
             {"Reference": ["reference/index.md", *({name: each} for name, each in reference.items())]}, {"Changelog": "changelog.md"}]
 
 

@@ -167,6 +167,6 @@ def pages(
         **tree_page(root),
         **rule_pages(root),
         **coverage_page(),
-        **{name: (root / "docs" / name).read_text(encoding="utf-8") for name in ("benchmarks.md", "licenses.md")},
+        **{name: (root / "docs" / name).read_text(encoding="utf-8") for name in ("benchmarks.md", "e2e.md", "licenses.md")},
         "changelog.md": (root / "CHANGELOG.md").read_text(encoding="utf-8"),
     }
