@@ -16,6 +16,7 @@ from pricing_server import PricingServer, constructed, recorded
 from pretamane_analysis.base.cache import keep, recall
 from pretamane_analysis.bill.architectures import architecture
 from pretamane_analysis.bill.bill import bill
+from pretamane_analysis.prices import api_book
 from pretamane_analysis.prices.api import (
     ApiError,
     BadAnswer,
@@ -27,7 +28,7 @@ from pretamane_analysis.prices.api import (
     rows_of,
     searches,
 )
-from pretamane_analysis.prices.api_book import ApiBook, status
+from pretamane_analysis.prices.api_book import ApiBook, client, status
 from pretamane_analysis.prices.book import GLOBAL, AmbiguousPrice, MissingPrice, Query
 from pretamane_analysis.prices.rows import RowBook, prices_of
 from pretamane_analysis.prices.snapshot import bundled
@@ -70,8 +71,8 @@ def server(entries, monkeypatch):
 
 
 def book(**settings) -> ApiBook:
-    """Return a book that gives up soon and has a quota of its own"""
-    return ApiBook(**{"attempts": 3, "connect_seconds": 1, "read_seconds": 1, "patience": 5, "bucket": TokenBucket(1000, 1000.0), **settings})
+    """Return a book with few attempts and a quota of its own; a test that waits for the end of its patience says so, the others outlast a busy machine"""
+    return ApiBook(**{"attempts": 3, "connect_seconds": 10, "read_seconds": 30, "patience": 60, "bucket": TokenBucket(1000, 1000.0), **settings})
 
 
 PRICES = [  # query, USD of each tier
@@ -271,9 +272,11 @@ FAILURES = [  # fault, kind of error, words of the message
 @pytest.mark.parametrize(("fault", "kind", "words"), FAILURES, ids=[fault for fault, _, _ in FAILURES])
 def test_failure_says_what_to_do(server, fault, kind, words):
     """Each failure ends soon, says what happened and what to do, names the cause and holds no secret"""
-    server.always, begin = fault, time.monotonic()
+    server.always, asked = fault, book(attempts=2, read_seconds=0.4 if fault == "hang" else 30)
+    asked.connect()
+    begin = time.monotonic()
     with pytest.raises(kind, match=words) as caught:
-        book(attempts=2, read_seconds=0.4).find(GP3)
+        asked.find(GP3)
     assert time.monotonic() - begin < 8
     assert OTHERWISE in str(caught.value)
     assert SECRET not in "".join(map(str, (caught.value, caught.value.__cause__, caught.value.__context__)))
@@ -295,16 +298,25 @@ def test_throttled_twice_with_the_real_waits(server, monkeypatch):
                         "PRETAMANE_CACHE": "", "NO_PROXY": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)
     server.faults.extend(["throttle", "throttle"])
-    assert book(read_seconds=2, patience=20, attempts=4).find(GP3).tiers[0].usd == Decimal("0.08")
+    assert book(attempts=4).find(GP3).tiers[0].usd == Decimal("0.08")
     assert len(server.calls) == 3
 
 
 def test_slow_bytes_do_not_hang(server):
     """A byte now and then keeps the socket alive, not the program"""
-    server.always, begin = "slow", time.monotonic()
+    server.always, asked = "slow", book(patience=1)
+    asked.connect()
+    begin = time.monotonic()
     with pytest.raises(Unreachable, match="no whole answer in 1 seconds"):
-        book(patience=1).find(GP3)
+        asked.find(GP3)
     assert time.monotonic() - begin < 3
+
+
+def test_slow_start_is_not_the_network(server, monkeypatch):
+    """The time that the client takes to be made on a busy machine is not taken for a slow answer, and nobody goes on asking later"""
+    monkeypatch.setattr(api_book, "client", lambda *settings: time.sleep(1.2) or client(*settings))
+    assert book(patience=1).find(GP3).tiers[0].usd == Decimal("0.08")
+    assert len(server.calls) == 1
 
 
 def test_program_ends_while_bytes_drip(server):

@@ -99,7 +99,8 @@ def test_tree_and_check():
 
 @pytest.mark.parametrize(("change", "said"), [
     ({"version": "1.28"}, "past all support"), ({"auto_mode": True}, "how many nodes"), ({"nat_gateways": 0}, "private nodes need one"),
-    ({"nat_gateways": 3}, "no zone has two"), ({"node_disk_type": "st1"}, "cannot be made")])
+    ({"nat_gateways": 3}, "no zone has two"),
+    ({"node_disk_type": "io2", "node_disk_iops": 3000}, "'io2' with provisioned"), ({"node_disk_throughput": 250}, "'gp3' with provisioned")])
 def test_what_cannot_be_made_is_an_error(change, said):
     """A choice that Terraform cannot make as the bill counts it is refused with a place and a remedy"""
     data = example().model_dump(exclude_unset=True)

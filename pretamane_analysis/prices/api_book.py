@@ -183,6 +183,7 @@ def learn(
             missing += [] if found else [search]
     if not missing:
         return
+    book.connect()  # before the clock runs: `patience` is for AWS, not for a slow start on this machine
     with tqdm(total=len(missing), desc=book.source, unit="call", leave=False,
               disable=None if progress is None else not progress) as bar:
         for search, asked, texts in ask_all(book.call, missing, book.threads, book.patience):
@@ -209,13 +210,17 @@ class ApiBook(PriceBook):
         self.answers: dict[Search, Answer] = {}
         self._lock, self._client = Lock(), None
 
-    def call(self, search: Search) -> list[str]:
-        "The elements of PriceList for one question, from AWS."
+    def connect(self) -> Any:
+        "The client, made when it is first needed. Raises ApiError."
         with self._lock:
             if self._client is None:
                 self._client = client(self.endpoint, self.attempts, self.connect_seconds,
                                       self.read_seconds, self.threads, self.bucket)
-        return ask(self._client, search)
+        return self._client
+
+    def call(self, search: Search) -> list[str]:
+        "The elements of PriceList for one question, from AWS."
+        return ask(self.connect(), search)
 
     def listed(self, query: Query) -> Price:
         "The one price of the list that answers a query. Raises MissingPrice, AmbiguousPrice or ApiError."

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 # %% auto #0
-__all__ = ['BASE', 'NOTE', 'LATER', 'ATTEMPTS', 'CHUNK', 'offer_url', 'region_urls', 'region_url', 'download', 'fetched']
+__all__ = ['BASE', 'NOTE', 'LATER', 'ATTEMPTS', 'CHUNK', 'RESUMES', 'offer_url', 'region_urls', 'region_url', 'download',
+           'fetched']
 
 # %% ../../nbs/prices/04_offer_download.ipynb #8dfc5ede
 BASE = "https://pricing.us-east-1.amazonaws.com"
@@ -75,6 +76,7 @@ def region_url(
 LATER = (429, 500, 502, 503, 504)
 ATTEMPTS = 6  # In a row without a new byte
 CHUNK = 1 << 18
+RESUMES = "run the same command again: it goes on where it stopped"
 
 
 def _pool(pause: float = 0.5) -> PoolManager:
@@ -102,7 +104,7 @@ def _ask(pool: PoolManager, url: str, headers: Mapping[str, str]) -> BaseHTTPRes
         return pool.request("GET", url, headers={"Accept-Encoding": "identity", **headers}, preload_content=False)
     except HTTPError as error:
         raise PretamaneError(_reason(error), url,
-                             "Check the network and run the same command again: it goes on") from error
+                             f"Check the network and {RESUMES}") from error
 
 # %% ../../nbs/prices/04_offer_download.ipynb #32eb6fca
 def _noted(path: Path) -> dict[str, Any]:
@@ -216,7 +218,7 @@ def download(
             return _finish(part, target, size)
         failures = 0 if part.stat().st_size > before else failures + 1
         if failures >= ATTEMPTS:
-            raise PretamaneError("the connection breaks again and again", url, "Run again: it goes on there")
+            raise PretamaneError("the connection breaks again and again", url, RESUMES.capitalize())
         time.sleep(min(pause * 2**failures, 30))
 
 # %% ../../nbs/prices/04_offer_download.ipynb #ba2e4ab9

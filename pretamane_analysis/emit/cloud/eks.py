@@ -120,13 +120,13 @@ def _supported(stack: Stack, found: Architecture) -> str:
     if stack.eks.load_balancer == "none":
         raise PretamaneError("without a load balancer the configuration would lead nowhere", place="eks.load_balancer",
                              remedy="Use 'alb', 'nlb' or 'clb'")
-    special = stack.eks.prefix_delegation or stack.eks.node_disk_iops or stack.eks.node_disk_throughput
-    if len(found.groups) > 1 or stack.eks.node_groups or special:
-        raise PretamaneError("several groups of nodes, prefix delegation and provisioned disks cannot be made "
-                             "from a stack alone", place="eks", remedy="Name one 'eks.node_instance_type'")
-    if stack.eks.node_disk_type not in ("gp3", "gp2"):
-        raise PretamaneError(f"a node's disk of type {stack.eks.node_disk_type!r} cannot be made from a stack alone",
-                             place="eks.node_disk_type", remedy="Use 'gp3'")
+    if len(found.groups) > 1 or stack.eks.node_groups or stack.eks.prefix_delegation:
+        raise PretamaneError("several groups of nodes and prefix delegation cannot be made from a stack alone",
+                             place="eks", remedy="Name one 'eks.node_instance_type', without 'eks.prefix_delegation'")
+    if stack.eks.node_disk_iops or stack.eks.node_disk_throughput:  # io1 and io2 never are without
+        raise PretamaneError(f"a node's disk of type {stack.eks.node_disk_type!r} with provisioned IOPS or throughput "
+                             "cannot be made from a stack alone", place="eks.node_disk_type",
+                             remedy="Use 'gp3', without 'eks.node_disk_iops' and 'eks.node_disk_throughput'")
     return support
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #5dd108bf

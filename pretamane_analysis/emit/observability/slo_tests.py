@@ -175,7 +175,7 @@ def _spread(requests: int, length: int, bad: int) -> list[Stretch]:
 def _little(of: Named) -> Iterator[Case]:
     alert, ignored = _first(of), of.slo.ignored_failures
     window, least = minutes(alert.long), of.slo.least_requests(_first(of))
-    few, enough = (least - 1) * 4 // 5, least * 5 // 4 + 1
+    few, enough = int(ignored / of.slo.limit(alert)), least * 5 // 4 + 1
     if few > ignored:
         yield Case(of, f"SL6 {ignored} bad of {few} requests in {alert.long}: nobody is woken", [
             Traffic([*_spread(few, window, ignored), Stretch(5, Decimal(0))], _step(of))]).never(
