@@ -22,7 +22,7 @@ def without(pattern):
 
 def without_block(name):
     """The Caddyfile without the blocks of a directive"""
-    return substituted(CADDYFILE, rf"^([ \t]*){name} \{{\n(?:\1[ \t]+[^\n]*\n)*\1\}}\n", "", count=0)
+    return substituted(CADDYFILE, rf"^([ \t]*){name}(?: @\w+)? \{{\n(?:\1[ \t]+[^\n]*\n)*\1\}}\n", "", count=0)
 
 
 def stripped_twice(files):

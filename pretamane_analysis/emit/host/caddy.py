@@ -116,7 +116,7 @@ def _servers(stack: Stack, ports: dict[str, int], admin: bool) -> list[dict[str,
         found = [("public", ports["https"], "h1 h2", False), ("redirect", ports["http"], "h1", False)]
     else:
         found = [("public", ports["http"], "h1", True)] + [("admin", ports["admin"], "h1", True)] * admin
-        found.append(("probes", ports["probes"], "h1", True))
+    found.append(("probes", ports["probes"], "h1", stack.host.edge != "direct"))
     found += [("metrics", port, "h1", False) for name, port in ports.items() if name == "metrics"]
     return [dict(zip(("name", "port", "protocols", "tunnel"), each)) for each in found]
 
@@ -124,7 +124,7 @@ def _servers(stack: Stack, ports: dict[str, int], admin: bool) -> list[dict[str,
 def _ports(stack: Stack, name: str, edge: Service) -> dict[str, int]:
     "Ports of the edge by name; the stack's own where it has them."
     ports = edge_ports(edge.ports, stack.host.edge)
-    unused = ("admin", "probes") if stack.host.edge == "direct" else ("https",)
+    unused = ("admin",) if stack.host.edge == "direct" else ("https",)
     used = [ports[each] for each in ports if each not in unused]
     if len({*used}) != len(used):
         raise PretamaneError("two listeners of the edge have the same port", place=f"services.{name}.ports",
