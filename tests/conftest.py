@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))  # what is for development only, and tested here all the same
-pytest_plugins = ("postgres_server", "app_server")
+pytest_plugins = ("postgres_server", "app_server", "whole_modules")
 ALLOWED = "allowed:"
 SKIPPED = pytest.StashKey[list]()
 collect_ignore = [] if os.environ.get("PRETAMANE_E2E") else ["e2e"]  # `make e2e` runs them: they need root and some minutes

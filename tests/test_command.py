@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from pretamane_analysis.base.files import data_path
+from pretamane_analysis.prices.rows import PREFIX
+from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack_file import example_text
 
 COMMAND = [sys.executable, "-m", "pretamane_analysis"]
@@ -128,7 +130,6 @@ def test_bad_stack(name, tmp_path):
     (["cost", "--hours", "inf"], "--hours"),
     (["cost", "--architecture", "ecs"], "invalid choice"),
     (["cost", "--region", "virginia"], "virginia"),
-    (["cost", "--region", "eu-west-3", "--architecture", "eks"], "no price for"),
     (["prices", "find", "AWSELB", "LoadBalancerUsage"], "3 prices match"),
     (["prices", "list", "AmazonEC3"], "AmazonEC3"),
     (["prices", "find", "AmazonEC2", "BoxUsage:t3.medium", "--attribute", "tenancy"], "NAME=VALUE"),
@@ -142,6 +143,15 @@ def test_bad_words(words, expected, tmp_path):
     result = run(*words, folder=tmp_path)
     assert result.returncode == 2, (result.stdout, result.stderr)
     assert "Traceback" not in result.stderr and expected in result.stderr, result.stderr
+
+
+def test_region_without_prices(tmp_path):
+    """A region whose machines the snapshot does not price: exit code 2, the price, the region and the remedy are named, nothing is billed"""
+    region = next(each for each in PREFIX if not bundled().candidates("AmazonEC2", each, "BoxUsage:t3.medium"))
+    result = run("cost", "--region", region, "--architecture", "eks", folder=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "no price for AmazonEC2 BoxUsage:t3.medium" in result.stderr and f"in {region}" in result.stderr
+    assert "--source offers" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_binary_stack(tmp_path):

@@ -54,8 +54,8 @@ def modules_with(*words: str) -> list[str]:
     (("BoxUsage",), []), (("CPUCredits",), []), (("DataTransfer-Out-Bytes",), []),
 ])
 def test_how_aws_meters_a_thing_stands_with_that_thing(words, where):
-    """Usage types of machines and of their CPU credits are written with the resources; nothing that bills or sizes repeats them"""
-    assert [name for name in modules_with(*words) if name.startswith("bill/")] == where
+    """Usage types of machines and of their CPU credits are written with the resources; nothing that bills, sizes or reports repeats them"""
+    assert [name for name in modules_with(*words) if name.startswith(("bill/", "report/"))] == where
 
 
 @pytest.mark.parametrize("scenario", ["low", "typical", "high"])
@@ -88,9 +88,12 @@ def test_the_names_of_data_features_stand_once():
 def test_an_audit_does_not_read_its_own_words(monkeypatch):
     """Steps are told apart by their kind: other words for them change no amount"""
     claim, stack = claims.load_claim(), example()
-    usual, steps = audits.audit(claim, stack, bundled()), audits.steps
-    monkeypatch.setattr(audits, "steps", lambda desk: [replace(each, what=each.what[::-1]) for each in steps(desk)])
+    usual = audits.audit(claim, stack, bundled())
+    for name in ("corrections", "comparisons"):
+        steps = getattr(audits, name)
+        monkeypatch.setattr(audits, name, lambda inputs, steps=steps: [replace(each, what=each.what[::-1]) for each in steps(inputs)])
     other = audits.audit(claim, stack, bundled())
+    assert [each.what for each in other.steps] == [each.what[::-1] for each in usual.steps]
     assert other.scenarios == usual.scenarios and audits.defensible(other) == audits.defensible(usual)
     assert [each["usd"] for each in other.left_out] == [each["usd"] for each in usual.left_out]
 

@@ -333,6 +333,16 @@ def test_nothing_of_the_example_is_said(name, capsys):
     assert main(["audit", "--stack", path]) == 2 and "example's claim" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["maps", "wiki"])
+@pytest.mark.parametrize("side", ["eks", "ec2"])
+def test_nothing_of_the_example_is_drawn(name, side, tmp_path):
+    """No drawing has a word of the example: a stack without its tunnel has no Cloudflare in front"""
+    picture = tmp_path / "drawing.svg"
+    assert main(["draw", "--stack", str(FOLDER / f"{name}.yaml"), "--architecture", side, "--out", str(picture)]) == 0
+    said = picture.read_text(encoding="utf-8")
+    assert not {word for word in words() if re.search(rf"(?<![\w/]){re.escape(word)}(?![\w/])", said, re.IGNORECASE)}
+
+
 # What holds for every stack
 
 @st.composite

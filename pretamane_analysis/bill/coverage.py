@@ -11,13 +11,15 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from .architectures import ARCHITECTURES, architecture, bill_of
+from .bill import HOURS_PER_MONTH
 from ..prices.book import MissingPrice, PriceBook, Query
+from ..resources import Instances
 from ..stack.quantities import Scenario
 from ..stack.settings import PURCHASE_OPTIONS
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Coverage', 'coverage', 'options', 'option_rows']
+__all__ = ['Coverage', 'coverage', 'sold_options', 'options', 'option_rows']
 
 # %% ../../nbs/bill/11_coverage.ipynb #96537e8d
 @dataclass(frozen=True)
@@ -70,6 +72,16 @@ def coverage(
     return found
 
 # %% ../../nbs/bill/11_coverage.ipynb #79443ba5
+def sold_options(
+    book: PriceBook,
+    region: str,  # Region code
+    instance_type: str,  # Such as `t3.medium`
+) -> set[str]:  # Purchase options; empty where the region does not sell the type
+    "The purchase options under which the book has a price for what an instance type is billed by in a region."
+    query = next(Instances(instance_type=instance_type).charges(HOURS_PER_MONTH)).query
+    return {each.purchase_option for each in book.candidates(query.service, region, query.usage_type)}
+
+
 def options(
     stack: Stack,
     book: PriceBook,
@@ -78,8 +90,7 @@ def options(
     """The purchase options under which nodes and host of a stack have a price in its region. Raises PretamaneError
     where a host has none."""
     types = {architecture(name, stack, book, scenario).instance_type for name in ("eks", "ec2")}
-    sold = [{each.purchase_option for each in book.candidates("AmazonEC2", stack.region, f"BoxUsage:{kind}")}
-            for kind in types]
+    sold = [sold_options(book, stack.region, each) for each in types]
     return tuple(each for each in PURCHASE_OPTIONS if all(each in found for found in sold))
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..bill.building_blocks import Architecture
-from ..bill.features import DATA_FEATURES, FEATURE
+from ..bill.features import DATA_FEATURES, FEATURE, programs
 from .arrange import Arrow, Card, Frame, Plan, frame
 from .cards import LOOKS, UNDRAWN, home, memory, resource_card, service_card, several, short
 from ..resources import CrossZoneTraffic, EksCluster, InternetEgress, PublicAddresses, Resource, Volume
@@ -128,6 +128,16 @@ def _machine(chosen: Architecture) -> str:
     return f"{kind.name} · {kind.vcpu} vCPU · {memory(kind.memory_mib)}"
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #c5b0e5c9
+def _ways_in(stack: Stack, doors: Iterable[str], tunneled: bool) -> tuple[tuple[Card, ...], list[Arrow]]:
+    "How users reach the doors of the host; by Cloudflare only where the stack runs its tunnel."
+    if "Cloudflare Tunnel" not in programs(stack, "tunnel"):
+        return (), [Arrow("users", each, "HTTPS") for each in doors]
+    card = Card("cloudflare", "saas.cdn.Cloudflare", "Cloudflare", ("DNS, TLS, tunnel" if tunneled else "DNS",))
+    names = Arrow("users", "cloudflare", "HTTPS" if tunneled else "DNS", dashed=not tunneled)
+    return (card,), [names, *(Arrow("cloudflare", each, "tunnel") if tunneled else Arrow("users", each, "HTTPS")
+                              for each in doors)]
+
+
 def _host_plan(chosen: Architecture, stack: Stack) -> Plan:
     tunnels = [f"service {name}" for name in chosen.on_machines if stack.services[name].role == "tunnel"]
     tunneled = bool(tunnels) and stack.host.edge == "tunnel"
@@ -139,12 +149,9 @@ def _host_plan(chosen: Architecture, stack: Stack) -> Plan:
     addresses = several(sum(each.count for each in _of(chosen, PublicAddresses)), "public IPv4 address")
     zone = frame("zone", "column", host, title=f"VPC, availability zone {stack.region}a",
                  fact=f"{addresses}, {'no open port' if tunneled else 'port 443 open'}")
-    cloudflare = Card("cloudflare", "saas.cdn.Cloudflare", "Cloudflare", ("DNS, TLS, tunnel" if tunneled else "DNS",))
     doors = [f"service {name}" for name in _entrances(chosen, stack)]
-    ways = [Arrow("users", "cloudflare", "HTTPS" if tunneled else "DNS", dashed=not tunneled)]
-    ways += [Arrow("cloudflare", each,
-                   "tunnel") for each in tunnels] if tunneled else [Arrow("users", each, "HTTPS") for each in doors]
-    return _whole(f"{chosen.title}: {_machine(chosen)}", chosen, stack, (_users(chosen), cloudflare),
+    cloudflare, ways = _ways_in(stack, tunnels if tunneled else doors, tunneled)
+    return _whole(f"{chosen.title}: {_machine(chosen)}", chosen, stack, (_users(chosen), *cloudflare),
                   (zone, _regional(chosen)), ways)
 
 

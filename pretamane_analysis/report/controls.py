@@ -13,13 +13,14 @@ from typing import Any
 
 from ..bill.architectures import architecture
 from ..bill.building_blocks import Architecture
+from ..bill.coverage import sold_options
 from ..bill.features import features_of
 from ..bill.bill import bill
 from ..base.errors import PretamaneError
-from ..prices.book import PriceBook, Query
+from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
 from ..stack.quantities import Scenario
-from ..resources.network import FINEST, LCU_COVERS, LoadBalancer
+from ..resources.network import FINEST, LCU_COVERS, InternetEgress, LoadBalancer
 from ..bill.sizing import current_types
 from ..stack.settings import PURCHASE_OPTIONS, NodeGroupSettings
 from ..prices.snapshot import Snapshot, allowances
@@ -68,8 +69,9 @@ def _usd(asked: Question, chosen: Architecture, feature: str) -> Decimal:
 # %% ../../nbs/report/02_controls.ipynb #a73527e1
 def _of_tiers(asked: Question) -> tuple[list[Decimal], Decimal | None]:
     "Egress, GB a month, at which another rate begins, and where the known rates end, if they do."
-    free = sum((each.quantity for each in allowances() if "DataTransfer-Out-Bytes" in each.applies_to), Decimal(0))
-    tiers = asked.book.find(Query("AWSDataTransfer", "DataTransfer-Out-Bytes", "GB", asked.stack.region)).tiers
+    query = next(InternetEgress(gb=Decimal(1)).charges(asked.hours)).query
+    free = sum((each.quantity for each in allowances() if each.covers(query)), Decimal(0))
+    tiers = asked.book.find(query.at(asked.stack.region)).tiers
     end = tiers[-1].end
     return [free + tier.begin for tier in tiers], None if end is None else free + end
 
@@ -159,8 +161,7 @@ def _machines(asked: Question, side: str, sentences: Sentences) -> dict[str, Any
 def _options(asked: Question, chosen: Architecture, sentences: Sentences) -> dict[str, Any]:
     "What the machines of one side cost under each purchase option; empty: as the stack says."
     stack = with_host(asked.stack, chosen.instance_type) if chosen.name == "ec2" else asked.stack
-    sold = {each.purchase_option
-            for each in asked.book.candidates("AmazonEC2", stack.region, f"BoxUsage:{chosen.instance_type}")}
+    sold = sold_options(asked.book, stack.region, chosen.instance_type)
     other = next(option for option in PURCHASE_OPTIONS if option not in sold)  # current spot prices are in no book
 
     def usd(option: str) -> str:
