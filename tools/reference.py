@@ -60,14 +60,15 @@ def definition(
 
 
 class Api(BasicMarkdownRenderer):  # type: ignore[misc]  # nbdev has no types
-    "Renders a public name for `nbdev_docs`, a dataclass with inherited fields too."
+    "Renders a public name for `nbdev_docs`, also a dataclass with inherited fields and what names a class that comes later."
 
     def __init__(self, sym: Any, name: str | None = None, title_level: int = 3, maxline: int = 110):
         try:
             super().__init__(sym, name=name, title_level=title_level, maxline=maxline)
         except NameError:
             sym.__annotations__ = {}
-            sym.__init__.__annotations__ = {}
+            if isinstance(sym, type):
+                sym.__init__.__annotations__ = {}  # type: ignore[misc]
             super().__init__(sym, name=name, title_level=title_level, maxline=maxline)
 
 
