@@ -101,7 +101,7 @@ MUTANTS = [
     shown("D48", "inline scripts everywhere", "strict_promises", caddyfile("object-src 'none'\"", "object-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'\"")),
     shown("D48", "scripts from other hosts", "strict_promises", caddyfile("default-src 'self';", "default-src 'self' https://cdn.example;")),
     # D49: limits
-    shown("D49", "bodies of any size", "what_is_too_large_is_refused", substituted(CADDYFILE, r"\trequest_body \{\n.*\n\t\}\n", "", EVERYWHERE)),
+    shown("D49", "bodies of any size", "what_is_too_large_is_refused", substituted(CADDYFILE, r"\trequest_body(?: @\w+)? \{\n.*\n\t\}\n", "", EVERYWHERE)),
     shown("D49", "headers of any size", "what_is_too_large_is_refused", caddyfile("name public\n", "name public\n\t\tmax_header_size 1MB\n")),
     shown("D49", "callers may take for ever", "who_is_too_slow_is_cut_off", without("read_header 10s"), without("read_body 5m"), without("idle 5m")),
     # D50, D51: nothing there
