@@ -14,6 +14,7 @@ from pretamane_analysis.stack.stack_file import example_text
 def answered(capsys, monkeypatch):
     "Call the command; give its exit code and what it printed."
     monkeypatch.setenv("PRETAMANE_CACHE", "")
+    monkeypatch.setenv("COLUMNS", "120")  # a worker of pytest-xdist has its own
 
     def call(*words):
         code = main(["slo", *words])
