@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -44,7 +45,7 @@ class Host:
             "ROOT_DIR": str(self.root), "DATA_DIR": str(self.data), "STATE_DIR": str(self.state), "METRICS_DIR": str(self.metrics_folder),
             "SECRETS_DIR": str(self.secrets), "HOST_FILE": str(folder / "host.conf"), "DATA_ON_ROOT_DISK": "yes",
             "FAKE_DOCKER": str(self.engine_folder), "RESTIC_REPOSITORY": str(folder / "repository"), "REPOSITORY_SECONDS": "60"}
-        self._program("docker", f'exec {sys.executable} -I -S {HERE / "fake_docker.py"} "$@"')
+        self._program("docker", f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(HERE / "fake_docker.py"))} "$@"')
         self.save()
 
     def _program(self, name: str, line: str) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from pretamane_analysis.stack.settings import PURCHASE_OPTIONS
 from pretamane_analysis.stack.stack_file import example, example_text
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMAND = f"{sys.executable} -m pretamane_analysis"
+COMMAND = f"{shlex.quote(sys.executable)} -m pretamane_analysis"
 WIDTHS = (60, 80, 120, 200)
 DAC_OVERRIDE, DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24  # capabilities(7), prctl(2)
 
@@ -136,7 +137,7 @@ def test_home_that_cannot_be_written():
     """Matplotlib keeps its complaints to itself"""
     environment = {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "", "MPLCONFIGDIR": ""}
     code = "from pretamane_analysis.draw.charts import _style; exec('with _style(): pass')"
-    result = shell(f'{sys.executable} -c "{code}"', **environment)
+    result = shell(f'{shlex.quote(sys.executable)} -c "{code}"', **environment)
     assert result.returncode == 0 and result.stderr == ""
 
 
