@@ -84,7 +84,7 @@ if [ -e report/index.html ]; then
 fi
 [ -z "\$(git status --porcelain)" ] || { git status --short; echo "the commands changed the clone"; exit 1; }
 step python3 -m venv "../build"
-../build/bin/python -m pip wheel --quiet --no-deps --wheel-dir ../dist .
+../build/bin/python -m pip wheel --quiet --no-deps --use-pep517 --wheel-dir ../dist .
 step bash ../wheel_alone.sh python3 ../dist/*.whl ../alone
 EVERYTHING
 export root home
