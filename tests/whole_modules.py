@@ -1,7 +1,7 @@
-"""CI runs each module once: one that the bare root has passed whole, without a skip, is left out where every tool is installed.
+"""So that no module need run twice: one that the bare root has passed whole, without a skip, can be left out where every tool is installed.
 
 `WHOLE_TO=FILE` writes the names of the modules that passed whole; `WHOLE_FROM=FILE` leaves those out. A module that lacked a tool, or was
-skipped in part for any reason, is on no list and runs in both places.
+skipped in part for any reason, is on no list and runs in both places. CI uses it once `make test` passes in the bare root.
 """
 from __future__ import annotations
 

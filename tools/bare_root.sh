@@ -5,7 +5,7 @@
 #   tools/bare_root.sh [WHOLE]
 #
 # It needs root and mmdebstrap or debootstrap; without them it says so and is fine (with CI=true only without root). To the file WHOLE it
-# writes which modules of tests passed without a skip, so that CI need not run them again (tests/whole_modules.py).
+# writes which modules of tests passed without a skip, so that they need not run again where every tool is (tests/whole_modules.py).
 #
 # The mirror, the index of Python packages and the certificates are those of this machine, read when it runs. BARE_COMMANDS="make report"
 # runs less; KEEP=1 leaves the root where it is and says where.
