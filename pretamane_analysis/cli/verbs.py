@@ -54,9 +54,11 @@ def compare(arguments: list[str]) -> int:
         parser.add_argument(name, choices=ARCHITECTURE_NAMES, default=default, help=f"default: {default}")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.bill.architectures import CORNERS
 
     stack, book = stack_and_book(options)
-    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    names = (*CORNERS, options.baseline, options.alternative)
+    prefetch_prices(options, book, stack, tuple(dict.fromkeys(names)), ("low", "typical", "high"))
     found = comparisons.compare(stack, book, options.baseline, options.alternative, options.scenario, month_hours(options))
     _print_comparison(found, options)
     return 0
@@ -64,17 +66,18 @@ def compare(arguments: list[str]) -> int:
 # %% ../../nbs/cli/03_verbs.ipynb #e75adfe6
 def _print_comparison(found: Any, options: Namespace) -> None:
     from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.bill.sides import feature_rows
     from pretamane_analysis.base.tables import less, money
 
     first, second = found.baseline, found.alternative
     saving = f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}."
     document = with_age(comparisons.document(found), first.bill.as_of)
-    show(_parts(found), document, options.format, first.bill.age(today()), comparisons.feature_rows(first, second, found.stack), saving)
+    show(_parts(found), document, options.format, first.bill.age(today()), feature_rows(first, second, found.stack), saving)
 
 
 def _parts(found: Any) -> list[Part]:
     "The tables of a comparison."
-    from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.bill import compare as comparisons, sides
     from pretamane_analysis.report.views import attribution_rows, range_rows
 
     first, second = found.baseline, found.alternative
@@ -82,8 +85,9 @@ def _parts(found: Any) -> list[Part]:
     return [
         Part(f"{found.caption()}. Beside each amount stands who provides the feature", comparisons.compare_rows(found), (one.name, other.name)),
         Part(f"Machines of both sides in the same units: baseline is {one.name}, alternative {other.name}",
-             comparisons.parity_rows(first, second, found.stack)),
-        Part(f"What is given up and what is gained by going from {one.name} to {other.name}", comparisons.lost(one, other, found.stack)),
+             sides.parity_rows(first, second, found.stack)),
+        Part(f"What is given up and what is gained by going from {one.name} to {other.name}", sides.lost(one, other, found.stack)),
+        Part("What only one of both sides has, and the USD a month that it costs there", sides.unmatched(first, second, found.stack)),
         Part(f"How sure it is: USD a month at low, typical and high usage, and with as much memory on {other.name} as {one.name} has",
              range_rows(found), (one.name,)),
         Part(f"Where the difference between {one.name} and {other.name} comes from: USD a month, and the share of the whole", attribution_rows(found))]
@@ -174,7 +178,9 @@ def stack(arguments: list[str]) -> int:
     elif options.verb == "example":
         print(stacks.example_text(), end="")
     else:
-        loaded = stacks.load(options.file)
+        from pretamane_analysis.bill.own_stack import load
+
+        loaded = load(options.file)
         parts = [counted(len(getattr(loaded, f"{each}s")), each) for each in ("service", "volume", "secret")]
         print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine")
     return 0
@@ -218,6 +224,7 @@ def report(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from tqdm import tqdm
 
+    from pretamane_analysis.bill.architectures import CORNERS
     from pretamane_analysis.report import answer, report as reports
     from pretamane_analysis.bill.claim import load_claim
     from pretamane_analysis.base.tables import counted
@@ -225,7 +232,7 @@ def report(arguments: list[str]) -> int:
 
     claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
-    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    prefetch_prices(options, book, stack, tuple(CORNERS), ("low", "typical", "high"))
     found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
