@@ -64,9 +64,11 @@ def compare(
         parser.add_argument(name, choices=ARCHITECTURE_NAMES, default=default, help=f"default: {default}")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.bill.architectures import CORNERS
 
     stack, book = stack_and_book(options)
-    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    names = tuple(dict.fromkeys((*CORNERS, options.baseline, options.alternative)))
+    prefetch_prices(options, book, stack, names, ("low", "typical", "high"))
     found = comparisons.compare(stack, book, options.baseline, options.alternative, options.scenario,
                                 month_hours(options))
     _print_comparison(found, options)
@@ -75,18 +77,19 @@ def compare(
 # %% ../../nbs/cli/04_bill_verbs.ipynb #15039206
 def _print_comparison(found: Any, options: Namespace) -> None:
     from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.bill.sides import feature_rows
     from pretamane_analysis.base.tables import less, money
 
     first, second = found.baseline, found.alternative
     saving = f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}."
     document = with_age(comparisons.document(found), first.bill.as_of)
     show(_parts(found), document, options.format, first.bill.age(today()),
-         comparisons.feature_rows(first, second, found.stack), saving)
+         feature_rows(first, second, found.stack), saving)
 
 
 def _parts(found: Any) -> list[Part]:
     "The tables of a comparison."
-    from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.bill import compare as comparisons, sides
     from pretamane_analysis.report.views import attribution_rows, range_rows
 
     first, second = found.baseline, found.alternative
@@ -95,9 +98,11 @@ def _parts(found: Any) -> list[Part]:
         Part(f"{found.caption()}. Beside each amount stands who provides the feature", comparisons.compare_rows(found),
              (one.name, other.name)),
         Part(f"Machines of both sides in the same units: baseline is {one.name}, alternative {other.name}",
-             comparisons.parity_rows(first, second, found.stack)),
+             sides.parity_rows(first, second, found.stack)),
         Part(f"What is given up and what is gained by going from {one.name} to {other.name}",
-             comparisons.lost(one, other, found.stack)),
+             sides.lost(one, other, found.stack)),
+        Part("What only one of both sides has, and the USD a month that it costs there",
+             sides.unmatched(first, second, found.stack)),
         Part(f"How sure it is: USD a month at low, typical and high usage, and with as much memory on {other.name} "
              f"as {one.name} has", range_rows(found), (one.name,)),
         Part(f"Where the difference between {one.name} and {other.name} comes from: USD a month, and the share "

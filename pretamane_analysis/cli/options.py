@@ -90,14 +90,15 @@ def format_option(
                         help="form of the output (default: table)")
 
 # %% ../../nbs/cli/01_options.ipynb #0a21c15f
-ARCHITECTURE_NAMES = ("eks", "eks-open-source", "ec2-managed", "ec2")
+ARCHITECTURE_NAMES = ("as-is", "eks", "eks-open-source", "ec2-managed", "ec2")
 
 # %% ../../nbs/cli/01_options.ipynb #b38fa1b7
 def chosen_stack(
     options: Namespace,  # Parsed options: `stack` and `region` count
 ) -> Any:
     "The stack that the options name."
-    from pretamane_analysis.stack.stack import example, load
+    from pretamane_analysis.bill.own_stack import load
+    from pretamane_analysis.stack.stack import example
 
     stack = load(options.stack) if options.stack else example()
     if options.region and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):

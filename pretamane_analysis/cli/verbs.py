@@ -40,7 +40,9 @@ def stack(
     elif options.verb == "example":
         print(stacks.example_text(), end="")
     else:
-        loaded = stacks.load(options.file)
+        from pretamane_analysis.bill.own_stack import load
+
+        loaded = load(options.file)
         parts = [counted(len(getattr(loaded, f"{each}s")), each) for each in ("service", "volume", "secret")]
         print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine")
     return 0
@@ -144,6 +146,7 @@ def report(
     options = parser.parse_args(arguments)
     from tqdm import tqdm
 
+    from pretamane_analysis.bill.architectures import CORNERS
     from pretamane_analysis.report import answer, report as reports
     from pretamane_analysis.bill.claim import load_claim
     from pretamane_analysis.base.tables import counted
@@ -151,7 +154,7 @@ def report(
 
     claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
-    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    prefetch_prices(options, book, stack, tuple(CORNERS), ("low", "typical", "high"))
     found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
