@@ -140,17 +140,16 @@ def report(
 ) -> int:
     "Write the report."
     parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", *PRICED)
-    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML): what somebody said that both sides "
-                        "cost; without --stack, what was said of the example")
+    about = "claim file (YAML): what both sides are said to cost; without --stack, the example's"
+    parser.add_argument("--claim", metavar="FILE", help=about)
     parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
     options = parser.parse_args(arguments)
     from tqdm import tqdm
 
-    from pretamane_analysis.bill.architectures import CORNERS
-    from pretamane_analysis.report import answer, report as reports
-    from pretamane_analysis.bill.claim import load_claim
     from pretamane_analysis.base.tables import counted
-    from pretamane_analysis.report.views import verdict
+    from pretamane_analysis.bill.architectures import CORNERS
+    from pretamane_analysis.bill.claim import load_claim
+    from pretamane_analysis.report import answer, report as reports, views
 
     claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
@@ -158,7 +157,7 @@ def report(
     found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
-    said = (answer.headline(found), found.audit and verdict(found.audit), found.sides[0].bill.age(found.today))
+    said = (answer.headline(found), found.audit and views.verdict(found.audit), found.sides[0].bill.age(found.today))
     print(*filter(None, said), f"{counted(len(written), 'file')} in {options.out}; open {written[-1]}", sep="\n")
     return 0
 
