@@ -61,7 +61,7 @@ def obedient() -> None:
 # What a command reads and writes through
 
 
-@pytest.mark.parametrize("words", ["--help", "cost", "compare --format json", "prices list", "stack example"])
+@pytest.mark.parametrize("words", ["--help", "cost --help", "cost", "compare --format json", "prices list", "stack example"])
 def test_output_that_cannot_be_written(words):
     """A full disk and a closed stream behind the standard output are told"""
     assert told(shell(f"{{}} {words} > /dev/full"), "standard output cannot be written: No space left on device")
