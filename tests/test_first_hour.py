@@ -76,7 +76,7 @@ def test_ascii_locale():
 
 def test_interrupted(tmp_path):
     """Ctrl-C says so, and the report that was being written leaves nothing"""
-    running = subprocess.Popen([*COMMAND.split(), "report", "--out", "out"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    running = subprocess.Popen([*shlex.split(COMMAND), "report", "--out", "out"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "PYTHONPATH": str(ROOT)})
     until = time.monotonic() + 60
     while not list(tmp_path.rglob("*.part")) and time.monotonic() < until:
