@@ -36,7 +36,8 @@ def with_host_memory(
 ) -> Stack:
     """The stack on the cheapest host that holds its services and has so much memory. Raises PretamaneError where
     none has a price."""
-    return with_host(stack, cheapest(book, stack.region, host_for(stack, None, scenario, memory_mib)).name)
+    machine = host_for(stack, None, scenario, memory_mib)
+    return with_host(stack, cheapest(book, stack.region, machine, stack.host.purchase_option).name)
 
 # %% ../../nbs/bill/08_what_if.ipynb #513e36a1
 def with_purchase_option(
@@ -94,6 +95,6 @@ def changed(
     "A stack after the changes that are not empty. Raises PretamaneError that names the option."
     if egress:
         stack = with_egress(stack, _gb(egress))
-    if memory:
-        stack = with_host_memory(stack, _mib(memory), book, scenario)
-    return with_purchase_option(stack, purchase_option) if purchase_option else stack
+    if purchase_option:  # before the host is chosen: it is chosen by its price under the option
+        stack = with_purchase_option(stack, purchase_option)
+    return with_host_memory(stack, _mib(memory), book, scenario) if memory else stack
