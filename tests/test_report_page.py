@@ -12,8 +12,11 @@ import pytest
 from browser import console_errors, open_browser, requested, scheme, serious, size
 
 from pretamane_analysis.base.tables import less, money
+from pretamane_analysis.bill.coverage import options
 from pretamane_analysis.cli.main import main
+from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.report.page import MINUS
+from pretamane_analysis.stack.stack import example
 
 CHOICES = {  # what somebody sets in the form; what is left out stays as reported
     "as reported": {},
@@ -25,7 +28,9 @@ CHOICES = {  # what somebody sets in the form; what is left out stays as reporte
     "a host that costs more": {"memory": "64Gi", "egress": "0"},
     "bought otherwise": {"purchase-option": "Spot-typical"},
     "everything": {"region": "us-east-1", "egress": "2048.5", "memory": "32Gi", "purchase-option": "Reserved-1yr-AllUpfront"},
-    "no price for the host": {"purchase-option": "Reserved-3yr-NoUpfront"},
+    "another host and other nodes": {"region": "us-west-2", "purchase-option": "Spot-typical"},
+    "a host of another type": {"purchase-option": "Reserved-3yr-NoUpfront", "memory": "16Gi"},
+    "no price for the host": {"region": "eu-west-3", "purchase-option": "Reserved-3yr-NoUpfront"},
     "a region with few prices": {"region": "ap-south-1", "egress": "300"},
     "a region without a host": {"region": "ap-southeast-5", "memory": "64Gi"},
 }
@@ -270,6 +275,14 @@ def test_the_page_answers_as_the_command_line(choices, page, driver, capsys):
     if None not in totals:
         assert found["rows"][-1][3] == money(totals[1] - totals[0]).replace("-", MINUS)
         assert found["sentence"].endswith(f"{less(100 * (totals[0] - totals[1]) / totals[0])}.")
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "eu-west-3"])
+def test_only_ways_to_pay_that_have_a_price_are_offered(region, page, driver):
+    """What the list shows for a region is what `prices coverage --options` says of it"""
+    asked(driver, page, {"region": region})
+    offered = driver.execute_script("return [...document.querySelectorAll('[name=purchase-option] option')].filter(each => !each.disabled).map(each => each.value)")
+    assert offered == ["", *options(example().model_copy(update={"region": region}), bundled())]
 
 
 def test_some_of_these_have_a_price_and_some_have_not(page, driver, capsys):

@@ -175,7 +175,7 @@ def with_memory(
 ) -> Side:
     "An architecture on the cheapest host, or on as many nodes, as have at least so much memory."
     if name.startswith("ec2"):
-        return side(name, with_host_memory(stack, memory_mib, book, scenario), book, scenario, hours)
+        return side(name, with_host_memory(stack, f"{memory_mib}Mi"), book, scenario, hours)
     least = architecture(name, stack, book, scenario).capacity
     nodes = max(least.machines, ceil(memory_mib * least.machines / least.memory_mib))
     larger = {"nodes": nodes, "node_instance_type": architecture(name, stack, book, scenario).instance_type,

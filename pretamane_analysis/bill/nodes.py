@@ -295,7 +295,7 @@ def _least(found: Candidate, count: int, busy: Decimal, usd_for_each: Decimal) -
     "USD a month that so many nodes or more cost at least: more of them may need fewer CPU credits."
     each = found.hourly_usd * HOURS_PER_MONTH + usd_for_each
     without = busy / (found.kind.vcpu * found.kind.baseline_percent / 100)  # Nodes that need no credits
-    return min(found.monthly_usd + count * usd_for_each, each * max(count, without))
+    return min(found.monthly_usd + count * usd_for_each, each * max(Decimal(count), without))
 
 
 def _best(book: PriceBook, region: str, ranked: Iterable[tuple[Decimal, str, InstanceType]],

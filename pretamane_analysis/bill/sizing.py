@@ -75,11 +75,11 @@ def host_for(
     stack: Stack,
     services: Iterable[str] | None = None,  # Names; all services unless given
     scenario: Scenario = "typical",
-    memory_mib: int = 0,  # Memory that it has at least
 ) -> Machine:
     "What a host for services must have, the operating system's memory included."
     need, host = needs(stack, services, scenario), stack.host
-    return Machine(max(memory_mib, need.memory_mib + mebibytes(host.reserve_memory)), need.busy_cores,
+    at_least = mebibytes(host.memory) if host.memory else 0
+    return Machine(max(at_least, need.memory_mib + mebibytes(host.reserve_memory)), need.busy_cores,
                    host.architecture, need.cores, need.gpus, need.gpu_mib)
 
 # %% ../../nbs/bill/02_sizing.ipynb #5db58f8c
@@ -138,7 +138,7 @@ def priced(
     "Machines of a type with their price; None where this region does not sell them so."
     percent, surplus = 100 * busy / (count * kind.vcpu), Decimal(0)
     try:
-        hourly = book.find(instance_hour(kind.name, option).at(region)).tiers[0].usd
+        hourly = book.find(instance_hour(kind.name, option, region=region)).tiers[0].usd
         if percent > kind.baseline_percent:
             _, *more = Instances(instance_type=kind.name, count=count, cpu_percent=percent).charges(HOURS_PER_MONTH)
             surplus = sum((book.find(each.query.at(region)).tiers[0].usd * each.quantity for each in more

@@ -10,10 +10,8 @@ from decimal import Decimal, InvalidOperation
 from pydantic import TypeAdapter, ValidationError
 
 from ..base.errors import PretamaneError, nearest
-from ..prices.book import PriceBook
-from ..stack.quantities import LARGEST, MemoryQuantity, Range, Scenario, mebibytes
+from ..stack.quantities import LARGEST, MemoryQuantity, Range
 from ..stack.settings import PURCHASE_OPTIONS
-from .sizing import cheapest, host_for
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -30,14 +28,10 @@ def with_host(
 
 def with_host_memory(
     stack: Stack,
-    memory_mib: int,  # MiB that the host has at least
-    book: PriceBook,
-    scenario: Scenario = "typical",
+    memory: str,  # Memory that the host has at least: `16Gi`
 ) -> Stack:
-    """The stack on the cheapest host that holds its services and has so much memory. Raises PretamaneError where
-    none has a price."""
-    machine = host_for(stack, None, scenario, memory_mib)
-    return with_host(stack, cheapest(book, stack.region, machine, stack.host.purchase_option).name)
+    "The stack on the cheapest host that holds its services and has so much memory."
+    return stack.model_copy(update={"host": stack.host.model_copy(update={"instance_type": None, "memory": memory})})
 
 # %% ../../nbs/bill/08_what_if.ipynb #513e36a1
 def with_purchase_option(
@@ -77,17 +71,15 @@ def _gb(text: str) -> Decimal:
     return number
 
 
-def _mib(text: str) -> int:
+def _memory(text: str) -> str:
     try:
-        return mebibytes(TypeAdapter(MemoryQuantity).validate_python(text))
+        return TypeAdapter(MemoryQuantity).validate_python(text)
     except ValidationError:
         raise PretamaneError(f"memory such as 16Gi is expected, not {text!r}", "--memory") from None
 
 # %% ../../nbs/bill/08_what_if.ipynb #d4d9a91d
 def changed(
     stack: Stack,
-    book: PriceBook,  # For the choice of the host
-    scenario: Scenario = "typical",
     egress: str = "",  # GB a month, as text; empty: as the stack says, as for the others
     memory: str = "",  # Memory that the host has at least: `16Gi`
     purchase_option: str = "",  # One of PURCHASE_OPTIONS
@@ -95,6 +87,6 @@ def changed(
     "A stack after the changes that are not empty. Raises PretamaneError that names the option."
     if egress:
         stack = with_egress(stack, _gb(egress))
-    if purchase_option:  # before the host is chosen: it is chosen by its price under the option
-        stack = with_purchase_option(stack, purchase_option)
-    return with_host_memory(stack, _mib(memory), book, scenario) if memory else stack
+    if memory:
+        stack = with_host_memory(stack, _memory(memory))
+    return with_purchase_option(stack, purchase_option) if purchase_option else stack

@@ -156,6 +156,10 @@ class PriceBook:
         "All prices of a usage type in a region."
         return [p for p in self.prices if (p.service, p.region, p.usage_type) == (service, region, usage_type)]
 
+    def bought(self, query: Query) -> Iterable[Price]:
+        "Those of a usage type that are bought as a query says; a book that can, looks at no others."
+        return self.candidates(query.service, query.region, query.usage_type)
+
     def usage_types(self, service: str, region: str) -> Iterable[str]:
         "All usage types of a service in a region."
         return sorted({p.usage_type for p in self.prices if (p.service, p.region) == (service, region)})
@@ -192,8 +196,7 @@ def own_price(
 
 
 def _one(book: PriceBook, query: Query) -> Price:
-    found = [price
-             for price in book.candidates(query.service, query.region, query.usage_type) if _matches(price, query)]
+    found = [price for price in book.bought(query) if _matches(price, query)]
     if len(found) > 1:
         raise AmbiguousPrice(f"{len(found)} prices match {query}: {'; '.join(_difference(p) for p in found)}",
                              book.source, "Name the attribute that tells them apart")

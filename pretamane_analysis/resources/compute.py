@@ -48,10 +48,11 @@ def instance_hour(
     option: str = ON_DEMAND,  # Purchase option
     operating_system: str = "Linux",
     tenancy: str = "Shared",
+    region: str = "",  # Region code; empty: the bill's
 ) -> Query:
     "What an hour of an instance is sold as."
     usage = "BoxUsage" if tenancy == "Shared" else "DedicatedUsage"
-    return Query("AmazonEC2", f"{usage}:{instance_type}", "Hrs", "", option,
+    return Query("AmazonEC2", f"{usage}:{instance_type}", "Hrs", region, option,
                  (("operatingSystem", operating_system), ("tenancy", tenancy)))
 
 
