@@ -212,10 +212,11 @@ def _priced(regions: dict[str, Any]) -> list[str]:
 def document(
     asked: Question,
     command: str = "pretamane cost",  # That prints the figures, for the reader to copy
+    places: Iterable[str] = (),  # Region codes; all that the book knows unless given
 ) -> dict[str, Any]:  # As JSON in the page; amounts are exact decimals as text
     "All answers: regions, sides, features, machines."
     sentences, asked = Sentences(), replace(asked, book=with_own_prices(asked.book, asked.stack))
-    regions = {region: _region(asked.at(region), sentences) for region in asked.regions()}
+    regions = {region: _region(asked.at(region), sentences) for region in tuple(places) or asked.regions()}
     return {
         "stack": asked.stack.name, "region": asked.stack.region,
         "egress": _exact(asked.stack.usage.at(asked.scenario)["egress_gb"]),
