@@ -130,12 +130,14 @@ def _with_machines(asked: Question, side: str) -> Stack:
 
 def _features(asked: Question, side: str, sentences: Sentences) -> dict[str, Any]:
     "For each feature its amount or its line over egress; the machines apart."
-    stack = sentences.told(partial(_with_machines, asked, side))
-    if isinstance(stack, int):
-        return {each.key: stack for each in features_of(asked.stack) if each.key != MACHINES}
-
     def at(egress: Decimal) -> Architecture:
         return architecture(side, with_egress(stack, egress), asked.book, asked.scenario)
+
+    keys = [each.key for each in features_of(asked.stack) if each.key != MACHINES]
+    stack = sentences.told(partial(_with_machines, asked, side))
+    found = stack if isinstance(stack, int) else sentences.told(lambda: (at(Decimal(0)), at(Decimal(1))))
+    if isinstance(found, int):
+        return dict.fromkeys(keys, found)
 
     def amount(feature: str) -> str | Line:
         if feature not in moved:
@@ -143,9 +145,9 @@ def _features(asked: Question, side: str, sentences: Sentences) -> dict[str, Any
         corners, end = _of_tiers(asked) if feature == "egress" else (_of_balancer(asked, still), None)
         return _line(lambda gb: _usd(asked, at(gb), feature), corners, end)
 
-    still, moving = at(Decimal(0)), at(Decimal(1))
+    still, moving = found
     moved = {each.feature for each, other in zip(still.resources, moving.resources, strict=True) if each != other}
-    return {each.key: sentences.told(partial(amount, each.key)) for each in features_of(stack) if each.key != MACHINES}
+    return {key: sentences.told(partial(amount, key)) for key in keys}
 
 # %% ../../nbs/report/02_controls.ipynb #a5b034cf
 def _of_cluster(asked: Question, option: str, features: dict[str, Any], sentences: Sentences) -> dict[str, Any]:

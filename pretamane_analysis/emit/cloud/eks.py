@@ -54,7 +54,7 @@ def bill_resources(
     lines = []
     for resource in found.resources:
         key = "EKS node group" if isinstance(resource, NodeGroup) else resource.name
-        causes = [found for each in CAUSES[key] if (found := each.format(
+        causes = [cause for each in CAUSES[key] if (cause := each.format(
             edge=_edge(stack), address="aws_eip.nat" if stack.eks.nat_gateways else "aws_subnet.public"))]
         lines += [{"resource": resource.name, "description": charge.description, "usage_type": charge.query.usage_type,
                    "addresses": causes}
