@@ -289,7 +289,7 @@ def test_only_ways_to_pay_that_have_a_price_are_offered(region, page, driver):
 def test_some_of_these_have_a_price_and_some_have_not(page, driver, capsys):
     """The choices above hold both kinds, so neither is tested in vain"""
     missing = [any(row[1] == "no price" or row[2] == "no price" for row in asked(driver, page, each)["rows"]) for each in CHOICES.values()]
-    assert missing.count(False) >= 7 and missing.count(True) >= 3
+    assert missing.count(False) >= 7 and missing.count(True) >= 2
 
 
 def test_compare_says_the_same(page, driver, capsys):

@@ -21,7 +21,7 @@ from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
 from ..stack.quantities import Scenario
 from ..resources.network import FINEST, LCU_COVERS, InternetEgress, LoadBalancer
-from ..bill.sizing import Candidate, cheapest, current_types, host_for, hosts, lacking
+from ..bill.sizing import Candidate, candidates, cheapest, current_types, host_for, lacking
 from ..stack.settings import PURCHASE_OPTIONS, NodeGroupSettings
 from ..prices.snapshot import Snapshot, allowances
 from ..stack.stack import Stack
@@ -169,7 +169,7 @@ def _of_host(asked: Question, option: str, sentences: Sentences) -> dict[str, An
         wanted = with_host_memory(stack, memory) if memory else stack
         machine = host_for(wanted, None, asked.scenario)
         if not wanted.host.instance_type and not ranked:
-            ranked.extend(hosts(asked.book, stack.region, host_for(stack, None, asked.scenario), bought))
+            ranked.extend(candidates(asked.book, stack.region, host_for(stack, None, asked.scenario), bought))
         first = next((each.kind for each in ranked if not lacking(each.kind, machine)), None)
         named = wanted.host.instance_type or (first or cheapest(asked.book, stack.region, machine, bought)).name
         chosen = architecture("ec2", with_host(stack, named), asked.book, asked.scenario)
