@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 14993f8a1825. Change the stack, not this file.
+# Made by `pretamane emit` from model b764955bd419. Change the stack, not this file.
 
 output "instance_id" {
   description = "The host."

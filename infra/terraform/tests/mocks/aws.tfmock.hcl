@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 14993f8a1825. Change the stack, not this file.
+# Made by `pretamane emit` from model b764955bd419. Change the stack, not this file.
 
 # What AWS would answer, so that `terraform test` needs no account.
 mock_data "aws_caller_identity" {
