@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from browser import console_errors, open_browser, requested, scheme, serious, size
+from test_own_stacks import words
 
 from pretamane_analysis.base.tables import less, money
 from pretamane_analysis.bill.coverage import options

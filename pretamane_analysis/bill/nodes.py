@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from math import ceil
+from typing import NoReturn
 
 from ..base.errors import PretamaneError
 from .bill import HOURS_PER_MONTH
@@ -280,15 +281,11 @@ def cheapest_nodes(
         if count and (fixed is None or count <= fixed) and (
                 found := priced(book.shortlist or book, region, kind, held.busy_cores, count, option)):
             ranked.append((_least(found, count, held.busy_cores, usd_for_each), kind.name, kind))
-    asked = sorted(ranked)[:SHORTLISTED] if book.shortlist else sorted(ranked)
-    best = _best(book, region, asked, lambda kind: filled([Group("main", kind, fixed)], held, at_least,
-                                                          prefix_delegation), usd_for_each, option)
+    best = _best(book, region, sorted(ranked)[:SHORTLISTED if book.shortlist else None], lambda kind: filled(
+        [Group("main", kind, fixed)], held, at_least, prefix_delegation), usd_for_each, option)
     if best is None and option != ON_DEMAND:
         return cheapest_nodes(book, region, held, at_least, fixed, architecture, prefix_delegation, usd_for_each)
-    if best is None:
-        raise PretamaneError(_why_none(held, architecture, fixed), region,
-                             "Divide the services, set eks.node_instance_type, or choose another region")
-    return best
+    return best or _fail(held, architecture, fixed, region)
 
 
 def _least(found: Candidate, count: int, busy: Decimal, usd_for_each: Decimal) -> Decimal:
@@ -311,6 +308,11 @@ def _best(book: PriceBook, region: str, ranked: Iterable[tuple[Decimal, str, Ins
                 found := priced(book, region, kind, cluster.work.busy_cores, count, option)):
             costs.append((found.monthly_usd + count * usd_for_each, name, kind))
     return min(costs)[2] if costs else None
+
+
+def _fail(held: Work, architecture: str, fixed: int | None, region: str) -> NoReturn:
+    raise PretamaneError(_why_none(held, architecture, fixed), region,
+                         "Divide the services, set eks.node_instance_type, or choose another region")
 
 
 def _why_none(held: Work, architecture: str, fixed: int | None) -> str:

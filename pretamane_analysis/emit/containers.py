@@ -73,7 +73,8 @@ def default_profiles(
 def edge_of(
     stack: Stack,
 ) -> tuple[str, Service] | None:  # Name and service; None where nobody comes in
-    "The service that is the edge. Raises PretamaneError where there are several, another program, or routes without one."
+    """The service that is the edge. Raises PretamaneError where there are several, another program, or routes without
+    one."""
     found = list(stack.with_role("edge").items())
     if len(found) > 1:
         raise PretamaneError(f"one service with the role 'edge' is expected, not {len(found)}", place="services",

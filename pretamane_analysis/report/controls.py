@@ -222,5 +222,6 @@ def document(
     return {
         "stack": asked.stack.name, "region": asked.stack.region,
         "egress": _exact(asked.stack.usage.at(asked.scenario)["egress_gb"]),
-        "features": {each.key: each.title for each in features_of(asked.stack)}, "options": _priced(regions), "command": command,
+        "features": {each.key: each.title for each in features_of(asked.stack)}, "options": _priced(regions),
+        "command": command,
         "memory": list(asked.memory()), "sentences": list(sentences), "regions": regions}
