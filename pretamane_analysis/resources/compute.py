@@ -46,8 +46,8 @@ DETAILED_METRICS = 7  # metrics that detailed monitoring adds for each instance
 def instance_hour(
     instance_type: str,  # Such as `t3.medium`
     option: str = ON_DEMAND,  # Purchase option
-    operating_system: str = "Linux",
-    tenancy: str = "Shared",
+    operating_system: str = "Linux",  # or `Windows`
+    tenancy: str = "Shared",  # or `Dedicated`
     region: str = "",  # Region code; empty: the bill's
 ) -> Query:
     "What an hour of an instance is sold as."
