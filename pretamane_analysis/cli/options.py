@@ -79,7 +79,7 @@ ARCHITECTURE_NAMES = ("eks", "eks-open-source", "ec2-managed", "ec2")
 # %% ../../nbs/cli/01_options.ipynb #b38fa1b7
 def chosen_stack(options: Namespace) -> Any:
     "The stack that the options name."
-    from pretamane_analysis.stack.stack_file import example, load
+    from pretamane_analysis.stack.stack import example, load
 
     stack = load(options.stack) if options.stack else example()
     if options.region and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):

@@ -180,7 +180,7 @@ def _day(book: Any, queries: Any) -> Any:
 
     if not Path(getattr(book, "place", "") or "-").exists():
         return today()
-    from pretamane_analysis.prices.offer_edition import edition_of
+    from pretamane_analysis.prices.offer_layout import edition_of
 
     paths = {path for query in queries for path in book.paths(query.service, query.region)}
     return min((day for path in paths if (day := edition_of(path).published)), default=today())

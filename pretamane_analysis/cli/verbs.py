@@ -166,15 +166,15 @@ def stack(arguments: list[str]) -> int:
     check = verbs.add_parser("check", help="check a stack file", allow_abbrev=False)
     check.add_argument("file", help="stack file (YAML)")
     options = parser.parse_args(arguments)
-    from pretamane_analysis.stack import stack_file
+    from pretamane_analysis.stack import stack as stacks
     from pretamane_analysis.base.tables import counted, to_json
 
     if options.verb == "schema":
-        print(to_json(stack_file.schema()))
+        print(to_json(stacks.schema()))
     elif options.verb == "example":
-        print(stack_file.example_text(), end="")
+        print(stacks.example_text(), end="")
     else:
-        loaded = stack_file.load(options.file)
+        loaded = stacks.load(options.file)
         parts = [counted(len(getattr(loaded, f"{each}s")), each) for each in ("service", "volume", "secret")]
         print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine")
     return 0
