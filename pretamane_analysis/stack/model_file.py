@@ -5,7 +5,7 @@
 # %% ../../nbs/stack/03_model_file.ipynb #c19da576
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -129,9 +129,13 @@ def _problems(error: ValidationError, lines: dict[KeyPath, int], root: type[Mode
         found = [((*at, *path),
                   message) for path, message in cause.problems] if isinstance(cause, BrokenLinks) else [(at, None)]
         for path, message in found:
-            nearby = next(lines[path[:i]] for i in range(len(path), -1, -1) if path[:i] in lines)
             key = (*path, each["loc"][-1]) if each["type"] == "missing" else path
-            yield Problem(nearby, ".".join(map(str, key)), message or _message(each, key, root))
+            yield _problem(key, message or _message(each, key, root), lines)
+
+
+def _problem(key: KeyPath, message: str, lines: dict[KeyPath, int]) -> Problem:
+    "A problem at the line of its key, or of what stands around it."
+    return Problem(lines[_known(key, lines)], ".".join(map(str, key)), message)
 
 
 def _known(location: tuple[str | int, ...], lines: dict[KeyPath, int]) -> KeyPath:
@@ -143,6 +147,7 @@ def parse(
     text: str,  # YAML
     model: type[AnyModel],  # What it must be
     file: str,  # The name to use in messages
+    *rules: Callable[[AnyModel], Iterable[tuple[KeyPath, str]]],  # What else must hold: key and message of each problem
 ) -> AnyModel:
     "A model from YAML text. Raises FileError with every problem: line, key, what was expected, nearest valid name."
     node = compose_yaml(text, file)
@@ -155,9 +160,12 @@ def parse(
     if twice:
         raise FileError(file, twice)
     try:
-        return model.model_validate(_construct(node, file))
+        found = model.model_validate(_construct(node, file))
     except ValidationError as error:
         raise FileError(file, list(dict.fromkeys(_problems(error, lines, model)))) from error
+    if broken := [_problem(path, message, lines) for rule in rules for path, message in rule(found)]:
+        raise FileError(file, broken)
+    return found
 
 # %% ../../nbs/stack/03_model_file.ipynb #80282602
 def _construct(node: yaml.Node, file: str) -> Any:

@@ -5,6 +5,7 @@
 # %% ../../nbs/stack/12_stack.ipynb #cd648e65
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -19,9 +20,9 @@ from .own_rates import OwnRate
 from .quantities import Name, Scenario, SecretName, Usage
 from .routing import Alerting
 from .service import Secret, Service, Volume
-from .settings import Edge, Eks, Host, Operations, Provisioning
+from .settings import Edge, Eks, Host, Managed, Operations, Provisioning
 from .slo import Slo
-from .stack_checks import BrokenLinks, broken_links
+from .stack_checks import BrokenLinks, Problem, broken_links
 
 # %% auto #0
 __all__ = ['Stack', 'loads', 'load', 'dump', 'example_text', 'example', 'schema']
@@ -41,6 +42,9 @@ class Stack(Model):
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     secrets: dict[SecretName, Secret] = Field(default_factory=dict)
     usage: Usage = Field(default_factory=Usage)
+    managed: dict[Name, Managed] = Field(
+        default_factory=dict, description="by service, which managed service replaces it on that side; left out: the "
+        "one that its role and image suggest")
     eks: Eks = Field(default_factory=Eks)
     host: Host = Field(default_factory=Host)
     edge: Edge = Field(default_factory=Edge)
@@ -100,16 +104,18 @@ class Stack(Model):
 def loads(
     text: str,  # YAML
     file: str = "stack.yaml",  # The name to use in messages
+    *rules: Callable[[Stack], Iterable[Problem]],  # What else must hold, such as what only the catalogue knows
 ) -> Stack:
     "A stack from YAML text. Raises FileError with every problem: line, key, what was expected, nearest valid name."
-    return parse(text, Stack, file)
+    return parse(text, Stack, file, *rules)
 
 
 def load(
     path: str | Path,  # A YAML file
+    *rules: Callable[[Stack], Iterable[Problem]],  # What else must hold
 ) -> Stack:
     "A stack from a YAML file. Raises FileError, or PretamaneError when the file cannot be read."
-    return loads(read_text(path), str(path))
+    return loads(read_text(path), str(path), *rules)
 
 
 def dump(
