@@ -29,6 +29,7 @@ class Capability:
     feature: str  # The row of a bill that it stands in
     roles: tuple[str, ...]  # Roles of services that provide it as open source
     gb: str = ""  # The usage figure that says how many GB it holds
+    images: tuple[str, ...] = ()  # Those of its roles that provide it, where another capability has the others
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Class:
     memory_mib: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one of each
 class Provider:
     "A managed service: what it replaces, what is billed for it, what leaving it means."
     key: str
@@ -117,7 +118,10 @@ def self_run(
     capability: str,  # Key of a capability
 ) -> tuple[KnownImage, ...]:  # With their usual memory, CPU and place of data
     "The programs that provide a capability on one's own machines."
-    return tuple(each for each in known_images() if each.role in capabilities()[capability].roles)
+    chosen = capabilities()[capability]
+    others = {image for each in capabilities().values() for image in each.images} - {*chosen.images}
+    return tuple(each for each in known_images() if each.role in chosen.roles and each.image not in others
+                 and (not chosen.images or each.image in chosen.images))
 
 
 def gives(
