@@ -22,7 +22,7 @@ from .sizing import needs
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
 from ..base.tables import less, money, plain, to_html
-from .features import DATA_FEATURES, Feature, gained, managed_provider, open_source_provider
+from .features import DATA_FEATURES, Feature, gained, given_up, managed_provider, open_source_provider
 from .what_if import with_host_memory
 
 # %% auto #0
@@ -136,7 +136,7 @@ def lost(
     "What is given up and gained by the change, for each feature whose provider changes."
     changed = [each for each in features_of(stack) if _provider(each, baseline,
                                                                 stack) != _provider(each, alternative, stack)]
-    both = [(each, (each.lost, gained(each, stack))) for each in changed if each.lost or gained(each, stack)]
+    both = [(each, words) for each in changed if any(words := (given_up(each, stack), gained(each, stack)))]
     return [{"feature": each.title, **dict(zip(("lost", "gained"), words if _on_aws(each, baseline) else words[::-1]))}
             for each, words in both]
 

@@ -79,9 +79,10 @@ ARCHITECTURE_NAMES = ("eks", "eks-open-source", "ec2-managed", "ec2")
 # %% ../../nbs/cli/01_options.ipynb #b38fa1b7
 def chosen_stack(options: Namespace) -> Any:
     "The stack that the options name."
+    from pretamane_analysis.providers.choice import choice_problems
     from pretamane_analysis.stack.stack import example, load
 
-    stack = load(options.stack) if options.stack else example()
+    stack = load(options.stack, choice_problems) if options.stack else example()
     if options.region and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):
         raise PretamaneError(f"a region code such as us-east-1 is expected, not {options.region!r}", "--region",
                              _regions_like(options.region))

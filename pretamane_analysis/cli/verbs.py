@@ -38,13 +38,22 @@ def cost(arguments: list[str]) -> int:
     prefetch_prices(options, book, stack, (options.architecture,), (options.scenario,))
     chosen = architecture(options.architecture, stack, book, options.scenario)
     bill = bill_of(chosen, stack, book, hours)
-    document = with_age({**bill.document(), "shortfalls": list(chosen.shortfalls)}, bill.as_of) if options.format == "json" else None
-    room = "\n".join(f"Not everything has room: {each}." for each in chosen.shortfalls)
+    document = with_age({**bill.document(), "shortfalls": list(chosen.shortfalls), "assumptions": list(chosen.assumptions)}, bill.as_of) if options.format == "json" else None
     caption = (f"{chosen.title} ({bill.caption()}, {options.scenario} usage). Each line is quantity x rate; SKU is the number of the price in AWS's "
-               "list, `as of` the day of the rate, with `read` or `derived` where it is not from a machine-readable list")
+               "list, `as of` the day of the rate, with `read` or `derived` where it is not from a machine-readable list; * follows from how much is used")
     part = Part(caption, bill_rows(bill, notes=options.format == "md"), ("as of", "SKU", "unit"))
-    show([part], document, options.format, bill.age(today()), bill.rows(), room)
+    closing = "\n".join([*(f"Not everything has room: {each}." for each in chosen.shortfalls), *_replaced(chosen)])
+    show([part], document, options.format, bill.age(today()), bill.rows(), closing)
     return 0
+
+
+def _replaced(*chosen: Any) -> list[str]:
+    "Which managed services some architectures take in place of the stack's own, and where another is chosen."
+    from textwrap import fill
+
+    words = dict.fromkeys(text for each in chosen for text in each.replaced)
+    said = [*(f"Assumed: {each}." for each in words), "`managed:` in the stack file chooses other services or classes."]
+    return [fill(each, screen_width(), subsequent_indent="  ", break_on_hyphens=False) for each in said] if words else []
 
 # %% ../../nbs/cli/03_verbs.ipynb #aab88424
 def compare(arguments: list[str]) -> int:
@@ -67,7 +76,8 @@ def _print_comparison(found: Any, options: Namespace) -> None:
     from pretamane_analysis.base.tables import less, money
 
     first, second = found.baseline, found.alternative
-    saving = f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}."
+    saving = "\n".join([*_replaced(first.architecture, second.architecture),
+                        f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}."])
     document = with_age(comparisons.document(found), first.bill.as_of)
     show(_parts(found), document, options.format, first.bill.age(today()), comparisons.feature_rows(first, second, found.stack), saving)
 
@@ -166,6 +176,7 @@ def stack(arguments: list[str]) -> int:
     check = verbs.add_parser("check", help="check a stack file", allow_abbrev=False)
     check.add_argument("file", help="stack file (YAML)")
     options = parser.parse_args(arguments)
+    from pretamane_analysis.providers.choice import choice_problems
     from pretamane_analysis.stack import stack as stacks
     from pretamane_analysis.base.tables import counted, to_json
 
@@ -174,7 +185,7 @@ def stack(arguments: list[str]) -> int:
     elif options.verb == "example":
         print(stacks.example_text(), end="")
     else:
-        loaded = stacks.load(options.file)
+        loaded = stacks.load(options.file, choice_problems)
         parts = [counted(len(getattr(loaded, f"{each}s")), each) for each in ("service", "volume", "secret")]
         print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine")
     return 0

@@ -5,7 +5,7 @@
 # %% ../../nbs/providers/03_replacement.ipynb #09731fb5
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from math import ceil
@@ -22,7 +22,7 @@ from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['Figures', 'LEAST_DISK_GB', 'SPARE', 'SEARCH_OVERHEAD', 'LEAST_SEARCH_GB', 'held_gb', 'figures', 'product', 'made',
-           'Size', 'sized', 'Replacement', 'replacements', 'staying']
+           'Size', 'sized', 'Replacement', 'replacements', 'assumed', 'staying']
 
 # %% ../../nbs/providers/03_replacement.ipynb #32001898
 Figures = dict[str, Decimal | None]  # None: nobody knows it
@@ -247,6 +247,15 @@ def replacements(
         elif each.provider:
             single.append(_one(stack, book, scenario, each, found))
     return (*single, *(_together(stack, scenario, each) for each in together.values()))
+
+
+def assumed(
+    stack: Stack,
+    found: Iterable[Replacement],  # Those of the stack; none where nothing is managed
+) -> tuple[str, ...]:  # Sentences
+    "Which managed service replaces which, and which services stay although others of their role do not."
+    words = tuple(each.words for each in found)
+    return (*words, *staying(stack)) if words else ()
 
 
 def staying(
