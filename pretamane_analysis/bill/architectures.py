@@ -12,7 +12,7 @@ from functools import partial
 from ..base.errors import PretamaneError, did_you_mean
 from .bill import HOURS_PER_MONTH, Bill, bill
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, busy_percent, capacity, guessed, host_disk_gb, own_data, pod_volumes, shared, services_on_machines,
+    Architecture, busy_percent, capacity, guessed, host_disk_gb, managed_data, own_data, shared, services_on_machines,
 )
 from .cluster import eks, require_architecture
 from .features import FEATURE, open_source_provider, programs
@@ -20,7 +20,6 @@ from .sizing import cheapest, host_for, lacking, needs
 from ..facts.accelerators import gpus_of
 from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
-from ..providers.replacement import assumed, replacements
 from ..prices.snapshot import InstanceType, instance_type, instance_types
 from ..resources import FreeOfCharge, Instances, Parameters, PublicAddresses, Resource, Volume
 from ..stack.quantities import Scenario, mebibytes
@@ -72,16 +71,15 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     use, host, services = stack.usage.at(scenario), stack.host, services_on_machines(stack, managed, False)
     kind = instance_type(host_type(stack, book, services, scenario))
     busy = needs(stack, services, scenario).busy_cores
-    found = replacements(stack, book, scenario) if managed else ()
+    data, replaced = managed_data(stack, book, scenario, services) if managed else (
+        own_data(stack, use, host_disk_gb(stack, use, scenario, services)), ())
     resources = [
         Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
                   cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits,
                   detailed_monitoring=host.detailed_monitoring),
         Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
         PublicAddresses(feature="network", count=1),
-        *([*(one for each in found for one in each.resources), *pod_volumes(stack, scenario, services)] if managed
-          else own_data(stack, use, host_disk_gb(stack, use, scenario, services))),
-        *shared(use),
+        *data, *shared(use),
         Parameters(feature="secrets",
                    standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),
@@ -91,7 +89,7 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
                         "EC2 with managed services" if managed else "EC2 with open source",
                         tuple(resources), capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1),
                         services, groups, managed,
-                        (*(replaced := assumed(stack, found)), *host_assumptions(stack)),
+                        (*replaced, *host_assumptions(stack)),
                         _host_shortfalls(stack, kind, services, scenario), replaced)
 
 # %% ../../nbs/bill/07_architectures.ipynb #08dd3bfe

@@ -259,8 +259,8 @@ def _unknown_lines(owner: Resource, book: PriceBook, region: str, hours: Decimal
             yield LineItem(*base, zero, zero, note=charge.note, follows_use=True, unknown=True)
             continue
         tier = price.tiers[0]
-        yield LineItem(*base, tier.usd, tier.usd, price.sku, tier.rate_code, "", charge.note, tier.as_of, tier.confidence,
-                       tier.source, True, True)
+        yield LineItem(*base, tier.usd, tier.usd, price.sku, tier.rate_code, "", charge.note, tier.as_of,
+                       tier.confidence, tier.source, True, True)
 
 # %% ../../nbs/bill/01_bill.ipynb #3ff54fb5
 def _list_rate(query: Query, tier: Tier, book: PriceBook) -> Decimal:

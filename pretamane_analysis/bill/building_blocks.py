@@ -13,8 +13,10 @@ from math import ceil
 from ..base.errors import PretamaneError
 from .features import FEATURE
 from ..facts.accelerators import gpus_of
+from ..prices.book import PriceBook
 from ..prices.snapshot import instance_type
 from ..providers.choice import gone
+from ..providers.replacement import assumed, replacements
 from pretamane_analysis.resources import (
     Bucket, DiskSnapshots, InternetEgress, Mail, Resource, Volume,
 )
@@ -25,7 +27,7 @@ from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['Figures', 'SCRATCH', 'POD_VOLUMES', 'Capacity', 'Architecture', 'services_on_machines', 'capacity', 'busy_percent',
-           'guessed', 'pod_volumes', 'data_gb', 'host_disk_gb', 'shared', 'own_data']
+           'guessed', 'pod_volumes', 'managed_data', 'data_gb', 'host_disk_gb', 'shared', 'own_data']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -121,6 +123,18 @@ def pod_volumes(stack: Stack, scenario: Scenario, services: Iterable[str]) -> li
 
 
 POD_VOLUMES = "volumes of what stays"
+
+
+def managed_data(
+    stack: Stack,
+    book: PriceBook,  # For the choice of classes
+    scenario: Scenario,
+    services: Iterable[str],  # Names of those that stay on machines
+) -> tuple[list[Resource], tuple[str, ...]]:  # What is billed; sentences that say what replaces what
+    "The managed services in place of the stack's own, and a disk for what stays."
+    found = replacements(stack, book, scenario)
+    return ([*(one for each in found for one in each.resources), *pod_volumes(stack, scenario, services)],
+            assumed(stack, found))
 
 
 def data_gb(

@@ -11,13 +11,12 @@ from decimal import ROUND_HALF_UP, Decimal
 from ..base.errors import PretamaneError
 from .bill import HOURS_PER_MONTH, bill
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, busy_percent, capacity, data_gb, guessed, own_data, pod_volumes, shared,
+    Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, shared,
     services_on_machines,
 )
 from .nodes import Cluster, Group, Work, cheapest_nodes, filled, work
 from ..prices.book import MissingPrice, PriceBook
 from ..providers.choice import choices
-from ..providers.replacement import assumed, replacements
 from ..prices.snapshot import InstanceType, eks_support, instance_type
 from pretamane_analysis.resources import (
     CrossZoneTraffic, EksCluster, FreeOfCharge, HostedZones, ImageRegistry, Load, LoadBalancer, Logs,
@@ -199,12 +198,9 @@ def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     "The stack on EKS: with managed AWS services, or with the open-source services on its nodes."
     use, services = stack.usage.at(scenario), services_on_machines(stack, managed, True)
     cluster = nodes_of(stack, book, work(stack, services, scenario), managed)
-    resources, found = _cluster(stack, use, cluster), replacements(stack, book, scenario) if managed else ()
-    if managed:
-        resources += [*(one for each in found for one in each.resources), *pod_volumes(stack, scenario, services),
-                      _no_backups(stack)]
-    else:
-        resources += own_data(stack, use, data_gb(stack, scenario, services, True))
+    data, replaced = managed_data(stack, book, scenario, services) if managed else (
+        own_data(stack, use, data_gb(stack, scenario, services, True)), ())
+    resources = [*_cluster(stack, use, cluster), *data, *([_no_backups(stack)] if managed else [])]
     resources.append(Secrets(feature="secrets", count=Decimal(len(remaining_secrets(stack, services)) or 1)))
     groups = tuple((cluster.counts[group.name], group.kind.name) for group in cluster.groups
                    if cluster.counts[group.name])
@@ -212,5 +208,5 @@ def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     return Architecture("eks" if managed else "eks-open-source",
                         "EKS with managed services" if managed else "EKS with open source",
                         tuple(resources), capacity(groups, usable, stack.eks.availability_zones), services,
-                        groups, managed, (*(replaced := assumed(stack, found)), *cluster_assumptions(stack, managed)),
+                        groups, managed, (*replaced, *cluster_assumptions(stack, managed)),
                         tuple(cluster.shortfalls()), replaced)

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from .architectures import ARCHITECTURES, architecture, bill_of
 from .building_blocks import Architecture
-from .features import features_of
 from .bill import HOURS_PER_MONTH, Bill
 from ..base.errors import PretamaneError
 from ..prices.book import MissingPrice, PriceBook
@@ -22,7 +21,9 @@ from .sizing import needs
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
 from ..base.tables import less, money, plain, to_html
-from .features import DATA_FEATURES, Feature, gained, given_up, managed_provider, open_source_provider
+from pretamane_analysis.bill.features import (
+    DATA_FEATURES, Feature, features_of, gained, given_up, managed_provider, open_source_provider,
+)
 from .what_if import with_host_memory
 
 # %% auto #0

@@ -49,7 +49,7 @@ def needs(
     services: Iterable[str] | None = None,  # Names; all services unless given
     scenario: Scenario = "typical",
 ) -> Needs:
-    "Memory, vCPU and GPUs of services on one machine, all replicas of it, where both colors of a release run side by side."
+    "Memory, vCPU and GPUs of services on one machine: all replicas, and both colors of a release side by side."
     names, share = tuple(stack.services if services is None else services), busy_shares(stack, scenario)
     chosen = [(each := stack.services[name], share[name], each.on_one_host * (2 if each.deploy == "blue-green" else 1))
               for name in names]

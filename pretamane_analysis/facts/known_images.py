@@ -55,8 +55,9 @@ def _index() -> tuple[dict[str, KnownImage], dict[str, KnownImage]]:
         for name in (each.image, *each.also):
             exact.setdefault(name, each)
             exact.setdefault(repository(name), each)
-            end, own = name.rpartition("/")[2], "".join(filter(str.isalnum, each.title.lower()))
-            if own and len(end) > 3 and (own.startswith(plain := "".join(filter(str.isalnum, end))) or plain.startswith(own)):
+            end = name.rpartition("/")[2]
+            own, plain = ("".join(filter(str.isalnum, text.lower())) for text in (each.title, end))
+            if own and len(end) > 3 and (own.startswith(plain) or plain.startswith(own)):
                 last.setdefault(end, each)
     return exact, last
 

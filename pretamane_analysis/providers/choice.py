@@ -106,8 +106,9 @@ def gone(
     parts = {image for name in replaced for image in (found[name].provider or provider(NONE)).without}
     with_tools = any(each.role in ("database", "cache", "stream", "queue") for name, each in stack.services.items()
                      if name in replaced)
-    return frozenset(name for name, each in stack.services.items() if name in replaced or name not in stack.managed and (
-        _names(each.image, parts) or with_tools and each.role == "database-admin"))
+    others = {name: each for name, each in stack.services.items() if name not in stack.managed}
+    return frozenset(replaced | {name for name, each in others.items() if _names(each.image, parts)
+                                 or with_tools and each.role == "database-admin"})
 
 # %% ../../nbs/providers/02_choice.ipynb #46aa53cf
 def _wrong(name: str, service: Service, key: str) -> str:

@@ -124,7 +124,8 @@ def sized(
     if not large:
         most = provider.classes[-1]
         raise PretamaneError(f"no class of {provider.title} has {memory_mib:,} MiB of memory; {most.name} has "
-                             f"{most.memory_mib:,}", remedy="Name one under `settings: {instance_type: …}`, or another provider")
+                             f"{most.memory_mib:,}",
+                             remedy="Name another provider, or a class under `settings: {instance_type: …}`")
     passed: list[str] = []
     for mib in sorted({each.memory_mib for each in large}):
         alike = [each for each in large if each.memory_mib == mib]
@@ -201,7 +202,8 @@ def _words(stack: Stack, choice: Choice, provider: Provider, size: Size, share: 
         choice.service in stack.managed and stack.managed[choice.service].settings.get("multi_az")) else ""
     split = f"; it takes 1/{1 / share:.0f} of the usage of its kind" if share != 1 else ""
     more = f"; {provider.assumes}" if provider.assumes else ""
-    return f"{provider.title} replaces {program(service.image)} ({choice.service}){said}{_how(stack, choice, size)}{single}{split}{more}"
+    what = f"{provider.title} replaces {program(service.image)} ({choice.service})"
+    return f"{what}{said}{_how(stack, choice, size)}{single}{split}{more}"
 
 # %% ../../nbs/providers/03_replacement.ipynb #b2601f86
 def _name(choice: Choice, found: Mapping[str, Choice]) -> dict[str, str]:
@@ -217,8 +219,8 @@ def _one(stack: Stack, book: PriceBook, scenario: Scenario, choice: Choice, foun
     assert provider is not None
     share, size = _share(stack, choice, found), _class(stack, choice, provider, book)
     settings = stack.managed[choice.service].settings if choice.service in stack.managed else {}
-    resources = made(provider, figures(stack, choice.service, scenario, share), _names(stack, choice.service, size.name),
-                     **{"feature": feature, **_name(choice, found), **settings})
+    of, words = figures(stack, choice.service, scenario, share), _names(stack, choice.service, size.name)
+    resources = made(provider, of, words, **{"feature": feature, **_name(choice, found), **settings})
     return Replacement(choice, feature, resources, _words(stack, choice, provider, size, share))
 
 

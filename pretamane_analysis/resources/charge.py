@@ -195,7 +195,10 @@ def follows_use(
     if key not in _FOLLOWS:
         numbers = {each.name for each in fields(owner) if each.name in owner.usage and each.type.startswith("Decimal")}
         none = with_fields(owner, **{name: Decimal(0) if name in numbers else () for name in owner.usage})
-        much = with_fields(none, **dict.fromkeys(numbers, _MUCH))
-        _FOLLOWS.update({(type(owner), each.query.usage_type): True for each in _differing(none, much, Decimal(1))})
+        try:
+            more = _differing(none, with_fields(none, **dict.fromkeys(numbers, _MUCH)), Decimal(1))
+        except PretamaneError:  # of a machine that nobody knows
+            return False
+        _FOLLOWS.update({(type(owner), each.query.usage_type): True for each in more})
         _FOLLOWS.setdefault(key, False)
     return _FOLLOWS[key]

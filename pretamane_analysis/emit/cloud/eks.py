@@ -115,12 +115,17 @@ def _alarms(stack: Stack, found: Architecture) -> list[dict[str, Any]]:
     return alarms[:sum(int(each.alarms) for each in found.resources if isinstance(each, Monitoring))]
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #fb6b479a
-def _supported(stack: Stack, found: Architecture) -> str:
-    "The support of the version. Raises PretamaneError for what this configuration cannot make."
+def _require_known(found: Architecture) -> None:
+    "Raises PretamaneError for what no template here makes."
     if others := [each.name for each in found.resources if each.name not in CAUSES]:
         raise PretamaneError(f"no Terraform is written here for {', '.join(others)}", place="managed",
                              remedy="Name services for which it is (dynamodb, opensearch, s3, cloudwatch), or 'none', "
                              "under 'managed'; `emit` without `--architecture` writes the host")
+
+
+def _supported(stack: Stack, found: Architecture) -> str:
+    "The support of the version. Raises PretamaneError for what this configuration cannot make."
+    _require_known(found)
     support = next(each.support for each in found.resources if isinstance(each, EksCluster))
     if support == "ended":
         raise PretamaneError(f"Kubernetes {stack.eks.version} is past all support: no cluster can be made with it",
