@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretamane_analysis.base.errors import PretamaneError
-from pretamane_analysis.bill.compare import side
+from pretamane_analysis.bill.sides import side
 from pretamane_analysis.bill.what_if import changed
 from pretamane_analysis.prices.book import Price, PriceBook, Tier
 from pretamane_analysis.prices.snapshot import bundled

@@ -125,11 +125,10 @@ def _help(*words: str) -> str:
 
 def command_page() -> dict[str, str]:
     "What `--help` prints, for the command, each of its verbs and each of theirs."
-    from pretamane_analysis.cli.main import OWN_MODULES
-    from pretamane_analysis.cli.verbs import VERBS
+    from pretamane_analysis.cli.main import VERBS
 
     parts = ["# Command line\n", f"```text\n{_help()}```\n"]
-    for verb in sorted([*VERBS, *OWN_MODULES]):
+    for verb in sorted(VERBS):
         text = _help(verb)
         inner = re.match(r"usage: pretamane \w+ \[-h\] ([a-z|]+) \.\.\.", text)
         parts += [f"## {verb}\n\n```text\n{text}```\n"]

@@ -17,7 +17,7 @@ from ..prices.snapshot import Allowance, age_text, allowances
 from ..base.tables import counted, money, plain, to_html
 
 # %% auto #0
-__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'LineItem', 'focus', 'bill_rows', 'Bill', 'AllowanceLedger', 'bill']
+__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'SAID', 'LineItem', 'focus', 'bill_rows', 'Bill', 'AllowanceLedger', 'bill']
 
 # %% ../../nbs/bill/01_bill.ipynb #f1eceac5
 HOURS_PER_MONTH = Decimal(730)  # 8,760 / 12, as the AWS calculator counts; pages of AWS use 720 or 744
@@ -110,6 +110,9 @@ def focus(
     }
 
 # %% ../../nbs/bill/01_bill.ipynb #906fedba
+SAID = "said"  # confidence of a line whose USD the reader gave
+
+
 def _why(line: LineItem) -> str:
     "The tier where there are several, and why a line is what it is."
     tier = f"tier {line.tier}" if "-" in line.tier or line.tier.startswith("over") else ""
@@ -118,7 +121,7 @@ def _why(line: LineItem) -> str:
 
 def _dated(line: LineItem) -> str:
     "Date of the rate, and how it was read unless from a machine-readable list."
-    if line.tier.startswith("free"):
+    if line.tier.startswith("free") or line.confidence == SAID:
         return ""
     return " ".join((line.as_of or "undated", *((line.confidence,) if line.confidence != "listed" else ())))
 
@@ -133,7 +136,8 @@ def bill_rows(
              "unit": "" if line.unknown else line.query.unit,
              "rate": "" if line.unknown else "free" if line.tier.startswith("free") else plain(line.unit_price, 12),
              "USD": None if line.unknown else line.cost,
-             "SKU": line.sku or "not recorded", "as of": _dated(line), **({"why": _why(line)} if notes else {})}
+             "SKU": line.sku or ("as said" if line.confidence == SAID else "not recorded"), "as of": _dated(line),
+             **({"why": _why(line)} if notes else {})}
             for line in bill.lines]
     return [*rows,
             {**dict.fromkeys(rows[0] if rows else ("resource", "USD"), ""), "resource": "total", "USD": bill.total}]
@@ -233,6 +237,10 @@ def _lines(charge: Charge, owner: Resource, book: PriceBook, account: AllowanceL
     reason = charge.free or ("" if charge.quantity else "no usage in this month")
     if reason:
         yield LineItem(*base, charge.quantity, zero, zero, tier="free", note=reason, follows_use=by_use)
+        return
+    if charge.usd is not None:
+        yield LineItem(*base, charge.quantity, charge.usd, charge.usd, note=charge.note, confidence=SAID,
+                       source=charge.source, follows_use=by_use)
         return
     rest = charge.quantity
     for given, part in account.give(charge):

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from ..base.files import data_path, read_text
 from ..base.tables import to_html
+from .as_is import AsIs
 from .model_file import Model, dump_model, parse
 from .own_rates import OwnRate
 from .quantities import Name, Scenario, SecretName, Usage
@@ -25,7 +26,7 @@ from .slo import Slo
 from .stack_checks import BrokenLinks, Problem, broken_links
 
 # %% auto #0
-__all__ = ['Stack', 'loads', 'load', 'dump', 'example_text', 'example', 'schema']
+__all__ = ['Check', 'Stack', 'loads', 'load', 'dump', 'example_text', 'example', 'schema']
 
 # %% ../../nbs/stack/12_stack.ipynb #99a39fb1
 class Stack(Model):
@@ -53,6 +54,7 @@ class Stack(Model):
     alerting: Alerting | None = Field(default=None, description="who is told when an alert fires; needed where "
                                       "a service has the role 'alerts'")
     operations: Operations = Field(default_factory=Operations)
+    as_is: AsIs | None = Field(default=None, description="what you have today, as its bills say it")
     prices: tuple[OwnRate, ...] = Field(default=(),
                                         description="rates that you know; each comes before the price list's")
 
@@ -101,21 +103,24 @@ class Stack(Model):
         return to_html(rows, f"{self.name} in {self.region}, at {self.domain}")
 
 # %% ../../nbs/stack/12_stack.ipynb #51d32b38
+Check = Callable[[Stack], Iterable[Problem]]  # Path to the key and message of each problem
+
+
 def loads(
     text: str,  # YAML
     file: str = "stack.yaml",  # The name to use in messages
-    *rules: Callable[[Stack], Iterable[Problem]],  # What else must hold, such as what only the catalogue knows
+    checks: Iterable[Check] = (),  # What only packages above this one can tell, such as kinds of resources
 ) -> Stack:
     "A stack from YAML text. Raises FileError with every problem: line, key, what was expected, nearest valid name."
-    return parse(text, Stack, file, *rules)
+    return parse(text, Stack, file, checks)
 
 
 def load(
     path: str | Path,  # A YAML file
-    *rules: Callable[[Stack], Iterable[Problem]],  # What else must hold
+    checks: Iterable[Check] = (),  # As of `loads`
 ) -> Stack:
     "A stack from a YAML file. Raises FileError, or PretamaneError when the file cannot be read."
-    return loads(read_text(path), str(path), *rules)
+    return loads(read_text(path), str(path), checks)
 
 
 def dump(

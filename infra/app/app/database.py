@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model d782eca647d0. Change the stack, not this file.
+# Made by `pretamane emit` from model fc32ba2a1ddf. Change the stack, not this file.
 """The database: a pool that threads may share, bounded in connections, waiting and statement time."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model d782eca647d0. Change the stack, not this file.
+# Made by `pretamane emit` from model fc32ba2a1ddf. Change the stack, not this file.
 """`python -m app.migrate`: brings the schema up to date. Running it again changes nothing; two runs wait for each other.
 
 Migrations only expand the schema, because the version before keeps running while the new one starts, and is what a rollback

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model d782eca647d0. Change the stack, not this file.
+# Made by `pretamane emit` from model fc32ba2a1ddf. Change the stack, not this file.
 """`python -m app.reindex`: builds the search index again from the database and the object store, while the service runs.
 
 First every document is added or replaced, then whatever the database does not know is removed. Changes made meanwhile go
