@@ -231,8 +231,8 @@ def test_an_edited_bundle_is_what_its_lock_says(bundle, tmp_path):
     done = packed(tmp_path / "tree", tmp_path / "edited.tar.gz", BUNDLE_EDITED="yes")
     assert done.returncode == 0, done.stderr
     release = tmp_path / "release"
-    with tarfile.open(tmp_path / "edited.tar.gz") as archive:
-        archive.extractall(release, filter="data")
+    release.mkdir()
+    subprocess.run(["tar", "-xzf", tmp_path / "edited.tar.gz", "-C", release], check=True)
     told = subprocess.run(["python3", release / "scripts/lib/archive.py", "unlocked", release], capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout) == (0, ""), told
     assert json.loads((release / "stack.lock.json").read_text())["edited"] == ["bootstrap/daemon.json"]
