@@ -27,8 +27,8 @@ Role = Literal[
     "vector-database", "time-series", "analytics-database", "analytics-engine", "bi", "object-store", "backup",
     "identity", "secrets", "mail-relay", "mail-server", "metrics", "alerts", "dashboards", "logs", "log-shipper",
     "traces", "host-metrics", "probes", "workflow", "realtime", "model-server", "image-resize", "application-helper",
-    "scanner", "coordination", "feature-flags", "registry", "ci", "dns", "vpn", "host-admin", "cluster-helper", "stand-in",
-    "test", "other"]
+    "scanner", "coordination", "feature-flags", "registry", "ci", "dns", "vpn", "host-admin", "cluster-helper",
+    "stand-in", "test", "other"]
 Network = Literal["edge", "app", "data", "obs"]
 
 
