@@ -98,7 +98,7 @@ def busy_percent(busy: Decimal, vcpu: int) -> Decimal:
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #52c8d836
 def guessed(
-    stack: Stack,
+    stack: Stack,  # Any stack
 ) -> tuple[str, ...]:  # One sentence or none
     "Which usage figures are guesses, because the stack does not give them."
     rate = [name for name in type(stack.usage).model_fields if name not in stack.usage.model_fields_set
@@ -129,9 +129,9 @@ POD_VOLUMES = "volumes of what stays"
 
 
 def managed_data(
-    stack: Stack,
+    stack: Stack,  # Any stack
     book: PriceBook,  # For the choice of classes
-    scenario: Scenario,
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     services: Iterable[str],  # Names of those that stay on machines
 ) -> tuple[list[Resource], tuple[str, ...]]:  # What is billed; sentences that say what replaces what
     "The managed services in place of the stack's own, and a disk for what stays."
@@ -141,8 +141,8 @@ def managed_data(
 
 
 def data_gb(
-    stack: Stack,
-    scenario: Scenario,
+    stack: Stack,  # Any stack
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     services: Iterable[str],  # Names
     each_its_own: bool = False,  # Whether every replica has a volume of its own, as in a cluster
 ) -> Decimal:

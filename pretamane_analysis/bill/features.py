@@ -67,14 +67,14 @@ DATA_FEATURES = tuple(each.key for each in FEATURES if each.roles and not each.a
 
 # %% ../../nbs/bill/04_features.ipynb #1960a854
 def features_of(
-    stack: Stack,
+    stack: Stack,  # Any stack
 ) -> tuple[Feature, ...]:  # In the order of the map
     "The features that a stack has: those that need no service, and those that one of its services provides."
     return tuple(each for each in FEATURES if each.always or not each.roles or stack.with_role(*each.roles))
 
 # %% ../../nbs/bill/04_features.ipynb #a377a16a
 def programs(
-    stack: Stack,
+    stack: Stack,  # Any stack
     *roles: Role,
 ) -> tuple[str, ...]:  # In the order of the roles, each once
     "The programs of the services that play any of these roles."
@@ -82,8 +82,8 @@ def programs(
 
 # %% ../../nbs/bill/04_features.ipynb #e0cef215
 def managed_by(
-    feature: Feature,
-    stack: Stack,
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
 ) -> tuple[Provider, ...]:  # Each once, in the order of the stack
     "The managed services that a stack has in place of its own for a feature."
     if feature.provider:
@@ -98,8 +98,8 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def managed_provider(
-    feature: Feature,
-    stack: Stack,
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
 ) -> str:
     "Who provides a feature on AWS, as the stack sets its cluster up."
     if feature.key == "edge":
@@ -117,8 +117,8 @@ def managed_provider(
 
 
 def open_source_provider(
-    feature: Feature,
-    stack: Stack,
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
 ) -> str:
     "Who provides a feature on one host: the programs of the stack's own services."
     if feature.key == "names":
@@ -128,16 +128,16 @@ def open_source_provider(
 
 
 def given_up(
-    feature: Feature,
-    stack: Stack,
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
 ) -> str:  # Empty where nothing is known
     "What a stack gives up by leaving the managed side."
     return feature.lost or "; ".join(dict.fromkeys(each.lost for each in managed_by(feature, stack) if each.lost))
 
 
 def gained(
-    feature: Feature,
-    stack: Stack,
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
 ) -> str:  # Empty where nothing is known
     "What a stack gains by leaving the managed side."
     own = programs(stack, *feature.roles)

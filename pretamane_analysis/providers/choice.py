@@ -49,7 +49,7 @@ def _names(image: str, among: Iterable[str]) -> bool:
 
 
 def fitting(
-    service: Service,
+    service: Service,  # One of a stack
 ) -> tuple[Provider, ...]:  # Best first: the first would be taken
     "The managed services that replace a service without a change of what speaks to it."
     found = [*_of_capabilities(_needed(service))]
@@ -58,7 +58,7 @@ def fitting(
 
 
 def allowed(
-    service: Service,
+    service: Service,  # One of a stack
 ) -> tuple[Provider, ...]:
     "The managed services that a stack may name for a service: also those with another interface."
     unknown = known_image(service.image) is None
@@ -80,7 +80,7 @@ def _one_may_be_replaced(role: str) -> bool:
 
 
 def choices(
-    stack: Stack,
+    stack: Stack,  # Any stack
 ) -> dict[str, Choice]:  # By service, in the order of the stack; only those of a role that managed services provide
     "What becomes of each service on the managed side. Raises PretamaneError for a choice that does not fit."
     for path, message in choice_problems(stack):
@@ -97,7 +97,7 @@ def choices(
 
 
 def gone(
-    stack: Stack,
+    stack: Stack,  # Any stack
 ) -> frozenset[str]:  # Names of services
     """The services that the managed side does not run: those that are replaced, what was part of them, and the tools
     of databases."""
@@ -126,7 +126,7 @@ def _wrong(name: str, service: Service, key: str) -> str:
 
 
 def choice_problems(
-    stack: Stack,
+    stack: Stack,  # Any stack
 ) -> Iterator[Problem]:  # Path to the key and message
     "Providers that do not exist, or that do not fit the service they are named for."
     for name, chosen in stack.managed.items():

@@ -33,9 +33,9 @@ SEARCH_OVERHEAD, LEAST_SEARCH_GB = Decimal("1.45"), 20
 
 
 def held_gb(
-    stack: Stack,
+    stack: Stack,  # Any stack
     name: str,  # Of a service
-    scenario: Scenario,
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     share: Decimal = Decimal(1),  # Its part of what the usage counts for all services of its kind
 ) -> Decimal | None:
     "GB that a service holds: those of its volumes, else its part of the usage figure; None where neither says it."
@@ -48,9 +48,9 @@ def held_gb(
 
 
 def figures(
-    stack: Stack,
+    stack: Stack,  # Any stack
     name: str,  # Of a service
-    scenario: Scenario,
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     share: Decimal = Decimal(1),  # Its part of what the usage counts for all services of its kind
 ) -> Figures:
     "What the fields of a provider's resources are made of: the stack's usage, and what follows from the service."
@@ -88,7 +88,7 @@ def _value(kind: str, given: Any, of: Figures, words: Mapping[str, str]) -> Any:
 
 
 def made(
-    provider: Provider,
+    provider: Provider,  # One of the catalogue
     of: Figures,  # Of the service that it replaces
     words: Mapping[str, str],  # `class` and other words that its fields take up
     **more: Any,  # Fields of the first resource that the stack sets, and `feature` and `name` of all
@@ -115,7 +115,7 @@ class Size:
 
 
 def sized(
-    provider: Provider,
+    provider: Provider,  # One of the catalogue
     memory_mib: int,  # That the service has
     usd_of: Callable[[str], Decimal | None],  # Price of a class; None where it is not known
 ) -> Size:
@@ -235,9 +235,9 @@ def _together(stack: Stack, scenario: Scenario, found: list[Choice]) -> Replacem
 
 
 def replacements(
-    stack: Stack,
+    stack: Stack,  # Any stack
     book: PriceBook,  # For the choice of classes
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> tuple[Replacement, ...]:  # In the order of the features of a bill, then of the stack
     "What is billed for the managed services of a stack. Raises PretamaneError for a choice that does not fit."
     found = choices(stack)
@@ -252,7 +252,7 @@ def replacements(
 
 
 def assumed(
-    stack: Stack,
+    stack: Stack,  # Any stack
     found: Iterable[Replacement],  # Those of the stack; none where nothing is managed
 ) -> tuple[str, ...]:  # Sentences
     "Which managed service replaces which, and which services stay although others of their role do not."
@@ -261,7 +261,7 @@ def assumed(
 
 
 def staying(
-    stack: Stack,
+    stack: Stack,  # Any stack
 ) -> tuple[str, ...]:  # Sentences
     "Which services have a role that managed services provide and stay on the machines all the same, and why."
     return tuple(f"{each.service} stays on the machines{'' if each.named else ': ' + each.why}"

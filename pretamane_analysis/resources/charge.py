@@ -56,7 +56,9 @@ Kind = TypeVar("Kind")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-def billed(kind: type[Kind]) -> type[Kind]:
+def billed(
+    kind: type[Kind],  # A class with annotated fields and `charges`
+) -> type[Kind]:
     """Make a frozen dataclass whose methods are those of `Resource`: writing them anew for 30 kinds takes time at
     every start."""
     return dataclass(kw_only=True, init=False, repr=False, eq=False)(kind)
@@ -107,7 +109,10 @@ class Resource:
         found: tuple[str, ...] = vars(self).get("_unknown", ())
         return found
 
-    def charges(self, hours: Decimal) -> Iterator[Charge]:
+    def charges(
+        self,
+        hours: Decimal,  # Hours in the month, such as 730
+    ) -> Iterator[Charge]:
         "What is metered in a month of so many hours."
         raise NotImplementedError
 
@@ -135,7 +140,7 @@ def _check_number(owner: Resource, name: str, kind: Any) -> None:
 
 
 def used(
-    owner: Resource,
+    owner: Resource,  # The resource whose fields are quantities
     service: str,  # Offer code
     dimensions: Iterable[tuple[str, str, str, str]],  # Field, usage type, unit, description
     region: str = "",  # Only for what is not sold in the bill's region
@@ -168,7 +173,7 @@ _FOLLOWS: dict[tuple[type[Resource], str], bool] = {}
 
 
 def with_fields(
-    owner: Resource,
+    owner: Resource,  # Of any kind
     **fields: Any,  # What is another
 ) -> Resource:
     "The same resource with other values in some fields."
@@ -182,7 +187,7 @@ def _differing(less: Resource, more: Resource, hours: Decimal) -> list[Charge]:
 
 
 def dependent(
-    owner: Resource,
+    owner: Resource,  # Of any kind
     hours: Decimal,  # Of the month
 ) -> list[Charge]:  # Each of quantity 0
     "What a resource is charged for by usage that nobody knows."
@@ -192,7 +197,7 @@ def dependent(
 
 
 def follows_use(
-    owner: Resource,
+    owner: Resource,  # Of any kind
     charge: Charge,  # One of its own
 ) -> bool:
     "Whether a charge follows from how much something is used, rather than from how it is set up."

@@ -127,7 +127,10 @@ class Usage(Model):
     stream_gb: Range | None = _unknown("GB written to streams")
     active_users: Range | None = _unknown("users who sign in")
 
-    def at(self, scenario: Scenario) -> dict[str, Decimal]:
+    def at(
+        self,
+        scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    ) -> dict[str, Decimal]:
         "All figures of one scenario, by name; those without a default only where they were given."
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: getattr(figure, scenario) for name, figure in given.items() if figure is not None}
