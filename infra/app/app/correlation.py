@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model fc32ba2a1ddf. Change the stack, not this file.
+# Made by `pretamane emit` from model 356143a001be. Change the stack, not this file.
 """One id for one request, wherever it leaves a trace: log, response, SQL, object store, search."""
 from __future__ import annotations
 

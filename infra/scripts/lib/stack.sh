@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model fc32ba2a1ddf. Change the stack, not this file.
+# Made by `pretamane emit` from model 356143a001be. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 

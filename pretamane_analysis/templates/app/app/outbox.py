@@ -1,8 +1,12 @@
-"""Brings each change of a document to the search index and the object store: at least once, in order, however long it takes.
+"""Brings each change of a document to the search index and the object store: at least once, in order, however long
+it takes.
 
-An upload or a deletion writes its outbox row in the same transaction as the document, so neither can be there without the
-other. A worker takes rows on a lease, does what the document's present state asks for, and removes the rows. A worker that
-dies leaves its rows to the next when the lease ends. Several workers may run: of one document only the oldest row is taken.
+An upload or a deletion writes its outbox row in the same transaction as the document, so neither can be there
+without the
+other. A worker takes rows on a lease, does what the document's present state asks for, and removes the rows. A
+worker that
+dies leaves its rows to the next when the lease ends. Several workers may run: of one document only the oldest row is
+taken.
 """
 from __future__ import annotations
 
@@ -26,7 +30,8 @@ _CLAIM = """
 UPDATE outbox SET attempts = attempts + 1, due_at = now() + make_interval(secs => %(lease)s)
 WHERE id IN (
     SELECT id FROM outbox AS mine
-    WHERE due_at <= now() AND NOT EXISTS (SELECT 1 FROM outbox AS older WHERE older.document_id = mine.document_id AND older.id < mine.id)
+    WHERE due_at <= now() AND NOT EXISTS (
+        SELECT 1 FROM outbox AS older WHERE older.document_id = mine.document_id AND older.id < mine.id)
     ORDER BY id LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
 RETURNING id, document_id, request_id, traceparent, attempts
 """
@@ -80,12 +85,14 @@ class Worker:
     def _round(self) -> int:
         with self.services.pool.connection() as connection:
             connection.execute(_CLEAR)
-            rows = connection.execute(_CLAIM, {"lease": self.services.settings.outbox_lease_seconds, "batch": BATCH}).fetchall()
+            rows = connection.execute(_CLAIM,
+                                      {"lease": self.services.settings.outbox_lease_seconds, "batch": BATCH}).fetchall()
         done = 0
         for row in rows:
             if self.stopping.is_set():
                 break
-            with correlated(Correlation(row["request_id"] or f"outbox-{row['id']}", row["traceparent"] or new_traceparent())):
+            with correlated(Correlation(row["request_id"] or f"outbox-{row['id']}",
+                                        row["traceparent"] or new_traceparent())):
                 done += self._handle(row)
         self._measure()
         return done
@@ -103,7 +110,8 @@ class Worker:
         return True
 
     def _delay(self, row: dict[str, Any], error: Exception) -> None:
-        seconds = min(2.0 ** min(row["attempts"] - 1, 20), self.services.settings.outbox_max_delay_seconds) * random.uniform(0.5, 1)
+        seconds = min(2.0 ** min(row["attempts"] - 1, 20),
+                      self.services.settings.outbox_max_delay_seconds) * random.uniform(0.5, 1)
         log.warning("change not carried out", exc_info=error, extra={
             "document_id": str(row["document_id"]), "attempts": row["attempts"], "next_try_seconds": round(seconds, 1)})
         self.services.metrics.outbox.labels("failed").inc()
