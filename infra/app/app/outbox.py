@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 356143a001be. Change the stack, not this file.
+# Made by `pretamane emit` from model 532c40427dac. Change the stack, not this file.
 """Brings each change of a document to the search index and the object store: at least once, in order, however long
 it takes.
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 356143a001be. Change the stack, not this file.
+# Made by `pretamane emit` from model 532c40427dac. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 
