@@ -61,14 +61,17 @@ def path_of(module: str, folder: Path = ROOT) -> Path:
 def mutants_of(module: str) -> list[tuple[object, object, object]]:
     """Return what mutmut changes inside the functions of a module: the tree, the node, what it becomes"""
     import libcst
+    import libcst.matchers
     from mutmut.mutation.file_mutation import MutationVisitor
     from mutmut.mutation.mutators import mutation_operators
     from mutmut.mutation.pragma_handling import IgnoredCode
 
     visitor = MutationVisitor(mutation_operators, IgnoredCode(set(), set(), set()))
-    tree = libcst.MetadataWrapper(libcst.parse_module(path_of(module).read_text(encoding="utf-8"))).visit(visitor)
+    whole = libcst.MetadataWrapper(libcst.parse_module(path_of(module).read_text(encoding="utf-8")))
+    tree = whole.visit(visitor)
+    prose = {each.value for each in libcst.matchers.findall(whole.module, libcst.matchers.Expr())}  # docstrings
     return [(tree, each.original_node, each.mutated_node) for each in visitor.mutations
-            if each.contained_by_top_level_function]
+            if each.contained_by_top_level_function and each.original_node not in prose]
 
 
 def made(module: str, change: tuple) -> Mutant:
