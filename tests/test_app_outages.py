@@ -165,16 +165,6 @@ def test_a_statement_that_waits_too_long_is_ended(make_app, platform):
     assert app.call("GET", "/contacts").status == 200
 
 
-def test_draining_can_be_asked_for_and_taken_back(fragile_app):
-    """SIGUSR1 sends callers away while everything works, SIGUSR2 calls them back: what a deployment needs"""
-    fragile_app.process.send_signal(signal.SIGUSR1)
-    until(lambda: ready(fragile_app)[::2] == (503, "draining"))
-    answer = fragile_app.call("GET", "/contacts")
-    assert answer.status == 200 and answer.headers["Connection"] == "close" and fragile_app.metrics()["app_draining"] == 1
-    fragile_app.process.send_signal(signal.SIGUSR2)
-    until(lambda: ready(fragile_app)[0] == 200)
-
-
 def test_a_store_that_hangs_does_not_hang_the_probe(fragile):
     """Something that takes connections and never answers is down within the two seconds that a probe may take"""
     import socket

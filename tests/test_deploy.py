@@ -127,7 +127,7 @@ def killed_at(steps: list[str]):
                 begun = host.begin("deploy.sh", release=release)
                 for line in begun.stderr:
                     if line.endswith(f"step {step}\n"):
-                        time.sleep(1.5 if step == "bake" else 0.3)  # in the bake, the old color is withdrawn by then
+                        time.sleep(1.5 if step == "bake" else 0.3)
                         break
                 os.killpg(begun.pid, signal.SIGKILL)
                 begun.wait()

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
 # Puts a release into service without a failed request: the idle color starts beside the one that serves, proves itself to
-# the engine and to the edge, takes the traffic while the other one stands by and the error ratio is watched, and only then
-# does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
+# the engine and to the edge, takes one request in sixteen and then all of them while the other one stands by and the error
+# ratio is watched, and only then does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
 # finds its way.
 #   deploy.sh                       this release again: fresh containers of what is installed
 #   deploy.sh --bundle FILE SHA256  a new release from a bundle (a file or an s3:// address)
@@ -13,7 +13,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 : "${HEALTH_SECONDS:=$START_SECONDS}" "${EDGE_SECONDS:=60}" "${EDGE_RENEWS:=10}" "${POLL:=1}" "${KEEP_RELEASES:=5}" "${MIN_FREE_MIB:=1024}"
-JOBS_TOO=yes REST_TOO=yes RESTARTS=no POINT=before WITHDRAWN=no NEW="" OLD=""
+JOBS_TOO=yes REST_TOO=yes RESTARTS=no POINT=before TRAFFIC=no NEW="" OLD=""
 
 # Fetch, verify, unpack; a bundle that does not have the sum that was asked for is never opened. What is unpacked is for the users of
 # the containers to read, and an archive without folders has them made with this umask.
@@ -99,8 +99,22 @@ edge_counts() {
         END { print total + 0, bad + 0 }' <<<"$found"
 }
 
-bake() {
-    local end=$((SECONDS + BAKE_SECONDS)) total bad total_before bad_before
+# Of two colors that are ready the edge sends requests to this one: all of them, or some, one of sixteen. It looks for two files at
+# each request, so the word is obeyed at once. Where it cannot be told it is not running, and sends nobody anything.
+prefer() { # COLOR all|some
+    local words
+    [ -n "$EDGE_SERVICE" ] || return 0
+    case "$1 $2" in
+        "green all") words="touch some most" ;;
+        "green some") words="touch some && rm -f most" ;;
+        "blue some") words="touch most && rm -f some" ;;
+        "blue all") words="rm -f some most" ;;
+    esac
+    compose exec -T "$EDGE_SERVICE" sh -c "mkdir -p $EDGE_CHOICE && cd $EDGE_CHOICE && $words" </dev/null
+}
+
+watch_errors() { # SECONDS
+    local end=$((SECONDS + $1)) total bad total_before bad_before
     read -r total_before bad_before < <(edge_counts) || die "the edge gives no metrics"
     while [ "$SECONDS" -lt "$end" ]; do
         sleep "$POLL"
@@ -111,6 +125,14 @@ bake() {
             die "$bad of $total requests failed since $NEW takes traffic"
         fi
     done
+}
+
+# First a few users, then all: what fails for everybody is seen before everybody has it.
+bake() {
+    prefer "$NEW" some
+    watch_errors $((BAKE_SECONDS / 4))
+    prefer "$NEW" all
+    watch_errors $((BAKE_SECONDS - BAKE_SECONDS / 4))
 }
 
 # The running edge gets a release's configuration and is not restarted. It refuses what is invalid and keeps what it has;
@@ -131,28 +153,6 @@ await_edge() { # COLOR
     until_true "$EDGE_SECONDS" "$1 seen by the edge" seen_by_edge "$1"
 }
 
-# A color says 503 on /readyz and goes on answering: the edge looks for the other one, and this one can be had back at once.
-# Where the application does not know the signals, its container is stopped and can be started again.
-withdraw() { # COLOR
-    local services
-    mapfile -t services < <(colored "$1")
-    if [ "$DRAIN_SIGNALS" = yes ]; then
-        compose kill --signal SIGUSR1 "${services[@]}"
-    else
-        compose stop --timeout "$DRAIN_SECONDS" "${services[@]}"
-    fi
-}
-
-return_to_service() { # COLOR
-    local services
-    mapfile -t services < <(colored "$1")
-    if [ "$DRAIN_SIGNALS" = yes ]; then
-        compose kill --signal SIGUSR2 "${services[@]}"
-    else
-        compose start "${services[@]}"
-    fi
-}
-
 drop() { # COLOR: what runs drains on SIGTERM and ends by itself
     local services
     mapfile -t services < <(colored "$1")
@@ -160,19 +160,15 @@ drop() { # COLOR: what runs drains on SIGTERM and ends by itself
     compose rm --force "${services[@]}" >/dev/null
 }
 
-# The old color answers again. Both are told at once: the edge prefers the first of two that are ready, and the new one may be the first.
-# A request that finds neither ready waits for one. Where no signals are known, the old one must be up before the new one goes.
+# The old color answers again. It never left: the edge is told to prefer it, and does so from the next request on.
 give_back() {
     log "back to $OLD"
-    if [ "$WITHDRAWN" = yes ]; then
-        return_to_service "$OLD" || log "$OLD does not come back"
-        if [ "$DRAIN_SIGNALS" = yes ]; then withdraw "$NEW" || log "$NEW takes no signal"; fi
-    fi
+    prefer "$OLD" all || log "the edge takes no word"
     load_edge "$(current)" || log "the edge keeps the configuration of $(basename "$RELEASE")"
-    if [ "$WITHDRAWN" = no ] || (await_edge "$OLD"); then
+    if [ "$TRAFFIC" = no ] || (await_edge "$OLD"); then
         drop "$NEW" || log "$NEW could not be stopped"
     else
-        if [ "$DRAIN_SIGNALS" = yes ]; then return_to_service "$NEW" || log "$NEW takes no signal"; fi
+        prefer "$NEW" all || true
         log "the edge does not see $OLD; $NEW goes on"
     fi
 }
@@ -214,10 +210,8 @@ settle() {
     fi
     images_of "$(current)"
     load_edge "$(current)"
-    if every running "$OLD" && some running "$NEW"; then
-        return_to_service "$OLD"
-        await_edge "$OLD"
-    fi
+    if [ -z "$EDGE_SERVICE" ] || running "$EDGE_SERVICE"; then prefer "$OLD" all; fi
+    if every running "$OLD" && some running "$NEW"; then await_edge "$OLD"; fi
     drop "$NEW"
 }
 
@@ -354,10 +348,7 @@ if [ "${#COLORED[@]}" -gt 0 ]; then
     load_edge "$RELEASE"
     await_edge "$NEW"
     step bake
-    if some running "$OLD"; then
-        WITHDRAWN=yes
-        withdraw "$OLD"
-    fi
+    if some running "$OLD"; then TRAFFIC=yes; fi
     if [ -n "$EDGE_SERVICE" ]; then bake; fi
     POINT=switched
     step drain

@@ -30,7 +30,7 @@ MUTANTS = [
     Mutant("D37", "the new color replaces the old one at once", replaced(DEPLOY, '    step healthy\n', '    drop "$OLD"\n    step healthy\n'), NOBODY),
     Mutant("D37", "errors are not watched", replaced(DEPLOY, 'if [ "$bad" -ge "$BAKE_MIN_ERRORS" ]', "if false"), DEPLOYED + "errors_under_traffic_bring_the_old_color_back"),
     Mutant("D37", "a release that was tampered with", replaced(DEPLOY, '    archive unlocked "$RELEASE" || die', '    true || die'), BAD),
-    Mutant("D37", "what a killed deploy left is not put right", replaced(DEPLOY, '        return_to_service "$OLD"\n        await_edge "$OLD"\n', "        true\n"),
+    Mutant("D37", "what a killed deploy left is not put right", replaced(DEPLOY, 'some running "$NEW"; then await_edge "$OLD"; fi\n    drop "$NEW"\n', "some running nobody; then true; fi\n"),
            DEPLOYED + "killed_at_any_step_and_run_again_it_converges"),
     Mutant("D37", "two deploys at once", replaced(COMMON, 'flock -n "$LOCK" || {', "true || {"), DEPLOYED + "a_second_deploy_is_refused"),
     Mutant("D79", "an empty backup is a success", replaced(BACKUP, 'folder="$(volume_folder "$volume")"\n', 'folder="$(volume_folder "$volume")" || continue\n'), FAULT),

@@ -20,7 +20,6 @@ STORES=(postgresql minio grafana) # started for a restore
 
 COLORED=(fastapi-app:8000) # service:port, each twice: -blue and -green
 COLOR_MIB=512
-DRAIN_SIGNALS=yes # SIGUSR1: say 503 on /readyz; SIGUSR2: be ready again
 BUILT=('fastapi-app-blue localhost/pretamane/fastapi-app:0.1.0') # service image
 JOBS=(migrate bucket-init)
 STEADY=(caddy postgresql meilisearch minio cloudflared) # recreating one of these is an outage
@@ -29,6 +28,7 @@ LONG_RUNNING=(caddy postgresql meilisearch minio cloudflared prometheus alertman
 EDGE_SERVICE=caddy
 EDGE_METRICS_PORT=2020
 EDGE_HANDLER=request_body # counts each request of a user once
+EDGE_CHOICE=/run/caddy/second-first # where the edge looks which color it prefers
 EDGE_CONFIG=/etc/caddy/Caddyfile
 : "${START_SECONDS:=300}" "${BAKE_SECONDS:=60}" "${DRAIN_SECONDS:=60}"
 : "${BAKE_MIN_ERRORS:=5}" "${BAKE_MAX_PERMILLE:=20}"
