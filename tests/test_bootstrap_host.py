@@ -362,6 +362,24 @@ def test_user_data_brings_up_the_whole_example(fresh):
     assert {path: each for path, each in host.state().items() if before.get(path) != each}.keys() <= {"etc/pretamane/host.conf"}
 
 
+@pytest.mark.parametrize(("first", "goes_on"), [("the same", True), ("another", False)])
+def test_a_new_host_goes_on_with_what_was_deployed(fresh, first, goes_on):
+    "The data disk of the host before has a newer release; where Terraform names another bundle than that host began with, that one is meant."
+    host, script, sha256 = fresh
+    (host.bin / "jq").symlink_to(program("jq"))
+    done = host.run(script)
+    assert done.returncode == 0, done.stdout
+    shutil.copytree(host.root / "opt/pretamane/releases" / sha256, host.root / "data/pretamane/release/tree")
+    (host.root / "data/pretamane/release/names").write_text(f"{sha256 if goes_on else '0' * 64} {'d' * 64}\n")
+    host.replace()
+    for each in ("opt", "etc/pretamane"):
+        shutil.rmtree(host.root / each)
+    done = host.run(script)
+    assert done.returncode == 0, done.stdout
+    assert os.readlink(host.root / "opt/pretamane/current") == f"releases/{'d' * 64 if goes_on else sha256}"
+    assert ("going on with it" in done.stdout) == goes_on and host.calls("systemctl")
+
+
 def test_a_bundle_with_another_hash_is_not_unpacked(fresh):
     host, script, sha256 = fresh
     client("s3").put_object(Bucket=host.environment, Key="bundle.tar.gz", Body=b"something else")

@@ -8,7 +8,7 @@ resource "aws_default_security_group" "locked" {
 }
 
 resource "aws_security_group" "host" {
-  name        = "${local.prefix}-host"
+  name_prefix = "${local.prefix}-host-" # one is made before the other one goes, so they cannot share a name
   description = "The host: nothing comes in, the tunnel goes out"
   vpc_id      = aws_vpc.main.id
 

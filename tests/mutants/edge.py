@@ -110,7 +110,7 @@ MUTANTS = [
     shown("D51", "no route to the objects", "presigned_addresses_arrive_as_signed",
           substituted(CADDYFILE, r"@/pretamane-documents path .*", "@/pretamane-documents path /nowhere")),
     shown("D51", "another host than the one that was signed", "presigned_addresses_arrive_as_signed",
-          substituted(CADDYFILE, r"header_up Host .*", "header_up Host {upstream_hostport}")),
+          substituted(UPSTREAMS, r"header_up Host .*", "header_up Host {upstream_hostport}", EVERYWHERE)),
     shown("D51", "the console leads to another host", "prefixes_arrive_as_each_service_knows_them",
           caddyfile("redir @bare /minio/", "redir @bare http://localhost:8080/minio/")),
     # D52: ways around the tunnel
@@ -129,7 +129,7 @@ MUTANTS = [
     shown("CA8", "paths that can be read in two ways", "a_path_has_one_reading", without("error @two_readings 400")),
     # Traces and logs
     shown("D75", "any id is believed", "requests_have_an_identity", caddyfile("~^[A-Za-z0-9._-]{8,128}$ ${0}", "~.+ ${0}")),
-    shown("D75", "no trace", "requests_have_an_identity", without("header_up Traceparent .*")),
+    shown("D75", "no trace", "requests_have_an_identity", without("header_up Traceparent .*", file=UPSTREAMS)),
     shown("D75", "a trace of zeros", "requests_have_an_identity", without("~\\^00-0\\{32\\}- .*")),
     shown("D75", "the state of another trace", "requests_have_an_identity", without("request_header @untraced -Tracestate")),
     shown("CA3", "keys in the log", "the_log_tells_no_secrets", without("request>uri regexp .*")),
@@ -138,7 +138,7 @@ MUTANTS = [
     shown("CA3", "the API's key in the log", "the_log_tells_no_secrets", without("request>headers>X-Api-Key .*")),
     # Colors
     shown("D37", "one color only", "one_color_down_harms_nobody", substituted(UPSTREAMS, r"(to fastapi-app-blue:8000) .*", r"\1")),
-    shown("D37", "readiness is not asked for", "one_color_not_ready_gets_nothing", without("health_uri /readyz")),
-    shown("D37", "a request that reached nobody is lost", "one_color_down_harms_nobody", without("lb_try_.*")),
-    shown("D37", "a lost request is sent again", "a_lost_request_is_not_sent_twice", caddyfile("not path *", "path *")),
+    shown("D37", "readiness is not asked for", "one_color_not_ready_gets_nothing", without("health_uri /readyz", file=UPSTREAMS)),
+    shown("D37", "a request that reached nobody is lost", "one_color_down_harms_nobody", without("lb_try_.*", file=UPSTREAMS)),
+    shown("D37", "a lost request is sent again", "a_lost_request_is_not_sent_twice", replaced(UPSTREAMS, "not path *", "path *", -1)),
 ]

@@ -290,6 +290,19 @@ settle_rest() {
     up_all
 }
 
+# A new host takes over the data disk. It starts with the release that Terraform names, and goes on to the one that is kept here when
+# that name is still the one from which this host began.
+keep_release() {
+    local place="$DATA_DIR/$STACK/release"
+    [ -n "${FIRST_RELEASE:-}" ] || return 0
+    rm -rf "$place.part"
+    mkdir -p "$place.part"
+    cp -a "$RELEASE" "$place.part/tree"
+    put "$place.part/names" <<<"$FIRST_RELEASE $(basename "$RELEASE")"
+    rm -rf "$place"
+    mv -T "$place.part" "$place"
+}
+
 prune() {
     local folder kept=0
     find "$ROOT_DIR/releases" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' 2>/dev/null | sort -rn | cut -d ' ' -f 2- | while read -r folder; do
@@ -365,6 +378,7 @@ if [ "$(readlink -e "$ROOT_DIR/current" || true)" != "$RELEASE" ]; then
     ln -sfn "$RELEASE" "$ROOT_DIR/current.part"
     mv -fT "$ROOT_DIR/current.part" "$ROOT_DIR/current"
 fi
+keep_release
 step rest
 settle_rest "$previous"
 prune
