@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 # %% auto #0
 __all__ = ['HTTPS_PORT', 'ADMIN_PORT', 'PROBES_PORT', 'HTTP_PORT', 'TUNNEL_METRICS_PORT', 'HEALTH_PATH', 'METRICS_PATH',
-           'PROBE_PATHS', 'INTERNAL_PATHS', 'SECRETS_FOLDER', 'edge_ports', 'secret_path']
+           'PROBE_PATHS', 'INTERNAL_PATHS', 'SECRETS_FOLDER', 'EDGE_CHOICE', 'edge_ports', 'secret_path']
 
 # %% ../../nbs/facts/04_conventions.ipynb #673653ff
 HTTPS_PORT, ADMIN_PORT, PROBES_PORT = 8443, 8081, 8082  # the last for the stack's own probes, counted apart from users
