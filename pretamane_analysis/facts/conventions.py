@@ -29,7 +29,7 @@ HEALTH_PATH = "/healthz"
 METRICS_PATH, PROBE_PATHS = "/metrics", ("/livez", "/readyz")
 INTERNAL_PATHS = (METRICS_PATH, *PROBE_PATHS)
 SECRETS_FOLDER = "/run/secrets"
-EDGE_CHOICE = "/run/caddy/second-first"  # folder whose files tell the edge to prefer the second color; gone after a restart
+EDGE_CHOICE = "/run/caddy/second-first"  # its files tell the edge to prefer the second color; gone after a restart
 
 
 def secret_path(
