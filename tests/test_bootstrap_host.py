@@ -240,8 +240,8 @@ def test_an_edited_bundle_is_what_its_lock_says(bundle, tmp_path):
 
 def unpacked(file, folder):
     "A bundle on the host; what its own check of the lock says."
-    with tarfile.open(file) as archive:
-        archive.extractall(folder, filter="data")
+    folder.mkdir()
+    subprocess.run(["tar", "-xzf", file, "-C", folder], check=True)
     return subprocess.run(["python3", folder / "scripts/lib/archive.py", "unlocked", folder], capture_output=True, text=True, check=False)
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from decimal import Decimal
@@ -52,7 +53,7 @@ def test_stack_from_a_pipe(verb, tmp_path):
     claim = ["--claim", str(data_path("example_claim.yaml"))] if verb == "audit" else []
     usual = run(verb, "--stack", written(tmp_path, text), "--format", "csv", *claim, folder=tmp_path)
     assert run(verb, "--stack", "/dev/stdin", "--format", "csv", *claim, input=text).stdout == usual.stdout
-    piped = ["bash", "-c", f'"{sys.executable}" -m pretamane_analysis {verb} --stack <(cat stack.yaml) --format csv {" ".join(claim)}']
+    piped = ["bash", "-c", f'{shlex.join(COMMAND)} {verb} --stack <(cat stack.yaml) --format csv {shlex.join(claim)}']
     environment = {**os.environ, "PRETAMANE_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     done = subprocess.run(piped, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert (done.stdout, done.returncode) == (usual.stdout, usual.returncode)
@@ -173,7 +174,7 @@ def test_full_disk_loses_nothing(tmp_path):
 
 def test_closed_pipe_is_quiet():
     """`pretamane cost | head` says nothing on the standard error"""
-    command = f"{' '.join(COMMAND)} cost --format json | head -n 1"
+    command = f"{shlex.join(COMMAND)} cost --format json | head -n 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert result.stdout == "{\n" and result.stderr == ""
 

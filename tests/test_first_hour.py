@@ -61,7 +61,7 @@ def obedient() -> None:
 # What a command reads and writes through
 
 
-@pytest.mark.parametrize("words", ["--help", "cost", "compare --format json", "prices list", "stack example"])
+@pytest.mark.parametrize("words", ["--help", "cost --help", "cost", "compare --format json", "prices list", "stack example"])
 def test_output_that_cannot_be_written(words):
     """A full disk and a closed stream behind the standard output are told"""
     assert told(shell(f"{{}} {words} > /dev/full"), "standard output cannot be written: No space left on device")
@@ -76,7 +76,7 @@ def test_ascii_locale():
 
 def test_interrupted(tmp_path):
     """Ctrl-C says so, and the report that was being written leaves nothing"""
-    running = subprocess.Popen([*COMMAND.split(), "report", "--out", "out"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    running = subprocess.Popen([*shlex.split(COMMAND), "report", "--out", "out"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "PYTHONPATH": str(ROOT)})
     until = time.monotonic() + 60
     while not list(tmp_path.rglob("*.part")) and time.monotonic() < until:

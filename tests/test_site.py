@@ -84,18 +84,34 @@ def test_every_link_leads_somewhere(site):
     assert len(pages) > 100 and dead == []
 
 
-def test_every_page_stands_alone(site, address, driver):
-    """No error in the console, nothing asked of anybody else, every picture there, no sideways scroll on a phone"""
+def faults(driver, address: str, names: list[str]) -> list[str]:
+    """Open each page on a phone; return what is wrong with it: the console, a picture that is missing, what was asked of others, its width"""
     size(driver, 390, 844)
-    wrong, asked = [], set()
-    for path in sorted(site.rglob("index.html")):
-        name = path.parent.relative_to(site).as_posix()
+    found, asked = [], set()
+    for name in names:
         driver.get(f"{address}/{name}/")
-        wrong += [f"{name}: {each}" for each in [*console_errors(driver), *driver.execute_script(BROKEN)]]
-        wrong += [f"{name}: {over} px wider than a phone"] if (over := driver.execute_script(OVERFLOW)) > 0 else []
+        found += [f"{name}: {each}" for each in [*console_errors(driver), *driver.execute_script(BROKEN)]]
+        found += [f"{name}: {over} px wider than a phone"] if (over := driver.execute_script(OVERFLOW)) > 0 else []
         asked |= requested(driver)
-    assert wrong == []
-    assert {each for each in asked if not each.startswith(address)} == set()
+    return found + sorted(each for each in asked if not each.startswith(address))
+
+
+def test_every_page_stands_alone(site, address, driver):
+    """Nothing is asked of anybody else, every picture is there, no page scrolls sideways on a phone; without scripts, which all pages share"""
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        assert faults(driver, address, [path.parent.relative_to(site).as_posix() for path in sorted(site.rglob("index.html"))]) == []
+    finally:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_scripts_of_every_folder_stand_alone(site, address, driver):
+    """The same with scripts, on the first, the last and the longest page of each folder: no error in the console"""
+    folders: dict[Path, list[Path]] = {}
+    for path in sorted(site.rglob("index.html")):
+        folders.setdefault(path.parent.parent, []).append(path)
+    chosen = {each for pages in folders.values() for each in (pages[0], pages[-1], max(pages, key=lambda page: page.stat().st_size))}
+    assert faults(driver, address, sorted(path.parent.relative_to(site).as_posix() for path in chosen)) == []
 
 
 @pytest.mark.parametrize("colors", ["light", "dark"])

@@ -15,12 +15,10 @@ import difflib
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
-from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +122,22 @@ def refresh(
         raise NotebookError(f"{path.name}: outputs are stale in {', '.join(stale)}; run: make export")
 
 
+_LOADED = ("IPython", "execnb.shell", "matplotlib.pyplot", "nbdev.clean", "nbdev.process", "pandas", "pydantic", "yaml")  # what most notebooks import
+
+
 def _separately(
-    path: Path,  # the notebook
-    check: bool,  # write nothing
+    task: tuple[Path, bool],  # a notebook, and whether to write nothing
 ) -> str:
-    "Refresh the notebook at `path` in a fresh process; return what went wrong, empty if nothing"
-    command = [sys.executable, __file__, "run", str(path), *["--check"] * check]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    return (ended.stderr or f"{path.name}: exit code {ended.returncode}") if ended.returncode else ""
+    "Refresh a notebook in a process that no other has used; return what went wrong, empty if nothing"
+    path, check = task
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a child process of a cell prints
+    try:
+        refresh(path, check)
+    except NotebookError as error:
+        return str(error)
+    except Exception as error:  # a notebook that cannot even be read
+        return f"{path.name}: {type(error).__name__}: {error}"
+    return ""
 
 
 def run(
@@ -145,8 +151,10 @@ def run(
     if len(notebooks) == 1:
         refresh(notebooks[0], check)
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        failures = [message.strip() for message in pool.map(partial(_separately, check=check), notebooks) if message]
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(_LOADED))
+    with context.Pool(os.cpu_count(), maxtasksperchild=1) as pool:  # a fresh process each, with the libraries in it
+        failures = [message.strip() for message in pool.imap(_separately, [(path, check) for path in notebooks], chunksize=1) if message]
     if failures:
         raise NotebookError("\n".join(failures))
 

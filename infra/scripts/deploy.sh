@@ -136,11 +136,13 @@ bake() {
 }
 
 # The running edge gets a release's configuration and is not restarted. It refuses what is invalid and keeps what it has;
-# where nothing differs it does nothing.
+# where nothing differs it does nothing. The program that runs reads the files itself: no other one need be started for that,
+# such as what its image's name may mean by now, or for which a full disk has no room.
 load_edge() { # RELEASE
     local adapted
     if [ -z "$EDGE_SERVICE" ] || ! running "$EDGE_SERVICE"; then return 0; fi
-    adapted="$(PROJECT_DIR="$1/compose" compose run --rm --no-deps -T "$EDGE_SERVICE" caddy adapt --config "$EDGE_CONFIG" </dev/null)" || return 1
+    tar -c -C "$1/$(dirname "$EDGE_CONFIG")" . | compose exec -T "$EDGE_SERVICE" sh -c "rm -rf $EDGE_NEXT && mkdir -p $EDGE_NEXT && tar -x -f - -C $EDGE_NEXT" || return 1
+    adapted="$(compose exec -T "$EDGE_SERVICE" caddy adapt --config "$EDGE_NEXT/$(basename "$EDGE_CONFIG")" </dev/null)" || return 1
     compose exec -T "$EDGE_SERVICE" caddy reload --config - <<<"$adapted"
 }
 
@@ -227,12 +229,17 @@ require_no_restart() {
     [ -z "$recreated" ] || die "this release recreates$recreated, which is an outage; say --allow-restarts to have it"
 }
 
-preflight() {
-    local free memory
+# Before anything is touched: a full disk has no room for what put it right either.
+require_room() {
+    local free
     require_data
-    archive unlocked "$RELEASE" || die "the release is not what its lock file says"
     free="$(df --output=avail --block-size=1M "$DATA_DIR" | tail -n 1)"
     [ "$free" -ge "$MIN_FREE_MIB" ] || die "$free MiB are free on $DATA_DIR, $MIN_FREE_MIB are needed"
+}
+
+preflight() {
+    local memory
+    archive unlocked "$RELEASE" || die "the release is not what its lock file says"
     memory="$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)"
     [ "$memory" -ge "$COLOR_MIB" ] || die "$memory MiB of memory are free, the second color needs $COLOR_MIB"
     compose config --quiet
@@ -335,6 +342,8 @@ trap finish EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 need docker python3 flock awk
+step room
+require_room
 step settle
 settle
 log "$OLD serves, $NEW starts from $(basename "$RELEASE")"

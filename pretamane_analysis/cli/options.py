@@ -21,9 +21,16 @@ __all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'scenario_optio
            'stack_and_book', 'today', 'Part', 'screen_width', 'printed', 'show', 'with_age', 'show_rows']
 
 # %% ../../nbs/cli/01_options.ipynb #7a1e2ebb
+class _Parser(ArgumentParser):
+    "A parser that does not pass over help that could not be written, as argparse does."
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message or "")
+
+
 def verb_parser(verb: str, about: str, *groups: Callable[[ArgumentParser], None]) -> ArgumentParser:
     "The parser of a verb with groups of options that it shares with others."
-    parser = ArgumentParser(f"pretamane {verb}", description=about, allow_abbrev=False)
+    parser = _Parser(f"pretamane {verb}", description=about, allow_abbrev=False)
     for group in groups:
         group(parser)
     return parser

@@ -5,17 +5,20 @@ import json
 import time
 
 import pytest
-from stage import settle
+from stage import Clients, settle
 from test_1_up import LONG_RUNNING
 
 
 def test_every_service_survives_a_kill(stage, timings):
     """CO2, all at once: SIGKILL, and back to healthy by the engine alone"""
     began = time.monotonic()
-    for name in LONG_RUNNING:
-        stage.run("sh", "-c", f"kill -9 {stage.containers()[name]['State']['Pid']}")
-    settle(stage, LONG_RUNNING)
+    with Clients(stage) as clients:
+        for name, each in stage.containers().items():
+            if name in LONG_RUNNING:
+                stage.run("sh", "-c", f"kill -9 {each['State']['Pid']}")
+        settle(stage, LONG_RUNNING)
     timings["all services killed, healthy again"] = time.monotonic() - began
+    assert clients.bad, "the control: who counts no failure in a deployment can count one"
     assert all(stage.containers()[name]["RestartCount"] >= 1 for name in LONG_RUNNING)
 
 

@@ -104,6 +104,7 @@ def test_a_release_that_fails_in_green_goes_back(stage, failing):
     goes_back(stage, failing, "blue")
 
 
+@LONG
 def test_a_plain_recreate_is_seen_by_these_users(stage):
     """The control: who counts no failure above can count one"""
     color = next(each for each in ("blue", "green") if f"fastapi-app-{each}" in stage.states())

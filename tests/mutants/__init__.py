@@ -87,7 +87,7 @@ CADDYFILE = "caddy/Caddyfile"
 def compose(change: Callable[[dict], None]) -> Callable[[Files], Files]:
     """A mutation of the compose file as data"""
     def mutate(files: Files) -> Files:
-        data = yaml.safe_load(files[COMPOSE])
+        data = yaml.load(files[COMPOSE], Loader=yaml.CSafeLoader)
         change(data)
         return {**files, COMPOSE: yaml.dump(data, Dumper=Plain, sort_keys=False, width=4096)}
 
@@ -120,7 +120,7 @@ def removed(path: str) -> Callable[[Files], Files]:
     return mutate
 
 
-class Plain(yaml.SafeDumper):
+class Plain(yaml.CSafeDumper):
     """YAML without anchors"""
 
     def ignore_aliases(self, data) -> bool:

@@ -29,6 +29,7 @@ EDGE_SERVICE=caddy
 EDGE_METRICS_PORT=2020
 EDGE_HANDLER=request_body # counts each request of a user once
 EDGE_CHOICE=/run/caddy/second-first # where the edge looks which color it prefers
-EDGE_CONFIG=/etc/caddy/Caddyfile
+EDGE_CONFIG=caddy/Caddyfile # of a release
+EDGE_NEXT=/run/caddy/next # where the edge reads it from
 : "${START_SECONDS:=300}" "${BAKE_SECONDS:=60}" "${DRAIN_SECONDS:=60}"
 : "${BAKE_MIN_ERRORS:=5}" "${BAKE_MAX_PERMILLE:=20}"
