@@ -12,7 +12,7 @@ from importlib.resources import files as package_files
 
 from .compose import CONFIGURATION
 from ..containers import COLORS, containers, default_profiles, names
-from ...facts.conventions import EDGE_CHOICE
+from ...facts.conventions import EDGE_CHOICE, EDGE_NEXT
 from ...facts.images import facts, local_name
 from .postgres import application_role, monitoring_role
 from ..targets import edge_series
@@ -174,7 +174,7 @@ def _settings(stack: Stack) -> str:
         color_mib=sum(stack.services[name].memory_mib for name in colored),
         edge=next(iter(edges), ""),
         edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
-        edge_handler=edge_series(stack)["handler"], edge_choice=EDGE_CHOICE,
+        edge_handler=edge_series(stack)["handler"], edge_choice=EDGE_CHOICE, edge_next=EDGE_NEXT,
         **_limits(stack), **_databases(stack), **_roles(stack))
 
 # %% ../../../nbs/emit/host/07_operations.ipynb #9d3f3891
