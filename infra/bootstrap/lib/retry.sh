@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
+# Made by `pretamane emit` from model 75bf01a4dbd7. Change the stack, not this file.
 # shellcheck shell=bash
 # Attempts that wait longer each time, with jitter so that two hosts do not knock in step.
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
+# Made by `pretamane emit` from model 75bf01a4dbd7. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 
@@ -6,8 +6,8 @@ STACK=pretamane
 PROFILES=obs,tunnel # those that run, without the color
 
 # What is saved and how: kind, service, volume.
-BACKUP_PLAN=('dump postgresql postgres-data' 'mirror minio minio-data' 'copy grafana grafana-data')
-LEFT_OUT='meilisearch-data:derived uploads-data:none processed-data:derived logs-data:none prometheus-data:none loki-data:none alertmanager-data:none alloy-data:none pgadmin-data:none'
+BACKUP_PLAN=('dump postgresql postgres-data' 'mirror minio minio-data' 'copy grafana grafana-data' 'copy fastapi-app logs-data')
+LEFT_OUT='meilisearch-data:derived uploads-data:none processed-data:derived prometheus-data:none loki-data:none alertmanager-data:none alloy-data:none pgadmin-data:none'
 declare -A DATABASE_USER=([postgresql]=postgres)
 declare -A DATABASE_SECRETS=([postgresql]='postgres:postgres_superuser_password pretamane:postgres_password monitoring:postgres_monitoring_password') # role:secret, by service
 declare -A DATABASE_IMAGE=([postgresql]=postgres:17.11)
@@ -16,7 +16,7 @@ declare -A REBUILD=([fastapi-app]='python -m app.reindex')
 BACKUP_KEY=restic_password
 KEEP_DAILY=7 KEEP_WEEKLY=5 KEEP_MONTHLY=12
 APPLICATIONS=(fastapi-app-blue fastapi-app-green) # stopped while data is restored
-STORES=(postgresql minio grafana) # started for a restore
+STORES=(postgresql minio grafana fastapi-app) # started for a restore
 
 COLORED=(fastapi-app:8000) # service:port, each twice: -blue and -green
 COLOR_MIB=512
