@@ -115,7 +115,8 @@ def test_many_documents_are_indexed_together(fragile, fragile_app):
     made = [fragile_app.upload(f"together {number}".encode()) for number in range(30)]
     assert [each.status for each in made] == [201] * 30
     # Attempts are changed so that a round that is under way cannot set the time of a row.
-    fragile.postgres.psql("UPDATE outbox SET due_at = now() + interval '1 hour', attempts = attempts + 10", fragile.name)
+    fragile.postgres.psql("UPDATE outbox SET due_at = now() + interval '1 hour', attempts = attempts + 10",
+                          fragile.name)
     fragile.search.failing = False
     fragile.search.seen.clear()
     fragile.postgres.psql("UPDATE outbox SET due_at = now()", fragile.name)
@@ -147,8 +148,10 @@ def test_a_change_that_fails_does_not_hold_up_others(fragile, fragile_app):
     """Failures are tried again with growing pauses, and meanwhile others pass"""
     fragile.search.failing_tasks = True
     first = fragile_app.upload(b"fails at first").json["id"]
-    until(lambda: int(fragile.postgres.psql(f"SELECT max(attempts) FROM outbox WHERE document_id = '{first}'", fragile.name) or 0) >= 2)
-    fragile.postgres.psql(f"UPDATE outbox SET due_at = now() + interval '1 hour', attempts = attempts + 10 WHERE document_id = '{first}'", fragile.name)
+    until(lambda: int(fragile.postgres.psql(f"SELECT max(attempts) FROM outbox WHERE document_id = '{first}'",
+                                            fragile.name) or 0) >= 2)
+    fragile.postgres.psql(f"UPDATE outbox SET due_at = now() + interval '1 hour', attempts = attempts + 10 WHERE "
+                          f"document_id = '{first}'", fragile.name)
     fragile.search.failing_tasks = False
     second = fragile_app.upload(b"passes").json["id"]
     until(lambda: fragile_app.indexed(second))
@@ -175,7 +178,8 @@ def test_the_index_is_built_again(fragile, fragile_app):
 def test_a_statement_that_waits_too_long_is_ended(make_app, platform):
     """A table that somebody holds locked costs a caller its time limit and a 503, not a thread for ever"""
     app, sql = make_app(DB_STATEMENT_TIMEOUT_SECONDS="0.5"), platform.postgres.psql
-    locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'contacts'::regclass"
+    locked = ("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = "
+              "'contacts'::regclass")
     with ThreadPoolExecutor(1) as threads:
         holding = threads.submit(sql, "BEGIN; LOCK TABLE contacts; SELECT pg_sleep(3); COMMIT;", platform.name)
         until(lambda: sql(locked, platform.name) == "1")

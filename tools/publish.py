@@ -5,8 +5,10 @@
     python tools/publish.py readme                        # write README.md
     python tools/publish.py readme --check                # fail with a diff when README.md is stale
 
-`nbdev_test` runs a notebook and forgets what it printed; `exec_nb` keeps the outputs but runs the cells that `nbdev_test` leaves
-out. Here both meet: nbdev's own reading of the directives, execnb's shell, nbdev's own cleaning. Only outputs are replaced, and only
+`nbdev_test` runs a notebook and forgets what it printed; `exec_nb` keeps the outputs but runs the cells that
+`nbdev_test` leaves
+out. Here both meet: nbdev's own reading of the directives, execnb's shell, nbdev's own cleaning. Only outputs are
+replaced, and only
 when every cell passed. It imports nothing of the package, because it must work while a module is broken.
 """
 
@@ -53,7 +55,8 @@ def _place(
 def execute(
     path: Path,  # the notebook
 ) -> list[Any] | None:
-    "Run the notebook at `path` as `nbdev_test` does; return its code cells with fresh outputs, None if it is not to run"
+    """Run the notebook at `path` as `nbdev_test` does; return its code cells with fresh outputs, None if it is not
+    to run"""
     from execnb.shell import CaptureShell
     from nbdev.config import get_config
     from nbdev.frontmatter import FrontmatterProc
@@ -98,7 +101,8 @@ def texts(
     outputs: list[dict[str, Any]],  # outputs of a cell
 ) -> list[str]:
     "Return what can be read in `outputs`"
-    parts = [part for each in outputs for part in (each.get("text", ""), *(text for kind, text in sorted(each.get("data", {}).items()) if kind in _READ))]
+    parts = [part for each in outputs for part in (
+        each.get("text", ""), *(text for kind, text in sorted(each.get("data", {}).items()) if kind in _READ))]
     return ["".join(part) for part in parts if part]
 
 
@@ -227,7 +231,8 @@ def notebook_markdown(
     "Return a notebook with its outputs as GitHub's Markdown"
     from nbconvert import MarkdownExporter
 
-    cells = [plain_cell(cell) if cell.cell_type == "code" else cell for cell in notebook.cells if cell.cell_type != "raw"]
+    cells = [plain_cell(cell) if cell.cell_type == "code" else cell
+             for cell in notebook.cells if cell.cell_type != "raw"]
     notebook.cells = [cell for cell in cells if cell is not None]
     for cell in notebook.cells:  # an input of nothing but outputs shows no empty fence
         cell.metadata["transient"] = {"remove_source": cell.cell_type == "code" and not cell.source}

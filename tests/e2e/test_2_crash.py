@@ -24,7 +24,8 @@ def test_every_service_survives_a_kill(stage, timings):
 
 def test_memory_ends_where_the_limit_is(stage):
     """CO5: a hog in one container is killed, and the others live"""
-    stage.run("docker", "exec", "pretamane-grafana-1", "/usr/lib/stand-in/bin/python", "-c", "x = []\nwhile True: x.append(bytearray(16 << 20))", check=False)
+    stage.run("docker", "exec", "pretamane-grafana-1", "/usr/lib/stand-in/bin/python", "-c",
+              "x = []\nwhile True: x.append(bytearray(16 << 20))", check=False)
     settle(stage, LONG_RUNNING)
 
 
@@ -36,13 +37,15 @@ def test_logs_have_an_end(stage, name):
 
 
 def test_a_full_disk_is_survived(stage):
-    """What must write fails and says so, what only reads goes on, a deploy is refused; with room again all is as before"""
+    """What must write fails and says so, what only reads goes on, a deploy is refused; with room again all is as
+    before"""
     contact = json.dumps({"name": "Ann", "email": "ann@example.com", "notes": "x" * 1000}).encode()
 
     def write():
         return stage.request("POST", "/contacts", contact, Content_Type="application/json")[0]
 
-    stage.run("sh", "-c", "fallocate -l $(($(df --output=avail -B1 /data | tail -n 1))) /data/full; dd if=/dev/zero of=/data/full2 bs=4k 2>/dev/null; df /data >&2")
+    stage.run("sh", "-c", "fallocate -l $(($(df --output=avail -B1 /data | tail -n 1))) /data/full; dd if=/dev/zero "
+              "of=/data/full2 bs=4k 2>/dev/null; df /data >&2")
     try:
         codes = []
         deadline = time.monotonic() + 60

@@ -11,7 +11,8 @@ def told(stage, status, since, seconds):
     """The first page with a status at the webhook since a moment"""
     deadline = time.monotonic() + seconds
     while True:
-        found = [each for each in stage.alerts() if each["severity"] == "page" and each["status"] == status and each["at"] > since and each["alertname"] != "PublicNameDown"]
+        found = [each for each in stage.alerts() if each["severity"] == "page" and each["status"] == status
+                 and each["at"] > since and each["alertname"] != "PublicNameDown"]
         if found:
             return found[0]
         assert time.monotonic() < deadline, (stage.prometheus("alerts"), stage.alerts()[-5:])

@@ -10,20 +10,24 @@ from stage import LONG, Clients, settle
 from test_1_up import LONG_RUNNING
 
 REPOSITORY = {"RESTIC_REPOSITORY": "s3:http://127.0.0.1:5055/backups/backups"}
-ROWS = ("SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM (SELECT 'c', to_jsonb(contacts)::text FROM contacts "
+ROWS = ("SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM (SELECT 'c', to_jsonb(contacts)::text "
+        "FROM contacts "
         "UNION ALL SELECT 'd', (to_jsonb(documents) - 'indexed_at')::text FROM documents) AS t")
 
 
 def rows(stage):
     """One hash over all that the application keeps in its database"""
-    return stage.run("docker", "exec", "pretamane-postgresql-1", "psql", "-U", "postgres", "-d", "pretamane", "-Atc", ROWS).stdout.strip()
+    return stage.run("docker", "exec", "pretamane-postgresql-1", "psql", "-U", "postgres", "-d", "pretamane", "-Atc",
+                     ROWS).stdout.strip()
 
 
 def objects(stage):
     """Hash by name of what is in the object store"""
-    folder = stage.run("docker", "volume", "inspect", "--format", "{{.Mountpoint}}", "pretamane_minio-data").stdout.strip()
+    folder = stage.run("docker", "volume", "inspect", "--format", "{{.Mountpoint}}",
+                       "pretamane_minio-data").stdout.strip()
     root = stage.path(folder)
-    return {str(each.relative_to(root)): sha256(each.read_bytes()).hexdigest() for each in root.rglob("*") if each.is_file() and "/." not in f"/{each.relative_to(root)}"}
+    return {str(each.relative_to(root)): sha256(each.read_bytes()).hexdigest()
+            for each in root.rglob("*") if each.is_file() and "/." not in f"/{each.relative_to(root)}"}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,8 @@ def test_a_changed_backup_is_noticed(stage, saved, timings):
     timings["restore drill"] = time.monotonic() - began
     assert done.returncode == 0, done.stderr[-3000:]
     turn = ("import boto3\ns3 = boto3.client('s3')\n"
-            "largest = max(s3.list_objects_v2(Bucket='backups', Prefix='backups/data/')['Contents'], key=lambda each: each['Size'])['Key']\n"
+            "largest = max(s3.list_objects_v2(Bucket='backups', Prefix='backups/data/')['Contents'], key=lambda "
+            "each: each['Size'])['Key']\n"
             "body = bytearray(s3.get_object(Bucket='backups', Key=largest)['Body'].read())\nbody[len(body) // 2] ^= 1\n"
             "s3.put_object(Bucket='backups', Key=largest, Body=bytes(body))")
     stage.beside(turn)

@@ -22,12 +22,14 @@ def changed(stage, name, path, old, new):
 
 
 def test_a_bundle_is_deployed_and_nobody_notices(stage, timings):
-    """An edited release, from its bundle: containers can read what they mount, the idle color takes over, no request fails;
+    """An edited release, from its bundle: containers can read what they mount, the idle color takes over, no
+    request fails;
     a second deploy at the same time is refused and disturbs nobody"""
     began = time.monotonic()
     bundle, total = changed(stage, "edited", "app/app/site.py", "from __future__", "# edited\nfrom __future__")
     with Clients(stage) as clients:
-        first, said = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", "--bundle", bundle, total, **stage.settings, BAKE_SECONDS="10"), ""
+        first, said = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", "--bundle", bundle, total,
+                                         **stage.settings, BAKE_SECONDS="10"), ""
         for line in first.stdout:
             said += line
             if line.endswith("step start\n"):
@@ -43,7 +45,8 @@ def test_a_bundle_is_deployed_and_nobody_notices(stage, timings):
 
 
 def test_a_tag_that_moved_restarts_nobody(stage):
-    """What somebody pulled since under the edge's tag is another image: a deploy would have to recreate the edge, says so and leaves it alone"""
+    """What somebody pulled since under the edge's tag is another image: a deploy would have to recreate the edge,
+    says so and leaves it alone"""
     before = stage.containers()["caddy"]
     tag, other = before["Config"]["Image"], stage.containers()["alertmanager"]["Image"]
     stage.run("docker", "tag", other, tag)
@@ -68,7 +71,8 @@ def goes_back(stage, failing, old):
     """Under 1 % of the requests fail, none 3 s after the decision, and the old color serves on with its own image"""
     assert stage.states().get(f"fastapi-app-{old}") == "running healthy"
     with Clients(stage) as clients:
-        begun, said, decided = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", "--bundle", *failing, **stage.settings, BAKE_SECONDS="20"), "", 0.0
+        begun, said, decided = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", "--bundle", *failing,
+                                                  **stage.settings, BAKE_SECONDS="20"), "", 0.0
         for line in begun.stdout:
             decided = time.time() if "requests failed since" in line else decided
             said += line
@@ -76,7 +80,8 @@ def goes_back(stage, failing, old):
     moments = [float(each.split()[0]) for each in clients.bad]
     print(clients.told())
     assert begun.returncode != 0 and decided, said[-3000:]
-    print(f"{len(moments)} of {clients.good + len(moments)} failed, {decided - min(moments):.1f} s before the decision and {max(moments) - decided:.1f} s after it")
+    print(f"{len(moments)} of {clients.good + len(moments)} failed, {decided - min(moments):.1f} s before the "
+          f"decision and {max(moments) - decided:.1f} s after it")
     assert clients.bad and all("500" in each for each in clients.bad)
     assert len(moments) < (clients.good + len(moments)) / 100 and max(moments) - decided < 3
     image = stage.containers()[f"fastapi-app-{old}"]
@@ -115,7 +120,8 @@ def test_a_plain_recreate_is_seen_by_these_users(stage):
 
 
 @LONG
-@pytest.mark.parametrize("step", ["settle", "preflight", "secrets", "images", "jobs", "start", "healthy", "edge", "bake", "drain", "record", "rest"])
+@pytest.mark.parametrize("step", ["settle", "preflight", "secrets", "images", "jobs", "start", "healthy", "edge",
+                                  "bake", "drain", "record", "rest"])
 def test_killed_at_a_step_and_run_again(stage, step):
     """SIGKILL when a step begins; the second run brings the release into service, and no request fails"""
     with Clients(stage) as clients:
