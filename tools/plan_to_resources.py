@@ -131,18 +131,29 @@ def _addresses(plan: Planned) -> Iterator[Resource]:
     "Addresses stand on no resource alone: instances ask for them, balancers take one in each zone, others are named."
     asked = sum(bool(each["associate_public_ip_address"]) for each in plan["aws_instance"])
     zones = sum(len(plan["aws_subnet"]) // 2 for _ in (*plan["aws_lb"], *plan["aws_elb"]))
-    if total := asked + zones + len(plan["aws_eip"]):
+    nodes = sum(each["scaling_config"][0]["desired_size"] for each in plan["aws_eks_node_group"]) if any(
+        each.get("map_public_ip_on_launch") for each in plan["aws_subnet"]) else 0
+    if total := asked + zones + len(plan["aws_eip"]) + nodes:
         yield PublicAddresses(count=total)
 
 
 def _nodes(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     disk = plan["aws_launch_template"][0]["block_device_mappings"][0]["ebs"][0]
     stay = tuple(each["service_account"] for each in plan["aws_eks_pod_identity_association"])
-    for each in found:
-        kind, count = each["instance_types"][0], each["scaling_config"][0]["desired_size"]
-        yield NodeGroup(instance_type=kind, nodes=count, disk_gb=Decimal(0),
-                        purchase_option=plan.stack.eks.purchase_option, cpu_percent=plan.busy(kind, count, stay))
-        yield Volume(name="node disks", volume_type=disk["volume_type"], gb=disk["volume_size"], count=count)
+    counts = [(each, each["instance_types"][0], each["scaling_config"][0]["desired_size"]) for each in found]
+    vcpu = sum(instance_type(kind).vcpu * count for _, kind, count in counts)
+    percent = min(Decimal(100), 100 * needs(plan.stack, stay, plan.scenario).busy_cores / vcpu)
+    for each, kind, count in counts:
+        group = each["node_group_name"]
+        name = group.removesuffix("-spot")
+        settings = plan.stack.eks.node_groups.get(name, plan.stack.eks)
+        option = "Spot-typical" if each["capacity_type"] == "SPOT" else settings.purchase_option
+        title = "" if group == "main" else f"nodes {name}{', spot' if group.endswith('-spot') else ''}"
+        yield NodeGroup(name=title, instance_type=kind, nodes=count, disk_gb=Decimal(0), purchase_option=option,
+                        cpu_percent=percent)
+    yield Volume(name="node disks", volume_type=disk["volume_type"], gb=disk["volume_size"],
+                 count=sum(count for *_, count in counts), iops=disk.get("iops") or None,
+                 throughput_mibps=disk.get("throughput") or None)
 
 
 def _clusters(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
@@ -161,7 +172,7 @@ def _balancers(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]
 
 def _gateways(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     nodes = sum(each["scaling_config"][0]["desired_size"] for each in plan["aws_eks_node_group"])
-    yield NatGateway(count=len(found), gb=plan.use["log_gb"] + plan.use["image_gb"] * nodes)
+    yield NatGateway(count=len(found), gb=plan.use.get("nat_gb", plan.use["log_gb"] + plan.use["image_gb"] * nodes))
 
 
 def _tables(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
@@ -189,6 +200,13 @@ def _used(make: Callable[[dict[str, Decimal]], Resource]) -> Reader:
     return reader
 
 
+def _logs(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
+    for each in found:
+        of_control_plane = each["name"].startswith("/aws/eks/")
+        gb = plan.use["control_plane_log_gb" if of_control_plane else "log_gb"]
+        yield Logs(name="control plane logs" if of_control_plane else "", ingested_gb=gb, stored_gb=gb)
+
+
 def _none(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     "Read with another kind."
     return iter(())
@@ -206,7 +224,7 @@ READERS: dict[str, Reader] = {
     "aws_ecr_repository": _used(lambda use: ImageRegistry(gb=use["image_gb"])),
     "aws_route53_zone": lambda plan,
     found: iter([HostedZones(zones=len(found), queries=plan.use["requests"] * plan.use["dns_queries_per_request"])]),
-    "aws_cloudwatch_log_group": _used(lambda use: Logs(ingested_gb=use["log_gb"], stored_gb=use["log_gb"])),
+    "aws_cloudwatch_log_group": _logs,
     "aws_cloudwatch_metric_alarm": lambda plan,
     found: iter([Monitoring(metrics=plan.use["metrics"], alarms=max(Decimal(len(found)), plan.use["alarms"]))]),
     "aws_secretsmanager_secret": lambda plan, found: iter([Secrets(count=Decimal(len(found)))]),

@@ -35,7 +35,7 @@ def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: 
     if stack.host.instance_type:
         return require_architecture(instance_type(stack.host.instance_type), stack.host.architecture,
                                     "host.instance_type").name
-    return cheapest(book, stack.region, host_for(stack, services, scenario)).name
+    return cheapest(book, stack.region, host_for(stack, services, scenario), stack.host.purchase_option).name
 
 # %% ../../nbs/bill/07_architectures.ipynb #eec2dcd6
 def host_assumptions(

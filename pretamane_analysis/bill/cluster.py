@@ -53,7 +53,7 @@ def _usd_for_each(stack: Stack, book: PriceBook) -> Decimal:
 def _chosen(stack: Stack, book: PriceBook, held: Work, nodes: int | None, at_least: int) -> InstanceType:
     eks = stack.eks
     return cheapest_nodes(book, stack.region, held, at_least, nodes, eks.architecture or stack.host.architecture,
-                          eks.prefix_delegation, _usd_for_each(stack, book))
+                          eks.prefix_delegation, _usd_for_each(stack, book), eks.purchase_option)
 
 # %% ../../nbs/bill/06_cluster.ipynb #1ad19be7
 def node_groups(

@@ -82,7 +82,7 @@ def with_memory(
         raise PretamaneError("what the stack has today says no memory" if not memory_mib else
                              "what the stack has today stays as it is")
     if name.startswith("ec2"):
-        return side(name, with_host_memory(stack, memory_mib, book, scenario), book, scenario, hours)
+        return side(name, with_host_memory(stack, f"{memory_mib}Mi"), book, scenario, hours)
     least = architecture(name, stack, book, scenario).capacity
     nodes = max(least.machines, ceil(memory_mib * least.machines / least.memory_mib))
     larger = {"nodes": nodes, "node_instance_type": architecture(name, stack, book, scenario).instance_type,

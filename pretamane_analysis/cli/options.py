@@ -200,7 +200,7 @@ def stack_and_book(
 
     stack = chosen_stack(options)
     book = with_own_prices(price_book(options, stack), stack)
-    return changed(stack, book, options.scenario, options.egress, options.memory, options.purchase_option), book
+    return changed(stack, options.egress, options.memory, options.purchase_option), book
 
 # %% ../../nbs/cli/01_options.ipynb #0e4f482e
 def today() -> Any:

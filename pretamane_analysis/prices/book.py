@@ -172,6 +172,13 @@ class PriceBook:
         "All prices of a usage type in a region."
         return [p for p in self.prices if (p.service, p.region, p.usage_type) == (service, region, usage_type)]
 
+    def bought(
+        self,
+        query: Query,  # The question: one usage type, unit, region and purchase option
+    ) -> Iterable[Price]:
+        "Those of a usage type that are bought as a query says; a book that can, looks at no others."
+        return self.candidates(query.service, query.region, query.usage_type)
+
     def usage_types(
         self,
         service: str,  # Offer code of the price list, such as `AmazonEC2`
@@ -224,8 +231,7 @@ def own_price(
 
 
 def _one(book: PriceBook, query: Query) -> Price:
-    found = [price
-             for price in book.candidates(query.service, query.region, query.usage_type) if _matches(price, query)]
+    found = [price for price in book.bought(query) if _matches(price, query)]
     if len(found) > 1:
         raise AmbiguousPrice(f"{len(found)} prices match {query}: {'; '.join(_difference(p) for p in found)}",
                              book.source, "Name the attribute that tells them apart")

@@ -1,7 +1,7 @@
 """Every kind of AWS thing that is billed; importing this makes all of them known by name."""
 from .caches import CacheNodes, ServerlessCache
 from .charge import KINDS, Charge, Resource, metered, resource
-from .compute import EksCluster, FargateTasks, Instances, NodeGroup
+from .compute import EksCluster, FargateTasks, Instances, NodeGroup, instance_hour
 from .data import SearchDomain, SearchServerless, Table
 from .databases import AuroraCluster, DbInstance, DocumentCluster
 from .delivery import Cdn, FargatePods, UserPool, WebAcl
@@ -24,5 +24,5 @@ __all__ = [
     "Logs", "Mail", "ManagedInstances", "Monitoring", "NatGateway", "NodeGroup", "Parameters",
     "ProvisionedConcurrency", "PublicAddresses", "Queue", "Resource", "SearchDomain", "SearchServerless", "Secrets",
     "ServerlessCache", "ServerlessKafka", "StatedCost", "Table", "TenantIsolation", "Topic", "UserPool", "Volume", "VpcEndpoint",
-    "WebAcl", "Workflow", "metered", "resource",
+    "WebAcl", "Workflow", "instance_hour", "metered", "resource",
 ]

@@ -64,6 +64,7 @@ class SearchDomain(Resource):
     managers: int = 0
     warm_type: str = ""
     warm_nodes: int = 0
+    warm_gb: Decimal = Decimal(0)  # Kept in UltraWarm's managed storage: one copy, in S3
     disk_type: str = "gp3"
     disk_gb: Decimal = Decimal(0)  # Of the whole domain
     disk_iops: Decimal = Decimal(0)  # io1
@@ -83,6 +84,8 @@ class SearchDomain(Resource):
 # %% ../../nbs/resources/06_data.ipynb #011a657e
 def _search_disks(domain: SearchDomain) -> Iterator[Charge]:
     "Storage, and what is provisioned above it."
+    if domain.warm_gb:
+        yield metered("AmazonES", "ES:Managed-Storage", "GB-Mo", domain.warm_gb, "UltraWarm storage")
     if domain.disk_gb:
         yield metered("AmazonES", SEARCH_DISKS[domain.disk_type], "GB-Mo", domain.disk_gb,
                       f"{domain.disk_type} storage")

@@ -96,6 +96,8 @@ class Eks(Model):
 class Host(Model):
     "How the product is hosted on one EC2 instance."
     instance_type: str | None = Field(default=None, description="left out: the cheapest that holds the services")
+    memory: MemoryQuantity | None = Field(default=None, description="memory that the host has at least, such as "
+                                          "'16Gi'; left out: what the services need")
     architecture: Architecture = Field(default="x86_64", description="what the images of the services are built for")
     purchase_option: PurchaseOption = "OnDemand"
     root_disk_gb: int = Field(default=30, ge=8)

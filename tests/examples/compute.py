@@ -53,8 +53,8 @@ def purchase_option(row: Row) -> str:
     words = re.sub(r"[_-]+", " ", given.lower())
     if not words:
         return "Reserved" if row.printed("ri_hour") else "SavingsPlan" if row.printed("sp_hour") else ON_DEMAND
-    if words in ("on demand", "ondemand"):
-        return ON_DEMAND
+    if words in ("on demand", "ondemand", "spot"):
+        return "Spot-typical" if words == "spot" else ON_DEMAND
     found = [re.search(pattern, words) for pattern, _ in TERMS]
     plan = re.search(r"\b(?:sp|savings plans?)\b", words)
     reserved = re.search(r"\b(?:ri|reserved|std|standard|conv|convertible)\b", words)
@@ -74,7 +74,7 @@ def instance_lines(row: Row, option: str) -> list[Line]:
     prefix = {"R": "(?:ri|reserved)_", "S": "sp_"}.get(option[0], "")
     committed = prefix and row.printed(f"{prefix}hour")
     name = (f"{prefix}hour" if committed
-            else r"(?:{0}_?)?(?:(?:od|on_demand|windows|linux|arm64|dedicated|instance|node|ec2)_?)*(?:hour)?")
+            else r"(?:{0}_?)?(?:(?:od|on_demand|spot|windows|linux|arm64|dedicated|instance|node|ec2)_?)*(?:hour)?")
     return [Line("(?:Box|Dedicated)Usage:([^ ]+)", f"(?!$){name}", "instance_type|type|instances|count|nodes|hours.*"),
             Line("CPUCredits:[^ ]+", "cpu_credits?(?:_vcpu)?(?:_hour)?", "surplus_.*|.*cpu_(?:pct|percent)"),
             Line("EBSOptimized:.+", "ebs_optimi[sz]ed(?:_hour)?", "ebs_optimized.*"),

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..containers import SUBNETS, names
+from ..containers import SUBNETS, edge_of, names
 from ..targets import through_edge
 from ..templates import rendered
 from ...facts.conventions import EDGE_CHOICE, HEALTH_PATH, INTERNAL_PATHS, edge_ports
@@ -54,15 +54,6 @@ def upstreams(
     return found
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #10b2f435
-def _edge(stack: Stack) -> tuple[str, Service]:
-    "The one service that is the edge, with its name."
-    found = list(stack.with_role("edge").items())
-    if len(found) != 1:
-        raise PretamaneError(f"one service with the role 'edge' is expected, not {len(found)}", place="services",
-                             remedy="Give the role to the service that runs Caddy")
-    return found[0]
-
-
 def _hash_secret(stack: Stack, edge: str) -> str:
     "The secret with the administrators' hash, empty when no route asks for a password."
     found = [each for each in stack.services[edge].secrets if each.endswith("password_hash")]
@@ -168,11 +159,14 @@ def _promises(stack: Stack) -> dict[str, Any]:
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #1a7f6e8d
 def files(
-    stack: Stack,  # A stack with one service whose role is 'edge'
-) -> dict[str, str]:  # `caddy/Caddyfile` and `caddy/upstreams.caddy`
-    """The edge's files. Raises PretamaneError when there is no edge, a password without a hash, or a route to what
-    is internal."""
-    name, edge = _edge(stack)
+    stack: Stack,  # Any stack
+) -> dict[str, str]:  # `caddy/Caddyfile` and `caddy/upstreams.caddy`; nothing where there is no edge
+    """The edge's files. Raises PretamaneError for an edge of another program, a password without a hash, or a route
+    to what is internal."""
+    found = edge_of(stack)
+    if not found:
+        return {}
+    name, edge = found
     _require_free_paths(stack)
     _policies(stack)
     ports, routes = _ports(stack, name, edge), edge_routes(stack)
