@@ -1,7 +1,8 @@
-"""A host of its own for the stage: a Debian tree with a container engine, in namespaces of its own, with the stand-ins loaded.
+"""A host of its own for the stage: a Debian tree with a container engine in its own namespaces, the stand-ins loaded.
 
-Nothing is shared with an engine that may run on this machine: file system, network, processes and names are others, and all ends with the
-host's first process. Tree and images are made once and kept below `.venv/e2e`, under the hash of what they are made from.
+Nothing is shared with an engine that may run on this machine: file system, network, processes and names are others, and
+all ends with the host's first process. Tree and images are made once and kept below `.venv/e2e`, under the hash of what
+they are made from.
 """
 from __future__ import annotations
 
