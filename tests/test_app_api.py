@@ -223,7 +223,7 @@ def test_every_route_wants_a_key(app):
 
 
 def test_the_routes_of_the_example_are_those_of_its_application(app):
-    """What the edge leads to the application exists there; all that it describes has a way in; probes find their answer"""
+    """What the edge leads to the application exists there; all that it describes has a way in; probes are answered"""
     described = [path for path in app.call("GET", "/openapi.json").json["paths"] if path not in OPEN]
     stack = example()
     name, service = next((name, each) for name, each in stack.services.items() if facts(each.image).build)
@@ -234,7 +234,8 @@ def test_the_routes_of_the_example_are_those_of_its_application(app):
         assert any(f"{each}/".startswith(f"{path}/") for path in closed), f"no route with a key leads to {each}"
     expected = {"probe-open": 200, "probe-locked": 401}
     jobs = [job for job in probe_targets(stack) if job.job in expected]
-    asked = {urlsplit(each.target).path: expected[job.job] for job in jobs for each in job.probes if each.service == name}
+    asked = {urlsplit(each.target).path: expected[job.job]
+             for job in jobs for each in job.probes if each.service == name}
     assert asked and {path: app.call("GET", path, key=None).status for path in asked} == asked
 
 

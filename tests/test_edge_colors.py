@@ -157,7 +157,8 @@ def test_the_order_of_the_colors_decides_who_answers(edge):
 
 
 def test_two_files_say_which_color_comes_first(edge):
-    """None, some, most or all of the requests go to the second color, from one request to the next and without a reload"""
+    """None, some, most or all of the requests go to the second color, from one request to the next and without a
+    reload"""
     folder = edge.folder / "second-first"
     folder.mkdir()
 
@@ -180,7 +181,8 @@ def test_two_files_say_which_color_comes_first(edge):
 
 
 def test_a_color_is_asked_for_its_health_by_each_listener_and_not_by_each_path(edge):
-    """Two listeners, each with two orders of the colors; what a check costs the application must not grow with its routes"""
+    """Two listeners, each with two orders of the colors; what a check costs the application must not grow with its
+    routes"""
     before, began = edge.behind[BLUE].looks, time.monotonic()
     time.sleep(2)
     assert edge.behind[BLUE].looks - before <= 4 * ((time.monotonic() - began) / HEALTH_INTERVAL + 1)

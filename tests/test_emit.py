@@ -349,12 +349,14 @@ def test_the_audit_trail_is_in_the_backup():
     """Where the application keeps who did what, on a volume that a backup holds"""
     stack = example()
     service = next(each for each in stack.services.values() if "AUDIT_FOLDER" in each.environment)
-    volume = next(mount.volume for mount in service.mounts if service.environment["AUDIT_FOLDER"].startswith(mount.path))
+    volume = next(mount.volume
+                  for mount in service.mounts if service.environment["AUDIT_FOLDER"].startswith(mount.path))
     assert ("copy", volume) in {(each.kind, each.volume) for each in backup_plan(stack)}
 
 
 def test_mail_is_made_ready_only_for_who_may_send_it():
     """An identity that no role may use is a loose end"""
     stack = example()
-    sender = stack.model_copy(update={"provisioning": stack.provisioning.model_copy(update={"mail_senders": ["fastapi-app"]})})
+    sender = stack.model_copy(
+        update={"provisioning": stack.provisioning.model_copy(update={"mail_senders": ["fastapi-app"]})})
     assert ["terraform/mail.tf" in emitted(each, ["terraform"]) for each in (stack, sender)] == [False, True]
