@@ -72,14 +72,15 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     use, host, services = stack.usage.at(scenario), stack.host, services_on_machines(stack, managed, False)
     kind = instance_type(host_type(stack, book, services, scenario))
     busy = needs(stack, services, scenario).busy_cores
+    data, replaced = managed_data(stack, book, scenario, services) if managed else (
+        own_data(stack, use, host_disk_gb(stack, use, scenario, services)), ())
     resources = [
         Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
                   cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits,
                   detailed_monitoring=host.detailed_monitoring),
         Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
         PublicAddresses(feature="network", count=1),
-        *(managed_data(stack, use) if managed else own_data(stack, use, host_disk_gb(stack, use, scenario, services))),
-        *shared(use),
+        *data, *shared(use),
         Parameters(feature="secrets",
                    standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),
@@ -89,7 +90,8 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
                         "EC2 with managed services" if managed else "EC2 with open source",
                         tuple(resources), capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1),
                         services, groups, managed,
-                        host_assumptions(stack), _host_shortfalls(stack, kind, services, scenario))
+                        (*replaced, *host_assumptions(stack)),
+                        _host_shortfalls(stack, kind, services, scenario), replaced)
 
 # %% ../../nbs/bill/07_architectures.ipynb #08dd3bfe
 def _free_lines(stack: Stack) -> list[Resource]:

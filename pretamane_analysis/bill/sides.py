@@ -15,7 +15,7 @@ from .architectures import architecture, bill_of
 from .bill import HOURS_PER_MONTH, Bill
 from .building_blocks import Architecture
 from pretamane_analysis.bill.features import (
-    DATA_FEATURES, FEATURES, Feature, features_of, gained, managed_provider, open_source_provider,
+    DATA_FEATURES, FEATURES, Feature, features_of, gained, given_up, managed_provider, open_source_provider,
 )
 from .sizing import needs
 from ..prices.book import PriceBook
@@ -164,6 +164,6 @@ def lost(
 ) -> list[dict[str, str]]:
     "What is given up and gained by the change, for each feature whose provider changes."
     changed = [each for each in features_of(stack) if _on_aws(each, baseline) != _on_aws(each, alternative)]
-    both = [(each, (each.lost, gained(each, stack))) for each in changed if each.lost or gained(each, stack)]
+    both = [(each, words) for each in changed if any(words := (given_up(each, stack), gained(each, stack)))]
     return [{"feature": each.title, **dict(zip(("lost", "gained"), words if _on_aws(each, baseline) else words[::-1]))}
             for each, words in both]

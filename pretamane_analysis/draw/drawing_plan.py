@@ -18,8 +18,8 @@ from ..prices.snapshot import instance_type
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['SOURCES', 'STORES', 'NETWORK_COLORS', 'OBSERVED', 'FEW', 'NODE_DISKS', 'network_frames', 'service_arrows',
-           'managed_arrows', 'zone_frames', 'plan']
+__all__ = ['SOURCES', 'STORES', 'NETWORK_COLORS', 'OBSERVED', 'PROGRAM_ROLES', 'FEW', 'NODE_DISKS', 'network_frames',
+           'service_arrows', 'managed_arrows', 'zone_frames', 'plan']
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #19a793e0
 SOURCES, STORES = ("log-shipper", "host-metrics", "database-metrics", "probes"), ("metrics", "logs")
@@ -71,24 +71,36 @@ def service_arrows(
         yield Arrow(f"service {name}", f"service {other}", dashed=here[name].role in quiet)
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #3bfb8578
+PROGRAM_ROLES = ("application", "web", "worker", "scheduler", "job", "gateway")  # of those that use data services
+
+
+def _used_features(stack: Stack, name: str) -> set[str]:
+    "The data features that a program on the machines uses: those it waits for, or all where it waits for none."
+    waits = {feature.key for other in stack.services[name].depends_on for feature in FEATURE.values()
+             if feature.key in DATA_FEATURES and stack.services[other].role in feature.roles}
+    return {*waits, "observability", "objects"} if waits else {*DATA_FEATURES}
+
+
 def managed_arrows(
     chosen: Architecture,  # The architecture whose features are asked about
     stack: Stack,  # The product that is described
 ) -> Iterator[Arrow]:
-    "From the applications to the managed services that replace their own."
-    users = [name for name in chosen.on_machines if stack.services[name].role == "application"]
+    "From the programs to the managed services that replace their own."
+    programs = {name: _used_features(stack, name) for name in chosen.on_machines
+                if stack.services[name].role in PROGRAM_ROLES}
     for each in chosen.resources:
         if each.feature in DATA_FEATURES and type(each).__name__ in LOOKS:
-            for name in users:
-                yield Arrow(f"service {name}", f"{type(each).__name__} {each.name}",
-                            dashed=each.feature == "observability")
+            for name, features in programs.items():
+                if each.feature in features:
+                    yield Arrow(f"service {name}", f"{type(each).__name__} {each.name}",
+                                dashed=each.feature == "observability")
 
 
 def _entrances(chosen: Architecture, stack: Stack) -> list[str]:
-    "Services that requests reach first: the edge, else the applications."
+    "Services that requests reach first: the edge, else a gateway, else the applications."
     roles = [stack.services[name].role for name in chosen.on_machines]
-    return [name for name in chosen.on_machines
-            if stack.services[name].role == ("edge" if "edge" in roles else "application")]
+    first = next((each for each in ("edge", "gateway", "web") if each in roles), "application")
+    return [name for name in chosen.on_machines if stack.services[name].role == first]
 
 
 def _of(chosen: Architecture, kind: type[Resource]) -> list[Any]:

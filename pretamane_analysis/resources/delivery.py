@@ -38,6 +38,7 @@ class Cdn(Resource):
     "CloudFront for readers of one price area (https://aws.amazon.com/cloudfront/pricing)."
 
     title: ClassVar[str] = "CloudFront"
+    usage: ClassVar[tuple[str, ...]] = ("gb", "https_requests", "http_requests", "to_origin_gb", "invalidated_paths")
     area: str = "us"  # Where the readers are, a key of `AREAS`
     gb: Decimal = Decimal(0)  # Sent to readers
     https_requests: Decimal = Decimal(0)
@@ -74,6 +75,7 @@ class UserPool(Resource):
     "A Cognito user pool (https://aws.amazon.com/cognito/pricing)."
 
     title: ClassVar[str] = "Cognito user pool"
+    usage: ClassVar[tuple[str, ...]] = ("active_users",)
     active_users: Decimal = Decimal(0)  # In the month
     tier: str = "essentials"  # `lite`, `essentials`, `plus`; `legacy` for pools priced before 2024-11-22
 
@@ -90,6 +92,7 @@ class WebAcl(Resource):
     "WAF web ACLs (https://aws.amazon.com/waf/pricing)."
 
     title: ClassVar[str] = "web ACL"
+    usage: ClassVar[tuple[str, ...]] = ("requests", "bot_requests")
     count: int = 1
     rules: int = 0
     rule_groups: int = 0  # Own and managed ones
