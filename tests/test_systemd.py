@@ -167,7 +167,8 @@ def test_the_health_watch_is_content_when_all_is_well(tmp_path):
 
 
 def test_the_health_watch_counts_what_goes_over_the_wire_of_the_host(tmp_path):
-    """The exporter sees its own container's network; the script reads the counters of the interface that leads outside"""
+    """The exporter sees its own container's network; the script reads the counters of the interface that leads
+    outside"""
     host = Host(tmp_path / "host")
     host.install("f" * 64)
     (tmp_path / "route").write_text("Iface\tDestination\tGateway\nbr-1\t0011FEA9\t0\nens5\t00000000\t0111A8C0\n")
