@@ -163,8 +163,8 @@ def _host_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
 def _traffic_rows(of: str) -> dict[str, tuple[Panel, ...]]:
     came, went = (_rate(f"pretamane_host_network_{each}_bytes_total", of) for each in ("receive", "transmit"))
     return {"Traffic": (
-        Panel("Network", "Bytes over the host's wire, looked at once a minute.", (Query(came, "in"), Query(went, "out")),
-              "Bps"),
+        Panel("Network", "Bytes over the host's wire, looked at once a minute.",
+              (Query(came, "in"), Query(went, "out")), "Bps"),
         Panel("Disk", "Bytes read and written.",
               (Query(_rate("node_disk_read_bytes_total", of), "read"),
                Query(_rate("node_disk_written_bytes_total", of), "written")), "Bps"),
