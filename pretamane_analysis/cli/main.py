@@ -23,6 +23,7 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   report    everything in one folder: page, tables, pictures
   emit      write the artifacts of a stack (compose file, Caddyfile, …) to a folder
   check     what is wrong with an emitted folder, and where; exit code 1 for errors
+  bill      what you really paid: read what you downloaded from AWS
   slo       the error budget of each objective, and when its alerts fire
   prices    price books: find, list, sources, rows, refresh, verify, diff
   stack     the stack file: schema, example, check
@@ -33,7 +34,8 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 """
 
 # %% ../../nbs/cli/06_main.ipynb #73b05e78
-OWN_MODULES = {"check": "pretamane_analysis.cli.check_verb", "slo": "pretamane_analysis.cli.slo_verb"}
+OWN_MODULES = {"check": "pretamane_analysis.cli.check_verb", "slo": "pretamane_analysis.cli.slo_verb",
+               "bill": "pretamane_analysis.cli.bill_verbs"}
 
 
 def _without_plugins() -> None:
