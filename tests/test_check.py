@@ -20,7 +20,7 @@ from pretamane_analysis.check.report import sarif
 from pretamane_analysis.check.rules.registry import RULES, check, rules
 from pretamane_analysis.check.tools.validators import TOOLS, run_tools
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic", "jsonschema", "jinja2", "asyncio"}
 AS_OF = date(2026, 11, 22)

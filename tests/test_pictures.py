@@ -15,7 +15,7 @@ from PIL import Image
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.base.tables import money, rounded
-from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture
+from pretamane_analysis.bill.architectures import architecture, names_for
 from pretamane_analysis.bill.audit import audit, waterfall
 from pretamane_analysis.bill.claim import load_claim
 from pretamane_analysis.bill.compare import Saving, compare
@@ -24,9 +24,10 @@ from pretamane_analysis.draw.arrange import places
 from pretamane_analysis.draw.cards import resource_card
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.budget import budgets
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 STACK, BOOK = example(), bundled()
+NAMES = names_for(STACK)
 MANAGED = {"Table": "DynamoDB", "SearchDomain": "OpenSearch", "Bucket": "S3 bucket", "Logs": "CloudWatch Logs", "Monitoring": "CloudWatch",
            "ImageRegistry": "ECR", "Mail": "SES", "Secrets": "Secrets Manager", "EksCluster": "EKS control plane",
            "LoadBalancer": "Load balancer", "NatGateway": "NAT gateway", "HostedZones": "Route 53"}
@@ -34,16 +35,15 @@ COMPARED = ("cost_by_feature", "four_architectures", "saving_ranges")
 SETUP = """
 from hashlib import sha256
 from pretamane_analysis.draw import charts, draw
-from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture
+from pretamane_analysis.bill.architectures import architecture, names_for
 from pretamane_analysis.bill.audit import audit
 from pretamane_analysis.bill.claim import load_claim
 from pretamane_analysis.bill.compare import compare
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack_file import example
 stack, book = example(), bundled()
 """
 DOTS = """
-for name in ARCHITECTURES:
+for name in names_for(stack):
     print(sha256(draw.dot(architecture(name, stack, book), stack).encode()).hexdigest())
 """
 CHARTS = """
@@ -111,7 +111,7 @@ print(draw.svg(one, stack)[-7:].strip(), draw.png(one, stack)[1:4].decode())
     assert run(code, root, PATH=str(tmp_path)).split() == ["</svg>", "PNG"]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_drawings_are_portable(name, root):
     """DOT and SVG name no place on this machine; the SVG needs no other file and is of moderate size"""
     one = architecture(name, STACK, BOOK)
@@ -126,7 +126,7 @@ def test_drawings_are_portable(name, root):
     assert len(svg) < 150_000
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_overlaps(name):
     """No two cards cover each other, and every card is within the picture"""
     plan = drawing_plan.plan(architecture(name, STACK, BOOK), STACK)
@@ -139,7 +139,7 @@ def test_nothing_overlaps(name):
                     or one.top + one.height <= two.top or two.top + two.height <= one.top)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("service", STACK.services)
 def test_removed_service_is_gone(name, service):
     """A service that is not in the stack is not in the drawing; one that is stands there if it runs on the machines"""
@@ -149,7 +149,7 @@ def test_removed_service_is_gone(name, service):
 
 
 @pytest.mark.parametrize("kept", [*STACK.services])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_stack_of_one_service(name, kept):
     """A stack with a single service of any role can be drawn"""
     stack = without(*(each for each in STACK.services if each != kept))
@@ -231,7 +231,7 @@ def test_letters_of_a_png_are_letters(monkeypatch):
     assert with_letters > 1.2 * ink(draw.png(one, STACK))
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_svg_shows_what_the_graph_says(name):
     """Every card, fact, heading and label of the plan stands in the SVG, each arrow has a way and a head"""
     drawn_plan = drawing_plan.plan(architecture(name, STACK, BOOK), STACK)

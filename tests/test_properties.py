@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretamane_analysis.bill.architectures import (
-    ARCHITECTURES,
     architecture,
     bill_of,
+    names_for,
 )
 from pretamane_analysis.bill.bill import bill
-from pretamane_analysis.bill.compare import attribution, compare, feature_rows
+from pretamane_analysis.bill.compare import attribution, compare
 from pretamane_analysis.bill.features import features_of
+from pretamane_analysis.bill.sides import feature_rows
 from pretamane_analysis.prices.book import Price, PriceBook, Tier, spread
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.resources import InternetEgress, Volume
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import dump, example, loads
+from pretamane_analysis.stack.stack import Stack, dump, example, loads
 
 EXAMPLE = example()
 BOOK = bundled()
@@ -48,7 +48,7 @@ def stacks(draw):
 @given(stacks(), st.sampled_from(["low", "typical", "high"]))
 def test_bills_add_up(stack, scenario):
     """Totals are the sums of their features, features are those of the stack, nothing is negative, free lines have a reason"""
-    for name in ARCHITECTURES:
+    for name in names_for(stack):
         priced = bill_of(architecture(name, stack, BOOK, scenario), stack, BOOK)
         assert sum(priced.by().values()) == priced.total == sum(line.cost for line in priced.lines)
         assert set(priced.by()) <= {each.key for each in features_of(stack)}

@@ -11,14 +11,14 @@ import pytest
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.base.tables import to_json
-from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture, bill_of
+from pretamane_analysis.bill.architectures import architecture, bill_of, compared
 from pretamane_analysis.bill.sizing import candidates, host_for
 from pretamane_analysis.bill.verify import document, refresh, required_queries, verify
 from pretamane_analysis.prices.book import MissingPrice, Price, PriceBook, Query
 from pretamane_analysis.prices.rows import RowBook, prices_of, rows_of_term
 from pretamane_analysis.prices.snapshot import Snapshot, bundled
 from pretamane_analysis.prices.snapshot_writer import intact
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 STACK, BOOK, DAY = example(), bundled(), date(2026, 11, 22)
 OFFERS = [{"service": "all", "region": "us-east-1", "version": "1", "publication_date": "2026-11-22T00:00:00Z", "source": "example", "sha256": ""}]
@@ -58,16 +58,16 @@ def by_type(drift) -> dict[str, dict]:
 
 def test_nothing_moved():
     """Against itself nothing has drifted, and both totals are the bills'"""
-    drift = verify(ARCHITECTURES, STACK, BOOK, BOOK)
+    drift = verify(compared(STACK), STACK, BOOK, BOOK)
     assert not drift.drifted and drift.rows() == [] and set(drift.counts()) == {"same"}
-    bills = {name: bill_of(architecture(name, STACK, BOOK), STACK, BOOK).total for name in ARCHITECTURES}
+    bills = {name: bill_of(architecture(name, STACK, BOOK), STACK, BOOK).total for name in compared(STACK)}
     assert {each.architecture: (each.snapshot, each.live) for each in drift.totals} == {name: (total, total) for name, total in bills.items()}
 
 
 def test_what_moved_and_what_it_makes():
     """Percent, old and new rate, and the exact effect on each bill; tiers are billed as the bill does"""
     live = Live(factors={HOST: Decimal("1.25"), DISK: Decimal("0.5"), TRAFFIC: Decimal(2)})
-    drift = verify(ARCHITECTURES, STACK, BOOK, live)
+    drift = verify(compared(STACK), STACK, BOOK, live)
     rows = by_type(drift)
     assert set(rows) == {HOST, DISK, TRAFFIC} and all(row["status"] == "moved" for row in rows.values())
     assert (rows[HOST]["snapshot"], rows[HOST]["live"], rows[HOST]["percent"]) == ("0.0752", "0.094", 25)
@@ -172,7 +172,7 @@ def test_refreshed_prices_give_the_same_bills(tmp_path, region):
     for scenario in ("low", "typical", "high"):
         machine = host_for(stack, None, scenario)
         assert candidates(book, region, machine) == candidates(BOOK, region, machine)
-        for name in ARCHITECTURES:
+        for name in compared(stack):
             try:
                 expected = bill_of(architecture(name, stack, BOOK, scenario), stack, BOOK).total
             except MissingPrice as error:

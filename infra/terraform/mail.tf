@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 13d835da6a6b. Change the stack, not this file.
+# Made by `pretamane emit` from model b764955bd419. Change the stack, not this file.
 
 # SES sends for the domain once its owner has put the records of the output `mail_records` into the DNS.
 resource "aws_ses_domain_identity" "main" {

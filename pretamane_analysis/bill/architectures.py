@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import partial
 
 from ..base.errors import PretamaneError, did_you_mean
+from .as_is import as_is
 from .bill import HOURS_PER_MONTH, Bill, bill
 from pretamane_analysis.bill.building_blocks import (
     Architecture, busy_percent, capacity, guessed, host_disk_gb, managed_data, own_data, shared, services_on_machines,
@@ -26,7 +27,7 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'host_type', 'host_assumptions', 'ec2', 'architecture', 'bill_of']
+__all__ = ['CORNERS', 'ARCHITECTURES', 'host_type', 'host_assumptions', 'ec2', 'architecture', 'names_for', 'compared', 'bill_of']
 
 # %% ../../nbs/bill/07_architectures.ipynb #3e7a2177
 def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: Scenario) -> str:
@@ -107,21 +108,38 @@ def _free_lines(stack: Stack) -> list[Resource]:
     ]
 
 # %% ../../nbs/bill/07_architectures.ipynb #2dc5e849
+CORNERS = {  # whether Kubernetes, whether managed data
+    "eks": (True, True), "eks-open-source": (True, False), "ec2-managed": (False, True), "ec2": (False, False)}
 ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
-    "eks": eks, "eks-open-source": partial(eks, managed=False), "ec2-managed": partial(ec2, managed=True), "ec2": ec2,
+    "as-is": as_is, "eks": eks, "eks-open-source": partial(eks, managed=False),
+    "ec2-managed": partial(ec2, managed=True), "ec2": ec2,
 }
 
 
 def architecture(
-    name: str,  # `eks`, `eks-open-source`, `ec2-managed` or `ec2`
+    name: str,  # One of ARCHITECTURES
     stack: Stack,
     book: PriceBook,  # For the choice of the instance type
     scenario: Scenario = "typical",
 ) -> Architecture:
-    "One of the four architectures. Raises PretamaneError for an unknown name."
+    "A way to host a stack. Raises PretamaneError for an unknown name."
     if name not in ARCHITECTURES:
         raise PretamaneError(f"unknown architecture {name!r}", remedy=did_you_mean(name, ARCHITECTURES))
     return ARCHITECTURES[name](stack, with_own_prices(book, stack), scenario)
+
+# %% ../../nbs/bill/07_architectures.ipynb #56cd80cf
+def names_for(
+    stack: Stack,
+) -> tuple[str, ...]:  # In the order of ARCHITECTURES
+    "The architectures that a stack has: all, and what there is today where the stack says so."
+    return tuple(each for each in ARCHITECTURES if each != "as-is" or stack.as_is)
+
+
+def compared(
+    stack: Stack,
+) -> tuple[str, ...]:  # In the order of ARCHITECTURES
+    "What a comparison is made of: the corners between Kubernetes and one host, and what there is today."
+    return tuple(each for each in names_for(stack) if each in CORNERS or each == "as-is")
 
 # %% ../../nbs/bill/07_architectures.ipynb #2b639343
 def bill_of(

@@ -17,7 +17,7 @@ from ..prices.snapshot import Allowance, age_text, allowances
 from ..base.tables import counted, money, plain, to_html
 
 # %% auto #0
-__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'LineItem', 'focus', 'bill_rows', 'Bill', 'AllowanceLedger', 'bill']
+__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'SAID', 'LineItem', 'focus', 'bill_rows', 'Bill', 'AllowanceLedger', 'bill']
 
 # %% ../../nbs/bill/01_bill.ipynb #f1eceac5
 HOURS_PER_MONTH = Decimal(730)  # 8,760 / 12, as the AWS calculator counts; pages of AWS use 720 or 744
@@ -98,6 +98,9 @@ def focus(
     }
 
 # %% ../../nbs/bill/01_bill.ipynb #906fedba
+SAID = "said"  # confidence of a line whose USD the reader gave
+
+
 def _why(line: LineItem) -> str:
     "The tier where there are several, and why a line is what it is."
     tier = f"tier {line.tier}" if "-" in line.tier or line.tier.startswith("over") else ""
@@ -106,7 +109,7 @@ def _why(line: LineItem) -> str:
 
 def _dated(line: LineItem) -> str:
     "Date of the rate, and how it was read unless from a machine-readable list."
-    if line.tier.startswith("free"):
+    if line.tier.startswith("free") or line.confidence == SAID:
         return ""
     return " ".join((line.as_of or "undated", *((line.confidence,) if line.confidence != "listed" else ())))
 
@@ -119,7 +122,8 @@ def bill_rows(
     rows = [{"resource": line.resource, "what": line.description, "quantity": plain(line.quantity, 2),
              "unit": line.query.unit,
              "rate": "free" if line.tier.startswith("free") else plain(line.unit_price, 12), "USD": line.cost,
-             "SKU": line.sku or "not recorded", "as of": _dated(line), **({"why": _why(line)} if notes else {})}
+             "SKU": line.sku or ("as said" if line.confidence == SAID else "not recorded"), "as of": _dated(line),
+             **({"why": _why(line)} if notes else {})}
             for line in bill.lines]
     return [*rows,
             {**dict.fromkeys(rows[0] if rows else ("resource", "USD"), ""), "resource": "total", "USD": bill.total}]
@@ -218,6 +222,10 @@ def _lines(charge: Charge, owner: Resource, book: PriceBook, account: AllowanceL
     reason = charge.free or ("" if charge.quantity else "no usage in this month")
     if reason:
         yield LineItem(*base, charge.quantity, zero, zero, tier="free", note=reason)
+        return
+    if charge.usd is not None:
+        yield LineItem(*base, charge.quantity, charge.usd, charge.usd, note=charge.note, confidence=SAID,
+                       source=charge.source)
         return
     rest = charge.quantity
     for given, part in account.give(charge):

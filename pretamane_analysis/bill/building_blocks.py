@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil
 
@@ -50,16 +50,19 @@ class Architecture:
     managed: bool  # Whether managed data services are used
     assumptions: tuple[str, ...] = ()
     shortfalls: tuple[str, ...] = ()  # What the machines cannot hold, in sentences
+    providers: dict[str, str] = field(default_factory=dict, hash=False)  # Of features that have another one here
+    runs_on: str = ""  # What the services run on where that is no machine, such as `5 Fargate tasks`
 
     @property
     def instance_type(self) -> str:
-        "The instance type of the machines; of the first group where there are several."
-        return self.groups[0][1]
+        "The instance type of the machines; of the first group where there are several, empty where there are none."
+        return self.groups[0][1] if self.groups else ""
 
     @property
     def machines(self) -> str:
         "Machines as people write them: `3 x t3.medium`."
-        return " + ".join(f"{count} x {name}" for count, name in self.groups)
+        named = [f"{count} x {name}" for count, name in self.groups]
+        return " + ".join([*named, *([self.runs_on] if self.runs_on else [])]) or "machines not said"
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #cdea484d
 MANAGED_ROLES = tuple(role for key in DATA_FEATURES for role in FEATURE[key].roles)

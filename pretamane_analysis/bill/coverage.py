@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base.errors import PretamaneError
-from .architectures import ARCHITECTURES, architecture, bill_of
+from .architectures import architecture, bill_of, compared
 from .bill import HOURS_PER_MONTH
 from ..prices.book import MissingPrice, PriceBook, Query
 from ..resources import Instances
@@ -55,13 +55,13 @@ def coverage(
     regions: Iterable[str] = (),  # Region codes; the stack's own unless given
     scenario: Scenario = "typical",
 ) -> list[Coverage]:  # In the order of the regions
-    "Which prices the four architectures of a stack lack in each region."
+    "Which prices the compared architectures of a stack lack in each region."
     found = []
     for region in tuple(regions) or (stack.region,):
         here = stack.model_copy(update={"region": region})
         missing: dict[Query, None] = {}
         other: dict[str, None] = {}
-        for name in ARCHITECTURES:
+        for name in compared(stack):
             try:
                 bill_of(architecture(name, here, book, scenario), here, book)
             except MissingPrice as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 # %% auto #0
-__all__ = ['HELP', 'OWN_MODULES', 'main']
+__all__ = ['HELP', 'VERBS', 'main']
 
 # %% ../../nbs/cli/06_main.ipynb #60c2378e
 HELP = """usage: pretamane VERB [options]
@@ -34,8 +34,8 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 """
 
 # %% ../../nbs/cli/06_main.ipynb #73b05e78
-OWN_MODULES = {"check": "pretamane_analysis.cli.check_verb", "slo": "pretamane_analysis.cli.slo_verb",
-               "bill": "pretamane_analysis.cli.bill_verbs"}
+VERBS = {**dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "prices": "price_verbs",
+         **dict.fromkeys(("draw", "report", "emit", "check", "slo", "stack"), "verbs"), "bill": "paid_verbs"}
 
 
 def _without_plugins() -> None:
@@ -52,15 +52,11 @@ def _run(verb: str, arguments: list[str]) -> int:
     from pretamane_analysis.base.errors import PretamaneError, did_you_mean
 
     try:
-        if verb in OWN_MODULES:
-            from importlib import import_module
-
-            return int(getattr(import_module(OWN_MODULES[verb]), verb)(arguments))
-        from pretamane_analysis.cli.verbs import VERBS
-
         if verb not in VERBS:
-            raise PretamaneError(f"unknown verb {verb!r}", remedy=did_you_mean(verb, [*VERBS, *OWN_MODULES]))
-        return VERBS[verb](arguments)
+            raise PretamaneError(f"unknown verb {verb!r}", remedy=did_you_mean(verb, VERBS))
+        from importlib import import_module
+
+        return int(getattr(import_module(f"pretamane_analysis.cli.{VERBS[verb]}"), verb)(arguments))
     except PretamaneError as error:
         print(f"pretamane: {error}", file=sys.stderr)
         return error.exit_code

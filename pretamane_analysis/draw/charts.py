@@ -16,7 +16,8 @@ from typing import Any, Literal
 from ..bill.features import DATA_FEATURES
 from ..bill.audit import Audit, defensible
 from ..bill.audit import waterfall as waterfall_rows
-from ..bill.compare import Comparison, Saving, attribution, feature_rows
+from ..bill.compare import Comparison, Saving, attribution
+from ..bill.sides import feature_rows
 from ..base.errors import required_module
 from ..base.tables import money, plain, rounded
 from pretamane_analysis.draw.colors import (

@@ -13,6 +13,7 @@ from ..base.tables import less, money, percent
 from ..bill import audit as audits
 from ..bill import compare as comparisons
 from ..bill.building_blocks import Architecture
+from ..bill.sides import Side
 from ..bill.features import features_of
 from ..bill.bill import HOURS_PER_MONTH
 from ..bill.claim import Claim
@@ -37,7 +38,7 @@ class Findings:
     command: str = "pretamane cost"  # That prints one side, with the options that were given
 
     @property
-    def sides(self) -> tuple[comparisons.Side, comparisons.Side]:
+    def sides(self) -> tuple[Side, Side]:
         "Baseline and alternative."
         return self.comparison.baseline, self.comparison.alternative
 

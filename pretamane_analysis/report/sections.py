@@ -12,6 +12,7 @@ from typing import Any
 
 from ..bill import audit as audits
 from ..bill import compare as comparisons
+from ..bill.sides import feature_rows, lost, parity_rows
 from ..bill.bill import bill_rows
 from ..prices.snapshot import cited, sources
 from .answer import Findings
@@ -55,7 +56,7 @@ def _short(found: Findings) -> tuple[str, str]:
 
 def _compared(found: Findings) -> Section:
     first, second = _short(found)
-    rows = comparisons.feature_rows(*found.sides, found.stack)
+    rows = feature_rows(*found.sides, found.stack)
     shown = [{"feature": row["title"], f"{first}, provided by": row["baseline_provider"],
               f"{first}, USD": row["baseline"],
               f"{second}, provided by": row["alternative_provider"], f"{second}, USD": row["alternative"],
@@ -87,12 +88,11 @@ def _answer(found: Findings) -> Iterator[Section]:
 def _change(found: Findings) -> Iterator[Section]:
     (first, second), stack = found.sides, found.stack
     names = dict(zip(("baseline", "alternative"), _short(found), strict=True))
-    parity, lost = comparisons.parity_rows(first, second,
-                                           stack), comparisons.lost(first.architecture, second.architecture, stack)
+    parity, changed = parity_rows(first, second, stack), lost(first.architecture, second.architecture, stack)
     yield Section("parity", "Machines, memory and zones", CHANGE,
                   "What the money buys on each side, in the same units.", named(parity, what="", **names), parity)
     yield Section("lost", "What you give up and what you gain", CHANGE, "For each feature whose provider changes.",
-                  named(lost, lost="you give up", gained="you gain"), lost)
+                  named(changed, lost="you give up", gained="you gain"), changed)
     yield Section("drawings", "Drawings of both sides", CHANGE,
                   "What runs where, and who talks to whom. Dashed: names, logs, copies.",
                   pictures=tuple(f"drawing-{each.architecture.name}" for each in found.sides))

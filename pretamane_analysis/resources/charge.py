@@ -25,6 +25,8 @@ class Charge:
     description: str  # What it is, for people
     note: str = ""  # The rule by which it is metered
     free: str = ""  # Why it costs nothing; the price is then not looked up
+    usd: Decimal | None = None  # What one unit costs as somebody said; the price is then not looked up
+    source: str = ""  # Where that was read
 
 # %% ../../nbs/resources/01_charge.ipynb #5146d009
 def metered(
@@ -109,10 +111,13 @@ def _number(value: Any, place: str) -> Decimal:
 
 
 def _check_number(owner: Resource, name: str, kind: Any) -> None:
-    "Turn what is declared as Decimal into one; a number below 0 or none at all is an error."
+    "Turn what is declared as Decimal into one; a value of another kind than the declared one is an error."
     value, place = getattr(owner, name), f"{type(owner).__name__}.{name}"
     if kind.startswith("Decimal") and value is not None:
         vars(owner)[name] = _number(value, place)
+    elif kind in ("bool", "str") and not isinstance(value, bool if kind == "bool" else str):
+        wanted = "true or false" if kind == "bool" else "text in quotes"
+        raise PretamaneError(f"{place}: {wanted} is expected, not {value!r}")
     elif kind.startswith("int") and (not isinstance(value, int) or value < 0):
         raise PretamaneError(f"{place}: a whole number of 0 or more is expected, not {value!r}")
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import ClassVar
 
+from ..prices.book import Query
 from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
-__all__ = ['Logs', 'Monitoring', 'Secrets', 'Parameters', 'Keys', 'Mail', 'FreeOfCharge']
+__all__ = ['Logs', 'Monitoring', 'Secrets', 'Parameters', 'Keys', 'Mail', 'FreeOfCharge', 'StatedCost']
 
 # %% ../../nbs/resources/07_operations.ipynb #032357d2
 @billed
@@ -128,3 +129,16 @@ class FreeOfCharge(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "One free line."
         yield metered(self.service, "Free", "Month", 1, self.description, free=self.reason)
+
+# %% ../../nbs/resources/07_operations.ipynb #8f88d943
+@billed
+class StatedCost(Resource):
+    "Something whose cost somebody said: no price list is asked."
+    title: ClassVar[str] = "as said"
+    usd: Decimal  # A month
+    source: str = ""  # Where it was read
+
+    def charges(self, hours: Decimal) -> Iterator[Charge]:
+        "One line at what was said."
+        query = Query("External", "Stated", "Month")
+        yield Charge(query, Decimal(1), f"{self.name}, as said", self.source, usd=self.usd, source=self.source)

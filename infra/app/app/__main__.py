@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
 """`python -m app`: the server.
 
 One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host its

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
 """Whether the process lives, and whether it can serve.
 
 Without the database or the object store nothing that matters works, so the service is not ready. Without the search engine

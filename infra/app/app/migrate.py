@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
 """`python -m app.migrate`: brings the schema up to date. Running it again changes nothing; two runs wait for each other.
 
 Migrations only expand the schema, because the version before keeps running while the new one starts, and is what a rollback

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
 """Brings each change of a document to the search index and the object store: at least once, in order, however long it takes.
 
 An upload or a deletion writes its outbox row in the same transaction as the document, so neither can be there without the

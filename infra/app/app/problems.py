@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
 """Errors as callers see them: RFC 9457 problem documents that name the request and give nothing away."""
 from __future__ import annotations
 

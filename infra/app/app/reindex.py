@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
 """`python -m app.reindex`: builds the search index again from the database and the object store, while the service runs.
 
 First every document is added or replaced, then whatever the database does not know is removed. Changes made meanwhile go

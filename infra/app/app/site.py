@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
 """The first page and the description of the API: plain HTML without scripts, so the strictest content policy fits."""
 from __future__ import annotations
 

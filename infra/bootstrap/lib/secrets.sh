@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
 # shellcheck shell=bash
 # Secrets: found in the Parameter Store, or made once and stored there before anybody uses them. No value is ever in a
 # variable, an argument or a message: values move between files in memory that only root reads.
