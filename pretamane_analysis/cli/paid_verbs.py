@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Any
 
-from .options import Part, format_option, price_book, show, source_options, today, verb_parser
+from ..base.errors import PretamaneError
+from pretamane_analysis.cli.options import (
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, price_book, scenario_option, show, source_options,
+    stack_options, today, verb_parser,
+)
 
 # %% auto #0
-__all__ = ['bill_options', 'opened', 'bill']
+__all__ = ['READERS', 'bill_options', 'opened', 'bill', 'import_']
 
 # %% ../../nbs/cli/04a_paid_verbs.ipynb #7ff98fa8
 def bill_options(parser: ArgumentParser) -> None:
@@ -56,13 +61,78 @@ def _read(options: Namespace) -> int:
     return 0
 
 # %% ../../nbs/cli/04a_paid_verbs.ipynb #c8a1fb7f
+def _compare(options: Namespace) -> int:
+    "Model against bill."
+    from pretamane_analysis.bill.architectures import architecture, bill_of
+    from pretamane_analysis.intake import reconcile as reconciling
+    from pretamane_analysis.prices.snapshot import age_text
+
+    paid, stack = opened(options), chosen_stack(options)
+    if paid.month_hours > 744:
+        raise PretamaneError("a model is compared with one month", "--month", "Choose one, such as 2026-10")
+    book, name = price_book(options, stack), options.architecture or ("as-is" if stack.as_is else "eks")
+    model = bill_of(architecture(name, stack, book, options.scenario), stack, book, paid.month_hours)
+    found = reconciling.reconcile(model, paid, book)
+    caption = f"{name} of {stack.name} against {paid.caption()}, both for a whole month"
+    parts = [Part(caption, reconciling.reconciled_rows(found)),
+             Part("Beneath it, and in no model", reconciling.beneath(paid))]
+    document = {"files": list(paid.files), "architecture": name, "hours": paid.month_hours,
+                "explained_percent": reconciling.explained(found), "rows": [each.row() for each in found],
+                "beneath": paid.totals()}
+    show(parts, document, options.format, age_text(book.as_of, today(), book.source), [each.row() for each in found],
+         reconciling.headline(found, paid))
+    return 0
+
+# %% ../../nbs/cli/04a_paid_verbs.ipynb #89c195e2
 def bill(arguments: list[str]) -> int:
-    "Read a bill that was paid."
+    "Read a bill that was paid, or set a stack beside it."
     parser = verb_parser("bill", "What was really paid.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="read")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="read|compare")
     read = verbs.add_parser("read", help="what was paid, for what, what ran, and what could cost less",
                             allow_abbrev=False)
+    compare = verbs.add_parser("compare", help="what of it a stack explains, and where the rest comes from",
+                               allow_abbrev=False)
     for group in (bill_options, source_options, format_option):
         group(read)
+        group(compare)
+    for group in (stack_options, scenario_option):
+        group(compare)
+    compare.add_argument("--architecture", choices=ARCHITECTURE_NAMES,
+                         help="default: as-is where the stack has it, else eks")
     options = parser.parse_args(arguments)
-    return {"read": _read}[options.verb](options)
+    return {"read": _read, "compare": _compare}[options.verb](options)
+
+# %% ../../nbs/cli/04a_paid_verbs.ipynb #a816ed1d
+def _of_bill(options: Namespace) -> tuple[str, str] | None:
+    "A stack file and a sentence about it, where the paths are a bill."
+    from pretamane_analysis.intake.bill_to_stack import stack_text
+
+    paid = opened(options)
+    if paid.month_hours > 744:
+        raise PretamaneError("a stack is written from one month", "--month", "Choose one, such as 2026-10")
+    text = stack_text(paid, price_book(options))
+    return text, f"{paid.caption()}. What runs inside the machines no bill says: look at `services`"
+
+
+READERS: list[Callable[[Namespace], tuple[str, str] | None]] = [_of_bill]
+
+
+def import_(arguments: list[str]) -> int:
+    "Write a stack file from a bill."
+    parser = verb_parser("import", "A stack file from what you have: a bill.", bill_options, source_options)
+    parser.add_argument("--out", metavar="FILE", default="stack.yaml", help="where to write (default: stack.yaml)")
+    parser.add_argument("--force", action="store_true", help="overwrite the file where there is one")
+    options = parser.parse_args(arguments)
+    from pathlib import Path
+
+    from pretamane_analysis.base.files import write_whole
+    from pretamane_analysis.bill.own_stack import CHECKS
+    from pretamane_analysis.stack.stack import loads
+
+    if Path(options.out).exists() and not options.force:
+        raise PretamaneError("the file is there already", options.out, "Choose another with --out, or give --force")
+    text, said = next(found for reader in READERS if (found := reader(options)))
+    loads(text, options.out, CHECKS)
+    print(f"{write_whole(options.out, text)}: {said}.\n"
+          f"`pretamane compare --stack {options.out} --baseline as-is` compares it.")
+    return 0
