@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter restic systemd \
 	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver mmdebstrap
+NOTEBOOKS ?= $(BIN)/nbdev_test
 INSTALL := $(BIN)/python -m pip install --quiet
 # Scripts that start also where the path has a space; what has a module is called by it.
 SELF := --use-pep517 --editable
@@ -17,8 +18,8 @@ report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no 
 	$(BIN)/python -m pretamane_analysis report --out report
 
 test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## Run every notebook, then pytest
-	$(BIN)/nbdev_test
-	$(BIN)/python -m pytest -q -n auto --dist loadfile tests
+	$(NOTEBOOKS)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --durations=30 tests
 
 e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
 	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -p no:xdist -rs --durations=15 tests/e2e

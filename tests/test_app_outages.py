@@ -128,8 +128,10 @@ def test_a_change_that_fails_does_not_hold_up_others(fragile, fragile_app):
     """Failures are tried again with growing pauses, and meanwhile others pass"""
     fragile.search.failing_tasks = True
     first = fragile_app.upload(b"fails at first").json["id"]
-    until(lambda: int(fragile.postgres.psql(f"SELECT max(attempts) FROM outbox WHERE document_id = '{first}'", fragile.name) or 0) >= 2)
-    fragile.postgres.psql(f"UPDATE outbox SET due_at = now() + interval '1 hour', attempts = attempts + 10 WHERE document_id = '{first}'", fragile.name)
+    until(lambda: int(fragile.postgres.psql(f"SELECT max(attempts) FROM outbox WHERE document_id = '{first}'",
+                                            fragile.name) or 0) >= 2)
+    fragile.postgres.psql(f"UPDATE outbox SET due_at = now() + interval '1 hour', attempts = attempts + 10 WHERE "
+                          f"document_id = '{first}'", fragile.name)
     fragile.search.failing_tasks = False
     second = fragile_app.upload(b"passes").json["id"]
     until(lambda: fragile_app.indexed(second))
@@ -156,7 +158,8 @@ def test_the_index_is_built_again(fragile, fragile_app):
 def test_a_statement_that_waits_too_long_is_ended(make_app, platform):
     """A table that somebody holds locked costs a caller its time limit and a 503, not a thread for ever"""
     app, sql = make_app(DB_STATEMENT_TIMEOUT_SECONDS="0.5"), platform.postgres.psql
-    locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'contacts'::regclass"
+    locked = ("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = "
+              "'contacts'::regclass")
     with ThreadPoolExecutor(1) as threads:
         holding = threads.submit(sql, "BEGIN; LOCK TABLE contacts; SELECT pg_sleep(3); COMMIT;", platform.name)
         until(lambda: sql(locked, platform.name) == "1")
@@ -170,7 +173,8 @@ def test_draining_can_be_asked_for_and_taken_back(fragile_app):
     fragile_app.process.send_signal(signal.SIGUSR1)
     until(lambda: ready(fragile_app)[::2] == (503, "draining"))
     answer = fragile_app.call("GET", "/contacts")
-    assert answer.status == 200 and answer.headers["Connection"] == "close" and fragile_app.metrics()["app_draining"] == 1
+    assert (answer.status == 200 and answer.headers["Connection"] == "close"
+            and fragile_app.metrics()["app_draining"] == 1)
     fragile_app.process.send_signal(signal.SIGUSR2)
     until(lambda: ready(fragile_app)[0] == 200)
 

@@ -1,4 +1,5 @@
-"""What is planned is what was priced: plans of both sides, read back, cost what the bill says, to the cent and line by line."""
+"""What is planned is what was priced: plans of both sides, read back, cost what the bill says, to the cent and line
+by line."""
 from __future__ import annotations
 
 import json
@@ -28,10 +29,11 @@ pytestmark = needs_terraform
 
 
 def balanced(kind: str) -> Stack:
-    """The example on EKS with another load balancer, more zones and gateways, spot nodes, an older version, no search engine"""
+    """The example on EKS with another load balancer, more zones and gateways, spot nodes, an older version, no
+    search engine"""
     data = example().model_dump(exclude_unset=True)
-    data["eks"] |= {"load_balancer": kind, "availability_zones": 3, "nat_gateways": 3, "purchase_option": "Spot-typical", "version": "1.33",
-                    "node_disk_gb": 50, "nodes": 4}
+    data["eks"] |= {"load_balancer": kind, "availability_zones": 3, "nat_gateways": 3,
+                    "purchase_option": "Spot-typical", "version": "1.33", "node_disk_gb": 50, "nodes": 4}
     if kind == "clb":
         data["services"].pop("meilisearch")
         data["services"]["fastapi-app"]["depends_on"].pop("meilisearch")
@@ -64,7 +66,8 @@ def side(request):
 
 def cents(found: Bill) -> Counter:
     """Count the lines of a bill by resource, description and cents; what costs nothing is left out"""
-    return Counter((line.resource, line.description, line.cost.quantize(Decimal("0.01"), ROUND_HALF_UP)) for line in found.lines if line.cost)
+    return Counter((line.resource, line.description, line.cost.quantize(Decimal("0.01"), ROUND_HALF_UP))
+                   for line in found.lines if line.cost)
 
 
 def read_back(stack: Stack, plan: dict) -> Bill:
@@ -87,17 +90,19 @@ def test_every_line_has_a_cause(side):
         return
     lines = json.loads(files["bill-resources.json"])["lines"]
     wanted = bill_of(architecture(name, stack, bundled()), stack, bundled())
-    assert {(each["resource"], each["description"]) for each in lines} == {(line.resource, line.description) for line in wanted.lines}
+    assert {(each["resource"],
+             each["description"]) for each in lines} == {(line.resource, line.description) for line in wanted.lines}
     planned = {re.sub(r"\[.*", "", address) for address in resources(plan)}
     named = {address for each in lines for address in each["addresses"]}
     assert named <= planned
     assert [each["resource"] for each in lines if not each["addresses"]] == ["backups"]
-    assert {address.split(".")[0] for address in planned} & set(READERS) == {address.split(".")[0] for address in named} & set(READERS)
+    assert {address.split(".")[0]
+            for address in planned} & set(READERS) == {address.split(".")[0] for address in named} & set(READERS)
 
 
 @pytest.mark.parametrize(("kind", "change"), [
-    ("aws_ebs_volume", {"size": 480}), ("aws_instance", {"instance_type": "t3a.xlarge"}), ("aws_ebs_volume", {"type": "gp2"}),
-    ("aws_ebs_volume", {"iops": 4000})])
+    ("aws_ebs_volume", {"size": 480}), ("aws_instance", {"instance_type": "t3a.xlarge"}),
+    ("aws_ebs_volume", {"type": "gp2"}), ("aws_ebs_volume", {"iops": 4000})])
 def test_a_different_plan_has_a_different_bill(kind, change, side):
     """The comparison sees a larger disk, a larger host, another kind of disk, more IOPS"""
     stack, name, _, plan = side

@@ -17,7 +17,8 @@ from pretamane_analysis.stack.settings import PURCHASE_OPTIONS
 from pretamane_analysis.stack.stack import example
 
 STACK, BOOK = example(), bundled()
-BALANCERS = {name: STACK.model_copy(update={"eks": STACK.eks.model_copy(update={"load_balancer": name})}) for name in ("alb", "nlb", "clb")}
+BALANCERS = {name: STACK.model_copy(update={"eks": STACK.eks.model_copy(update={"load_balancer": name})})
+             for name in ("alb", "nlb", "clb")}
 EGRESS = st.decimals(0, 200_000, places=6, allow_nan=False)
 
 
@@ -34,7 +35,8 @@ def added(answers: dict, name: str, egress: Decimal, memory: str, option: str) -
     entries = [*found["features"].values(), found["machines"][memory if name == "ec2" else ""]["usd"][option]]
     lines = [each if isinstance(each, list) else [["0", each, "0"]] for each in entries if not isinstance(each, int)]
     at = [next(line for line in reversed(lines) if Decimal(line[0]) <= egress) for lines in lines]
-    return sum((Decimal(usd) + (egress - Decimal(begin)) * Decimal(rate) for begin, usd, rate in at), Decimal(0)) if len(at) == len(entries) else None
+    return sum((Decimal(usd) + (egress - Decimal(begin)) * Decimal(rate) for begin, usd, rate in at),
+               Decimal(0)) if len(at) == len(entries) else None
 
 
 @settings(max_examples=60, deadline=None)
@@ -57,7 +59,8 @@ def test_a_line_ends_where_the_known_rates_end():
     ended = [Price(each.service, each.usage_type, each.unit, each.region, each.purchase_option,
                    (Tier(Decimal("0.09"), Decimal(0), Decimal(500)),), each.sku, each.attributes)
              if each.usage_type == "DataTransfer-Out-Bytes" else each
-             for service in BOOK.manifest["services"] for region in ("us-east-1", "global") for usage in BOOK.usage_types(service, region)
+             for service in BOOK.manifest["services"] for region in ("us-east-1", "global")
+             for usage in BOOK.usage_types(service, region)
              for each in BOOK.candidates(service, region, usage)]
     answers = document(Question(STACK, PriceBook(ended), "typical", Decimal(730)))
     line = answers["regions"]["us-east-1"]["ec2"]["features"]["egress"]
@@ -78,8 +81,9 @@ def test_memory_never_shrinks_a_host_below_its_services():
     assert changed(STACK, BOOK, memory="1Gi").host.instance_type == side("ec2", STACK, BOOK).architecture.instance_type
 
 
-@pytest.mark.parametrize(("option", "value"), [("egress", "-1"), ("egress", "many"), ("egress", "NaN"), ("memory", "16"), ("memory", "16GB"),
-                                               ("memory", "9999999Gi"), ("purchase_option", "Spot")])
+@pytest.mark.parametrize(("option", "value"),
+                         [("egress", "-1"), ("egress", "many"), ("egress", "NaN"), ("memory", "16"), ("memory", "16GB"),
+                          ("memory", "9999999Gi"), ("purchase_option", "Spot")])
 def test_bad_changes_are_named(option, value):
     """A change that cannot be made says which and what is expected"""
     with pytest.raises(PretamaneError, match=r"expected|unknown|no x86_64 instance type"):

@@ -1,7 +1,10 @@
-"""So that no module need run twice: one that the bare root has passed whole, without a skip, can be left out where every tool is installed.
+"""So that no module need run twice: one that the bare root has passed whole, without a skip, can be left out where
+every tool is installed.
 
-`WHOLE_TO=FILE` writes the names of the modules that passed whole; `WHOLE_FROM=FILE` leaves those out. A module that lacked a tool, or was
-skipped in part for any reason, is on no list and runs in both places. CI uses it once `make test` passes in the bare root.
+`WHOLE_TO=FILE` writes the names of the modules that passed whole; `WHOLE_FROM=FILE` leaves those out. A module that
+lacked a tool, or was
+skipped in part for any reason, is on no list and runs in both places. CI uses it once `make test` passes in the bare
+root.
 """
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ class WholeModules:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the list, unless this is a worker that has seen a part only"""
         if not hasattr(session.config, "workerinput"):
-            Path(os.environ["WHOLE_TO"]).write_text("".join(f"{name}\n" for name, fine in sorted(self.whole.items()) if fine), encoding="utf-8")
+            Path(os.environ["WHOLE_TO"]).write_text(
+                "".join(f"{name}\n" for name, fine in sorted(self.whole.items()) if fine), encoding="utf-8")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,4 +49,5 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     given = os.environ.get("WHOLE_FROM")
     if not given or collection_path.suffix != ".py":
         return None
-    return True if collection_path.relative_to(config.rootpath).as_posix() in Path(given).read_text(encoding="utf-8").splitlines() else None
+    return True if collection_path.relative_to(config.rootpath).as_posix() in Path(given).read_text(
+        encoding="utf-8").splitlines() else None

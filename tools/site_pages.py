@@ -36,7 +36,7 @@ def difference(
 ) -> str:
     "What changed, without context further than a line away."
     lines = []
-    for path in sorted({*before, *after}):
+    for path in sorted(path for path in {*before, *after} if before.get(path) != after.get(path)):
         found = difflib.unified_diff(before.get(path, "").splitlines(), after.get(path, "").splitlines(), path, path, n=1, lineterm="")
         lines += list(found)[1:]
     return "\n".join(lines)

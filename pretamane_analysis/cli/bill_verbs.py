@@ -29,7 +29,9 @@ PRICED = (stack_options, usage_options, what_if_options, source_options)  # opti
 
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #52cfa3ee
-def cost(arguments: list[str]) -> int:
+def cost(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "The bill of one architecture."
     parser = verb_parser("cost", "What an architecture costs a month, line by line.", *PRICED, format_option)
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, default="ec2", help="which one (default: ec2)")
@@ -52,7 +54,9 @@ def cost(arguments: list[str]) -> int:
     return 0
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #453c0552
-def compare(arguments: list[str]) -> int:
+def compare(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "Two architectures side by side."
     parser = verb_parser("compare", "Both bills, the difference for each feature, and what the dollars buy.", *PRICED,
                          format_option)
@@ -105,7 +109,9 @@ def _parts(found: Any) -> list[Part]:
              f"of the whole", attribution_rows(found))]
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #94a4f310
-def audit(arguments: list[str]) -> int:
+def audit(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "A claimed saving against the price list; exit code 1 when it lies outside the range that can be defended."
     parser = verb_parser("audit", "What is left of a claimed saving.", stack_options, source_options, format_option)
     parser.add_argument("--claim", metavar="FILE",
@@ -165,7 +171,9 @@ def _host_rows(stack: Stack, book: PriceBook, scenario: Scenario) -> list[dict[s
              "USD/month": each.monthly_usd} for each in found]
 
 
-def size(arguments: list[str]) -> int:
+def size(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "What the services need and the cheapest hosts that give it."
     parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options,
                          usage_options, source_options, format_option)

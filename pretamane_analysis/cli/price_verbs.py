@@ -281,7 +281,9 @@ KINDS = {  # verb: (help, options, what it does)
 }
 
 
-def prices(arguments: list[str]) -> int:
+def prices(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "Look into price books, refresh and compare snapshots."
     parser = verb_parser("prices", "Look into price books, refresh and compare snapshots.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(KINDS))

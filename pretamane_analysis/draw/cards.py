@@ -39,7 +39,7 @@ def memory(
 
 # %% ../../nbs/draw/02_cards.ipynb #a9018092
 def several(
-    count: Decimal | int,
+    count: Decimal | int,  # How many, from 0
     noun: str,  # In the singular
 ) -> str:
     "`1 secret`, `7 secrets`."
@@ -92,7 +92,7 @@ UNDRAWN = ("CrossZoneTraffic", "FreeOfCharge", "Instances", "InternetEgress", "N
 
 
 def resource_card(
-    resource: Resource,
+    resource: Resource,  # A billed thing of the architecture
 ) -> Card:
     "The card of a billed resource."
     kind = type(resource).__name__
@@ -114,7 +114,7 @@ ROLE_ICONS = {"search": "own.search", "object-store": "generic.storage.Storage",
 
 
 def service_icon(
-    service: Service,
+    service: Service,  # A service of the stack
 ) -> str:
     "The icon of a service."
     return next((icon for part, icon in IMAGE_ICONS.items() if part in service.image),
@@ -125,7 +125,7 @@ DATA_ROLES = ("database", "search", "object-store")
 
 
 def home(
-    service: Service,
+    service: Service,  # A service of the stack
 ) -> str:
     "The network whose box a service stands in: by its role if it is in that network, else its first."
     role = service.role
@@ -135,8 +135,8 @@ def home(
 
 
 def service_card(
-    name: str,
-    service: Service,
+    name: str,  # Name of the service in the stack
+    service: Service,  # A service of the stack
 ) -> Card:
     "The card of a service: memory, ports, and the paths that lead to it."
     ports = [f":{port}" for port in service.ports.values()]

@@ -34,8 +34,8 @@ def _observers(cards: dict[str, list[Card]], wide: bool) -> list[Frame | None]:
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #c29ea9c1
 def network_frames(
-    chosen: Architecture,
-    stack: Stack,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
     word: str,  # What the boxes are called: `network` or `pods`
     wide: bool,  # Whether observability has three columns
 ) -> dict[str, Frame | None]:
@@ -57,8 +57,8 @@ OBSERVED = (("host-metrics", "metrics"), ("database-metrics", "metrics"), ("prob
 
 
 def service_arrows(
-    chosen: Architecture,
-    stack: Stack,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
 ) -> Iterator[Arrow]:
     "Arrows between the services on the machines."
     here = {name: stack.services[name] for name in chosen.on_machines}
@@ -72,8 +72,8 @@ def service_arrows(
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #3bfb8578
 def managed_arrows(
-    chosen: Architecture,
-    stack: Stack,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
 ) -> Iterator[Arrow]:
     "From the applications to the managed services that replace their own."
     users = [name for name in chosen.on_machines if stack.services[name].role == "application"]
@@ -164,7 +164,7 @@ def _whole(title: str, chosen: Architecture, stack: Stack, outside: Iterable[Car
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #690e8dde
 def zone_frames(
-    chosen: Architecture,
+    chosen: Architecture,  # The architecture whose features are asked about
 ) -> list[Frame]:
     "A box for each zone with one card for its nodes, spread evenly."
     machines, zones, kind = chosen.capacity.machines, chosen.capacity.zones, instance_type(chosen.instance_type)
@@ -216,7 +216,7 @@ def _cluster_ways(chosen: Architecture, stack: Stack, front: list[Card], zones: 
 
 
 def plan(
-    chosen: Architecture,
+    chosen: Architecture,  # The architecture whose features are asked about
     stack: Stack,  # The stack that the architecture was made from
 ) -> Plan:
     "What the drawing of an architecture shows."

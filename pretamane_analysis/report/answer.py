@@ -58,11 +58,11 @@ class Findings:
 
 # %% ../../nbs/report/03_answer.ipynb #1daf9c81
 def findings(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
     claim: Claim | None,  # What somebody said that both sides cost
     today: date,  # For the age of the prices
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
     hours: Any = HOURS_PER_MONTH,  # Hours in the month
     command: str = "pretamane cost",  # That prints one side, with the options that were given
 ) -> Findings:
@@ -72,7 +72,7 @@ def findings(
 
 # %% ../../nbs/report/03_answer.ipynb #d9681e60
 def headline(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> str:
     "The answer in one sentence that stands by itself."
     first, second = found.sides
@@ -87,7 +87,7 @@ def headline(
 
 
 def machines(
-    chosen: Architecture,
+    chosen: Architecture,  # The architecture whose features are asked about
 ) -> str:
     "How many machines of which type."
     return chosen.machines
@@ -153,7 +153,7 @@ def _work(found: Findings) -> str:
 
 
 def points(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> dict[str, list[str]]:  # Heading and sentences
     "What the verdict depends on, and what it costs that is not on the bill."
     depends = [*_room(found), _memory(found), _usage(found), _parts(found)]

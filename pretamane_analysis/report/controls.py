@@ -52,11 +52,18 @@ class Question:
         "Memory to choose from."
         return MEMORY if isinstance(self.book, Snapshot) else MEMORY[:1]
 
-    def at(self, region: str) -> Question:
+    def at(
+        self,
+        region: str,  # Region code such as `us-east-1`, or `global`
+    ) -> Question:
         "The same in another region."
         return replace(self, stack=self.stack.model_copy(update={"region": region}))
 
-    def architecture(self, side: str, **changes: str) -> Architecture:
+    def architecture(
+        self,
+        side: str,  # Name of the architecture, such as `ec2`
+        **changes: str,  # Options of `pretamane cost` by name, such as `memory="16Gi"`
+    ) -> Architecture:
         "One side after changes, as the command line makes it."
         return architecture(side, changed(self.stack, self.book, self.scenario, **changes), self.book, self.scenario)
 
@@ -103,7 +110,11 @@ def _line(cost: Callable[[Decimal], Decimal], corners: Iterable[Decimal], end: D
 class Sentences(list[str]):
     "What is said where there is no amount, each sentence once."
 
-    def told(self, amount: Callable[[], Any], option: str = "") -> Any:
+    def told(
+        self,
+        amount: Callable[[], Any],  # Works the amount out; its PretamaneError becomes a sentence
+        option: str = "",  # A purchase option that the error names: it becomes `{option}`
+    ) -> Any:
         "An amount, or the number of the sentence that says why there is none; the option's name is left open in it."
         try:
             return amount()
@@ -185,7 +196,7 @@ def _priced(regions: dict[str, Any]) -> list[str]:
 
 # %% ../../nbs/report/02_controls.ipynb #419a296f
 def document(
-    asked: Question,
+    asked: Question,  # Stack, price book, usage and hours before any change
     command: str = "pretamane cost",  # That prints the figures, for the reader to copy
 ) -> dict[str, Any]:  # As JSON in the page; amounts are exact decimals as text
     "All answers: regions, sides, features, machines."

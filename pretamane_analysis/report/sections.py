@@ -38,7 +38,7 @@ class Section:
 
 
 def named(
-    rows: Rows,
+    rows: Rows,  # One mapping of column to value for each line
     **names: str,  # New name by old; what is not named keeps its own
 ) -> Rows:
     "Rows with columns that are named for reading."
@@ -167,7 +167,7 @@ def _source_rows(found: Findings) -> Rows:
 
 
 def sections(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> list[Section]:  # Those that have something to show
     "All parts of a report, in reading order."
     parts = [*_answer(found), *_change(found), *(_claim(found, found.audit) if found.audit else ()), *_bills(found),
@@ -176,7 +176,7 @@ def sections(
 
 # %% ../../nbs/report/04_sections.ipynb #fe8eb49f
 def pictures(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> Iterator[tuple[str, str, Callable[[], Any]]]:  # Name, caption, and what draws it as SVG
     "All pictures of a report; drawing waits until it is asked for."
     from pretamane_analysis.draw import budget_chart, charts, draw
@@ -195,7 +195,7 @@ def pictures(
 
 def png(
     svg: str,  # Name of a picture
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> bytes | None:  # PNG where the picture is a drawing
     "A drawing as PNG, for where SVG does not go."
     from pretamane_analysis.draw import draw

@@ -54,7 +54,9 @@ Kind = TypeVar("Kind")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-def billed(kind: type[Kind]) -> type[Kind]:
+def billed(
+    kind: type[Kind],  # A class with annotated fields and `charges`
+) -> type[Kind]:
     """Make a frozen dataclass whose methods are those of `Resource`: writing them anew for 30 kinds takes time at
     every start."""
     return dataclass(kw_only=True, init=False, repr=False, eq=False)(kind)
@@ -95,7 +97,10 @@ class Resource:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
-    def charges(self, hours: Decimal) -> Iterator[Charge]:
+    def charges(
+        self,
+        hours: Decimal,  # Hours in the month, such as 730
+    ) -> Iterator[Charge]:
         "What is metered in a month of so many hours."
         raise NotImplementedError
 
@@ -123,7 +128,7 @@ def _check_number(owner: Resource, name: str, kind: Any) -> None:
 
 
 def used(
-    owner: Resource,
+    owner: Resource,  # The resource whose fields are quantities
     service: str,  # Offer code
     dimensions: Iterable[tuple[str, str, str, str]],  # Field, usage type, unit, description
     region: str = "",  # Only for what is not sold in the bill's region

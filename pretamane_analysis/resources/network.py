@@ -35,7 +35,10 @@ class Load:
     requests_per_second: Decimal = Decimal(0)
     rules: int = 0  # Rules evaluated for each request
 
-    def dimensions(self, kind: str) -> dict[str, Decimal]:
+    def dimensions(
+        self,
+        kind: str,  # `alb` or `nlb`: what a capacity unit covers differs
+    ) -> dict[str, Decimal]:
         "Capacity units that each dimension takes in an hour."
         new, active, gb, evaluations = LCU_COVERS[kind]
         units = {"new connections": self.new_connections_per_second / new,

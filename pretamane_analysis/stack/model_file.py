@@ -40,7 +40,10 @@ class Problem:
     key: str
     message: str
 
-    def text(self, file: str) -> str:
+    def text(
+        self,
+        file: str,  # The name of the file, for the message
+    ) -> str:
         "`file:line: key: message`, as compilers print it."
         place = f"{file}:{self.line}" if self.line else file
         return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
@@ -67,7 +70,10 @@ def _lines(node: yaml.Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, int]]
             yield from _lines(value, (*path, i))
 
 
-def compose_yaml(text: str, file: str) -> yaml.Node:
+def compose_yaml(
+    text: str,  # YAML, one document
+    file: str,  # The name to use in messages
+) -> yaml.Node:
     "The node tree of a YAML text; its syntax errors as FileError."
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
@@ -196,7 +202,7 @@ _Dumper.add_representer(Decimal, lambda dumper, value: dumper.represent_scalar(
 
 
 def dump_model(
-    model: Model,
+    model: Model,  # Any model that was read or built
 ) -> str:  # YAML with the keys that were set, in the order of the model
     "A model as YAML; parsing it gives an equal model."
     return yaml.dump(model.model_dump(exclude_unset=True), Dumper=_Dumper, sort_keys=False,

@@ -116,7 +116,10 @@ class Usage(Model):
     control_plane_log_gb: Range = _range(0, 0, 0,
                                          "GB of logs of the EKS control plane, which are off unless switched on")
 
-    def at(self, scenario: Scenario) -> dict[str, Decimal]:
+    def at(
+        self,
+        scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    ) -> dict[str, Decimal]:
         "All figures of one scenario, by name; those without a default only where they were given."
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: getattr(figure, scenario) for name, figure in given.items() if figure is not None}

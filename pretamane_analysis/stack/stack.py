@@ -61,7 +61,10 @@ class Stack(Model):
             object.__setattr__(self, "admin_domain", f"admin.{self.domain}")
         return self
 
-    def filled(self, text: str) -> str:
+    def filled(
+        self,
+        text: str,  # A text of the stack file with such names in braces
+    ) -> str:
         "A command or variable of a service with {name}, {environment}, {domain} and {admin_domain} filled in."
         for key in ("name", "environment", "domain", "admin_domain"):
             text = text.replace(f"{{{key}}}", getattr(self, key))
@@ -75,11 +78,18 @@ class Stack(Model):
         object.__setattr__(self, "prices", here)  # a rate stays where it was read when the stack is asked for elsewhere
         return self
 
-    def with_role(self, *roles: str) -> dict[str, Service]:
+    def with_role(
+        self,
+        *roles: str,  # Roles such as `database` or `edge`
+    ) -> dict[str, Service]:
         "The services that play any of these roles, by name, in the order of the stack."
         return {name: each for name, each in self.services.items() if each.role in roles}
 
-    def volume_gb(self, volume: str, scenario: Scenario) -> Decimal:
+    def volume_gb(
+        self,
+        volume: str,  # Name of a volume of the stack
+        scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    ) -> Decimal:
         "GB that a volume holds in a scenario."
         each = self.volumes[volume]
         found: Decimal = getattr(getattr(self.usage, each.holds) if each.holds else each.size_gb, scenario)
@@ -121,7 +131,7 @@ def load(
 
 
 def dump(
-    stack: Stack,
+    stack: Stack,  # A stack that was read or built
 ) -> str:  # YAML with the keys that were set, in the order of the model
     "A stack as YAML; `loads(dump(stack)) == stack`."
     return dump_model(stack)

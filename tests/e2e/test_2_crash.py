@@ -27,7 +27,8 @@ def test_every_service_survives_a_kill(stage, timings):
 
 def test_memory_ends_where_the_limit_is(stage):
     """CO5: a hog in one container is killed, and the others live"""
-    stage.run("docker", "exec", "pretamane-grafana-1", "/usr/lib/stand-in/bin/python", "-c", "x = []\nwhile True: x.append(bytearray(16 << 20))", check=False)
+    stage.run("docker", "exec", "pretamane-grafana-1", "/usr/lib/stand-in/bin/python", "-c",
+              "x = []\nwhile True: x.append(bytearray(16 << 20))", check=False)
     settle(stage, LONG_RUNNING)
 
 

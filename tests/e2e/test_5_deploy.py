@@ -24,7 +24,8 @@ def changed(stage, name, path, old, new):
 
 
 def test_a_bundle_is_deployed_and_nobody_notices(stage, timings):
-    """An edited release, from its bundle: containers can read what they mount, the idle color takes over, no request fails"""
+    """An edited release, from its bundle: containers can read what they mount, the idle color takes over, no request
+    fails"""
     began = time.monotonic()
     bundle, total = changed(stage, "edited", "app/app/site.py", "from __future__", "# edited\nfrom __future__")
     with Clients(stage) as clients:
@@ -39,7 +40,9 @@ def test_a_bundle_is_deployed_and_nobody_notices(stage, timings):
 
 def test_a_release_that_fails_under_traffic_goes_back(stage):
     """500s while it bakes: under 1 % of the requests, and none 3 s after the decision"""
-    bundle, total = changed(stage, "failing", "app/app/security.py", "    if key and accepted(key, services.api_keys):", "    raise RuntimeError('broken release')\n    if key and accepted(key, services.api_keys):")
+    bundle, total = changed(stage, "failing", "app/app/security.py", "    if key and accepted(key, services.api_keys):",
+                            "    raise RuntimeError('broken release')\n"
+                            "    if key and accepted(key, services.api_keys):")
     with Clients(stage) as clients:
         time.sleep(20)
         done = stage.script("deploy.sh", "--bundle", bundle, total, BAKE_SECONDS="30")
@@ -74,7 +77,8 @@ def test_a_plain_recreate_is_seen_by_these_users(stage):
 
 
 @LONG
-@pytest.mark.parametrize("step", ["settle", "preflight", "secrets", "images", "jobs", "start", "healthy", "edge", "bake", "drain", "record", "rest"])
+@pytest.mark.parametrize("step", ["settle", "preflight", "secrets", "images", "jobs", "start", "healthy", "edge",
+                                  "bake", "drain", "record", "rest"])
 def test_killed_at_a_step_and_run_again(stage, step):
     """SIGKILL when a step begins; the second run brings the release into service, and no request fails"""
     with Clients(stage) as clients:

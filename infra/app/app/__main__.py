@@ -1,7 +1,8 @@
 # Made by `pretamane emit` from model c66efaf1f136. Change the stack, not this file.
 """`python -m app`: the server.
 
-One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host its
+One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host
+its
 second process, and every counter is one number. More workers would each count for themselves.
 """
 from __future__ import annotations

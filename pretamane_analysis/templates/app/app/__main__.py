@@ -1,6 +1,7 @@
 """`python -m app`: the server.
 
-One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host its
+One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host
+its
 second process, and every counter is one number. More workers would each count for themselves.
 """
 from __future__ import annotations
