@@ -87,7 +87,7 @@ def test_open_period_is_said(tmp_path, capsys):
     bill = read_bill(saved(tmp_path / "c.csv", table(rows[0], *kept)))
     assert bill.period() == "2026-09-01 to 2026-09-16, open period, 16 days of 30"
     assert {each.text() for each in inventory(bill)} >= {"3 x t3.large instance", "100 GB of gp2 disk",
-                                                         "1 x NAT gateway"[:0] or "2 x NAT gateway"}
+                                                         "2 x NAT gateway"}
     assert main(["bill", "read", str(tmp_path / "c.csv")]) == 0
     assert "The period is open: 16 of 30 days" in capsys.readouterr().out
 
@@ -225,9 +225,8 @@ def test_chunks_of_the_newest_delivery(tmp_path):
 BAD = {
     "ragged": (CUR + "1,2026\n", "columns where the header has 16"),
     "semicolons": (CUR.replace(",", ";"), "parted by semicolons"),
-    "decimal commas": (re.sub(r",(\d+)\.(\d+),us", r',"\1,\2",us',
-                              CUR.replace(",72,USD,5.9904,", ',72,USD,"5,9904",', 1)), "decimal comma"),
-    "no amount": (CUR.replace(",72,USD,5.9904", ",72,USD,many", 1), "'many' is no amount"),
+    "decimal commas": (CUR.replace(",72,USD,5.9904000000,", ',72,USD,"5,9904",', 1), "decimal comma"),
+    "no amount": (CUR.replace(",72,USD,5.9904000000,", ",72,USD,many,", 1), "'many' is no amount"),
     "two months": (CUR.replace("1,2026-09-01T", "1,2026-08-01T", 1), "2 months together: 2026-08, 2026-09"),
     "euros": (CUR.replace(",USD,", ",EUR,"), "amounts are in EUR"),
     "no rows": (CUR.splitlines()[0] + "\n", "it has no rows"),
@@ -266,8 +265,7 @@ def test_focus_without_columns_of_aws(tmp_path):
         ",AWS,", ",Other Cloud,").replace("2.4,", "7,") + "\n"
     bill = read_bill(saved(tmp_path / "f.csv", text))
     assert bill.totals()["usage"] == USAGE
-    assert bill.features()["orchestration"] == Decimal(432) and bill.features()["database"] == Decimal(
-        "58.3000000020") - Decimal("0.000000002")
+    assert (bill.features()["orchestration"], bill.features()["database"]) == (432, Decimal("58.299999999"))
     assert "1 row of Other Cloud" in bill.notes[0] and "without a usage type" in bill.notes[1]
 
 
@@ -312,7 +310,8 @@ def test_nothing_private_is_shown(form, tmp_path, capsys):
     shown = (said.out + said.err + stack.read_text()).replace(str(tmp_path), "")
     assert not [each for each in PLANTED if each in shown]
     assert main(["bill", "read", str(path), "--show-ids", "--format", "json"]) == 0
-    assert {ACCOUNT, "i-0planted00000000"} <= {each for each in PLANTED if each in capsys.readouterr().out}
+    asked = capsys.readouterr().out
+    assert ACCOUNT in asked and "i-0planted00000000" in asked
 
 
 def test_json_contract(tmp_path, capsys):
