@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -128,12 +129,22 @@ def as_is(stack: Stack, *others: Any) -> Architecture:
                              "Add `as_is: {source: …, features: {…}}`, or choose another architecture")
     if problems := [f"{'.'.join(map(str, path))}: {text}" for path, text in as_is_problems(stack)]:
         raise PretamaneError("\n".join(problems))
-    resources = tuple(line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
+    resources = _told_apart(line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
     groups = _groups(resources)
     managed = any(each.feature in DATA_FEATURES for each in resources)
     return Architecture("as-is", stack.as_is.title, resources, _capacity(stack.as_is, resources, groups),
                         _on_machines(stack, resources), groups, managed, _assumptions(stack.as_is),
                         providers=_providers(resources))
+
+
+def _told_apart(resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    "Resources with names of their own: the second of a name is numbered."
+    seen: dict[str, int] = {}
+    found = []
+    for each in resources:
+        seen[each.name] = count = seen.get(each.name, 0) + 1
+        found.append(replace(each, name=f"{each.name} {count}") if count > 1 else each)
+    return tuple(found)
 
 
 def _assumptions(said: AsIs) -> tuple[str, ...]:

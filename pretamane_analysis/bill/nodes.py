@@ -97,8 +97,9 @@ def work(
     found: dict[bool, list[Pod]] = {True: [*SYSTEM_DAEMONS], False: [*SYSTEM_PODS]}
     for name in names:
         each = stack.services[name]
-        found[each.role in DAEMON_ROLES].append(Pod(each.gpus, each.kept_mib, each.kept_cores,
-                                                    mebibytes(each.gpu_memory) if each.gpu_memory else 0))
+        pod = Pod(each.gpus, each.kept_mib, each.kept_cores, mebibytes(each.gpu_memory) if each.gpu_memory else 0)
+        daemon = each.role in DAEMON_ROLES
+        found[daemon] += [pod] * (1 if daemon else each.replicas)
     return Work(tuple(found[False]), tuple(found[True]), sum((share[name] for name in names), Decimal(0)))
 
 # %% ../../nbs/bill/03_nodes.ipynb #de9a0b64

@@ -15,7 +15,10 @@ from .architectures import architecture, bill_of
 from .bill import HOURS_PER_MONTH, Bill
 from .building_blocks import Architecture
 from pretamane_analysis.bill.features import (
-    DATA_FEATURES, FEATURES, Feature, features_of, gained, managed_provider, open_source_provider,
+    DATA_FEATURES, FEATURES, Feature, features_of, gained, given_up, managed_provider, open_source_provider,
+)
+from pretamane_analysis.bill.resilience import (
+    NOT_SAID, hours_of_work, patches_database, survives_machine, survives_zone,
 )
 from .sizing import needs
 from ..prices.book import PriceBook
@@ -27,7 +30,7 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['AS_IS', 'NOT_SAID', 'Side', 'side', 'feature_rows', 'features_between', 'unmatched', 'parity_rows', 'lost']
+__all__ = ['AS_IS', 'Side', 'side', 'feature_rows', 'features_between', 'unmatched', 'parity_rows', 'lost']
 
 # %% ../../nbs/bill/08a_sides.ipynb #df9a5d9c
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def side(
     return Side(chosen, bill_of(chosen, stack, book, hours))
 
 # %% ../../nbs/bill/08a_sides.ipynb #145c74c1
-AS_IS, NOT_SAID = "as-is", "not said"
+AS_IS = "as-is"
 
 
 def feature_rows(
@@ -138,18 +141,26 @@ def parity_rows(
         ("memory the services need, GiB", lambda s: plain(Decimal(needs(stack, s.on_machines).memory_mib) / 1024, 1)),
         ("room for all services", lambda s: NOT_SAID if s.name == AS_IS else "; ".join(s.shortfalls) or "yes"),
         ("vCPU", lambda s: str(s.capacity.vcpu or NOT_SAID)),
-        ("vCPU sustained without credits",
-         lambda s: plain(s.capacity.sustained_vcpu, 1) if s.capacity.vcpu else NOT_SAID),
+        ("vCPU sustained without credits", lambda s: _vcpu(s.capacity.sustained_vcpu)),
         ("GPUs", lambda s: str(s.capacity.gpus)),
         ("availability zones", lambda s: str(s.capacity.zones or NOT_SAID)),
-        ("survives the loss of a machine",
-         lambda s: "yes" if s.capacity.machines > 1 else "no" if s.capacity.machines else NOT_SAID),
+        ("survives the loss of a machine", lambda s: str(survives_machine(s))),
+        ("survives the loss of a zone", lambda s: str(survives_zone(s))),
         ("data services", lambda s: "managed by AWS" if s.managed else "run by you"),
         ("services on the machines", lambda s: str(len(s.on_machines))),
-        ("operator's time", lambda s: "not priced"))
+        ("who patches the database", lambda s: patches_database(s, stack)),
+        ("hours of work a month, assumed and not priced", lambda s: _hours(hours_of_work(s, stack))))
     rows = [{"what": what, "baseline": value(baseline.architecture), "alternative": value(alternative.architecture)}
             for what, value in facts]
     return [row for row in rows if row["what"] != "GPUs" or {row["baseline"], row["alternative"]} != {"0"}]
+
+
+def _vcpu(vcpu: Decimal) -> str:
+    return plain(vcpu, 1) if vcpu else NOT_SAID
+
+
+def _hours(hours: Decimal | None) -> str:
+    return NOT_SAID if hours is None else plain(hours, 2)
 
 
 def _gib(mib: int) -> str:
@@ -164,6 +175,6 @@ def lost(
 ) -> list[dict[str, str]]:
     "What is given up and gained by the change, for each feature whose provider changes."
     changed = [each for each in features_of(stack) if _on_aws(each, baseline) != _on_aws(each, alternative)]
-    both = [(each, (each.lost, gained(each, stack))) for each in changed if each.lost or gained(each, stack)]
+    both = [(each, words) for each in changed if any(words := (given_up(each, stack), gained(each, stack)))]
     return [{"feature": each.title, **dict(zip(("lost", "gained"), words if _on_aws(each, baseline) else words[::-1]))}
             for each, words in both]

@@ -39,7 +39,7 @@ def busy_shares(
     scenario: Scenario = "typical",
 ) -> dict[str, Decimal]:  # vCPU by service
     "The vCPU that all services keep busy, shared out by their CPU limits; evenly where no limit says more."
-    limits = {name: each.cpu_cores for name, each in stack.services.items()}
+    limits = {name: each.cpu_cores * each.replicas for name, each in stack.services.items()}
     busy, total = getattr(stack.usage.cpu_cores, scenario), sum(limits.values())
     return {name: busy * limit / total if total else busy / len(limits) for name, limit in limits.items()}
 
@@ -49,14 +49,14 @@ def needs(
     services: Iterable[str] | None = None,  # Names; all services unless given
     scenario: Scenario = "typical",
 ) -> Needs:
-    "Memory, vCPU and GPUs of services on one machine, where both colors of a release run side by side."
+    "Memory, vCPU and GPUs of services on one machine: all replicas, and both colors of a release side by side."
     names, share = tuple(stack.services if services is None else services), busy_shares(stack, scenario)
-    chosen = [(stack.services[name], share[name], 2 if stack.services[name].deploy == "blue-green" else 1)
+    chosen = [(each := stack.services[name], share[name], each.on_one_host * (2 if each.deploy == "blue-green" else 1))
               for name in names]
-    return Needs(sum(each.kept_mib * colors for each, _, colors in chosen),
+    return Needs(sum(each.kept_mib * copies for each, _, copies in chosen),
                  sum((busy for _, busy, _ in chosen), Decimal(0)), names,
-                 sum((max(busy, each.kept_cores * colors) for each, busy, colors in chosen), Decimal(0)),
-                 sum(each.gpus * colors for each, _, colors in chosen),
+                 sum((max(busy, each.kept_cores * copies) for each, busy, copies in chosen), Decimal(0)),
+                 sum(each.gpus * copies for each, _, copies in chosen),
                  max((mebibytes(each.gpu_memory) for each, _, _ in chosen if each.gpu_memory), default=0))
 
 # %% ../../nbs/bill/02_sizing.ipynb #af1fc09b
