@@ -85,8 +85,17 @@ def _check(table: BillTable, month: str) -> list[str]:
                              f"are in USD", table.names[0],
                              f"Export in USD: exchanged amounts are in the invoice only. {GET['cur']}")
     _check_twice(table)
-    months = [str(row["month"])
-              for row in table.rows("SELECT DISTINCT month FROM part WHERE month IS NOT NULL ORDER BY 1")]
+    return _months(table, month)
+
+
+_OF_AWS = "month IS NOT NULL AND regexp_matches(coalesce(entity, 'AWS'), '(?i)aws|amazon')"
+
+
+def _months(table: BillTable, month: str) -> list[str]:
+    "The months that were asked for, of those that rows of AWS are of. Raises PretamaneError."
+    months = [str(row["month"]) for row in table.rows(f"SELECT DISTINCT month FROM part WHERE {_OF_AWS} ORDER BY 1")]
+    if not months:
+        raise PretamaneError("no row of AWS says when it is for", table.names[0], GET["cur"])
     if month == ALL_MONTHS or len(months) == 1 and not month:
         return months
     if month and month not in months:
@@ -112,12 +121,17 @@ def _moment(text: Any) -> datetime | None:
     return datetime.fromisoformat(found[0]) if found else None
 
 
+_WORDS = (("nat gateway", "network"), ("regional data transfer", "network"), ("data transfer", "egress"),
+          ("snapshot", "backups"), ("provisioned|iops|mibps", "disks"), ("instance hour|instance-hour", "compute"))
+
+
 def _meaning(row: dict[str, Any], known: UsageTypes, product: str) -> Meaning:
     "What a line is; by the service alone where the bill has no usage types."
     if row["usage_type"]:
         return known.meaning(product, row["usage_type"], row["operation"] or "")
     name = row["service"] or row["product"] or ""
-    feature = service(name)[1] or service(product)[1]
+    said = (feature for words, feature in _WORDS if re.search(words, row["description"] or "", re.IGNORECASE))
+    feature = service(name)[1] or service(product)[1] or next(said, "")
     if row["line_type"] == "Tax" or category(row["line_type"], product) != "usage":
         return Meaning("", "tax" if row["line_type"] == "Tax" else "other", "", "usage", row["line_type"].lower())
     return Meaning("Service" if feature else "", feature or "unknown", "", "usage", name,
