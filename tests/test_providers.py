@@ -1,4 +1,4 @@
-"""Products with other databases, queues and streams than the example: what replaces their services, and what is said."""
+"""Products with other databases, queues and streams than the example: what replaces their services, what is said."""
 
 from __future__ import annotations
 
@@ -391,7 +391,9 @@ def test_the_host_of_a_product_is_emitted_with_its_replicas(tmp_path, capsys):
 
 def test_a_report_of_a_product(tmp_path, capsys):
     """Page and Markdown name RDS and ElastiCache, and say what was assumed and what is in no total"""
-    assert main(["report", "--stack", str(FOLDER / "saas.yaml"), "--out", str(tmp_path / "report")]) == 0
+    text = (FOLDER / "saas.yaml").read_text(encoding="utf-8").replace("host: {", "host: {instance_type: r6a.large, ")
+    (tmp_path / "stack.yaml").write_text(f"{text}\neks: {{node_instance_type: t3a.small, nodes: 3}}\n")
+    assert main(["report", "--stack", str(tmp_path / "stack.yaml"), "--out", str(tmp_path / "report")]) == 0
     for each in ("index.html", "report.md"):
         text = (tmp_path / "report" / each).read_text(encoding="utf-8")
         assert (
