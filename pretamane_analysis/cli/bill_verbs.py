@@ -95,13 +95,16 @@ def _dependent(*sides: Any) -> list[str]:
 
 
 def _print_comparison(found: Any, options: Namespace) -> None:
+    from textwrap import fill
+
     from pretamane_analysis.bill import compare as comparisons
     from pretamane_analysis.bill.sides import feature_rows
     from pretamane_analysis.base.tables import less, money
 
     first, second = found.baseline, found.alternative
     saving = "\n".join([*_replaced(first.architecture, second.architecture), *_dependent(first, second),
-                        f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}."])
+                        f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}.",
+                        *(fill(f"{each}.", screen_width()) for each in [comparisons.no_migration(found)] if each)])
     document = with_age(comparisons.document(found), first.bill.as_of)
     show(_parts(found), document, options.format, first.bill.age(today()),
          feature_rows(first, second, found.stack), saving)

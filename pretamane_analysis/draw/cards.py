@@ -107,8 +107,11 @@ LOOKS |= {
     "ServerlessKafka": ("aws.analytics.ManagedStreamingForKafka", lambda each: (each.name, *used(GB=each.received_gb))),
     "Queue": ("aws.integration.SQS", lambda each: (each.name, *used(requests=each.requests))),
     "UserPool": ("aws.security.Cognito", lambda each: (each.name, *used(users=each.active_users))),
+    "FileSystem": ("aws.storage.EFS", lambda each: ("EFS", f"{short(each.standard_gb)} GB")),
+    "StatedCost": ("aws.general.General", lambda each: (each.name, f"{short(each.usd)} USD a month, as said")),
 }
-UNDRAWN = ("CrossZoneTraffic", "FreeOfCharge", "Instances", "InternetEgress", "NodeGroup", "PublicAddresses", "Volume")
+UNDRAWN = ("CrossZoneTraffic", "FargatePods", "FargateTasks", "FreeOfCharge", "Instances", "InternetEgress",
+           "NodeGroup", "PublicAddresses", "Volume")
 
 
 def resource_card(

@@ -130,15 +130,16 @@ CONFIGURATIONS = (  # vCPU, GB at least, GB at most, step of GB
 def fargate_configuration(
     vcpu: Decimal,  # That a pod asks for
     memory_gb: Decimal,  # That a pod asks for, GB
+    overhead_gb: Decimal = OVERHEAD_GB,  # That EKS adds to it; ECS adds nothing
 ) -> tuple[Decimal, Decimal]:  # vCPU and GB that are billed
     "The smallest configuration that holds a pod. Raises PretamaneError for a pod that fits none."
-    needed = memory_gb + OVERHEAD_GB
+    needed = memory_gb + overhead_gb
     for vcpus, least, most, step in ((Decimal(a), Decimal(b), Decimal(c), Decimal(d)) for a, b, c, d in CONFIGURATIONS):
         if vcpus >= vcpu and most >= needed:
             return vcpus, max(least, ceil(needed / step) * step)
     raise PretamaneError(
-        f"no Fargate configuration holds a pod of {vcpu:f} vCPU and {memory_gb:f} GB",
-        remedy="16 vCPU and 119.75 GB are the most",
+        f"no Fargate configuration holds {vcpu:f} vCPU and {memory_gb:f} GB",
+        remedy=f"16 vCPU and {120 - overhead_gb:f} GB are the most",
     )
 
 # %% ../../nbs/resources/11_delivery.ipynb #af5d8ad9
