@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
-from math import ceil
+from decimal import ROUND_CEILING, Decimal
 
 from ..base.errors import PretamaneError
 from .features import DATA_FEATURES, FEATURE, features_of
@@ -126,12 +125,13 @@ def managed_data(stack: Stack, use: Figures) -> list[Resource]:
 def data_gb(stack: Stack, scenario: Scenario, services: Iterable[str]) -> Decimal:
     "GB of the volumes that the given services mount, whole as EBS sells them."
     mounted = {mount.volume for name in services for mount in stack.services[name].mounts}
-    return Decimal(ceil(sum(stack.volume_gb(volume, scenario) for volume in stack.volumes if volume in mounted)))
+    return sum((stack.volume_gb(volume, scenario) for volume in stack.volumes if volume in mounted),
+               Decimal(0)).to_integral_value(ROUND_CEILING)
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #75fa336d
 def host_disk_gb(stack: Stack, use: Figures, scenario: Scenario, services: Iterable[str]) -> Decimal:
     "GB of a disk that holds the volumes and the images, with a fifth to spare: a full disk stops everything."
-    return Decimal(ceil((data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")))
+    return ((data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")).to_integral_value(ROUND_CEILING)
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #f59f1023
 def shared(use: Figures) -> list[Resource]:

@@ -19,6 +19,11 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   compare   both bills, the difference for each feature, and what the dollars buy
   audit     what is left of a claimed saving; exit code 1 when it cannot be defended
   size      what the services need, and the cheapest instances that give it
+  ranges    what both bills are likely to be: percentiles over drawn usage
+  sensitivity   which usage figure moves the saving most
+  break-even    from which usage, memory or work on the other one is cheaper
+  attribution   the saving split over its causes, adding up exactly
+  growth    what each architecture costs from a tenth to a hundred times the load
   draw      draw an architecture as SVG, PNG or DOT
   report    everything in one folder: page, tables, pictures
   emit      write the artifacts of a stack (compose file, Caddyfile, …) to a folder
@@ -33,7 +38,8 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 """
 
 # %% ../../nbs/cli/06_main.ipynb #73b05e78
-VERBS = {**dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "prices": "price_verbs",
+VERBS = {**dict.fromkeys(("ranges", "sensitivity", "break-even", "attribution", "growth"), "analysis_verbs"),
+         **dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "prices": "price_verbs",
          **dict.fromkeys(("draw", "report", "emit", "check", "slo", "stack"), "verbs")}
 
 
@@ -55,7 +61,8 @@ def _run(verb: str, arguments: list[str]) -> int:
             raise PretamaneError(f"unknown verb {verb!r}", remedy=did_you_mean(verb, VERBS))
         from importlib import import_module
 
-        return int(getattr(import_module(f"pretamane_analysis.cli.{VERBS[verb]}"), verb)(arguments))
+        return int(getattr(import_module(f"pretamane_analysis.cli.{VERBS[verb]}"),
+                           verb.replace("-", "_"))(arguments))
     except PretamaneError as error:
         print(f"pretamane: {error}", file=sys.stderr)
         return error.exit_code
