@@ -139,7 +139,8 @@ def form(content: bytes, name: str = "note.txt", kind: str = "text/plain",
     mark = uuid4().hex
     parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()
              for key, value in fields.items()]
-    head = f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'.encode()
+    head = (f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            f"Content-Type: {kind}\r\n\r\n").encode()
     return b"".join([*parts, head, content,
                      f"\r\n--{mark}--\r\n".encode()]), {"Content-Type": f"multipart/form-data; boundary={mark}"}
 

@@ -24,7 +24,8 @@ class SearchStub:
     def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Start serving"""
         self.host = host
-        self.indexes, self.tasks, self.seen, self.failing, self.failing_tasks, self.stuck = {}, {}, [], False, False, False
+        self.indexes, self.tasks, self.seen = {}, {}, []
+        self.failing, self.failing_tasks, self.stuck = False, False, False
         self.lock = threading.Lock()
         self._serve(port)
 

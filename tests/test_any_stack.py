@@ -1,4 +1,4 @@
-"""What holds for any stack, in any region, bought in any way: the page and the command agree, more is never cheaper, nothing of anybody else is said."""
+"""What holds for any stack, in any region, bought in any way: the page and the command agree, more is never cheaper, nothing of anybody else is said."""  # noqa: E501
 from __future__ import annotations
 
 import re
@@ -34,39 +34,39 @@ from pretamane_analysis.stack.settings import PURCHASE_OPTIONS
 from pretamane_analysis.stack.stack import dump, example, loads
 
 BOOK = bundled()
-REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-west-3", "ap-south-1", "ap-northeast-2", "sa-east-1", "mx-central-1")
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "eu-west-3", "ap-south-1", "ap-northeast-2", "sa-east-1", "mx-central-1")  # noqa: E501
 CHEAP = settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
-USAGE = ("requests", "egress_gb", "stored_gb", "log_gb", "image_gb", "cross_zone_gb", "emails", "metrics", "alarms", "snapshot_gb", "database_gb")
+USAGE = ("requests", "egress_gb", "stored_gb", "log_gb", "image_gb", "cross_zone_gb", "emails", "metrics", "alarms", "snapshot_gb", "database_gb")  # noqa: E501
 
 
 @st.composite
 def strangers(draw):
     """A stack of few services, with or without edge and balancer, in any of eight regions"""
-    services = [f"  part{i}: {{image: 'maker/part{i}:1', memory: {draw(st.integers(32, 5000))}Mi, cpu: {draw(st.sampled_from(['0.1', '1', '2']))}, "
-                f"role: {draw(st.sampled_from(['other', 'application', 'database', 'search', 'object-store', 'logs']))}}}\n" for i in range(draw(st.integers(1, 5)))]
-    edge = "  door: {image: 'traefik:3.5.0', role: edge, memory: 64Mi, ports: {http: 8081}}\n" if draw(st.booleans()) else ""
+    services = [f"  part{i}: {{image: 'maker/part{i}:1', memory: {draw(st.integers(32, 5000))}Mi, cpu: {draw(st.sampled_from(['0.1', '1', '2']))}, "  # noqa: E501
+                f"role: {draw(st.sampled_from(['other', 'application', 'database', 'search', 'object-store', 'logs']))}}}\n" for i in range(draw(st.integers(1, 5)))]  # noqa: E501
+    edge = "  door: {image: 'traefik:3.5.0', role: edge, memory: 64Mi, ports: {http: 8081}}\n" if draw(st.booleans()) else ""  # noqa: E501
     zones, region = draw(st.integers(0, 2)), draw(st.sampled_from(REGIONS))
     machine = draw(st.sampled_from(["", "node_instance_type: t3.medium, ", "node_instance_type: m5.large, nodes: 2, "]))
     return loads(f"name: anything\nregion: {region}\nas_of: 2026-11-22\nservices:\n{''.join(services)}{edge}"
-                 f"usage: {{cpu_cores: {draw(st.sampled_from(['0.1', '1.5', '7']))}, egress_gb: {draw(st.integers(0, 30_000))}, requests: {draw(st.integers(0, 10**9))}}}\n"
-                 f"eks: {{{machine}nat_gateways: {zones}, load_balancer: {draw(st.sampled_from(['alb', 'nlb', 'clb', 'none']))}}}\nhost: {{edge: direct}}\n")
+                 f"usage: {{cpu_cores: {draw(st.sampled_from(['0.1', '1.5', '7']))}, egress_gb: {draw(st.integers(0, 30_000))}, requests: {draw(st.integers(0, 10**9))}}}\n"  # noqa: E501
+                 f"eks: {{{machine}nat_gateways: {zones}, load_balancer: {draw(st.sampled_from(['alb', 'nlb', 'clb', 'none']))}}}\nhost: {{edge: direct}}\n")  # noqa: E501
 
 
 @CHEAP
 @given(strangers(), st.data())
 def test_the_page_and_the_command_have_the_same_bill(stack, data):
-    """Whatever is chosen: what the page adds up is the total of `pretamane cost` with the options that it prints, and it lacks what that lacks"""
+    """Whatever is chosen: what the page adds up is the total of `pretamane cost` with the options that it prints, and it lacks what that lacks"""  # noqa: E501
     answers = document(Question(stack, BOOK, "typical", Decimal(730)), places=[stack.region])
     for _ in range(4):
         option, memory = data.draw(st.sampled_from(["", *PURCHASE_OPTIONS])), data.draw(st.sampled_from(MEMORY))
         egress = data.draw(st.decimals(0, 60_000, places=3))
         for name in SIDES:
             try:
-                wanted = side(name, changed(stack, str(egress), memory if name == "ec2" else "", option), BOOK).bill.total
+                wanted = side(name, changed(stack, str(egress), memory if name == "ec2" else "", option), BOOK).bill.total  # noqa: E501
             except PretamaneError:
                 wanted = None
             found = added(answers, name, egress, memory, option, stack.region)
-            assert (found is None) == (wanted is None), (name, option, memory, egress, stack.model_dump(exclude_unset=True))
+            assert (found is None) == (wanted is None), (name, option, memory, egress, stack.model_dump(exclude_unset=True))  # noqa: E501
             assert found is None or abs(found - wanted) < Decimal("1e-9"), (name, option, memory)
 
 
@@ -88,12 +88,12 @@ def test_more_usage_never_costs_less(stack, field, more, option):
 
 
 @CHEAP
-@given(st.sampled_from(REGIONS), st.sampled_from(["OnDemand", "Spot-typical", "Reserved-3yr-AllUpfront"]), st.sampled_from(["x86_64", "arm64"]),
+@given(st.sampled_from(REGIONS), st.sampled_from(["OnDemand", "Spot-typical", "Reserved-3yr-AllUpfront"]), st.sampled_from(["x86_64", "arm64"]),  # noqa: E501
        st.integers(256, 200_000), st.integers(0, 90), st.integers(0, 90), st.data())
 def test_a_tighter_constraint_is_never_cheaper(region, option, kind, memory, cores, busy, data):
-    """The cheapest host is the cheapest of all that are large enough, so with more memory, vCPU or work it costs the same or more"""
+    """The cheapest host is the cheapest of all that are large enough, so with more memory, vCPU or work it costs the same or more"""  # noqa: E501
     machine = Machine(memory, Decimal(min(cores, busy)), kind, Decimal(cores))
-    tighter = Machine(memory + data.draw(st.integers(0, 100_000)), machine.busy_cores + data.draw(st.integers(0, 20)), kind, machine.cores + data.draw(st.integers(0, 20)))
+    tighter = Machine(memory + data.draw(st.integers(0, 100_000)), machine.busy_cores + data.draw(st.integers(0, 20)), kind, machine.cores + data.draw(st.integers(0, 20)))  # noqa: E501
     before, after = (candidates(BOOK, region, each, option) for each in (machine, tighter))
     assert not after or before[0].monthly_usd <= after[0].monthly_usd
     assert all(not lacking(each.kind, machine) for each in before)
@@ -106,12 +106,12 @@ def test_the_cheapest_type_may_have_far_more_memory():
 
 @pytest.mark.parametrize("option", ["Reserved-3yr-NoUpfront", "SavingsPlanCompute-1yr-NoUpfront", "Spot-typical"])
 def test_a_machine_is_chosen_by_the_price_of_its_option(option):
-    """Sold so is a t3.large, not the t3a.large that is the cheapest on demand; of all that are sold so it is the cheapest"""
+    """Sold so is a t3.large, not the t3a.large that is the cheapest on demand; of all that are sold so it is the cheapest"""  # noqa: E501
     stack = with_purchase_option(example(), option)
     chosen = architecture("ec2", stack, BOOK)
     total = bill_of(chosen, stack, BOOK).total
     ranked = candidates(BOOK, "us-east-1", Machine(6656, Decimal("0.3")), option)
-    assert chosen.instance_type == ranked[0].kind.name and total < bill_of(architecture("ec2", example(), BOOK), example(), BOOK).total
+    assert chosen.instance_type == ranked[0].kind.name and total < bill_of(architecture("ec2", example(), BOOK), example(), BOOK).total  # noqa: E501
     assert min(each.monthly_usd for each in ranked) == ranked[0].monthly_usd
 
 
@@ -191,24 +191,24 @@ services:
   ledger: {image: "ghcr.io/kassabuch/ledger:7.1", role: application, memory: 1Gi, ports: {http: 5000}, routes: [{path: /}], networks: [app]}
 volumes: {door-data: {size_gb: 1, backup: none}}
 host: {edge: direct}
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.parametrize("stack", [STACKS["maps"], loads(DOOR)], ids=["without an edge", "with an edge alone"])
 def test_nothing_of_the_example_is_emitted_for_a_host(stack, tmp_path, capsys):
-    """A stack that only works has no edge, another one nothing but an edge: what is emitted names no program beside (scripts that serve every stack do)"""
+    """A stack that only works has no edge, another one nothing but an edge: what is emitted names no program beside (scripts that serve every stack do)"""  # noqa: E501
     (tmp_path / "stack.yaml").write_text(dump(stack), encoding="utf-8")
     assert main(["emit", str(tmp_path / "tree"), "--stack", str(tmp_path / "stack.yaml")]) == 0
-    texts = {str(each.relative_to(tmp_path / "tree")): each.read_text(encoding="utf-8") for each in (tmp_path / "tree").rglob("*") if each.is_file()}
+    texts = {str(each.relative_to(tmp_path / "tree")): each.read_text(encoding="utf-8") for each in (tmp_path / "tree").rglob("*") if each.is_file()}  # noqa: E501
     said = capsys.readouterr()
-    assert not foreign(said.out + said.err + "\n".join(text for name, text in texts.items() if not name.startswith(("scripts/", "bootstrap/lib/"))), stack)
+    assert not foreign(said.out + said.err + "\n".join(text for name, text in texts.items() if not name.startswith(("scripts/", "bootstrap/lib/"))), stack)  # noqa: E501
     assert ("caddy/Caddyfile" in texts) == bool(stack.with_role("edge"))
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    ("door: {image: 'haproxy:3.2.6', role: edge, memory: 64Mi}", "the edge runs haproxy, and the host's edge is configured for Caddy alone"),
-    ("api: {image: 'a/b:1', role: application, memory: 64Mi, ports: {http: 80}, routes: [{path: /}]}", "no service has the role 'edge', so these routes lead nowhere"),
-    ("a: {image: 'caddy:2.11.4', role: edge, memory: 64Mi}\n  b: {image: 'caddy:2.11.4', role: edge, memory: 64Mi}", "one service with the role 'edge' is expected, not 2")])
+    ("door: {image: 'haproxy:3.2.6', role: edge, memory: 64Mi}", "the edge runs haproxy, and the host's edge is configured for Caddy alone"),  # noqa: E501
+    ("api: {image: 'a/b:1', role: application, memory: 64Mi, ports: {http: 80}, routes: [{path: /}]}", "no service has the role 'edge', so these routes lead nowhere"),  # noqa: E501
+    ("a: {image: 'caddy:2.11.4', role: edge, memory: 64Mi}\n  b: {image: 'caddy:2.11.4', role: edge, memory: 64Mi}", "one service with the role 'edge' is expected, not 2")])  # noqa: E501
 def test_an_edge_that_cannot_be_emitted(change, said):
     """Said with its place and remedy, not as a lack of something that nobody asked for"""
     stack = loads(f"name: anything\nservices:\n  {change}\nhost: {{edge: direct}}\n")

@@ -36,7 +36,7 @@ as_is:
     edge: [{kind: LoadBalancer, processed_gb: 60}]
     egress: [{kind: InternetEgress, gb: 60}]
     observability: [{name: Datadog, usd: 138}]
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,8 @@ def test_lines_are_priced_or_as_said(clinic):
     priced = bill_of(architecture("as-is", clinic, BOOK), clinic, BOOK)
     said = {line.resource: line for line in priced.lines if line.confidence == "said"}
     assert {name: (line.cost, line.source) for name, line in said.items()} == {
-        "Build server": (Decimal("19.90"), "invoice of the hosting company"), "Datadog": (138, "AWS bill of October 2026")}
+        "Build server": (Decimal("19.90"), "invoice of the hosting company"),
+        "Datadog": (138, "AWS bill of October 2026")}
     assert all(line.sku or line.source for line in priced.lines if line.cost and line.confidence != "said")
     assert priced.total == sum(priced.by().values()) and priced.by()["orchestration"] == 73
 
@@ -78,7 +79,8 @@ def test_compare_with_one_host(clinic):
     only = {(row["feature"], row["only on"]): row["USD"] for row in shown["unmatched"]}
     assert only["Metrics and logs", "as-is"] == 138 and ("Secrets", "ec2") in only and ("Database", "ec2") not in only
     providers = {row["feature"]: row["baseline_provider"] for row in shown["rows"]}
-    assert providers["observability"] == "Datadog" and providers["mail"] == "not said" and providers["database"] == "RDS database"
+    assert (providers["observability"] == "Datadog" and providers["mail"] == "not said"
+            and providers["database"] == "RDS database")
     assert shown["attribution"] == [] and found.same_memory.architecture.capacity.memory_mib >= 20480
 
 

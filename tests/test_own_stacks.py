@@ -345,7 +345,8 @@ def words():
 def test_nothing_of_the_example_is_said(name, capsys):
     """No output of the verbs that answer for a stack has a word of the example"""
     path = str(FOLDER / f"{name}.yaml")
-    asked = [["cost", "--architecture", each, "--format", form] for each in names_for(STACKS[name]) for form in ("md", "json")]
+    asked = [["cost", "--architecture", each, "--format", form] for each in names_for(STACKS[name])
+             for form in ("md", "json")]
     for verb in (*asked, ["compare"], ["compare", "--format", "json"], ["size"], ["stack", "check"]):
         code = main([*verb, *(["--stack"] if verb[0] != "stack" else []), path])
         said = capsys.readouterr()
@@ -372,8 +373,10 @@ def test_nothing_of_the_example_is_drawn(name, side, tmp_path):
 @st.composite
 def stranger(draw):
     """A random stack of few services in one of three regions"""
-    services = "".join(f"  s{i}: {{image: 'thing:1', memory: {draw(st.integers(32, 6000))}Mi, cpu: {draw(st.sampled_from(['0.1', '1', '2']))}, "
-                       f"role: {draw(st.sampled_from(['other', 'application', 'database', 'search', 'edge', 'log-shipper']))}}}\n"
+    cpu = st.sampled_from(["0.1", "1", "2"])
+    role = st.sampled_from(["other", "application", "database", "search", "edge", "log-shipper"])
+    services = "".join(f"  s{i}: {{image: 'thing:1', memory: {draw(st.integers(32, 6000))}Mi, cpu: {draw(cpu)}, "
+                       f"role: {draw(role)}}}\n"
                        for i in range(draw(st.integers(1, 6))))
     nat, balancer = draw(st.integers(0, 2)), draw(st.sampled_from(["alb", "nlb", "clb", "none"]))
     region, busy = draw(st.sampled_from(["us-east-1", "eu-west-1", "ap-southeast-1"])), draw(

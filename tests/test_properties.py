@@ -41,6 +41,7 @@ def stacks(draw):
              for name in ("egress_gb", "stored_gb", "log_gb", "database_gb")}
     content = EXAMPLE.model_dump()
     content["services"] = {name: each.model_dump() for name, each in services.items()}
+    content["managed"] = {name: each for name, each in content["managed"].items() if name in services}
     content["eks"] |= {} if named else {"node_instance_type": None, "nodes": None}
     content["usage"] |= {name: dict(zip(("low", "typical", "high"), values, strict=True))
                          for name, values in usage.items()}

@@ -249,14 +249,15 @@ def test_no_network_and_no_credentials(monkeypatch, tmp_path):
 
 def item(zone: str, usd: str, since: str = "2026-11-22T08:00:00.000Z", kind: str = "t3.medium") -> str:
     """One entry of the spot history as EC2 prints it"""
-    return (f"<item><instanceType>{kind}</instanceType><productDescription>Linux/UNIX</productDescription><spotPrice>{usd}</spotPrice>"
-            f"<timestamp>{since}</timestamp><availabilityZone>{zone}</availabilityZone></item>")
+    return (f"<item><instanceType>{kind}</instanceType><productDescription>Linux/UNIX</productDescription>"
+            f"<spotPrice>{usd}</spotPrice><timestamp>{since}</timestamp><availabilityZone>{zone}</availabilityZone></item>")
 
 
 def history(items: str, token: str = "") -> bytes:
     """A page of the spot history"""
-    return (f'<?xml version="1.0"?><DescribeSpotPriceHistoryResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>1</requestId>'
-            f"<spotPriceHistorySet>{items}</spotPriceHistorySet><nextToken>{token}</nextToken></DescribeSpotPriceHistoryResponse>").encode()
+    return ('<?xml version="1.0"?><DescribeSpotPriceHistoryResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+            f"<requestId>1</requestId><spotPriceHistorySet>{items}</spotPriceHistorySet><nextToken>{token}</nextToken>"
+            "</DescribeSpotPriceHistoryResponse>").encode()
 
 
 def test_spot_now():

@@ -90,7 +90,8 @@ def test_every_link_leads_somewhere(site):
 
 
 def faults(driver, address: str, names: list[str]) -> list[str]:
-    """Open each page on a phone; return what is wrong with it: the console, a picture that is missing, what was asked of others, its width"""
+    """Open each page on a phone; return what is wrong with it: the console, a picture that is missing, what was
+    asked of others, its width"""
     size(driver, 390, 844)
     found, asked = [], set()
     for name in names:
@@ -102,10 +103,12 @@ def faults(driver, address: str, names: list[str]) -> list[str]:
 
 
 def test_every_page_stands_alone(site, address, driver):
-    """Nothing is asked of anybody else, every picture is there, no page scrolls sideways on a phone; without scripts, which all pages share"""
+    """Nothing is asked of anybody else, every picture is there, no page scrolls sideways on a phone; without
+    scripts, which all pages share"""
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
-        assert faults(driver, address, [path.parent.relative_to(site).as_posix() for path in sorted(site.rglob("index.html"))]) == []
+        assert faults(driver, address,
+                      [path.parent.relative_to(site).as_posix() for path in sorted(site.rglob("index.html"))]) == []
     finally:
         driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
@@ -115,7 +118,8 @@ def test_scripts_of_every_folder_stand_alone(site, address, driver):
     folders: dict[Path, list[Path]] = {}
     for path in sorted(site.rglob("index.html")):
         folders.setdefault(path.parent.parent, []).append(path)
-    chosen = {each for pages in folders.values() for each in (pages[0], pages[-1], max(pages, key=lambda page: page.stat().st_size))}
+    chosen = {each for pages in folders.values() for each in (pages[0], pages[-1],
+                                                              max(pages, key=lambda page: page.stat().st_size))}
     assert faults(driver, address, sorted(path.parent.relative_to(site).as_posix() for path in chosen)) == []
 
 

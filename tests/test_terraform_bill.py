@@ -53,7 +53,7 @@ def classic() -> Stack:
 
 
 def groups() -> Stack:
-    """Two kinds of nodes, half of one bought on the spot market, whole prefixes of addresses, logs of the control plane"""
+    """Two kinds of nodes, half of one bought on the spot market, whole prefixes of addresses, logs of the control plane"""  # noqa: E501
     stack = load(STACKS / "telemetry.yaml")
     return stack.model_copy(update={"eks": stack.eks.model_copy(update={"prefix_delegation": True})})
 
@@ -61,7 +61,7 @@ def groups() -> Stack:
 def open_nodes() -> Stack:
     """No gateway, no balancer, nodes with addresses of their own and a disk with IOPS"""
     stack = load(STACKS / "maps.yaml")
-    return stack.model_copy(update={"eks": stack.eks.model_copy(update={"node_disk_iops": Decimal(4000), "node_disk_throughput": Decimal(250)})})
+    return stack.model_copy(update={"eks": stack.eks.model_copy(update={"node_disk_iops": Decimal(4000), "node_disk_throughput": Decimal(250)})})  # noqa: E501
 
 
 STACKS = Path(__file__).parent / "stacks"

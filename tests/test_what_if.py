@@ -29,13 +29,13 @@ def asked(request) -> tuple:
     return question, document(question, places=["us-east-1"])
 
 
-def added(answers: dict, name: str, egress: Decimal, memory: str, option: str, region: str = "us-east-1") -> Decimal | None:
+def added(answers: dict, name: str, egress: Decimal, memory: str, option: str, region: str = "us-east-1") -> Decimal | None:  # noqa: E501
     """The total as the page adds it up; None where an amount is missing"""
     found = answers["regions"][region][name]
     bought = found["machines"][memory if name == "ec2" else ""]
     machines = bought.get(option, bought["missing"])
     entries = [*(found["features"] | machines["features"] if "features" in machines else found["features"]).values(), machines["usd"]] \
-        if isinstance(machines, dict) else [machines]
+        if isinstance(machines, dict) else [machines]  # noqa: E501
     lines = [each if isinstance(each, list) else [["0", each, "0"]] for each in entries if not isinstance(each, int)]
     at = [next(line for line in reversed(lines) if Decimal(line[0]) <= egress) for lines in lines]
     return sum((Decimal(usd) + (egress - Decimal(begin)) * Decimal(rate) for begin, usd, rate in at),
@@ -81,7 +81,7 @@ def test_a_missing_price_is_a_sentence():
 
 def test_memory_never_shrinks_a_host_below_its_services():
     """1 GiB asked for: still the host that holds the services"""
-    assert side("ec2", changed(STACK, memory="1Gi"), BOOK).architecture.instance_type == side("ec2", STACK, BOOK).architecture.instance_type
+    assert side("ec2", changed(STACK, memory="1Gi"), BOOK).architecture.instance_type == side("ec2", STACK, BOOK).architecture.instance_type  # noqa: E501
 
 
 @pytest.mark.parametrize(("option", "value"),

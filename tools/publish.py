@@ -126,7 +126,8 @@ def refresh(
         raise NotebookError(f"{path.name}: outputs are stale in {', '.join(stale)}; run: make export")
 
 
-_LOADED = ("IPython", "execnb.shell", "matplotlib.pyplot", "nbdev.clean", "nbdev.process", "pandas", "pydantic", "yaml")  # what most notebooks import
+# what most notebooks import
+_LOADED = ("IPython", "execnb.shell", "matplotlib.pyplot", "nbdev.clean", "nbdev.process", "pandas", "pydantic", "yaml")
 
 
 def _separately(
@@ -158,7 +159,8 @@ def run(
     context = get_context("forkserver")
     context.set_forkserver_preload(list(_LOADED))
     with context.Pool(os.cpu_count(), maxtasksperchild=1) as pool:  # a fresh process each, with the libraries in it
-        failures = [message.strip() for message in pool.imap(_separately, [(path, check) for path in notebooks], chunksize=1) if message]
+        failures = [message.strip() for message in pool.imap(_separately, [(path, check) for path in notebooks],
+                                                             chunksize=1) if message]
     if failures:
         raise NotebookError("\n".join(failures))
 

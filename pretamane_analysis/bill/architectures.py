@@ -16,6 +16,9 @@ from pretamane_analysis.bill.building_blocks import (
     Architecture, busy_percent, capacity, guessed, host_disk_gb, managed_data, own_data, shared, services_on_machines,
 )
 from .cluster import eks, require_architecture
+from .fargate import ecs_fargate
+from .optimized import eks_optimized
+from .several_hosts import ec2_pair, k3s
 from .features import FEATURE, open_source_provider, programs
 from .sizing import cheapest, host_for, lacking, needs
 from ..facts.accelerators import gpus_of
@@ -27,10 +30,16 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CORNERS', 'ARCHITECTURES', 'host_type', 'host_assumptions', 'ec2', 'architecture', 'names_for', 'compared', 'bill_of']
+__all__ = ['CORNERS', 'ARCHITECTURES', 'TITLES', 'host_type', 'host_assumptions', 'ec2', 'architecture', 'names_for', 'compared',
+           'bill_of']
 
 # %% ../../nbs/bill/07_architectures.ipynb #3e7a2177
-def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: Scenario) -> str:
+def host_type(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    services: Iterable[str],  # Names of services of the stack
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+) -> str:
     "The instance type that the stack names, or the cheapest that holds the services. Raises PretamaneError."
     if stack.host.instance_type:
         return require_architecture(instance_type(stack.host.instance_type), stack.host.architecture,
@@ -39,7 +48,7 @@ def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: 
 
 # %% ../../nbs/bill/07_architectures.ipynb #eec2dcd6
 def host_assumptions(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> tuple[str, ...]:
     "What the bill of a host takes for granted."
     return ("the data disk holds the volumes of the stack and the images, with a fifth to spare",
@@ -67,29 +76,39 @@ def _host_shortfalls(stack: Stack, kind: InstanceType, services: tuple[str, ...]
     return tuple(found)
 
 # %% ../../nbs/bill/07_architectures.ipynb #43fe32eb
-def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: bool = False) -> Architecture:
+def _machine(stack: Stack, kind: InstanceType, busy: Decimal) -> Instances:
+    "The host as it is billed, where so many vCPU are busy."
+    host = stack.host
+    return Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
+                     cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits,
+                     detailed_monitoring=host.detailed_monitoring)
+
+
+def ec2(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+    managed: bool = False,  # True where managed AWS services take the place of the stack's own
+) -> Architecture:
     "The stack on one EC2 host: with open source, or with the managed AWS services."
     use, host, services = stack.usage.at(scenario), stack.host, services_on_machines(stack, managed, False)
     kind = instance_type(host_type(stack, book, services, scenario))
-    busy = needs(stack, services, scenario).busy_cores
+    data, replaced = managed_data(stack, book, scenario, services) if managed else (
+        own_data(stack, use, host_disk_gb(stack, use, scenario, services)), ())
     resources = [
-        Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
-                  cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits,
-                  detailed_monitoring=host.detailed_monitoring),
+        _machine(stack, kind, needs(stack, services, scenario).busy_cores),
         Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
-        PublicAddresses(feature="network", count=1),
-        *(managed_data(stack, use) if managed else own_data(stack, use, host_disk_gb(stack, use, scenario, services))),
-        *shared(use),
+        PublicAddresses(feature="network", count=1), *data, *shared(use),
         Parameters(feature="secrets",
                    standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),
     ]
     groups = ((1, kind.name),)
-    return Architecture("ec2-managed" if managed else "ec2",
-                        "EC2 with managed services" if managed else "EC2 with open source",
-                        tuple(resources), capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1),
-                        services, groups, managed,
-                        host_assumptions(stack), _host_shortfalls(stack, kind, services, scenario))
+    name, title = ("ec2-managed", "EC2 with managed services") if managed else ("ec2", "EC2 with open source")
+    return Architecture(name, title, tuple(resources),
+                        capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1), services, groups,
+                        managed, (*replaced, *host_assumptions(stack)),
+                        _host_shortfalls(stack, kind, services, scenario), replaced)
 
 # %% ../../nbs/bill/07_architectures.ipynb #08dd3bfe
 def _free_lines(stack: Stack) -> list[Resource]:
@@ -111,16 +130,21 @@ def _free_lines(stack: Stack) -> list[Resource]:
 CORNERS = {  # whether Kubernetes, whether managed data
     "eks": (True, True), "eks-open-source": (True, False), "ec2-managed": (False, True), "ec2": (False, False)}
 ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
-    "as-is": as_is, "eks": eks, "eks-open-source": partial(eks, managed=False),
-    "ec2-managed": partial(ec2, managed=True), "ec2": ec2,
+    "as-is": as_is, "eks": eks, "eks-optimized": eks_optimized, "eks-open-source": partial(eks, managed=False),
+    "ecs-fargate": ecs_fargate, "k3s": k3s, "ec2-pair": ec2_pair, "ec2-managed": partial(ec2, managed=True), "ec2": ec2,
 }
+TITLES = {
+    "as-is": "As it is", "eks": "EKS with managed services", "eks-optimized": "EKS, optimized",
+    "eks-open-source": "EKS with open source", "ecs-fargate": "ECS on Fargate with managed services",
+    "k3s": "k3s on three EC2 hosts", "ec2-pair": "Two EC2 hosts with open source",
+    "ec2-managed": "EC2 with managed services", "ec2": "EC2 with open source"}
 
 
 def architecture(
     name: str,  # One of ARCHITECTURES
-    stack: Stack,
+    stack: Stack,  # The product that is described
     book: PriceBook,  # For the choice of the instance type
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Architecture:
     "A way to host a stack. Raises PretamaneError for an unknown name."
     if name not in ARCHITECTURES:
@@ -129,23 +153,23 @@ def architecture(
 
 # %% ../../nbs/bill/07_architectures.ipynb #56cd80cf
 def names_for(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> tuple[str, ...]:  # In the order of ARCHITECTURES
     "The architectures that a stack has: all, and what there is today where the stack says so."
     return tuple(each for each in ARCHITECTURES if each != "as-is" or stack.as_is)
 
 
 def compared(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> tuple[str, ...]:  # In the order of ARCHITECTURES
     "What a comparison is made of: the corners between Kubernetes and one host, and what there is today."
     return tuple(each for each in names_for(stack) if each in CORNERS or each == "as-is")
 
 # %% ../../nbs/bill/07_architectures.ipynb #2b639343
 def bill_of(
-    chosen: Architecture,
-    stack: Stack,
-    book: PriceBook,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Bill:
     "The bill of an architecture in the stack's region."

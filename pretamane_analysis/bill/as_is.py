@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -30,7 +31,7 @@ __all__ = ['line_resource', 'as_is_problems', 'as_is']
 # %% ../../nbs/bill/06a_as_is.ipynb #d1ea78d8
 def line_resource(
     feature: str,  # Key of a feature
-    line: AsIsLine,
+    line: AsIsLine,  # What the reader said of one thing: a kind with its fields, or what it costs
     stack: Stack,  # For where all lines were read, and the day
 ) -> Resource:
     "What a line stands for. Raises PretamaneError for an unknown kind or field, or a value that no price list has."
@@ -56,7 +57,7 @@ def _trouble(feature: str, line: AsIsLine, stack: Stack) -> str:
 
 
 def as_is_problems(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> Iterator[Problem]:  # Path to the key and message of each problem
     "What is wrong with the lines of `as_is`: unknown features, kinds, fields, values."
     for feature, at, line in stack.as_is.lines() if stack.as_is else ():
@@ -121,19 +122,32 @@ def _providers(resources: Iterable[Resource]) -> dict[str, str]:
     return {key: ", ".join(names) for key, names in found.items()}
 
 
-def as_is(stack: Stack, *others: Any) -> Architecture:
+def as_is(
+    stack: Stack,  # The product that is described
+    *others: Any,  # Not looked at: every architecture is called alike
+) -> Architecture:
     "What the stack says it has today. Raises PretamaneError where it says nothing, or something that is not known."
     if stack.as_is is None:
         raise PretamaneError("the stack does not say what you have today", "as_is",
                              "Add `as_is: {source: …, features: {…}}`, or choose another architecture")
     if problems := [f"{'.'.join(map(str, path))}: {text}" for path, text in as_is_problems(stack)]:
         raise PretamaneError("\n".join(problems))
-    resources = tuple(line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
+    resources = _told_apart(line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
     groups = _groups(resources)
     managed = any(each.feature in DATA_FEATURES for each in resources)
     return Architecture("as-is", stack.as_is.title, resources, _capacity(stack.as_is, resources, groups),
                         _on_machines(stack, resources), groups, managed, _assumptions(stack.as_is),
                         providers=_providers(resources))
+
+
+def _told_apart(resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    "Resources with names of their own: the second of a name is numbered."
+    seen: dict[str, int] = {}
+    found = []
+    for each in resources:
+        seen[each.name] = count = seen.get(each.name, 0) + 1
+        found.append(replace(each, name=f"{each.name} {count}") if count > 1 else each)
+    return tuple(found)
 
 
 def _assumptions(said: AsIs) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ from pretamane_analysis.bill.building_blocks import (
     Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, shared,
     services_on_machines,
 )
-from .features import features_of
 from .nodes import Cluster, Group, Work, cheapest_nodes, filled, work
 from ..prices.book import MissingPrice, PriceBook
+from ..providers.choice import choices
 from ..prices.snapshot import InstanceType, eks_support, instance_type
 from pretamane_analysis.resources import (
     CrossZoneTraffic, EksCluster, FreeOfCharge, HostedZones, ImageRegistry, Load, LoadBalancer, Logs,
@@ -31,7 +31,11 @@ __all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'node_groups', 'nodes_of
            'eks']
 
 # %% ../../nbs/bill/06_cluster.ipynb #b654e2c4
-def require_architecture(kind: InstanceType, built_for: str | None, place: str) -> InstanceType:
+def require_architecture(
+    kind: InstanceType,  # The instance type: vCPU, memory, GPUs and architecture
+    built_for: str | None,  # `x86_64` or `arm64`; None where the stack does not say
+    place: str,  # Key of the stack file, for the message
+) -> InstanceType:
     """The type itself. Raises PretamaneError where images are built for another architecture: such a machine starts
     and runs nothing."""
     if built_for and kind.architecture != built_for:
@@ -57,9 +61,9 @@ def _chosen(stack: Stack, book: PriceBook, held: Work, nodes: int | None, at_lea
 
 # %% ../../nbs/bill/06_cluster.ipynb #1ad19be7
 def node_groups(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     book: PriceBook,  # For the choice of types that the stack leaves open
-    held: Work,
+    held: Work,  # What the cluster has to hold, as `work` returns it
     grows: bool = False,  # Whether a number of nodes that is too small is raised
 ) -> tuple[Group, ...]:
     "The groups of nodes of a cluster. Raises PretamaneError where no type holds a pod."
@@ -81,7 +85,12 @@ def node_groups(
     return tuple(groups)
 
 
-def nodes_of(stack: Stack, book: PriceBook, held: Work, managed: bool) -> Cluster:
+def nodes_of(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    held: Work,  # What the cluster has to hold, as `work` returns it
+    managed: bool,  # True where managed AWS services take the place of the stack's own
+) -> Cluster:
     "The nodes of a cluster. More services than the stack's own number of nodes was meant for may need more nodes."
     zones, prefixes = stack.eks.availability_zones, stack.eks.prefix_delegation
     cluster = filled(node_groups(stack, book, held), held, zones, prefixes)
@@ -155,12 +164,12 @@ def _cluster(stack: Stack, use: Figures, cluster: Cluster) -> list[Resource]:
 
 # %% ../../nbs/bill/06_cluster.ipynb #edd02605
 def cluster_assumptions(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     managed: bool,  # Whether managed data services are used
 ) -> tuple[str, ...]:
     "What the bill of a cluster takes for granted."
-    eks, have = stack.eks, {each.key for each in features_of(stack)}
-    free = [name for key, name in (("database", "DynamoDB"), ("objects", "S3")) if managed and key in have]
+    eks, chosen = stack.eks, [each.provider for each in choices(stack).values() if each.provider and managed]
+    free = [*dict.fromkeys(each.title for each in chosen if each.gateway_endpoint)]
     gateways = (f"; {' and '.join(free)} {'are' if len(free) > 1 else 'is'} reached through gateway endpoints, "
                 f"which are free" if free else "")
     nat = "given in the stack's usage" if stack.usage.nat_gb else "logs and image pulls"
@@ -175,7 +184,7 @@ def cluster_assumptions(
 
 # %% ../../nbs/bill/06_cluster.ipynb #a0733b53
 def remaining_secrets(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     on_machines: Iterable[str],  # Names of the services that run on machines
 ) -> list[str]:  # Sorted names
     "The secrets that are still needed: those of replaced services are gone, IAM roles take their place."
@@ -185,22 +194,27 @@ def remaining_secrets(
 
 
 def _no_backups(stack: Stack) -> FreeOfCharge:
-    "The managed side orders no backups; what that means for what the stack has."
-    have = {each.key for each in features_of(stack)}
-    which = "no backups of DynamoDB are ordered" if "database" in have else "no backups are ordered"
-    kept = "; S3 keeps its objects in three zones" if "objects" in have else ""
+    "The managed side orders no backups beyond what is part of its services; what that means for what the stack has."
+    chosen = [each.provider for each in choices(stack).values() if each.provider]
+    without = list(dict.fromkeys(each.title for each in chosen if not each.backups
+                                 and each.capability in ("sql-database", "document-database")))
+    which = f"no backups of {' and '.join(without)} are ordered" if without else "no further backups are ordered"
+    kept = "".join(f"; {each}" for each in dict.fromkeys(each.backups for each in chosen) if each)
     return FreeOfCharge(feature="backups", name="backups", description=which, reason=f"not part of the stack{kept}")
 
 
-def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: bool = True) -> Architecture:
+def eks(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+    managed: bool = True,  # True where managed AWS services take the place of the stack's own
+) -> Architecture:
     "The stack on EKS: with managed AWS services, or with the open-source services on its nodes."
     use, services = stack.usage.at(scenario), services_on_machines(stack, managed, True)
     cluster = nodes_of(stack, book, work(stack, services, scenario), managed)
-    resources = _cluster(stack, use, cluster)
-    if managed:
-        resources += [*managed_data(stack, use), _no_backups(stack)]
-    else:
-        resources += own_data(stack, use, data_gb(stack, scenario, services))
+    data, replaced = managed_data(stack, book, scenario, services) if managed else (
+        own_data(stack, use, data_gb(stack, scenario, services, True)), ())
+    resources = [*_cluster(stack, use, cluster), *data, *([_no_backups(stack)] if managed else [])]
     resources.append(Secrets(feature="secrets", count=Decimal(len(remaining_secrets(stack, services)) or 1)))
     groups = tuple((cluster.counts[group.name], group.kind.name) for group in cluster.groups
                    if cluster.counts[group.name])
@@ -208,4 +222,5 @@ def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     return Architecture("eks" if managed else "eks-open-source",
                         "EKS with managed services" if managed else "EKS with open source",
                         tuple(resources), capacity(groups, usable, stack.eks.availability_zones), services,
-                        groups, managed, cluster_assumptions(stack, managed), tuple(cluster.shortfalls()))
+                        groups, managed, (*replaced, *cluster_assumptions(stack, managed)),
+                        tuple(cluster.shortfalls()), replaced)

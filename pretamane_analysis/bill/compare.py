@@ -16,6 +16,7 @@ from .architectures import CORNERS, architecture
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError
 from ..prices.book import MissingPrice, PriceBook
+from ..resources import EksCluster
 from .sides import Side, feature_rows, lost, parity_rows, side, unmatched
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
@@ -23,7 +24,8 @@ from ..base.tables import less, money, plain, to_html
 from .what_if import with_host_memory
 
 # %% auto #0
-__all__ = ['Answer', 'Row', 'Saving', 'attribution', 'with_memory', 'Comparison', 'compare_rows', 'compare', 'document']
+__all__ = ['Answer', 'Row', 'Saving', 'attribution', 'with_memory', 'Comparison', 'compare_rows', 'compare', 'no_migration',
+           'document']
 
 # %% ../../nbs/bill/09_compare.ipynb #92180c32
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ def attribution(
 # %% ../../nbs/bill/09_compare.ipynb #267b718c
 def with_memory(
     name: str,  # Name of an architecture
-    stack: Stack,
+    stack: Stack,  # The product that is described
     memory_mib: int,  # Memory that its machines must have together
-    book: PriceBook,
-    scenario: Scenario,
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Side:
     """An architecture on the cheapest host, or on as many nodes, as have at least so much memory. Raises
@@ -102,6 +104,7 @@ class Comparison:
     same_memory: Side | None  # The alternative with the memory of the baseline's machines; None where that is not known
     sides: dict[str, Side]  # The architectures that could be priced, by name
     unanswered: dict[str, str] = field(default_factory=dict)  # Optional rows without an answer, and why
+    optimized: Side | None = None  # What the baseline could be without leaving EKS, where it is on it and is left
 
     @property
     def saving(self) -> Saving:
@@ -113,6 +116,11 @@ class Comparison:
         """The same, where the alternative has as much memory as the baseline's machines together; None where that is
         not known."""
         return Saving(self.baseline.bill.total, self.same_memory.bill.total) if self.same_memory else None
+
+    @property
+    def without_migration(self) -> Saving | None:
+        "What the baseline could save without leaving EKS; None where it is not on it, or not left."
+        return Saving(self.baseline.bill.total, self.optimized.bill.total) if self.optimized else None
 
     def attribution(self) -> list[dict[str, Any]]:
         "Where the saving comes from, as `attribution` says it."
@@ -134,7 +142,7 @@ class Comparison:
 
 # %% ../../nbs/bill/09_compare.ipynb #0024d3b9
 def compare_rows(
-    comparison: Comparison,
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
 ) -> list[dict[str, Any]]:  # One row for each feature and one for the total
     "A comparison for reading."
     first, second = comparison.baseline, comparison.alternative
@@ -148,11 +156,11 @@ def compare_rows(
 
 # %% ../../nbs/bill/09_compare.ipynb #fe9ca4e2
 def compare(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
     baseline: str = "eks",  # Name of an architecture
     alternative: str = "ec2",  # Name of an architecture
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Comparison:
     "Two architectures side by side. Raises MissingPrice for all that either lacks; other rows say what they lack."
@@ -164,14 +172,14 @@ def compare(
     if lacking:
         raise MissingPrice.together(lacking)
     priced = _answered(sides)
-    first, second = priced[baseline], priced[alternative]
-    ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else
-              _optional(f"{each} usage", partial(_saving, stack, book, (baseline, alternative), each, hours),
-                        why) for each in SCENARIOS}
+    first, second, names = priced[baseline], priced[alternative], (baseline, alternative)
+    ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else _optional(
+        f"{each} usage", partial(_saving, stack, book, names, each, hours), why) for each in SCENARIOS}
     memory = first.architecture.capacity.memory_mib
     same = _optional("same memory", partial(with_memory, alternative, stack, memory, book, scenario, hours), why)
-    totals = {name: each.bill.total for name, each in priced.items()}
-    return Comparison(stack, scenario, first, second, totals, _answered(ranges), same, priced, why)
+    stays = _optional("without leaving EKS", partial(_optimized, first, second, stack, book, scenario, hours), why)
+    return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in priced.items()},
+                      _answered(ranges), same, priced, why, stays)
 
 
 Answer = TypeVar("Answer")
@@ -181,6 +189,28 @@ Row = TypeVar("Row")
 def _answered(found: dict[Row, Answer | None]) -> dict[Row, Answer]:
     "The rows that have an answer."
     return {row: answer for row, answer in found.items() if answer is not None}
+
+
+def _optimized(first: Side, second: Side, stack: Stack, book: PriceBook, scenario: Scenario,
+               hours: Decimal | int | str) -> Side | None:
+    "What a baseline on EKS could be without leaving it; None where it is not left, or cannot be cheaper."
+    left, kept = (any(isinstance(each, EksCluster) for each in one.architecture.resources) for one in (first, second))
+    if not left or kept or first.architecture.name == "eks-optimized":
+        return None
+    return side("eks-optimized", stack, book, scenario, hours)
+
+
+def no_migration(
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
+) -> str:  # Empty where nothing is saved, or the baseline is not on EKS
+    "How much of a saving needs no migration, in a sentence."
+    saved, lean, whole = comparison.without_migration, comparison.optimized, comparison.saving.usd
+    if not saved or not lean or whole <= 0 or saved.usd <= 0:
+        return ""
+    share = min(Decimal(100), 100 * saved.usd / whole)
+    return (f"Of the {money(whole)} USD that {comparison.alternative.architecture.title} saves, "
+            f"{money(min(saved.usd, whole))} ({plain(share, 0)} %) need no migration: {lean.architecture.title} "
+            f"({lean.machines()}) costs {money(lean.bill.total)}")
 
 
 def _saving(stack: Stack, book: PriceBook, names: tuple[str, str], scenario: Scenario,
@@ -205,7 +235,7 @@ def _optional(row: str, answer: Callable[[], Answer], why: dict[str, str],
 
 # %% ../../nbs/bill/09_compare.ipynb #8c44193e
 def document(
-    comparison: Comparison,
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
 ) -> dict[str, Any]:
     "A comparison as the JSON contract of `pretamane compare`."
     first, second = comparison.baseline, comparison.alternative
@@ -219,11 +249,21 @@ def document(
         "lost": lost(first.architecture, second.architecture, comparison.stack),
         "unmatched": unmatched(first, second, comparison.stack),
         "same_memory": _same_memory(comparison),
+        "without_migration": _without_migration(comparison),
         "architectures": comparison.totals, "attribution": comparison.attribution(),
         "ranges": {name: each.document() for name, each in comparison.ranges.items()},
         "assumptions": list(dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions))),
         "shortfalls": {each.architecture.name: list(each.architecture.shortfalls) for each in (first, second)},
         "unanswered": comparison.unanswered}
+
+
+def _without_migration(comparison: Comparison) -> dict[str, Any]:
+    "What the baseline could be without leaving EKS, and what was assumed; empty where it is not left."
+    if comparison.optimized is None or comparison.without_migration is None:
+        return {}
+    chosen = comparison.optimized.architecture
+    return {"architecture": chosen.name, "machines": chosen.machines, **comparison.without_migration.document(),
+            "sentence": no_migration(comparison), "assumptions": list(chosen.assumptions)}
 
 
 def _same_memory(comparison: Comparison) -> dict[str, Any]:

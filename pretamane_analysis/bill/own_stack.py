@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .as_is import as_is_problems
+from ..providers.choice import choice_problems
 from ..stack import stack as stacks
 from ..stack.stack import Check, Stack
 
@@ -15,7 +16,7 @@ from ..stack.stack import Check, Stack
 __all__ = ['CHECKS', 'load']
 
 # %% ../../nbs/bill/15a_own_stack.ipynb #87becefa
-CHECKS: tuple[Check, ...] = (as_is_problems,)  # of packages above the stack's own
+CHECKS: tuple[Check, ...] = (as_is_problems, choice_problems)  # of packages above the stack's own
 
 
 def load(

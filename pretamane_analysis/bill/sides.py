@@ -15,7 +15,10 @@ from .architectures import architecture, bill_of
 from .bill import HOURS_PER_MONTH, Bill
 from .building_blocks import Architecture
 from pretamane_analysis.bill.features import (
-    DATA_FEATURES, FEATURES, Feature, features_of, gained, managed_provider, open_source_provider,
+    DATA_FEATURES, FEATURES, Feature, features_of, gained, given_up, managed_provider, open_source_provider,
+)
+from pretamane_analysis.bill.resilience import (
+    NOT_SAID, hours_of_work, patches_database, survives_machine, survives_zone,
 )
 from .sizing import needs
 from ..prices.book import PriceBook
@@ -27,7 +30,7 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['AS_IS', 'NOT_SAID', 'Side', 'side', 'feature_rows', 'features_between', 'unmatched', 'parity_rows', 'lost']
+__all__ = ['AS_IS', 'Side', 'side', 'feature_rows', 'features_between', 'unmatched', 'parity_rows', 'lost']
 
 # %% ../../nbs/bill/08a_sides.ipynb #df9a5d9c
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class Side:
 
 def side(
     name: str,  # Name of an architecture
-    stack: Stack,
-    book: PriceBook,
-    scenario: Scenario = "typical",
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Side:
     "An architecture of a stack, priced."
@@ -54,13 +57,13 @@ def side(
     return Side(chosen, bill_of(chosen, stack, book, hours))
 
 # %% ../../nbs/bill/08a_sides.ipynb #145c74c1
-AS_IS, NOT_SAID = "as-is", "not said"
+AS_IS = "as-is"
 
 
 def feature_rows(
-    baseline: Side,
-    alternative: Side,
-    stack: Stack,
+    baseline: Side,  # The side that is left, with its bill
+    alternative: Side,  # The side that is gone to, with its bill
+    stack: Stack,  # The product that is described
 ) -> list[dict[str, Any]]:  # One row for each feature that the stack has
     "What each feature costs on both sides, and who provides it."
     before, after = baseline.bill.by(), alternative.bill.by()
@@ -72,7 +75,11 @@ def feature_rows(
             for each in features_between(baseline, alternative, stack)]
 
 
-def features_between(baseline: Side, alternative: Side, stack: Stack) -> tuple[Feature, ...]:
+def features_between(
+    baseline: Side,  # The side that is left, with its bill
+    alternative: Side,  # The side that is gone to, with its bill
+    stack: Stack,  # The product that is described
+) -> tuple[Feature, ...]:
     "The features that a stack has, and those that one of both sides pays for all the same."
     wanted = {each.key for each in features_of(stack)} | {*baseline.bill.by(), *alternative.bill.by()}
     return tuple(each for each in FEATURES if each.key in wanted)
@@ -108,9 +115,9 @@ def _own_programs(feature: Feature, chosen: Architecture, stack: Stack) -> str:
 
 
 def unmatched(
-    baseline: Side,
-    alternative: Side,
-    stack: Stack,
+    baseline: Side,  # The side that is left, with its bill
+    alternative: Side,  # The side that is gone to, with its bill
+    stack: Stack,  # The product that is described
 ) -> list[dict[str, Any]]:  # Feature, the side that has it, who provides it there, USD a month
     "What one side has and the other has nothing for: neither a line on its bill nor a service on its machines."
     rows = []
@@ -126,9 +133,9 @@ def unmatched(
 
 # %% ../../nbs/bill/08a_sides.ipynb #97e27b06
 def parity_rows(
-    baseline: Side,
-    alternative: Side,
-    stack: Stack,
+    baseline: Side,  # The side that is left, with its bill
+    alternative: Side,  # The side that is gone to, with its bill
+    stack: Stack,  # The product that is described
 ) -> list[dict[str, str]]:
     "Machines, memory, CPU and zones of both sides, and whether the services fit."
     facts: tuple[tuple[str, Callable[[Architecture], str]], ...] = (
@@ -138,18 +145,26 @@ def parity_rows(
         ("memory the services need, GiB", lambda s: plain(Decimal(needs(stack, s.on_machines).memory_mib) / 1024, 1)),
         ("room for all services", lambda s: NOT_SAID if s.name == AS_IS else "; ".join(s.shortfalls) or "yes"),
         ("vCPU", lambda s: str(s.capacity.vcpu or NOT_SAID)),
-        ("vCPU sustained without credits",
-         lambda s: plain(s.capacity.sustained_vcpu, 1) if s.capacity.vcpu else NOT_SAID),
+        ("vCPU sustained without credits", lambda s: _vcpu(s.capacity.sustained_vcpu)),
         ("GPUs", lambda s: str(s.capacity.gpus)),
         ("availability zones", lambda s: str(s.capacity.zones or NOT_SAID)),
-        ("survives the loss of a machine",
-         lambda s: "yes" if s.capacity.machines > 1 else "no" if s.capacity.machines else NOT_SAID),
+        ("survives the loss of a machine", lambda s: str(survives_machine(s))),
+        ("survives the loss of a zone", lambda s: str(survives_zone(s))),
         ("data services", lambda s: "managed by AWS" if s.managed else "run by you"),
         ("services on the machines", lambda s: str(len(s.on_machines))),
-        ("operator's time", lambda s: "not priced"))
+        ("who patches the database", lambda s: patches_database(s, stack)),
+        ("hours of work a month, assumed and not priced", lambda s: _hours(hours_of_work(s, stack))))
     rows = [{"what": what, "baseline": value(baseline.architecture), "alternative": value(alternative.architecture)}
             for what, value in facts]
     return [row for row in rows if row["what"] != "GPUs" or {row["baseline"], row["alternative"]} != {"0"}]
+
+
+def _vcpu(vcpu: Decimal) -> str:
+    return plain(vcpu, 1) if vcpu else NOT_SAID
+
+
+def _hours(hours: Decimal | None) -> str:
+    return NOT_SAID if hours is None else plain(hours, 2)
 
 
 def _gib(mib: int) -> str:
@@ -158,12 +173,12 @@ def _gib(mib: int) -> str:
 
 # %% ../../nbs/bill/08a_sides.ipynb #2a057de6
 def lost(
-    baseline: Architecture,
-    alternative: Architecture,
-    stack: Stack,
+    baseline: Architecture,  # The architecture that is left
+    alternative: Architecture,  # The architecture that is gone to
+    stack: Stack,  # The product that is described
 ) -> list[dict[str, str]]:
     "What is given up and gained by the change, for each feature whose provider changes."
     changed = [each for each in features_of(stack) if _on_aws(each, baseline) != _on_aws(each, alternative)]
-    both = [(each, (each.lost, gained(each, stack))) for each in changed if each.lost or gained(each, stack)]
+    both = [(each, words) for each in changed if any(words := (given_up(each, stack), gained(each, stack)))]
     return [{"feature": each.title, **dict(zip(("lost", "gained"), words if _on_aws(each, baseline) else words[::-1]))}
             for each, words in both]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, show,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, screen_width, show,
     source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 
@@ -43,15 +43,25 @@ def cost(
     prefetch_prices(options, book, stack, (options.architecture,), (options.scenario,))
     chosen = architecture(options.architecture, stack, book, options.scenario)
     bill = bill_of(chosen, stack, book, hours)
-    document = (with_age({**bill.document(), "shortfalls": list(chosen.shortfalls)}, bill.as_of)
-                if options.format == "json" else None)
-    room = "\n".join(f"Not everything has room: {each}." for each in chosen.shortfalls)
+    document = (with_age({**bill.document(), "shortfalls": list(chosen.shortfalls),
+                          "assumptions": list(chosen.assumptions)}, bill.as_of) if options.format == "json" else None)
+    closing = "\n".join([*(f"Not everything has room: {each}." for each in chosen.shortfalls), *_replaced(chosen)])
     caption = (f"{chosen.title} ({bill.caption()}, {options.scenario} usage). Each line is quantity x rate; SKU is the "
                "number of the price in AWS's list, `as of` the day of the rate, with `read` or `derived` where it is "
-               "not from a machine-readable list")
+               "not from a machine-readable list; * follows from how much is used")
     part = Part(caption, bill_rows(bill, notes=options.format == "md"), ("as of", "SKU", "unit"))
-    show([part], document, options.format, bill.age(today()), bill.rows(), room)
+    show([part], document, options.format, bill.age(today()), bill.rows(), closing)
     return 0
+
+
+def _replaced(*chosen: Any) -> list[str]:
+    "Which managed services some architectures take in place of the stack's own, and where another is chosen."
+    from textwrap import fill
+
+    words = dict.fromkeys(text for each in chosen for text in each.replaced)
+    said = [*(f"Assumed: {each}." for each in words), "`managed:` in the stack file chooses other services or classes."]
+    return [fill(each, screen_width(), subsequent_indent="  ", break_on_hyphens=False)
+            for each in said] if words else []
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #453c0552
 def compare(
@@ -76,12 +86,16 @@ def compare(
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #15039206
 def _print_comparison(found: Any, options: Namespace) -> None:
+    from textwrap import fill
+
     from pretamane_analysis.bill import compare as comparisons
     from pretamane_analysis.bill.sides import feature_rows
     from pretamane_analysis.base.tables import less, money
 
     first, second = found.baseline, found.alternative
-    saving = f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}."
+    saving = "\n".join([*_replaced(first.architecture, second.architecture),
+                        f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}.",
+                        *(fill(f"{each}.", screen_width()) for each in [comparisons.no_migration(found)] if each)])
     document = with_age(comparisons.document(found), first.bill.as_of)
     show(_parts(found), document, options.format, first.bill.age(today()),
          feature_rows(first, second, found.stack), saving)

@@ -97,7 +97,8 @@ def format_option(
                         help="form of the output (default: table)")
 
 # %% ../../nbs/cli/01_options.ipynb #0a21c15f
-ARCHITECTURE_NAMES = ("as-is", "eks", "eks-open-source", "ec2-managed", "ec2")
+ARCHITECTURE_NAMES = (
+    "as-is", "eks", "eks-optimized", "eks-open-source", "ecs-fargate", "k3s", "ec2-pair", "ec2-managed", "ec2")
 
 # %% ../../nbs/cli/01_options.ipynb #b38fa1b7
 def chosen_stack(

@@ -13,6 +13,7 @@ from ..base.tables import less, money, percent
 from ..bill import audit as audits
 from ..bill import compare as comparisons
 from ..bill.building_blocks import Architecture
+from ..bill.options import Option, options
 from ..bill.sides import Side
 from ..bill.features import features_of
 from ..bill.bill import HOURS_PER_MONTH
@@ -36,6 +37,7 @@ class Findings:
     today: date
     book: PriceBook  # For what the page can be asked
     command: str = "pretamane cost"  # That prints one side, with the options that were given
+    options: tuple[Option, ...] = ()  # All ways to host the stack, the cheapest first
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -68,7 +70,8 @@ def findings(
 ) -> Findings:
     "Compare, and audit the claim if there is one. Raises MissingPrice where a price is not known."
     compared = comparisons.compare(stack, book, scenario=scenario, hours=hours)
-    return Findings(stack, compared, audits.audit(claim, stack, book) if claim else None, today, book, command)
+    ways = tuple(options(stack, book, scenario, hours))
+    return Findings(stack, compared, audits.audit(claim, stack, book) if claim else None, today, book, command, ways)
 
 # %% ../../nbs/report/03_answer.ipynb #d9681e60
 def headline(
@@ -156,7 +159,8 @@ def points(
     found: Findings,  # All results of the report, as `findings` returns them
 ) -> dict[str, list[str]]:  # Heading and sentences
     "What the verdict depends on, and what it costs that is not on the bill."
-    depends = [*_room(found), _memory(found), _usage(found), _parts(found)]
+    staying = comparisons.no_migration(found.comparison)
+    depends = [*_room(found), f"{staying}." if staying else "", _memory(found), _usage(found), _parts(found)]
     instead = [_failure(found), _work(found)]
     said = {"What it depends on": depends, "What you give for it": instead,
             "What was claimed": [verdict(found.audit)] if found.audit else []}

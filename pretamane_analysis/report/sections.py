@@ -12,6 +12,7 @@ from typing import Any
 
 from ..bill import audit as audits
 from ..bill import compare as comparisons
+from ..bill.options import work_assumed
 from ..bill.sides import feature_rows, lost, parity_rows
 from ..bill.bill import bill_rows
 from ..prices.snapshot import cited, sources
@@ -69,6 +70,19 @@ def _compared(found: Findings) -> Section:
                    [*shown, total], rows, ("cost",))
 
 # %% ../../nbs/report/04_sections.ipynb #3ac12f39
+def _options(found: Findings) -> Iterator[Section]:
+    "All ways to host the stack, which stand first: two of them are compared below."
+    notes = " ".join(text for each in found.options for text in each.notes())
+    yield Section("options", "All ways to host it", COST,
+                  f"The cheapest first; the two that are compared below are {' and '.join(_names(found))}. "
+                  f"{notes}{' ' if notes else ''}{work_assumed()}",
+                  [each.row() for each in found.options], [each.exact() for each in found.options])
+
+
+def _names(found: Findings) -> tuple[str, str]:
+    return found.sides[0].architecture.name, found.sides[1].architecture.name
+
+
 def _answer(found: Findings) -> Iterator[Section]:
     c, (first, second) = found.comparison, _short(found)
     yield _compared(found)
@@ -170,8 +184,9 @@ def sections(
     found: Findings,  # All results of the report, as `findings` returns them
 ) -> list[Section]:  # Those that have something to show
     "All parts of a report, in reading order."
-    parts = [*_answer(found), *_change(found), *(_claim(found, found.audit) if found.audit else ()), *_bills(found),
-             *_objectives(found), *_background(found)]
+    parts = [*_options(found), *_answer(found), *_change(found),
+             *(_claim(found, found.audit) if found.audit else ()), *_bills(found), *_objectives(found),
+             *_background(found)]
     return [each for each in parts if each.shown or each.pictures]
 
 # %% ../../nbs/report/04_sections.ipynb #fe8eb49f

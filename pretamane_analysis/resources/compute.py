@@ -60,6 +60,7 @@ def instance_hour(
 class Instances(Resource):
     "EC2 instances of one type (https://aws.amazon.com/ec2/pricing/on-demand)."
     title: ClassVar[str] = "EC2 instances"
+    usage: ClassVar[tuple[str, ...]] = ("cpu_percent",)
     instance_type: str
     count: int = 1
     operating_system: str = "Linux"
@@ -115,6 +116,7 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
 class NodeGroup(Resource):
     "EKS nodes: instances with their root volumes."
     title: ClassVar[str] = "EKS node group"
+    usage: ClassVar[tuple[str, ...]] = ("cpu_percent",)
     instance_type: str
     nodes: int = 1
     disk_gb: Decimal = Decimal(20)  # Of each node

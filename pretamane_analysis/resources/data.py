@@ -20,6 +20,8 @@ __all__ = ['TABLE_DIMENSIONS', 'SEARCH_DISKS', 'Table', 'SearchDomain', 'SearchS
 class Table(Resource):
     "A DynamoDB table (https://aws.amazon.com/dynamodb/pricing); 25 GB are free in each region."
     title: ClassVar[str] = "DynamoDB table"
+    usage: ClassVar[tuple[str, ...]] = (
+        "write_units", "read_units", "storage_gb", "backup_gb", "point_in_time_gb", "restored_gb", "stream_reads")
     write_units: Decimal = Decimal(0)  # Write request units, on demand
     read_units: Decimal = Decimal(0)  # Read request units, on demand
     write_capacity: Decimal = Decimal(0)  # Provisioned, all month
@@ -102,6 +104,7 @@ def _search_disks(domain: SearchDomain) -> Iterator[Charge]:
 class SearchServerless(Resource):
     "OpenSearch Serverless: compute units by the hour and storage."
     title: ClassVar[str] = "OpenSearch Serverless"
+    usage: ClassVar[tuple[str, ...]] = ("gb",)
     indexing_units: Decimal = Decimal(2)
     search_units: Decimal = Decimal(2)
     gb: Decimal = Decimal(0)

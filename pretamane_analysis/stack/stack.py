@@ -21,7 +21,7 @@ from .own_rates import OwnRate
 from .quantities import Name, Scenario, SecretName, Usage
 from .routing import Alerting
 from .service import Secret, Service, Volume
-from .settings import Edge, Eks, Host, Operations, Provisioning
+from .settings import Edge, Eks, Host, Managed, Operations, Provisioning
 from .slo import Slo
 from .stack_checks import BrokenLinks, Problem, broken_links
 
@@ -43,6 +43,9 @@ class Stack(Model):
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     secrets: dict[SecretName, Secret] = Field(default_factory=dict)
     usage: Usage = Field(default_factory=Usage)
+    managed: dict[Name, Managed] = Field(
+        default_factory=dict, description="by service, which managed service replaces it on that side; left out: the "
+        "one that its role and image suggest")
     eks: Eks = Field(default_factory=Eks)
     host: Host = Field(default_factory=Host)
     edge: Edge = Field(default_factory=Edge)

@@ -25,7 +25,8 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CAPABILITIES = {"NET_BIND_SERVICE": 10}
-SKIPPED_OF_PYTHON = re.compile(r"(^|/)(test|tests|idlelib|tkinter|turtledemo|lib2to3|__pycache__|site-packages|share|include|config-[^/]*)(/|$)|\.a$")
+SKIPPED_OF_PYTHON = re.compile(r"(^|/)(test|tests|idlelib|tkinter|turtledemo|lib2to3|__pycache__|site-packages|share"
+                               r"|include|config-[^/]*)(/|$)|\.a$")
 
 
 @cache

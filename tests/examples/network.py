@@ -22,7 +22,8 @@ from .row import Adapter, Row, Work, values
 from .traffic import egress, egress_line
 
 MONTH = "hours|hours_each|month_hours"
-LOAD = "new_connections_per_s|connection_minutes|active_connections|kb_per_s|gb_per_hour|requests_per_s|rules|rule_evaluations_per_s"
+LOAD = ("new_connections_per_s|connection_minutes|active_connections|kb_per_s|gb_per_hour|requests_per_s|rules"
+        "|rule_evaluations_per_s")
 GB = "(?:processed_)?gb(?:_month)?"
 
 

@@ -54,7 +54,7 @@ def search(row: Row) -> Work:
         raise Unsupported(f"iops or throughput of {disk}")
     domain = SearchDomain(instance_type=data_type, count=data, manager_type=manager_type, managers=managers,
                           warm_type=warm_type,
-                          warm_nodes=warm, warm_gb=row.number("warm_gb", 0), disk_type=disk, disk_gb=row.number(f"{disk}_gb", 0),
+                          warm_nodes=warm, warm_gb=row.number("warm_gb", 0), disk_type=disk, disk_gb=row.number(f"{disk}_gb", 0),  # noqa: E501
                           disk_iops=iops, disk_mibps=mibps)
     billed = sum(each.quantity for each in domain.charges(Decimal(730)) if each.query.unit == "MiBps-Mo")
     row.agree("billable_mibps", billed, "the throughput above what is included")

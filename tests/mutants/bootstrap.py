@@ -13,7 +13,8 @@ from mutants import ROOT, Files, Mutant, fate, replaced, substituted
 
 SECRETS, HOST, ROTATION = (f"behaviour:tests/test_bootstrap_{name}.py::test_"
                            for name in ("secrets", "host", "rotation"))
-LIBRARY, USER_DATA, MANIFEST = "bootstrap/lib/", "terraform/templates/user-data.sh.tftpl", "bootstrap/secrets.manifest.json"
+LIBRARY, MANIFEST = "bootstrap/lib/", "bootstrap/secrets.manifest.json"
+USER_DATA = "terraform/templates/user-data.sh.tftpl"
 ROTATE = "scripts/rotate-secret.sh"
 
 

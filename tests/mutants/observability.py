@@ -7,7 +7,8 @@ import yaml
 
 from mutants import Mutant, added, replaced, substituted
 
-ALERTS, BLACKBOX, LOKI, ALLOY = "alertmanager/alertmanager.yml", "blackbox/blackbox.yml", "loki/loki.yaml", "alloy/config.alloy"
+ALERTS, BLACKBOX = "alertmanager/alertmanager.yml", "blackbox/blackbox.yml"
+LOKI, ALLOY = "loki/loki.yaml", "alloy/config.alloy"
 SOURCES = "grafana/provisioning/datasources/stack.yaml"
 
 

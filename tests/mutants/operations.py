@@ -10,11 +10,14 @@ from pathlib import Path
 
 from mutants import ROOT, Files, Mutant, fate, removed, replaced, substituted
 
-UNIT, SECRETS, BACKUP, STACK = "systemd/pretamane.service", "systemd/pretamane-secrets.service", "scripts/backup.sh", "scripts/lib/stack.sh"
-DATABASE, ARCHIVE, COMMON, DEPLOY = "scripts/lib/database.py", "scripts/lib/archive.py", "scripts/lib/common.sh", "scripts/deploy.sh"
+UNIT, SECRETS = "systemd/pretamane.service", "systemd/pretamane-secrets.service"
+BACKUP, STACK = "scripts/backup.sh", "scripts/lib/stack.sh"
+DATABASE, ARCHIVE = "scripts/lib/database.py", "scripts/lib/archive.py"
+COMMON, DEPLOY = "scripts/lib/common.sh", "scripts/deploy.sh"
 SYSTEMD, SAVED, DEPLOYED = (f"behaviour:tests/test_{name}.py::test_"
                             for name in ("systemd", "backup_restore", "deploy"))
-FAULT, BAD, NOBODY = SAVED + "a_fault_fails_the_backup_and_nothing_else", DEPLOYED + "a_bad_release_is_noticed_by_nobody", DEPLOYED + "no_request_fails_over_a_deploy_and_a_rollback"
+FAULT, BAD = SAVED + "a_fault_fails_the_backup_and_nothing_else", DEPLOYED + "a_bad_release_is_noticed_by_nobody"
+NOBODY = DEPLOYED + "no_request_fails_over_a_deploy_and_a_rollback"
 
 MUTANTS = [
     Mutant("D22", "up returns before health", replaced(UNIT, "up --detach --wait ", "up --detach "), "S01"),
@@ -43,7 +46,8 @@ MUTANTS = [
     Mutant("D37", "a release that was tampered with",
            replaced(DEPLOY, '    archive unlocked "$RELEASE" || die', '    true || die'), BAD),
     Mutant("D37", "what a killed deploy left is not put right",
-           replaced(DEPLOY, '        return_to_service "$OLD"\n        await_edge "$OLD"\n', "        true\n"),
+           replaced(DEPLOY, 'some running "$NEW"; then await_edge "$OLD"; fi\n    drop "$NEW"\n',
+                    "some running nobody; then true; fi\n"),
            DEPLOYED + "killed_at_any_step_and_run_again_it_converges"),
     Mutant("D37", "two deploys at once", replaced(COMMON, 'flock -n "$LOCK" || {', "true || {"),
            DEPLOYED + "a_second_deploy_is_refused"),

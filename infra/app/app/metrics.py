@@ -1,11 +1,13 @@
-# Made by `pretamane emit` from model b565946082cf. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """What the service counts. One process serves all requests, so a counter never goes back while it lives."""
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector, ProcessCollector,
+)
 from prometheus_client.core import GaugeMetricFamily
 
 from . import __version__

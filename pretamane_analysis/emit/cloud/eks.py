@@ -15,7 +15,7 @@ from ...bill.nodes import max_pods
 from ...facts.accelerators import gpus_of
 from ..templates import rendered
 from ...base.errors import PretamaneError
-from ...resources import EksCluster, Monitoring, NodeGroup
+from ...resources import EksCluster, Monitoring, NodeGroup, Resource, SearchDomain
 from ...prices.snapshot import instance_type
 from ...stack.stack import Stack
 
@@ -45,15 +45,30 @@ CAUSES = {
     "backups": (), "edge": (),  # free lines that say what is not ordered
 }
 
+def _search(found: Architecture) -> list[SearchDomain]:
+    "The search domain, where there is one."
+    return [each for each in found.resources if isinstance(each, SearchDomain)]
+
+
+def _search_values(search: list[SearchDomain], zones: int) -> dict[str, Any]:
+    for each in search:
+        return {"search_type": each.instance_type, "search_count": each.count,
+                "search_disk_gb": int(each.disk_gb / each.count), "search_zones": min(3, each.count, zones)}
+    return {"search_type": "", "search_count": 0, "search_disk_gb": 0, "search_zones": 0}
+
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #a959d4e5
+def _cause_key(resource: Resource) -> str:
+    return "EKS node group" if isinstance(resource, NodeGroup) else resource.name
+
+
 def bill_resources(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     found: Architecture,  # The stack on EKS
 ) -> list[dict[str, Any]]:  # resource, description, usage_type, addresses
     "Each line of the EKS bill with the addresses of the Terraform resources that cause it."
     lines = []
     for resource in found.resources:
-        key = "EKS node group" if isinstance(resource, NodeGroup) else resource.name
+        key = _cause_key(resource)
         causes = [cause for each in CAUSES[key] if (cause := each.format(
             edge=_edge(stack), address="aws_eip.nat" if stack.eks.nat_gateways else "aws_subnet.public"))]
         lines += [{"resource": resource.name, "description": charge.description, "usage_type": charge.query.usage_type,
@@ -97,11 +112,11 @@ def _edge_alarms(stack: Stack) -> list[dict[str, Any]]:
 def _alarms(stack: Stack, found: Architecture) -> list[dict[str, Any]]:
     "The alarms of a stack, at most as many as it keeps."
     features, alarms = {each.feature for each in found.resources}, _edge_alarms(stack)
-    if "search" in features:
+    for search in _search(found):
         domain = {"DomainName": "local.search_domain", "ClientId": "local.account"}
         alarms += [_alarm("search_red", "AWS/ES", "ClusterStatus.red", "Maximum", ABOVE, 0, 1, **domain),
                    _alarm("search_disk", "AWS/ES", "FreeStorageSpace", "Minimum", BELOW,
-                          stack.eks.search_disk_gb * 1024 // 5, 5, **domain),
+                          int(search.disk_gb / search.count) * 1024 // 5, 5, **domain),
                    _alarm("search_memory", "AWS/ES", "JVMMemoryPressure", "Maximum", ABOVE, 85, 15, **domain)]
     if "database" in features:
         table = {"TableName": "aws_dynamodb_table.main.name"}
@@ -113,8 +128,17 @@ def _alarms(stack: Stack, found: Architecture) -> list[dict[str, Any]]:
     return alarms[:sum(int(each.alarms) for each in found.resources if isinstance(each, Monitoring))]
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #fb6b479a
+def _require_known(found: Architecture) -> None:
+    "Raises PretamaneError for what no template here makes."
+    if others := [each.name for each in found.resources if _cause_key(each) not in CAUSES]:
+        raise PretamaneError(f"no Terraform is written here for {', '.join(others)}", place="managed",
+                             remedy="Name services for which it is (dynamodb, opensearch, s3, cloudwatch), or 'none', "
+                             "under 'managed'; `emit` without `--architecture` writes the host")
+
+
 def _supported(stack: Stack, found: Architecture) -> str:
     "The support of the version. Raises PretamaneError for what this configuration cannot make."
+    _require_known(found)
     support = next(each.support for each in found.resources if isinstance(each, EksCluster))
     if support == "ended":
         raise PretamaneError(f"Kubernetes {stack.eks.version} is past all support: no cluster can be made with it",
@@ -152,7 +176,7 @@ def _nodes(stack: Stack, found: Architecture) -> dict[str, Any]:
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #5dd108bf
 def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
     "Everything that a template of `templates/eks` uses."
-    eks, features = stack.eks, {each.feature for each in found.resources}
+    eks, features, search = stack.eks, {each.feature for each in found.resources}, _search(found)
     return {
         "project": stack.name, "environment": stack.environment, "region": stack.region, "domain": stack.domain,
         "zones": json.dumps([f"{stack.region}{letter}" for letter in "abcdef"[:eks.availability_zones]]),
@@ -161,11 +185,9 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "nat_gateways": eks.nat_gateways,
         "control_plane_logs": any(each.name == "control plane logs" for each in found.resources),
         "balancer": eks.load_balancer, "edge": _edge(stack), "database": "database" in features,
-        "search": "search" in features,
+        "search": bool(search),
         "objects": "objects" in features, "observability": "observability" in features, "mail": True,
-        "search_type": eks.search_instance_type, "search_count": eks.search_instances,
-        "search_disk_gb": eks.search_disk_gb,
-        "search_zones": min(3, eks.search_instances, eks.availability_zones), "alarms": _alarms(stack, found),
+        **_search_values(search, eks.availability_zones), "alarms": _alarms(stack, found),
         "services_json": json.dumps(list(found.on_machines)),
         "secrets_json": json.dumps(remaining_secrets(stack, found.on_machines) or ["application"]),
     }

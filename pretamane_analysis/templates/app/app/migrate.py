@@ -26,8 +26,9 @@ FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 LOCK = 0x70726574616D616E  # any number that nobody else locks in this database
 LOCK_SECONDS = 5  # that a change may hold up requests while it waits for a table
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
-_SHRINKS = re.compile(r"\b(DROP\s+(TABLE|COLUMN|SCHEMA|TYPE|VIEW)|RENAME\s+(TO|COLUMN)|TRUNCATE|ALTER\s+(COLUMN\s+)?\w+\s+(SET\s+DATA\s+)?TYPE"
-                      r"|SET\s+NOT\s+NULL|DELETE\s+FROM)\b", re.IGNORECASE)
+_SHRINKS = re.compile(r"\b(DROP\s+(TABLE|COLUMN|SCHEMA|TYPE|VIEW)|RENAME\s+(TO|COLUMN)|TRUNCATE"
+                      r"|ALTER\s+(COLUMN\s+)?\w+\s+(SET\s+DATA\s+)?TYPE|SET\s+NOT\s+NULL|DELETE\s+FROM)\b",
+                      re.IGNORECASE)
 
 
 class Refused(Exception):
