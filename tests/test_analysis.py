@@ -1,4 +1,5 @@
 """Ranges, sensitivity, break-even, causes and growth: from the same charges as one bill, and told where they cannot."""
+
 from __future__ import annotations
 
 import json
@@ -30,7 +31,15 @@ from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack import dump, example, loads
 
 BOOK, STACK = bundled(), example()
-MOST = {"requests": 3e8, "egress_gb": 60_000, "log_gb": 40, "stored_gb": 200, "cpu_cores": 6, "image_gb": 20, "emails": 9e5}
+MOST = {
+    "requests": 3e8,
+    "egress_gb": 60_000,
+    "log_gb": 40,
+    "stored_gb": 200,
+    "cpu_cores": 6,
+    "image_gb": 20,
+    "emails": 9e5,
+}
 
 
 def exact(stack, name, row):
@@ -42,7 +51,7 @@ def exact(stack, name, row):
 @settings(max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(strangers(), st.integers(0, 1000))
 def test_many_bills_are_the_bills(stack, seed):
-    """Random stacks and usage: each amount is that of the exact bill to a billionth; where there is no bill there are no amounts"""
+    """Random stacks and usage: each amount is that of the exact bill to a billionth"""
     from numpy.random import default_rng
 
     random = default_rng(seed)
@@ -69,11 +78,13 @@ def test_a_lost_number_is_an_error_and_no_amount():
 
 @pytest.mark.parametrize("shape", ["pert", "triangular"])
 def test_ranges_lie_between_low_and_high(shape):
-    """The same seed, the same answer; every case lies between the bills of low and of high usage; the claim's odds fall"""
+    """The same seed, the same answer; every case is between the bills of low and high usage; odds fall"""
     found = ranges(STACK, BOOK, cases=256, seed=3, shape=shape)
     assert found.rows() == ranges(STACK, BOOK, cases=256, seed=3, shape=shape).rows()
     for name, values in (("eks", found.baseline_usd), ("ec2", found.alternative_usd)):
-        low, high = (float(bill_of(architecture(name, STACK, BOOK, each), STACK, BOOK).total) for each in ("low", "high"))
+        low, high = (
+            float(bill_of(architecture(name, STACK, BOOK, each), STACK, BOOK).total) for each in ("low", "high")
+        )
         assert low <= values.min() and values.max() <= high
     odds = [found.holds(Decimal(each)) for each in (0, 60, 70, 99)]
     assert odds == sorted(odds, reverse=True) and odds[0] == 100 and odds[-1] == 0
@@ -83,8 +94,14 @@ def test_ranges_lie_between_low_and_high(shape):
 def test_the_tornado_is_two_bills_for_each_figure():
     """Each bar is the difference of exact bills"""
     for row in tornado(STACK, BOOK)[:3]:
-        saved = [exact(STACK, "eks", {row["usage"]: row[end]}) - exact(STACK, "ec2", {row["usage"]: row[end]}) for end in ("low", "high")]
-        assert [each.quantize(Decimal("0.01")) for each in saved] == [row["saved at low, USD"], row["saved at high, USD"]]
+        saved = [
+            exact(STACK, "eks", {row["usage"]: row[end]}) - exact(STACK, "ec2", {row["usage"]: row[end]})
+            for end in ("low", "high")
+        ]
+        assert [each.quantize(Decimal("0.01")) for each in saved] == [
+            row["saved at low, USD"],
+            row["saved at high, USD"],
+        ]
 
 
 def test_indices_explain_the_variance():
@@ -97,9 +114,11 @@ def test_indices_explain_the_variance():
 def test_a_break_even_is_where_bills_meet():
     """Just below one side is cheaper, just above the other; traffic that both pay at one rate never decides"""
     assert usage_break_even(STACK, BOOK, "egress_gb") == []
-    place, = usage_break_even(STACK, BOOK, "cpu_cores", ("eks", "ec2"), Decimal(12))[:1]
-    sides = [exact(STACK, "eks", {"cpu_cores": at}) < exact(STACK, "ec2", {"cpu_cores": at})
-             for at in (place * Decimal("0.99"), place * Decimal("1.01"))]
+    (place,) = usage_break_even(STACK, BOOK, "cpu_cores", ("eks", "ec2"), Decimal(12))[:1]
+    sides = [
+        exact(STACK, "eks", {"cpu_cores": at}) < exact(STACK, "ec2", {"cpu_cores": at})
+        for at in (place * Decimal("0.99"), place * Decimal("1.01"))
+    ]
     assert sides[0] != sides[1]
     assert crossing(lambda x: Decimal(3) - x, Decimal(0), Decimal(8)) == 3
     assert cpu_break_even(BOOK, "us-east-1", "m5.large", "m5.xlarge") is None
@@ -124,7 +143,7 @@ def test_how_machines_are_bought_is_a_cause():
 
 
 def test_growth_has_steps_and_an_end():
-    """More load never costs less, machines grow, and where no machine suffices the reason stands instead of an amount"""
+    """More load never costs less; where nothing suffices the reason stands instead of an amount"""
     found = growth(STACK, BOOK, ("eks", "ec2"), [Decimal(each) for each in (1, 10, 100, 2000)])
     for name in ("eks", "ec2"):
         usd = [each.usd for each in found if each.name == name and each.usd is not None]
@@ -137,26 +156,48 @@ def test_growth_has_steps_and_an_end():
 FLAT = "name: a\nservices: {b: {image: 'c:1', memory: 64Mi}}\nusage: {%s}\n"
 
 
-@pytest.mark.parametrize("words", [["ranges", "--cases", "1000"], ["ranges", "--claim", "many"], ["ranges", "--baseline", "ec2"],
-                                   ["break-even", "--field", "egres_gb"], ["break-even", "--field", "egress_gb", "--up-to", "-1"],
-                                   ["break-even", "--up-to", "5"], ["ranges", "--stack", "flat.yaml"], ["attribution", "--baseline", "as-is"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ranges", "--cases", "1000"],
+        ["ranges", "--claim", "many"],
+        ["ranges", "--baseline", "ec2"],
+        ["break-even", "--field", "egres_gb"],
+        ["break-even", "--field", "egress_gb", "--up-to", "-1"],
+        ["break-even", "--up-to", "5"],
+        ["ranges", "--stack", "flat.yaml"],
+        ["attribution", "--baseline", "as-is"],
+    ],
+)
 def test_bad_input_is_told(words, tmp_path, monkeypatch, capsys):
     """Exit code 2 and one sentence with a remedy, never a traceback"""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flat.yaml").write_text(FLAT % ", ".join(f"{name}: 1" for name in open_fields(STACK)), encoding="utf-8")
     if "flat.yaml" in words:
         flat = loads((tmp_path / "flat.yaml").read_text(encoding="utf-8"))
-        usage = {name: {"low": each.typical, "typical": each.typical, "high": each.typical} for name in type(flat.usage).model_fields
-                 if (each := getattr(flat.usage, name)) is not None}
-        (tmp_path / "flat.yaml").write_text(dump(type(flat).model_validate(flat.model_dump(exclude_unset=True) | {"usage": usage})), encoding="utf-8")
+        usage = {
+            name: {"low": each.typical, "typical": each.typical, "high": each.typical}
+            for name in type(flat.usage).model_fields
+            if (each := getattr(flat.usage, name)) is not None
+        }
+        (tmp_path / "flat.yaml").write_text(
+            dump(type(flat).model_validate(flat.model_dump(exclude_unset=True) | {"usage": usage})), encoding="utf-8"
+        )
     assert main(words) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("pretamane: ") and "Traceback" not in said.err
 
 
-@pytest.mark.parametrize(("words", "form"), [
-    (["ranges", "--cases", "16"], "json"), (["sensitivity", "--cases", "4"], "json"), (["break-even", "--field", "log_gb"], "json"), (["growth"], "json"),
-    *((["attribution"], each) for each in ("table", "json", "csv", "md"))])
+@pytest.mark.parametrize(
+    ("words", "form"),
+    [
+        (["ranges", "--cases", "16"], "json"),
+        (["sensitivity", "--cases", "4"], "json"),
+        (["break-even", "--field", "log_gb"], "json"),
+        (["growth"], "json"),
+        *((["attribution"], each) for each in ("table", "json", "csv", "md")),
+    ],
+)
 def test_every_verb_in_every_form(words, form, capsys):
     """Each verb prints in each form; JSON says what was compared and how old prices are"""
     assert main([*words, "--format", form]) == 0
@@ -169,5 +210,9 @@ def test_every_verb_in_every_form(words, form, capsys):
 
 def test_scipy_is_read_only_where_it_is_needed():
     """`--help` of a verb does not wait for NumPy or SciPy"""
-    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "pretamane_analysis", "ranges", "--help"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pretamane_analysis", "ranges", "--help"],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0 and "scipy" not in done.stderr and "numpy" not in done.stderr

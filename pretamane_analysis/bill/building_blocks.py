@@ -132,7 +132,8 @@ def pod_volumes(
     gb = sum((stack.services[name].replicas * stack.volume_gb(volume, scenario) for name in services
               for volume in dict.fromkeys(each.volume for each in stack.services[name].mounts if not each.read_only)
               if not _is_scratch(stack, volume, scenario, stack.services[name])), Decimal(0))
-    return [Volume(feature="disks", name=POD_VOLUMES, volume_type="gp3", gb=gb.to_integral_value(ROUND_CEILING))] if gb else []
+    whole = gb.to_integral_value(ROUND_CEILING)
+    return [Volume(feature="disks", name=POD_VOLUMES, volume_type="gp3", gb=whole)] if gb else []
 
 
 POD_VOLUMES = "volumes of what stays"
