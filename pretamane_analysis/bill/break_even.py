@@ -30,8 +30,8 @@ FINEST = Decimal("1e-9")  # Of any figure: more digits than a bill adds up exact
 
 def crossing(
     difference: Callable[[Decimal], Decimal],  # Exact
-    low: Decimal,
-    high: Decimal,
+    low: Decimal,  # Where to begin
+    high: Decimal,  # Where to end
     nearness: Decimal = Decimal("1e-8"),  # Of the whole distance
 ) -> Decimal | None:  # None where the sign is the same at both ends
     "Where a difference changes its sign between two points, halved down with exact amounts."
@@ -48,7 +48,7 @@ def crossing(
 
 # %% ../../nbs/bill/19_break_even.ipynb #2cde11d0
 def cpu_break_even(
-    book: PriceBook,
+    book: PriceBook,  # Where prices are found
     region: str,  # Region code
     one: str,  # An instance type such as `t3.large`
     other: str,  # Such as `m5.large`
@@ -78,8 +78,8 @@ def _difference(stack: Stack, book: PriceBook, field: str, names: tuple[str, str
 
 
 def usage_break_even(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
     field: str,  # Of usage, such as `egress_gb`
     names: tuple[str, str] = ("eks", "ec2"),  # Two architectures
     high: Decimal | None = None,  # Up to where; a thousand times what is typical unless given
@@ -104,8 +104,8 @@ def usage_break_even(
 
 # %% ../../nbs/bill/19_break_even.ipynb #35a70af3
 def break_evens(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
     baseline: str = "eks",  # Name of an architecture
     alternative: str = "ec2",  # Name of an architecture
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
@@ -127,8 +127,8 @@ def break_evens(
 
 
 def one_field(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
     field: str,  # Of usage, such as `egress_gb`
     names: tuple[str, str] = ("eks", "ec2"),  # Two architectures
     up_to: str = "",  # Up to where, as somebody types it

@@ -28,7 +28,7 @@ Amounts = dict[str, Decimal]  # USD a month by feature
 
 
 def shapley(
-    causes: Iterable[str],
+    causes: Iterable[str],  # Names of the changes
     value: Callable[[frozenset[str]], Amounts],  # The amounts once a set of changes is made
 ) -> dict[str, dict[str, Fraction]]:  # What each change takes away, by cause and feature
     "The split of Shapley: for each cause the mean over all orders of what it takes away."
@@ -78,8 +78,8 @@ def _lattice(stack: Stack, book: PriceBook, baseline: str, alternative: str,
 
 # %% ../../nbs/bill/20_causes.ipynb #49e53eb0
 def causes(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
     baseline: str = "eks",  # One of the four architectures
     alternative: str = "ec2",  # Another one
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month

@@ -28,7 +28,7 @@ LOADS = tuple(Decimal(text) for text in ("0.1", "0.2", "0.5", "1", "2", "3", "5"
 
 
 def at_load(
-    stack: Stack,
+    stack: Stack,  # Any stack
     load: Decimal,  # 1 is today's
 ) -> Stack:
     "The stack with so many times its typical usage."
@@ -47,10 +47,10 @@ class Growth:
 
 
 def growth(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
     names: Iterable[str] = tuple(CORNERS),  # Architectures
-    loads: Iterable[Decimal] = LOADS,
+    loads: Iterable[Decimal] = LOADS,  # 1 is today's
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> list[Growth]:  # In the order of the loads
     "Each architecture at each load."
@@ -69,7 +69,7 @@ def _one(stack: Stack, book: PriceBook, name: str, load: Decimal, hours: Decimal
 
 # %% ../../nbs/bill/21_growth.ipynb #f7006f88
 def growth_rows(
-    found: list[Growth],
+    found: list[Growth],  # Of `growth`
 ) -> list[dict[str, Any]]:  # A row for each load: USD a month of each architecture, and the cheapest
     "Loads for reading."
     rows = []
@@ -83,7 +83,7 @@ def growth_rows(
 
 
 def step_rows(
-    found: list[Growth],
+    found: list[Growth],  # Of `growth`
 ) -> list[dict[str, Any]]:  # Architecture, load from which on, machines or why not
     "Where the machines of an architecture change, and where it ends."
     rows, last = [], dict[str, str]()

@@ -28,7 +28,7 @@ PERCENTILES = (10, 50, 90)
 
 
 def open_fields(
-    stack: Stack,
+    stack: Stack,  # Any stack
 ) -> dict[str, tuple[float, float, float]]:  # Low, typical, high by field of usage
     "The usage figures that are ranges. Raises PretamaneError where none is."
     found = {name: (float(each.low), float(each.typical), float(each.high)) for name in Usage.model_fields
@@ -41,7 +41,7 @@ def open_fields(
 
 def spread_of(
     figures: tuple[float, float, float],  # Low, typical, high
-    shape: Shape = "pert",
+    shape: Shape = "pert",  # What low, typical and high stand for
 ) -> Any:  # A frozen distribution of SciPy
     "The distribution that three figures stand for."
     from scipy.stats import beta, triang
@@ -53,10 +53,10 @@ def spread_of(
 
 
 def points(
-    stack: Stack,
+    stack: Stack,  # Any stack
     count: int,  # Cases, a power of two
-    seed: int,
-    shape: Shape = "pert",
+    seed: int,  # The same seed, the same cases
+    shape: Shape = "pert",  # What low, typical and high stand for
 ) -> dict[str, ndarray]:  # Usage figures by field, one row for each case
     "Usage figures drawn from their distributions. Raises PretamaneError."
     from scipy.stats import qmc
@@ -112,14 +112,14 @@ def _row(what: str, values: ndarray, places: str) -> dict[str, Any]:
 
 # %% ../../nbs/bill/17_ranges.ipynb #12815895
 def ranges(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
     baseline: str = "eks",  # Name of an architecture
     alternative: str = "ec2",  # Name of an architecture
     *,
     cases: int = 4096,  # A power of two
-    seed: int = 0,
-    shape: Shape = "pert",
+    seed: int = 0,  # The same seed, the same cases
+    shape: Shape = "pert",  # What low, typical and high stand for
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Ranges:
     "Both bills over drawn usage. Raises PretamaneError, MissingPrice."

@@ -32,8 +32,8 @@ def _usd(value: float) -> Decimal:
 
 
 def tornado(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
     baseline: str = "eks",  # Name of an architecture
     alternative: str = "ec2",  # Name of an architecture
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
@@ -54,14 +54,14 @@ def tornado(
 
 # %% ../../nbs/bill/18_sensitivity.ipynb #729c72b6
 def indices(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
     baseline: str = "eks",  # Name of an architecture
     alternative: str = "ec2",  # Name of an architecture
     *,
     cases: int = 512,  # A power of two; so many bills for each figure, twice
-    seed: int = 0,
-    shape: Shape = "pert",
+    seed: int = 0,  # The same seed, the same cases
+    shape: Shape = "pert",  # What low, typical and high stand for
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> list[dict[str, Any]]:  # The largest total first
     "Sobol indices of the saving (Saltelli's estimator, SciPy). Raises PretamaneError, MissingPrice."

@@ -83,15 +83,27 @@ class Column(Decimal):
         "A column holds no infinite numbers."
         return True
 
-    def normalize(self, context: Any = None) -> Column:
+    def normalize(
+        self,
+        context: Any = None,  # None: of no matter here
+    ) -> Column:
         "Itself: digits are no matter here."
         return self
 
-    def quantize(self, exp: Any, rounding: Any = None, context: Any = None) -> Column:
+    def quantize(
+        self,
+        exp: Any,  # A Decimal with so many places: `Decimal("1E-9")`
+        rounding: Any = None,  # None: half to even
+        context: Any = None,  # None: of no matter here
+    ) -> Column:
         "Rounded to the places of an exponent."
         return Column(self.values.round(-int(Decimal(exp).as_tuple().exponent)))
 
-    def to_integral_value(self, rounding: Any = None, context: Any = None) -> Column:
+    def to_integral_value(
+        self,
+        rounding: Any = None,  # ROUND_CEILING: nothing else is asked of usage
+        context: Any = None,  # None: of no matter here
+    ) -> Column:
         "Whole numbers, upward: nothing else is asked of usage."
         from numpy import ceil
 
@@ -120,7 +132,7 @@ def each_way(
 
 # %% ../../nbs/bill/16_surface.ipynb #5514b463
 def with_usage(
-    stack: Stack,
+    stack: Stack,  # Any stack
     figures: Mapping[str, Decimal],  # By field of `Usage`; in every scenario the same
 ) -> Stack:
     "The stack with other usage figures."
@@ -156,9 +168,9 @@ PROBES = 5  # Where machines are asked for first, between the least and the most
 
 
 def steps(
-    choose: Callable[[float], Machines],
+    choose: Callable[[float], Machines],  # The machines at so many busy vCPU
     least: float,  # vCPU kept busy
-    most: float,
+    most: float,  # vCPU kept busy
 ) -> Iterator[tuple[float, Machines]]:  # Up to which vCPU, which machines; the last one to the end
     "The machines between two loads, and where they change, to a millionth."
     points = [least + (most - least) * at / (PROBES - 1) for at in range(PROBES)] if most > least else [least]
@@ -176,8 +188,8 @@ def steps(
 
 
 def totals(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
     name: str,  # Name of an architecture
     columns: Mapping[str, ndarray],  # Usage figures by field, one row for each case
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
