@@ -1,7 +1,6 @@
 """A stand-in for the application, for tests of the deploy: one color, one port, ends as the application ends.
 
-SIGUSR1 and SIGUSR2 make it say 503 on /readyz and take that back. On SIGTERM it says 503 on /readyz for a while and
-goes on
+On SIGTERM it says 503 on /readyz for a while and goes on
 answering, so that the edge looks elsewhere, then stops listening and lets requests that have begun end. What else it
 does is
 in its release: `app/mode` is `ok`, `broken` (never listens), `unready` (never ready), `late` (ready after some
@@ -91,8 +90,6 @@ def main() -> None:
     server = Server(("127.0.0.1", port), App)
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    signal.signal(signal.SIGUSR1, lambda *_: DRAINING.set())
-    signal.signal(signal.SIGUSR2, lambda *_: DRAINING.clear())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     asked.wait()
     DRAINING.set()

@@ -45,7 +45,7 @@ class DeployHost(Host):
         self.ports = {name: quiet_port() for name in ("blue", "green", "public", "admin", "metrics", "probes")}
         self.environment |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "BAKE_SECONDS": "2",
                              "HEALTH_SECONDS": "60", "START_SECONDS": "60", "EDGE_SECONDS": "60",
-                             "EDGE_RENEWS": "6", "POLL": "0.5",
+                             "EDGE_RENEWS": "6", "POLL": "0.5", "FIRST_RELEASE": "b" * 64,
                              "DRAIN_SECONDS": "15"}
         address = {color: f"127.0.0.1:{self.ports[color]}" for color in ("blue", "green")}
         self.save(

@@ -97,6 +97,7 @@ class Answers(BaseHTTPRequestHandler):
     def do_GET(self):
         path = urlsplit(self.path)
         if path.path == "/readyz":
+            self.server.looks += 1
             return self.answer(200 if self.server.ready else 503, b"")
         with self.server.busy(self.connection):
             body = self.body()
@@ -152,7 +153,8 @@ class Upstream(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, name, port=0):
-        self.name, self.ready, self.stopping, self.requests, self.lock = name, True, False, 0, threading.Lock()
+        self.name, self.ready, self.stopping, self.lock = name, True, False, threading.Lock()
+        self.requests, self.looks = 0, 0
         self.open, self.working, self.done = set(), set(), {}
         super().__init__(("127.0.0.1", port), Answers)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

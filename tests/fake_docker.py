@@ -207,16 +207,9 @@ def up(words: list[str], file: str, dry: bool) -> None:
         wait_healthy(names, float(chosen.get("--wait-timeout", 60)))
 
 
-def run_once(words: list[str], project: str, file: str) -> None:
+def run_once(words: list[str], file: str) -> None:
     """docker compose run"""
     _, (name, *command) = options(words, (), ("--rm", "--no-deps", "-T"))
-    if command[:2] == ["caddy", "adapt"]:
-        import subprocess
-        edge = Path(project).parent / "caddy" / "Caddyfile"
-        done = subprocess.run([ENGINE["tools"]["caddy"], "adapt", "--config", edge], capture_output=True,
-                              text=True, check=False)
-        sys.stdout.write(done.stdout)
-        leave(done.returncode, done.stderr if done.returncode else "")
     log = HOME / "jobs"
     with log.open("a") as out:
         print(name, *command, Path(file).parent.parent.name, file=out)
@@ -226,7 +219,7 @@ def run_once(words: list[str], project: str, file: str) -> None:
 def compose(words: list[str]) -> None:
     """docker compose …"""
     chosen, (verb, *rest) = options(words, ("--project-name", "--project-directory", "--file"), ("--dry-run",))
-    project, file = chosen["--project-directory"], chosen["--file"]
+    file = chosen["--file"]
     if not Path(file).exists():
         leave(14, f"open {file}: no such file or directory")
     if verb == "config":
@@ -255,7 +248,7 @@ def compose(words: list[str]) -> None:
             if container(name) and not is_alive(container(name)["pid"]):
                 (CONTAINERS / f"{name}.json").unlink()
     elif verb == "run":
-        run_once(rest, project, file)
+        run_once(rest, file)
     elif verb == "exec":
         _, (name, *command) = options(rest, (), ("-T",))
         inside(name, command, ENGINE["environment"].get(name, {}))

@@ -9,10 +9,15 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 from app_server import API_KEY, form, until
+
+from pretamane_analysis.emit.targets import probe_targets
+from pretamane_analysis.facts.images import facts
+from pretamane_analysis.stack.stack_file import example
 
 CONTACT = {"name": "Ada Lovelace", "email": "ada@example.org", "company": "Engines", "phone": "+44 20 7946 0000",
            "notes": "first\nsecond"}
@@ -215,6 +220,23 @@ def test_every_route_wants_a_key(app):
                     answer = app.call(method.upper(), path.replace("{document_id}", str(uuid4())).replace(
                         "{contact_id}", str(uuid4())), key=key)
                     assert answer.status == 401, f"{method} {path} with {key!r}: {answer.status}"
+
+
+def test_the_routes_of_the_example_are_those_of_its_application(app):
+    """What the edge leads to the application exists there; all that it describes has a way in; probes are answered"""
+    described = [path for path in app.call("GET", "/openapi.json").json["paths"] if path not in OPEN]
+    stack = example()
+    name, service = next((name, each) for name, each in stack.services.items() if facts(each.image).build)
+    closed = [route.path for route in service.routes if route.auth == "application"]
+    for path in closed:
+        assert any(f"{each}/".startswith(f"{path}/") for each in described), f"the application has nothing at {path}"
+    for each in described:
+        assert any(f"{each}/".startswith(f"{path}/") for path in closed), f"no route with a key leads to {each}"
+    expected = {"probe-open": 200, "probe-locked": 401}
+    jobs = [job for job in probe_targets(stack) if job.job in expected]
+    asked = {urlsplit(each.target).path: expected[job.job]
+             for job in jobs for each in job.probes if each.service == name}
+    assert asked and {path: app.call("GET", path, key=None).status for path in asked} == asked
 
 
 def test_without_keys_the_service_does_not_start(make_app, platform):

@@ -159,7 +159,8 @@ def test_every_probe_speaks_for_a_service_of_the_stack():
 
 @pytest.mark.parametrize("stack", [STACK, caddy.direct()], ids=["tunnel", "direct"])
 def test_the_edge_counts_each_request_once(stack):
-    """What objectives and dashboards read: whatever the answer, also when nobody is behind the edge"""
+    """What objectives and dashboards read: whatever the answer, also when nobody is behind the edge; the stack's own
+    probes are nobody"""
     program("caddy")
     labels = {f'{name}="{value}"' for name, value in edge_series(stack).items()}
     asked = {"/docs": 3, "/docs/missing": 2, "/healthz": 1}
@@ -167,6 +168,9 @@ def test_the_edge_counts_each_request_once(stack):
         for path, times in asked.items():
             for _ in range(times):
                 here.ask(path)
+        assert [here.ask(path, door="probes").status for path in ("/docs", "/healthz", "/contacts")] == [200] * 3
+        if stack.host.edge == "direct":
+            assert here.ask("/grafana/", door="probes", host=stack.admin_domain).status == 401
         for each in here.behind.values():
             each.stop()
         here.ask("/docs")

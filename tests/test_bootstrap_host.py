@@ -3,6 +3,7 @@ import base64
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -238,13 +239,59 @@ def test_an_edited_bundle_is_what_its_lock_says(bundle, tmp_path):
     done = packed(tmp_path / "tree", tmp_path / "edited.tar.gz", BUNDLE_EDITED="yes")
     assert done.returncode == 0, done.stderr
     release = tmp_path / "release"
-    release.mkdir()
-    subprocess.run(["tar", "-xzf", tmp_path / "edited.tar.gz", "-C", release], check=True)
-    told = subprocess.run(["python3", release / "scripts/lib/archive.py", "unlocked", release], capture_output=True,
-                          text=True, check=False)
+    told = unpacked(tmp_path / "edited.tar.gz", release)
     assert (told.returncode, told.stdout) == (0, ""), told
     assert json.loads((release / "stack.lock.json").read_text())["edited"] == ["bootstrap/daemon.json"]
     assert "edited" not in json.loads((tmp_path / "tree/stack.lock.json").read_text())
+
+
+def unpacked(file, folder):
+    "A bundle on the host; what its own check of the lock says."
+    folder.mkdir()
+    subprocess.run(["tar", "-xzf", file, "-C", folder], check=True)
+    return subprocess.run(["python3", folder / "scripts/lib/archive.py", "unlocked", folder], capture_output=True,
+                          text=True, check=False)
+
+
+def test_a_bundle_keeps_the_digests_that_a_registry_told(bundle, tmp_path):
+    """A tag may move afterwards: the bundle has the images of the day when they were asked for, everywhere, and its
+    bytes stay the same."""
+    shutil.copytree(bundle[0], tmp_path / "tree")
+    asked = tmp_path / "asked"
+    (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "buildx imagetools inspect" ] || exit 64\n'
+                                     f'echo "$4" >>{asked}\n'
+                                     'printf "sha256:%s\\n" "$(printf %s "$4$MOVED" | sha256sum | cut -c 1-64)"\n')
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = packed(tmp_path / "tree", tmp_path / "one.tar.gz", PATH=path, BUNDLE_DIGESTS="yes")
+    assert done.returncode == 0, done.stderr
+    for environment in ({}, {"BUNDLE_DIGESTS": "yes", "MOVED": "yes"}):
+        assert packed(tmp_path / "tree", tmp_path / "two.tar.gz", PATH=path,
+                      **environment).stdout.split()[0] == done.stdout.split()[0]
+    told = unpacked(tmp_path / "one.tar.gz", tmp_path / "release")
+    assert (told.returncode, told.stdout) == (0, ""), told
+    compose = (tmp_path / "release/compose/compose.yaml").read_text()
+    images = re.findall(r"^    image: (\S+)", compose, re.MULTILINE)
+    assert len(asked.read_text().splitlines()) == len({each.split("@")[0] for each in images
+                                                       if not each.startswith("localhost/")}) + 1
+    assert all(re.search("@sha256:[0-9a-f]{64}$", each) or each.startswith("localhost/") for each in images)
+    postgres = next(each for each in images if each.startswith("postgres:"))
+    assert f"[postgresql]={postgres}" in (tmp_path / "release/scripts/lib/stack.sh").read_text()
+    assert re.search(r"^FROM python:\S+@sha256:", (tmp_path / "release/app/Dockerfile").read_text(), re.MULTILINE)
+    assert json.loads((tmp_path / "release/stack.lock.json").read_text())["pinned"] == [
+        "app/Dockerfile", "compose/compose.yaml", "scripts/lib/stack.sh"]
+
+
+def test_an_image_without_a_digest_is_told_and_nothing_is_packed(bundle, tmp_path):
+    "The registry is asked and does not answer."
+    shutil.copytree(bundle[0], tmp_path / "tree")
+    (tmp_path / "docker").write_text("#!/bin/sh\necho no route >&2\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    done = packed(tmp_path / "tree", tmp_path / "one.tar.gz", PATH=f"{tmp_path}:{os.environ['PATH']}",
+                  BUNDLE_DIGESTS="yes")
+    assert done.returncode == 1 and re.search(r"^bundle: no digest of \S+: no route$",
+                                              done.stderr) and not (tmp_path / "one.tar.gz").exists()
+    assert not (tmp_path / "tree/digests.json").exists()
 
 
 def test_a_bundle_needs_nothing_that_readme_does_not_name(bundle, tmp_path):
@@ -334,6 +381,25 @@ def test_user_data_brings_up_the_whole_example(fresh):
     assert host.run(script).returncode == 0
     assert {path: each
             for path, each in host.state().items() if before.get(path) != each}.keys() <= {"etc/pretamane/host.conf"}
+
+
+@pytest.mark.parametrize(("first", "goes_on"), [("the same", True), ("another", False)])
+def test_a_new_host_goes_on_with_what_was_deployed(fresh, first, goes_on):
+    """The data disk of the host before has a newer release; where Terraform names another bundle than that host
+    began with, that one is meant."""
+    host, script, sha256 = fresh
+    (host.bin / "jq").symlink_to(program("jq"))
+    done = host.run(script)
+    assert done.returncode == 0, done.stdout
+    shutil.copytree(host.root / "opt/pretamane/releases" / sha256, host.root / "data/pretamane/release/tree")
+    (host.root / "data/pretamane/release/names").write_text(f"{sha256 if goes_on else '0' * 64} {'d' * 64}\n")
+    host.replace()
+    for each in ("opt", "etc/pretamane"):
+        shutil.rmtree(host.root / each)
+    done = host.run(script)
+    assert done.returncode == 0, done.stdout
+    assert os.readlink(host.root / "opt/pretamane/current") == f"releases/{'d' * 64 if goes_on else sha256}"
+    assert ("going on with it" in done.stdout) == goes_on and host.calls("systemctl")
 
 
 def test_a_bundle_with_another_hash_is_not_unpacked(fresh):

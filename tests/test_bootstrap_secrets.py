@@ -1,6 +1,7 @@
 """Secrets of a host: the same under every fault, stored before use, never in sight. The real AWS CLI against moto
 over HTTP."""
 import os
+import re
 import subprocess
 import threading
 
@@ -37,6 +38,8 @@ def test_first_boot(host, tmp_path):
     (tmp_path / "hash").write_text(delivered["caddy/edge_admin_password_hash"])
     assert fits(tmp_path / "hash", stored["edge_admin_password"])
     assert not fits(tmp_path / "hash", "another")
+    assert re.match(r"\$2y\$0[5-8]\$", delivered["caddy/edge_admin_password_hash"]), (
+        "wrong guesses keep the edge's part of a processor from its users")
 
 
 def test_only_its_container_reads_a_secret(booted):

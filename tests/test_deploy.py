@@ -42,6 +42,9 @@ def settled(host: DeployHost, name: str, color: str) -> None:
     if (host.state / "compose.env").exists():
         assert (host.state / "compose.env").read_text() == f"COMPOSE_PROFILES=obs,tunnel,{color}\n"
     assert (host.root / "current").resolve().name.rstrip("0") == name
+    if (kept := host.data / "pretamane/release/names").exists():
+        assert kept.read_text().split() == [
+            "b" * 64, (host.root / "current").resolve().name], "a new host would start another release"
 
 
 # DP1: nobody notices a deploy
@@ -137,7 +140,7 @@ def killed_at(steps: list[str]):
                 begun = host.begin("deploy.sh", release=release)
                 for line in begun.stderr:
                     if line.endswith(f"step {step}\n"):
-                        time.sleep(1.5 if step == "bake" else 0.3)  # in the bake, the old color is withdrawn by then
+                        time.sleep(1.5 if step == "bake" else 0.3)
                         break
                 os.killpg(begun.pid, signal.SIGKILL)
                 begun.wait()
@@ -223,6 +226,8 @@ def test_no_request_fails_over_a_deploy_and_a_rollback(stories):
     assert clients.bad == []
     assert clients.good > 200 and clients.longest < 3
     assert found["metrics"]["pretamane_deploy_last_run_success"] == 1
+    assert (found["host"].data
+            / "pretamane/release/tree/compose/compose.yaml").exists(), "a new host would start the release of Terraform"
     assert [line.split()[0] for line in found["jobs"]] == ["migrate", "bucket-init"]
 
 

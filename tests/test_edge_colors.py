@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from edge import TUNNEL, caddy, running, until, varied
+from edge import HEALTH_INTERVAL, TUNNEL, caddy, running, until, varied
 from edge_behaviors import BLUE, GREEN
 from needed import needs
 
@@ -154,6 +154,38 @@ def test_the_order_of_the_colors_decides_who_answers(edge):
     assert edge.ask("/contacts/x").upstream == GREEN
     edge.load()
     assert edge.ask("/contacts/x").upstream == BLUE
+
+
+def test_two_files_say_which_color_comes_first(edge):
+    """None, some, most or all of the requests go to the second color, from one request to the next and without a
+    reload"""
+    folder = edge.folder / "second-first"
+    folder.mkdir()
+
+    def share(*files, number=320):
+        for each in ("some", "most"):
+            (folder / each).unlink(missing_ok=True)
+        for each in files:
+            (folder / each).touch()
+        return sum(edge.ask("/contacts/x").upstream == GREEN for _ in range(number))
+
+    assert [share(number=20), share("some", "most", number=20)] == [0, 20]
+    assert 3 <= share("some") <= 60 and 260 <= share("most") <= 317
+    edge.behind[GREEN].ready = False
+    try:
+        until(lambda: edge.ask("/contacts/x").upstream == BLUE)
+        assert share("some", "most", number=20) == 0, "a preferred color that is not ready gets nothing"
+    finally:
+        edge.behind[GREEN].ready = True
+        share(number=0)
+
+
+def test_a_color_is_asked_for_its_health_by_each_listener_and_not_by_each_path(edge):
+    """Two listeners, each with two orders of the colors; what a check costs the application must not grow with its
+    routes"""
+    before, began = edge.behind[BLUE].looks, time.monotonic()
+    time.sleep(2)
+    assert edge.behind[BLUE].looks - before <= 4 * ((time.monotonic() - began) / HEALTH_INTERVAL + 1)
 
 
 def test_the_command_of_a_deployment_reloads(edge, tmp_path):

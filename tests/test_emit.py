@@ -14,6 +14,7 @@ from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.sizing import needs
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.emit.containers import containers
+from pretamane_analysis.emit.host.operations import backup_plan
 from pretamane_analysis.emit.tree import (
     EMITTERS,
     LOCK,
@@ -342,3 +343,20 @@ def test_an_engine_past_its_end_is_a_warning_when_asked_for_and_an_error_otherwi
     assert [(each.rule, each.severity) for each in check(Tree(files))] == [("X17", "warning")]
     unasked = {**files, "compose/compose.yaml": files["compose/compose.yaml"].replace("    x-allow-eol: true\n", "")}
     assert ("X17", "error") in [(each.rule, each.severity) for each in check(Tree(unasked))]
+
+
+def test_the_audit_trail_is_in_the_backup():
+    """Where the application keeps who did what, on a volume that a backup holds"""
+    stack = example()
+    service = next(each for each in stack.services.values() if "AUDIT_FOLDER" in each.environment)
+    volume = next(mount.volume
+                  for mount in service.mounts if service.environment["AUDIT_FOLDER"].startswith(mount.path))
+    assert ("copy", volume) in {(each.kind, each.volume) for each in backup_plan(stack)}
+
+
+def test_mail_is_made_ready_only_for_who_may_send_it():
+    """An identity that no role may use is a loose end"""
+    stack = example()
+    sender = stack.model_copy(
+        update={"provisioning": stack.provisioning.model_copy(update={"mail_senders": ["fastapi-app"]})})
+    assert ["terraform/mail.tf" in emitted(each, ["terraform"]) for each in (stack, sender)] == [False, True]

@@ -18,12 +18,18 @@ from ..base.tables import counted, render, to_json
 __all__ = ['failed', 'verdict', 'to_text', 'document', 'sarif', 'written']
 
 # %% ../../nbs/check/01_report.ipynb #f0335707
-def failed(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> bool:
+def failed(
+    findings: Sequence[Finding],  # What the rules found, in the order of the report
+    tools: Sequence[ToolRun],  # The validators of others, run or not
+) -> bool:
     "Whether anything is an error: a finding of that severity, or a tool that complains."
     return any(each.severity == "error" for each in findings) or any(each.status == "fail" for each in tools)
 
 
-def verdict(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> str:
+def verdict(
+    findings: Sequence[Finding],  # What the rules found, in the order of the report
+    tools: Sequence[ToolRun],  # The validators of others, run or not
+) -> str:
     "The result in one line, with what was not done."
     counts = Counter(each.severity for each in findings) + Counter(each.status for each in tools)
     names = {"pass": "content", "fail": "not content", "skipped": "skipped"}
@@ -33,8 +39,8 @@ def verdict(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> str:
 
 
 def to_text(
-    findings: Sequence[Finding],
-    tools: Sequence[ToolRun],
+    findings: Sequence[Finding],  # What the rules found, in the order of the report
+    tools: Sequence[ToolRun],  # The validators of others, run or not
     width: int | None = None,  # Characters that the tables may take
 ) -> str:
     "Findings and tools as tables, and the verdict."
@@ -47,7 +53,10 @@ def to_text(
     return "\n\n".join([*parts, verdict(findings, tools)]) + "\n"
 
 # %% ../../nbs/check/01_report.ipynb #ff0625d5
-def document(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> dict[str, Any]:
+def document(
+    findings: Sequence[Finding],  # What the rules found, in the order of the report
+    tools: Sequence[ToolRun],  # The validators of others, run or not
+) -> dict[str, Any]:
     "Everything as data."
     return {"findings": [each.row() for each in findings], "tools": [each.row() for each in tools]}
 
@@ -71,7 +80,10 @@ def _notification(each: ToolRun) -> dict[str, Any]:
             "message": {"text": f"{each.tool} {each.version}: {each.status}. {each.reason}".strip()}}
 
 # %% ../../nbs/check/01_report.ipynb #a4de40a2
-def sarif(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> dict[str, Any]:
+def sarif(
+    findings: Sequence[Finding],  # What the rules found, in the order of the report
+    tools: Sequence[ToolRun],  # The validators of others, run or not
+) -> dict[str, Any]:
     "A SARIF 2.1.0 log: findings are results, tools are notifications."
     from pretamane_analysis import __version__
 
@@ -87,8 +99,8 @@ def sarif(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> dict[str, An
 
 
 def written(
-    findings: Sequence[Finding],
-    tools: Sequence[ToolRun],
+    findings: Sequence[Finding],  # What the rules found, in the order of the report
+    tools: Sequence[ToolRun],  # The validators of others, run or not
     form: str,  # `table`, `json` or `sarif`
     width: int | None = None,  # Characters that tables may take
 ) -> str:

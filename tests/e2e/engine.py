@@ -85,7 +85,8 @@ class Engine:
             ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation",
              "private", "bash", str(HERE / "host.sh"),
              str(tree()), str(self.work)], stdout=open(self.work / "host.log", "ab"), stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, start_new_session=True)
+            stdin=subprocess.DEVNULL, start_new_session=True,
+            env={"PATH": PATH, "LANG": "C.UTF-8"})  # nothing of this session, such as a TMPDIR that is not there
         self.wait_until(lambda: (self.shared / "ready").exists(), 30, "the host")
         self.first = int(Path(f"/proc/{self.parent.pid}/task/{self.parent.pid}/children").read_text().split()[0])
         self.wait_for_engine()

@@ -13,12 +13,14 @@ from hashlib import sha256
 from pathlib import Path
 
 import images
+import pytest
 from engine import Engine, disk
 
 ROOT, HERE = images.ROOT, images.HERE
 MOTO, SINK = 5055, 5066  # ports on the host, for AWS and for the webhook
 PROVIDED = {"alert_webhook_url": f"http://172.30.251.1:{SINK}/alerts",
             "dead_man_url": f"http://172.30.251.1:{SINK}/dead-man", "tunnel_token": "a token"}
+LONG = pytest.mark.skipif(os.environ.get("PRETAMANE_E2E") != "long", reason="allowed: make e2e-long")
 DOMAIN, ADMIN = "app.example.com", "admin.app.example.com"
 
 
@@ -170,6 +172,14 @@ class Stage:
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+
+
+def settle(stage: Stage, names, seconds: float = 90) -> None:
+    """Until all are healthy"""
+    deadline = time.monotonic() + seconds
+    while (states := stage.states()) and any(states.get(name) != "running healthy" for name in names):
+        assert time.monotonic() < deadline, states
+        time.sleep(0.3)
 
 
 class Clients:

@@ -35,13 +35,13 @@ def caddyfile(old: str, new: str, count: int = 1) -> Callable[[Files], Files]:
     return replaced(CADDYFILE, old, new, count)
 
 
-def without(pattern: str, count: int = 0) -> Callable[[Files], Files]:
-    """A mutation that takes lines out of the Caddyfile"""
-    return substituted(CADDYFILE, rf"^[ \t]*{pattern}\n", "", count)
+def without(pattern: str, count: int = 0, file: str = CADDYFILE) -> Callable[[Files], Files]:
+    """A mutation that takes lines out of the Caddyfile, or another one of the edge's"""
+    return substituted(file, rf"^[ \t]*{pattern}\n", "", count)
 
 
 EVERYWHERE = 0  # of `substituted`
-GRAFANA = "\t\thandle /grafana* {\n\t\t\timport proxy grafana:3000 admin.app.example.com as_upstream_says\n\t\t}\n\n"
+GRAFANA = "\t\thandle /grafana* {\n\t\t\tvars asked_for admin.app.example.com\n\t\t\timport grafana:3000\n\t\t}\n\n"
 IN_ERRORS = r"(handle_errors \{\n\t\timport request_identity\n)\t\timport security_headers\n"
 IN_PUBLIC = r"(:8080 \{(?:\n.*)*?\n\troute \{\n\t\timport one_reading\n)"
 
@@ -64,7 +64,8 @@ MUTANTS = [
     shown("D41", "any origin is answered with itself", "only_listed_origins",
           substituted(CADDYFILE, r"(@origin \{\n\t\theader Origin) .*", r"\1 *")),
     shown("D41", "the key's header is not allowed", "only_listed_origins", caddyfile("X-API-Key, ", "")),
-    shown("D41", "a service's own * gets through", "only_listed_origins", without(r"header_down -Access-Control-\*")),
+    shown("D41", "a service's own * gets through", "only_listed_origins",
+          without(r"header_down -\{vars.edge_says\}", file=UPSTREAMS)),
     shown("D41", "the origin counts on pages too", "other_paths_keep_their_own",
           substituted(CADDYFILE, r"(handle @/docs \{\n)", r"\1\t\t\timport cors\n")),
     # D42: the password goes on
@@ -81,7 +82,7 @@ MUTANTS = [
     # D44: routes
     shown("D44", "a group of API routes is missing", "every_api_path_reaches_the_application",
           substituted(CADDYFILE, r"@/contacts path .*", "@/contacts path /contacts/*"),
-          substituted(CADDYFILE, r"\t\thandle \{\n\t\t\timport proxy fastapi.*\n\t\t\}\n",
+          substituted(CADDYFILE, r"\t\thandle \{\n\t\t\tvars \{\n.*\n\t\t\t\}\n\t\t\tinvoke fastapi.*\n\t\t\}\n",
                       "\t\thandle {\n\t\t\terror 404\n\t\t}\n")),
     shown("D44", "a prefix takes longer words too", "every_api_path_reaches_the_application",
           substituted(CADDYFILE, r"@/grafana path .*", "@/grafana path /grafana*")),
@@ -91,7 +92,7 @@ MUTANTS = [
     shown("D45", "nobody speaks for callers", "the_caller_is_who_the_tunnel_says", without("trusted_proxies static .*"),
           without("trusted_proxies_strict")),
     shown("D45", "services think it is http", "services_know_that_it_is_https",
-          without("header_up X-Forwarded-Proto https")),
+          without("header_up X-Forwarded-Proto https", file=UPSTREAMS)),
     shown("D45", "callers over http stay there", "services_know_that_it_is_https", without("redir @unencrypted .*")),
     # D46: administration of Caddy
     shown("D46", "no administration, so no reload", "the_administration_of_caddy_is_on_a_socket",
@@ -100,14 +101,14 @@ MUTANTS = [
           caddyfile("admin unix//run/caddy/admin.sock", "admin 0.0.0.0:2019")),
     shown("D46", "no metrics", "metrics_are_for_prometheus", without("metrics", 1)),
     shown("D46", "half a second for what takes a second", "a_slow_request_outlives_a_reload",
-          caddyfile("response_header_timeout 1m", "response_header_timeout 500ms")),
+          replaced(UPSTREAMS, "response_header_timeout 1m", "response_header_timeout 500ms", -1)),
     shown("D46", "metrics for every network", "metrics_are_for_prometheus",
           substituted(CADDYFILE, r"remote_ip \S+", "remote_ip 0.0.0.0/0")),
     # D47: secrets in the file
     shown("D47", "the hash stands in the file", "secrets_are_only_named",
           substituted(CADDYFILE, r"\{file\./run/secrets/\w+\}", "$2a$14$" + "a" * 53)),
     shown("D47", "a password in a comment", "secrets_are_only_named",
-          caddyfile("(two_colors)", "# password: in plain words\n(two_colors)")),
+          caddyfile("(request_identity)", "# password: in plain words\n(request_identity)")),
     shown("D47", "a new password does not take hold", "a_new_password_takes_hold",
           substituted(CADDYFILE, r"\{file\./run/secrets/\w+\}",
                       "$2b$12$MRN37RWuK5TuAS9bQfC5vO1CdKLZZeEpj2JFVMPGlc91Bk.w.DW6C")),
@@ -127,12 +128,12 @@ MUTANTS = [
           without("read_body 5m"), without("idle 5m")),
     # D50, D51: nothing there
     shown("D50", "nothing at the root", "the_root_answers",
-          substituted(CADDYFILE, r"\t\thandle \{\n\t\t\timport proxy fastapi.*\n\t\t\}\n",
+          substituted(CADDYFILE, r"\t\thandle \{\n\t\t\tvars \{\n.*\n\t\t\t\}\n\t\t\tinvoke fastapi.*\n\t\t\}\n",
                       "\t\thandle {\n\t\t\terror 404\n\t\t}\n")),
     shown("D51", "no route to the objects", "presigned_addresses_arrive_as_signed",
           substituted(CADDYFILE, r"@/pretamane-documents path .*", "@/pretamane-documents path /nowhere")),
     shown("D51", "another host than the one that was signed", "presigned_addresses_arrive_as_signed",
-          substituted(CADDYFILE, r"header_up Host .*", "header_up Host {upstream_hostport}")),
+          substituted(UPSTREAMS, r"header_up Host .*", "header_up Host {upstream_hostport}", EVERYWHERE)),
     shown("D51", "the console leads to another host", "prefixes_arrive_as_each_service_knows_them",
           caddyfile("redir @bare /minio/", "redir @bare http://localhost:8080/minio/")),
     # D52: ways around the tunnel
@@ -154,7 +155,7 @@ MUTANTS = [
     # Traces and logs
     shown("D75", "any id is believed", "requests_have_an_identity",
           caddyfile("~^[A-Za-z0-9._-]{8,128}$ ${0}", "~.+ ${0}")),
-    shown("D75", "no trace", "requests_have_an_identity", without("header_up Traceparent .*")),
+    shown("D75", "no trace", "requests_have_an_identity", without("header_up Traceparent .*", file=UPSTREAMS)),
     shown("D75", "a trace of zeros", "requests_have_an_identity", without("~\\^00-0\\{32\\}- .*")),
     shown("D75", "the state of another trace", "requests_have_an_identity",
           without("request_header @untraced -Tracestate")),
@@ -166,7 +167,10 @@ MUTANTS = [
     # Colors
     shown("D37", "one color only", "one_color_down_harms_nobody",
           substituted(UPSTREAMS, r"(to fastapi-app-blue:8000) .*", r"\1")),
-    shown("D37", "readiness is not asked for", "one_color_not_ready_gets_nothing", without("health_uri /readyz")),
-    shown("D37", "a request that reached nobody is lost", "one_color_down_harms_nobody", without("lb_try_.*")),
-    shown("D37", "a lost request is sent again", "a_lost_request_is_not_sent_twice", caddyfile("not path *", "path *")),
+    shown("D37", "readiness is not asked for", "one_color_not_ready_gets_nothing",
+          without("health_uri /readyz", file=UPSTREAMS)),
+    shown("D37", "a request that reached nobody is lost", "one_color_down_harms_nobody",
+          without("lb_try_.*", file=UPSTREAMS)),
+    shown("D37", "a lost request is sent again", "a_lost_request_is_not_sent_twice",
+          replaced(UPSTREAMS, "not path *", "path *", -1)),
 ]

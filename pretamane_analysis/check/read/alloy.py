@@ -137,7 +137,7 @@ def blocks(
 
 
 def references(
-    block: Block,
+    block: Block,  # A component of the configuration, with all blocks inside
 ) -> Iterator[str]:  # Such as 'loki.write.loki.receiver'
     "Everything that a block takes from others."
     def inside(value: Any) -> Iterator[str]:

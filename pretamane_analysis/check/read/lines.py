@@ -63,7 +63,10 @@ class Document:
         "Keys that stand twice in the same mapping, with their line: all readers of YAML but PyYAML refuse them."
         return _doubles(self.node) if self.doubles is None else self.doubles
 
-    def line(self, *keys: str | int) -> int:
+    def line(
+        self,
+        *keys: str | int,  # Keys and places from the top, such as `"services", "app", "ports", 0`
+    ) -> int:
         "The line (from 1) of a path of keys, as far as it exists."
         return _line(self.node, keys)
 

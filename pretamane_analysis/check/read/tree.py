@@ -160,23 +160,37 @@ class Tree:
         self.problems: list[Finding] = list(problems or [])
         self._cached: dict[Any, Any] = {}
 
-    def cached(self, key: Any, make: Callable[[], _T]) -> _T:
+    def cached(
+        self,
+        key: Any,  # What it is known by, hashable
+        make: Callable[[], _T],  # Makes the value when it is asked for first
+    ) -> _T:
         "What `make` returns, made once for a key."
         if key not in self._cached:
             self._cached[key] = make()
         found: _T = self._cached[key]
         return found
 
-    def documents(self, path: str) -> list[Document]:
+    def documents(
+        self,
+        path: str,  # Path of a file, relative to the top of the tree
+    ) -> list[Document]:
         "The documents of a YAML, JSON or TOML file; an empty one where it is missing or cannot be parsed."
         return self.cached(("documents", path), lambda: _view(self, path))
 
-    def yaml(self, path: str) -> Any:
+    def yaml(
+        self,
+        path: str,  # Path of a file, relative to the top of the tree
+    ) -> Any:
         "The data of a file's first document; an empty mapping where there is none."
         data = self.documents(path)[0].data
         return {} if data is None else data
 
-    def line(self, path: str, *keys: str | int) -> int:
+    def line(
+        self,
+        path: str,  # Path of a file, relative to the top of the tree
+        *keys: str | int,  # Keys and places from the top, such as `"services", "app", "ports", 0`
+    ) -> int:
         "The line of a path of keys in a file's first document."
         return self.documents(path)[0].line(*keys)
 
@@ -192,17 +206,27 @@ class Tree:
         line = self.line(path, *place) if isinstance(place, tuple) else place
         return Finding("", severity, path, line, message, remedy)
 
-    def search(self, path: str, pattern: str) -> int | None:
+    def search(
+        self,
+        path: str,  # Path of a file, relative to the top of the tree
+        pattern: str,  # Regular expression, matched within a line
+    ) -> int | None:
         "The first line of a file that a regular expression matches."
         found = re.search(pattern, self.files.get(path, ""), re.M)
         return self.files[path].count("\n", 0, found.start()) + 1 if found else None
 
-    def has(self, path: str) -> bool:
+    def has(
+        self,
+        path: str,  # A file or a folder, relative to the top of the tree
+    ) -> bool:
         "Whether there is a file, or a folder with files."
         return path in self.files or path in self.others or any(each.startswith(f"{path.rstrip('/')}/")
                                                                 for each in [*self.files, *self.others])
 
-    def first(self, names: tuple[str, ...]) -> str:
+    def first(
+        self,
+        names: tuple[str, ...],  # Paths in the order of preference
+    ) -> str:
         "The first of these files that is there; the first of all where none is."
         return next((name for name in names if name in self.files), names[0])
 
@@ -217,7 +241,11 @@ class Tree:
         return self.first(CADDYFILE)
 
     @classmethod
-    def read(cls, folder: str | Path, as_of: date | None = None) -> Tree:
+    def read(
+        cls,
+        folder: str | Path,  # Folder that `pretamane emit` wrote, or another like it
+        as_of: date | None = None,  # The day that support is judged for; today unless given
+    ) -> Tree:
         "The tree on disk. Raises PretamaneError for a folder that is missing or cannot be listed."
         files: dict[str, str] = {}
         others: set[str] = set()
@@ -237,7 +265,9 @@ class Tree:
         return data if isinstance(data, dict) else {}
 
 # %% ../../../nbs/check/read/03_tree.ipynb #ab9fb9ff
-def dockerfiles(tree: Tree) -> list[str]:
+def dockerfiles(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> list[str]:
     "The Dockerfiles of a tree."
     return [path for path in tree.files if re.fullmatch(r"(.+\.)?(Docker|Container)file(\..+)?",
                                                         PurePosixPath(path).name)]

@@ -116,7 +116,9 @@ WIDE = ("AmazonSSMManagedInstanceCore", "AmazonSSMFullAccess", "AmazonSSMReadOnl
         "PowerUserAccess", "AmazonS3FullAccess")
 
 
-def statements(tree: Tree) -> Iterator[tuple[Block, dict[str, Any]]]:
+def statements(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> Iterator[tuple[Block, dict[str, Any]]]:
     "Each allowing statement of each inline policy of a role, with the policy's block."
     found = module(tree)
     for each in found.resources("aws_iam_role_policy", "aws_iam_policy"):
@@ -128,7 +130,9 @@ def statements(tree: Tree) -> Iterator[tuple[Block, dict[str, Any]]]:
                         if isinstance(one, dict) and one.get("Effect") == "Allow")
 
 
-def strings(value: Any) -> list[str]:
+def strings(
+    value: Any,  # A value of Terraform, as it was parsed
+) -> list[str]:
     "A text or a list of texts, as a list."
     return [str(each) for each in (value if isinstance(value, list) else [value]) if each is not None]
 

@@ -71,7 +71,7 @@ _NOT_ASKED = re.compile(r"^(loki|alloy|grafana|cloudflared|minio|meilisearch|pro
 
 
 def recorded(
-    tree: Tree,
+    tree: Tree,  # The emitted files as they were read from disk
 ) -> dict[str, frozenset[str]]:  # Labels by the name that a rule records
     "What the rules of a tree record."
     found: dict[str, frozenset[str]] = {}
@@ -144,7 +144,7 @@ def _taken(route: dict[str, Any], alert: dict[str, str]) -> bool:
 def leaves(
     route: dict[str, Any],  # A route that takes the alert
     alert: dict[str, str],  # Labels
-    keys: tuple[str | int, ...] = ("route",),
+    keys: tuple[str | int, ...] = ("route",),  # Keys and places of the route from the top of the file
 ) -> list[tuple[str | int, ...]]:  # Keys of the routes where the alert ends
     "Where an alert ends in a tree of routes."
     found: list[tuple[str | int, ...]] = []

@@ -26,7 +26,9 @@ __all__ = ['PLACES', 'env_file', 'variables_and_secrets', 'readable_secrets', 'a
 _VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(\w+)(:?[-?+][^}]*)?\}|([A-Za-z_]\w*))")
 
 
-def env_file(tree: Tree) -> tuple[str, dict[str, int]]:
+def env_file(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> tuple[str, dict[str, int]]:
     "The `.env` beside the compose file, and the line of each variable in it."
     path = join(dirname(tree.compose_path), ".env")
     lines = enumerate(tree.files.get(path, "").splitlines(), 1)

@@ -32,7 +32,9 @@ def site_ports(
     return found
 
 
-def edge_services(tree: Tree) -> list[ServiceFacts]:
+def edge_services(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> list[ServiceFacts]:
     "The services that run the Caddyfile: those that mount its folder, else those whose image is Caddy."
     folder = tree.caddy_path.rpartition("/")[0]
     mounts = [each for each in services(tree).values()
@@ -55,7 +57,9 @@ def matched_paths(
     return ()
 
 
-def prefix_of(path: str) -> str:
+def prefix_of(
+    path: str,  # A path pattern of Caddy
+) -> str:
     "The prefix that a path pattern stands for: `/grafana` for `/grafana/*`."
     return path.rstrip("*").rstrip("/")
 
@@ -143,7 +147,7 @@ def _proxies(site: Directive, block: Directive, scopes: tuple[Scope, ...], block
             yield Proxy(site, each, replace(around, hides=hides), upstreams,
                         next((one for one in reversed(blocks) if one.name in _BLOCKS), each))
         elif each.children:
-            inner = found if each.name in _BLOCKS else paths
+            inner = found if each.name in (*_BLOCKS, "invoke") else paths
             yield from _proxies(site, each, (*scopes, scope), (*blocks, each), inner)
 
 

@@ -31,7 +31,9 @@ class Reference:
     kind: str  # health, upstream, scrape, probe, alerts or address
 
 
-def names(tree: Tree) -> dict[str, list[ServiceFacts]]:
+def names(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> dict[str, list[ServiceFacts]]:
     "The services by each name that the network knows them by: their own and their aliases."
     found: dict[str, list[ServiceFacts]] = {}
     for each in services(tree).values():
@@ -86,7 +88,9 @@ def _of_compose(tree: Tree) -> Iterator[Reference]:
                                 str(path[1]) if host in LOCAL else host, port, where, kind)
 
 
-def mounted_files(tree: Tree) -> dict[str, list[str]]:
+def mounted_files(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> dict[str, list[str]]:
     "The services that mount each text file of the tree."
     found: dict[str, list[str]] = {}
     for each in services(tree).values():
@@ -121,13 +125,18 @@ def _of_edge(tree: Tree) -> Iterator[Reference]:
                 yield Reference(proxy.directive.file, proxy.directive.line, caller, host, port, None, "upstream")
 
 # %% ../../../nbs/check/views/04_references.ipynb #f8cc89f5
-def is_scrape_configuration(tree: Tree, path: str) -> bool:
+def is_scrape_configuration(
+    tree: Tree,  # The emitted files as they were read from disk
+    path: str,  # Path of a YAML file of the tree
+) -> bool:
     "Whether a file is the main configuration of Prometheus."
     return path.endswith((".yml", ".yaml")) and isinstance(tree.yaml(path),
                                                            dict) and "scrape_configs" in tree.yaml(path)
 
 
-def jobs(tree: Tree) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def jobs(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> Iterator[tuple[str, int, dict[str, Any]]]:
     "Every scrape job: its file, its place in the list, its data."
     for path in list(tree.files):
         if is_scrape_configuration(tree, path):
@@ -135,7 +144,9 @@ def jobs(tree: Tree) -> Iterator[tuple[str, int, dict[str, Any]]]:
                          mapping(job)) for number, job in enumerate(listed(tree.yaml(path).get("scrape_configs"))))
 
 
-def prober(job: dict[str, Any]) -> str:
+def prober(
+    job: dict[str, Any],  # A job of `scrape_configs`, as it was read
+) -> str:
     "The exporter that a job of probes calls; empty for any other job."
     if str(job.get("metrics_path", "")).rpartition("/")[2] != "probe":
         return ""
@@ -144,7 +155,9 @@ def prober(job: dict[str, Any]) -> str:
     return next(iter(replaced), "")
 
 
-def targets(job: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def targets(
+    job: dict[str, Any],  # A job of `scrape_configs`, as it was read
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
     "The static targets of a job, each with its keys below the job."
     for group, static in enumerate(listed(job.get("static_configs"))):
         for number, target in enumerate(listed(mapping(static).get("targets"))):

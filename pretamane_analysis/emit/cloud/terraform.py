@@ -83,7 +83,8 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "cpu_credits": host.cpu_credits if size["burstable"] else "", **size, **_secrets(stack),
         "snapshots_kept": chosen.snapshots_kept, "old_backups_days": chosen.old_backups_days,
         "object_lock_days": chosen.object_lock_days, "mail_senders": _mail_senders(stack),
-        "mail": any(each.recipients for each in found.resources if isinstance(each, Mail)),
+        "mail": bool(stack.provisioning.mail_senders) and any(each.recipients for each in found.resources
+                                                              if isinstance(each, Mail)),
         "template_values": TEMPLATE_VALUES, "template_width": max(map(len, TEMPLATE_VALUES)),
         "path": f"/{stack.name}/{stack.environment}",
     }

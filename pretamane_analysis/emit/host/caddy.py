@@ -12,7 +12,7 @@ from typing import Any
 from ..containers import SUBNETS, edge_of, names
 from ..targets import through_edge
 from ..templates import rendered
-from ...facts.conventions import HEALTH_PATH, INTERNAL_PATHS, edge_ports
+from ...facts.conventions import EDGE_CHOICE, HEALTH_PATH, INTERNAL_PATHS, edge_ports
 from ...base.errors import PretamaneError
 from ...stack.service import Service
 from ...stack.stack import Stack
@@ -128,6 +128,12 @@ def _tunnels(stack: Stack) -> dict[str, int]:
     return {name: each.ports["metrics"] for name, each in stack.services.items() if through_edge(stack, name)}
 
 
+def _invoked(stack: Stack) -> list[str]:
+    """The upstreams with one route for all paths. Where the edge ends TLS, Caddy would count a user once more in such a
+    route, so each path has its own there."""
+    return [] if stack.host.edge == "direct" else [each for each, places in upstreams(stack).items() if len(places) > 1]
+
+
 def _door(stack: Stack, edge: str, routes: list[EdgeRoute]) -> dict[str, Any]:
     "What the template says of names and paths."
     public = [each for each in routes if each.auth != "basic"]
@@ -168,7 +174,9 @@ def files(
         "caddy/Caddyfile.j2", direct=stack.host.edge == "direct", http_port=ports["http"], https_port=ports["https"],
         admin_port=ports["admin"], probes_port=ports["probes"], tunnels=_tunnels(stack),
         metrics_port=ports.get("metrics"), tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
+        invoked=_invoked(stack),
         servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes),
         **_promises(stack))
     return {"caddy/Caddyfile": caddyfile,
-            "caddy/upstreams.caddy": rendered("caddy/upstreams.caddy.j2", upstreams=upstreams(stack))}
+            "caddy/upstreams.caddy": rendered("caddy/upstreams.caddy.j2", upstreams=upstreams(stack),
+                                              flags=EDGE_CHOICE, direct=stack.host.edge == "direct")}

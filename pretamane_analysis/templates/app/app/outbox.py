@@ -87,19 +87,43 @@ class Worker:
             connection.execute(_CLEAR)
             rows = connection.execute(_CLAIM,
                                       {"lease": self.services.settings.outbox_lease_seconds, "batch": BATCH}).fetchall()
-        done = 0
+        done, indexed = 0, self._index_together([row["document_id"] for row in rows])
         for row in rows:
             if self.stopping.is_set():
                 break
             with correlated(Correlation(row["request_id"] or f"outbox-{row['id']}",
                                         row["traceparent"] or new_traceparent())):
-                done += self._handle(row)
+                done += self._handle(row, row["document_id"] in indexed)
         self._measure()
         return done
 
-    def _handle(self, row: dict[str, Any]) -> bool:
+    def _index_together(self, ids: list[UUID]) -> set[UUID]:
+        """Send all documents to the search engine in one task, for which it takes as long as for one
+
+        Those that are not among the answer are handled one by one, so that one that cannot be indexed keeps no other
+        from it.
+        """
+        if len(ids) < 2:
+            return set()
         try:
-            synchronize(self.services, row["document_id"])
+            with self.services.pool.connection() as connection:
+                found = connection.execute("SELECT * FROM documents WHERE stored AND id = ANY(%s)", (ids,)).fetchall()
+            if not found:
+                return set()
+            self.services.search.wait(self.services.search.add([entry(self.services, row) for row in found]))
+            indexed = [row["id"] for row in found]
+            with self.services.pool.connection() as connection:
+                connection.execute("UPDATE documents SET indexed_at = now() WHERE id = ANY(%s)", (indexed,))
+        except Exception as error:
+            log.info("a batch was not carried out; its documents follow one by one",
+                     extra={"documents": len(ids), "reason": f"{type(error).__name__}: {error}"[:200]})
+            return set()
+        return set(indexed)
+
+    def _handle(self, row: dict[str, Any], indexed: bool) -> bool:
+        try:
+            if not indexed:
+                synchronize(self.services, row["document_id"])
         except Exception as error:
             self._delay(row, error)
             return False
