@@ -47,7 +47,8 @@ def test_cost_loads_and_builds_only_what_it_needs(root):
 
 
 def test_compare_prices_nothing_twice(monkeypatch):
-    """Each architecture is priced once for each scenario that is shown, the larger host and the leaner EKS once"""
+    """Each architecture is priced once for each scenario that is shown, the larger host and the optimized
+    baseline once"""
     priced = []
     monkeypatch.setattr(sides, "bill_of", lambda chosen, *more: priced.append(chosen) or bill_of(chosen, *more))
     comparisons.compare(example(), bundled())
