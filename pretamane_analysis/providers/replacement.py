@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from math import ceil
 from typing import Any
 
@@ -57,12 +57,15 @@ def figures(
     service, eks, gb = stack.services[name], stack.eks, held_gb(stack, name, scenario, share)
     zones, nodes = eks.availability_zones, max(eks.search_instances, service.replicas)
     memory_gb = Decimal(service.memory_mib) / 1024
-    search_gb = eks.search_disk_gb or max(LEAST_SEARCH_GB, ceil((gb or 0) * SEARCH_OVERHEAD))
+    held = gb if gb is not None else Decimal(0)
+    search_gb = Decimal(eks.search_disk_gb) if eks.search_disk_gb else max(
+        Decimal(LEAST_SEARCH_GB), (held * SEARCH_OVERHEAD).to_integral_value(ROUND_CEILING))
     return {**dict.fromkeys(Usage.model_fields), **stack.usage.at(scenario),
-            "gb": gb, "disk_gb": Decimal(max(LEAST_DISK_GB, ceil((gb or 0) * SPARE))), "memory_gb": memory_gb,
+            "gb": gb, "disk_gb": max(Decimal(LEAST_DISK_GB), (held * SPARE).to_integral_value(ROUND_CEILING)),
+            "memory_gb": memory_gb,
             "acu": max(Decimal("0.5"), memory_gb / 2), "replicas": Decimal(service.replicas), "share": share,
             "brokers": Decimal(zones * ceil(service.replicas / zones)), "search_nodes": Decimal(nodes),
-            "search_disk_gb": Decimal(nodes * search_gb)}
+            "search_disk_gb": nodes * search_gb}
 
 
 def product(
