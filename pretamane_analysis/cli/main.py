@@ -33,10 +33,10 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   import    a stack file from what you have: a bill
   slo       the error budget of each objective, and when its alerts fire
   prices    price books: find, list, sources, rows, refresh, verify, diff
-  stack     the stack file: schema, example, check
+  stack     the stack file: init, schema, example, check
 
 `pretamane VERB --help` lists the options of a verb. Without --stack the example stack is used;
-`pretamane stack example > stack.yaml` is where to start your own.
+`pretamane stack init` is where to start your own.
 Exit codes: 0 fine, 1 something was found, 2 bad input.
 """
 
