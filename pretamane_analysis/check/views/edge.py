@@ -108,6 +108,8 @@ def _applies(each: Directive, paths: tuple[str, ...], scope: Scope) -> bool:
     if not _matcher(each):
         return True
     wanted = [prefix_of(path) for path in matched_paths(_matcher(each), scope)]
+    if "" in wanted:
+        return True
     return bool(paths) and all(any(prefix_of(path) == want or prefix_of(path).startswith(f"{want}/") for want in wanted)
                                for path in paths)
 
