@@ -28,7 +28,7 @@ import yaml
 
 from pretamane_analysis.base.tables import render
 from pretamane_analysis.emit.observability.slo_rules import Named, files, source
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 BUDGET, LENGTH, BEFORE = 0.005, 720, 360  # share, minutes of a history, minutes before its trouble
 NAME = "availability"

@@ -54,16 +54,16 @@ if TYPE_CHECKING:
     from .prices.snapshot import bundled as bundled
     from .report.answer import findings as findings
     from .stack.stack import Stack as Stack
-    from .stack.stack_file import dump as dump
-    from .stack.stack_file import example as example
-    from .stack.stack_file import example_text as example_text
-    from .stack.stack_file import load as load
-    from .stack.stack_file import loads as loads
+    from .stack.stack import dump as dump
+    from .stack.stack import example as example
+    from .stack.stack import example_text as example_text
+    from .stack.stack import load as load
+    from .stack.stack import loads as loads
 
 _PLACES = {  # name: module, and the name there where it is another
     "PretamaneError": "base.errors", "money": "base.tables", "percent": "base.tables",
-    "Stack": "stack.stack", "dump": "stack.stack_file", "example": "stack.stack_file",
-    "example_text": "stack.stack_file", "load": "stack.stack_file", "loads": "stack.stack_file",
+    "Stack": "stack.stack", "dump": "stack.stack", "example": "stack.stack",
+    "example_text": "stack.stack", "load": "stack.stack", "loads": "stack.stack",
     "bundled": "prices.snapshot", "open_book": "bill.sources",
     "architecture": "bill.architectures", "bill_of": "bill.architectures", "compare": "bill.compare",
     "load_claim": "bill.claim", "audit": "bill.audit", "findings": "report.answer",

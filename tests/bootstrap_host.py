@@ -31,8 +31,7 @@ from aws_cli import CLIENT
 from needed import program, programs
 
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 TESTS = Path(__file__).parent
 BIN = Path(sys.executable).parent

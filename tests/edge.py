@@ -29,8 +29,7 @@ from needed import program
 from pretamane_analysis.emit.containers import SUBNETS
 from pretamane_analysis.emit.host.caddy import upstreams
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 PASSWORD = "a password for this test"
 CREDENTIALS = ("Authorization", "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode())

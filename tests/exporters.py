@@ -22,7 +22,7 @@ from pretamane_analysis.emit.observability.alertmanager import (
     files as alertmanager_files,
 )
 from pretamane_analysis.emit.observability.blackbox import files as blackbox_files
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 STACK = example()
 SCRIPTS = Path(__file__).resolve().parent.parent / "pretamane_analysis/templates/scripts"

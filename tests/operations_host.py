@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pretamane_analysis.emit.tree import LOCK, emitted
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 HERE = Path(__file__).resolve().parent
 

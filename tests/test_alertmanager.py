@@ -18,8 +18,7 @@ from needed import program
 from observing import Sink, fetched, free_port, running, until
 
 from pretamane_analysis.emit.observability.alertmanager import INHIBITIONS, files
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 from pretamane_analysis.stack.vocabulary import CATEGORIES, SEVERITIES
 
 TEAMS = {"security": [{"webhook": "dead_man_url"}], "database": [{"webhook": "alert_webhook_url"}]}

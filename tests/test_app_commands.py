@@ -13,7 +13,7 @@ from pathlib import Path
 from app_server import SOURCE, until
 
 from pretamane_analysis.emit.host.app import files
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 SCHEMA = "SELECT string_agg(table_name || '.' || column_name || ' ' || data_type, ',' ORDER BY table_name, column_name) FROM information_schema.columns WHERE table_schema = 'public'"
 

@@ -10,7 +10,7 @@ from app_server import App
 from mutants.app import MUTANTS
 
 from pretamane_analysis.emit.host.app import files
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 NOTICED = (AssertionError, OSError, KeyError, ValueError)
 

@@ -15,7 +15,7 @@ from observing import Sink, certificate, fetched, free_port, running
 from pretamane_analysis.emit.observability.blackbox import MODULES, files
 from pretamane_analysis.emit.targets import edge_series, probe_targets
 from pretamane_analysis.facts.conventions import edge_ports
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 STACK = example()
 JOBS = {each.job: each for each in probe_targets(STACK)}

@@ -23,7 +23,7 @@ from bootstrap_host import (  # noqa: F401
 
 from pretamane_analysis.emit.host.bootstrap import USER_DATA_LIMIT, USER_DATA_VARIABLES
 from pretamane_analysis.emit.tree import emitted, write_tree
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 # A call and which of them: after each of these something has changed on the host or in the cloud.
 KILLS = [("mkfs.ext4", 1), ("systemctl", 3), ("put-parameter", 1), ("htpasswd", 1), ("mv", 15)]

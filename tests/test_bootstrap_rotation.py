@@ -7,7 +7,7 @@ from bootstrap_host import booted, client, cloud  # noqa: F401
 from postgres_server import postgres  # noqa: F401
 
 from pretamane_analysis.emit.host.bootstrap import manifest
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 # What `docker compose` would do: psql in the server's container, and an application that is healthy when it can log in.
 DOCKER = r"""#!/bin/bash

@@ -15,7 +15,7 @@ from pretamane_analysis.prices.rows import Row, prices_of
 from pretamane_analysis.prices.snapshot import age_text
 from pretamane_analysis.resources import SearchDomain
 from pretamane_analysis.stack.service import Service
-from pretamane_analysis.stack.stack_file import loads
+from pretamane_analysis.stack.stack import loads
 
 SHOP = """
 name: shop

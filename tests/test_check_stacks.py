@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.rules.registry import check
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 AS_OF = date(2026, 11, 22)
 OPTIONAL = ("pgadmin", "grafana", "alloy", "node-exporter", "blackbox-exporter", "alertmanager", "cloudflared", "loki")

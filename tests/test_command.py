@@ -16,7 +16,7 @@ import pytest
 from pretamane_analysis.base.files import data_path
 from pretamane_analysis.prices.rows import PREFIX
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack_file import example_text
+from pretamane_analysis.stack.stack import example_text
 
 COMMAND = [sys.executable, "-m", "pretamane_analysis"]
 FOCUS = {"ServiceName", "SkuId", "PricingQuantity", "PricingUnit", "ListUnitPrice", "ListCost", "EffectiveCost", "RegionId",

@@ -23,7 +23,7 @@ from pretamane_analysis.prices.own_prices import with_own_prices
 from pretamane_analysis.prices.rows import PREFIX, ending
 from pretamane_analysis.prices.snapshot import allowances, bundled
 from pretamane_analysis.resources import Logs
-from pretamane_analysis.stack.stack_file import dump, example, example_text, loads
+from pretamane_analysis.stack.stack import dump, example, example_text, loads
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMED = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-west-2", "eu-central-1", "eu-west-3", "ap-southeast-1", "ap-southeast-2",

@@ -15,8 +15,7 @@ from needed import needs
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.emit.host.caddy import edge_routes
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 needs_caddy = needs("caddy")
 

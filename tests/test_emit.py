@@ -23,8 +23,7 @@ from pretamane_analysis.emit.tree import (
     sized,
     write_tree,
 )
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 REPOSITORY = Path(__file__).parent.parent
 INFRA = REPOSITORY / "infra"
@@ -56,7 +55,7 @@ def test_infra_is_what_the_example_stack_emits(files):
 
 
 def test_another_process_emits_the_same_bytes(files):
-    code = "from pretamane_analysis.emit.tree import LOCK, emitted; from pretamane_analysis.stack.stack_file import example; " \
+    code = "from pretamane_analysis.emit.tree import LOCK, emitted; from pretamane_analysis.stack.stack import example; " \
            "print(emitted(example())[LOCK], end='')"
     environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Pacific/Auckland", "PYTHONPATH": str(REPOSITORY)}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ from needed import needs
 from postgres_server import find_binaries
 
 from pretamane_analysis.emit.host.postgres import files
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 PROGRAMS = find_binaries()
 pytestmark = needs("initdb")

@@ -31,8 +31,7 @@ from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.prices.snapshot import allowances, bundled
 from pretamane_analysis.resources import Instances, InternetEgress
 from pretamane_analysis.stack.quantities import Range
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 PACKAGE = Path(bills.__file__).resolve().parents[1]
 TEXTS = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))

@@ -29,7 +29,7 @@ from pretamane_analysis.cli.main import main
 from pretamane_analysis.emit.tree import OF_CLUSTER, emitted
 from pretamane_analysis.prices.snapshot import bundled, cited, sources
 from pretamane_analysis.stack.settings import PURCHASE_OPTIONS
-from pretamane_analysis.stack.stack_file import example, example_text
+from pretamane_analysis.stack.stack import example, example_text
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = f"{shlex.quote(sys.executable)} -m pretamane_analysis"

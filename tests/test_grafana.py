@@ -19,8 +19,7 @@ from pretamane_analysis.emit.targets import scrape_targets
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.facts.metrics import catalogue, labels
 from pretamane_analysis.facts.promql import filled, read
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 STACK = example()
 EMITTED = files(STACK)

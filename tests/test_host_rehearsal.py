@@ -8,7 +8,7 @@ import pytest
 import yaml
 from operations_host import tree
 
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 STACK = example()
 

@@ -25,8 +25,7 @@ from observing import Sink, fetched, free_port, running, until
 
 from pretamane_analysis.emit.targets import edge_series
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 SCALE = 60
 TARGET = 60.0  # seconds from the first failure to the message

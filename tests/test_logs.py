@@ -25,8 +25,7 @@ from pretamane_analysis.emit.observability.logs import (
     files,
     log_rules,
 )
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 EMITTED = files(example())
 LOKI, ALLOY = yaml.safe_load(EMITTED["loki/loki.yaml"]), EMITTED["alloy/config.alloy"]

@@ -9,7 +9,7 @@ from needed import reason
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.tools.validators import TOOLS, run_tools
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 MUTANTS = [each for each in all_mutants() if not each.killer.startswith("behaviour:")]
 NAMED = [each for each in all_mutants() if each.killer.startswith("behaviour:")]

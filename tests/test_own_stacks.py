@@ -28,7 +28,7 @@ from pretamane_analysis.resources import (
     PublicAddresses,
 )
 from pretamane_analysis.stack.model_file import parse
-from pretamane_analysis.stack.stack_file import example, load, loads
+from pretamane_analysis.stack.stack import example, load, loads
 
 BOOK = bundled()
 FOLDER = Path(__file__).parent / "stacks"

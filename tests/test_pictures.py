@@ -24,7 +24,7 @@ from pretamane_analysis.draw.arrange import places
 from pretamane_analysis.draw.cards import resource_card
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.budget import budgets
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 STACK, BOOK = example(), bundled()
 MANAGED = {"Table": "DynamoDB", "SearchDomain": "OpenSearch", "Bucket": "S3 bucket", "Logs": "CloudWatch Logs", "Monitoring": "CloudWatch",
@@ -39,7 +39,6 @@ from pretamane_analysis.bill.audit import audit
 from pretamane_analysis.bill.claim import load_claim
 from pretamane_analysis.bill.compare import compare
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack_file import example
 stack, book = example(), bundled()
 """
 DOTS = """

@@ -32,7 +32,7 @@ from pretamane_analysis.prices.api_book import ApiBook, client, status
 from pretamane_analysis.prices.book import GLOBAL, AmbiguousPrice, MissingPrice, Query
 from pretamane_analysis.prices.rows import RowBook, prices_of
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 SECRET = "THIS-IS-THE-SECRET-KEY"
 LINUX = {"operatingSystem": "Linux", "tenancy": "Shared"}

@@ -18,8 +18,7 @@ from pretamane_analysis.bill.features import features_of
 from pretamane_analysis.prices.book import Price, PriceBook, Tier, spread
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.resources import InternetEgress, Volume
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import dump, example, loads
+from pretamane_analysis.stack.stack import Stack, dump, example, loads
 
 EXAMPLE = example()
 BOOK = bundled()

@@ -43,7 +43,7 @@ from pretamane_analysis.prices.rows import Row
 from pretamane_analysis.prices.snapshot import Snapshot, bundled
 from pretamane_analysis.prices.snapshot_writer import write_snapshot
 from pretamane_analysis.resources import Instances, NodeGroup
-from pretamane_analysis.stack.stack_file import example_text, loads
+from pretamane_analysis.stack.stack import example_text, loads
 
 DAY = date(2026, 11, 22)
 FILE = Path(__file__).parent / "data" / "savings_plans.csv"

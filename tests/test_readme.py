@@ -16,7 +16,7 @@ from pretamane_analysis.cli.main import HELP
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.report.answer import findings, headline
 from pretamane_analysis.report.views import range_rows, verdict, waterfall_rows
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from pretamane_analysis.emit.observability.slo_traffic import Stretch, Traffic
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.budget import budgets, firings
 from pretamane_analysis.stack.slo import BUCKETS, Slo
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 from pretamane_analysis.stack.vocabulary import CATEGORIES
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pretamane_analysis.cli.main import main
-from pretamane_analysis.stack.stack_file import example_text
+from pretamane_analysis.stack.stack import example_text
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 from pretamane_analysis.bill import compare as comparisons
 from pretamane_analysis.bill.architectures import bill_of
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic"}
 

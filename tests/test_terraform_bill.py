@@ -22,8 +22,7 @@ from test_terraform_host import varied
 from pretamane_analysis.bill.architectures import architecture, bill_of
 from pretamane_analysis.bill.bill import Bill, bill
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 pytestmark = needs_terraform
 

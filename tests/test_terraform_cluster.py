@@ -23,8 +23,7 @@ from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.rules.registry import check
 from pretamane_analysis.emit.tree import LOCK, OF_CLUSTER, emitted
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 pytestmark = needs_terraform
 STACKS = {"alb": example, "nlb": network, "clb": classic}

@@ -21,8 +21,7 @@ from terraform_runner import (
     resources,
 )
 
-from pretamane_analysis.stack.stack import Stack
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import Stack, example
 
 pytestmark = needs_terraform
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from terraform_runner import Configuration, host_files, needs_terraform, ready
 
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 pytestmark = needs_terraform
 

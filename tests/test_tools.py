@@ -28,7 +28,7 @@ from site_pages import difference, explained
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import architecture
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 
 def notebook(path: Path, *cells: object) -> Path:

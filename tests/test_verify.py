@@ -18,7 +18,7 @@ from pretamane_analysis.prices.book import MissingPrice, Price, PriceBook, Query
 from pretamane_analysis.prices.rows import RowBook, prices_of, rows_of_term
 from pretamane_analysis.prices.snapshot import Snapshot, bundled
 from pretamane_analysis.prices.snapshot_writer import intact
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 STACK, BOOK, DAY = example(), bundled(), date(2026, 11, 22)
 OFFERS = [{"service": "all", "region": "us-east-1", "version": "1", "publication_date": "2026-11-22T00:00:00Z", "source": "example", "sha256": ""}]

@@ -14,7 +14,7 @@ from pretamane_analysis.prices.book import Price, PriceBook, Tier
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.report.controls import MEMORY, SIDES, Question, document
 from pretamane_analysis.stack.settings import PURCHASE_OPTIONS
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 STACK, BOOK = example(), bundled()
 BALANCERS = {name: STACK.model_copy(update={"eks": STACK.eks.model_copy(update={"load_balancer": name})}) for name in ("alb", "nlb", "clb")}

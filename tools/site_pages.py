@@ -59,7 +59,7 @@ def rule_pages(
     "A page for each rule, and their table."
     from pretamane_analysis.check.rules.registry import rules
     from pretamane_analysis.emit.tree import emitted
-    from pretamane_analysis.stack.stack_file import example
+    from pretamane_analysis.stack.stack import example
 
     files, mutants, pages, rows = emitted(example()), mutants_of(root), {}, []
     for name, rule in rules().items():
@@ -103,7 +103,7 @@ def tree_page(
 ) -> dict[str, str]:  # text by path
     "Every file of the example's two trees with what it is for. Raises KeyError where `docs/tree.yaml` does not fit them."
     from pretamane_analysis.emit.tree import OF_CLUSTER, emitted
-    from pretamane_analysis.stack.stack_file import example
+    from pretamane_analysis.stack.stack import example
 
     entries = yaml.safe_load((root / "docs" / "tree.yaml").read_text(encoding="utf-8"))
     host, cluster = sorted(emitted(example())), [f"eks/{path}" for path in sorted(emitted(example(), of=OF_CLUSTER))]
@@ -125,11 +125,10 @@ def _help(*words: str) -> str:
 
 def command_page() -> dict[str, str]:
     "What `--help` prints, for the command, each of its verbs and each of theirs."
-    from pretamane_analysis.cli.main import OWN_MODULES
-    from pretamane_analysis.cli.verbs import VERBS
+    from pretamane_analysis.cli.main import VERBS
 
     parts = ["# Command line\n", f"```text\n{_help()}```\n"]
-    for verb in sorted([*VERBS, *OWN_MODULES]):
+    for verb in sorted(VERBS):
         text = _help(verb)
         inner = re.match(r"usage: pretamane \w+ \[-h\] ([a-z|]+) \.\.\.", text)
         parts += [f"## {verb}\n\n```text\n{text}```\n"]
@@ -141,7 +140,7 @@ def coverage_page() -> dict[str, str]:
     "In which regions the example can be priced with the prices that come with the package, and what is missing elsewhere."
     from pretamane_analysis.bill.coverage import coverage, option_rows
     from pretamane_analysis.prices.snapshot import bundled
-    from pretamane_analysis.stack.stack_file import example
+    from pretamane_analysis.stack.stack import example
 
     stack, book = example(), bundled()
     found = coverage(stack, book, book.regions("AmazonEKS"))

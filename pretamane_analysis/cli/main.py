@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 # %% auto #0
-__all__ = ['HELP', 'OWN_MODULES', 'main']
+__all__ = ['HELP', 'VERBS', 'main']
 
 # %% ../../nbs/cli/06_main.ipynb #60c2378e
 HELP = """usage: pretamane VERB [options]
@@ -22,7 +22,8 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   draw      draw an architecture as SVG, PNG or DOT
   report    everything in one folder: page, tables, pictures
   emit      write the artifacts of a stack (compose file, Caddyfile, …) to a folder
-  check     what is wrong with an emitted folder, and where; exit code 1 for errors
+  check     what is wrong with a folder, anybody's or an emitted one, and where; exit code 1 for errors
+  rules     the rules that check applies: what must hold, why, and what to do
   slo       the error budget of each objective, and when its alerts fire
   prices    price books: find, list, sources, rows, refresh, verify, diff
   stack     the stack file: schema, example, check
@@ -33,7 +34,9 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 """
 
 # %% ../../nbs/cli/06_main.ipynb #73b05e78
-OWN_MODULES = {"check": "pretamane_analysis.cli.check_verb", "slo": "pretamane_analysis.cli.slo_verb"}
+VERBS = {**dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "prices": "price_verbs",
+         **dict.fromkeys(("draw", "report", "emit", "slo", "stack"), "verbs"),
+         **dict.fromkeys(("check", "rules"), "check_verbs")}
 
 
 def _without_plugins() -> None:
@@ -50,15 +53,11 @@ def _run(verb: str, arguments: list[str]) -> int:
     from pretamane_analysis.base.errors import PretamaneError, did_you_mean
 
     try:
-        if verb in OWN_MODULES:
-            from importlib import import_module
-
-            return int(getattr(import_module(OWN_MODULES[verb]), verb)(arguments))
-        from pretamane_analysis.cli.verbs import VERBS
-
         if verb not in VERBS:
-            raise PretamaneError(f"unknown verb {verb!r}", remedy=did_you_mean(verb, [*VERBS, *OWN_MODULES]))
-        return VERBS[verb](arguments)
+            raise PretamaneError(f"unknown verb {verb!r}", remedy=did_you_mean(verb, VERBS))
+        from importlib import import_module
+
+        return int(getattr(import_module(f"pretamane_analysis.cli.{VERBS[verb]}"), verb)(arguments))
     except PretamaneError as error:
         print(f"pretamane: {error}", file=sys.stderr)
         return error.exit_code

@@ -18,7 +18,7 @@ from ..base.errors import PretamaneError
 # %% auto #0
 __all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'scenario_option', 'usage_options', 'what_if_options',
            'source_options', 'format_option', 'chosen_stack', 'month_hours', 'price_book', 'prefetch_prices',
-           'stack_and_book', 'today', 'Part', 'screen_width', 'printed', 'show', 'with_age']
+           'stack_and_book', 'today', 'Part', 'screen_width', 'printed', 'show', 'with_age', 'show_rows']
 
 # %% ../../nbs/cli/01_options.ipynb #7a1e2ebb
 def verb_parser(verb: str, about: str, *groups: Callable[[ArgumentParser], None]) -> ArgumentParser:
@@ -79,7 +79,7 @@ ARCHITECTURE_NAMES = ("eks", "eks-open-source", "ec2-managed", "ec2")
 # %% ../../nbs/cli/01_options.ipynb #b38fa1b7
 def chosen_stack(options: Namespace) -> Any:
     "The stack that the options name."
-    from pretamane_analysis.stack.stack_file import example, load
+    from pretamane_analysis.stack.stack import example, load
 
     stack = load(options.stack) if options.stack else example()
     if options.region and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):
@@ -233,3 +233,23 @@ def with_age(document: dict[str, Any], as_of: Any) -> dict[str, Any]:
     days = (today() - as_of).days if as_of else None
     return {**document,
             "prices": {**document["prices"], "age_days": days, "stale": days is None or days > STALE_AFTER_DAYS}}
+
+# %% ../../nbs/cli/01_options.ipynb #478ce6ce
+def show_rows(
+    rows: list[dict[str, Any]],
+    book: Any,  # The price book that they are from, whose source and day are told
+    options: Namespace,  # Of which `format` counts
+    caption: str,  # As of a `Part`
+    spare: tuple[str, ...] = (),  # As of a `Part`
+    closing: str = "",  # A sentence below the table
+) -> int:  # Exit code: 0
+    "Print rows of a price book, and how old it is."
+    from pretamane_analysis.prices.snapshot import age_text
+
+    document = {"prices": {"source": book.source, "as_of": book.as_of}, "rows": rows}
+    spaced = [{key: value.replace(";", "; ") if key == "attributes" else "not recorded" if key == "sku"
+               and not value else value
+               for key, value in row.items()} for row in rows]
+    show([Part(caption, spaced, spare)], document, options.format, age_text(book.as_of, today(), book.source),
+         rows, closing)
+    return 0

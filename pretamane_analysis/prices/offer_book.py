@@ -13,9 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..base.cache import keep, recall
-from .offer_edition import checksum_of, edition_of
+from .offer_layout import checksum_of, edition_of, form_of, note_of, opened
 from .offer_files import rows
-from .offer_layout import form_of, note_of, opened
 from .offer_scan import Conditions, Irregular, Question
 from .offer_store import KIND, OfferFile, key_of, load, rows_at, scanned
 from .rows import Row, ending, prefixes, prices_of, usual

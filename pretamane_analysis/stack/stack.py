@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
-from .stack_checks import BrokenLinks, broken_links
-from .model_file import Model
+from ..base.files import data_path, read_text
 from ..base.tables import to_html
-from .provisioning import Provisioning
-from .operations import Operations
+from .model_file import Model, dump_model, parse
 from .own_rates import OwnRate
 from .quantities import Name, Scenario, SecretName, Usage
 from .routing import Alerting
 from .service import Secret, Service, Volume
-from .settings import Edge, Eks, Host
+from .settings import Edge, Eks, Host, Operations, Provisioning
 from .slo import Slo
+from .stack_checks import BrokenLinks, broken_links
 
 # %% auto #0
-__all__ = ['Stack']
+__all__ = ['Stack', 'loads', 'load', 'dump', 'example_text', 'example', 'schema']
 
 # %% ../../nbs/stack/12_stack.ipynb #99a39fb1
 class Stack(Model):
@@ -94,3 +95,40 @@ class Stack(Model):
                  "data": ", ".join(mount.volume for mount in each.mounts)}
                 for name, each in self.services.items()]
         return to_html(rows, f"{self.name} in {self.region}, at {self.domain}")
+
+# %% ../../nbs/stack/12_stack.ipynb #51d32b38
+def loads(
+    text: str,  # YAML
+    file: str = "stack.yaml",  # The name to use in messages
+) -> Stack:
+    "A stack from YAML text. Raises FileError with every problem: line, key, what was expected, nearest valid name."
+    return parse(text, Stack, file)
+
+
+def load(
+    path: str | Path,  # A YAML file
+) -> Stack:
+    "A stack from a YAML file. Raises FileError, or PretamaneError when the file cannot be read."
+    return loads(read_text(path), str(path))
+
+
+def dump(
+    stack: Stack,
+) -> str:  # YAML with the keys that were set, in the order of the model
+    "A stack as YAML; `loads(dump(stack)) == stack`."
+    return dump_model(stack)
+
+
+def example_text() -> str:
+    "The example stack as it stands in the package, with its comments."
+    return read_text(data_path("example_stack.yaml"))
+
+# %% ../../nbs/stack/12_stack.ipynb #1354baa8
+def example() -> Stack:
+    "The stack of the source document: a document-management service with everything that it names."
+    return loads(example_text(), "example_stack.yaml")
+
+
+def schema() -> dict[str, Any]:
+    "JSON Schema of a stack file, for editors."
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Stack.model_json_schema()}

@@ -11,7 +11,7 @@ from mutants import ROOT, Fate, bootstrap, by_module, fate, operations
 from mutants._outcomes import MUTATING, RUNNERS, fates, outcomes_of, tally
 from pretamane_analysis.base.tables import to_table
 from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 # their tests read the mutant's tree from a folder
 ALONE = {"bootstrap": bootstrap.notices, "operations": operations.notices}

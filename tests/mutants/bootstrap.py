@@ -92,7 +92,7 @@ def notices(mutant: Mutant, files: Files) -> bool:
 
 if __name__ == "__main__":
     from pretamane_analysis.emit.tree import emitted
-    from pretamane_analysis.stack.stack_file import example
+    from pretamane_analysis.stack.stack import example
 
     whole, survivors = emitted(example()), 0
     for each in MUTANTS:

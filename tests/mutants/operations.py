@@ -74,7 +74,7 @@ def notices(mutant: Mutant, files: Files) -> bool:
 def main() -> None:
     """Run every mutant, or those whose title holds an argument; print who noticed; exit 1 where nobody did"""
     from pretamane_analysis.emit.tree import emitted
-    from pretamane_analysis.stack.stack_file import example
+    from pretamane_analysis.stack.stack import example
 
     files, silent = emitted(example()), 0
     for mutant in [each for each in MUTANTS if not sys.argv[1:] or any(word in each.title for word in sys.argv[1:])]:

@@ -241,7 +241,8 @@ def read_hcl(
 def _module_folder(tree: Tree) -> str:
     "The folder of the module: the one that the part is for, else `terraform`, else the first with Terraform files."
     folders = sorted({dirname(path) for path in tree.of("terraform")})
-    known: str | None = tree.cached("module", lambda: "terraform" if "terraform" in folders else next(iter(folders), None))
+    known: str | None = tree.cached("module",
+                                    lambda: "terraform" if "terraform" in folders else next(iter(folders), None))
     return known if known is not None else "\0"
 
 

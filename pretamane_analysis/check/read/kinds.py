@@ -16,7 +16,8 @@ YAML = (".yaml", ".yml", ".rules")
 _TOP = {  # what the lines without indentation and the rest of a YAML file must hold, and must not hold
     "tests of rules": (r"^tests\s*:", r"^(rule_files|evaluation_interval)\s*:", ""),
     "promtail": (r"^scrape_configs\s*:", r"^(clients|positions)\s*:", ""),
-    "prometheus": (r"^(scrape_configs|alerting|rule_files)\s*:", r"^(global|scrape_configs|alerting)\s*:", r"^groups\s*:"),
+    "prometheus": (r"^(scrape_configs|alerting|rule_files)\s*:", r"^(global|scrape_configs|alerting)\s*:",
+                   r"^groups\s*:"),
     "rules": (r"^groups\s*:", r"\bexpr\b", ""),
     "alertmanager": (r"^route\s*:", r"^receivers\s*:", ""),
     "loki": (r"^schema_config\s*:", r"^", ""),

@@ -128,7 +128,8 @@ def _child(node: yaml.Node | None, key: str | int, names: _Names) -> tuple[yaml.
         return None
     own = names.get(id(node))
     if own is None:
-        own = names[id(node)] = {name.value: (name, value) for name, value in node.value if isinstance(name, yaml.ScalarNode)}
+        own = names[id(node)] = {name.value: (name, value) for name, value in node.value
+                                 if isinstance(name, yaml.ScalarNode)}
     if found := own.get(str(key)):
         return found
     merged = [value for name, value in node.value if isinstance(name, yaml.ScalarNode) and name.value == "<<"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
 from .compose import EXAMPLES, Project, project_of, read_variables
@@ -23,8 +23,8 @@ from ...base.errors import PretamaneError
 from ...base.tables import counted, to_html
 
 # %% auto #0
-__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'EMITTED', 'Finding', 'FindingList', 'Tree',
-           'dockerfiles']
+__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'EMITTED', 'Finding', 'FindingList', 'Tree', 'part_of',
+           'compose_project', 'dockerfiles']
 
 # %% ../../../nbs/check/read/05_tree.ipynb #7cb7232d
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class FindingList(list[Finding]):
 
 # %% ../../../nbs/check/read/05_tree.ipynb #f779df76
 _T = TypeVar("_T")
-PASSED_OVER = {".git", ".terraform", ".venv", "venv", "node_modules", "__pycache__", "vendor", "bower_components", "site-packages",
-               ".tox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".next", ".nuxt", ".gradle"}
+PASSED_OVER = {".git", ".terraform", ".venv", "venv", "node_modules", "__pycache__", "vendor", "bower_components",
+               "site-packages", ".tox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".next", ".nuxt", ".gradle"}
 LARGEST = 4 * 2**20  # bytes; a larger file is no configuration
 _TOO_LARGE = b"\0 too large"
 
@@ -112,7 +112,8 @@ def _sort(name: str, content: bytes, files: dict[str, str], others: set[str], pr
         if PurePosixPath(name).suffix in PARSERS or PurePosixPath(name).name == "Caddyfile":
             large = content is _TOO_LARGE
             problems.append(Finding("X00", "warning" if large else "error", name, None,
-                                    f"larger than {LARGEST // 2**20} MiB, so it was not read" if large else "not text in UTF-8",
+                                    f"larger than {LARGEST // 2**20} MiB, so it was not read" if large
+                                    else "not text in UTF-8",
                                     "Nothing in it was checked" if large else "Write it as text, or remove it"))
 
 # %% ../../../nbs/check/read/05_tree.ipynb #c009b30e
@@ -194,17 +195,6 @@ class Tree:
         self._cached: dict[Any, Any] = {}
         self.house = any(EMITTED.match(text) for text in self.files.values()) if house is None else house
 
-    def part(
-        self,
-        paths: Iterable[str],  # Files that belong to the part
-        **views: Any,  # What the part has made already: `project`, `module`
-    ) -> Tree:
-        "A part of this tree: it has some of the files, reads all, and keeps what it parses with the whole."
-        found = Tree({path: self.files[path] for path in paths if path in self.files}, self.as_of, self.folder, house=self.house)
-        found.everything, found.others, found.problems = self.everything, self.others, self.problems
-        found._cached = {"shared": self.shared, **views}
-        return found
-
     @property
     def shared(self) -> dict[Any, Any]:
         "What all parts of a tree have in common, such as parsed documents."
@@ -213,17 +203,11 @@ class Tree:
 
     def cached(self, key: Any, make: Callable[[], _T]) -> _T:
         "What `make` returns, made once for a key."
-        if key not in self._cached:
-            self._cached[key] = make()
-        found: _T = self._cached[key]
-        return found
+        return cast(_T, self._cached[key] if key in self._cached else self._cached.setdefault(key, make()))
 
     def common(self, key: Any, make: Callable[[], _T]) -> _T:
         "What `make` returns, made once for a key and all parts of a tree."
-        if key not in self.shared:
-            self.shared[key] = make()
-        found: _T = self.shared[key]
-        return found
+        return cast(_T, self.shared[key] if key in self.shared else self.shared.setdefault(key, make()))
 
     def kind(self, path: str) -> str:
         "What a file is, such as `compose`; empty for what no rule reads."
@@ -248,7 +232,8 @@ class Tree:
 
     def place(self, path: str, keys: tuple[str | int, ...]) -> tuple[str, int]:
         "The file and the line of a path of keys: of a compose project, in that of its files which goes deepest."
-        files = [each for each in self.project.files if each == path or path == self.project.path] if self.project else []
+        files = [each for each in self.project.files if each == path
+                 or path == self.project.path] if self.project else []
         found = [(self.documents(each)[0].place(*keys), each) for each in files or [path]]
         (line, _), file = max(found, key=lambda each: each[0][1])
         return file, line
@@ -279,18 +264,8 @@ class Tree:
     @property
     def project(self) -> Project | None:
         "The compose project; None where there is none."
-        return self.cached("project", lambda: self.compose_project((self._found_compose(),)) if self._found_compose() else None)
-
-    def _found_compose(self) -> str:
-        return next((name for name in (*COMPOSE, *self.of("compose")) if name in self.files), "")
-
-    def compose_project(
-        self,
-        paths: tuple[str, ...],  # Its files, the later one wins
-    ) -> Project:
-        "A project with its variables filled in."
-        known = _variables(self, paths[0].rpartition("/")[0])
-        return project_of(paths, lambda path: self.yaml(path) if path in self.everything else None, known)
+        path = next((name for name in (*COMPOSE, *self.of("compose")) if name in self.files), "")
+        return self.cached("project", lambda: compose_project(self, (path,)) if path else None)
 
     @property
     def compose_path(self) -> str:
@@ -322,6 +297,28 @@ class Tree:
         problems: list[Finding] = []
         _read(Path(folder), files, others, problems)
         return cls(files, as_of, Path(folder), problems, frozenset(others))
+
+# %% ../../../nbs/check/read/05_tree.ipynb #d9fafba3
+def part_of(
+    tree: Tree,  # A whole tree
+    paths: Iterable[str],  # Files that belong to the part
+    **views: Any,  # What the part has made already: `project`, `module`
+) -> Tree:
+    "A part of a tree: it has some of the files, reads all, and keeps what it parses with the whole."
+    found = Tree({path: tree.files[path] for path in paths if path in tree.files}, tree.as_of, tree.folder,
+                 house=tree.house)
+    found.everything, found.others, found.problems = tree.everything, tree.others, tree.problems
+    found._cached = {"shared": tree.shared, **views}
+    return found
+
+
+def compose_project(
+    tree: Tree,  # Any tree
+    paths: tuple[str, ...],  # Its compose files, the later one wins
+) -> Project:
+    "A project with its variables filled in."
+    known = _variables(tree, paths[0].rpartition("/")[0])
+    return project_of(paths, lambda path: tree.yaml(path) if path in tree.everything else None, known)
 
 # %% ../../../nbs/check/read/05_tree.ipynb #9dc3ee49
 def dockerfiles(tree: Tree) -> list[str]:

@@ -49,8 +49,9 @@ def matchers(
     texts = each.get(new)
     words = [one for text in ([texts] if isinstance(texts, str) else listed(texts)) for one in _split(str(text))]
     found = [_parsed(one) for one in words]
-    return [one for one in found if one] + [(name, "=", str(value)) for name, value in mapping(each.get(old)).items()] + [
-        (name, "=~", str(value)) for name, value in mapping(each.get(expressions)).items()]
+    return [one for one in found
+            if one] + [(name, "=", str(value)) for name, value in mapping(each.get(old)).items()] + [
+                (name, "=~", str(value)) for name, value in mapping(each.get(expressions)).items()]
 
 
 def _split(text: str) -> list[str]:
@@ -84,7 +85,8 @@ def leaves(
 
 
 def _all_routes(route: dict[str, Any], keys: tuple[str | int, ...] = ("route",),
-                above: tuple[Matcher, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any], tuple[Matcher, ...]]]:
+                above: tuple[Matcher, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any],
+                                                                   tuple[Matcher, ...]]]:
     own = (*above, *matchers(route))
     yield keys, route, own
     for number, each in _dicts(route.get("routes")):
@@ -116,7 +118,8 @@ def _made(chain: tuple[Matcher, ...]) -> Iterator[dict[str, str]]:
 
 def _own(tree: Tree) -> list[dict[str, str]]:
     "The labels of each alert that the tree's rules define."
-    return [{str(key): str(value) for key, value in mapping(each.rule.get("labels")).items()} | {"alertname": str(each.rule["alert"])}
+    return [{str(key): str(value) for key, value in mapping(each.rule.get("labels")).items()}
+            | {"alertname": str(each.rule["alert"])}
             for each in queries(tree) if "alert" in each.rule]
 
 # %% ../../../nbs/check/rules/17_alerting.ipynb #fab4df87
@@ -125,11 +128,13 @@ _NOBODY = re.compile(r"(?i)null|none|black-?hole|devnull|void|drop|silent|noop|d
 
 @rule("X12")
 def alerts_reach_somebody(tree: Tree) -> Iterator[Finding]:
-    "Receivers without a channel or without a route, routes that nothing reaches, matchers of an old kind, names that no alert has."
+    """Receivers without a channel or without a route, routes that nothing reaches, matchers of an old kind, names
+    that no alert has."""
     for path, data in _alertmanagers(tree):
         receivers = {str(each.get("name")): (number, each) for number, each in _dicts(data["receivers"])}
         for name, (number, each) in receivers.items():
-            if not any(key.endswith("_configs") and value for key, value in each.items()) and (tree.house or not _NOBODY.search(name)):
+            if not any(key.endswith("_configs") and value
+                       for key, value in each.items()) and (tree.house or not _NOBODY.search(name)):
                 yield tree.at(path, ("receivers", number), f"receiver {name!r} has no channel, so alerts end there",
                               "Give it a webhook, Slack or e-mail", "error" if tree.house else "warning")
         yield from _routes(tree, path, data, set(receivers))
@@ -178,7 +183,8 @@ def _unknown(tree: Tree, name: str, value: str, routes: list[Any], own: list[dic
     counts = Counter(each[name] for each in own if name in each)
     if "{{" in value or value in taken or name == "alertname":
         return ""
-    near = get_close_matches(value, [each for each in taken or counts if each != value and (taken or counts[each] > 1)], 1, 0.75)
+    near = get_close_matches(value, [each for each in taken or counts if each != value and (taken or counts[each] > 1)],
+                             1, 0.75)
     if near and counts[value] == 1 and (taken or counts[near[0]] > 2) and not re.search(r"\d", value):
         return f"which is nearly {near[0]!r}"
     if tree.house and taken and not any(_holds(one, {name: value}) for one in asked if one[1] in ("=", "=~")):
@@ -197,5 +203,6 @@ def inhibitions_work(tree: Tree) -> Iterator[Finding]:
             sides = [[alert["alertname"] for alert in own if all(_holds(one, alert) for one in matchers(
                 each, f"{side}_matchers", f"{side}_match", f"{side}_match_re"))] for side in ("source", "target")]
             if not {*sides[0]} & {*sides[1]}:
-                yield tree.at(path, ("inhibit_rules", number, "equal"), "no alert has a name that both sides of this inhibition have",
+                yield tree.at(path, ("inhibit_rules", number, "equal"),
+                              "no alert has a name that both sides of this inhibition have",
                               "Compare what both have alike, such as 'slo' or 'service'")

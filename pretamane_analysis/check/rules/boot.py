@@ -73,13 +73,15 @@ def started_files(tree: Tree) -> Iterator[Finding]:
         named = re.search(r"^Unit=(\S+)", text, re.M)
         service = named[1] if named else path.rpartition("/")[2].removesuffix(".timer") + ".service"
         template = re.sub(r"@[^.]*\.", "@.", service)
-        if path.endswith(".timer") and "%" not in service and not {service, template} & {each.rpartition("/")[2] for each in units}:
+        if (path.endswith(".timer") and "%" not in service
+            and not {service, template} & {each.rpartition("/")[2] for each in units}):
             yield tree.at(path, tree.search(path, r"^Unit="), f"starts {service}, which is not beside it",
                           "Add the unit, or correct the name")
 
 # %% ../../../nbs/check/rules/09_boot.ipynb #e58f38b5
 _NEVER = [
-    (r"\b(?:curl|wget)\b[^|#]*\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:ba|da|z)?sh\b|\b(?:ba|da|z)?sh\s+(?:-c\s+\"?\$\(|<\()\s*(?:curl|wget)\b", "runs what it downloads, unverified",
+    (r"\b(?:curl|wget)\b[^|#]*\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:ba|da|z)?sh\b"
+     r"|\b(?:ba|da|z)?sh\s+(?:-c\s+\"?\$\(|<\()\s*(?:curl|wget)\b", "runs what it downloads, unverified",
      "Install a signed package, or verify a hash first"),
     (r"releases/latest\b", "fetches whatever is newest", "Name a version"),
     (r"\bapt(?:-get)?\b[^|;&#]*\s(?:dist-|full-)?upgrade\b", "upgrades every package, so that no two boots are alike",

@@ -109,7 +109,8 @@ def open_ports(tree: Tree) -> Iterator[Finding]:
                           "Remove the rule: whoever needs a shell uses Session Manager")
     for port, place in sorted(published.items()):
         if port not in opened:
-            yield tree.at(tree.compose_path, place, f"port {port} is published, but the security group does not let it in",
+            yield tree.at(tree.compose_path, place,
+                          f"port {port} is published, but the security group does not let it in",
                           "Open it in terraform/security.tf, or do not publish it")
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #17b58438
@@ -130,7 +131,8 @@ def statements(tree: Tree) -> Iterator[tuple[Block, dict[str, Any]]]:
     for document in found.blocks:
         if document.kind == "data" and document.labels[:1] == ("aws_iam_policy_document",):
             for each in document.all("statement"):
-                values = {name.capitalize()[:-1]: found.resolved(value) for name, value in each.values.items() if name in ("actions", "resources")}
+                values = {name.capitalize()[:-1]: found.resolved(value)
+                          for name, value in each.values.items() if name in ("actions", "resources")}
                 if each.values.get("effect", "Allow") == "Allow" and not each.all("principals"):
                     yield each, values
 
@@ -182,15 +184,17 @@ def _attached(tree: Tree, found: Module) -> Iterator[Finding]:
                           f"{each.address} takes managed policies of AWS beside its own", "Write inline policies")
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #fb09cc64
-_ADMINISTRATION = {22: "SSH", 23: "Telnet", 445: "SMB", 1433: "SQL Server", 1521: "Oracle", 2375: "Docker", 2376: "Docker", 3306: "MySQL",
-                   3389: "RDP", 5432: "PostgreSQL", 5601: "Kibana", 5900: "VNC", 5984: "CouchDB", 6379: "Redis", 9200: "Elasticsearch",
-                   11211: "memcached", 27017: "MongoDB"}
+_ADMINISTRATION = {22: "SSH", 23: "Telnet", 445: "SMB", 1433: "SQL Server", 1521: "Oracle", 2375: "Docker",
+                   2376: "Docker", 3306: "MySQL",
+                   3389: "RDP", 5432: "PostgreSQL", 5601: "Kibana", 5900: "VNC", 5984: "CouchDB", 6379: "Redis",
+                   9200: "Elasticsearch", 11211: "memcached", 27017: "MongoDB"}
 _WORLD = ("0.0.0.0/0", "::/0")
 
 
 def _from_anywhere(found: Module, each: Block) -> bool:
     "Whether a rule lets in the whole internet."
-    sources = [found.resolved(each.values.get(name)) for name in ("cidr_blocks", "cidr_ipv4", "cidr_ipv6", "ipv6_cidr_blocks")]
+    sources = [found.resolved(each.values.get(name)) for name in ("cidr_blocks", "cidr_ipv4", "cidr_ipv6",
+                                                                  "ipv6_cidr_blocks")]
     return any(text in _WORLD for value in sources for text in strings(value))
 
 
@@ -202,12 +206,15 @@ def administration_is_not_open(tree: Tree) -> Iterator[Finding]:
         if not _from_anywhere(found, each):
             continue
         last = found.resolved(each.values.get("to_port"))
-        wide = ports is None and isinstance(last, int) and found.resolved(each.values.get("from_port")) in (0, 1) and last in (0, 65535, -1)
+        wide = ports is None and isinstance(last, int) and found.resolved(each.values.get("from_port")) in (
+            0, 1) and last in (0, 65535, -1)
         for port in sorted((ports or set()) & set(_ADMINISTRATION)):
-            yield tree.at(each.file, each.line_of("from_port"), f"port {port} ({_ADMINISTRATION[port]}) is open to the whole internet",
+            yield tree.at(each.file, each.line_of("from_port"),
+                          f"port {port} ({_ADMINISTRATION[port]}) is open to the whole internet",
                           "Name the addresses that may connect, or use Session Manager")
         if wide:
-            yield tree.at(each.file, each.line_of("from_port"), "every port is open to the whole internet", "Name the ports, and who may connect")
+            yield tree.at(each.file, each.line_of("from_port"), "every port is open to the whole internet",
+                          "Name the ports, and who may connect")
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #e57bbe79
 RESERVE_MIB = 512
@@ -257,5 +264,6 @@ def credentials(tree: Tree) -> Iterator[Finding]:
                           f"every container the role's credentials, and none needs them", "Set it to 1")
     for each in services(tree).values():
         if "AWS_ACCESS_KEY_ID" in each.environment:
-            yield tree.at(tree.compose_path, each.key("environment"), f"{each.name} gets keys of AWS by its environment",
+            yield tree.at(tree.compose_path, each.key("environment"),
+                          f"{each.name} gets keys of AWS by its environment",
                           "Leave them out: the role of the host has no keys that could leak")

@@ -33,7 +33,8 @@ class Account:
     password: str | None
 
 
-_KINDS = {"postgres": "POSTGRES", "postgis/postgis": "POSTGRES", "pgvector/pgvector": "POSTGRES", "timescale/timescaledb": "POSTGRES",
+_KINDS = {"postgres": "POSTGRES", "postgis/postgis": "POSTGRES", "pgvector/pgvector": "POSTGRES",
+          "timescale/timescaledb": "POSTGRES",
           "mysql": "MYSQL", "mariadb": "MYSQL"}
 
 
@@ -45,10 +46,12 @@ def created(service: ServiceFacts) -> Account | None:
     values = {re.sub("^MARIADB_", "MYSQL_", name): value for name, value in service.environment.items()}
     user = values.get(f"{kind}_USER") or ("postgres" if kind == "POSTGRES" else None)
     database = values.get("POSTGRES_DB") or user if kind == "POSTGRES" else values.get("MYSQL_DATABASE")
-    return Account(database if f"{kind}_DB" in values or f"{kind}_DATABASE" in values else None, user, values.get(f"{kind}_PASSWORD"))
+    told = f"{kind}_DB" in values or f"{kind}_DATABASE" in values
+    return Account(database if told else None, user, values.get(f"{kind}_PASSWORD"))
 
 
-_CONNECTION = re.compile(r"^(?:jdbc:)?(?:postgres(?:ql)?|mysql|mariadb)(?:\+\w+)?://(?:([^:@/\s]+)(?::([^@/\s]*))?@)?([\w.-]+)(?::\d+)?(?:/([\w.-]+))?(?:\?.*)?$")
+_CONNECTION = re.compile(r"^(?:jdbc:)?(?:postgres(?:ql)?|mysql|mariadb)(?:\+\w+)?://(?:([^:@/\s]+)(?::([^@/\s]*))?@)?"
+                         r"([\w.-]+)(?::\d+)?(?:/([\w.-]+))?(?:\?.*)?$")
 
 # %% ../../../nbs/check/rules/16_connections.ipynb #756feffe
 def _by_address(service: ServiceFacts) -> Iterator[tuple[str, str, Account]]:
@@ -59,7 +62,8 @@ def _by_address(service: ServiceFacts) -> Iterator[tuple[str, str, Account]]:
             yield name, host or "", Account(database, user, password)
 
 
-_PARTS = {"database": r"NAME|DATABASE|DB|DBNAME|DB_NAME", "user": r"USER|USERNAME|DB_USER", "password": r"PASS|PASSWORD|PASSWD|DB_PASSWORD"}
+_PARTS = {"database": r"NAME|DATABASE|DB|DBNAME|DB_NAME", "user": r"USER|USERNAME|DB_USER",
+          "password": r"PASS|PASSWORD|PASSWD|DB_PASSWORD"}
 
 
 def _by_parts(service: ServiceFacts) -> Iterator[tuple[str, str, Account]]:
@@ -70,17 +74,21 @@ def _by_parts(service: ServiceFacts) -> Iterator[tuple[str, str, Account]]:
             continue
         prefix = found[1]
         parts = {part: next((text for other, text in service.environment.items()
-                             if re.fullmatch(rf"{re.escape(prefix)}_?(?:{pattern})", other)), None) for part, pattern in _PARTS.items()}
+                             if re.fullmatch(rf"{re.escape(prefix)}_?(?:{pattern})", other)), None)
+                 for part, pattern in _PARTS.items()}
         yield name, value.partition(":")[0], Account(parts["database"], parts["user"], parts["password"])
+
+
+_BUILT_IN = ("root", "postgres", "mysql", "template1")
 
 
 def _differences(asked: Account, given: Account) -> Iterator[str]:
     "What a client asks for that the server does not have; unresolved variables say nothing."
     for what, one, other in (("database", asked.database, given.database), ("user", asked.user, given.user)):
-        if one and other and one != other and "$" not in one + other and one not in ("root", "postgres", "mysql", "template1"):
+        if one and other and one != other and "$" not in one + other and one not in _BUILT_IN:
             yield f"the {what} {one!r}, where {other!r} is created"
-    if asked.password and given.password and asked.user == given.user and asked.password != given.password and "$" not in (
-            asked.password + given.password):
+    known = asked.password and given.password and "$" not in asked.password + given.password
+    if known and asked.user == given.user and asked.password != given.password:
         yield "another password than the one that is set"
 
 # %% ../../../nbs/check/rules/16_connections.ipynb #bba3e527
@@ -93,13 +101,16 @@ def connections_fit(tree: Tree) -> Iterator[Finding]:
             for server in named.get(host, ())[:1]:
                 given = created(server)
                 for problem in _differences(asked, given) if given else ():
-                    yield of(tree, each, f"asks {server.name!r} for {problem}", "Let both name the same", "environment", _key(each, name))
+                    yield of(tree, each, f"asks {server.name!r} for {problem}", "Let both name the same", "environment",
+                             _key(each, name))
 
 
 def _key(service: ServiceFacts, name: str) -> str | int:
     "The key of a variable, in whichever form it is written."
     written = service.raw.get("environment")
-    return next((number for number, text in enumerate(written) if str(text).startswith(f"{name}=")), name) if isinstance(written, list) else name
+    if not isinstance(written, list):
+        return name
+    return next((number for number, text in enumerate(written) if str(text).startswith(f"{name}=")), name)
 
 # %% ../../../nbs/check/rules/16_connections.ipynb #5c341b61
 @rule("X26")
@@ -112,7 +123,8 @@ def published_ports_answer(tree: Tree) -> Iterator[Finding]:
         for number, port in enumerate(each.published):
             if port["target"].isdigit() and int(port["target"]) not in ports and int(port["target"]) != 443:
                 have = ", ".join(map(str, sorted(ports))) or "none"
-                yield of(tree, each, f"publishes its port {port['target']}, where nothing listens", f"It listens on: {have}", "ports", number)
+                yield of(tree, each, f"publishes its port {port['target']}, where nothing listens",
+                         f"It listens on: {have}", "ports", number)
 
 # %% ../../../nbs/check/rules/16_connections.ipynb #a29eced0
 @rule("X30")
@@ -126,7 +138,8 @@ def modules_exist(tree: Tree) -> Iterator[Finding]:
         known = {name for file in files for name in mapping(mapping(tree.yaml(file)).get("modules"))}
         for name in listed(mapping(job.get("params")).get("module")) if files else ():
             if str(name) not in known:
-                yield tree.at(path, ("scrape_configs", number, "params", "module"), f"asks {exporter!r} for the module {name!r}, which it does not have",
+                yield tree.at(path, ("scrape_configs", number, "params", "module"),
+                              f"asks {exporter!r} for the module {name!r}, which it does not have",
                               f"Name one of: {', '.join(sorted(known))}")
 
 # %% ../../../nbs/check/rules/16_connections.ipynb #4020afef
@@ -159,7 +172,8 @@ def health_paths_are_answered(tree: Tree) -> Iterator[Finding]:
             continue
         sites = [site for site in tree.caddy.sites if each.port in site_ports(tree, site)]
         if sites and not any(_answers(site, each.path.partition("?")[0]) for site in sites):
-            yield tree.at(each.file, each.line, f"service {each.caller!r} asks for its health at {each.path}, which the edge has no route for",
+            yield tree.at(each.file, each.line,
+                          f"{each.caller!r} asks for its health at {each.path}, for which the edge has no route",
                           "Answer that path in the Caddyfile, or ask for one that it answers")
 
 # %% ../../../nbs/check/rules/16_connections.ipynb #04dd0dce
@@ -172,6 +186,7 @@ def folders_of_the_engine(tree: Tree) -> Iterator[Finding]:
         for each in services(tree).values():
             for mount in each.volumes:
                 found = re.fullmatch(r"(/.+)/(containers|volumes)(/.*)?", mount.source)
-                if mount.kind == "bind" and found and "docker" in mount.source + mount.target and normpath(found[1]) != root:
+                engine = mount.kind == "bind" and found and "docker" in mount.source + mount.target
+                if engine and found and normpath(found[1]) != root:
                     yield of(tree, each, f"mounts {mount.source}, but the engine keeps its data in {root} ({path})",
                              "Let both name the same folder", "volumes", mount.index)

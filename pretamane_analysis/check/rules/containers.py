@@ -17,8 +17,8 @@ from ..read.tree import Finding, Tree
 # %% auto #0
 __all__ = ['HARMLESS', 'SOCKETS', 'SOCKET_PROXIES', 'of', 'limit', 'capabilities_dropped', 'capabilities_added',
            'volumes_writable', 'no_new_privileges', 'not_privileged', 'own_user', 'read_only_root', 'tmpfs_owner',
-           'memory_limit', 'cpu_limit', 'process_limit', 'log_rotation', 'init_and_grace', 'no_engine_socket',
-           'no_host_namespaces', 'host_folders', 'exporter_sees_host']
+           'memory_limit', 'sane_limits', 'cpu_limit', 'process_limit', 'log_rotation', 'init_and_grace',
+           'no_engine_socket', 'no_host_namespaces', 'host_folders', 'exporter_sees_host']
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #16a08cb4
 def of(tree: Tree, service: ServiceFacts, message: str, remedy: str = "", *keys: str | int) -> Finding:
@@ -91,7 +91,8 @@ def no_new_privileges(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, f"switches off {', '.join(unconfined)}", "Remove it", "security_opt")
 
 
-_NEEDS_ALL = re.compile(r"(^|/)(cadvisor|docker|dind|buildkit|binfmt|wireguard|k3s|kind|rancher|falco\w*|netdata|systemd\S*|home-assistant)$")
+_NEEDS_ALL = re.compile(r"(^|/)(cadvisor|docker|dind|buildkit|binfmt|wireguard|k3s|kind|rancher|falco\w*|netdata"
+                        r"|systemd\S*|home-assistant)$")
 
 
 @rule("C04")
@@ -148,7 +149,24 @@ def memory_limit(tree: Tree) -> Iterator[Finding]:
         elif (mebibytes(each.raw.get("mem_reservation")) or 0) > most:
             yield of(tree, each, "reserves more memory than it may use", "Lower 'mem_reservation'", "mem_reservation")
 
+# %% ../../../nbs/check/rules/02_containers.ipynb #0df908bf
+_LARGEST = 4 * 2**20  # MiB: no host has more memory
 
+
+@rule("C35")
+def sane_limits(tree: Tree) -> Iterator[Finding]:
+    "Limits that were meant in another unit."
+    for each in services(tree).values():
+        for key in ("mem_limit", "mem_reservation", "memswap_limit"):
+            size = mebibytes(each.raw.get(key))
+            if size and (size < 6 or size > _LARGEST):
+                yield of(tree, each, f"has {key} {each.raw[key]}, which is {size:.4g} MiB",
+                         "Write the unit, such as 512m", key)
+        cpus = re.fullmatch(r"\d+(\.\d+)?", str(limit(each, "cpus", "cpus") or ""))
+        if cpus and float(cpus[0]) > 512:
+            yield of(tree, each, f"may use {cpus[0]} CPUs", "Write a number of CPUs, not of thousandths", "cpus")
+
+# %% ../../../nbs/check/rules/02_containers.ipynb #e3e2682a
 @rule("C09")
 def cpu_limit(tree: Tree) -> Iterator[Finding]:
     "One busy service must not stop the others on a small host."
@@ -230,8 +248,9 @@ def exporter_sees_host(tree: Tree) -> Iterator[Finding]:
             continue
         root = next((word.partition("=")[2] for word in each.command if word.lstrip("-").startswith("path.rootfs=")),
                     "")
-        if not any(mount.source == "/" and mount.target == root for mount in each.volumes) and (tree.house or not root and any(
-                mount.source == "/" for mount in each.volumes)):
+        if not any(mount.source == "/" and mount.target == root
+                   for mount in each.volumes) and (tree.house or not root and any(
+                           mount.source == "/" for mount in each.volumes)):
             yield of(tree, each, "does not see the host's file systems",
                      "Mount / and name the place with '--path.rootfs='", "command")
         if each.raw.get("pid") != "host" and not any("path.procfs" in word for word in each.command) and tree.house:

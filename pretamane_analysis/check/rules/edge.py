@@ -200,7 +200,8 @@ def no_over_matching(tree: Tree) -> Iterator[Finding]:
 # %% ../../../nbs/check/rules/04_edge.ipynb #e878fea5
 @rule("E20")
 def paths_take_what_is_below(tree: Tree) -> Iterator[Finding]:
-    "Paths without `*` in front of a service: the one with a slash at its end, and what handle_path cuts off, match nothing below."
+    """Paths without `*` in front of a service: the one with a slash at its end, and what handle_path cuts off, match
+    nothing below."""
     for each in tree.caddy.walk():
         path = each.args[0] if each.args else ""
         if not re.fullmatch(r"/[^*]+", path) or each.name not in ("handle", "handle_path", "reverse_proxy", "route"):
@@ -210,7 +211,14 @@ def paths_take_what_is_below(tree: Tree) -> Iterator[Finding]:
             yield at(tree, each, f"{path} takes this one path and nothing below it", f"Write '{path.rstrip('/')}/*'")
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #e384bf2b
-_ANSWERS = ("reverse_proxy", "file_server", "respond", "redir", "error", "abort", "php_fastcgi", "import")
+_ANSWERS = ("reverse_proxy", "file_server", "respond", "redir", "error", "abort", "php_fastcgi")
+
+
+def _answers_rest(block: Directive) -> bool:
+    "Whether something outside all handlers answers every path."
+    return any(each.name in _ANSWERS and not (each.args and each.args[0].startswith(("@", "/")))
+               or each.name in ("route", "reverse_proxy") and not each.args
+               and _answers_rest(each) for each in block.children)
 
 
 @rule("E03")
@@ -218,8 +226,7 @@ def routes_are_complete(tree: Tree) -> Iterator[Finding]:
     "A path without a handler is answered with an empty 200."
     for site in public_sites(tree):
         handlers = [each for each in below(site, "handle", "handle_path") if each.children]
-        others = [each for each in below(site, *_ANSWERS) if not any(one is each for block in handlers for one in below(block, *_ANSWERS))]
-        if handlers and all(each.args for each in handlers) and not others:
+        if handlers and all(each.args for each in handlers) and not _answers_rest(site):
             yield at(tree, site, f"site {site.name} answers paths that it does not know with an empty 200",
                      "End with a 'handle' without a path")
     found: dict[tuple[int, str], Proxy] = {}

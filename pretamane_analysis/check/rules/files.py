@@ -39,16 +39,18 @@ def _known_place(service: ServiceFacts, path: str) -> bool:
 # %% ../../../nbs/check/rules/15_files.ipynb #a02a6a44
 def _ignored(tree: Tree) -> list[str]:
     "The patterns of every `.gitignore`, from the folder that they count from."
-    return tree.common("ignored", lambda: [join(dirname(path), line.strip().strip("/")) for path, text in tree.everything.items()
-                                           if basename(path) == ".gitignore" for line in text.splitlines()
-                                           if line.strip() and not line.startswith(("#", "!"))])
+    return tree.common("ignored",
+                       lambda: [join(dirname(path), line.strip().strip("/")) for path, text in tree.everything.items()
+                                if basename(path) == ".gitignore" for line in text.splitlines()
+                                if line.strip() and not line.startswith(("#", "!"))])
 
 
 def _spoken_of(tree: Tree) -> str:
     "Everything that scripts and pages say: what they name may be made by hand, or when it is needed."
     return tree.common("spoken of", lambda: "\n".join(
         text for path, text in tree.everything.items() if len(text) < 500_000 and (
-            tree.kind(path) == "script" or re.search(r"(^|/)(Makefile|README\b.*|.*\.md|\.gitmodules|.*\.ya?ml|justfile|.*\.py)$", path))
+            tree.kind(path) == "script"
+            or re.search(r"(^|/)(Makefile|README\b.*|.*\.md|\.gitmodules|.*\.ya?ml|justfile|.*\.py)$", path))
         and tree.kind(path) != "compose"))
 
 
@@ -57,12 +59,14 @@ def _made_later(tree: Tree, path: str) -> bool:
     name = basename(path)
     for pattern in _ignored(tree):
         above = dirname(pattern)
-        if any(fnmatch(each, pattern) or fnmatch(basename(each), basename(pattern)) and (not above or each.startswith(f"{above}/"))
+        if any(fnmatch(each, pattern) or fnmatch(basename(each),
+                                                 basename(pattern)) and (not above or each.startswith(f"{above}/"))
                for each in (path, *_parents(path))):
             return True
     stem = name.partition(".")[0]
     near = [basename(each) for each in tree.everything if dirname(each) == dirname(path)]
-    return any(re.search(r"example|sample|template|dist|default", each) and stem in each for each in near) or name in _spoken_of(tree)
+    return any(re.search(r"example|sample|template|dist|default", each) and stem in each
+               for each in near) or name in _spoken_of(tree)
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -149,7 +153,8 @@ def _in_configurations(tree: Tree) -> Iterator[Finding]:
         for key, number, named in _loaded(tree, file) if callers.get(file) else ():
             own = seen_at(every[callers[file][0]], file, named)
             there = own is not None and any(fnmatch(name, own) for name in tree.everything)
-            if not there and (tree.house or own is None or "*" not in named) and not _given(every[callers[file][0]], named):
+            if not there and (tree.house or own is None
+                              or "*" not in named) and not _given(every[callers[file][0]], named):
                 yield tree.at(file, (key, number), f"{key} names {named!r}, which service {callers[file][0]!r} "
                               f"does not see", "Put the file below a mounted folder, or correct the path")
     for service in edge_services(tree)[:1] if tree.house else ():
@@ -162,8 +167,10 @@ def _in_configurations(tree: Tree) -> Iterator[Finding]:
 
 
 def _given(service: ServiceFacts, named: str) -> bool:
-    "Whether something that is no part of the tree gives a path: a volume, a folder of the host, an image of one's own, a config."
-    outside = [mount.target for mount in service.volumes if mount.kind != "bind" or mount.source.startswith(("/", "$", "~", ".."))]
+    """Whether something that is no part of the tree gives a path: a volume, a folder of the host, an image of one's
+    own, a config."""
+    outside = [mount.target for mount in service.volumes if mount.kind != "bind"
+               or mount.source.startswith(("/", "$", "~", ".."))]
     targets = [str(mapping(each).get("target") or "") for each in listed(service.raw.get("configs"))]
     return bool(service.raw.get("build")) or any(named == each or named.startswith(f"{each.rstrip('/')}/") for each in [
         *outside, *targets] if each)
@@ -173,9 +180,11 @@ def _given(service: ServiceFacts, named: str) -> bool:
 def rules_are_loaded(tree: Tree) -> Iterator[Finding]:
     "Files of rules around a Prometheus that no configuration names, in the tree or in the container."
     every, callers = services(tree), mounted_files(tree)
-    configurations = [path for path in tree.of("prometheus") if is_scrape_configuration(tree, path) and callers.get(path)]
+    configurations = [path
+                      for path in tree.of("prometheus") if is_scrape_configuration(tree, path) and callers.get(path)]
     patterns = {each for file in configurations for _, _, named in _loaded(tree, file)
-                for each in (seen_at(every[callers[file][0]], file, named), normpath(join(dirname(file), named))) if each}
+                for each in (seen_at(every[callers[file][0]], file, named),
+                             normpath(join(dirname(file), named))) if each}
     for path in tree.of("rules") if configurations else ():
         readers = {every[name].image.repository for name in callers.get(path, ())}
         near = any(path.startswith(f"{dirname(file)}/" if dirname(file) else "") for file in configurations)

@@ -26,7 +26,8 @@ _WITHOUT_RESOURCE = re.compile(r"(ec2messages|ssmmessages):\w+|ec2:Describe\w+|c
 def _too_much(statement: dict[str, Any], strict: bool) -> Iterator[str]:
     actions, resources = strings(statement.get("Action")), strings(statement.get("Resource"))
     everything = "*" in resources
-    yield from (f"allows {action!r}" for action in actions if action == "*" or action.endswith(":*") and (strict or everything))
+    yield from (f"allows {action!r}"
+                for action in actions if action == "*" or action.endswith(":*") and (strict or everything))
     if not strict:
         return
     yield from (f"allows {action!r}" for action in actions if re.fullmatch(r"s3:\*\w+", action))
@@ -42,7 +43,8 @@ def grants(tree: Tree) -> Iterator[Finding]:
     "Wildcards in policies, and rules that let everything out."
     for block, statement in statements(tree):
         for what in _too_much(statement, tree.house):
-            yield tree.at(block.file, block.line_of("actions"), f"{block.address or 'a statement'} {what}", "Name the actions and the resources")
+            yield tree.at(block.file, block.line_of("actions"), f"{block.address or 'a statement'} {what}",
+                          "Name the actions and the resources")
     found = module(tree)
     for each in [] if not tree.house else [*found.resources("aws_vpc_security_group_egress_rule"),
                  *(inner for group in found.resources("aws_security_group") for inner in group.all("egress"))]:
@@ -139,7 +141,7 @@ def _arguments(block: Block) -> Any:
 @rule("T04")
 def state(tree: Tree) -> Iterator[Finding]:
     "States and plans beside the configuration, and backends without lock or encryption."
-    for path in sorted({*tree.files, *tree.others}) if tree.house or tree.project or module(tree).blocks else ():
+    for path in sorted({*tree.files, *tree.others}):
         if re.search(r"\.tfstate(\.|$)|(^|/)(tfplan|plan\.bin)$|\.tfplan$", path):
             yield tree.at(path, None, "a state or plan holds values of secrets",
                           "Remove it from the tree and from its history")

@@ -83,7 +83,8 @@ def images_are_supported(tree: Tree) -> Iterator[Finding]:
         faults = list(_faults(text, image))
         if "$" in text:
             continue
-        yield from (tree.at(path, line, message, remedy) for message, remedy in faults if tree.house or "digest" in message)
+        yield from (tree.at(path, line, message, remedy) for message, remedy in faults if tree.house
+                    or "digest" in message)
         found = support(image)
         if found is None:
             if is_listed(image) and image.tag and not faults and tree.house:
@@ -92,4 +93,5 @@ def images_are_supported(tree: Tree) -> Iterator[Finding]:
         elif found.until and found.until < tree.as_of:
             what = "was withdrawn" if found.cycle == "*" else "has had no support"
             yield tree.at(path, line, f"image {text!r} {what} since {found.until} ({found.source})",
-                          "Move to a line that is supported", severity="warning" if allowed or not tree.house else "error")
+                          "Move to a line that is supported",
+                          severity="warning" if allowed or not tree.house else "error")

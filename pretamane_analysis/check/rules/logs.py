@@ -50,16 +50,18 @@ def old_logs_go(tree: Tree) -> Iterator[Finding]:
     for path, data in _stores(tree):
         kept, deletes = _set(data, "limits_config.retention_period"), _at(data, "compactor.retention_enabled") is True
         if not deletes and (tree.house or kept):
-            yield tree.at(path, ("compactor", "retention_enabled"), "without 'compactor.retention_enabled' nothing is ever deleted",
-                          "Set it to true")
+            yield tree.at(path, ("compactor", "retention_enabled"),
+                          "without 'compactor.retention_enabled' nothing is ever deleted", "Set it to true")
         if not _at(data, "compactor.delete_request_store") and (tree.house or deletes):
-            yield tree.at(path, ("compactor", "delete_request_store"), "without 'compactor.delete_request_store' Loki 3 does not start",
+            yield tree.at(path, ("compactor", "delete_request_store"),
+                          "without 'compactor.delete_request_store' Loki 3 does not start",
                           "Set it to filesystem, or to the store of your chunks")
         if not kept and tree.house:
             yield tree.at(path, ("limits_config",), "no retention is set, so logs are kept until the disk is full",
                           "Set `limits_config.retention_period`")
         for key, why in _GONE.items():
-            if _at(data, key) is not None and (tree.house or key != "storage_config.boltdb_shipper") and not _old(tree, path):
+            if _at(data, key) is not None and (tree.house
+                                               or key != "storage_config.boltdb_shipper") and not _old(tree, path):
                 yield tree.at(path, tuple(key.split(".")), f"{key!r} has no effect: {why}",
                               "Use the compactor and a TSDB index")
         if tree.house:
@@ -83,8 +85,10 @@ def _index(tree: Tree, path: str, data: dict[str, Any]) -> Iterator[Finding]:
                       "Name the service of Alertmanager")
 
 # %% ../../../nbs/check/rules/11_logs.ipynb #e535e984
-_MANY = re.compile(r"(?i)^((client_|remote_|source_|user_)?ip(_?addr(ess)?)?|remote_addr|address|path|uri|url|request_uri|user(_?id|name)?|email"
-                   r"|(\w*_)?(request|trace|span|session|correlation|message|order|customer|document)_?id|traceparent|uuid|guid|query"
+_MANY = re.compile(r"(?i)^((client_|remote_|source_|user_)?ip(_?addr(ess)?)?|remote_addr|address|path|uri|url"
+                   r"|request_uri|user(_?id|name)?|email"
+                   r"|(\w*_)?(request|trace|span|session|correlation|message|order|customer|document)_?id|traceparent"
+                   r"|uuid|guid|query"
                    r"|token|time(stamp)?|ts|msg|message|pid|user_agent|referer|bytes|duration|latency)$")
 
 
@@ -97,7 +101,8 @@ def labels_are_few(tree: Tree) -> Iterator[Finding]:
                           "Make it structured metadata; a label is what has few values")
 
 
-_SPACES = ("loki", "prometheus", "discovery", "otelcol", "local", "remote", "mimir", "pyroscope", "faro", "beyla", "database_observability")
+_SPACES = ("loki", "prometheus", "discovery", "otelcol", "local", "remote", "mimir", "pyroscope", "faro", "beyla",
+           "database_observability")
 
 
 @rule("O04")
@@ -111,10 +116,12 @@ def alloy_is_whole(tree: Tree) -> Iterator[Finding]:
             continue
         beside = [each for each in tree.of("alloy") if dirname(each) == dirname(path)]
         there = {f"{each.name}.{each.label}" for one in beside for each in alloy_components(tree, one)}
-        for each in found if not any(each.name in ("declare", "foreach") or each.name.startswith("import.") for each in found) else ():
+        for each in found if not any(each.name in ("declare", "foreach") or each.name.startswith("import.")
+                                     for each in found) else ():
             for line, name in references(each):
                 parts = name.split(".")
-                if parts[0] in _SPACES and not any(".".join(parts[:length]) in there for length in range(2, len(parts))):
+                if parts[0] in _SPACES and not any(".".join(parts[:length]) in there
+                                                   for length in range(2, len(parts))):
                     yield tree.at(path, line, f"{each.name} {each.label!r} takes {name!r}, which no component gives",
                                   f"Name one of: {', '.join(sorted(there))}")
 
@@ -147,7 +154,8 @@ def grafana_is_its_files(tree: Tree) -> Iterator[Finding]:
         if number := re.search(r"GF_INSTALL_PLUGINS|GF_PLUGINS_PREINSTALL(?!_DISABLED)|^preinstall\s*=", text, re.M):
             yield tree.at(path, text.count("\n", 0, number.start()) + 1,
                           "plugins are fetched from the internet at every start", "Put them into an image of your own")
-    found = {path: [mapping(each) for each in listed(mapping(tree.yaml(path)).get("datasources"))] for path in tree.of("data sources")}
+    found = {path: [mapping(each) for each in listed(mapping(tree.yaml(path)).get("datasources"))]
+             for path in tree.of("data sources")}
     types = {each.get("uid"): each.get("type") for sources in found.values() for each in sources}
     for path, sources in found.items():
         yield from _links(tree, path, types, sources)
@@ -157,7 +165,8 @@ def _links(tree: Tree, path: str, types: dict[Any, Any], sources: list[dict[str,
     for number, each in enumerate(sources):
         for field in map(mapping, listed(mapping(each.get("jsonData")).get("derivedFields"))):
             uid = field.get("datasourceUid")
-            if (tree.house or uid) and types.get(uid) not in ("loki", "tempo", "jaeger", "zipkin", "grafana-x-ray-datasource") and "$" not in str(uid):
+            if (tree.house or uid) and types.get(uid) not in ("loki", "tempo", "jaeger", "zipkin",
+                                                              "grafana-x-ray-datasource") and "$" not in str(uid):
                 yield tree.at(path, ("datasources", number, "jsonData", "derivedFields"),
                               f"the link {field.get('name')!r} leads to {field.get('datasourceUid')!r}, "
                               "which knows no requests", "Link to the data source of logs or traces")

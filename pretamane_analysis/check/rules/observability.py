@@ -40,14 +40,16 @@ def _dicts(value: Any) -> list[tuple[int, dict[str, Any]]]:
              each) for number, each in enumerate(value if isinstance(value, list) else ()) if isinstance(each, dict)]
 
 
-_LOGQL = re.compile(r"\|[=~]|\|\s*(json|logfmt|pattern|unpack|regexp)\b|(count|rate|bytes)_over_time\(\s*\{|_over_time\(\s*\{[^}]*\}\s*\|")
+_LOGQL = re.compile(r"\|[=~]|\|\s*(json|logfmt|pattern|unpack|regexp)\b|(count|rate|bytes)_over_time\(\s*\{"
+                    r"|_over_time\(\s*\{[^}]*\}\s*\|")
 
 
 def _of_loki(tree: Tree, path: str) -> bool:
     "Whether a file of rules is for Loki: Loki mounts it, or it asks for lines."
     every = services(tree)
     images = [every[name].image.repository for name in mounted_files(tree).get(path, ())]
-    return any("loki" in each for each in images) or not images and bool(_LOGQL.search(tree.files[path]) or re.search(r"(^|/)loki/", path))
+    return (any("loki" in each for each in images) or not images
+            and bool(_LOGQL.search(tree.files[path]) or re.search(r"(^|/)loki/", path)))
 
 
 def _of_rules(tree: Tree, path: str) -> Iterator[Asked]:
@@ -111,7 +113,8 @@ def _meant(metric: str) -> str:
 
 
 def _sure(problem: str, asked: Asked) -> bool:
-    "Whether a problem is one in anybody's tree, where relabeling adds labels and programs give metrics that no catalogue has."
+    """Whether a problem is one in anybody's tree, where relabeling adds labels and programs give metrics that no
+    catalogue has."""
     unknown = re.fullmatch(r"nobody gives the metric '(.*)'", problem)
     if unknown:
         return bool(re.fullmatch(r"\w+", unknown[1]) and _meant(unknown[1]))
@@ -134,7 +137,8 @@ def queries_have_answers(tree: Tree) -> Iterator[Finding]:
         for problem in dict.fromkeys(problems):
             found = re.search(r"'(\w+)'$", problem)
             meant = "" if tree.house or not found else _meant(found[1])
-            yield tree.at(each.path, each.keys, problem, f"Ask for {meant}" if meant else "Ask for what is in the catalogue of metrics, with its labels",
+            yield tree.at(each.path, each.keys, problem, f"Ask for {meant}" if meant
+                          else "Ask for what is in the catalogue of metrics, with its labels",
                           "warning" if found and _NOT_ASKED.match(found[1]) else "error")
 
 
@@ -155,7 +159,8 @@ def _log_problems(tree: Tree, each: Asked) -> list[str]:
         return []
     selectors = re.findall(r"\{([^{}]*=[^{}]*)\}", filled(each.text))
     used = {name for one in selectors for name in re.findall(r"([A-Za-z_]\w*)\s*(?:=~|!~|!=|=)\s*[\"`]", one)}
-    return [f"no line has the label {name!r}: those of logs are {', '.join(sorted(given))}" for name in sorted(used - given)]
+    return [f"no line has the label {name!r}: those of logs are {', '.join(sorted(given))}"
+            for name in sorted(used - given)]
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #1ffbc305
 @rule("O07")
@@ -164,7 +169,8 @@ def shares_are_shares(tree: Tree) -> Iterator[Finding]:
     for each in queries(tree):
         notes = each.rule.get("annotations")
         said = " ".join(map(str, notes.values())) if isinstance(notes, dict) else ""
-        rated = tree.house or re.search(r"\b(rate|increase)\(\w*(request|error|response|http|fail)\w*_total\b", each.text)
+        rated = tree.house or re.search(r"\b(rate|increase)\(\w*(request|error|response|http|fail)\w*_total\b",
+                                        each.text)
         if rated and "alert" in each.rule and re.search(r"\d\s?(%|percent)", said) and not re.search(
                 r"/|ratio|share|percent|100\s*-|\*\s*100", each.text):
             yield tree.at(each.path, each.keys, f"alert {each.rule['alert']!r} speaks of percent, but its query "
@@ -180,7 +186,8 @@ def seconds(
 ) -> float | None:  # None for what is none
     "A duration in seconds."
     parts = re.findall(r"(\d+)(ms|[smhdwy])", str(text))
-    return sum(int(number) * _UNITS[unit] for number, unit in parts) if parts and "".join(map("".join, parts)) == str(text) else None
+    return sum(int(number) * _UNITS[unit]
+               for number, unit in parts) if parts and "".join(map("".join, parts)) == str(text) else None
 
 
 @rule("O09")
@@ -190,7 +197,8 @@ def jobs_have_names_of_their_own(tree: Tree) -> Iterator[Finding]:
     for path, number, job in jobs(tree):
         name = str(job.get("job_name"))
         if (path, name) in seen:
-            yield tree.at(path, ("scrape_configs", number), f"a second job is called {name!r}, so Prometheus does not start",
+            yield tree.at(path, ("scrape_configs", number),
+                          f"a second job is called {name!r}, so Prometheus does not start",
                           "Give it another name, or add its targets to the first")
         seen.add((path, name))
 
@@ -205,7 +213,9 @@ def ranges_hold_two_samples(tree: Tree) -> Iterator[Finding]:
     usual = mapping(data.get("global")).get("scrape_interval", "1m")
     every = [found for _, _, job in jobs(tree) if (found := seconds(job.get("scrape_interval", usual)))]
     for each in queries(tree) if every else ():
-        for name, text in re.findall(r"\b(i?rate|increase|i?delta|deriv)\([^\[\]]*\[(\w+)(?::\w*)?\]", each.text) if each.rule and each.language == "promql" else ():
+        for name, text in re.findall(r"\b(i?rate|increase|i?delta|deriv)\([^\[\]]*\[(\w+)(?::\w*)?\]",
+                                     each.text) if each.rule and each.language == "promql" else ():
             if (found := seconds(text)) and found < 2 * min(every):
-                yield tree.at(each.path, each.keys, f"{name} over {text} holds fewer than two samples: targets are scraped "
+                yield tree.at(each.path, each.keys,
+                              f"{name} over {text} holds fewer than two samples: targets are scraped "
                               f"every {min(every):g} s", f"Use at least {4 * min(every):g}s")

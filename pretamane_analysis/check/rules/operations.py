@@ -147,30 +147,38 @@ def kept_errors(tree: Tree) -> Iterator[Finding]:
                               "Add a trap that cleans up and reports")
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #650c95fd
-_WHEN = re.compile(r"^On(Calendar|ActiveSec|BootSec|StartupSec|UnitActiveSec|UnitInactiveSec|ClockChange|TimezoneChange)\s*=\s*\S", re.M)
+_WHEN = re.compile(
+    r"^On(Calendar|ActiveSec|BootSec|StartupSec|UnitActiveSec|UnitInactiveSec|ClockChange|TimezoneChange)\s*=\s*\S",
+    re.M)
 
 
 @rule("S06")
 def timers_fire(tree: Tree) -> Iterator[Finding]:
     "Timers that say no time, and timers that nothing enables."
-    scripts = "\n".join(text for path, text in tree.everything.items() if tree.kind(path) in ("script", "terraform", "dockerfile")
+    scripts = "\n".join(text for path, text in tree.everything.items()
+                        if tree.kind(path) in ("script", "terraform", "dockerfile")
                         or path.endswith((".md", "Makefile", ".yml", ".yaml")))
     for path, text in tree.files.items():
         if not path.endswith(".timer") or tree.kind(path) != "unit":
             continue
         name = path.rpartition("/")[2]
         if not _WHEN.search(text):
-            yield tree.at(path, tree.search(path, r"^\[Timer\]") or 1, "never fires: it says no time", "Add OnCalendar= or OnUnitActiveSec=")
+            yield tree.at(path, tree.search(path, r"^\[Timer\]") or 1, "never fires: it says no time",
+                          "Add OnCalendar= or OnUnitActiveSec=")
         elif not re.search(r"^(WantedBy|RequiredBy)\s*=\s*\S", text, re.M) and not re.search(
                 rf"\b(enable|start)\b[^\n]*\b{re.escape(name)}", scripts):
-            yield tree.at(path, 1, "is enabled by nothing, so it never fires", "Add [Install] WantedBy=timers.target, and enable it")
+            yield tree.at(path, 1, "is enabled by nothing, so it never fires",
+                          "Add [Install] WantedBy=timers.target, and enable it")
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #21f29088
 _STARTS = re.compile(r"^(Exec(?:Start|StartPre|StartPost|Reload|Stop|StopPost))\s*=\s*[-@:+!|]*(\S+)(.*)$", re.M)
 _RELEASE = re.compile(r"/(?:opt|srv)/[\w.-]+/current/(.+)")
-PROGRAMS = ("bash", "sh", "env", "docker", "docker-compose", "podman", "systemctl", "python3", "python", "node", "java", "test", "sleep", "true",
-            "curl", "wget", "rsync", "restic", "rclone", "aws", "certbot", "nginx", "caddy", "mkdir", "chown", "chmod", "rm", "cp", "mv", "logger",
-            "journalctl", "find", "flock", "timeout", "mount", "umount", "install", "echo", "cat", "kill", "pkill", "sudo", "npm", "npx", "php", "ruby")
+PROGRAMS = ("bash", "sh", "env", "docker", "docker-compose", "podman", "systemctl", "python3", "python", "node",
+            "java", "test", "sleep", "true",
+            "curl", "wget", "rsync", "restic", "rclone", "aws", "certbot", "nginx", "caddy", "mkdir", "chown",
+            "chmod", "rm", "cp", "mv", "logger",
+            "journalctl", "find", "flock", "timeout", "mount", "umount", "install", "echo", "cat", "kill", "pkill",
+            "sudo", "npm", "npx", "php", "ruby")
 
 
 def _broken(tree: Tree, program: str) -> str:
@@ -180,9 +188,11 @@ def _broken(tree: Tree, program: str) -> str:
     if (found := _RELEASE.fullmatch(program)) and "$" not in program and "%" not in program:
         return "" if tree.has(found[1]) else f"starts {program}, but the tree has no {found[1]}"
     folder, _, name = program.rpartition("/")
-    near = get_close_matches(name, PROGRAMS, 1, 0.8) if folder in ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "") and len(name) > 3 else []
-    return f"starts {program}, which is nearly {near[0]!r}" if near and name not in PROGRAMS and near[0] not in name and sorted(name) != sorted(
-        near[0]) or near and sorted(name) == sorted(near[0]) and name != near[0] else ""
+    near = get_close_matches(name, PROGRAMS, 1, 0.8) if folder in ("/usr/bin", "/bin", "/usr/sbin", "/sbin",
+                                                                   "") and len(name) > 3 else []
+    return (f"starts {program}, which is nearly {near[0]!r}" if near and name not in PROGRAMS and near[0] not in name
+            and sorted(name) != sorted(
+                near[0]) or near and sorted(name) == sorted(near[0]) and name != near[0] else "")
 
 
 @rule("S07")
@@ -192,4 +202,5 @@ def units_start_programs(tree: Tree) -> Iterator[Finding]:
         text = tree.files[path]
         for found in _STARTS.finditer(text):
             if problem := _broken(tree, found[2]):
-                yield tree.at(path, text.count("\n", 0, found.start()) + 1, problem, "Write the whole path of a program that is there")
+                yield tree.at(path, text.count("\n", 0, found.start()) + 1, problem,
+                              "Write the whole path of a program that is there")

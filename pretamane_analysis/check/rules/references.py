@@ -24,7 +24,8 @@ __all__ = ['env_file', 'variables_and_secrets', 'readable_secrets', 'addresses_l
 
 # %% ../../../nbs/check/rules/06_references.ipynb #4f1f6699
 _VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(\w+)(:?[-?+][^}]*)?\}|([A-Za-z_]\w*))")
-_SHELL = {"HOME", "USER", "PWD", "UID", "GID", "PATH", "HOSTNAME", "SHELL", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "DISPLAY"}
+_SHELL = {"HOME", "USER", "PWD", "UID", "GID", "PATH", "HOSTNAME", "SHELL", "LANG", "TMPDIR",
+          "XDG_RUNTIME_DIR", "DISPLAY"}
 
 
 def env_file(tree: Tree) -> tuple[str, dict[str, int]]:
@@ -135,11 +136,13 @@ def readable_secrets(tree: Tree) -> Iterator[Finding]:
                      "Give each consumer a file of its own", "secrets")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #cf2a867f
-_ELSEWHERE = {"host.docker.internal", "gateway.docker.internal", "localhost", "host-gateway", "example", "docker", "metadata", "unix"}
+_ELSEWHERE = {"host.docker.internal", "gateway.docker.internal", "localhost", "host-gateway", "example", "docker",
+              "metadata", "unix"}
 
 
 def _may_be_elsewhere(tree: Tree, each: Reference) -> bool:
-    "Whether a host that is no service can exist all the same: on a network that others share, or in the caller's own list."
+    """Whether a host that is no service can exist all the same: on a network that others share, or in the caller's
+    own list."""
     caller = services(tree).get(each.caller)
     if each.host in _ELSEWHERE or tree.house and each.host not in _ELSEWHERE:
         return each.host in _ELSEWHERE
@@ -153,7 +156,8 @@ def _may_be_elsewhere(tree: Tree, each: Reference) -> bool:
     hosts = {re.split(r"[:=]", str(one))[0] for one in listed(caller.raw.get("extra_hosts"))} | {
         *mapping(caller.raw.get("extra_hosts"))}
     linked = {str(one).partition(":")[2] or str(one) for one in listed(caller.raw.get("external_links"))}
-    return shared or bool(tree.project and tree.project.fragment and _partly(tree)) or bool(caller.raw.get("network_mode")) or each.host in hosts | linked
+    return shared or bool(tree.project and tree.project.fragment
+                          and _partly(tree)) or bool(caller.raw.get("network_mode")) or each.host in hosts | linked
 
 
 def _partly(tree: Tree) -> bool:
@@ -192,7 +196,8 @@ def networks_fit(tree: Tree) -> Iterator[Finding]:
     for each in references(tree):
         caller, answering = every.get(each.caller), named.get(each.host, [])
         if caller and answering and not any(set(caller.networks) & set(one.networks) or one is caller
-                                            or caller.raw.get("network_mode") or one.raw.get("network_mode") for one in answering):
+                                            or caller.raw.get("network_mode") or one.raw.get("network_mode")
+                                            for one in answering):
             yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, but no network leads there",
                           f"{each.host!r} is on: {', '.join(answering[0].networks)}")
     yield from _near_databases(tree) if tree.house else ()

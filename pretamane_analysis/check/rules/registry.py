@@ -43,7 +43,8 @@ class Rule:
 
     def row(self) -> dict[str, Any]:
         "The rule as it is written in JSON."
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items() if key != "find"}
+        return {key: list(value) if isinstance(value, tuple) else value
+                for key, value in vars(self).items() if key != "find"}
 
 
 RULES: dict[str, Rule] = {}
@@ -95,7 +96,8 @@ def _applied(each: Rule, tree: Tree) -> Iterator[Finding]:
         if os.environ.get("PRETAMANE_DEBUG"):
             raise
         place = tree.compose_path if tree.project else next(iter(tree.files), ".")
-        yield Finding("X00", "error", place, None, f"rule {each.id} could not be applied: {type(error).__name__}: {error}",
+        yield Finding("X00", "error", place, None,
+                      f"rule {each.id} could not be applied: {type(error).__name__}: {error}",
                       "Mend what other findings name first; if it stays, report it")
 
 
@@ -118,14 +120,16 @@ def check(
     found = [finding for part in parts for each in chosen for finding in _applied(each, part)]
     if any(each.id == "X00" for each in chosen):
         found += [replace(each, rule="X00") for each in tree.problems]
-    return FindingList(sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line or 0, each.rule, each.message)))
+    return FindingList(sorted(dict.fromkeys(found),
+                              key=lambda each: (each.file, each.line or 0, each.rule, each.message)))
 
 # %% ../../../nbs/check/rules/01_registry.ipynb #9cc54e38
 def _to_parse(tree: Tree) -> Iterator[str]:
     "The files that must be what their name says."
     places = {str(each).removeprefix("./") for each in _sources(tree)}
     for path in tree.files:
-        if PurePosixPath(path).suffix in PARSERS and (tree.house or tree.kind(path) not in ("", "kubernetes") or path in places):
+        if PurePosixPath(path).suffix in PARSERS and (tree.house
+                                                      or tree.kind(path) not in ("", "kubernetes") or path in places):
             yield path
 
 

@@ -102,13 +102,18 @@ def secrets_in(
 LONGEST_LINE = 20_000  # characters; more is a bundle that a program wrote
 
 
-_GENERATED = re.compile(r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|go\.sum|[\w.-]+\.lock(\.\w+)?|[\w.-]+\.min\.\w+"
-                        r"|[\w.-]+\.(map|svg|css|ipynb|csv|tsv|snap|pem|crt|pub|asc|sum|html?|rst|adoc|po|xml|md|mdx|txt))$|authorized_keys|known_hosts")
-_EXERCISES = re.compile(r"(?i)(^|/)(tests?|specs?|fixtures?|testdata|test[-_]\w+|examples?|samples?|docs?|__tests__|mocks?|stubs?|locales?|i18n|lang)(/|$)"
+_GENERATED = re.compile(r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|go\.sum"
+                        r"|[\w.-]+\.lock(\.\w+)?|[\w.-]+\.min\.\w+"
+                        r"|[\w.-]+\.(map|svg|css|ipynb|csv|tsv|snap|pem|crt|pub|asc|sum|html?|rst|adoc|po|xml|md|mdx"
+                        r"|txt))$|authorized_keys|known_hosts")
+_EXERCISES = re.compile(r"(?i)(^|/)(tests?|specs?|fixtures?|testdata|test[-_]\w+|examples?|samples?|docs?|__tests__"
+                        r"|mocks?|stubs?|locales?|i18n|lang)(/|$)"
                         r"|example|sample|template|\.dist$|\.j2$|_test\.|\.test\.|\.spec\.|(^|/)test_")
-_SURE = tuple(f"form{number}" for number, name in enumerate(FORMS) if re.search("private key|AWS|GitHub|Slack|Google|tunnel", name))
+_SURE = tuple(f"form{number}"
+              for number, name in enumerate(FORMS) if re.search("private key|AWS|GitHub|Slack|Google|tunnel", name))
 _CONFIGURATION = {".yml", ".yaml", ".toml", ".ini", ".conf", ".cfg", ".json", ".properties", ".tfvars", ".env", ""}
-_PROSE = re.compile(r"(?i)change|example|your|xxx|placeholder|dummy|test|sample|todo|insert|replace|default|dev\b|dev-|demo|<|enter|here|secret$|^secret|password|passw0rd"
+_PROSE = re.compile(r"(?i)change|example|your|xxx|placeholder|dummy|test|sample|todo|insert|replace|default|dev\b"
+                    r"|dev-|demo|<|enter|here|secret$|^secret|password|passw0rd"
                     r"|foo|bar|local|admin|root|123456|abcdef|not-secret|none|null|true|false")
 
 
@@ -119,16 +124,19 @@ def _by_others(path: str, text: str) -> bool:
 
 def _likely(name: str, text: str, quoted: bool, suffix: str) -> bool:
     "Whether what is assigned to a name is a secret in a file of a stranger's."
-    if re.search(r"(?i)(_file|_path|_id|_name|_length|_hash|_url|_uri|_header|_type|file|_field|_param|_key_id|_ttl|_expir\w*)$", name):
+    if re.search(r"(?i)(_file|_path|_id|_name|_length|_hash|_url|_uri|_header|_type|file|_field|_param|_key_id|_ttl"
+                 r"|_expir\w*)$", name):
         return False
     if not 8 <= len(text) <= 200 or re.search(r"[${}<>()|\\%*\[\]]|^/|^\.\.?/|://|^!", text) or _PROSE.search(text):
         return False
     if suffix not in _CONFIGURATION and (not quoted or len(text) < 20):
         return False
     if " " in text:
-        return bool(quoted and re.search(r"(?i)passw|passphrase", name) and re.search(r"\d", text) and entropy(text) > 3.2)
+        return bool(quoted
+                    and re.search(r"(?i)passw|passphrase", name) and re.search(r"\d", text) and entropy(text) > 3.2)
     random = _classes(text) + (entropy(text) > 3.5) + (len(text) >= 20)
-    return random >= 4 and bool(re.search(r"\d", text)) and entropy(text) > 2.9 and not re.fullmatch(r"v?\d[\d.:-]*\w{0,3}|[a-z]+([-_.][a-z]+)*\d?", text)
+    return (random >= 4 and bool(re.search(r"\d", text)) and entropy(text) > 2.9
+            and not re.fullmatch(r"v?\d[\d.:-]*\w{0,3}|[a-z]+([-_.][a-z]+)*\d?", text))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -146,8 +154,9 @@ def likely_secret(
         if _likely(name, double or single or bare, bool(double or single), suffix):
             return f"a value for {name!r}"
     named = re.match(r"\s*[\"']?(\w*(?:key|secret|token|passw\w*))[\"']?\s*[:=]", line, re.I)
-    return "a random string" if named and suffix in _CONFIGURATION and not re.search(r"(?i)public|pub_?key|_id$", named[1]) and any(
-        not _PROSE.search(text) for text in _random(line)) else ""
+    return ("a random string" if named and suffix in _CONFIGURATION
+            and not re.search(r"(?i)public|pub_?key|_id$", named[1]) and any(
+                not _PROSE.search(text) for text in _random(line)) else "")
 
 
 _HINT = re.compile(r"(?i)passw|passphrase|secret|token|key")

@@ -21,7 +21,7 @@ from ..read.tree import Finding, Tree
 __all__ = ['SHELL_WORDS', 'DEFAULTS', 'USERS', 'depends_with_condition', 'waits_end', 'has_health_check', 'health_check_times',
            'health_check_program', 'health_can_fail', 'services_have_an_image', 'comes_back', 'no_container_name',
            'color_of', 'can_run_twice', 'two_colors', 'no_version_key', 'has_project_name', 'no_sleeping_jobs',
-           'database_folder', 'database_setting', 'database_memory', 'sane_limits', 'database_roles']
+           'database_folder', 'database_setting', 'database_memory', 'database_roles']
 
 # %% ../../../nbs/check/rules/05_start.ipynb #e3e6cad0
 @rule("C20")
@@ -38,7 +38,8 @@ def depends_with_condition(tree: Tree) -> Iterator[Finding]:
                          "depends_on", other)
 
 # %% ../../../nbs/check/rules/05_start.ipynb #ee98f6c5
-_UNCHECKED = {"postgres", "redis", "valkey/valkey", "mysql", "mariadb", "mongo", "rabbitmq", "nginx", "httpd", "memcached"}
+_UNCHECKED = {"postgres", "redis", "valkey/valkey", "mysql", "mariadb", "mongo", "rabbitmq", "nginx",
+              "httpd", "memcached"}
 
 
 def _sure_without(tree: Tree, service: ServiceFacts) -> bool:
@@ -55,7 +56,8 @@ def _never(tree: Tree, each: ServiceFacts, name: str, how: dict[str, Any]) -> tu
     target, condition = services(tree).get(name), how.get("condition")
     if target is None:
         fragment = tree.project is not None and tree.project.fragment and not tree.house
-        return None if fragment or how.get("required") is False else (f"waits for {name!r}, which is not in the file", "Correct the name")
+        return None if fragment or how.get("required") is False else (f"waits for {name!r}, which is not in the file",
+                                                                      "Correct the name")
     if target.profiles and how.get("required") is not False and not target.profiles & each.profiles and not tree.house:
         return (f"waits for {name!r}, which starts only with the profile {', '.join(sorted(target.profiles))}",
                 "Give both the same profile, or write 'required: false'")
@@ -127,7 +129,8 @@ def health_check_program(tree: Tree) -> Iterator[Finding]:
         if used[0] in ("sh", "bash") and "-c" in words[:-1]:
             used += [part.split()[0].rpartition("/")[2]
                      for part in re.split(r"\|\||&&|[|;]", words[-1]) if part.split()]
-        for missing in dict.fromkeys(one for one in used if one not in facts.programs and one not in SHELL_WORDS and re.fullmatch(r"[\w.-]+", one)):
+        for missing in dict.fromkeys(one for one in used if one not in facts.programs and one not in SHELL_WORDS
+                                     and re.fullmatch(r"[\w.-]+", one)):
             have = ", ".join(sorted(facts.programs)) or "none"
             yield of(tree, each, f"asks for its health with {missing!r}, which is not in {each.image.repository}",
                      f"Use one of: {have}", "healthcheck", "test")
@@ -143,15 +146,16 @@ def health_can_fail(tree: Tree) -> Iterator[Finding]:
         words = each.health
         line = words[-1] if words[:2] == ["sh", "-c"] else " ".join(words)
         if words and "healthcheck" in each.raw and re.search(r"(&&|;)\s*echo\b", line) is None and _ALWAYS.search(line):
-            yield of(tree, each, f"has a health check that cannot fail: {line[-60:]}", "Let it end with the program's own answer",
-                     "healthcheck", "test")
+            yield of(tree, each, f"has a health check that cannot fail: {line[-60:]}",
+                     "Let it end with the program's own answer", "healthcheck", "test")
 
 
 @rule("X33")
 def services_have_an_image(tree: Tree) -> Iterator[Finding]:
     "Services of the merged project that are neither pulled nor built."
     for each in services(tree).values() if tree.project and not (tree.project.fragment and not tree.house) else ():
-        if not {"image", "build", "provider"} & {key for key, value in each.raw.items() if value} and not each.raw.get("extends"):
+        if not {"image", "build",
+                "provider"} & {key for key, value in each.raw.items() if value} and not each.raw.get("extends"):
             yield of(tree, each, "has neither an image nor a build", "Give it one, or correct its name")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #ca86e6dc
@@ -195,7 +199,8 @@ def can_run_twice(tree: Tree) -> Iterator[Finding]:
 
 # %% ../../../nbs/check/rules/05_start.ipynb #eddde961
 def _fixed(service: ServiceFacts, key: str) -> bool:
-    "Whether a name or port of the host is one: a range, or a port that Docker chooses, is none; swarm shares its ports."
+    """Whether a name or port of the host is one: a range, or a port that Docker chooses, is none; swarm shares its
+    ports."""
     return key == "container_name" or not mapping(service.raw.get("deploy")) and any(
         re.fullmatch(r"\d+", each["published"]) for each in service.published)
 
@@ -252,9 +257,11 @@ def no_sleeping_jobs(tree: Tree) -> Iterator[Finding]:
                      "command" if "command" in each.raw else "entrypoint")
 
 
-_DATA = {"mysql": "/var/lib/mysql", "mariadb": "/var/lib/mysql", "mongo": "/data/db", "redis": "/data", "valkey/valkey": "/data",
+_DATA = {"mysql": "/var/lib/mysql", "mariadb": "/var/lib/mysql", "mongo": "/data/db", "redis": "/data",
+         "valkey/valkey": "/data",
          "rabbitmq": "/var/lib/rabbitmq", "grafana/grafana": "/var/lib/grafana", "influxdb": "/var/lib/influxdb",
-         "clickhouse/clickhouse-server": "/var/lib/clickhouse", "elasticsearch/elasticsearch": "/usr/share/elasticsearch/data",
+         "clickhouse/clickhouse-server": "/var/lib/clickhouse",
+         "elasticsearch/elasticsearch": "/usr/share/elasticsearch/data",
          "opensearchproject/opensearch": "/usr/share/opensearch/data", "neo4j": "/data", "couchdb": "/opt/couchdb/data"}
 
 
@@ -274,14 +281,17 @@ def database_folder(tree: Tree) -> Iterator[Finding]:
     "From 18 on PostgreSQL's image keeps data below /var/lib/postgresql/MAJOR; a volume at another place stays empty."
     for each in services(tree).values():
         place, kept = _data_place(each), [mount for mount in each.volumes if _keeps(mount)]
-        if not place or any(place == one.target.rstrip("/") or place.startswith(f"{one.target.rstrip('/')}/") for one in kept) and not (
-                wrong := [one for one in kept if _old(each, one)]):
+        if not place or any(place == one.target.rstrip("/") or place.startswith(f"{one.target.rstrip('/')}/")
+                            for one in kept) and not (
+                                    wrong := [one for one in kept if _old(each, one)]):
             continue
         wrong = [one for one in kept if _old(each, one)] or kept
         if wrong:
-            yield of(tree, each, f"keeps its data at {place}, not at {wrong[0].target}", f"Mount the volume at {place}", "volumes", wrong[0].index)
+            yield of(tree, each, f"keeps its data at {place}, not at {wrong[0].target}", f"Mount the volume at {place}",
+                     "volumes", wrong[0].index)
         elif tree.house:
-            yield of(tree, each, f"keeps its data at {place}, where no volume is mounted", f"Mount the volume at {place}", "volumes")
+            yield of(tree, each, f"keeps its data at {place}, where no volume is mounted",
+                     f"Mount the volume at {place}", "volumes")
 
 
 def _keeps(mount: Mounted) -> bool:
@@ -293,7 +303,8 @@ def _keeps(mount: Mounted) -> bool:
 def _old(service: ServiceFacts, mount: Mounted) -> bool:
     "Whether a volume is where PostgreSQL kept its data before 18."
     major = re.match(r"(\d+)", service.image.tag)
-    return bool(service.image.repository == "postgres" and major and int(major[1]) >= 18 and "PGDATA" not in service.environment
+    return bool(service.image.repository == "postgres" and major and int(major[1]) >= 18
+                and "PGDATA" not in service.environment
                 and mount.target.rstrip("/") == "/var/lib/postgresql/data")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #25643e7e
@@ -319,22 +330,6 @@ def database_memory(tree: Tree) -> Iterator[Finding]:
                 yield of(tree, each, f"may need {need:.0f} MiB at {connections} connections, but may use {allowed:.0f}",
                          "Lower max_connections or work_mem", "command")
 
-# %% ../../../nbs/check/rules/05_start.ipynb #e7311d73
-_LARGEST = 4 * 2**20  # MiB: no host has more memory
-
-
-@rule("C35")
-def sane_limits(tree: Tree) -> Iterator[Finding]:
-    "Limits that were meant in another unit."
-    for each in services(tree).values():
-        for key in ("mem_limit", "mem_reservation", "memswap_limit"):
-            size = mebibytes(each.raw.get(key))
-            if size and (size < 6 or size > _LARGEST):
-                yield of(tree, each, f"has {key} {each.raw[key]}, which is {size:.4g} MiB", "Write the unit, such as 512m", key)
-        cpus = re.fullmatch(r"\d+(\.\d+)?", str(limit(each, "cpus", "cpus") or ""))
-        if cpus and float(cpus[0]) > 512:
-            yield of(tree, each, f"may use {cpus[0]} CPUs", "Write a number of CPUs, not of thousandths", "cpus")
-
 # %% ../../../nbs/check/rules/05_start.ipynb #55cc46d6
 USERS = ("DB_USER", "DATABASE_USER", "PGUSER", "POSTGRES_USERNAME", "DATA_SOURCE_USER")
 
@@ -348,7 +343,8 @@ def database_roles(tree: Tree) -> Iterator[Finding]:
         first = server.environment.get("POSTGRES_USER") or "postgres"
         scripts = [mount.source for mount in server.volumes if mount.target.startswith("/docker-entrypoint-initdb.d")]
         text = "\n".join(body for path, body in tree.files.items()
-                         if any(path == source or path.startswith(f"{source}/") for source in scripts)) if scripts else ""
+                         if any(path == source
+                                or path.startswith(f"{source}/") for source in scripts)) if scripts else ""
         created = {found.strip('"')
                    for found in re.findall(r"\bCREATE\s+(?:ROLE|USER)\s+(\"[^\"]+\"|[\w-]+)", text, re.I)}
         for each in services(tree).values():

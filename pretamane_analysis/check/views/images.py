@@ -145,7 +145,8 @@ def build_context(service: ServiceFacts) -> str:
 def _exposed(service: ServiceFacts) -> set[int]:
     "Ports that the service or the Dockerfile that it is built from names with EXPOSE."
     lines = re.findall(r"^\s*EXPOSE\s+(.+)$", service.recipe, re.M | re.I)
-    words = " ".join(lines).split() + [str(each) for each in listed(service.raw.get("expose")) if isinstance(each, (str, int))]
+    words = " ".join(lines).split() + [str(each)
+                                       for each in listed(service.raw.get("expose")) if isinstance(each, (str, int))]
     return {int(found[1]) for word in words if (found := re.match(r"(\d+)(/tcp)?$", word))}
 
 
@@ -158,20 +159,23 @@ _MOVES = re.compile(r"(?i)port|bind|listen|\.conf\b|\.cnf\b")
 def _usual(service: ServiceFacts) -> set[int] | None:
     "The ports of a server that nothing in its definition moves."
     words = [*service.command, *service.environment, *(mount.target for mount in service.volumes)]
-    return {*_USUAL[service.image.repository]} if service.image.repository in _USUAL and not any(map(_MOVES.search, words)) else None
+    return ({*_USUAL[service.image.repository]} if service.image.repository in _USUAL
+            and not any(map(_MOVES.search, words)) else None)
 
 
 def _movable(service: ServiceFacts) -> bool:
     "Whether a program that is built here may be told its port: then what EXPOSE says is a guess."
     return any(re.search(r"PORT|LISTEN|BIND|ADDR", name) for name in service.environment) or bool(
-        re.search(r"(?i)^\s*ENV\s.*PORT", service.recipe, re.M)) or any(re.search(r"\bport\b|:\d{2,5}\b|-p\b", word) for word in service.command)
+        re.search(r"(?i)^\s*ENV\s.*PORT", service.recipe,
+                  re.M)) or any(re.search(r"\bport\b|:\d{2,5}\b|-p\b", word) for word in service.command)
 
 # %% ../../../nbs/check/views/03_images.ipynb #b660f2c9
 def nginx_ports(tree: Tree, service: ServiceFacts) -> set[int] | None:
     "Where nginx listens by the files that it mounts; None where none of them is here."
     ports: set[int] = set()
     for path in tree.of("nginx"):
-        if any(mount.kind == "bind" and (path == mount.source or path.startswith(f"{mount.source}/")) for mount in service.volumes):
+        if any(mount.kind == "bind"
+               and (path == mount.source or path.startswith(f"{mount.source}/")) for mount in service.volumes):
             ports |= {int(found) for found in re.findall(r"^\s*listen\s+(?:\S+:)?(\d+)\b", tree.files[path], re.M)}
     return ports or None
 
@@ -189,7 +193,8 @@ def sure_ports(
     if service.image.repository in _OPENERS and not tree.house:
         return None
     if facts is None:
-        return _usual(service) or (nginx_ports(tree, service) if basename(service.image.repository) == "nginx" else None)
+        return _usual(service) or (nginx_ports(tree,
+                                               service) if basename(service.image.repository) == "nginx" else None)
     moved = {port: value
              for port, name in facts.port_settings if (value := setting(tree, service, name)) is not None and port}
     added = [value for port, name in facts.port_settings if not port and (value := setting(tree, service, name))]
@@ -207,7 +212,8 @@ def listening(
         return sure | exposed
     if not exposed or not tree.house and _movable(service):
         return None
-    return exposed | ({int(port["target"]) for port in service.published if port["target"].isdigit()} if not tree.house else set())
+    return exposed | ({int(port["target"]) for port in service.published if port["target"].isdigit()}
+                      if not tree.house else set())
 
 
 def listening_ports(tree: Tree) -> dict[str, set[int] | None]:

@@ -52,7 +52,8 @@ def _relabeled(tree: Tree) -> Iterator[str]:
     for path in tree.of("promtail"):
         for job in map(mapping, listed(mapping(tree.yaml(path)).get("scrape_configs"))):
             yield from (str(mapping(each).get("target_label")) for each in listed(job.get("relabel_configs")))
-            yield from (str(name) for each in listed(job.get("static_configs")) for name in mapping(mapping(each).get("labels")))
+            yield from (str(name) for each in listed(job.get("static_configs"))
+                        for name in mapping(mapping(each).get("labels")))
 
 
 def log_labels(

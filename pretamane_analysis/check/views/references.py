@@ -61,7 +61,8 @@ def _in_text(text: str, known: dict[str, Any]) -> Iterator[tuple[str, int | None
     for host, port, path in _URL.findall(text) if "://" in text else ():
         if "." not in host or host in LOCAL:
             yield host, int(port) if port else None, path
-    for name, port in re.findall(r"(?<![\w./@:-])([a-zA-Z][\w-]*):(\d{2,5})(?![\w.:-])", _URL.sub(" ", text)) if ":" in text else ():
+    for name, port in re.findall(r"(?<![\w./@:-])([a-zA-Z][\w-]*):(\d{2,5})(?![\w.:-])",
+                                 _URL.sub(" ", text)) if ":" in text else ():
         if name in known:
             yield name, int(port), None
 
@@ -81,9 +82,11 @@ def _in_variable(path: tuple[str | int, ...], text: str) -> Iterator[tuple[str, 
 _KEYS = ("environment", "command", "entrypoint", "healthcheck")
 
 
-_STORES = re.compile(r"(?i)(^|_)(DB|DATABASE|POSTGRES|PG|MYSQL|MARIADB|REDIS|VALKEY|CACHE|MONGO(DB)?|ELASTIC(SEARCH)?|RABBIT(MQ)?|AMQP|BROKER|QUEUE"
+_STORES = re.compile(r"(?i)(^|_)(DB|DATABASE|POSTGRES|PG|MYSQL|MARIADB|REDIS|VALKEY|CACHE|MONGO(DB)?|ELASTIC(SEARCH)?"
+                     r"|RABBIT(MQ)?|AMQP|BROKER|QUEUE"
                      r"|KAFKA|MEMCACHED|SMTP|MAIL|SEARCH|MEILI(SEARCH)?|MINIO|S3|LDAP|LOKI|PROMETHEUS|CLICKHOUSE)_")
-_WORDS = {"true", "false", "none", "null", "yes", "no", "auto", "default", "smtp", "http", "https", "your", "changeme", "disabled"}
+_WORDS = {"true", "false", "none", "null", "yes", "no", "auto", "default", "smtp", "http", "https", "your",
+          "changeme", "disabled"}
 
 
 def _of_compose(tree: Tree) -> Iterator[Reference]:
@@ -96,7 +99,8 @@ def _of_compose(tree: Tree) -> Iterator[Reference]:
         if named and not tree.house and not (named[0][0] in known or _a_store(path, text, named[0][0])):
             named = []
         for host, port, where in dict.fromkeys([*_in_text(text, known), *named]):
-            if (host not in LOCAL or kind == "health") and (tree.house or host in known or host in LOCAL or "://" in text or named):
+            if (host not in LOCAL or kind == "health") and (tree.house or host in known or host in LOCAL
+                                                            or "://" in text or named):
                 yield Reference(*tree.place(tree.compose_path, path), str(path[1]),
                                 str(path[1]) if host in LOCAL else host, port, where, kind)
 
@@ -142,7 +146,8 @@ _LEADS = re.compile(r"\burl\b|\bhost|endpoint|address|server|target|upstream|rem
 def _of_files(tree: Tree) -> Iterator[Reference]:
     known, edges = names(tree), {each.name for each in edge_services(tree)}
     for path, callers in mounted_files(tree).items():
-        if set(callers) <= edges or tree.kind(path) in ("nginx", "tests of rules", "dashboard") or is_scrape_configuration(tree, path) or path.endswith(UNIT_TEST):
+        if (set(callers) <= edges or tree.kind(path) in ("nginx", "tests of rules", "dashboard")
+            or is_scrape_configuration(tree, path) or path.endswith(UNIT_TEST)):
             continue
         if not tree.house and not _SETTINGS.search(path):
             continue
@@ -159,7 +164,9 @@ def _sure(tree: Tree, path: str, line: str) -> bool:
 
 # %% ../../../nbs/check/views/04_references.ipynb #4779fcb0
 _UPSTREAM = re.compile(r"^\s*upstream\s+([\w.-]+)\s*\{", re.M)
-_PASSED = re.compile(r"(?:^|[{;\s])(?:(?:proxy|grpc|uwsgi|fastcgi|scgi)_pass\s+(?:https?://|grpcs?://|uwsgi://)?|server\s+)([A-Za-z][\w-]*)(?::(\d+))?(?=[/;\s])")
+_PASSED = re.compile(r"(?:^|[{;\s])(?:(?:proxy|grpc|uwsgi|fastcgi|scgi)_pass\s+(?:https?://|grpcs?://|uwsgi://)?"
+                     r"|server\s+)"
+                     r"([A-Za-z][\w-]*)(?::(\d+))?(?=[/;\s])")
 
 
 def _nginx_readers(tree: Tree, path: str) -> list[str]:
@@ -182,8 +189,10 @@ def _of_nginx(tree: Tree) -> Iterator[Reference]:
     for path in paths:
         for caller in _nginx_readers(tree, path)[:1]:
             for number, line in enumerate(tree.files[path].splitlines(), 1):
-                if (found := _PASSED.search(line.partition("#")[0])) and found[1] not in named and found[1] not in ("unix", "localhost"):
-                    yield Reference(path, number, caller, found[1], int(found[2]) if found[2] else None, None, "upstream")
+                if ((found := _PASSED.search(line.partition("#")[0])) and found[1] not in named
+                    and found[1] not in ("unix", "localhost")):
+                    yield Reference(path, number, caller, found[1], int(found[2]) if found[2] else None,
+                                    None, "upstream")
 
 # %% ../../../nbs/check/views/04_references.ipynb #2e655a91
 def _of_edge(tree: Tree) -> Iterator[Reference]:

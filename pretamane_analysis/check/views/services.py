@@ -173,7 +173,8 @@ class ServiceFacts:
         found = words(test)
         if found[:1] == ["CMD-SHELL"]:
             return ["sh", "-c", " ".join(found[1:])]
-        return found[1:] if found[:1] == ["CMD"] else [] if found or mapping(self.raw.get("healthcheck")).get("disable") else self.built_health
+        return (found[1:] if found[:1] == ["CMD"] else [] if found
+                or mapping(self.raw.get("healthcheck")).get("disable") else self.built_health)
 
     @property
     def built_health(self) -> list[str]:
@@ -234,8 +235,9 @@ def services(
     "The services of the compose project."
     base = dirname(tree.compose_path)
     found = mapping(tree.compose.get("services"))
-    return tree.cached("services", lambda: {name: ServiceFacts(name, mapping(raw), base, _recipe(tree, base, mapping(raw)))
-                                          for name, raw in found.items() if isinstance(raw, dict)})
+    return tree.cached("services",
+                       lambda: {name: ServiceFacts(name, mapping(raw), base, _recipe(tree, base, mapping(raw)))
+                              for name, raw in found.items() if isinstance(raw, dict)})
 
 
 def texts(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:

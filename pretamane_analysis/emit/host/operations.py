@@ -17,7 +17,7 @@ from .postgres import application_role, monitoring_role
 from ..targets import edge_series
 from ..templates import rendered
 from ...base.errors import PretamaneError, did_you_mean
-from ...stack.operations import seconds
+from ...stack.settings import seconds
 from ...stack.stack import Stack
 
 # %% auto #0

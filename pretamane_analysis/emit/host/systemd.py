@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..containers import default_profiles
 from ..templates import rendered
-from ...stack.operations import seconds
+from ...stack.settings import seconds
 from ...stack.stack import Stack
 
 # %% auto #0
