@@ -215,7 +215,7 @@ class Tree:
 
     def of(self, *kinds: str) -> list[str]:
         "The files of some kinds, in the order of their paths."
-        return [path for path in self.files if self.kind(path) in kinds]
+        return self.cached(("of", kinds), lambda: [path for path in self.files if self.kind(path) in kinds])
 
     def documents(self, path: str) -> list[Document]:
         "The documents of a YAML, JSON or TOML file; an empty one where it is missing or cannot be parsed."
@@ -264,8 +264,7 @@ class Tree:
     @property
     def project(self) -> Project | None:
         "The compose project; None where there is none."
-        path = next((name for name in (*COMPOSE, *self.of("compose")) if name in self.files), "")
-        return self.cached("project", lambda: compose_project(self, (path,)) if path else None)
+        return self.cached("project", lambda: _first_project(self))
 
     @property
     def compose_path(self) -> str:
@@ -299,6 +298,11 @@ class Tree:
         return cls(files, as_of, Path(folder), problems, frozenset(others))
 
 # %% ../../../nbs/check/read/05_tree.ipynb #d9fafba3
+def _first_project(tree: Tree) -> Project | None:
+    path = next((name for name in (*COMPOSE, *tree.of("compose")) if name in tree.files), "")
+    return compose_project(tree, (path,)) if path else None
+
+
 def part_of(
     tree: Tree,  # A whole tree
     paths: Iterable[str],  # Files that belong to the part

@@ -171,10 +171,25 @@ def no_secrets_in_files(tree: Tree) -> Iterator[Finding]:
         suffix = ".env" if name.name.startswith(".env") else name.suffix
         if not tree.house and (_by_others(path, text) or not _MAY_HOLD.search(text)):
             continue
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in _suspicious(text):
             if 8 <= len(line) <= LONGEST_LINE and (what := look(line, suffix)):
                 yield tree.at(path, number, f"this looks like {what}",
                               "Move it to a secret, and make a new one: this one is known")
+
+
+_ANY = re.compile(r"(?i)passw|passphrase|secret|token|key|[a-z0-9+/_-]{24}|\$(?:2[abxy]|apr1|[156])\$|://[^\s/]*:|AKIA|ASIA|xox|AIza")
+
+
+def _suspicious(text: str) -> Iterator[tuple[int, str]]:
+    "The lines that can hold a secret at all, each with its number: the many others cost one look at the whole file."
+    number, start, done = 1, 0, -1
+    for found in _ANY.finditer(text):
+        begin = text.rfind("\n", 0, found.start()) + 1
+        if begin == done:
+            continue
+        number, start, done = number + text.count("\n", start, begin), begin, begin
+        end = text.find("\n", begin)
+        yield number, text[begin:end if end >= 0 else len(text)].rstrip("\r")
 
 
 _MAY_HOLD = re.compile(r"(?i)passw|passphrase|secret|token|key|AKIA|ASIA|xox|eyJhI|gh[pousr]_|glpat")

@@ -34,10 +34,13 @@ def site_ports(
 
 def edge_services(tree: Tree) -> list[ServiceFacts]:
     "The services that run the Caddyfile: those that mount its folder, else those whose image is Caddy."
-    folder = tree.caddy_path.rpartition("/")[0]
-    mounts = [each for each in services(tree).values()
-              if any(one.kind == "bind" and one.source in (folder, tree.caddy_path) for one in each.volumes)]
-    return mounts or [each for each in services(tree).values() if each.image.repository == "caddy"]
+    def found() -> list[ServiceFacts]:
+        folder = tree.caddy_path.rpartition("/")[0]
+        mounts = [each for each in services(tree).values()
+                  if any(one.kind == "bind" and one.source in (folder, tree.caddy_path) for one in each.volumes)]
+        return mounts or [each for each in services(tree).values() if each.image.repository == "caddy"]
+
+    return tree.cached("edge services", found)
 
 # %% ../../../nbs/check/views/02_edge.ipynb #59b8692b
 def matched_paths(

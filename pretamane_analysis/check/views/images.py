@@ -185,7 +185,7 @@ def sure_ports(
     service: ServiceFacts,  # One of its services
 ) -> set[int] | None:  # None where nothing is known
     "The ports on which a program listens by what is known of it, whatever the compose file publishes."
-    if service.name in {each.name for each in edge_services(tree)} and tree.caddy.sites:
+    if any(each is service for each in edge_services(tree)) and tree.caddy.sites:
         admin = tree.caddy.option("admin")
         api = set() if admin and not re.search(r":2019$", " ".join(admin.args)) else {2019}
         return api | {port for site in tree.caddy.sites for port in site_ports(tree, site)}
