@@ -5,20 +5,21 @@ BIN := $(VENV)/bin
 MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter restic systemd \
 	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver mmdebstrap
+NOTEBOOKS ?= $(BIN)/nbdev_test
 INSTALL := $(BIN)/python -m pip install --quiet
 # Scripts that start also where the path has a space; what has a module is called by it.
 SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test e2e e2e-long lint coverage licenses audit docs guides lab export mutants checkov tools bench bare clean help
+.PHONY: report test e2e e2e-long lint coverage licenses audit docs guides lab export mutants mutation checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
 
 test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## Run every notebook, then pytest
-	$(BIN)/nbdev_test
-	$(BIN)/python -m pytest -q -n auto --dist loadfile tests
+	$(NOTEBOOKS)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --durations=30 tests
 
 e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
 	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -p no:xdist -rs --durations=15 tests/e2e
@@ -60,6 +61,9 @@ audit: $(VENV)/.audit ## Known vulnerabilities in what the package installs, whe
 mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print who notices it
 	PYTHONPATH=tests:tools $(BIN)/python -m mutants
 
+mutation: $(VENV)/.mutation ## Change the package's own Python in small ways and write who notices into docs/mutation.md
+	$(BIN)/python tools/mutation.py
+
 bench: $(VENV)/.bench ## Run the benchmarks, one after the other, and write what they print into docs/benchmarks.md
 	$(BIN)/python benchmarks/record.py
 
@@ -100,6 +104,10 @@ $(VENV)/.checkov: $(VENV)/.runtime
 $(VENV)/.axe: $(VENV)/.runtime
 	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/axe axe-core@4.14.1; \
 	else echo "axe-core is not installed, for want of npm: tests of accessibility are skipped"; fi
+	@touch $@
+
+$(VENV)/.mutation: $(VENV)/.dev
+	$(INSTALL) $(SELF) '.[mutation]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev

@@ -2,13 +2,18 @@
 
     python benchmarks/offer_files.py [--size BYTES] [--runs N] [--format json]
 
-The question: all Linux on-demand prices and all EBS prices of the region. Every way runs in a process of its own and must give the same
-answer. The shortest of the runs counts. Peak memory is the resident set of the process and, where it starts others, of all together
-(each counted whole, so pages that they share count twice). Exit code 1: ours is not the fastest of a form, holds 150 MB or more, or
+The question: all Linux on-demand prices and all EBS prices of the region. Every way runs in a process of its own and
+must give the same
+answer. The shortest of the runs counts. Peak memory is the resident set of the process and, where it starts others,
+of all together
+(each counted whole, so pages that they share count twice). Exit code 1: ours is not the fastest of a form, holds 150
+MB or more, or
 takes 5 % of the first question or more for a later one.
 
-`find` are `OfferBook.find`: the first one, for a volume, makes the index; then in the same process one for an instance; then that in a
-new process, whose time contains the import of the package. `again` is the question above in a new process. The limit of 5 % is for the
+`find` are `OfferBook.find`: the first one, for a volume, makes the index; then in the same process one for an
+instance; then that in a
+new process, whose time contains the import of the package. `again` is the question above in a new process. The limit
+of 5 % is for the
 second question of a process; the others are shown beside it.
 """
 from __future__ import annotations
@@ -56,7 +61,8 @@ def of_products(products: Iterable[tuple[str, dict]], terms: Callable[[], Iterab
     """The answer from parsed JSON"""
     wanted = {sku: each["attributes"]["usagetype"] for sku, each in products
               if each["attributes"].get("operatingSystem") == "Linux" or "EBS:" in each["attributes"]["usagetype"]}
-    return [(sku, wanted[sku], one["unit"], one["beginRange"], one["endRange"], one["pricePerUnit"]["USD"]) for sku, each in terms()
+    return [(sku, wanted[sku], one["unit"], one["beginRange"], one["endRange"], one["pricePerUnit"]["USD"])
+            for sku, each in terms()
             if sku in wanted for term in each.values() for one in term["priceDimensions"].values()]
 
 
@@ -80,7 +86,8 @@ def with_pandas(path: str) -> Answer:
     import pandas as pd
 
     table = pd.read_csv(path, skiprows=5, usecols=READ, dtype=str, keep_default_na=False)
-    table = table[(table["TermType"] == "OnDemand") & ((table["Operating System"] == "Linux") | table["usageType"].str.contains("EBS:", regex=False))]
+    table = table[(table["TermType"] == "OnDemand")
+                  & ((table["Operating System"] == "Linux") | table["usageType"].str.contains("EBS:", regex=False))]
     return table[COLUMNS].itertuples(index=False, name=None)
 
 
@@ -89,7 +96,8 @@ def with_duckdb(path: str) -> Answer:
     import duckdb
 
     names = ", ".join(f'"{name}"' for name in COLUMNS)
-    return duckdb.sql(f"""SELECT {names} FROM read_csv('{path}', skip=5, header=true, all_varchar=true) WHERE "TermType" = 'OnDemand'
+    return duckdb.sql(f"""SELECT {names} FROM read_csv('{path}', skip=5, header=true, all_varchar=true)
+                          WHERE "TermType" = 'OnDemand'
                           AND ("Operating System" = 'Linux' OR "usageType" LIKE '%EBS:%')""").fetchall()
 
 
@@ -98,7 +106,8 @@ def with_polars(path: str) -> Answer:
     import polars as pl
 
     wanted = (pl.col("Operating System") == "Linux") | pl.col("usageType").str.contains("EBS:", literal=True)
-    lazy = pl.scan_csv(path, skip_rows=5, infer_schema=False).filter((pl.col("TermType") == "OnDemand") & wanted).select(COLUMNS)
+    lazy = pl.scan_csv(path, skip_rows=5,
+                       infer_schema=False).filter((pl.col("TermType") == "OnDemand") & wanted).select(COLUMNS)
     return lazy.collect(engine="streaming").rows()
 
 
@@ -113,7 +122,8 @@ FINDS = {"find two": (VOLUME, INSTANCE), "find one": (INSTANCE,)}
 def child(form: str, way: str, path: str) -> None:
     """Answer in this process and print what it took"""
     begin = time.perf_counter()
-    found = [tuple(value or "" for value in row) for row in (find(path, *FINDS[way]) if way in FINDS else WAYS[form][way](path))]
+    found = [tuple(value or "" for value in row) for row in (find(path, *FINDS[way]) if way in FINDS
+                                                             else WAYS[form][way](path))]
     seconds = time.perf_counter() - begin
     second = float(found[-1][2]) if way in FINDS else 0
     found = found if way in FINDS else sorted(found)
@@ -124,29 +134,34 @@ def child(form: str, way: str, path: str) -> None:
 
         helpers *= min(MOST_PROCESSES, len(os.sched_getaffinity(0))) - 1
     digest = hashlib.sha256(repr(found).encode()).hexdigest()
-    print(json.dumps({"seconds": seconds, "mb": (peak + helpers) / 1024, "rows": len(found), "digest": digest, "second": second}))
+    print(json.dumps({"seconds": seconds, "mb": (peak + helpers) / 1024, "rows": len(found), "digest": digest,
+                      "second": second}))
 
 
 def measure(form: str, way: str, path: Path, cache: str, runs: int) -> dict:
     """The shortest of some runs of one way"""
     environment = {**os.environ, "PRETAMANE_CACHE": cache}
     command = [sys.executable, __file__, "--child", form, way, str(path)]
-    found = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout) for _ in range(runs)]
+    found = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout)
+             for _ in range(runs)]
     return {**min(found, key=lambda each: each["seconds"]), "mb": max(each["mb"] for each in found)}
 
 
 def compare(form: str, folder: Path, size: int, runs: int) -> tuple[list[dict], list[str]]:
     """All ways of one form: table and complaints"""
     path = folder / f"index.{form}"
-    subprocess.run([sys.executable, str(Path(__file__).with_name("offer_generator.py")), form, str(path), str(size)], check=True)
+    subprocess.run([sys.executable, str(Path(__file__).with_name("offer_generator.py")), form, str(path),
+                    str(size)], check=True)
     results: dict[str, dict] = {}
     for _ in range(runs):  # in turns, so that what else the machine does meets every way
         for way in WAYS[form]:
             once = measure(form, way, path, "", 1)
             last = results.get(way, once)
             results[way] = {**min(once, last, key=lambda each: each["seconds"]), "mb": max(once["mb"], last["mb"])}
-    complaints = [f"{form}: {way} answers otherwise than ours" for way in results if results[way]["digest"] != results["ours"]["digest"]]
-    complaints += [f"{form}: {way} is faster" for way in results if results[way]["seconds"] < results["ours"]["seconds"]]
+    complaints = [f"{form}: {way} answers otherwise than ours"
+                  for way in results if results[way]["digest"] != results["ours"]["digest"]]
+    complaints += [f"{form}: {way} is faster"
+                   for way in results if results[way]["seconds"] < results["ours"]["seconds"]]
     cache = str(folder / "cache")
     measure(form, "ours", path, cache, 1)
     results["ours, again"] = measure(form, "ours", path, cache, runs)
@@ -156,9 +171,11 @@ def compare(form: str, folder: Path, size: int, runs: int) -> tuple[list[dict], 
     results["ours, find in a new process"] = measure(form, "find one", path, cache, runs)
     later = two["second"] / min(results["ours, find first"]["seconds"], results["ours"]["seconds"])
     complaints += [f"{form}: the second question takes {later:.1%} of the first"] if later >= LIMIT_LATER else []
-    complaints += [f"{form}: {way} holds {each['mb']:.0f} MB" for way, each in results.items() if way.startswith("ours") and each["mb"] >= LIMIT_MB]
+    complaints += [f"{form}: {way} holds {each['mb']:.0f} MB"
+                   for way, each in results.items() if way.startswith("ours") and each["mb"] >= LIMIT_MB]
     one = results["ours"]["seconds"]
-    return [{"form": form, "way": way, "seconds": round(each["seconds"], 4), "peak MB": round(each["mb"]), "times ours": round(each["seconds"] / one, 3),
+    return [{"form": form, "way": way, "seconds": round(each["seconds"], 4), "peak MB": round(each["mb"]),
+             "times ours": round(each["seconds"] / one, 3),
              "rows": each["rows"]} for way, each in results.items()], complaints
 
 

@@ -1,6 +1,7 @@
 """A regional EC2 offer file of any size, in the real layout, grown from the real excerpt in tests/data/offers.
 
-Each round copies every product of the excerpt under a new SKU and a new instance type. As in the real file one product in five has
+Each round copies every product of the excerpt under a new SKU and a new instance type. As in the real file one
+product in five has
 Reserved terms, and one in four of the compute products runs Linux.
 """
 from __future__ import annotations
@@ -23,7 +24,8 @@ Parts = tuple[str, ...]
 
 
 def grown(document: dict[str, Any], parts: dict[str, Parts]) -> Iterator[Parts]:
-    """Copies of each product's texts without end: new SKU, new type or usage type, one of four systems, Reserved for one in five"""
+    """Copies of each product's texts without end: new SKU, new type or usage type, one of four systems, Reserved for
+    one in five"""
     count = 0
     while True:
         for number, (sku, product) in enumerate(document["products"].items()):
@@ -32,7 +34,8 @@ def grown(document: dict[str, Any], parts: dict[str, Parts]) -> Iterator[Parts]:
             if "instanceType" not in attributes and count >= STORAGE_ROUNDS:
                 continue
             new = old.replace(".", f"{count}.") if "instanceType" in attributes else f"{old}-{count}"
-            name, system = hashlib.sha256(f"{sku}{count}".encode()).hexdigest()[:16].upper(), SYSTEMS[(number + count) % 4]
+            name, system = hashlib.sha256(
+                f"{sku}{count}".encode()).hexdigest()[:16].upper(), SYSTEMS[(number + count) % 4]
             kept = [part if index < 2 or not (number + count) % 5 else "" for index, part in enumerate(parts[sku])]
             if count:
                 kept = [part.replace(sku, name).replace(old, new).replace('"Linux"', f'"{system}"')
@@ -68,7 +71,8 @@ def write_csv(path: Path, size: int) -> None:
     parts: dict[str, Parts] = {}
     for sku, product in document["products"].items():
         for kind in ("OnDemand", "Reserved"):
-            part = {"products": {sku: product}, "terms": {kind: {key: term for key, term in document["terms"][kind].items() if key == sku}}}
+            part = {"products": {sku: product},
+                    "terms": {kind: {key: term for key, term in document["terms"][kind].items() if key == sku}}}
             lines = "".join(line([record.get(name, "") for name in columns]) for record in records(part))
             parts[sku] = (*parts.get(sku, ("",)), lines)
     written = 0

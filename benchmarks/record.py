@@ -38,7 +38,8 @@ def section(name: str) -> tuple[str, bool]:
     load = f", load {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
     state = "" if done.returncode == 0 else " A limit was exceeded, or the script failed."
     head = f"## {ABOUT[name]}\n\n`python benchmarks/{name}.py`, {date.today()}, {machine()}{load}.{state}"
-    return f"<!-- {name} -->\n{head}\n\n```text\n{done.stdout.rstrip()}\n```\n<!-- end of {name} -->", done.returncode == 0
+    text = f"<!-- {name} -->\n{head}\n\n```text\n{done.stdout.rstrip()}\n```\n<!-- end of {name} -->"
+    return text, done.returncode == 0
 
 
 def put(page: str, name: str, text: str) -> str:

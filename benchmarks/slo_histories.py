@@ -1,13 +1,18 @@
-"""False pages and misses of two ways to write the same objective, over made-up histories of traffic, judged by Prometheus.
+"""False pages and misses of two ways to write the same objective, over made-up histories of traffic, judged by
+Prometheus.
 
     python benchmarks/slo_histories.py [--seeds N] [--format table|md|csv]
 
-Ours are the emitted rules. The others are the rules that one gets by following sloth's documented output by hand: the ratio of
+Ours are the emitted rules. The others are the rules that one gets by following sloth's documented output by hand:
+the ratio of
 two rates in each window, the four pairs of the SRE Workbook, the period as the mean of the five-minute ratios.
 
-The truth is what the history was made from. A history says for each minute how many requests come and how likely each is to
-fail; the requests are then drawn. A page is due when the likelihood itself, weighed by traffic, reaches 14.4 times the budget
-over an hour or 6 times over six: the service is ill, whatever the dice say. A page at another time is false; a time when
+The truth is what the history was made from. A history says for each minute how many requests come and how likely
+each is to
+fail; the requests are then drawn. A page is due when the likelihood itself, weighed by traffic, reaches 14.4 times
+the budget
+over an hour or 6 times over six: the service is ill, whatever the dice say. A page at another time is false; a time
+when
 one is due without a page is a miss. `promtool test rules` works out both sets of rules, minute by minute.
 """
 from __future__ import annotations
@@ -48,9 +53,11 @@ class History:
 
 def drawn(rate: Callable[[int], float], failing: Callable[[int], float], dice: random.Random, **more) -> History:
     """Draw a history from a rate (requests in a minute) and a likelihood of failure for each minute"""
-    requests = [sum(dice.random() < rate(at) / 1000 for _ in range(1000)) if rate(at) < 50 else round(dice.gauss(rate(at), rate(at) ** 0.5))
+    requests = [sum(dice.random() < rate(at) / 1000 for _ in range(1000)) if rate(at) < 50
+                else round(dice.gauss(rate(at), rate(at) ** 0.5))
                 for at in range(LENGTH)]
-    failures = [sum(dice.random() < failing(at) for _ in range(count)) if failing(at) < 1 else count for at, count in enumerate(requests)]
+    failures = [sum(dice.random() < failing(at) for _ in range(count)) if failing(at) < 1 else count
+                for at, count in enumerate(requests)]
     return History(requests, failures, is_due(rate, failing), **more)
 
 
@@ -90,12 +97,15 @@ KINDS: dict[str, Callable[[random.Random], History]] = {
     "bursts, healthy": lambda dice: drawn(lambda at: 2000 if at % 60 < 3 else 0.3, lambda at: 0.001, dice),
     "silence at night, one fails after it": lambda dice: one_failure(night, dice),
     "blip of 2 minutes": lambda dice: drawn(lambda at: 100, trouble(2, 1), dice),
-    "restarts, healthy": lambda dice: drawn(lambda at: 100, lambda at: 0.002, dice, restarts=set(range(20, LENGTH, 20))),
+    "restarts, healthy": lambda dice: drawn(lambda at: 100, lambda at: 0.002, dice,
+                                            restarts=set(range(20, LENGTH, 20))),
     "slow burn, 8 times, 6 hours": lambda dice: drawn(lambda at: 100, trouble(360, 0.04), dice),
     "burn at the budget's rate": lambda dice: drawn(lambda at: 100, lambda at: 0.005, dice),
     "outage of 10 minutes": lambda dice: drawn(lambda at: 100, trouble(10, 1), dice),
-    "first failures ever, outage of 10 minutes": lambda dice: drawn(lambda at: 100, trouble(10, 1, 0), dice, late_errors=True),
-    "outage after a restart": lambda dice: drawn(lambda at: 100, trouble(15, 1, 0), dice, restarts={BEFORE}, late_errors=True),
+    "first failures ever, outage of 10 minutes": lambda dice: drawn(lambda at: 100, trouble(10, 1, 0), dice,
+                                                                    late_errors=True),
+    "outage after a restart": lambda dice: drawn(lambda at: 100, trouble(15, 1, 0), dice, restarts={BEFORE},
+                                                 late_errors=True),
 }
 
 
@@ -115,7 +125,8 @@ def series(history: History) -> list[dict]:
     labels = ",".join(f'{name}="{value}"' for name, value in found.labels.items())
     good = [count - failed for count, failed in zip(history.requests, history.failures, strict=True)]
     return [{"series": f'{found.counter}{{{labels},code="200"}}', "values": counter(good, history)},
-            {"series": f'{found.counter}{{{labels},code="502"}}', "values": counter(history.failures, history, history.late_errors)}]
+            {"series": f'{found.counter}{{{labels},code="502"}}',
+             "values": counter(history.failures, history, history.late_errors)}]
 
 
 def by_hand() -> str:
@@ -124,15 +135,20 @@ def by_hand() -> str:
     labels = ",".join(f'{name}="{value}"' for name, value in found.labels.items())
     windows = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
     rules = [{"record": f"slo:sli_error:ratio_rate{window}", "labels": {"slo": NAME, "window": window},
-              "expr": f'(sum(rate({found.counter}{{{labels},code=~"5.."}}[{window}]))) / (sum(rate({found.counter}{{{labels}}}[{window}])))'} for window in windows]
+              "expr": f'(sum(rate({found.counter}{{{labels},code=~"5.."}}[{window}]))) / '
+              f'(sum(rate({found.counter}{{{labels}}}[{window}])))'} for window in windows]
     rules.append({"record": "slo:sli_error:ratio_rate30d", "labels": {"slo": NAME, "window": "30d"}, "expr":
-                  f'sum_over_time(slo:sli_error:ratio_rate5m{{slo="{NAME}"}}[30d]) / ignoring (window) count_over_time(slo:sli_error:ratio_rate5m{{slo="{NAME}"}}[30d])'})
+                  f'sum_over_time(slo:sli_error:ratio_rate5m{{slo="{NAME}"}}[30d]) / ignoring (window) '
+                  f'count_over_time(slo:sli_error:ratio_rate5m{{slo="{NAME}"}}[30d])'})
 
     def pair(short: str, long: str, burn: str) -> str:
-        return " and ".join(f'max(slo:sli_error:ratio_rate{window}{{slo="{NAME}"}} > ({burn} * 0.005)) without (window)' for window in (short, long))
+        return " and ".join(f'max(slo:sli_error:ratio_rate{window}{{slo="{NAME}"}} > ({burn} * 0.005)) without (window)'
+                            for window in (short, long))
 
-    for severity, first, second in (("page", ("5m", "1h", "14.4"), ("30m", "6h", "6")), ("ticket", ("2h", "1d", "3"), ("6h", "3d", "1"))):
-        rules.append({"alert": f"ByHand{severity.title()}", "expr": f"({pair(*first)}) or ({pair(*second)})", "labels": {"severity": severity}})
+    for severity, first, second in (("page", ("5m", "1h", "14.4"), ("30m", "6h", "6")),
+                                    ("ticket", ("2h", "1d", "3"), ("6h", "3d", "1"))):
+        rules.append({"alert": f"ByHand{severity.title()}", "expr": f"({pair(*first)}) or ({pair(*second)})",
+                      "labels": {"severity": severity}})
     return yaml.safe_dump({"groups": [{"name": "by-hand", "rules": rules}]}, sort_keys=False, width=4096)
 
 
@@ -146,8 +162,10 @@ QUESTIONS = {
 
 def asked(rules: str, history: History) -> dict[str, float]:
     """What promtool finds at the end of a history; 0 where there is nothing"""
-    checks = [{"expr": expression, "eval_time": f"{at}m", "exp_samples": [{"labels": "{}", "value": -1}]} for expression, at in QUESTIONS.values()]
-    test = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [{"interval": "1m", "input_series": series(history), "promql_expr_test": checks}]}
+    checks = [{"expr": expression, "eval_time": f"{at}m", "exp_samples": [{"labels": "{}", "value": -1}]}
+              for expression, at in QUESTIONS.values()]
+    test = {"rule_files": ["rules.yml"], "evaluation_interval": "1m",
+            "tests": [{"interval": "1m", "input_series": series(history), "promql_expr_test": checks}]}
     with tempfile.TemporaryDirectory() as name:
         Path(name, "rules.yml").write_text(rules)
         Path(name, "test.yml").write_text(yaml.safe_dump(test, sort_keys=False, width=10**6))
@@ -155,7 +173,8 @@ def asked(rules: str, history: History) -> dict[str, float]:
     got = re.findall(r"got: ?(?:nil|(.*))", said.stdout + said.stderr)
     if len(got) != len(QUESTIONS):
         raise SystemExit(f"promtool did not answer: {(said.stdout + said.stderr)[:2000]}")
-    return {question: float(each.rsplit(" ", 1)[1]) if each else 0.0 for question, each in zip(QUESTIONS, got, strict=True)}
+    return {question: float(each.rsplit(" ", 1)[1]) if each else 0.0
+            for question, each in zip(QUESTIONS, got, strict=True)}
 
 
 def judged(rules: str, history: History) -> dict[str, float]:
@@ -173,7 +192,8 @@ def mean(values: list[float], percent: bool) -> str:
     """The mean of what is a number, and how many are none"""
     numbers = [each for each in values if each == each]
     lost = len(values) - len(numbers)
-    shown = "" if not numbers else f"{100 * sum(numbers) / len(numbers):.0f} %" if percent else f"{sum(numbers) / len(numbers):.0f}"
+    shown = ("" if not numbers else f"{100 * sum(numbers) / len(numbers):.0f} %" if percent
+             else f"{sum(numbers) / len(numbers):.0f}")
     return shown + (f" ({lost} NaN)" if lost else "")
 
 
@@ -189,10 +209,12 @@ def rows(seeds: int) -> list[dict]:
         histories = made.get(kind) or [each for found in made.values() for each in found]
         row = {"history": kind, "runs": str(len(histories)), "page due": str(sum(each.due for each in histories))}
         for title, key in (("false pages", "false"), ("missed", "missed")):
-            row |= {f"{title}, {name}": str(int(sum(each[key] for k, n, each in results if n == name and kind in (k, "all")))) for name in sets}
+            row |= {f"{title}, {name}": str(
+                int(sum(each[key] for k, n, each in results if n == name and kind in (k, "all")))) for name in sets}
         for title, key in (("minutes without a ratio", "dark"), ("budget off by", "off")):
             for name in sets:
-                row[f"{title}, {name}"] = mean([each[key] for k, n, each in results if n == name and kind in (k, "all")], key == "off")
+                row[f"{title}, {name}"] = mean([each[key] for k, n, each in results if n == name
+                                                and kind in (k, "all")], key == "off")
         table.append(row)
     return table
 

@@ -2,9 +2,11 @@
 
     python benchmarks/start.py [RUNS]
 
-The wheel is built and installed into an environment of its own, for an editable install adds a start of its own; BENCH_ENVIRONMENT may name
+The wheel is built and installed into an environment of its own, for an editable install adds a start of its own;
+BENCH_ENVIRONMENT may name
 one that has the wheel. Every run works its
-answer out: nothing is kept between two. Processor time counts, the least of all runs: what is measured is the work, not what else the
+answer out: nothing is kept between two. Processor time counts, the least of all runs: what is measured is the work,
+not what else the
 machine was doing. Exit code 1 when a limit is exceeded.
 """
 from __future__ import annotations
@@ -31,8 +33,10 @@ def installed(folder: Path) -> Path:
         return Path(given) / FOLDER
     commands = folder / "environment" / FOLDER
     venv.create(folder / "environment", with_pip=True)
-    for words in (["wheel", "--no-deps", "--wheel-dir", folder / "dist", HERE], ["install", "--find-links", folder / "dist", "pretamane_analysis"]):
-        subprocess.run([commands / "python", "-m", "pip", "-qq", *words], check=True, stdout=subprocess.DEVNULL, env=PLAIN)
+    for words in (["wheel", "--no-deps", "--wheel-dir", folder / "dist", HERE],
+                  ["install", "--find-links", folder / "dist", "pretamane_analysis"]):
+        subprocess.run([commands / "python", "-m", "pip", "-qq", *words], check=True,
+                       stdout=subprocess.DEVNULL, env=PLAIN)
     return commands
 
 
@@ -58,7 +62,8 @@ def main() -> int:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     with tempfile.TemporaryDirectory() as folder:
         commands = installed(Path(folder))
-        words = {"pretamane --help": ["--help"], "pretamane cost": ["cost"], "pretamane compare": ["compare"], "pretamane size": ["size"]}
+        words = {"pretamane --help": ["--help"], "pretamane cost": ["cost"], "pretamane compare": ["compare"],
+                 "pretamane size": ["size"]}
         measured = shortest({"python -c pass": [commands / "python", "-c", "pass"],
                              **{name: [commands / "pretamane", *each] for name, each in words.items()}}, runs)
     ratios = {name: seconds / measured["python -c pass"] for name, seconds in measured.items()}

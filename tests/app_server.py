@@ -49,8 +49,10 @@ class S3Server:
         """Serve the folder"""
         self.log = (self.folder.parent / f"{self.folder.name}.log").open("ab")
         self.process = subprocess.Popen(
-            [self.program, "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{S3_KEY},{S3_SECRET}",
-             "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--poll-interval", "0s", str(self.folder)], stdout=self.log, stderr=self.log)
+            [self.program, "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{self.port}", "--auth-key",
+             f"{S3_KEY},{S3_SECRET}",
+             "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--poll-interval", "0s", str(self.folder)],
+            stdout=self.log, stderr=self.log)
         wait_for_port(self.port)
 
     def stop(self) -> None:
@@ -131,12 +133,16 @@ class Answer:
         return json.loads(self.body)
 
 
-def form(content: bytes, name: str = "note.txt", kind: str = "text/plain", **fields: str) -> tuple[bytes, dict[str, str]]:
+def form(content: bytes, name: str = "note.txt", kind: str = "text/plain",
+         **fields: str) -> tuple[bytes, dict[str, str]]:
     """Return body and headers of an upload"""
     mark = uuid4().hex
-    parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode() for key, value in fields.items()]
-    head = f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'.encode()
-    return b"".join([*parts, head, content, f"\r\n--{mark}--\r\n".encode()]), {"Content-Type": f"multipart/form-data; boundary={mark}"}
+    parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()
+             for key, value in fields.items()]
+    head = (f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            f"Content-Type: {kind}\r\n\r\n").encode()
+    return b"".join([*parts, head, content,
+                     f"\r\n--{mark}--\r\n".encode()]), {"Content-Type": f"multipart/form-data; boundary={mark}"}
 
 
 class App:
@@ -161,8 +167,8 @@ class App:
     def start(self, wait: bool = True) -> App:
         """Start the process and wait until it listens"""
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, *self.python], cwd=self.source, env=self.environment, stdout=log, stderr=log,
-                                            start_new_session=True)
+            self.process = subprocess.Popen([sys.executable, *self.python], cwd=self.source, env=self.environment,
+                                            stdout=log, stderr=log, start_new_session=True)
         if wait:
             deadline = time.monotonic() + 60
             while not self._listens() and self.process.poll() is None and time.monotonic() < deadline:
@@ -178,11 +184,11 @@ class App:
 
     def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess:
         """Run one of the application's commands and return what it did"""
-        return subprocess.run([sys.executable, *command], cwd=self.source, env=self.environment, capture_output=True, text=True,
-                              timeout=timeout, check=False)
+        return subprocess.run([sys.executable, *command], cwd=self.source, env=self.environment,
+                              capture_output=True, text=True, timeout=timeout, check=False)
 
-    def call(self, method: str, path: str, body: object = None, headers: dict[str, str | None] | None = None, key: str | None = API_KEY,
-             timeout: float = 20) -> Answer:
+    def call(self, method: str, path: str, body: object = None, headers: dict[str, str | None] | None = None,
+             key: str | None = API_KEY, timeout: float = 20) -> Answer:
         """One request on a connection of its own; a dict is sent as JSON"""
         sent = {"X-API-Key": key} if key is not None else {}
         if isinstance(body, dict):
@@ -194,8 +200,8 @@ class App:
         finally:
             connection.close()
 
-    def upload(self, content: bytes, name: str = "note.txt", kind: str = "text/plain", headers: dict[str, str] | None = None,
-               **fields: str) -> Answer:
+    def upload(self, content: bytes, name: str = "note.txt", kind: str = "text/plain",
+               headers: dict[str, str] | None = None, **fields: str) -> Answer:
         """Upload a document"""
         body, sent = form(content, name, kind, **fields)
         return self.call("POST", "/documents", body, {**sent, **(headers or {})})
@@ -210,7 +216,8 @@ class App:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
-        return {match[1]: float(match[2]) for match in re.finditer(r"^([^#\s]\S*(?:\{.*\})?) (\S+)$", text, re.MULTILINE)}
+        return {match[1]: float(match[2]) for match in re.finditer(r"^([^#\s]\S*(?:\{.*\})?) (\S+)$", text,
+                                                                   re.MULTILINE)}
 
     def output(self) -> str:
         """Everything that it printed"""
@@ -257,7 +264,8 @@ class Platform:
             "DB_PASSWORD_FILE": str(self.folder / "db"), "S3_ENDPOINT_URL": s3.url, "S3_BUCKET": self.bucket,
             "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY_FILE": str(self.folder / "s3"), "MEILISEARCH_URL": self.search.url,
             "MEILISEARCH_KEY_FILE": str(self.folder / "search"), "API_KEY_FILE": str(self.folder / "api"),
-            "OUTBOX_POLL_SECONDS": "0.2", "OUTBOX_MAX_DELAY_SECONDS": "0.5", "OUTBOX_LEASE_SECONDS": "2", "MIGRATE_WAIT_SECONDS": "10"}
+            "OUTBOX_POLL_SECONDS": "0.2", "OUTBOX_MAX_DELAY_SECONDS": "0.5", "OUTBOX_LEASE_SECONDS": "2",
+            "MIGRATE_WAIT_SECONDS": "10"}
 
     def app(self, source: Path = SOURCE, **environment: str | None) -> App:
         """The application on this platform, not yet started"""

@@ -8,7 +8,8 @@ from pathlib import Path
 from operations_host import Host
 from postgres_server import PostgresServer, find_binaries
 
-# Whatever a dump could get wrong: text in many scripts, bytes, NULL, numbers at their limits, inheritance, partitions, a
+# Whatever a dump could get wrong: text in many scripts, bytes, NULL, numbers at their limits, inheritance, partitions,
+# a
 # column and a table with odd names, large objects, sequences that count down, rights, an extension, a view, comments.
 SEED = r"""
 create role pretamane login password 'of the day of the backup';
@@ -45,7 +46,7 @@ reset role;
 create table schema_migrations (version int);
 insert into schema_migrations values (1);
 select lo_from_bytea(0, decode(repeat(md5(i::text), 400), 'hex')) from generate_series(1, 5) i;
-"""
+"""  # noqa: E501
 HASHES = """select json_object_agg(name, hash order by name) from (
   select 'contacts' as name, (select md5(string_agg(t::text, '|' order by id)) from contacts t) as hash
   union all select 'odd', (select md5(string_agg(t::text, '|' order by t::text)) from "Odd ""name"" of a table" t)
@@ -54,8 +55,9 @@ HASHES = """select json_object_agg(name, hash order by name) from (
   union all select 'objects', (select md5(string_agg(encode(lo_get(oid), 'hex'), '|' order by oid)) from pg_largeobject_metadata)
   union all select 'rights', (select string_agg(relname || coalesce(relacl::text, '') || relowner::regrole, '|' order by relname)
                               from pg_class where relnamespace = 'public'::regnamespace)
-  union all select 'comment', obj_description('contacts'::regclass)) parts"""
-PASSWORDS = {"postgres_superuser_password": "superuser of this host", "postgres_password": "application of this host's store"}
+  union all select 'comment', obj_description('contacts'::regclass)) parts"""  # noqa: E501
+PASSWORDS = {"postgres_superuser_password": "superuser of this host",
+             "postgres_password": "application of this host's store"}
 
 
 def make_server() -> PostgresServer:
@@ -84,7 +86,8 @@ def attributes(folder: Path) -> dict[str, tuple]:
     for path in sorted(folder.rglob("*")):
         facts = path.lstat()
         extended = {name: os.getxattr(path, name) for name in os.listxattr(path)}
-        found[str(path.relative_to(folder))] = (facts.st_mode, facts.st_uid, facts.st_gid, extended, path.read_bytes() if path.is_file() else None)
+        found[str(path.relative_to(folder))] = (facts.st_mode, facts.st_uid, facts.st_gid, extended,
+                                                path.read_bytes() if path.is_file() else None)
     return found
 
 

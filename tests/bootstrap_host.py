@@ -1,8 +1,12 @@
-"""A host for the bootstrap: a folder that stands for its root, stand-ins for what needs a real machine, the real AWS CLI.
+"""A host for the bootstrap: a folder that stands for its root, stand-ins for what needs a real machine, the real AWS
+CLI.
 
-Stand-ins: apt-get, dpkg-query, snap, curl, gpg, blkid, mkfs.ext4, mount, mountpoint, findmnt, resize2fs, systemctl, docker
-(and chown, unless root). Each keeps a little state, so that a second run sees what the first did. Real: bash, awscli, jq,
-htpasswd, flock and all else. `mv` and `aws` are the real ones behind a shim that counts, so that a test can kill the host
+Stand-ins: apt-get, dpkg-query, snap, curl, gpg, blkid, mkfs.ext4, mount, mountpoint, findmnt, resize2fs, systemctl,
+docker
+(and chown, unless root). Each keeps a little state, so that a second run sees what the first did. Real: bash,
+awscli, jq,
+htpasswd, flock and all else. `mv` and `aws` are the real ones behind a shim that counts, so that a test can kill the
+host
 before or after any call.
 """
 from __future__ import annotations
@@ -68,9 +72,9 @@ case "$name" in
 esac
 [[ "${KILL_AFTER:-}" == "$n" || -n "${KILL_AFTER_CALL:-}" && "$name $*" == *"${KILL_AFTER_CALL:-}"* ]] && kill -9 0
 exit "$code"
-"""
-STANDINS = ("apt-get", "dpkg-query", "snap", "curl", "gpg", "blkid", "mkfs.ext4", "mount", "mountpoint", "findmnt", "resize2fs",
-            "systemctl", "docker", "aws", "mv", "htpasswd")
+"""  # noqa: E501
+STANDINS = ("apt-get", "dpkg-query", "snap", "curl", "gpg", "blkid", "mkfs.ext4", "mount", "mountpoint",
+            "findmnt", "resize2fs", "systemctl", "docker", "aws", "mv", "htpasswd")
 REAL = ("mv", "htpasswd")  # Stand-ins that pass on to the real program
 
 
@@ -178,7 +182,8 @@ def client(service: str):
     """Return a boto3 client that goes straight to moto"""
     import boto3
 
-    return boto3.client(service, region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{moto()}", aws_access_key_id="x", aws_secret_access_key="x")
+    return boto3.client(service, region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{moto()}",
+                        aws_access_key_id="x", aws_secret_access_key="x")
 
 
 def small_stack() -> Stack:
@@ -186,12 +191,15 @@ def small_stack() -> Stack:
     data = example().model_dump(exclude_unset=True)
     names = ("caddy", "fastapi-app", "postgresql", "cloudflared")
     data["services"] = {name: data["services"][name] for name in names}
-    data["services"]["fastapi-app"] |= {"secrets": ["postgres_password", "api_key"], "depends_on": {"postgresql": "healthy"}}
+    data["services"]["fastapi-app"] |= {"secrets": ["postgres_password", "api_key"],
+                                        "depends_on": {"postgresql": "healthy"}}
     data["services"]["postgresql"]["secrets"] = ["postgres_superuser_password", "postgres_password"]
-    data["services"]["caddy"]["secrets"], data["services"]["cloudflared"]["secrets"] = ["edge_admin_password_hash"], ["tunnel_token"]
+    data["services"]["caddy"]["secrets"], data["services"]["cloudflared"]["secrets"] = ["edge_admin_password_hash"], [
+        "tunnel_token"]
     kept = {mount["volume"] for each in data["services"].values() for mount in each.get("mounts", [])}
     data["volumes"] = {name: each for name, each in data["volumes"].items() if name in kept}
-    used = ("postgres_superuser_password", "postgres_password", "api_key", "edge_admin_password", "edge_admin_password_hash", "tunnel_token")
+    used = ("postgres_superuser_password", "postgres_password", "api_key", "edge_admin_password",
+            "edge_admin_password_hash", "tunnel_token")
     data["secrets"] = {name: data["secrets"][name] for name in used}
     return Stack.model_validate({key: data[key] for key in ("name", "environment", "services", "volumes", "secrets")})
 
@@ -202,13 +210,14 @@ def tree() -> dict[str, str]:
     found = emitted(small_stack(), ["bootstrap"])
     if folder := os.environ.get("MUTANT_TREE"):
         manifest = "bootstrap/secrets.manifest.json"
-        found = {path: text if path == manifest else (Path(folder) / path).read_text() for path, text in found.items() if (Path(folder) / path).is_file()}
+        found = {path: text if path == manifest else (Path(folder) / path).read_text()
+                 for path, text in found.items() if (Path(folder) / path).is_file()}
     return found
 
 
 UNITS = {
-    "pretamane.service": "[Unit]\nDescription=the stack\n[Service]\nType=oneshot\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
-    "pretamane-backup.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+    "pretamane.service": "[Unit]\nDescription=the stack\n[Service]\nType=oneshot\nExecStart=/bin/true\n[Install]\n"
+    "WantedBy=multi-user.target\n", "pretamane-backup.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
     "pretamane-backup.timer": "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n",
 }
 
@@ -299,20 +308,25 @@ class Host:
     def variables(self, **extra: str) -> dict[str, str]:
         """The environment of a program on the host: no HOME, as under cloud-init"""
         return {
-            "PATH": f"{self.bin}:/usr/sbin:/usr/bin:/sbin:/bin", "PRETAMANE_ROOT": str(self.root), "STUBS": str(self.stubs),
+            "PATH": f"{self.bin}:/usr/sbin:/usr/bin:/sbin:/bin", "PRETAMANE_ROOT": str(self.root),
+            "STUBS": str(self.stubs),
             "AWS_CLI_SOCKET": cli_socket(), "AWS_ENDPOINT_URL": self.cloud.url, "AWS_ACCESS_KEY_ID": "x",
-            "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", "RETRY_BASE": "0.001",
-            "RETRY_ATTEMPTS": "3", "DISK_ATTEMPTS": "3", "LOCK_SECONDS": os.environ.get("LOCK_SECONDS", "30"), **self.extra, **extra,
+            "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1",
+            "RETRY_BASE": "0.001",
+            "RETRY_ATTEMPTS": "3", "DISK_ATTEMPTS": "3", "LOCK_SECONDS": os.environ.get("LOCK_SECONDS", "30"),
+            **self.extra, **extra,
         }
 
     def start(self, script: str, *arguments: str, shell: tuple[str, ...] = ("bash",), **extra: str) -> subprocess.Popen:
         """Start a script of the release in a process group of its own"""
         (self.stubs / "count").unlink(missing_ok=True)
         path = script if script.startswith("/") else str(self.release / script)
-        return subprocess.Popen([*shell, path, *arguments], cwd="/", env=self.variables(**extra), text=True, start_new_session=True,
+        return subprocess.Popen([*shell, path, *arguments], cwd="/", env=self.variables(**extra), text=True,
+                                start_new_session=True,
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    def run(self, script: str = "bootstrap/bootstrap.sh", *arguments: str, given: str = "", **extra: str) -> subprocess.CompletedProcess:
+    def run(self, script: str = "bootstrap/bootstrap.sh", *arguments: str, given: str = "",
+            **extra: str) -> subprocess.CompletedProcess:
         """Run a script of the release and return its exit code and all that it said"""
         process = self.start(script, *arguments, **extra)
         try:
@@ -331,7 +345,8 @@ class Host:
 
     def give(self, name: str, value: str, overwrite: bool = False) -> None:
         """Store a parameter, as a person does"""
-        client("ssm").put_parameter(Name=f"/pretamane/{self.environment}/{name}", Value=value, Type="SecureString", Overwrite=overwrite)
+        client("ssm").put_parameter(Name=f"/pretamane/{self.environment}/{name}", Value=value, Type="SecureString",
+                                    Overwrite=overwrite)
 
     def stored(self) -> dict[str, str]:
         """The secrets in the Parameter Store"""
@@ -356,7 +371,8 @@ class Host:
 
     def state(self) -> dict[str, tuple]:
         """Content, mode and time of every file under the root"""
-        return {str(each.relative_to(self.root)): (each.stat().st_mtime_ns, each.stat().st_mode, hashlib.sha256(each.read_bytes()).hexdigest())
+        return {str(each.relative_to(self.root)): (each.stat().st_mtime_ns, each.stat().st_mode,
+                                                   hashlib.sha256(each.read_bytes()).hexdigest())
                 for each in self.root.rglob("*") if each.is_file()}
 
 

@@ -15,8 +15,8 @@ from needed import programs, reason
 from selenium import webdriver
 
 AXE = Path(__file__).resolve().parent.parent / ".venv/axe/node_modules/axe-core/axe.min.js"
-ALONE = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--hide-scrollbars"]
+ALONE = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"]
 
 
 @contextmanager
@@ -39,12 +39,14 @@ def open_browser(width: int = 1280, height: int = 900) -> Iterator:
 
 def scheme(driver, name: str) -> None:
     """Make the system's color scheme `light` or `dark`"""
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]})
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                           {"features": [{"name": "prefers-color-scheme", "value": name}]})
 
 
 def size(driver, width: int, height: int = 900) -> None:
     """Make the window as wide as a screen or a phone, CSS pixels"""
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                           {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})
 
 
 def console_errors(driver) -> list[str]:
@@ -64,7 +66,8 @@ def serious(driver) -> list[str]:
     if not AXE.is_file():
         pytest.skip(reason("axe-core"))
     driver.execute_script(AXE.read_text(encoding="utf-8"))
-    found = driver.execute_async_script("const done = arguments[arguments.length - 1]; axe.run({exclude: ['svg > *']}).then(done, error => done({failed: String(error)}))")
+    found = driver.execute_async_script("const done = arguments[arguments.length - 1]; axe.run({exclude: ['svg "
+                                        "> *']}).then(done, error => done({failed: String(error)}))")
     assert "failed" not in found, found
     return [f"{each['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}" for each in found["violations"]
             if each["impact"] in ("serious", "critical") for node in each["nodes"]]

@@ -1,7 +1,9 @@
 """A restic repository whose key is quick to derive, for tests that call restic a hundred times.
 
-Restic spends half a second of a processor on scrypt in every call, so that a stolen repository is hard to guess at. Here the
-same key is written again with scrypt's cheapest parameters: the master key is taken out as restic's documentation of the
+Restic spends half a second of a processor on scrypt in every call, so that a stolen repository is hard to guess at.
+Here the
+same key is written again with scrypt's cheapest parameters: the master key is taken out as restic's documentation of
+the
 repository says (AES-256 in counter mode, Poly1305-AES over the ciphertext) and put back.
 """
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """A stand-in for the application, for tests of the deploy: one color, one port, ends as the application ends.
 
-SIGUSR1 and SIGUSR2 make it say 503 on /readyz and take that back. On SIGTERM it says 503 on /readyz for a while and goes on
-answering, so that the edge looks elsewhere, then stops listening and lets requests that have begun end. What else it does is
-in its release: `app/mode` is `ok`, `broken` (never listens), `unready` (never ready), `late` (ready after some seconds), `slow`
+On SIGTERM it says 503 on /readyz for a while and goes on
+answering, so that the edge looks elsewhere, then stops listening and lets requests that have begun end. What else it
+does is
+in its release: `app/mode` is `ok`, `broken` (never listens), `unready` (never ready), `late` (ready after some
+seconds), `slow`
 (listens after some seconds, as an application with many imports does) or `errors` (500 to users, ready all the same).
 Usage: color_app.py PORT DRAIN_SECONDS
 """
@@ -23,7 +25,8 @@ DRAINING = threading.Event()
 
 
 class App(BaseHTTPRequestHandler):
-    """GET and POST: the release, echoed bodies; `/slow` takes its time, `/stream` sends a part every tenth of a second"""
+    """GET and POST: the release, echoed bodies; `/slow` takes its time, `/stream` sends a part every tenth of a
+    second"""
 
     protocol_version = "HTTP/1.1"
 
@@ -87,8 +90,6 @@ def main() -> None:
     server = Server(("127.0.0.1", port), App)
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    signal.signal(signal.SIGUSR1, lambda *_: DRAINING.set())
-    signal.signal(signal.SIGUSR2, lambda *_: DRAINING.clear())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     asked.wait()
     DRAINING.set()
@@ -96,7 +97,8 @@ def main() -> None:
     server.shutdown()
     server.socket.close()
     deadline = time.monotonic() + 10
-    while any(each.name.startswith("Thread-") and each.is_alive() and not each.daemon for each in threading.enumerate()) and time.monotonic() < deadline:
+    while any(each.name.startswith("Thread-") and each.is_alive() and not each.daemon
+              for each in threading.enumerate()) and time.monotonic() < deadline:
         time.sleep(0.02)
     os._exit(0)
 

@@ -1,6 +1,7 @@
 """Shared by every test: where the project is, and the rule that CI skips nothing by accident.
 
-A test that lacks a tool skips on a developer's machine and says so (needed.py has the words). With CI=true such a skip fails the run, because a
+A test that lacks a tool skips on a developer's machine and says so (needed.py has the words). With CI=true such a
+skip fails the run, because a
 tool that can be installed belongs in `make tools` or in the dev requirements. A skip that is meant has a reason that
 starts with `allowed:`.
 """
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))  # what is for development only, and tested here all the same
-pytest_plugins = ("postgres_server", "app_server", "whole_modules")
+# what is for development only, and tested here all the same
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
+pytest_plugins = ("postgres_server", "app_server", "passed_before")
 ALLOWED = "allowed:"
 SKIPPED = pytest.StashKey[list]()
-collect_ignore = [] if os.environ.get("PRETAMANE_E2E") else ["e2e"]  # `make e2e` runs them: they need root and some minutes
+# `make e2e` runs them: they need root and some minutes
+collect_ignore = [] if os.environ.get("PRETAMANE_E2E") else ["e2e"]
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +78,8 @@ class SkipWatch:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter) -> None:
-        """Count the mutants where some were run; list the skips: in CI each, as the error that it is; elsewhere by need"""
+        """Count the mutants where some were run; list the skips: in CI each, as the error that it is; elsewhere by
+        need"""
         if any("mutant" in each for each in self.outcomes):
             from mutants._outcomes import fates, tally
 
@@ -88,6 +92,7 @@ class SkipWatch:
         else:
             terminalreporter.section("skipped for want of something", sep="=")
             counted = Counter(reason for _, reason in self.skips)
-            found = [f"{count} {'test' if count == 1 else 'tests'}: {reason}" for reason, count in counted.most_common()]
+            found = [f"{count} {'test' if count == 1 else 'tests'}: {reason}"
+                     for reason, count in counted.most_common()]
         for line in found:
             terminalreporter.write_line(line)

@@ -1,4 +1,5 @@
-"""A host on which two colors of a stand-in for the application run behind a real Caddy, and twelve clients that count."""
+"""A host on which two colors of a stand-in for the application run behind a real Caddy, and twelve clients that
+count."""
 from __future__ import annotations
 
 import http.client
@@ -42,20 +43,24 @@ class DeployHost(Host):
         super().__init__(folder)
         self.caddy = program("caddy")
         self.ports = {name: quiet_port() for name in ("blue", "green", "public", "admin", "metrics", "probes")}
-        self.environment |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "BAKE_SECONDS": "2", "HEALTH_SECONDS": "60", "START_SECONDS": "60", "EDGE_SECONDS": "60",
-                             "EDGE_RENEWS": "6", "POLL": "0.5",
+        self.environment |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "BAKE_SECONDS": "2",
+                             "HEALTH_SECONDS": "60", "START_SECONDS": "60", "EDGE_SECONDS": "60",
+                             "EDGE_RENEWS": "6", "POLL": "0.5", "FIRST_RELEASE": "b" * 64,
                              "DRAIN_SECONDS": "15"}
         address = {color: f"127.0.0.1:{self.ports[color]}" for color in ("blue", "green")}
         self.save(
-            programs={f"fastapi-app-{color}": [sys.executable, "-I", "-S", str(HERE / "color_app.py"), str(self.ports[color]), str(DRAIN)]
+            programs={f"fastapi-app-{color}": [sys.executable, "-I", "-S", str(HERE / "color_app.py"),
+                                               str(self.ports[color]), str(DRAIN)]
                       for color in address},
             health={f"fastapi-app-{color}": f"http://{where}/readyz" for color, where in address.items()},
-            tools={"caddy": self.caddy}, addresses={f"fastapi-app-{color}:8000": where for color, where in address.items()},
+            tools={"caddy": self.caddy},
+            addresses={f"fastapi-app-{color}:8000": where for color, where in address.items()},
             replace={f"fastapi-app-{color}:8000": where for color, where in address.items()} | self.places())
 
     def places(self) -> dict[str, str]:
         """Ports and folders of the edge's container, and those of this test"""
-        ports = {":8080": f":{self.ports['public']}", ":8081": f":{self.ports['admin']}", ":8082": f":{self.ports['probes']}", ":2020": f":{self.ports['metrics']}"}
+        ports = {":8080": f":{self.ports['public']}", ":8081": f":{self.ports['admin']}",
+                 ":8082": f":{self.ports['probes']}", ":2020": f":{self.ports['metrics']}"}
         return ports | {"/run/caddy/": f"{self.folder}/", "/run/secrets/": f"{self.secrets}/caddy/"}
 
     def release(self, name: str, mode: str = "ok", current: bool = False) -> Path:
@@ -66,14 +71,16 @@ class DeployHost(Host):
         """The first release with one color, and the edge in front of it"""
         self.release("f1", current=True)
         (self.secrets / "caddy").mkdir()
-        hashed = subprocess.run([self.caddy, "hash-password", "--plaintext", "of this test"], capture_output=True, text=True, check=True)
+        hashed = subprocess.run([self.caddy, "hash-password", "--plaintext", "of this test"], capture_output=True,
+                                text=True, check=True)
         (self.secrets / "caddy" / "edge_admin_password_hash").write_text(hashed.stdout.strip())
         adapted = subprocess.run([self.caddy, "adapt", "--config", self.root / "current" / "caddy" / "Caddyfile"],
                                  capture_output=True, text=True, check=True).stdout
         for inside, outside in self.engine["replace"].items():
             adapted = adapted.replace(inside, outside)
         (self.folder / "edge.json").write_text(adapted)
-        self.save(programs=self.engine["programs"] | {"caddy": [self.caddy, "run", "--config", str(self.folder / "edge.json")]},
+        self.save(programs=self.engine["programs"]
+                  | {"caddy": [self.caddy, "run", "--config", str(self.folder / "edge.json")]},
                   health=self.engine["health"] | {"caddy": f"http://127.0.0.1:{self.ports['public']}/healthz"})
         (self.state / "color").write_text(f"{color}\n")
         self.start("caddy", f"fastapi-app-{color}")
@@ -111,7 +118,8 @@ class DeployHost(Host):
         found = []
         for color in ("blue", "green"):
             file = self.engine_folder / "containers" / f"fastapi-app-{color}.json"
-            if file.exists() and (pid := json.loads(file.read_text())["pid"]) and Path(f"/proc/{pid}/cmdline").read_text():
+            if file.exists() and (pid := json.loads(file.read_text())["pid"]) and Path(
+                    f"/proc/{pid}/cmdline").read_text():
                 found.append(color)
         return found
 
@@ -119,7 +127,8 @@ class DeployHost(Host):
 class Clients:
     """Twelve clients: four GET, four POST, two slow, two that read a stream; each request is counted"""
 
-    def __init__(self, host: DeployHost, kinds: tuple[str, ...] = ("get",) * 4 + ("post",) * 4 + ("slow",) * 2 + ("stream",) * 2) -> None:
+    def __init__(self, host: DeployHost,
+                 kinds: tuple[str, ...] = ("get",) * 4 + ("post",) * 4 + ("slow",) * 2 + ("stream",) * 2) -> None:
         """Nothing runs yet"""
         self.kinds = kinds
         self.host, self.ended = host, threading.Event()
@@ -143,7 +152,8 @@ class Clients:
         while not self.ended.is_set():
             began, fault = time.monotonic(), ""
             try:
-                connection = connection or http.client.HTTPConnection("127.0.0.1", self.host.ports["public"], timeout=30)
+                connection = connection or http.client.HTTPConnection("127.0.0.1",
+                                                                      self.host.ports["public"], timeout=30)
                 connection.request("POST" if body else "GET", path, body=body, headers={"Host": self.host.stack.domain})
                 answer = connection.getresponse()
                 content = answer.read()
@@ -161,7 +171,8 @@ class Clients:
 
     def __enter__(self) -> Clients:
         """Start all"""
-        self.threads = [threading.Thread(target=self.client, args=[kind, number]) for number, kind in enumerate(self.kinds)]
+        self.threads = [threading.Thread(target=self.client,
+                                         args=[kind, number]) for number, kind in enumerate(self.kinds)]
         for each in self.threads:
             each.start()
         time.sleep(0.5)

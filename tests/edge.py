@@ -1,7 +1,10 @@
-"""A real Caddy with the emitted files, stand-ins for the services behind it, and a client that sends what no library would.
+"""A real Caddy with the emitted files, stand-ins for the services behind it, and a client that sends what no library
+would.
 
-Only what depends on the machine is replaced in what Caddy made of the files: addresses, the folder of the secrets, and how
-often health is checked. Loopback addresses play the networks: 127.0.0.2 is in the tunnel's, 127.0.0.3 in Prometheus's, and
+Only what depends on the machine is replaced in what Caddy made of the files: addresses, the folder of the secrets,
+and how
+often health is checked. Loopback addresses play the networks: 127.0.0.2 is in the tunnel's, 127.0.0.3 in
+Prometheus's, and
 127.0.0.9 in none.
 """
 from __future__ import annotations
@@ -86,13 +89,15 @@ def adapted(folder, files: dict[str, str]) -> dict:
 # Stand-ins
 
 class Answers(BaseHTTPRequestHandler):
-    """Says what reached it. The last part of the path asks for something else: missing, crash, slow, cors, policy, moved."""
+    """Says what reached it. The last part of the path asks for something else: missing, crash, slow, cors, policy,
+    moved."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
         path = urlsplit(self.path)
         if path.path == "/readyz":
+            self.server.looks += 1
             return self.answer(200 if self.server.ready else 503, b"")
         with self.server.busy(self.connection):
             body = self.body()
@@ -106,8 +111,10 @@ class Answers(BaseHTTPRequestHandler):
                 return None
             if last == "slow":
                 time.sleep(float(parse_qs(path.query).get("seconds", ["1"])[0]))
-            seen = {"upstream": self.server.name, "path": self.path, "method": self.command, "headers": [*self.headers.items()], "body": len(body)}
-            return self.answer(404 if last == "missing" else 302 if last == "moved" else 200, json.dumps(seen).encode(), last)
+            seen = {"upstream": self.server.name, "path": self.path, "method": self.command,
+                    "headers": [*self.headers.items()], "body": len(body)}
+            return self.answer(404 if last == "missing" else 302 if last == "moved" else 200,
+                               json.dumps(seen).encode(), last)
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = do_GET
 
@@ -146,7 +153,8 @@ class Upstream(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, name, port=0):
-        self.name, self.ready, self.stopping, self.requests, self.lock = name, True, False, 0, threading.Lock()
+        self.name, self.ready, self.stopping, self.lock = name, True, False, threading.Lock()
+        self.requests, self.looks = 0, 0
         self.open, self.working, self.done = set(), set(), {}
         super().__init__(("127.0.0.1", port), Answers)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -171,7 +179,8 @@ class Upstream(ThreadingHTTPServer):
         pass  # a connection that was cut
 
     def stop(self):
-        """Take no more connections, hang up where nothing is under way, finish what is: as a web server does when told to end"""
+        """Take no more connections, hang up where nothing is under way, finish what is: as a web server does when
+        told to end"""
         self.stopping = True
         self.shutdown()
         self.server_close()
@@ -250,13 +259,17 @@ class Edge:
     tls: bool = False
     reloads: int = field(default=0)
 
-    def ask(self, path, *headers, method="GET", body=b"", door="public", source=TUNNEL, host=None, chunked=False, name=None, timeout=20) -> Answer:
+    def ask(self, path, *headers, method="GET", body=b"", door="public", source=TUNNEL, host=None, chunked=False,
+            name=None, timeout=20) -> Answer:
         """Send one request, byte for byte"""
         admin = door == "admin"
         host = host or ("admin.app.example.com" if admin else "app.example.com")
-        framing = [("Transfer-Encoding", "chunked")] if chunked else [("Content-Length", str(len(body)))] if body else []
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *(f"{key}: {value}" for key, value in [*headers, *framing]), "Connection: close", "", ""]
-        sent = "\r\n".join(lines).encode("latin-1") + (b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body)
+        framing = [("Transfer-Encoding",
+                    "chunked")] if chunked else [("Content-Length", str(len(body)))] if body else []
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}",
+                 *(f"{key}: {value}" for key, value in [*headers, *framing]), "Connection: close", "", ""]
+        sent = "\r\n".join(lines).encode("latin-1") + (b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+                                                       if chunked else body)
         with self.connection(door, source, name or host, timeout) as connection:
             try:
                 connection.sendall(sent)
@@ -276,7 +289,8 @@ class Edge:
 
     def connection(self, door, source, name, timeout=20):
         """Return a connection from one of the networks"""
-        plain = socket.create_connection(("127.0.0.1", self.ports["public" if self.tls and door == "admin" else door]), timeout, (source, 0))
+        plain = socket.create_connection(("127.0.0.1", self.ports["public" if self.tls and door == "admin" else door]),
+                                         timeout, (source, 0))
         if not self.tls or door not in ("public", "admin"):
             return plain
         context = ssl.create_default_context()
@@ -294,7 +308,8 @@ class Edge:
         with socket.socket(socket.AF_UNIX) as admin:
             admin.settimeout(30)
             admin.connect(str(self.folder / "admin.sock"))
-            admin.sendall(b"POST /load HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nCache-Control: must-revalidate\r\n"
+            admin.sendall(b"POST /load HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                          b"Cache-Control: must-revalidate\r\n"
                           b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             response = http.client.HTTPResponse(admin)
             response.begin()
@@ -335,10 +350,13 @@ def localized(config, places: dict[str, str]) -> dict:
 def configuration(edge: Edge, stack: Stack, files: dict[str, str]) -> dict:
     """Return what Caddy makes of the files, in the places of this edge"""
     own = stack.services["caddy"].ports
-    numbers = {"public": 8443 if edge.tls else own["http"], "admin": own["admin"], "metrics": own["metrics"], "redirect": own["http"], "probes": own.get("probes", 8082)}
+    numbers = {"public": 8443 if edge.tls else own["http"], "admin": own["admin"], "metrics": own["metrics"],
+               "redirect": own["http"], "probes": own.get("probes", 8082)}
     places = {f'"{each}"': f'"127.0.0.1:{server.server_port}"' for each, server in edge.behind.items()}
-    places |= {f'":{numbers[door]}"': f'"127.0.0.1:{port}"' for door, port in edge.ports.items() if edge.tls or door != "redirect"}
-    places |= {"/run/secrets": str(edge.folder), "/run/caddy": str(edge.folder), SUBNETS["edge"]: f"{TUNNEL}/32", SUBNETS["obs"]: f"{SCRAPER}/32"}
+    places |= {f'":{numbers[door]}"': f'"127.0.0.1:{port}"' for door, port in edge.ports.items() if edge.tls
+               or door != "redirect"}
+    places |= {"/run/secrets": str(edge.folder), "/run/caddy": str(edge.folder), SUBNETS["edge"]: f"{TUNNEL}/32",
+               SUBNETS["obs"]: f"{SCRAPER}/32"}
     config = localized(adapted(edge.folder, files), places)
     if edge.tls:
         config["apps"]["tls"] = {"automation": {"policies": [{"issuers": [{"module": "internal"}]}]}}
@@ -385,7 +403,8 @@ def _process(edge: Edge) -> Iterator[None]:
     (edge.folder / "caddy.json").write_text(json.dumps(edge.config))
     environment = os.environ | {"XDG_DATA_HOME": str(edge.folder), "XDG_CONFIG_HOME": str(edge.folder)}
     with open(edge.folder / "log", "w") as log:
-        edge.process = subprocess.Popen([program("caddy"), "run", "--config", str(edge.folder / "caddy.json")], stdout=log, stderr=log, env=environment)
+        edge.process = subprocess.Popen([program("caddy"), "run", "--config", str(edge.folder / "caddy.json")],
+                                        stdout=log, stderr=log, env=environment)
         try:
             _listening(edge)
             yield

@@ -1,6 +1,7 @@
 """Everything that gives metrics and can be installed: the real programs, running, with something to count.
 
-Caddy with the emitted files, the reference application with its database, object store and a search stub, PostgreSQL and its
+Caddy with the emitted files, the reference application with its database, object store and a search stub, PostgreSQL
+and its
 exporter, the node exporter with what the scripts write, the blackbox exporter, and Alertmanager.
 """
 from __future__ import annotations
@@ -57,7 +58,8 @@ def script_metrics(now: float) -> str:
     found = []
     for script in sorted(SCRIPTS.rglob("*.sh")):
         for name, kind in re.findall(r"^(?:\$\{\w+\})?# TYPE (pretamane_\w+) (\w+)", script.read_text(), re.MULTILINE):
-            value = now - 3600 if name.endswith("timestamp_seconds") else 1 if name.endswith(("success", "healthy")) else 4096
+            value = (now - 3600 if name.endswith("timestamp_seconds") else 1
+                     if name.endswith(("success", "healthy")) else 4096)
             labels = '{service="caddy"}' if name == "pretamane_service_healthy" else ""
             found.append(f"# HELP {name} From the scripts.\n# TYPE {name} {kind}\n{name}{labels} {value}\n")
     assert found
@@ -86,8 +88,9 @@ def _programs(stack: ExitStack, folder: Path, postgres) -> dict[str, str]:
     (folder / "alertmanager.yml").write_text(re.sub(r"url_file: /run/secrets/(\w+)", r"url: http://127.0.0.1:1/\1",
                                                     alertmanager_files(STACK)["alertmanager/alertmanager.yml"]))
     postgres.psql(f"CREATE ROLE monitoring LOGIN NOSUPERUSER PASSWORD '{PASSWORD}'; GRANT pg_monitor TO monitoring;")
-    environment = {"SSL_CERT_FILE": str(folder / "certificate.pem"), "DATA_SOURCE_URI": f"127.0.0.1:{postgres.port}/postgres?sslmode=disable", "DATA_SOURCE_USER": "monitoring",
-                   "DATA_SOURCE_PASS_FILE": str(folder / "password")}
+    environment = {"SSL_CERT_FILE": str(folder / "certificate.pem"),
+                   "DATA_SOURCE_URI": f"127.0.0.1:{postgres.port}/postgres?sslmode=disable",
+                   "DATA_SOURCE_USER": "monitoring", "DATA_SOURCE_PASS_FILE": str(folder / "password")}
     commands = {
         "node-exporter": [program("node_exporter"), f"--collector.textfile.directory={folder / 'textfile'}"],
         "blackbox-exporter": [program("blackbox_exporter"), f"--config.file={folder / 'blackbox.yml'}"],
@@ -99,7 +102,8 @@ def _programs(stack: ExitStack, folder: Path, postgres) -> dict[str, str]:
     for name, command in commands.items():
         prefix = "/alertmanager" if name == "alertmanager" else ""
         stack.enter_context(running([*command, f"--web.listen-address=127.0.0.1:{ports[name]}"],
-                                    f"http://127.0.0.1:{ports[name]}{prefix}/metrics", folder / f"{name}.log", environment))
+                                    f"http://127.0.0.1:{ports[name]}{prefix}/metrics",
+                                    folder / f"{name}.log", environment))
     return {name: f"127.0.0.1:{port}" for name, port in ports.items()}
 
 

@@ -1,8 +1,10 @@
 """A container engine without containers, for tests of the emitted scripts: the command lines of `docker` that they use.
 
-What a container would run is started as a process of this machine, and what would be run inside one is run here, with names
+What a container would run is started as a process of this machine, and what would be run inside one is run here,
+with names
 and places of the container replaced by those of the test. The programs are real: PostgreSQL, Caddy, the application's
-stand-in. A command line that is not known is an error, so that nothing passes because nobody looked. FAKE_DOCKER names a
+stand-in. A command line that is not known is an error, so that nothing passes because nobody looked. FAKE_DOCKER
+names a
 folder with `engine.json` (see `operations_host.Engine`); every call is noted in `calls`.
 """
 from __future__ import annotations
@@ -75,7 +77,8 @@ def status(name: str) -> str:
     found = container(name)
     if name in ENGINE["states"]:
         return ENGINE["states"][name]
-    return f"running Up 3 seconds {health(name)}" if is_alive(found["pid"]) else f"exited Exited ({found.get('code', 0)}) 2 seconds ago"
+    return (f"running Up 3 seconds {health(name)}"
+            if is_alive(found["pid"]) else f"exited Exited ({found.get('code', 0)}) 2 seconds ago")
 
 
 def start(name: str, release: str) -> None:
@@ -182,12 +185,14 @@ def enabled(file: str) -> list[str]:
     import yaml
     services = yaml.safe_load(Path(file).read_text())["services"]
     profiles = {*os.environ.get("COMPOSE_PROFILES", "").split(",")}
-    return [name for name, each in services.items() if each.get("restart") != "no" and (not each.get("profiles") or profiles & {*each["profiles"]})]
+    return [name for name, each in services.items() if each.get("restart") != "no"
+            and (not each.get("profiles") or profiles & {*each["profiles"]})]
 
 
 def up(words: list[str], file: str, dry: bool) -> None:
     """docker compose up"""
-    chosen, names = options(words, ("--wait-timeout",), ("--detach", "--wait", "--remove-orphans", "--no-deps", "--no-build", "--force-recreate"))
+    chosen, names = options(words, ("--wait-timeout",),
+                            ("--detach", "--wait", "--remove-orphans", "--no-deps", "--no-build", "--force-recreate"))
     release = str(Path(file).resolve().parent.parent)
     names = names or enabled(file)
     if dry:
@@ -202,15 +207,9 @@ def up(words: list[str], file: str, dry: bool) -> None:
         wait_healthy(names, float(chosen.get("--wait-timeout", 60)))
 
 
-def run_once(words: list[str], project: str, file: str) -> None:
+def run_once(words: list[str], file: str) -> None:
     """docker compose run"""
     _, (name, *command) = options(words, (), ("--rm", "--no-deps", "-T"))
-    if command[:2] == ["caddy", "adapt"]:
-        import subprocess
-        edge = Path(project).parent / "caddy" / "Caddyfile"
-        done = subprocess.run([ENGINE["tools"]["caddy"], "adapt", "--config", edge], capture_output=True, text=True, check=False)
-        sys.stdout.write(done.stdout)
-        leave(done.returncode, done.stderr if done.returncode else "")
     log = HOME / "jobs"
     with log.open("a") as out:
         print(name, *command, Path(file).parent.parent.name, file=out)
@@ -220,7 +219,7 @@ def run_once(words: list[str], project: str, file: str) -> None:
 def compose(words: list[str]) -> None:
     """docker compose …"""
     chosen, (verb, *rest) = options(words, ("--project-name", "--project-directory", "--file"), ("--dry-run",))
-    project, file = chosen["--project-directory"], chosen["--file"]
+    file = chosen["--file"]
     if not Path(file).exists():
         leave(14, f"open {file}: no such file or directory")
     if verb == "config":
@@ -249,7 +248,7 @@ def compose(words: list[str]) -> None:
             if container(name) and not is_alive(container(name)["pid"]):
                 (CONTAINERS / f"{name}.json").unlink()
     elif verb == "run":
-        run_once(rest, project, file)
+        run_once(rest, file)
     elif verb == "exec":
         _, (name, *command) = options(rest, (), ("-T",))
         inside(name, command, ENGINE["environment"].get(name, {}))
@@ -282,20 +281,23 @@ def ps(words: list[str]) -> None:
             leave(64, f"fake docker: unknown option {word}")
     for name in names:
         state, _, text = status(name).partition(" ")
-        print(form.replace('{{.Label "com.docker.compose.service"}}', name).replace("{{.State}}", state).replace("{{.Status}}", text))
+        print(form.replace('{{.Label "com.docker.compose.service"}}',
+                           name).replace("{{.State}}", state).replace("{{.Status}}", text))
 
 
 def scratch_server(words: list[str]) -> None:
     """docker run of a PostgreSQL: a cluster of its own"""
     sys.path += ENGINE["path"]
     from postgres_server import PostgresServer, find_binaries
-    chosen, (image, *_) = options(words, ("--name", "--network", "--memory", "--pids-limit", "--security-opt", "--env"), ("--detach",))
+    chosen, (image, *_) = options(words, ("--name", "--network", "--memory", "--pids-limit", "--security-opt", "--env"),
+                                  ("--detach",))
     if not image.startswith("postgres:") or chosen["--network"] != "none":
         leave(64, "fake docker: only a PostgreSQL without a network can be run")
     server = PostgresServer(find_binaries())
     server.start()
     (HOME / f"scratch-{chosen['--name']}.json").write_text(json.dumps(
-        {"pid": server.process.pid, "folder": str(server.folder), "environment": {"PGHOST": str(server.folder), "PGPORT": str(server.port)}}))
+        {"pid": server.process.pid, "folder": str(server.folder),
+         "environment": {"PGHOST": str(server.folder), "PGPORT": str(server.port)}}))
 
 
 def main(words: list[str]) -> None:

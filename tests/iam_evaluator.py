@@ -1,6 +1,7 @@
 """Whether IAM would allow a request: the evaluation logic of identity policies, for what the emitted policies use.
 
-Explicit deny, then allow, else deny. `*` and `?` in actions and resources, `Action`/`NotAction`, `Resource`/`NotResource`, and the
+Explicit deny, then allow, else deny. `*` and `?` in actions and resources, `Action`/`NotAction`,
+`Resource`/`NotResource`, and the
 condition operators named in `OPERATORS`; an operator that is not known is an error, never a pass.
 """
 from __future__ import annotations

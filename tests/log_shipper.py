@@ -1,7 +1,9 @@
 """A stand-in for Alloy that reads the emitted configuration and does to lines what its reference says its stages do.
 
-It knows exactly the stages that are emitted, and fails on any other: a stage that it does not know must not be passed over.
-Only the template that is emitted is understood. Go's regular expressions are run by Python's, which differ in nothing used here.
+It knows exactly the stages that are emitted, and fails on any other: a stage that it does not know must not be
+passed over.
+Only the template that is emitted is understood. Go's regular expressions are run by Python's, which differ in
+nothing used here.
 """
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ def _json(entry: Entry, stage: Block) -> None:
     except ValueError:
         return
     if isinstance(found, dict):
-        entry.extracted |= {name: _path(found, expression or name) for name, expression in stage.attributes["expressions"].items()}
+        entry.extracted |= {name: _path(found, expression or name)
+                            for name, expression in stage.attributes["expressions"].items()}
 
 
 def _docker(entry: Entry, stage: Block) -> None:
@@ -122,6 +125,8 @@ class Shipper:
         for entry in map(self.entry, lines):
             if not entry.dropped:
                 nanoseconds = str(int(datetime.fromisoformat(entry.time[:26] + "+00:00").timestamp() * 1e9))
-                streams.setdefault(tuple(sorted(entry.labels.items())), []).append([nanoseconds, entry.line, entry.metadata])
+                streams.setdefault(tuple(sorted(entry.labels.items())),
+                                   []).append([nanoseconds, entry.line, entry.metadata])
         body = {"streams": [{"stream": dict(labels), "values": values} for labels, values in streams.items()]}
-        urllib.request.urlopen(urllib.request.Request(url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}), timeout=30).close()
+        urllib.request.urlopen(urllib.request.Request(url, data=json.dumps(body).encode(),
+                                                      headers={"Content-Type": "application/json"}), timeout=30).close()

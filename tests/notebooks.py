@@ -11,7 +11,8 @@ from pathlib import Path
 PACKAGE = "pretamane_analysis"
 ROOT = Path(__file__).resolve().parent.parent
 # The rooms in the order of imports, lowest first.
-ROOMS = ["base", "stack", "facts", "prices", "resources", "providers", "bill", "intake", "draw", "emit", "emit.host", "emit.cloud",
+ROOMS = ["base", "stack", "facts", "prices", "resources", "providers", "bill", "intake", "draw", "emit",
+         "emit.host", "emit.cloud",
          "emit.observability", "check.read", "check.views", "check.rules", "check.tools", "check", "report", "cli"]
 EXPORTS = {"export", "exports", "exporti"}
 
@@ -76,7 +77,8 @@ class Notebook:
 
     @property
     def place(self) -> tuple[int, int, str] | None:
-        """The place in the order of imports: room, number, letter; None for the index and tutorials, which may import everything"""
+        """The place in the order of imports: room, number, letter; None for the index and tutorials, which may
+        import everything"""
         *folders, name = self.path.relative_to(ROOT / "nbs").parts
         found = re.match(r"(\d+)([a-z]?)_.+\.ipynb", name)
         if not found or not folders or folders == ["tutorials"]:

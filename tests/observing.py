@@ -53,10 +53,12 @@ def until(question: Callable[[], Any], seconds: float = 15, what: str = "it") ->
 
 
 @contextmanager
-def running(command: list[str], ready: str, log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
+def running(command: list[str], ready: str, log: Path,
+            environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
     """Run a program until the block ends; the block starts when `ready` answers below 500"""
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | (environment or {}))
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
+                                   env=os.environ | (environment or {}))
         try:
             def answers() -> bool:
                 assert process.poll() is None, log.read_text()[-3000:]
@@ -78,8 +80,8 @@ class Sink(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, answers: dict[str, tuple[int, dict[str, str], str]] | None = None, certificate: Path | None = None,
-                 key: Path | None = None) -> None:
+    def __init__(self, answers: dict[str, tuple[int, dict[str, str], str]] | None = None,
+                 certificate: Path | None = None, key: Path | None = None) -> None:
         self.received: list[tuple[str, Any]] = []
         self.answers = answers or {}
         super().__init__(("127.0.0.1", 0), SinkHandler)
@@ -118,6 +120,8 @@ class SinkHandler(BaseHTTPRequestHandler):
 def certificate(folder: Path) -> tuple[Path, Path]:
     """Make a certificate for the name localhost that lasts ten days; return it and its key"""
     made, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run([program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "10", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", made], check=True, capture_output=True)
+    subprocess.run([program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "10", "-subj",
+                    "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", made], check=True,
+                   capture_output=True)
     return made, key

@@ -8,16 +8,22 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-LEADING = ["SKU", "OfferTermCode", "RateCode", "TermType", "PriceDescription", "EffectiveDate", "StartingRange", "EndingRange", "Unit",
-           "PricePerUnit", "Currency", "RelatedTo", "LeaseContractLength", "PurchaseOption", "OfferingClass", "Product Family"]
+LEADING = ["SKU", "OfferTermCode", "RateCode", "TermType", "PriceDescription", "EffectiveDate", "StartingRange",
+           "EndingRange", "Unit",
+           "PricePerUnit", "Currency", "RelatedTo", "LeaseContractLength", "PurchaseOption", "OfferingClass",
+           "Product Family"]
 COLUMNS = {
-    "servicecode": "serviceCode", "usagetype": "usageType", "servicename": "serviceName", "vcpu": "vCPU", "ecu": "ECU", "gpu": "GPU",
-    "gpuMemory": "GPU Memory", "capacitystatus": "CapacityStatus", "marketoption": "MarketOption", "availabilityzone": "AvailabilityZone",
-    "classicnetworkingsupport": "ClassicNetworkingSupport", "vpcnetworkingsupport": "VPCNetworkingSupport", "instancesku": "instanceSKU",
+    "servicecode": "serviceCode", "usagetype": "usageType", "servicename": "serviceName", "vcpu": "vCPU",
+    "ecu": "ECU", "gpu": "GPU",
+    "gpuMemory": "GPU Memory", "capacitystatus": "CapacityStatus", "marketoption": "MarketOption",
+    "availabilityzone": "AvailabilityZone",
+    "classicnetworkingsupport": "ClassicNetworkingSupport", "vpcnetworkingsupport": "VPCNetworkingSupport",
+    "instancesku": "instanceSKU",
     "preInstalledSw": "Pre Installed S/W", "volumeApiName": "Volume API Name", "maxIopsvolume": "Max IOPS/volume",
     "maxThroughputvolume": "Max throughput/volume", "dedicatedEbsThroughput": "Dedicated EBS Throughput",
     "intelAvxAvailable": "Intel AVX Available", "intelAvx2Available": "Intel AVX2 Available", "operation": "operation",
-    "maxIopsBurstPerformance": "Max IOPS Burst Performance", "lambdaManagedInstances-RequestType": "lambdaManagedInstances-RequestType",
+    "maxIopsBurstPerformance": "Max IOPS Burst Performance",
+    "lambdaManagedInstances-RequestType": "lambdaManagedInstances-RequestType",
 }
 
 
@@ -25,7 +31,8 @@ def text(value: Any, indent: int = 0) -> str:
     """JSON as the price list prints it: two spaces, ` : `, `{ }` and `[ ]` when empty, lists on one line"""
     if isinstance(value, Mapping):
         inner = " " * (indent + 2)
-        body = ",\n".join(f"{inner}{json.dumps(key, ensure_ascii=False)} : {text(each, indent + 2)}" for key, each in value.items())
+        body = ",\n".join(f"{inner}{json.dumps(key, ensure_ascii=False)} : {text(each, indent + 2)}"
+                          for key, each in value.items())
         return f"{{\n{body}\n{' ' * indent}}}" if value else "{ }"
     if isinstance(value, list):
         return f"[ {', '.join(text(each, indent) for each in value)} ]" if value else "[ ]"
@@ -47,15 +54,18 @@ def records(document: Mapping[str, Any]) -> Iterable[dict[str, str]]:
     """Each price dimension joined with its product, by column, in the order of SKU and term"""
     for sku, product in sorted(document["products"].items()):
         attributes = {column(name): value for name, value in product["attributes"].items()}
-        terms = [(code, kind, term) for kind, skus in document["terms"].items() for code, term in skus.get(sku, {}).items()]
+        terms = [(code, kind, term) for kind, skus in document["terms"].items()
+                 for code, term in skus.get(sku, {}).items()]
         for _, kind, term in sorted(terms, key=lambda each: each[:2]):
             lease = term["termAttributes"]
             for rate_code, dimension in term["priceDimensions"].items():
                 for currency, amount in dimension["pricePerUnit"].items():
-                    values = [sku, term["offerTermCode"], rate_code, kind, dimension.get("description", ""), term["effectiveDate"][:10],
-                              dimension.get("beginRange", ""), dimension.get("endRange", ""), dimension.get("unit", ""), amount, currency, "",
-                              lease.get("LeaseContractLength", ""), lease.get("PurchaseOption", ""), lease.get("OfferingClass", ""),
-                              product.get("productFamily", "")]
+                    values = [sku, term["offerTermCode"], rate_code, kind, dimension.get("description", ""),
+                              term["effectiveDate"][:10],
+                              dimension.get("beginRange", ""), dimension.get("endRange", ""), dimension.get("unit", ""),
+                              amount, currency, "",
+                              lease.get("LeaseContractLength", ""), lease.get("PurchaseOption", ""),
+                              lease.get("OfferingClass", ""), product.get("productFamily", "")]
                     yield {**dict(zip(LEADING, values, strict=True)), **attributes}
 
 

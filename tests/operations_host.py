@@ -21,7 +21,8 @@ HERE = Path(__file__).resolve().parent
 def tree() -> dict[str, str]:
     """Return what the example stack emits, or the tree that PRETAMANE_TREE names: a mutant"""
     if folder := os.environ.get("PRETAMANE_TREE"):
-        return {str(path.relative_to(folder)): path.read_text() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+        return {str(path.relative_to(folder)): path.read_text()
+                for path in sorted(Path(folder).rglob("*")) if path.is_file()}
     return emitted(example())
 
 
@@ -38,14 +39,17 @@ class Host:
             each.mkdir(parents=True)
         for each in ("containers", "volumes", "images"):
             (self.engine_folder / each).mkdir(parents=True)
-        self.engine = {"programs": {}, "health": {}, "states": {}, "replace": {}, "addresses": {}, "tools": {}, "recreated": [], "jobs": {},
-                       "environment": {}, "fail": {}, "path": [str(HERE), *sys.path]}
+        self.engine = {"programs": {}, "health": {}, "states": {}, "replace": {}, "addresses": {}, "tools": {},
+                       "recreated": [], "jobs": {}, "environment": {}, "fail": {}, "path": [str(HERE), *sys.path]}
         self.environment = {
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder),
-            "ROOT_DIR": str(self.root), "DATA_DIR": str(self.data), "STATE_DIR": str(self.state), "METRICS_DIR": str(self.metrics_folder),
+            "ROOT_DIR": str(self.root), "DATA_DIR": str(self.data), "STATE_DIR": str(self.state),
+            "METRICS_DIR": str(self.metrics_folder),
             "SECRETS_DIR": str(self.secrets), "HOST_FILE": str(folder / "host.conf"), "DATA_ON_ROOT_DISK": "yes",
-            "FAKE_DOCKER": str(self.engine_folder), "RESTIC_REPOSITORY": str(folder / "repository"), "REPOSITORY_SECONDS": "60"}
-        self._program("docker", f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(HERE / "fake_docker.py"))} "$@"')
+            "FAKE_DOCKER": str(self.engine_folder), "RESTIC_REPOSITORY": str(folder / "repository"),
+            "REPOSITORY_SECONDS": "60"}
+        self._program("docker",
+                      f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(HERE / "fake_docker.py"))} "$@"')
         self.save()
 
     def _program(self, name: str, line: str) -> None:
@@ -63,7 +67,8 @@ class Host:
         """Install a release with more files than the emitted ones; `current` leads to it"""
         release = self.root / "releases" / name
         # The bootstrap has tests of its own; a bundle leaves Terraform's files out.
-        files = {path: text for path, text in tree().items() if path.partition("/")[0] not in ("bootstrap", "terraform", LOCK)} | (extra or {})
+        files = {path: text for path, text in tree().items()
+                 if path.partition("/")[0] not in ("bootstrap", "terraform", LOCK)} | (extra or {})
         for path, text in files.items():
             (release / path).parent.mkdir(parents=True, exist_ok=True)
             (release / path).write_text(text)
@@ -83,20 +88,25 @@ class Host:
         """The command line of a script of a release"""
         return [str((release or self.root / "current") / "scripts" / script), *arguments]
 
-    def run(self, script: str, *arguments: str, release: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
+    def run(self, script: str, *arguments: str, release: Path | None = None,
+            **environment: str) -> subprocess.CompletedProcess:
         """Run a script to its end"""
-        return subprocess.run(self.command(script, *arguments, release=release), capture_output=True, text=True, timeout=400, check=False,
+        return subprocess.run(self.command(script, *arguments, release=release), capture_output=True, text=True,
+                              timeout=400, check=False,
                               env=os.environ | self.environment | environment, stdin=subprocess.DEVNULL)
 
     def begin(self, script: str, *arguments: str, release: Path | None = None, **environment: str) -> subprocess.Popen:
         """Start a script in a process group of its own"""
-        return subprocess.Popen(self.command(script, *arguments, release=release), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                env=os.environ | self.environment | environment, stdin=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(self.command(script, *arguments, release=release), stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True,
+                                env=os.environ | self.environment | environment, stdin=subprocess.DEVNULL,
+                                start_new_session=True)
 
     def metrics(self, name: str) -> dict[str, float]:
         """The metrics of one file, by name with labels"""
         lines = (self.metrics_folder / f"{name}.prom").read_text().splitlines()
-        return {key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
+        return {key: float(value)
+                for key, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
 
     def volume(self, name: str) -> Path:
         """The folder of a volume, made if missing"""
@@ -107,8 +117,10 @@ class Host:
     def start(self, *services: str) -> None:
         """Containers that exist in name only, or as a process where the engine knows a program"""
         for name in services:
-            subprocess.run([self.folder / "bin" / "docker", "compose", "--project-name", self.stack.name, "--project-directory",
-                            self.root / "current" / "compose", "--file", self.root / "current" / "compose" / "compose.yaml",
+            subprocess.run([self.folder / "bin" / "docker", "compose", "--project-name", self.stack.name,
+                            "--project-directory",
+                            self.root / "current" / "compose", "--file",
+                            self.root / "current" / "compose" / "compose.yaml",
                             "up", "--detach", "--no-deps", name], check=True, env=os.environ | self.environment)
 
     def close(self) -> None:
@@ -120,5 +132,6 @@ class Host:
                 except ProcessLookupError:
                     pass
         for file in self.engine_folder.glob("scratch-*.json"):
-            subprocess.run([self.folder / "bin" / "docker", "rm", "--force", "--volumes", file.stem.removeprefix("scratch-")],
+            subprocess.run([self.folder / "bin" / "docker", "rm", "--force", "--volumes",
+                            file.stem.removeprefix("scratch-")],
                            check=False, env=os.environ | self.environment)

@@ -60,14 +60,14 @@ class PostgresServer:
         secret = self.folder / "password"
         secret.write_text(self.password)
         secret.chmod(0o644)
-        self._run("initdb", "--pgdata", str(self.data), "--username=postgres", "--auth=scram-sha-256", "--auth-local=trust",
-                  f"--pwfile={secret}", "--encoding=UTF8", "--no-locale", "--no-sync")
+        self._run("initdb", "--pgdata", str(self.data), "--username=postgres", "--auth=scram-sha-256",
+                  "--auth-local=trust", f"--pwfile={secret}", "--encoding=UTF8", "--no-locale", "--no-sync")
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"{CONFIGURATION}port = {self.port}\nunix_socket_directories = '{self.folder}'\n")
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run([self.binaries / program, *arguments], capture_output=True, text=True, timeout=60, check=False,
-                              cwd=self.folder, **self.identity)
+        done = subprocess.run([self.binaries / program, *arguments], capture_output=True, text=True,
+                              timeout=60, check=False, cwd=self.folder, **self.identity)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self) -> None:
@@ -76,7 +76,8 @@ class PostgresServer:
             self.process = subprocess.Popen([self.binaries / "postgres", "-D", self.data], stdout=log, stderr=log,
                                             cwd=self.folder, **self.identity)
         deadline = time.monotonic() + 30
-        while subprocess.run([self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False).returncode:
+        while subprocess.run([self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
+                             check=False).returncode:
             assert time.monotonic() < deadline and self.process.poll() is None, self.log.read_text()
             time.sleep(0.05)
 
@@ -88,8 +89,8 @@ class PostgresServer:
 
     def psql(self, sql: str, database: str = "postgres", user: str = "postgres") -> str:
         """Run SQL as the superuser through the socket and return what it printed, unaligned"""
-        command = [self.binaries / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", str(self.port),
-                   "-U", user, "-d", database]
+        command = [self.binaries / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.folder,
+                   "-p", str(self.port), "-U", user, "-d", database]
         done = subprocess.run(command, input=sql, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

@@ -17,7 +17,8 @@ from pretamane_analysis.prices.book import ON_DEMAND, Price
 
 DATA = Path(__file__).with_name("data") / "getproducts"
 FILTER_TYPES = {"TERM_MATCH", "EQUALS", "CONTAINS", "ANY_OF", "NONE_OF"}
-SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/([a-z0-9-]+)/pricing/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}")
+SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/([a-z0-9-]+)/pricing/aws4_request, SignedHeaders=\S+, "
+                    r"Signature=[0-9a-f]{64}")
 JSON = "application/x-amz-json-1.1"
 ERRORS = {  # fault: HTTP status, type, message
     "throttle": (400, "ThrottlingException", "Rate exceeded"),
@@ -49,14 +50,19 @@ def recorded(*names: str) -> list[dict[str, Any]]:
 def constructed(price: Price, usage_type: str, sku: str, **attributes: str) -> dict[str, Any]:
     """Return `price` as AWS would print it under `usage_type`: made here, not recorded"""
     known = dict(price.attributes)
-    place = {} if price.region == "global" else {"fromRegionCode" if price.service == "AWSDataTransfer" else "regionCode": price.region}
-    product = {"sku": sku, "attributes": {"servicecode": price.service, **place, **known, **attributes, "usagetype": usage_type}}
+    place = {} if price.region == "global" else {"fromRegionCode" if price.service == "AWSDataTransfer"
+                                                 else "regionCode": price.region}
+    product = {"sku": sku,
+               "attributes": {"servicecode": price.service, **place, **known, **attributes, "usagetype": usage_type}}
     if family := product["attributes"].pop("productFamily", None):
         product["productFamily"] = family
     rates = {f"{sku}.JRTCKXETXF.{number}": {
-        "unit": price.unit, "beginRange": f"{tier.begin:f}", "endRange": "Inf" if tier.end is None else f"{tier.end:f}", "description": "",
-        "appliesTo": [], "rateCode": f"{sku}.JRTCKXETXF.{number}", "pricePerUnit": {"USD": f"{tier.usd:f}"}} for number, tier in enumerate(price.tiers)}
-    term = {"offerTermCode": "JRTCKXETXF", "sku": sku, "effectiveDate": "2026-08-01T00:00:00Z", "priceDimensions": rates, "termAttributes": {}}
+        "unit": price.unit, "beginRange": f"{tier.begin:f}", "endRange": "Inf" if tier.end is None else f"{tier.end:f}",
+        "description": "",
+        "appliesTo": [], "rateCode": f"{sku}.JRTCKXETXF.{number}", "pricePerUnit": {"USD": f"{tier.usd:f}"}}
+             for number, tier in enumerate(price.tiers)}
+    term = {"offerTermCode": "JRTCKXETXF", "sku": sku, "effectiveDate": "2026-08-01T00:00:00Z",
+            "priceDimensions": rates, "termAttributes": {}}
     return {"product": product, "serviceCode": price.service, "terms": {ON_DEMAND: {f"{sku}.JRTCKXETXF": term}},
             "version": "20260801000000", "publicationDate": "2026-08-01T00:00:00Z"}
 
@@ -118,7 +124,8 @@ class PricingServer:
         problem = self._problem(body)
         if problem:
             return 400, {"__type": problem, "Message": f"{problem} of the test server"}
-        found = [entry for entry in self.entries if entry["serviceCode"] == body["ServiceCode"] and all(map(self._matcher(entry), body.get("Filters", ())))]
+        found = [entry for entry in self.entries if entry["serviceCode"] == body["ServiceCode"]
+                 and all(map(self._matcher(entry), body.get("Filters", ())))]
         begin = int(base64.b64decode(body["NextToken"]).decode().split(":")[1]) if body.get("NextToken") else 0
         end = begin + min(self.page, body.get("MaxResults", 100))
         more = {"NextToken": base64.b64encode(f"page:{end}".encode()).decode()} if end < len(found) else {}
@@ -126,9 +133,11 @@ class PricingServer:
 
     def _problem(self, body: dict[str, Any]) -> str:
         filters = body.get("Filters", ())
-        if not isinstance(body.get("ServiceCode"), str) or not 1 <= body.get("MaxResults", 100) <= 100 or len(filters) > 50:
+        if not isinstance(body.get("ServiceCode"),
+                          str) or not 1 <= body.get("MaxResults", 100) <= 100 or len(filters) > 50:
             return "InvalidParameterException"
-        if any(set(each) != {"Type", "Field", "Value"} or each["Type"] not in FILTER_TYPES or not each["Value"] for each in filters):
+        if any(set(each) != {"Type", "Field", "Value"} or each["Type"] not in FILTER_TYPES
+               or not each["Value"] for each in filters):
             return "InvalidParameterException"
         if body.get("NextToken") and not re.match(rb"page:\d+$", base64.b64decode(body["NextToken"])):
             return "InvalidNextTokenException"
@@ -155,7 +164,8 @@ class Handler(BaseHTTPRequestHandler):
         owner, body = self.owner, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         signed = SIGNED.fullmatch(self.headers.get("Authorization", ""))
         with owner.lock:
-            owner.calls.append(Call(body, signed[1] if signed else "", self.headers.get("User-Agent", ""), time.monotonic()))
+            owner.calls.append(Call(body, signed[1] if signed else "", self.headers.get("User-Agent", ""),
+                                    time.monotonic()))
             owner.busy += 1
             owner.most_busy = max(owner.busy, owner.most_busy)
         try:
@@ -168,7 +178,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _reply(self, fault: str, body: dict[str, Any], signed: bool) -> None:
         if not signed or self.headers.get("X-Amz-Target") != "AWSPriceListService.GetProducts":
-            return self._send(400, JSON, json.dumps({"__type": "MissingAuthenticationTokenException", "Message": "no signature or target"}))
+            return self._send(400, JSON, json.dumps({"__type": "MissingAuthenticationTokenException",
+                                                     "Message": "no signature or target"}))
         if fault in ERRORS:
             status, kind, message = ERRORS[fault]
             return self._send(status, JSON, json.dumps({"__type": kind, "Message": message}))

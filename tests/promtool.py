@@ -49,7 +49,8 @@ def together(function: Callable[[Item], Answer], items: Iterable[Item]) -> list[
         return list(pool.map(function, items))
 
 
-def measured(folder: Path, rules: dict[str, str], tests: list[dict], questions: list[str], every: str = "1m") -> list[dict[str, float | None]]:
+def measured(folder: Path, rules: dict[str, str], tests: list[dict], questions: list[str],
+             every: str = "1m") -> list[dict[str, float | None]]:
     """Ask promtool for the values of expressions at the end of each test; None where there is none
 
     promtool only compares, so each question is asked with an answer that is never right, and what it got is read.
@@ -57,11 +58,14 @@ def measured(folder: Path, rules: dict[str, str], tests: list[dict], questions: 
     wrong = -987654.0
     for test in tests:
         end = test.pop("end")
-        test["promql_expr_test"] = [{"expr": each, "eval_time": end, "exp_samples": [{"labels": "{}", "value": wrong}]} for each in questions]
+        test["promql_expr_test"] = [{"expr": each, "eval_time": end, "exp_samples": [{"labels": "{}", "value": wrong}]}
+                                    for each in questions]
     content = {"rule_files": sorted(Path(path).name for path in rules), "evaluation_interval": every, "tests": tests}
-    written(folder, {Path(path).name: text for path, text in rules.items()} | {"measure.yml": yaml.safe_dump(content, sort_keys=False)})
+    written(folder, {Path(path).name: text
+                     for path, text in rules.items()} | {"measure.yml": yaml.safe_dump(content, sort_keys=False)})
     output = run("test", "rules", folder / "measure.yml")
     got = re.findall(r"got: ?(?:nil|(.*))", output.stdout + output.stderr)
     assert len(got) == len(tests) * len(questions), (output.stdout + output.stderr)[:2000]
     values = [float(each.rsplit(" ", 1)[1]) if each else None for each in got]
-    return [dict(zip(questions, values[at:at + len(questions)], strict=True)) for at in range(0, len(values), len(questions))]
+    return [dict(zip(questions, values[at:at + len(questions)], strict=True))
+            for at in range(0, len(values), len(questions))]

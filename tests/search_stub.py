@@ -1,6 +1,7 @@
 """A stand-in with Meilisearch's interface, as far as an application needs it, with its rules.
 
-As in Meilisearch v1: changes are tasks that are done later and can fail; adding replaces by primary key; deleting what is not
+As in Meilisearch v1: changes are tasks that are done later and can fail; adding replaces by primary key; deleting
+what is not
 there succeeds; every route but /health wants the key; an index that exists cannot be made again; the search matches the
 beginnings of words in the searchable attributes. It can be told to fail, and notes the headers that it was sent.
 """
@@ -23,7 +24,8 @@ class SearchStub:
     def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Start serving"""
         self.host = host
-        self.indexes, self.tasks, self.seen, self.failing, self.failing_tasks, self.stuck = {}, {}, [], False, False, False
+        self.indexes, self.tasks, self.seen = {}, {}, []
+        self.failing, self.failing_tasks, self.stuck = False, False, False
         self.lock = threading.Lock()
         self._serve(port)
 
@@ -41,7 +43,8 @@ class SearchStub:
             def _handle(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 with stub.lock:
-                    status, answer = stub.answer(self.command, self.path, dict(self.headers), json.loads(body) if body else None)
+                    status, answer = stub.answer(self.command, self.path, dict(self.headers),
+                                                 json.loads(body) if body else None)
                 content = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -79,7 +82,8 @@ class SearchStub:
             return 200, {"pkgVersion": "1.53.1"}
         if match := re.fullmatch(r"/tasks/(\d+)", path):
             task = self.tasks.get(int(match[1]))
-            return (200, {**task, "status": "processing"} if self.stuck else task) if task else (404, {"code": "task_not_found"})
+            return (200, {**task, "status": "processing"} if self.stuck
+                    else task) if task else (404, {"code": "task_not_found"})
         if path == "/indexes" and method == "POST":
             return self._task(self._make, body)
         if match := re.fullmatch(r"/indexes/([^/]+)(/.*)?", path):
@@ -136,7 +140,8 @@ class SearchStub:
         allowed = index["settings"].get("searchableAttributes", [])
         hits = []
         for each in index["documents"].values():
-            if (wanted := re.fullmatch(r'(\w+) = "([^"]*)"', body.get("filter", ""))) and each.get(wanted[1]) != wanted[2]:
+            if (wanted := re.fullmatch(r'(\w+) = "([^"]*)"',
+                                       body.get("filter", ""))) and each.get(wanted[1]) != wanted[2]:
                 continue
             have = re.findall(r"\w+", " ".join(str(each.get(name, "")) for name in allowed).lower())
             if all(any(word.startswith(asked) for word in have) for asked in words):

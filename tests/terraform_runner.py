@@ -135,7 +135,8 @@ def checkov_rules(folder: Path, home: Path) -> set[str]:
     """Return the rules of checkov that a configuration breaks; skip where checkov is not installed"""
     beside = Path(sys.prefix, "checkov", "bin", "checkov")
     checkov = str(beside) if beside.exists() else program("checkov")
-    done = subprocess.run([checkov, "--directory", folder, "--framework", "terraform", "--compact", "--quiet", "--skip-download"],
+    done = subprocess.run([checkov, "--directory", folder, "--framework", "terraform", "--compact", "--quiet",
+                           "--skip-download"],
                           env={"PATH": "/usr/bin:/bin", "HOME": str(home)}, capture_output=True, text=True)
     assert re.search(r"Passed checks: [1-9]\d", done.stdout), done.stdout + done.stderr
     return set(re.findall(r"^Check: (CKV\w*)", done.stdout, re.MULTILINE))

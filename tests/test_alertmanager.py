@@ -1,6 +1,7 @@
 """Alertmanager's configuration, by amtool and by the real Alertmanager with a webhook that keeps what it gets.
 
-Debian's Alertmanager is older than the one that the stack pins: it reads the address of a webhook from the configuration,
+Debian's Alertmanager is older than the one that the stack pins: it reads the address of a webhook from the
+configuration,
 not yet from a file. `for_debian` changes that one key and nothing else.
 """
 from __future__ import annotations
@@ -67,7 +68,8 @@ def product() -> list[dict[str, str]]:
     """Every severity with every category, known or not, and the alert that always fires"""
     found = [{"alertname": "Some", "severity": severity, "category": category}
              for severity, category in itertools.product([*SEVERITIES, "unheard-of"], [*CATEGORIES, "unheard-of"])]
-    return [*found, {"alertname": "Some"}, {"alertname": "Watchdog", "severity": "none"}, {"alertname": "Watchdog", "severity": "page"}]
+    return [*found, {"alertname": "Some"}, {"alertname": "Watchdog", "severity": "none"},
+            {"alertname": "Watchdog", "severity": "page"}]
 
 
 # What amtool says
@@ -82,7 +84,8 @@ def test_amtool_accepts_the_configuration(tmp_path, stack):
 def test_amtool_sees_an_undefined_function_in_a_template(tmp_path):
     """D69: the check that the test above relies on does see the defect"""
     path = written(tmp_path, example())
-    (tmp_path / "templates/stack.tmpl").write_text('{{ define "stack.title" }}{{ .CommonLabels.service | default "x" }}{{ end }}')
+    (tmp_path / "templates/stack.tmpl").write_text('{{ define "stack.title" }}{{ .CommonLabels.service | default '
+                                                   '"x" }}{{ end }}')
     assert amtool("check-config", str(path)).returncode == 1
 
 
@@ -103,13 +106,16 @@ def test_templates_say_what_happened(tmp_path):
     labels = {"alertname": "TargetDown", "service": "minio", "severity": "page"}
     alert = {"status": "firing", "labels": labels, "startsAt": "2026-11-22T10:00:00Z",
              "annotations": {"summary": "minio does not answer", "runbook": "runbooks/target-down.md"}}
-    (tmp_path / "data.json").write_text(json.dumps({"status": "firing", "commonLabels": labels, "alerts": [alert, alert]}))
-    found = amtool("template", "render", f"--template.glob={tmp_path}/templates/*.tmpl", f"--template.data={tmp_path}/data.json",
+    (tmp_path / "data.json").write_text(json.dumps({"status": "firing", "commonLabels": labels,
+                                                    "alerts": [alert, alert]}))
+    found = amtool("template", "render", f"--template.glob={tmp_path}/templates/*.tmpl",
+                   f"--template.data={tmp_path}/data.json",
                    '--template.text={{ template "stack.title" . }}|{{ template "stack.text" . }}')
     assert found.returncode == 0, found.stderr
     title, _, text = found.stdout.partition("|")
     assert title == "[pretamane] 2 firing: TargetDown (minio)"
-    assert text.splitlines()[:3] == ["FIRING page: minio does not answer", "What to do: runbooks/target-down.md", "Since 2026-11-22 10:00:00 UTC"]
+    assert text.splitlines()[:3] == ["FIRING page: minio does not answer", "What to do: runbooks/target-down.md",
+                                     "Since 2026-11-22 10:00:00 UTC"]
 
 
 # What the file says
@@ -134,14 +140,16 @@ def test_repeat_interval_is_a_multiple_of_group_interval():
             yield from walk(each)
     for each in walk(yaml.safe_load(files(example())["alertmanager/alertmanager.yml"])["route"]):
         if "repeat_interval" in each:
-            repeat, group = (int(each[key][:-1]) * seconds[each[key][-1]] for key in ("repeat_interval", "group_interval"))
+            repeat, group = (int(each[key][:-1]) * seconds[each[key][-1]]
+                             for key in ("repeat_interval", "group_interval"))
             assert repeat % group == 0 and repeat < 120 * 3600
 
 
 def test_email_and_slack_are_written_as_alertmanager_reads_them(tmp_path):
     data = example().model_dump(exclude_unset=True)
     data["alerting"]["ticket"] = [{"slack": "alert_webhook_url", "channel": "#tickets"},
-                                  {"email": "on-call@example.com", "sender": "alerts@example.com", "smarthost": "smtp.example.com:587",
+                                  {"email": "on-call@example.com", "sender": "alerts@example.com",
+                                   "smarthost": "smtp.example.com:587",
                                    "username": "alerts", "password": "dead_man_url"}]
     found = amtool("check-config", str(written(tmp_path, Stack.model_validate(data))).replace("api_url:", "api_url:"))
     assert found.returncode == 0, found.stdout + found.stderr
@@ -168,7 +176,8 @@ def alertmanager(tmp_path):
 def post(base: str, *alerts: dict[str, str], ended: bool = False) -> None:
     """Send alerts as Prometheus would"""
     now = datetime.now(UTC)
-    body = [{"labels": labels, "annotations": {"summary": "something"}, "startsAt": (now - timedelta(minutes=1)).isoformat(),
+    body = [{"labels": labels, "annotations": {"summary": "something"},
+             "startsAt": (now - timedelta(minutes=1)).isoformat(),
              "endsAt": (now if ended else now + timedelta(minutes=5)).isoformat()} for labels in alerts]
     assert fetched(f"{base}/api/v2/alerts", body)[0] == 200
 
@@ -187,7 +196,8 @@ def test_each_alert_reaches_exactly_one_receiver_once(alertmanager):
     hiding = [each for each in alerts if each.get("category") == "host" and each.get("severity") == "page"]
     with start():
         post(base, *(each for each in alerts if each not in hiding))
-        until(lambda: len(notified(sink)) >= len(wanted) - len(hiding), what="all notifications but those that hide others")
+        until(lambda: len(notified(sink)) >= len(wanted) - len(hiding),
+              what="all notifications but those that hide others")
         post(base, *hiding)
         until(lambda: len(notified(sink)) >= len(wanted), what="all notifications")
         time.sleep(1.2)
@@ -204,19 +214,23 @@ PAIRS = [  # source, target: in the order of INHIBITIONS
     ({"severity": "page", "alertname": "TargetDown", "category": "service", "service": "minio"},
      {"severity": "ticket", "alertname": "ProbeFailed", "category": "probe", "service": "minio"}, "service"),
     ({"severity": "page", "alertname": "EdgeDown", "category": "probe", "service": "caddy", "job": "probe-open"},
-     {"severity": "ticket", "alertname": "ProbeFailed", "category": "probe", "service": "fastapi-app", "job": "probe-open"}, "job"),
+     {"severity": "ticket", "alertname": "ProbeFailed", "category": "probe", "service": "fastapi-app",
+      "job": "probe-open"}, "job"),
     ({"severity": "page", "alertname": "HostMemory", "category": "host"},
      {"severity": "ticket", "alertname": "DatabaseSlow", "category": "database", "service": "postgresql"}, "category"),
 ]
 
 
 def test_what_follows_from_another_alert_is_held_back(alertmanager):
-    """AM2: for each rule its target is silent beside its source, and the same target with another value of the label is not"""
+    """AM2: for each rule its target is silent beside its source, and the same target with another value of the label
+    is not"""
     base, sink, start = alertmanager
     assert len(PAIRS) == len(INHIBITIONS)
-    sources, targets, others = ([labels | {"id": f"{kind}-{number}"} for number, labels in enumerate(found)] for kind, found in (
-        ("source", [source for source, _, _ in PAIRS]), ("target", [target for _, target, _ in PAIRS]),
-        ("other", [target | {key: "something-else"} for _, target, key in PAIRS])))
+    sources, targets, others = ([labels | {"id": f"{kind}-{number}"} for number, labels in enumerate(found)]
+                                for kind, found in (
+                                    ("source", [source for source, _, _ in PAIRS]),
+                                    ("target", [target for _, target, _ in PAIRS]),
+                                    ("other", [target | {key: "something-else"} for _, target, key in PAIRS])))
     with start():
         post(base, *sources)
         until(lambda: len(notified(sink)) >= len(sources), what="the sources")
@@ -230,11 +244,13 @@ def test_silences_survive_a_restart(alertmanager):
     """AM4"""
     base, sink, start = alertmanager
     with start():
-        silence = amtool("silence", "add", f"--alertmanager.url={base}", "--comment=test", "--duration=1h", "alertname=Quiet")
+        silence = amtool("silence", "add", f"--alertmanager.url={base}", "--comment=test", "--duration=1h",
+                         "alertname=Quiet")
         assert silence.returncode == 0, silence.stderr
     with start():
         assert [each["id"] for each in json.loads(fetched(f"{base}/api/v2/silences")[1])] == [silence.stdout.strip()]
-        post(base, {"alertname": "Quiet", "severity": "page", "id": "quiet"}, {"alertname": "Loud", "severity": "page", "id": "loud"})
+        post(base, {"alertname": "Quiet", "severity": "page", "id": "quiet"},
+             {"alertname": "Loud", "severity": "page", "id": "loud"})
         until(lambda: notified(sink), what="the loud alert")
         time.sleep(1)
         assert notified(sink) == [("page", "loud")]

@@ -9,12 +9,18 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 from app_server import API_KEY, form, until
 
-CONTACT = {"name": "Ada Lovelace", "email": "ada@example.org", "company": "Engines", "phone": "+44 20 7946 0000", "notes": "first\nsecond"}
+from pretamane_analysis.emit.targets import probe_targets
+from pretamane_analysis.facts.images import facts
+from pretamane_analysis.stack.stack_file import example
+
+CONTACT = {"name": "Ada Lovelace", "email": "ada@example.org", "company": "Engines", "phone": "+44 20 7946 0000",
+           "notes": "first\nsecond"}
 OPEN = {"/livez", "/readyz"}
 
 
@@ -23,13 +29,15 @@ def pdf(words: str) -> bytes:
     drawn = f"BT /F1 18 Tf 20 50 Td ({words}) Tj ET".encode()
     parts = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
              b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 100]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-             b"<</Length %d>>stream\n%s\nendstream" % (len(drawn), drawn), b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
+             b"<</Length %d>>stream\n%s\nendstream" % (len(drawn), drawn),
+             b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
     file, places = b"%PDF-1.4\n", []
     for number, part in enumerate(parts, 1):
         places.append(len(file))
         file += b"%d 0 obj%s endobj\n" % (number, part)
     table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    return file + b"xref\n0 6\n0000000000 65535 f \n%strailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (table, len(file))
+    return file + b"xref\n0 6\n0000000000 65535 f \n%strailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (
+        table, len(file))
 
 
 # Documents
@@ -47,7 +55,8 @@ def test_upload_search_fetch(app, platform):
     sent = app.call("GET", f"/documents/{made.json['id']}/content")
     assert sent.body == content and sent.headers["Content-Type"] == "application/octet-stream"
     assert sent.headers["Content-Disposition"] == "attachment; filename*=UTF-8''fox.txt"
-    assert app.call("GET", f"/documents/{made.json['id']}/content", headers={"If-None-Match": sent.headers["ETag"]}).status == 304
+    assert app.call("GET", f"/documents/{made.json['id']}/content",
+                    headers={"If-None-Match": sent.headers["ETag"]}).status == 304
     stored = platform.s3.folder / platform.bucket / "documents" / made.json["id"]
     assert stored.read_bytes() == content
     assert app.call("DELETE", f"/documents/{made.json['id']}").status == 204
@@ -59,7 +68,8 @@ def test_upload_search_fetch(app, platform):
 
 @pytest.mark.parametrize(("name", "kind", "content", "word"), [
     ("report.pdf", "application/pdf", pdf("quarterly zeppelin report"), "zeppelin"),
-    ("page.html", "text/html", b"<html><script>var hiddenword</script><body><p>visible&amp;heliotrope</p>", "heliotrope"),
+    ("page.html", "text/html", b"<html><script>var hiddenword</script><body><p>visible&amp;heliotrope</p>",
+     "heliotrope"),
     ("data.json", "application/json", b'{"key": "petrichor"}', "petrichor"),
 ])
 def test_text_is_found_in_each_kind_of_document(app, platform, name, kind, content, word):
@@ -100,7 +110,8 @@ def test_a_form_that_is_none_is_refused(app):
     """Neither JSON, nor a form without a file, nor a torn form, nor an unknown contact gets in or breaks anything"""
     body, headers = form(b"text")
     assert app.call("POST", "/documents", {"file": "text"}).status == 415
-    assert app.call("POST", "/documents", body.replace(b'name="file"; filename="note.txt"', b'name="file"'), headers).status == 422
+    assert app.call("POST", "/documents", body.replace(b'name="file"; filename="note.txt"', b'name="file"'),
+                    headers).status == 422
     assert app.call("POST", "/documents", body[:60], headers).status in {400, 422}
     assert app.call("POST", "/documents", body, {"Content-Type": "multipart/form-data"}).status == 400
     assert app.upload(b"text", contact_id=str(uuid4())).status == 422
@@ -113,7 +124,8 @@ def test_too_large_is_refused_early(make_app):
     app = make_app(MAX_UPLOAD_BYTES="100000")
     connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=10)
     connection.putrequest("POST", "/documents")
-    for name, value in {"X-API-Key": API_KEY, "Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(10**9)}.items():
+    for name, value in {"X-API-Key": API_KEY, "Content-Type": "multipart/form-data; boundary=x",
+                        "Content-Length": str(10**9)}.items():
         connection.putheader(name, value)
     connection.endheaders()
     answer = connection.getresponse()
@@ -177,14 +189,15 @@ def test_contacts(app):
 
 
 @pytest.mark.parametrize("change", [
-    {"name": ""}, {"name": "a" * 201}, {"name": "a\x00b"}, {"name": "\ud800"}, {"email": "nobody"}, {"email": "a@b"}, {"phone": "call me"},
-    {"notes": "n" * 4001}, {"notes": "\x07"}, {"surprise": 1}, {"name": None}, {"name": ["a"]},
+    {"name": ""}, {"name": "a" * 201}, {"name": "a\x00b"}, {"name": "\ud800"}, {"email": "nobody"}, {"email": "a@b"},
+    {"phone": "call me"}, {"notes": "n" * 4001}, {"notes": "\x07"}, {"surprise": 1}, {"name": None}, {"name": ["a"]},
 ], ids=repr)
 def test_a_contact_that_does_not_fit_is_refused(app, change):
     """422 with the place and without what was sent"""
     answer = app.call("POST", "/contacts", CONTACT | change)
     assert answer.status == 422 and answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json["errors"][0]["where"][:2] == ["body", next(iter(change))] and "input" not in answer.json["errors"][0]
+    assert answer.json["errors"][0]["where"][:2] == ["body",
+                                                     next(iter(change))] and "input" not in answer.json["errors"][0]
 
 
 def test_values_are_sent_apart_from_statements(app):
@@ -204,8 +217,26 @@ def test_every_route_wants_a_key(app):
         for method in methods:
             if path not in OPEN:
                 for key in (None, "", "a wrong key of some length", API_KEY[:-1], API_KEY + "x"):
-                    answer = app.call(method.upper(), path.replace("{document_id}", str(uuid4())).replace("{contact_id}", str(uuid4())), key=key)
+                    answer = app.call(method.upper(), path.replace("{document_id}", str(uuid4())).replace(
+                        "{contact_id}", str(uuid4())), key=key)
                     assert answer.status == 401, f"{method} {path} with {key!r}: {answer.status}"
+
+
+def test_the_routes_of_the_example_are_those_of_its_application(app):
+    """What the edge leads to the application exists there; all that it describes has a way in; probes are answered"""
+    described = [path for path in app.call("GET", "/openapi.json").json["paths"] if path not in OPEN]
+    stack = example()
+    name, service = next((name, each) for name, each in stack.services.items() if facts(each.image).build)
+    closed = [route.path for route in service.routes if route.auth == "application"]
+    for path in closed:
+        assert any(f"{each}/".startswith(f"{path}/") for each in described), f"the application has nothing at {path}"
+    for each in described:
+        assert any(f"{each}/".startswith(f"{path}/") for path in closed), f"no route with a key leads to {each}"
+    expected = {"probe-open": 200, "probe-locked": 401}
+    jobs = [job for job in probe_targets(stack) if job.job in expected]
+    asked = {urlsplit(each.target).path: expected[job.job]
+             for job in jobs for each in job.probes if each.service == name}
+    assert asked and {path: app.call("GET", path, key=None).status for path in asked} == asked
 
 
 def test_without_keys_the_service_does_not_start(make_app, platform):
@@ -225,7 +256,8 @@ def test_two_keys_work_while_one_replaces_the_other(make_app, platform):
     file = platform.folder / "keys-two"
     file.write_text(f"{API_KEY}\na second key of a caller\n")
     app = make_app(API_KEY_FILE=str(file))
-    assert [app.call("GET", "/contacts", key=key).status for key in (API_KEY, "a second key of a caller", "a third key of a caller")] == [200, 200, 401]
+    assert [app.call("GET", "/contacts", key=key).status
+            for key in (API_KEY, "a second key of a caller", "a third key of a caller")] == [200, 200, 401]
 
 
 def test_keys_are_compared_in_constant_time(source):
@@ -240,7 +272,7 @@ for given, fits in (("the first key of three", True), ("the third key of three",
     calls.clear()
     assert accepted(given, digests) is fits, given
     assert calls == [(32, 32)] * 3, calls
-"""
+"""  # noqa: E501
     done = subprocess.run([sys.executable, "-c", script, str(source)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -248,7 +280,8 @@ for given, fits in (("the first key of three", True), ("the third key of three",
 def test_no_page_of_another_origin_may_call(app):
     """The service sends no CORS header: which origins may call is the edge's to say"""
     for method in ("GET", "OPTIONS"):
-        answer = app.call(method, "/contacts", headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"})
+        answer = app.call(method, "/contacts",
+                          headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"})
         assert not [name for name in answer.headers if name.lower().startswith("access-control")]
 
 
@@ -275,7 +308,8 @@ def test_no_request_is_dropped_when_the_service_stops(make_app, platform):
         connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
         while not stop.is_set():
             try:
-                connection.request("POST", "/contacts", json.dumps(CONTACT | {"company": mark}), {"X-API-Key": API_KEY, "Content-Type": "application/json"})
+                connection.request("POST", "/contacts", json.dumps(CONTACT | {"company": mark}),
+                                   {"X-API-Key": API_KEY, "Content-Type": "application/json"})
                 answer = connection.getresponse()
                 answer.read()
                 with lock:
@@ -316,8 +350,10 @@ def test_no_request_is_dropped_when_the_service_stops(make_app, platform):
 
 def test_no_input_of_its_own_description_breaks_it(app, tmp_path):
     """Schemathesis, from the OpenAPI document: no 5xx, and every answer is one that the document promises"""
-    command = [Path(sys.executable).parent / "schemathesis", "run", f"http://127.0.0.1:{app.port}/openapi.json", "--header", f"X-API-Key: {API_KEY}",
-               "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+    command = [Path(sys.executable).parent / "schemathesis", "run", f"http://127.0.0.1:{app.port}/openapi.json",
+               "--header", f"X-API-Key: {API_KEY}",
+               "--checks",
+               "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
                "--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "20261122", "--no-color",
                "--suppress-health-check", "all", "--generation-database", "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
@@ -329,5 +365,6 @@ def test_pages_for_people_need_no_script(app):
     for path in ("/", "/docs"):
         page = app.call("GET", path, key=None)
         text = page.body.decode()
-        assert page.status == 200 and "<script" not in text and "style" not in text and "http" not in text.replace("http-", "")
+        assert (page.status == 200 and "<script" not in text and "style" not in text
+                and "http" not in text.replace("http-", ""))
     assert "POST /documents" in app.call("GET", "/docs", key=None).body.decode()

@@ -15,7 +15,8 @@ from app_server import SOURCE, until
 from pretamane_analysis.emit.host.app import files
 from pretamane_analysis.stack.stack import example
 
-SCHEMA = "SELECT string_agg(table_name || '.' || column_name || ' ' || data_type, ',' ORDER BY table_name, column_name) FROM information_schema.columns WHERE table_schema = 'public'"
+SCHEMA = ("SELECT string_agg(table_name || '.' || column_name || ' ' || data_type, ',' ORDER BY table_name, "
+          "column_name) FROM information_schema.columns WHERE table_schema = 'public'")
 
 
 def changed(tmp_path: Path, **migrations: str) -> Path:
@@ -41,12 +42,15 @@ def test_migrations_twice(fresh):
     before = fresh.postgres.psql(SCHEMA, fresh.name), fresh.postgres.psql("SELECT * FROM schema_migrations", fresh.name)
     again = fresh.app().run("-m", "app.migrate")
     assert again.returncode == 0 and '"applied": 0' in again.stdout
-    assert before == (fresh.postgres.psql(SCHEMA, fresh.name), fresh.postgres.psql("SELECT * FROM schema_migrations", fresh.name))
-    assert fresh.postgres.psql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'", fresh.name) == fresh.name
+    assert before == (fresh.postgres.psql(SCHEMA, fresh.name),
+                      fresh.postgres.psql("SELECT * FROM schema_migrations", fresh.name))
+    assert fresh.postgres.psql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'",
+                               fresh.name) == fresh.name
 
 
 def test_migrations_move_on_and_never_back(fresh, tmp_path):
-    """A new one is added to the emitted tree; a changed, a shrinking, a failing or an ill-numbered one is refused and changes nothing"""
+    """A new one is added to the emitted tree; a changed, a shrinking, a failing or an ill-numbered one is refused
+    and changes nothing"""
     assert fresh.app().run("-m", "app.migrate").returncode == 0
     added = changed(tmp_path, **{"0002_more": "-- a comment\nALTER TABLE contacts ADD COLUMN birthday date;\n"})
     assert fresh.app(added).run("-m", "app.migrate").returncode == 0
@@ -54,7 +58,8 @@ def test_migrations_move_on_and_never_back(fresh, tmp_path):
     older = fresh.app().run("-m", "app.migrate")
     assert older.returncode == 0 and "the schema is newer than this code" in older.stdout
     for name, text, code, reason in [
-            ("0002_more", "ALTER TABLE contacts ADD COLUMN birthday timestamptz;", 2, "was changed after it was applied"),
+            ("0002_more", "ALTER TABLE contacts ADD COLUMN birthday timestamptz;", 2,
+             "was changed after it was applied"),
             ("0003_less", "ALTER TABLE contacts\n  DROP   COLUMN notes;", 2, "would break the version that still runs"),
             ("0004_gap", "SELECT 1;", 2, "number 0003 is expected"),
             ("0003_Odd Name", "SELECT 1;", 2, "a name such as"),
@@ -110,11 +115,13 @@ def test_a_wrong_setting_is_named_with_its_remedy(make_app):
 
 def test_what_has_no_default_is_what_the_emitter_asks_for(platform):
     """The emitter's list of required names is the application's"""
-    done = subprocess.run([sys.executable, "-m", "app"], cwd=SOURCE, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "app"], cwd=SOURCE, env={"PATH": os.environ["PATH"]},
+                          capture_output=True, text=True, check=False)
     from pretamane_analysis.emit.host.app import REQUIRED, SECRET_FILES
 
     named = set(re.findall(r"^(\w+): ", done.stderr, re.M))
-    assert done.returncode == 2 and {*REQUIRED, *SECRET_FILES} <= named <= {*REQUIRED, *SECRET_FILES, "UPLOADS_FOLDER", "PROCESSED_FOLDER"}
+    assert done.returncode == 2 and {*REQUIRED, *SECRET_FILES} <= named <= {*REQUIRED, *SECRET_FILES, "UPLOADS_FOLDER",
+                                                                            "PROCESSED_FOLDER"}
 
 
 def test_every_variable_of_the_stack_is_one_that_the_application_reads(source):
@@ -154,14 +161,17 @@ def test_hadolint_has_nothing_to_say(tmp_path):
     """The Dockerfile is as its linter wants it"""
     place = tmp_path / "Dockerfile"
     place.write_text(files(example())["app/Dockerfile"])
-    done = subprocess.run([Path(sys.executable).parent / "hadolint", place], capture_output=True, text=True, check=False)
+    done = subprocess.run([Path(sys.executable).parent / "hadolint", place], capture_output=True,
+                          text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
 def test_ruff_has_nothing_to_say():
     """The sources are as a strict linter wants them, and each says what it is for"""
     rules = "E,F,I,UP,B,W,C4,SIM,RUF,PIE,RET,PTH,DTZ,D100,D101,D102,D103,S1,S3,S5"
-    done = subprocess.run([Path(sys.executable).parent / "ruff", "check", "--isolated", "--no-cache", "--line-length", "160", "--select", rules,
-                           "--ignore", "B008,S104,S105,S110,S311,S603,S608", SOURCE / "app"], capture_output=True, text=True, check=False)
+    done = subprocess.run([Path(sys.executable).parent / "ruff", "check", "--isolated", "--no-cache", "--line-length",
+                           "160", "--select", rules,
+                           "--ignore", "B008,S104,S105,S110,S311,S603,S608", SOURCE / "app"], capture_output=True,
+                          text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert all(len(file.read_text().splitlines()) <= 200 for file in (SOURCE / "app").glob("*.py"))

@@ -17,7 +17,8 @@ NOTICED = (AssertionError, OSError, KeyError, ValueError)
 
 @pytest.fixture
 def mutated(tmp_path, platform):
-    """A function that writes a mutant to disk and gives what tests ask for: its sources, one running, as many as wanted"""
+    """A function that writes a mutant to disk and gives what tests ask for: its sources, one running, as many as
+    wanted"""
     made: list[App] = []
 
     def write(mutant) -> dict:

@@ -20,7 +20,8 @@ def logged(app, request_id: str) -> list[dict]:
 
 
 def broken_document(app, platform) -> str:
-    """The id of a document whose content vanished from the object store: asking for it is an error that nobody expects"""
+    """The id of a document whose content vanished from the object store: asking for it is an error that nobody
+    expects"""
     made = app.upload(b"soon gone").json["id"]
     until(lambda: app.indexed(made))
     (platform.s3.folder / platform.bucket / "documents" / made).unlink()
@@ -46,18 +47,22 @@ def test_an_id_goes_everywhere(make_app, platform):
     assert {"request", "document uploaded", "change carried out"} <= {line["message"] for line in lines}
     assert {line["trace_id"] for line in lines} == {TRACE.split("-")[1]}
     statements = [line for line in platform.postgres.log.read_text().splitlines() if f"request_id='{mine}'" in line]
-    assert any("INSERT INTO documents" in line and f"traceparent='{TRACE}'" in line and "route='%2Fdocuments'" in line for line in statements)
+    assert any("INSERT INTO documents" in line and f"traceparent='{TRACE}'" in line and "route='%2Fdocuments'" in line
+               for line in statements)
     heads = re.findall(r"(PUT|GET) (/\S+/documents/\S+) HTTP/1.1\r\n(.*?)\r\n\r\n", relay.text(), re.DOTALL)
-    assert {method for method, _, head in heads if f"X-Request-ID: {mine}" in head and f"traceparent: {TRACE}" in head} == {"PUT", "GET"}
+    assert {method for method, _, head in heads if f"X-Request-ID: {mine}" in head
+            and f"traceparent: {TRACE}" in head} == {"PUT", "GET"}
     relay.close()
     sent = [headers for _, path, headers in platform.search.seen if headers.get("x-request-id") == mine]
     assert sent and {headers["traceparent"] for headers in sent} == {TRACE}
 
 
-@pytest.mark.parametrize("sent", ["short", "a" * 65, "with space in it", "-leading-dash", "semi;colon;here", "quote'quote'quote", "*/ DROP TABLE contacts"])
+@pytest.mark.parametrize("sent", ["short", "a" * 65, "with space in it", "-leading-dash", "semi;colon;here",
+                                  "quote'quote'quote", "*/ DROP TABLE contacts"])
 def test_an_id_that_is_not_valid_is_replaced(app, sent):
     """What could not be searched for, or could mean something elsewhere, goes nowhere"""
-    answer = app.call("GET", "/contacts", headers={"X-Request-ID": sent, "traceparent": "00-" + "0" * 32 + "-00f067aa0ba902b7-01"})
+    answer = app.call("GET", "/contacts",
+                      headers={"X-Request-ID": sent, "traceparent": "00-" + "0" * 32 + "-00f067aa0ba902b7-01"})
     assert answer.status == 200 and re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])
     lines = until(lambda: logged(app, answer.headers["X-Request-ID"]))
     assert lines[0]["trace_id"] != "0" * 32
@@ -82,12 +87,14 @@ log.warning("where", stack_info=True)
 threading.Thread(target=lambda: 1 / 0).start()
 import warnings; warnings.warn("a warning")
 raise SystemError("uncaught")
-"""
+"""  # noqa: E501
     (tmp_path / "script.py").write_text(script)
-    done = subprocess.run([sys.executable, tmp_path / "script.py", str(source)], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, tmp_path / "script.py", str(source)], capture_output=True,
+                          text=True, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     first, second, third, fourth, thread, warning, uncaught = lines
-    assert first["document"] == "d1" and first["extra_level"] == "mine" and first["level"] == "info" and "1, 2" in first["odd"]
+    assert (first["document"] == "d1" and first["extra_level"] == "mine" and first["level"] == "info"
+            and "1, 2" in first["odd"])
     assert second["exception"]["type"] == "builtins.KeyError" and 'raise' not in second["message"]
     assert '{}["missing"]' in second["exception"]["stack"] and second["message"] == "it broke\nover lines"
     assert third["message"].startswith("%d %d") and "stack" in fourth
@@ -101,7 +108,8 @@ def test_every_line_is_json_and_no_line_has_a_secret(app, platform):
     app.call("GET", "/contacts")
     app.call("GET", "/contacts?name=secret-in-query", key=API_KEY[:-3] + "xyz")
     lines = app.lines()
-    assert len(lines) > 3 and all({"time", "level", "message", "logger", "service", "version"} <= line.keys() for line in lines)
+    assert len(lines) > 3 and all({"time", "level", "message", "logger", "service", "version"} <= line.keys()
+                                  for line in lines)
     text = app.output()
     for file in platform.folder.iterdir():
         for secret in filter(None, map(str.strip, file.read_text().split("\n"))):
@@ -142,8 +150,8 @@ def test_every_series_is_there_from_the_start(make_app):
                 name = f'http_requests_total{{method="{method.upper()}",route="{path}",status_class="{status}"}}'
                 assert samples.get(name, -1) >= 0, name
             assert f'http_request_duration_seconds_count{{method="{method.upper()}",route="{path}"}}' in samples
-    for name in ("documents_uploaded_total", "documents_uploaded_bytes_total", "documents_deleted_total", "contacts_created_total",
-                 'searches_total{outcome="error"}', 'auth_failures_total{reason="missing"}'):
+    for name in ("documents_uploaded_total", "documents_uploaded_bytes_total", "documents_deleted_total",
+                 "contacts_created_total", 'searches_total{outcome="error"}', 'auth_failures_total{reason="missing"}'):
         assert samples[name] == 0, name
     # The database is shared with other tests, whose last changes may be on their way.
     until(lambda: app.metrics()["outbox_pending"] == app.metrics()["outbox_oldest_seconds"] == 0)
@@ -175,17 +183,22 @@ def test_routes_are_templates(app):
 
 
 def test_an_exception_is_counted_logged_and_answered(app, platform):
-    """A crash is a 5xx for the metrics too; the log has the traceback; the caller learns the request's id and nothing else"""
-    made, name = broken_document(app, platform), 'http_requests_total{method="GET",route="/documents/{document_id}/content",status_class="5xx"}'
+    """A crash is a 5xx for the metrics too; the log has the traceback; the caller learns the request's id and
+    nothing else"""
+    made, name = broken_document(
+        app, platform), 'http_requests_total{method="GET",route="/documents/{document_id}/content",status_class="5xx"}'
     before = app.metrics()
     answers = [app.call("GET", f"/documents/{made}/content") for _ in range(3)]
-    assert {answer.status for answer in answers} == {500} and answers[0].headers["Content-Type"] == "application/problem+json"
-    assert answers[0].json["request_id"] == answers[0].headers["X-Request-ID"] and "RuntimeError" not in answers[0].body.decode()
+    assert {answer.status
+            for answer in answers} == {500} and answers[0].headers["Content-Type"] == "application/problem+json"
+    assert (answers[0].json["request_id"] == answers[0].headers["X-Request-ID"]
+            and "RuntimeError" not in answers[0].body.decode())
     after = until(lambda: (samples := app.metrics())[name] - before[name] == 3 and samples)
     crashed = 'http_exceptions_total{exception="RuntimeError",route="/documents/{document_id}/content"}'
     assert after[crashed] - before.get(crashed, 0) == 3
     (failure,) = [line for line in logged(app, answers[0].headers["X-Request-ID"]) if "exception" in line]
-    assert "get_content" in failure["exception"]["stack"] and "is missing in the object store" in failure["exception"]["message"]
+    assert ("get_content" in failure["exception"]["stack"]
+            and "is missing in the object store" in failure["exception"]["message"])
 
 
 def test_the_latency_objective_is_a_bucket(make_app):
@@ -210,6 +223,8 @@ def test_the_business_is_counted(app):
     app.call("DELETE", f"/documents/{made}")
     after = app.metrics()
     grown = {name: after[name] - before[name] for name in (
-        "contacts_created_total", "documents_uploaded_total", "documents_uploaded_bytes_total", "documents_downloaded_bytes_total",
-        "documents_deleted_total", 'searches_total{outcome="found"}', 'searches_total{outcome="nothing"}', 'auth_failures_total{reason="missing"}')}
+        "contacts_created_total", "documents_uploaded_total", "documents_uploaded_bytes_total",
+        "documents_downloaded_bytes_total",
+        "documents_deleted_total", 'searches_total{outcome="found"}', 'searches_total{outcome="nothing"}',
+        'auth_failures_total{reason="missing"}')}
     assert list(grown.values()) == [1, 1, len(word), len(word), 1, 1, 1, 1], grown

@@ -109,6 +109,26 @@ def test_search_goes_and_comes_back(fragile, fragile_app):
     until(lambda: fragile.search.documents() == {})
 
 
+def test_many_documents_are_indexed_together(fragile, fragile_app):
+    """The search engine takes as long for one task of twenty documents as for one of one"""
+    fragile.search.failing = True
+    made = [fragile_app.upload(f"together {number}".encode()) for number in range(30)]
+    assert [each.status for each in made] == [201] * 30
+    # Attempts are changed so that a round that is under way cannot set the time of a row.
+    fragile.postgres.psql("UPDATE outbox SET due_at = now() + interval '1 hour', attempts = attempts + 10",
+                          fragile.name)
+    fragile.search.failing = False
+    fragile.search.seen.clear()
+    fragile.postgres.psql("UPDATE outbox SET due_at = now()", fragile.name)
+    until(lambda: fragile.postgres.psql("SELECT count(*) FROM outbox", fragile.name) == "0")
+    tasks = [path for method, path, _ in fragile.search.seen if method == "PUT" and path.endswith("/documents")]
+    assert len(tasks) <= 6, f"{len(tasks)} tasks for 30 documents"
+    assert {each.json["id"] for each in made} <= {*fragile.search.documents()}
+    for each in made:
+        fragile_app.call("DELETE", f"/documents/{each.json['id']}")
+    until(lambda: fragile.search.documents() == {})
+
+
 def test_a_kill_in_the_middle_of_the_outbox_loses_nothing(fragile, fragile_app):
     """Killed while the search engine works on its changes; the next process takes them up when the lease ends"""
     fragile.search.stuck = True
@@ -128,8 +148,10 @@ def test_a_change_that_fails_does_not_hold_up_others(fragile, fragile_app):
     """Failures are tried again with growing pauses, and meanwhile others pass"""
     fragile.search.failing_tasks = True
     first = fragile_app.upload(b"fails at first").json["id"]
-    until(lambda: int(fragile.postgres.psql(f"SELECT max(attempts) FROM outbox WHERE document_id = '{first}'", fragile.name) or 0) >= 2)
-    fragile.postgres.psql(f"UPDATE outbox SET due_at = now() + interval '1 hour', attempts = attempts + 10 WHERE document_id = '{first}'", fragile.name)
+    until(lambda: int(fragile.postgres.psql(f"SELECT max(attempts) FROM outbox WHERE document_id = '{first}'",
+                                            fragile.name) or 0) >= 2)
+    fragile.postgres.psql(f"UPDATE outbox SET due_at = now() + interval '1 hour', attempts = attempts + 10 WHERE "
+                          f"document_id = '{first}'", fragile.name)
     fragile.search.failing_tasks = False
     second = fragile_app.upload(b"passes").json["id"]
     until(lambda: fragile_app.indexed(second))
@@ -156,23 +178,14 @@ def test_the_index_is_built_again(fragile, fragile_app):
 def test_a_statement_that_waits_too_long_is_ended(make_app, platform):
     """A table that somebody holds locked costs a caller its time limit and a 503, not a thread for ever"""
     app, sql = make_app(DB_STATEMENT_TIMEOUT_SECONDS="0.5"), platform.postgres.psql
-    locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'contacts'::regclass"
+    locked = ("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = "
+              "'contacts'::regclass")
     with ThreadPoolExecutor(1) as threads:
         holding = threads.submit(sql, "BEGIN; LOCK TABLE contacts; SELECT pg_sleep(3); COMMIT;", platform.name)
         until(lambda: sql(locked, platform.name) == "1")
         assert app.call("GET", "/contacts").status == 503 and not holding.done()
         holding.result(10)
     assert app.call("GET", "/contacts").status == 200
-
-
-def test_draining_can_be_asked_for_and_taken_back(fragile_app):
-    """SIGUSR1 sends callers away while everything works, SIGUSR2 calls them back: what a deployment needs"""
-    fragile_app.process.send_signal(signal.SIGUSR1)
-    until(lambda: ready(fragile_app)[::2] == (503, "draining"))
-    answer = fragile_app.call("GET", "/contacts")
-    assert answer.status == 200 and answer.headers["Connection"] == "close" and fragile_app.metrics()["app_draining"] == 1
-    fragile_app.process.send_signal(signal.SIGUSR2)
-    until(lambda: ready(fragile_app)[0] == 200)
 
 
 def test_a_store_that_hangs_does_not_hang_the_probe(fragile):

@@ -1,4 +1,5 @@
-"""Backup, drill and restore with real PostgreSQL and restic: what was saved comes back, and what fails says so (BR1-BR6)."""
+"""Backup, drill and restore with real PostgreSQL and restic: what was saved comes back, and what fails says so
+(BR1-BR6)."""
 from __future__ import annotations
 
 import json
@@ -31,8 +32,8 @@ KEY = "the key of this test"
 
 def restic(repository: Path, *arguments: str) -> str:
     """Run restic on a repository of these tests"""
-    return subprocess.run(["restic", "-r", repository, "--no-cache", *arguments], env=os.environ | {"RESTIC_PASSWORD": KEY},
-                          capture_output=True, text=True, check=True).stdout
+    return subprocess.run(["restic", "-r", repository, "--no-cache", *arguments],
+                          env=os.environ | {"RESTIC_PASSWORD": KEY}, capture_output=True, text=True, check=True).stdout
 
 
 def snapshots(repository: Path) -> list[dict]:
@@ -94,7 +95,8 @@ def test_a_backup_says_that_it_succeeded(place):
 
 
 def test_a_new_host_gets_everything_back(place, fresh):
-    """Rows, large objects, sequences, roles, rights, files with their attributes; today's passwords open the database"""
+    """Rows, large objects, sequences, roles, rights, files with their attributes; today's passwords open the
+    database"""
     host, server = fresh
     done = host.run("restore.sh")
     assert done.returncode == 0, done.stderr
@@ -103,11 +105,14 @@ def test_a_new_host_gets_everything_back(place, fresh):
     before = int(server.psql("select max(id) from contacts", "pretamane"))
     assert int(server.psql("insert into contacts (name) values ('new') returning id", "pretamane")) == before + 1
     assert server.psql("select nextval('down')", "pretamane") == "993"
-    assert server.psql("select pg_has_role('pretamane', 'readers', 'member'), count(*) from pg_extension where extname = 'uuid-ossp'") == "t|0"
+    assert server.psql("select pg_has_role('pretamane', 'readers', 'member'), count(*) from pg_extension where "
+                       "extname = 'uuid-ossp'") == "t|0"
     assert server.psql("select count(*) from pg_extension where extname = 'uuid-ossp'", "pretamane") == "1"
     for role, secret in (("pretamane", "postgres_password"), ("postgres", "postgres_superuser_password")):
-        login = subprocess.run(["psql", "-X", "-h", "127.0.0.1", "-p", str(server.port), "-U", role, "-d", "pretamane", "-c", "select 1"],
-                               env=os.environ | {"PGPASSWORD": PASSWORDS[secret]}, capture_output=True, text=True, check=False)
+        login = subprocess.run(["psql", "-X", "-h", "127.0.0.1", "-p", str(server.port), "-U", role, "-d", "pretamane",
+                                "-c", "select 1"],
+                               env=os.environ | {"PGPASSWORD": PASSWORDS[secret]}, capture_output=True,
+                               text=True, check=False)
         assert login.returncode == 0, login.stderr
     with sqlite3.connect(host.volume("grafana-data") / "grafana.db") as database:
         assert database.execute("select count(*), min(theme) from preferences").fetchone() == (100, "dark")
@@ -119,7 +124,8 @@ def test_a_restore_refuses_what_is_not_empty_and_force_keeps_it(place, fresh):
     """Rows or objects stop it before anything changes; --force moves them aside"""
     host, server = fresh
     server.psql("create database pretamane")
-    server.psql("create table schema_migrations (version int); insert into schema_migrations values (1); create table contacts (id int)", "pretamane")
+    server.psql("create table schema_migrations (version int); insert into schema_migrations values (1); create "
+                "table contacts (id int)", "pretamane")
     (host.volume("minio-data") / "documents").mkdir()
     (host.volume("minio-data") / ".sys").mkdir()
     (host.volume("minio-data") / ".sys" / "format.json").write_text("{}")
@@ -180,8 +186,10 @@ def test_writes_go_on_during_a_backup_and_it_is_still_of_one_moment(place):
     def write():
         while not ended.is_set():
             try:
-                place.server.psql("insert into contacts (name) values ('during'); delete from events where at < '2025-12-20'; "
-                                  "insert into events values ('2025-12-10', 'again'); select lo_from_bytea(0, 'x')", "pretamane")
+                place.server.psql("insert into contacts (name) values ('during'); delete from events where at "
+                                  "< '2025-12-20'; "
+                                  "insert into events values ('2025-12-10', 'again'); select lo_from_bytea(0, 'x')",
+                                  "pretamane")
                 place.grafana.execute("insert into preferences (theme) values ('during')")
                 (live / "new.part").write_text(str(written))
                 (live / "new.part").rename(live / f"new-{written[0] % 5}")
@@ -204,7 +212,8 @@ def test_writes_go_on_during_a_backup_and_it_is_still_of_one_moment(place):
     assert drill.returncode == 0, drill.stderr
     metrics = place.host.metrics("drill")
     assert metrics["pretamane_drill_last_run_success"] == 1
-    assert metrics["pretamane_drill_last_success_timestamp_seconds"] >= metrics["pretamane_drill_snapshot_timestamp_seconds"] > 0
+    assert (metrics["pretamane_drill_last_success_timestamp_seconds"]
+            >= metrics["pretamane_drill_snapshot_timestamp_seconds"] > 0)
     assert not list(place.host.engine_folder.glob("scratch-*")), "the scratch server is still there"
 
 
@@ -220,7 +229,8 @@ def without(tool: str, folder: Path) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("fault", ["tool", "disk", "file limit", "database", "store", "volume", "half a snapshot", "other repository", "killed"])
+@pytest.mark.parametrize("fault", ["tool", "disk", "file limit", "database", "store", "volume", "half a snapshot",
+                                   "other repository", "killed"])
 def test_a_fault_fails_the_backup_and_nothing_else(place, tmp_path, fault):
     """Exit code and metric say it, the last success stays, the old snapshots stay, no service was touched"""
     host, before = place.host, snapshots(place.repository)
@@ -232,8 +242,10 @@ def test_a_fault_fails_the_backup_and_nothing_else(place, tmp_path, fault):
     elif fault == "disk":
         mounted = tmp_path / "small"
         mounted.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", mounted], capture_output=True, check=False).returncode:
-            pytest.skip("allowed: no file system can be mounted here; the limit on the size of files stands for a full disk")
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", mounted], capture_output=True,
+                          check=False).returncode:
+            pytest.skip("allowed: no file system can be mounted here; the limit on the size of files stands for "
+                        "a full disk")
         environment = {"STAGING": f"{mounted}/staging"}
     elif fault == "file limit":
         command = ["bash", "-c", 'ulimit -f 32; exec "$0" "$@"', *command]
@@ -255,7 +267,8 @@ def test_a_fault_fails_the_backup_and_nothing_else(place, tmp_path, fault):
     elif fault == "killed":
         command = ["timeout", "--signal", "TERM", "0.4", *command]
     try:
-        done = subprocess.run(command, env=os.environ | host.environment | environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=os.environ | host.environment | environment, capture_output=True, text=True,
+                              timeout=60, check=False)
     finally:
         if mounted:
             subprocess.run(["umount", mounted], check=True)
@@ -269,7 +282,8 @@ def test_a_fault_fails_the_backup_and_nothing_else(place, tmp_path, fault):
     assert metrics["pretamane_backup_last_success_timestamp_seconds"] == success
     assert [each["id"] for each in snapshots(place.repository)] == [each["id"] for each in before]
     assert not (host.data / "backup" / "staging").exists()
-    assert all(" exec " in call or call.startswith("volume inspect") for call in (host.engine_folder / "calls").read_text().splitlines())
+    assert all(" exec " in call
+               or call.startswith("volume inspect") for call in (host.engine_folder / "calls").read_text().splitlines())
 
 
 def test_a_second_backup_at_once_is_refused_and_changes_no_metric(place):
@@ -290,7 +304,8 @@ def test_the_key_is_shown_on_a_terminal_only(place):
     shown = []
     os.environ.update(place.host.environment)
     try:
-        assert pty.spawn(place.host.command("backup.sh", "--print-key"), lambda fd: shown.append(os.read(fd, 1024)) or shown[-1]) == 0
+        assert pty.spawn(place.host.command("backup.sh", "--print-key"),
+                         lambda fd: shown.append(os.read(fd, 1024)) or shown[-1]) == 0
     finally:
         for name in place.host.environment:
             if name != "PATH" and name != "HOME":
@@ -307,7 +322,8 @@ def test_the_drill_fails_for_a_backup_that_cannot_be_trusted(place, tmp_path, fa
     shutil.copytree(place.repository, copy)
     environment = {"RESTIC_REPOSITORY": str(copy), "DRILL_PARTS": "1"}
     if fault == "bit":
-        pack = max((file for file in (copy / "data").rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+        pack = max((file for file in (copy / "data").rglob("*") if file.is_file()),
+                   key=lambda file: file.stat().st_size)
         content = bytearray(pack.read_bytes())
         content[len(content) // 3] ^= 1
         pack.chmod(0o644)
@@ -322,17 +338,19 @@ def test_the_drill_fails_for_a_backup_that_cannot_be_trusted(place, tmp_path, fa
         manifest, = work.rglob("manifest.json")
         facts = json.loads(manifest.read_text())
         path = str(file.relative_to(manifest.parent / "databases"))
-        facts["dumps"][path] = {"bytes": file.stat().st_size, "sha256": subprocess.run(["sha256sum", file], capture_output=True, text=True,
-                                                                                       check=True).stdout.split()[0]}
+        facts["dumps"][path] = {"bytes": file.stat().st_size,
+                                "sha256": subprocess.run(["sha256sum", file], capture_output=True, text=True,
+                                                         check=True).stdout.split()[0]}
         manifest.write_text(json.dumps(facts))
-        subprocess.run(["restic", "-r", copy, "--no-cache", "backup", "--quiet", "--host", "pretamane", "."], cwd=manifest.parent,
-                       env=os.environ | {"RESTIC_PASSWORD": KEY}, check=True)
+        subprocess.run(["restic", "-r", copy, "--no-cache", "backup", "--quiet", "--host", "pretamane", "."],
+                       cwd=manifest.parent, env=os.environ | {"RESTIC_PASSWORD": KEY}, check=True)
     else:
         environment["DRILL_MAX_AGE"] = "0"
         time.sleep(1)
     done = place.host.run("restore-drill.sh", **environment)
     assert done.returncode != 0
-    assert {"bit": "repository contains errors", "manifest": "in the backup", "old": "is older than"}[fault] in done.stderr, done.stderr
+    assert {"bit": "repository contains errors", "manifest": "in the backup",
+            "old": "is older than"}[fault] in done.stderr, done.stderr
     assert place.host.metrics("drill")["pretamane_drill_last_run_success"] == 0
     assert not list(place.host.engine_folder.glob("scratch-*"))
 
@@ -363,10 +381,12 @@ def test_after_a_hundred_days_exactly_the_policy_is_left(place, tmp_path):
     left = []
     for day in range(100):
         for moment in [first + timedelta(days=day)] + [first + timedelta(days=day, hours=9)] * (day % 33 == 0):
-            restic(repository, "backup", "--quiet", "--host", "pretamane", "--time", f"{moment:%Y-%m-%d %H:%M:%S}", str(tmp_path / "data"))
+            restic(repository, "backup", "--quiet", "--host", "pretamane", "--time", f"{moment:%Y-%m-%d %H:%M:%S}",
+                   str(tmp_path / "data"))
             left.append(moment)
         if day % 10 == 9:
-            done = subprocess.run(["bash", "-c", retain], env=os.environ | place.host.environment | {"RESTIC_REPOSITORY": str(repository)},
+            done = subprocess.run(["bash", "-c", retain],
+                                  env=os.environ | place.host.environment | {"RESTIC_REPOSITORY": str(repository)},
                                   capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             left = kept(left, 7, 5, 12)

@@ -41,7 +41,8 @@ def probe(folder):
         query = {"target": target, "module": module} | ({"hostname": hostname} if hostname else {})
         status, text = fetched(f"http://127.0.0.1:{port}/probe?{urllib.parse.urlencode(query)}")
         assert status == 200, text
-        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if not line.startswith("#")}
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+                for line in text.splitlines() if not line.startswith("#")}
 
     trusted = {"SSL_CERT_FILE": str(folder / "certificate.pem")}
     with running(command, f"http://127.0.0.1:{port}/-/healthy", folder / "log", trusted):
@@ -68,7 +69,8 @@ def edge():
 def there(edge, target: str) -> str:
     """The address in the test of a target at the edge"""
     parts = urllib.parse.urlsplit(target)
-    doors = {STACK.services["caddy"].ports["admin"]: "admin", edge_ports(STACK.services["caddy"].ports, "tunnel")["probes"]: "probes"}
+    doors = {STACK.services["caddy"].ports["admin"]: "admin",
+             edge_ports(STACK.services["caddy"].ports, "tunnel")["probes"]: "probes"}
     assert parts.hostname == "caddy"
     return f"http://127.0.0.1:{edge.ports[doors[parts.port]]}{parts.path}"
 
@@ -77,7 +79,8 @@ def test_the_exporter_accepts_the_modules(folder):
     checked = subprocess.run([program("blackbox_exporter"), "--config.check",
                               f"--config.file={folder / 'blackbox.yml'}"], capture_output=True, text=True, timeout=20)
     assert checked.returncode == 0, checked.stderr
-    (folder / "bad.yml").write_text((folder / "blackbox.yml").read_text().replace("valid_status_codes", "valid_status_code"))
+    (folder / "bad.yml").write_text((folder / "blackbox.yml").read_text().replace("valid_status_codes",
+                                                                                  "valid_status_code"))
     assert subprocess.run([program("blackbox_exporter"), "--config.check",
                            f"--config.file={folder / 'bad.yml'}"], capture_output=True, timeout=20).returncode == 1
 
@@ -116,7 +119,8 @@ def test_a_dead_application_is_seen(probe, edge):
 
 
 @pytest.mark.parametrize("status, module, success", [
-    (200, "http_2xx", 1), (204, "http_2xx", 1), (301, "http_2xx", 0), (401, "http_2xx", 0), (404, "http_2xx", 0), (500, "http_2xx", 0),
+    (200, "http_2xx", 1), (204, "http_2xx", 1), (301, "http_2xx", 0), (401, "http_2xx", 0), (404, "http_2xx", 0),
+    (500, "http_2xx", 0),
     (401, "http_401", 1), (200, "http_401", 0), (302, "http_401", 0), (403, "http_401", 0), (503, "http_401", 0),
     (200, "https_2xx", 0),
 ])
@@ -135,7 +139,8 @@ def test_a_certificate_is_checked_and_its_end_is_known(probe, tls_site):
     found = probe(f"{tls_site}/healthz", "https_2xx")
     assert found["probe_success"] == 1
     assert 9.9 < (found["probe_ssl_earliest_cert_expiry"] - time.time()) / 86400 <= 10
-    assert probe(f"{tls_site}/healthz".replace("localhost", "127.0.0.1"), "https_2xx")["probe_success"] == 0  # another name
+    # another name
+    assert probe(f"{tls_site}/healthz".replace("localhost", "127.0.0.1"), "https_2xx")["probe_success"] == 0
 
 
 def test_ports(probe):
@@ -154,7 +159,8 @@ def test_every_probe_speaks_for_a_service_of_the_stack():
 
 @pytest.mark.parametrize("stack", [STACK, caddy.direct()], ids=["tunnel", "direct"])
 def test_the_edge_counts_each_request_once(stack):
-    """What objectives and dashboards read: whatever the answer, also when nobody is behind the edge"""
+    """What objectives and dashboards read: whatever the answer, also when nobody is behind the edge; the stack's own
+    probes are nobody"""
     program("caddy")
     labels = {f'{name}="{value}"' for name, value in edge_series(stack).items()}
     asked = {"/docs": 3, "/docs/missing": 2, "/healthz": 1}
@@ -162,6 +168,9 @@ def test_the_edge_counts_each_request_once(stack):
         for path, times in asked.items():
             for _ in range(times):
                 here.ask(path)
+        assert [here.ask(path, door="probes").status for path in ("/docs", "/healthz", "/contacts")] == [200] * 3
+        if stack.host.edge == "direct":
+            assert here.ask("/grafana/", door="probes", host=stack.admin_domain).status == 401
         for each in here.behind.values():
             each.stop()
         here.ask("/docs")

@@ -3,6 +3,7 @@ import base64
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -33,7 +34,8 @@ if os.environ.get("EVERY_KILL"):
 
 def position(calls, name, number):
     "The place of a call among all calls."
-    found = [place for place, call in enumerate(calls, 1) if call.startswith(f"{name} ") or name and f" {name} " in call]
+    found = [place for place, call in enumerate(calls, 1) if call.startswith(f"{name} ") or name
+             and f" {name} " in call]
     return found[number - 1] if name else number
 
 
@@ -60,13 +62,15 @@ def test_killed_anywhere_the_next_run_ends_it(host, name, number):
 
 
 def test_order_of_a_first_boot(booted):
-    "The disk before Docker, secrets before units; every unit with an [Install] section is enabled, the stack started last."
+    """The disk before Docker, secrets before units; every unit with an [Install] section is enabled, the stack
+    started last."""
     calls = [each.replace(str(booted.root), "") for each in (booted.stubs / "calls").read_text().splitlines()]
     order = [next(place for place, each in enumerate(calls) if text in each) for text in
              ("mount -- ", "docker-ce=", "restart docker.service", "put-parameter", "start pretamane.service")]
     assert order == sorted(order)
     units = [each for each in booted.calls("systemctl") if "pretamane" in each]
-    assert not [each for each in calls[calls.index("systemctl start pretamane.service"):] if "put-parameter" in each or "mkfs" in each]
+    assert not [each for each in calls[calls.index("systemctl start pretamane.service"):] if "put-parameter" in each
+                or "mkfs" in each]
     assert units == ["systemctl enable pretamane.service", "systemctl enable pretamane-backup.timer",
                      "systemctl start pretamane-backup.timer", "systemctl start pretamane.service"]
     assert sorted(each.name for each in (booted.root / "var/lib/pretamane/state").iterdir()) == [
@@ -78,7 +82,8 @@ def test_order_of_a_first_boot(booted):
 def test_the_disk_is_mounted_by_its_uuid(booted):
     uuid = (booted.stubs / "disk").read_text().splitlines()[0]
     lines = (booted.root / "etc/fstab").read_text().splitlines()
-    assert lines == ["LABEL=root / ext4 defaults 0 1", f"{uuid} /data ext4 defaults,noatime,nofail,x-systemd.device-timeout=90s 0 2"]
+    assert lines == ["LABEL=root / ext4 defaults 0 1",
+                     f"{uuid} /data ext4 defaults,noatime,nofail,x-systemd.device-timeout=90s 0 2"]
 
 
 @pytest.mark.parametrize(("content", "code", "message"), [
@@ -142,7 +147,8 @@ def test_without_the_disk_nothing_starts(booted, step):
 def test_docker_comes_from_its_signed_repository_at_a_pinned_version(booted):
     source = (booted.root / "etc/apt/sources.list.d/docker.sources").read_text()
     assert "Suites: noble\n" in source and "Signed-By: /etc/apt/keyrings/docker.asc\n" in source
-    assert (booted.root / "etc/apt/preferences.d/docker").read_text().startswith("Package: docker-ce\nPin: version 5:29.7.*\nPin-Priority: 1001\n")
+    assert (booted.root / "etc/apt/preferences.d/docker").read_text().startswith(
+        "Package: docker-ce\nPin: version 5:29.7.*\nPin-Priority: 1001\n")
     assert json.loads((booted.root / "etc/docker/daemon.json").read_text())["data-root"] == "/data/docker"
     assert not any(" upgrade" in each or "dist-upgrade" in each for each in booted.calls("apt-get"))
 
@@ -186,8 +192,8 @@ def test_unknown_words_are_refused(booted):
 
 def packed(folder, output, **environment):
     "Run bundle.sh of an emitted tree."
-    return subprocess.run(["bash", str(folder / "scripts/bundle.sh"), str(output)], capture_output=True, text=True, check=False,
-                          env=os.environ | environment)
+    return subprocess.run(["bash", str(folder / "scripts/bundle.sh"), str(output)], capture_output=True,
+                          text=True, check=False, env=os.environ | environment)
 
 
 @pytest.fixture(scope="module")
@@ -220,27 +226,77 @@ def test_a_bundle_holds_nothing_by_accident(bundle, tmp_path):
     assert packed(copy, tmp_path / "one.tar.gz").stdout.split()[0] == sha256
     (copy / "bootstrap/daemon.json").write_text("{}")
     refused = packed(copy, tmp_path / "two.tar.gz")
-    assert refused.returncode == 1 and "bootstrap/daemon.json" in refused.stderr and not (tmp_path / "two.tar.gz").exists()
+    assert (refused.returncode == 1 and "bootstrap/daemon.json" in refused.stderr
+            and not (tmp_path / "two.tar.gz").exists())
     assert packed(copy, tmp_path / "two.tar.gz", BUNDLE_EDITED="yes").returncode == 0
 
 
 def test_an_edited_bundle_is_what_its_lock_says(bundle, tmp_path):
-    "deploy.sh refuses a release that differs from its lock: the lock that is packed is the one of the edited files, and names them."
+    """deploy.sh refuses a release that differs from its lock: the lock that is packed is the one of the edited
+    files, and names them."""
     shutil.copytree(bundle[0], tmp_path / "tree")
     (tmp_path / "tree/bootstrap/daemon.json").write_text("{}")
     done = packed(tmp_path / "tree", tmp_path / "edited.tar.gz", BUNDLE_EDITED="yes")
     assert done.returncode == 0, done.stderr
     release = tmp_path / "release"
-    with tarfile.open(tmp_path / "edited.tar.gz") as archive:
-        archive.extractall(release, filter="data")
-    told = subprocess.run(["python3", release / "scripts/lib/archive.py", "unlocked", release], capture_output=True, text=True, check=False)
+    told = unpacked(tmp_path / "edited.tar.gz", release)
     assert (told.returncode, told.stdout) == (0, ""), told
     assert json.loads((release / "stack.lock.json").read_text())["edited"] == ["bootstrap/daemon.json"]
     assert "edited" not in json.loads((tmp_path / "tree/stack.lock.json").read_text())
 
 
+def unpacked(file, folder):
+    "A bundle on the host; what its own check of the lock says."
+    folder.mkdir()
+    subprocess.run(["tar", "-xzf", file, "-C", folder], check=True)
+    return subprocess.run(["python3", folder / "scripts/lib/archive.py", "unlocked", folder], capture_output=True,
+                          text=True, check=False)
+
+
+def test_a_bundle_keeps_the_digests_that_a_registry_told(bundle, tmp_path):
+    """A tag may move afterwards: the bundle has the images of the day when they were asked for, everywhere, and its
+    bytes stay the same."""
+    shutil.copytree(bundle[0], tmp_path / "tree")
+    asked = tmp_path / "asked"
+    (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "buildx imagetools inspect" ] || exit 64\n'
+                                     f'echo "$4" >>{asked}\n'
+                                     'printf "sha256:%s\\n" "$(printf %s "$4$MOVED" | sha256sum | cut -c 1-64)"\n')
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = packed(tmp_path / "tree", tmp_path / "one.tar.gz", PATH=path, BUNDLE_DIGESTS="yes")
+    assert done.returncode == 0, done.stderr
+    for environment in ({}, {"BUNDLE_DIGESTS": "yes", "MOVED": "yes"}):
+        assert packed(tmp_path / "tree", tmp_path / "two.tar.gz", PATH=path,
+                      **environment).stdout.split()[0] == done.stdout.split()[0]
+    told = unpacked(tmp_path / "one.tar.gz", tmp_path / "release")
+    assert (told.returncode, told.stdout) == (0, ""), told
+    compose = (tmp_path / "release/compose/compose.yaml").read_text()
+    images = re.findall(r"^    image: (\S+)", compose, re.MULTILINE)
+    assert len(asked.read_text().splitlines()) == len({each.split("@")[0] for each in images
+                                                       if not each.startswith("localhost/")}) + 1
+    assert all(re.search("@sha256:[0-9a-f]{64}$", each) or each.startswith("localhost/") for each in images)
+    postgres = next(each for each in images if each.startswith("postgres:"))
+    assert f"[postgresql]={postgres}" in (tmp_path / "release/scripts/lib/stack.sh").read_text()
+    assert re.search(r"^FROM python:\S+@sha256:", (tmp_path / "release/app/Dockerfile").read_text(), re.MULTILINE)
+    assert json.loads((tmp_path / "release/stack.lock.json").read_text())["pinned"] == [
+        "app/Dockerfile", "compose/compose.yaml", "scripts/lib/stack.sh"]
+
+
+def test_an_image_without_a_digest_is_told_and_nothing_is_packed(bundle, tmp_path):
+    "The registry is asked and does not answer."
+    shutil.copytree(bundle[0], tmp_path / "tree")
+    (tmp_path / "docker").write_text("#!/bin/sh\necho no route >&2\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    done = packed(tmp_path / "tree", tmp_path / "one.tar.gz", PATH=f"{tmp_path}:{os.environ['PATH']}",
+                  BUNDLE_DIGESTS="yes")
+    assert done.returncode == 1 and re.search(r"^bundle: no digest of \S+: no route$",
+                                              done.stderr) and not (tmp_path / "one.tar.gz").exists()
+    assert not (tmp_path / "tree/digests.json").exists()
+
+
 def test_a_bundle_needs_nothing_that_readme_does_not_name(bundle, tmp_path):
-    "GNU tools and Python are enough, jq is not asked for; where the check of the files cannot be made, nothing is packed."
+    """GNU tools and Python are enough, jq is not asked for; where the check of the files cannot be made, nothing is
+    packed."""
     folder, _, sha256 = bundle
     for name in ("bash", "dirname", "grep", "gzip", "mktemp", "mv", "python3", "rm", "sha256sum", "tar"):
         (tmp_path / name).symlink_to(program(name))
@@ -250,7 +306,8 @@ def test_a_bundle_needs_nothing_that_readme_does_not_name(bundle, tmp_path):
     assert without.returncode == 1 and without.stderr == "bundle: python3 is needed\n"
     (tmp_path / "python3").write_text("#!/bin/bash\nexit 3\n")
     (tmp_path / "python3").chmod(0o755)
-    assert packed(folder, tmp_path / "two.tar.gz", PATH=str(tmp_path)).returncode == 3 and not (tmp_path / "two.tar.gz").exists()
+    assert packed(folder, tmp_path / "two.tar.gz",
+                  PATH=str(tmp_path)).returncode == 3 and not (tmp_path / "two.tar.gz").exists()
 
 
 def user_data(**values):
@@ -263,15 +320,16 @@ def user_data(**values):
     return text.replace("$${", "${")
 
 
-VALUES = {"stack": "pretamane", "environment": "production", "region": "us-east-1", "bundle_bucket": "bundles", "bundle_key": "releases/bundle.tar.gz",
-          "bundle_sha256": "a" * 64, "data_volume_id": VOLUME}
+VALUES = {"stack": "pretamane", "environment": "production", "region": "us-east-1", "bundle_bucket": "bundles",
+          "bundle_key": "releases/bundle.tar.gz", "bundle_sha256": "a" * 64, "data_volume_id": VOLUME}
 
 
 def test_user_data_is_small_and_whole(tmp_path):
     text = user_data(**VALUES)
     assert len(text.encode()) < USER_DATA_LIMIT // 3
     (tmp_path / "user-data.sh").write_text(text)
-    done = subprocess.run([program("shellcheck"), str(tmp_path / "user-data.sh")], capture_output=True, text=True, check=False)
+    done = subprocess.run([program("shellcheck"), str(tmp_path / "user-data.sh")], capture_output=True,
+                          text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -283,7 +341,8 @@ def test_user_data_is_what_terraform_makes_of_it(tmp_path):
         pytest.skip("allowed: neither terraform nor tofu can be installed from a package index")
     expression = f'base64encode(templatefile("user-data.sh.tftpl", {json.dumps(VALUES)}))\n'
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CHECKPOINT_DISABLE": "1"}
-    done = subprocess.run([terraform, "console"], input=expression, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    done = subprocess.run([terraform, "console"], input=expression, capture_output=True, text=True, cwd=tmp_path,
+                          env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert base64.b64decode(done.stdout.strip().strip('"')).decode() == user_data(**VALUES)
 
@@ -301,7 +360,8 @@ def fresh(tmp_path, cloud, bundle):
     client("s3").create_bucket(Bucket=found.environment)
     client("s3").put_object(Bucket=found.environment, Key="bundle.tar.gz", Body=file.read_bytes())
     (tmp_path / "user-data.sh").write_text(user_data(**VALUES | {
-        "environment": found.environment, "bundle_bucket": found.environment, "bundle_key": "bundle.tar.gz", "bundle_sha256": sha256}))
+        "environment": found.environment, "bundle_bucket": found.environment, "bundle_key": "bundle.tar.gz",
+        "bundle_sha256": sha256}))
     return found, str(tmp_path / "user-data.sh"), sha256
 
 
@@ -319,7 +379,27 @@ def test_user_data_brings_up_the_whole_example(fresh):
     assert sorted(host.delivered()) == sorted(wanted)
     before = host.state()
     assert host.run(script).returncode == 0
-    assert {path: each for path, each in host.state().items() if before.get(path) != each}.keys() <= {"etc/pretamane/host.conf"}
+    assert {path: each
+            for path, each in host.state().items() if before.get(path) != each}.keys() <= {"etc/pretamane/host.conf"}
+
+
+@pytest.mark.parametrize(("first", "goes_on"), [("the same", True), ("another", False)])
+def test_a_new_host_goes_on_with_what_was_deployed(fresh, first, goes_on):
+    """The data disk of the host before has a newer release; where Terraform names another bundle than that host
+    began with, that one is meant."""
+    host, script, sha256 = fresh
+    (host.bin / "jq").symlink_to(program("jq"))
+    done = host.run(script)
+    assert done.returncode == 0, done.stdout
+    shutil.copytree(host.root / "opt/pretamane/releases" / sha256, host.root / "data/pretamane/release/tree")
+    (host.root / "data/pretamane/release/names").write_text(f"{sha256 if goes_on else '0' * 64} {'d' * 64}\n")
+    host.replace()
+    for each in ("opt", "etc/pretamane"):
+        shutil.rmtree(host.root / each)
+    done = host.run(script)
+    assert done.returncode == 0, done.stdout
+    assert os.readlink(host.root / "opt/pretamane/current") == f"releases/{'d' * 64 if goes_on else sha256}"
+    assert ("going on with it" in done.stdout) == goes_on and host.calls("systemctl")
 
 
 def test_a_bundle_with_another_hash_is_not_unpacked(fresh):
@@ -352,7 +432,8 @@ def test_shellcheck_has_nothing_to_say(tmp_path):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     optional = "add-default-case,avoid-nullary-conditions,deprecate-which,quote-safe-variables"
-    done = subprocess.run([program("shellcheck"), "--external-sources", f"--enable={optional}", *sorted(scripts())], cwd=tmp_path,
+    done = subprocess.run([program("shellcheck"), "--external-sources", f"--enable={optional}",
+                           *sorted(scripts())], cwd=tmp_path,
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

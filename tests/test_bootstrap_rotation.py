@@ -31,13 +31,14 @@ case "$1" in
             grafana) cat >"$STUBS/grafana" ;;
         esac ;;
 esac
-"""
-# The deployment's own care for the colors has tests of its own; here the one that runs is made again, with what it reads now.
+"""  # noqa: E501
+# The deployment's own care for the colors has tests of its own; here the one that runs is made again, with what it
+# reads now.
 DEPLOY = r"""#!/bin/bash
 [[ "$* $HELD_LOCK $STATE_DIR" == "--colors deploy $PRETAMANE_ROOT/var/lib/pretamane/state" ]] || exit 64
 folder="$ROOT_DIR/current/compose"
 exec docker compose --project-name pretamane --project-directory "$folder" --file "$folder/compose.yaml" --profile '*' up --detach fastapi-app-blue
-"""
+"""  # noqa: E501
 NAME = "postgres_password"
 
 
@@ -54,14 +55,17 @@ def running(booted, postgres):
     (booted.release / "scripts/deploy.sh").write_text(DEPLOY)
     (booted.release / "scripts/deploy.sh").chmod(0o755)
     (booted.stubs / "running").write_text("caddy\nfastapi-app-blue\npostgresql\ncloudflared\n")
-    booted.extra |= {"PSQL": str(postgres.binaries / "psql"), "PGPORT": str(postgres.port), "SOCKETS": str(postgres.folder)}
+    booted.extra |= {"PSQL": str(postgres.binaries / "psql"), "PGPORT": str(postgres.port),
+                     "SOCKETS": str(postgres.folder)}
     return booted
 
 
 def logs_in(postgres, password, role="pretamane"):
     "Whether the database lets a role in with a password."
-    command = [postgres.binaries / "psql", "-X", "-q", "-w", "-h", "127.0.0.1", "-p", str(postgres.port), "-U", role, "-d", "pretamane", "-c", "SELECT 1"]
-    done = subprocess.run(command, env={"PGPASSWORD": password, "LC_ALL": "C"}, capture_output=True, text=True, check=False)
+    command = [postgres.binaries / "psql", "-X", "-q", "-w", "-h", "127.0.0.1", "-p", str(postgres.port), "-U",
+               role, "-d", "pretamane", "-c", "SELECT 1"]
+    done = subprocess.run(command, env={"PGPASSWORD": password, "LC_ALL": "C"}, capture_output=True,
+                          text=True, check=False)
     assert done.returncode == 0 or "password authentication failed" in done.stderr, done.stderr
     return done.returncode == 0
 
@@ -126,7 +130,8 @@ def test_a_failure_puts_the_old_value_back_everywhere(running, postgres, fault):
         running.cloud.faults = {"PutParameter": (400, "AccessDeniedException")}
     else:
         (running.stubs / "broken").write_text("fastapi-app-blue\n")
-        running.cloud.hook = lambda operation, name: (running.stubs / "broken").unlink(missing_ok=True) if puts() == 2 else None
+        running.cloud.hook = lambda operation, name: (running.stubs
+                                                      / "broken").unlink(missing_ok=True) if puts() == 2 else None
 
     def puts():
         return running.cloud.count("PutParameter")
@@ -183,7 +188,8 @@ def test_what_could_not_be_put_back_is_remembered(running, postgres):
     assert in_use(running) == old and logs_in(postgres, old) and not unfinished(running)
 
 
-@pytest.mark.parametrize("call", ["psql --no-psqlrc --quiet --set", "--overwrite", "mv -fT", "up --detach"], ids=["role", "store", "file", "application"])
+@pytest.mark.parametrize("call", ["psql --no-psqlrc --quiet --set", "--overwrite", "mv -fT", "up --detach"],
+                         ids=["role", "store", "file", "application"])
 def test_a_rotation_that_was_killed_is_taken_back(running, postgres, call):
     "SIGKILL right after the role, the store, the application's file or the application itself has its new value."
     old = in_use(running)

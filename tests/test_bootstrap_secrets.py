@@ -1,5 +1,7 @@
-"Secrets of a host: the same under every fault, stored before use, never in sight. The real AWS CLI against moto over HTTP."
+"""Secrets of a host: the same under every fault, stored before use, never in sight. The real AWS CLI against moto
+over HTTP."""
 import os
+import re
 import subprocess
 import threading
 
@@ -18,7 +20,8 @@ def fits(hash_file, password):
     "Whether a bcrypt hash is that of a password."
     known = hash_file.parent / "known"
     known.write_text(f"admin:{hash_file.read_text()}")
-    return subprocess.run([program("htpasswd"), "-vi", str(known), "admin"], input=password, text=True, capture_output=True, check=False).returncode == 0
+    return subprocess.run([program("htpasswd"), "-vi", str(known), "admin"], input=password, text=True,
+                          capture_output=True, check=False).returncode == 0
 
 
 def test_first_boot(host, tmp_path):
@@ -29,11 +32,14 @@ def test_first_boot(host, tmp_path):
     assert len({stored[name] for name in GENERATED}) == len(GENERATED)
     delivered = host.delivered()
     assert sorted(delivered) == sorted(CONSUMERS)
-    assert delivered["fastapi-app/postgres_password"] == delivered["postgresql/postgres_password"] == stored["postgres_password"]
+    assert (delivered["fastapi-app/postgres_password"] == delivered["postgresql/postgres_password"]
+            == stored["postgres_password"])
     assert delivered["cloudflared/tunnel_token"] == TOKEN
     (tmp_path / "hash").write_text(delivered["caddy/edge_admin_password_hash"])
     assert fits(tmp_path / "hash", stored["edge_admin_password"])
     assert not fits(tmp_path / "hash", "another")
+    assert re.match(r"\$2y\$0[5-8]\$", delivered["caddy/edge_admin_password_hash"]), (
+        "wrong guesses keep the edge's part of a processor from its users")
 
 
 def test_only_its_container_reads_a_secret(booted):
@@ -78,7 +84,8 @@ def test_no_answer_on_a_first_boot_makes_no_secret(host, fault):
     done = host.run()
     assert done.returncode != 0
     assert "gives no answer" in done.stdout and "none was made" in done.stdout
-    assert {"denied": "AccessDeniedException", "throttled": "ThrottlingException", "down": "unreachable"}[fault] in done.stdout
+    assert {"denied": "AccessDeniedException", "throttled": "ThrottlingException",
+            "down": "unreachable"}[fault] in done.stdout
     assert host.cloud.count("PutParameter") == before
     assert host.delivered() == {}
     assert "start pretamane.service" not in " ".join(host.calls("systemctl"))
@@ -141,7 +148,8 @@ def test_two_first_boots_at_once_get_the_same_values(host, tmp_path):
     running = [each.start("bootstrap/bootstrap.sh") for each in (host, other)]
     said = [each.communicate(timeout=180)[0] for each in running]
     assert [each.returncode for each in running] == [0, 0], "\n".join(said)
-    without_hash = [{path: value for path, value in each.delivered().items() if "hash" not in path} for each in (host, other)]
+    without_hash = [{path: value for path, value in each.delivered().items() if "hash" not in path}
+                    for each in (host, other)]
     assert without_hash[0] == without_hash[1]
     assert "was stored by another host a moment ago" in "".join(said)
     assert host.stored()["postgres_password"] == without_hash[0]["postgresql/postgres_password"]
@@ -172,7 +180,8 @@ def test_lost_parameters_with_kept_data_stop_the_boot(booted, evidence):
     done = booted.run()
     assert done.returncode == 1
     assert "secret postgres_password is gone from the Parameter Store" in done.stdout
-    assert ("it was issued before" if evidence == "ledger" else "volume pretamane_postgres-data has data") in done.stdout
+    assert ("it was issued before" if evidence == "ledger"
+            else "volume pretamane_postgres-data has data") in done.stdout
     assert "none was made" in done.stdout
     assert booted.cloud.count("PutParameter") == puts
     assert booted.delivered() == {}
@@ -195,7 +204,8 @@ def test_a_secret_that_is_new_in_the_stack_is_issued_when_told(booted):
     done = booted.run("bootstrap/bootstrap.sh", "--issue", "api_key", "secrets")
     assert done.returncode == 0, done.stdout
     assert booted.stored()["api_key"] != values["api_key"]
-    assert {k: v for k, v in booted.stored().items() if k != "api_key"} == {k: v for k, v in values.items() if k != "api_key"}
+    assert {k: v for k, v in booted.stored().items() if k
+            != "api_key"} == {k: v for k, v in values.items() if k != "api_key"}
 
 
 def test_a_provided_secret_is_asked_for(host):
@@ -224,7 +234,8 @@ def test_a_value_with_any_character_arrives_byte_for_byte(host):
 
 
 def test_no_value_is_ever_in_sight(host):
-    "BS7: not in what is said with `bash -x`, in no argument of any process, in no environment, and nowhere but where it belongs."
+    """BS7: not in what is said with `bash -x`, in no argument of any process, in no environment, and nowhere but
+    where it belongs."""
     stop, seen = threading.Event(), set()
 
     def watch():

@@ -23,7 +23,7 @@ region: us-east-1
 services:
   front: {role: application, image: "example/front:1", memory: 256Mi, ports: {http: 8000}, routes: [{path: /, port: http}]}
   back: {role: application, image: "example/back:1", memory: 256Mi, ports: {http: 9000, admin: 9001}, routes: [%s]}
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.parametrize(("routes", "owner"), [
@@ -45,7 +45,8 @@ def rate(region: str, *tiers: Tier) -> Price:
 def test_each_region_fills_its_own_tiers():
     """Ten terabytes in each of two regions are each billed at the first tier of their own region"""
     edge = Decimal(10240)
-    here, there = (rate(region, Tier(Decimal("0.09"), Decimal(0), edge), Tier(Decimal("0.085"), edge)) for region in ("us-east-1", "eu-west-1"))
+    here, there = (rate(region, Tier(Decimal("0.09"), Decimal(0), edge), Tier(Decimal("0.085"), edge))
+                   for region in ("us-east-1", "eu-west-1"))
     used = AllowanceLedger()
     rates = [tier.usd for price in (here, there, here) for tier, _ in used.tiers(price, edge)]
     assert rates == [Decimal("0.09"), Decimal("0.09"), Decimal("0.085")]
@@ -55,7 +56,8 @@ def test_each_region_fills_its_own_tiers():
 def test_search_throughput_is_included_for_each_started_3_tb(gb, included):
     """OpenSearch includes 250 MiB/s of gp3 throughput for each started 3,072 GB"""
     def billed(mibps: int) -> list[Decimal]:
-        domain = SearchDomain(name="search", instance_type="m6g.large.search", disk_gb=Decimal(gb), disk_mibps=Decimal(mibps))
+        domain = SearchDomain(name="search", instance_type="m6g.large.search", disk_gb=Decimal(gb),
+                              disk_mibps=Decimal(mibps))
         return [each.quantity for each in domain.charges(Decimal(730)) if "Throughput" in each.query.usage_type]
 
     assert billed(included) == [] and billed(included + 1) == [Decimal(1)]
@@ -75,8 +77,8 @@ def test_a_tool_with_several_paths_is_served_under_none():
 
 def dimension(begin: str, end: str, usd: str) -> Row:
     """A price dimension as an offer file has it"""
-    return Row("SKU1", "JRTC", f"SKU1.JRTC.{begin}", "OnDemand", "", "", "", "GB", begin, end, usd, "USD", "2026-01-01", "us-east-1",
-               "DataTransfer-Out-Bytes", "", "Data Transfer", "{}")
+    return Row("SKU1", "JRTC", f"SKU1.JRTC.{begin}", "OnDemand", "", "", "", "GB", begin, end, usd, "USD",
+               "2026-01-01", "us-east-1", "DataTransfer-Out-Bytes", "", "Data Transfer", "{}")
 
 
 def test_offer_tiers_keep_where_they_begin():
@@ -98,4 +100,5 @@ def test_prices_are_old_after_180_days_not_before():
 
 def test_no_difference_is_not_more():
     """A saving of nothing is no extra cost"""
-    assert less(Decimal(0)) == "0 % less" and less(Decimal("-0.1")).endswith("more") and less(Decimal("0.1")).endswith("less")
+    assert (less(Decimal(0)) == "0 % less"
+            and less(Decimal("-0.1")).endswith("more") and less(Decimal("0.1")).endswith("less"))

@@ -22,7 +22,8 @@ from pretamane_analysis.check.tools.validators import TOOLS, run_tools
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack import example
 
-HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic", "jsonschema", "jinja2", "asyncio"}
+HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic", "jsonschema",
+         "jinja2", "asyncio"}
 AS_OF = date(2026, 11, 22)
 
 
@@ -31,7 +32,8 @@ def run(*words, folder=None, python=()):
     import pretamane_analysis
 
     environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(pretamane_analysis.__file__))}
-    return subprocess.run([sys.executable, *python, "-m", "pretamane_analysis", "check", *words], capture_output=True, text=True, cwd=folder, env=environment)
+    return subprocess.run([sys.executable, *python, "-m", "pretamane_analysis", "check", *words], capture_output=True,
+                          text=True, cwd=folder, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,8 @@ def test_the_committed_tree_has_no_finding(root):
 
 
 def test_it_takes_less_than_two_seconds(root):
-    """Rules and tools together, from the shell: counted in seconds of a processor, as other work may keep this host busy"""
+    """Rules and tools together, from the shell: counted in seconds of a processor, as other work may keep this host
+    busy"""
     spent = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -86,9 +89,11 @@ def test_contract_of_json(tmp_path, files):
 
 
 def test_sarif_is_valid(root, files):
-    """SARIF 2.1.0 by its schema (from npm: @microsoft/jest-sarif), with findings of every kind of place, and every rule described"""
+    """SARIF 2.1.0 by its schema (from npm: @microsoft/jest-sarif), with findings of every kind of place, and every
+    rule described"""
     schema = json.loads((root / "tests/data/sarif-2.1.0-rtm.5.json").read_text())
-    bad = files | {"loki/loki.yaml": "a: [\n", "a folder/ä.json": "{", "compose/compose.yaml": files["compose/compose.yaml"].replace("mem_limit", "mem_limits", 1)}
+    bad = files | {"loki/loki.yaml": "a: [\n", "a folder/ä.json": "{",
+                   "compose/compose.yaml": files["compose/compose.yaml"].replace("mem_limit", "mem_limits", 1)}
     tree = Tree(bad, AS_OF)
     log = json.loads(json.dumps(sarif(check(tree), run_tools(tree))))
     jsonschema.validate(log, schema)
@@ -100,7 +105,8 @@ def test_sarif_is_valid(root, files):
 
 def test_out_writes_a_file(tmp_path, files):
     """--out leaves the report in a file, whole, and says so in a line"""
-    done = run(str(written(tmp_path / "tree", files)), "--no-tools", "--format", "sarif", "--out", str(tmp_path / "found.sarif"), "--as-of", "2026-11-22")
+    done = run(str(written(tmp_path / "tree", files)), "--no-tools", "--format", "sarif", "--out",
+               str(tmp_path / "found.sarif"), "--as-of", "2026-11-22")
     assert done.returncode == 0 and "found.sarif" in done.stdout
     assert json.loads((tmp_path / "found.sarif").read_text())["version"] == "2.1.0"
 
@@ -121,7 +127,8 @@ def test_bad_words(words, expected, tmp_path, files):
 
 
 def test_strange_files_are_findings(tmp_path, files):
-    """Links in circles and out of the folder, files that are no text, pipes, names that are no UTF-8: told, never a traceback"""
+    """Links in circles and out of the folder, files that are no text, pipes, names that are no UTF-8: told, never a
+    traceback"""
     tree = written(tmp_path / "tree", files)
     (tree / "prometheus/more.yaml").write_bytes(bytes(range(256)))
     (tree / "loop").symlink_to("loop")
@@ -149,7 +156,8 @@ def test_unreadable_files_are_findings(tmp_path, files):
     assert {"loki/loki.yaml", "alloy"} <= {each["file"] for each in found if each["rule"] == "X00"}
 
 
-STRANGE = [None, [], {}, 0, -1, "", "x", True, [1], {"a": None}, ["a", {"b": 1}], 1.5, "${X}", "a:b:c:d", date(2026, 1, 1)]
+STRANGE = [None, [], {}, 0, -1, "", "x", True, [1], {"a": None}, ["a", {"b": 1}], 1.5, "${X}", "a:b:c:d",
+           date(2026, 1, 1)]
 
 
 def spots(data, path=()):
@@ -164,7 +172,8 @@ def spots(data, path=()):
 def test_rules_survive_any_shape(files, seed):
     """Whatever stands at some place of the compose file, no rule falls over"""
     text, chance = files["compose/compose.yaml"], random.Random(seed)
-    files = {path: each for path, each in files.items() if path.startswith(("compose/", "caddy/", "prometheus/", "blackbox/", "scripts/"))}
+    files = {path: each for path, each in files.items()
+             if path.startswith(("compose/", "caddy/", "prometheus/", "blackbox/", "scripts/"))}
     places = [place for place in spots(yaml.safe_load(text)) if place]
     for _ in range(25):
         data = yaml.safe_load(text)
@@ -176,7 +185,8 @@ def test_rules_survive_any_shape(files, seed):
                 node[place[-1]] = chance.choice(STRANGE)
             except (KeyError, IndexError, TypeError):
                 continue
-        fallen = [each for each in check(Tree(files | {"compose/compose.yaml": yaml.safe_dump(data)}, AS_OF)) if "could not be applied" in each.message]
+        fallen = [each for each in check(Tree(files | {"compose/compose.yaml": yaml.safe_dump(data)}, AS_OF))
+                  if "could not be applied" in each.message]
         assert not fallen, (fallen, data)
 
 
@@ -203,7 +213,8 @@ def test_tools_say_what_they_do_not_like(files, tmp_path):
     """Each tool, given what it must refuse, fails with the place in the tree; none is content by accident"""
     bad = {
         "compose schema": {"compose/compose.yaml": "services:\n  web:\n    image: caddy:2\n    mem_limits: 1m\n"},
-        "docker compose config": {"compose/compose.yaml": "services:\n  web:\n    image: caddy:2\n    depends_on: [gone]\n"},
+        "docker compose config": {"compose/compose.yaml": "services:\n  web:\n    image: caddy:2\n"
+                                  "    depends_on: [gone]\n"},
         "caddy": {"caddy/Caddyfile": ":80 {\n\trespond_to ok\n}\n"},
         "hadolint": {"app/Dockerfile": "FROM debian:latest\nRUN cd /tmp && sudo apt-get install curl\n"},
         "shellcheck": {"scripts/a.sh": "#!/bin/sh\nrm $1/*\n"},
@@ -212,7 +223,8 @@ def test_tools_say_what_they_do_not_like(files, tmp_path):
         found = run_tools(Tree(files | changed), [name])[0]
         if found.status == "skipped":
             pytest.skip(reason(name))
-        assert found.status == "fail" and str(tmp_path.parent) not in found.reason and "/tmp" not in found.reason, (name, found)
+        assert (found.status == "fail" and str(tmp_path.parent) not in found.reason
+                and "/tmp" not in found.reason), (name, found)
     assert {each.name for each in TOOLS} >= set(bad)
 
 

@@ -16,10 +16,14 @@ from pretamane_analysis.stack.stack import Stack, example
 AS_OF = date(2026, 11, 22)
 OPTIONAL = ("pgadmin", "grafana", "alloy", "node-exporter", "blackbox-exporter", "alertmanager", "cloudflared", "loki")
 PREFIXED = ("prometheus", "alertmanager", "grafana", "pgadmin")
-WORKER = {"image": "ghcr.io/example/worker:1.4.2", "memory": "96Mi", "networks": ["app", "data"], "user": "1001:1001", "ports": {"http": 8200},
-          "environment": {"DB_HOST": "postgresql", "DB_NAME": "pretamane", "DB_USER": "pretamane", "SEARCH": "http://meilisearch:7700/"},
-          "secrets": ["postgres_password"], "health_check": {"test": ["CMD", "/worker", "health"]}, "depends_on": {"postgresql": "healthy"},
-          "mounts": [{"volume": "worker-data", "path": "/var/lib/worker"}], "routes": [{"path": "/jobs", "auth": "basic"}]}
+WORKER = {"image": "ghcr.io/example/worker:1.4.2", "memory": "96Mi", "networks": ["app", "data"], "user": "1001:1001",
+          "ports": {"http": 8200},
+          "environment": {"DB_HOST": "postgresql", "DB_NAME": "pretamane", "DB_USER": "pretamane",
+                          "SEARCH": "http://meilisearch:7700/"},
+          "secrets": ["postgres_password"], "health_check": {"test": ["CMD", "/worker", "health"]},
+          "depends_on": {"postgresql": "healthy"},
+          "mounts": [{"volume": "worker-data", "path": "/var/lib/worker"}],
+          "routes": [{"path": "/jobs", "auth": "basic"}]}
 
 
 def plain() -> dict:
@@ -30,7 +34,8 @@ def plain() -> dict:
 def used(data: dict, kind: str) -> set[str]:
     """The volumes or secrets that services use"""
     each = data["services"].values()
-    return {mount["volume"] for one in each for mount in one.get("mounts", [])} if kind == "volumes" else {name for one in each for name in one.get("secrets", [])}
+    return ({mount["volume"] for one in each for mount in one.get("mounts", [])} if kind == "volumes"
+            else {name for one in each for name in one.get("secrets", [])})
 
 
 def without(data: dict, names: set[str]) -> None:
@@ -38,7 +43,8 @@ def without(data: dict, names: set[str]) -> None:
     before = {kind: used(data, kind) for kind in ("volumes", "secrets")}
     data["services"] = {name: each for name, each in data["services"].items() if name not in names}
     for each in data["services"].values():
-        each["depends_on"] = {other: state for other, state in each.get("depends_on", {}).items() if other in data["services"]}
+        each["depends_on"] = {other: state
+                              for other, state in each.get("depends_on", {}).items() if other in data["services"]}
     for kind, old in before.items():
         gone = old - used(data, kind)
         data[kind] = {name: each for name, each in data[kind].items() if name not in gone}

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from decimal import Decimal
@@ -19,8 +20,8 @@ from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack import example_text
 
 COMMAND = [sys.executable, "-m", "pretamane_analysis"]
-FOCUS = {"ServiceName", "SkuId", "PricingQuantity", "PricingUnit", "ListUnitPrice", "ListCost", "EffectiveCost", "RegionId",
-         "ChargeDescription"}
+FOCUS = {"ServiceName", "SkuId", "PricingQuantity", "PricingUnit", "ListUnitPrice", "ListCost",
+         "EffectiveCost", "RegionId", "ChargeDescription"}
 
 
 def run(*words: str, folder: Path | None = None, **more) -> subprocess.CompletedProcess:
@@ -52,8 +53,9 @@ def test_stack_from_a_pipe(verb, tmp_path):
     claim = ["--claim", str(data_path("example_claim.yaml"))] if verb == "audit" else []
     usual = run(verb, "--stack", written(tmp_path, text), "--format", "csv", *claim, folder=tmp_path)
     assert run(verb, "--stack", "/dev/stdin", "--format", "csv", *claim, input=text).stdout == usual.stdout
-    piped = ["bash", "-c", f'"{sys.executable}" -m pretamane_analysis {verb} --stack <(cat stack.yaml) --format csv {" ".join(claim)}']
-    environment = {**os.environ, "PRETAMANE_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    piped = ["bash", "-c", f'{shlex.join(COMMAND)} {verb} --stack <(cat stack.yaml) --format csv {shlex.join(claim)}']
+    environment = {**os.environ, "PRETAMANE_CACHE": str(tmp_path / "cache"),
+                   "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     done = subprocess.run(piped, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert (done.stdout, done.returncode) == (usual.stdout, usual.returncode)
     assert usual.returncode < 2 and not (tmp_path / "cache").exists()
@@ -68,7 +70,8 @@ def test_compare_contract():
 
 
 def test_audit_contract():
-    """JSON of `audit`: claimed, priced, difference and reason of each line, the range; exit code 1 for a claim that fails"""
+    """JSON of `audit`: claimed, priced, difference and reason of each line, the range; exit code 1 for a claim that
+    fails"""
     result = run("audit", "--format", "json")
     found = json.loads(result.stdout)
     assert result.returncode == 1
@@ -94,17 +97,23 @@ def test_age_is_shown(verb, form):
 
 
 BAD_STACKS = {
-    "typo in a key": (lambda text: text.replace("    memory: 512Mi", "    memroy: 512Mi", 1), ["stack.yaml:", "Did you mean 'memory'?"]),
+    "typo in a key": (lambda text: text.replace("    memory: 512Mi", "    memroy: 512Mi", 1),
+                      ["stack.yaml:", "Did you mean 'memory'?"]),
     "not YAML": (lambda text: text + "\n  x: [", ["not YAML"]),
     "a list": (lambda text: "- 1\n", ["a mapping of keys"]),
     "empty": (lambda text: "", ["a mapping of keys"]),
-    "unknown volume": (lambda text: text.replace("volume: minio-data", "volume: minio-dat", 1), ["Did you mean 'minio-data'?"]),
-    "unknown host type": (lambda text: text.replace("host:\n", "host:\n  instance_type: t3.medum\n"), ["Did you mean 't3.medium'?"]),
-    "unknown node type": (lambda text: text.replace("node_instance_type: t3.medium", "node_instance_type: t3.mediun"), ["Did you mean 't3.medium'?"]),
+    "unknown volume": (lambda text: text.replace("volume: minio-data", "volume: minio-dat", 1),
+                       ["Did you mean 'minio-data'?"]),
+    "unknown host type": (lambda text: text.replace("host:\n", "host:\n  instance_type: t3.medum\n"),
+                          ["Did you mean 't3.medium'?"]),
+    "unknown node type": (lambda text: text.replace("node_instance_type: t3.medium", "node_instance_type: t3.mediun"),
+                          ["Did you mean 't3.medium'?"]),
     "unknown Kubernetes": (lambda text: text.replace('version: "1.35"', 'version: "1.99"'), ["Kubernetes 1.99"]),
-    "unknown search type": (lambda text: text.replace("eks:\n", "eks:\n  search_instance_type: t3.smal.search\n"), ["no price for AmazonES"]),
+    "unknown search type": (lambda text: text.replace("eks:\n", "eks:\n  search_instance_type: t3.smal.search\n"),
+                            ["no price for AmazonES"]),
     "region without prices": (lambda text: text.replace("region: us-east-1", "region: eu-nowhere-1"), ["eu-nowhere-1"]),
-    "negative usage": (lambda text: text.replace("requests: {low: 200000", "requests: {low: -1"), ["stack.yaml:", "usage.requests.low"]),
+    "negative usage": (lambda text: text.replace("requests: {low: 200000", "requests: {low: -1"),
+                       ["stack.yaml:", "usage.requests.low"]),
     "a tab": (lambda text: text.replace("  caddy:", "\tcaddy:", 1), ["not YAML"]),
     "python object": (lambda text: text + "\nx: !!python/object/apply:os.system [id]\n", ["not YAML"]),
 }
@@ -112,7 +121,8 @@ BAD_STACKS = {
 
 @pytest.mark.parametrize("name", BAD_STACKS)
 def test_bad_stack(name, tmp_path):
-    """A stack that is wrong: exit code 2, one message that names place and remedy, no traceback, nothing on the standard output"""
+    """A stack that is wrong: exit code 2, one message that names place and remedy, no traceback, nothing on the
+    standard output"""
     change, expected = BAD_STACKS[name]
     text = change(example_text())
     assert text != example_text()
@@ -146,7 +156,8 @@ def test_bad_words(words, expected, tmp_path):
 
 
 def test_region_without_prices(tmp_path):
-    """A region whose machines the snapshot does not price: exit code 2, the price, the region and the remedy are named, nothing is billed"""
+    """A region whose machines the snapshot does not price: exit code 2, the price, the region and the remedy are
+    named, nothing is billed"""
     region = next(each for each in PREFIX if not bundled().candidates("AmazonEC2", each, "BoxUsage:t3.medium"))
     result = run("cost", "--region", region, "--architecture", "eks", folder=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
@@ -173,7 +184,7 @@ def test_full_disk_loses_nothing(tmp_path):
 
 def test_closed_pipe_is_quiet():
     """`pretamane cost | head` says nothing on the standard error"""
-    command = f"{' '.join(COMMAND)} cost --format json | head -n 1"
+    command = f"{shlex.join(COMMAND)} cost --format json | head -n 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert result.stdout == "{\n" and result.stderr == ""
 

@@ -26,16 +26,20 @@ from pretamane_analysis.resources import Logs
 from pretamane_analysis.stack.stack import dump, example, example_text, loads
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMED = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-west-2", "eu-central-1", "eu-west-3", "ap-southeast-1", "ap-southeast-2",
-         "ap-northeast-1", "ap-northeast-2", "ap-south-1")
-RATE = "prices:\n  - {usage_type: TimedStorage-ByteHrs, service: AmazonDynamoDB, usd: 0.30, unit: GB-Mo, source: our contract, date: 2026-11-20%s}\n"
+NAMED = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-west-2", "eu-central-1", "eu-west-3", "ap-southeast-1",
+         "ap-southeast-2", "ap-northeast-1", "ap-northeast-2", "ap-south-1")
+# whose database prices the snapshot does not have
+NO_RDS = ("us-east-2", "eu-central-1", "ap-southeast-2", "ap-northeast-1")
+RATE = ("prices:\n  - {usage_type: TimedStorage-ByteHrs, service: AmazonDynamoDB, usd: 0.30, unit: GB-Mo, source: "
+        "our contract, date: 2026-11-20%s}\n")
 
 
 def guide_stacks():
     """The example and each stack file that a guide writes, by its name there."""
     found = {"example": example()}
     for page in sorted((ROOT / "docs" / "guide").glob("*.md")):
-        for name, text in re.findall(r"^\$ cat > (\S+) <<'END'\n((?:> .*\n)+?)> END$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        for name, text in re.findall(r"^\$ cat > (\S+) <<'END'\n((?:> .*\n)+?)> END$", page.read_text(encoding="utf-8"),
+                                     re.MULTILINE):
             if name.endswith(".yaml"):
                 found[f"{page.stem} {name}"] = loads(re.sub("^> ", "", text, flags=re.MULTILINE), name)
     return found
@@ -43,10 +47,15 @@ def guide_stacks():
 
 @pytest.mark.parametrize("region", NAMED)
 def test_the_named_regions_have_every_price(region):
-    """The example and the guides' stacks compare without a missing price"""
+    """The example and the guides' stacks compare without a missing price; where RDS has none, the message names it and what to do"""
     stacks = guide_stacks()
     assert len(stacks) > 1
     for name, stack in stacks.items():
+        if region in NO_RDS and any(each.role == "database" for each in stack.services.values()) and not stack.managed:
+            with pytest.raises(MissingPrice, match="AmazonRDS") as caught:
+                compare(stack.model_copy(update={"region": region}), bundled())
+            assert {each.service for each in caught.value.queries} == {"AmazonRDS"}
+            continue
         found = compare(stack.model_copy(update={"region": region}), bundled())
         assert found.baseline.bill.total > found.alternative.bill.total > 0, name
         for line in found.baseline.bill.lines:
@@ -77,7 +86,8 @@ def test_a_rate_of_the_readers_own():
     paris = stack.model_copy(update={"region": "eu-west-3"})
     found = bill_of(architecture("eks", paris, bundled(), "high"), paris, bundled())
     line, = (each for each in found.lines if each.confidence == "yours")
-    assert (line.unit_price, line.as_of, line.source) == (Decimal("0.30"), "2026-11-20", "our contract") and "yours" in line.note
+    assert (line.unit_price, line.as_of, line.source) == (Decimal("0.30"), "2026-11-20",
+                                                          "our contract") and "yours" in line.note
     assert coverage(paris, bundled(), scenario="high")[0].complete
     home = bill_of(architecture("eks", stack, bundled(), "high"), stack, bundled())
     assert not [each for each in home.lines if each.confidence == "yours"]
@@ -103,8 +113,10 @@ def test_own_rates_that_contradict_each_other():
 
 
 @pytest.mark.parametrize("change, words", [
-    (("usd: 0.30", "usd: -1"), "prices.0.usd"), (("usd: 0.30", "usd: .nan"), "prices.0.usd"), (("date: 2026-11-20", "date: soon"), "prices.0.date"),
-    (("source: our contract, ", ""), "prices.0.source: this key is required"), (("usd: 0.30", "usd: 0.30, euro: 1"), "prices.0.euro: unknown key"),
+    (("usd: 0.30", "usd: -1"), "prices.0.usd"), (("usd: 0.30", "usd: .nan"), "prices.0.usd"),
+    (("date: 2026-11-20", "date: soon"), "prices.0.date"),
+    (("source: our contract, ", ""), "prices.0.source: this key is required"),
+    (("usd: 0.30", "usd: 0.30, euro: 1"), "prices.0.euro: unknown key"),
     (("usd: 0.30", "usd: 0.30, region: Paris"), "prices.0.region")])
 def test_bad_own_rates(change, words):
     """File, line and key of what is wrong"""
@@ -114,15 +126,18 @@ def test_bad_own_rates(change, words):
 
 def test_log_allowances_are_not_pooled():
     """5 GB ingested, 5 GB stored and 5 GB scanned are free each"""
-    assert bill([Logs(ingested_gb=Decimal(5), stored_gb=Decimal(5), scanned_gb=Decimal(5))], bundled(), "us-east-1").total == 0
+    assert bill([Logs(ingested_gb=Decimal(5), stored_gb=Decimal(5), scanned_gb=Decimal(5))], bundled(),
+                "us-east-1").total == 0
     found = bill([Logs(ingested_gb=Decimal(10), stored_gb=Decimal(10))], bundled(), "us-east-1")
     assert found.total == 5 * Decimal("0.50") + 5 * Decimal("0.03")
-    assert [each.quantity for each in allowances() if each.service == "AmazonCloudWatch" and each.unit == "GB"] == [5, 5, 5]
+    assert [each.quantity for each in allowances() if each.service == "AmazonCloudWatch"
+            and each.unit == "GB"] == [5, 5, 5]
 
 
 def test_the_sovereign_cloud_has_a_prefix():
     """Usage types of eusc-de-east-1 begin with ESC1-"""
-    assert PREFIX["eusc-de-east-1"] == "ESC1" and ending("ESC1-BoxUsage:t3.medium", "eusc-de-east-1") == "BoxUsage:t3.medium"
+    assert PREFIX["eusc-de-east-1"] == "ESC1" and ending("ESC1-BoxUsage:t3.medium",
+                                                         "eusc-de-east-1") == "BoxUsage:t3.medium"
     assert len(set(PREFIX.values())) == len(PREFIX)
 
 
@@ -135,11 +150,13 @@ def test_the_sovereign_cloud_has_a_prefix():
     ("AmazonRDS", "eu-west-1", "Multi-AZUsage:db.m5.xl", "EU-Multi-AZUsage:db.m5.xl"),
     ("AmazonRDS", "us-east-1", "Aurora:ServerlessV2Usage", "Aurora:ServerlessV2Usage"),
     ("AmazonElastiCache", "eu-central-1", "NodeUsage:cache.t4g.small", "EUC1-NodeUsage:cache.t4g.small"),
-    ("AmazonMSK", "us-east-1", "Kafka.t3.small", "USE1-Kafka.t3.small"), ("AmazonMSK", "us-east-1", "Kafka.Storage.GP2", "USE1-Kafka.Storage.GP2"),
+    ("AmazonMSK", "us-east-1", "Kafka.t3.small", "USE1-Kafka.t3.small"),
+    ("AmazonMSK", "us-east-1", "Kafka.Storage.GP2", "USE1-Kafka.Storage.GP2"),
     ("AmazonMQ", "us-east-1", "RabbitMQ:mq.t3.micro", "USE1-RabbitMQ:mq.t3.micro"),
     ("AmazonCloudFront", "global", "EU-DataTransfer-Out-Bytes", "EU-DataTransfer-Out-Bytes"),
     ("AmazonCloudFront", "global", "US-Requests-Tier2-HTTPS", "US-Requests-Tier2-HTTPS"),
-    ("AmazonECS", "us-west-2", "Fargate-GB-Hours", "USW2-Fargate-GB-Hours"), ("AmazonEKS", "eu-west-2", "AmazonEKS-Hours:perCluster", "EUW2-AmazonEKS-Hours:perCluster"),
+    ("AmazonECS", "us-west-2", "Fargate-GB-Hours", "USW2-Fargate-GB-Hours"),
+    ("AmazonEKS", "eu-west-2", "AmazonEKS-Hours:perCluster", "EUW2-AmazonEKS-Hours:perCluster"),
     ("awswaf", "ap-south-1", "WebACLV2", "APS3-WebACLV2"), ("awskms", "us-east-1", "KMS-Keys", "us-east-1-KMS-Keys"),
     ("AmazonCognito", "eu-west-2", "CognitoEssentialsMAU", "EUW2-CognitoEssentialsMAU"),
     ("AmazonSNS", "eu-west-3", "Requests-Tier1", "EUW3-Requests-Tier1")])
@@ -151,7 +168,8 @@ def test_names_are_those_of_bills(service, region, usage_type, written):
 
 @pytest.mark.parametrize("service, usage_type, unit, attributes", [
     ("AmazonRDS", "InstanceUsage:db.t4g.micro", "Hrs", {"databaseEngine": "PostgreSQL"}),
-    ("AmazonRDS", "Multi-AZUsage:db.t4g.micro", "Hrs", {"databaseEngine": "PostgreSQL"}), ("AmazonRDS", "RDS:GP2-Storage", "GB-Mo", {}),
+    ("AmazonRDS", "Multi-AZUsage:db.t4g.micro", "Hrs", {"databaseEngine": "PostgreSQL"}),
+    ("AmazonRDS", "RDS:GP2-Storage", "GB-Mo", {}),
     ("AmazonElastiCache", "NodeUsage:cache.t4g.micro", "Hrs", {"cacheEngine": "Valkey"}),
     ("AmazonElastiCache", "NodeUsage:cache.t4g.micro", "Hrs", {"cacheEngine": "Redis"}),
     ("AmazonECS", "Fargate-vCPU-Hours:perCPU", "Hrs", {}), ("AmazonEKS", "Fargate-vCPU-Hours:perCPU", "Hrs", {}),
@@ -169,11 +187,15 @@ def test_new_products_answer_in_the_named_regions(service, usage_type, unit, att
 
 def test_bills_find_plans_and_what_follows_from_reservations():
     """A Savings Plan is a way of buying instances; a size of a family follows from the others, and says so"""
-    medium = Query("AmazonEC2", "BoxUsage:t3.medium", "Hrs", "us-east-1", "SavingsPlanEC2Instance-1yr-NoUpfront", (("operatingSystem", "Linux"),))
+    medium = Query("AmazonEC2", "BoxUsage:t3.medium", "Hrs", "us-east-1", "SavingsPlanEC2Instance-1yr-NoUpfront",
+                   (("operatingSystem", "Linux"),))
     found = bundled().find(medium)
-    assert (found.tiers[0].usd, found.confidence) == (Decimal("0.0261"), "derived") and found.tiers[0].note.startswith("rule: plan-like-reserved")
-    large = bundled().find(Query("AmazonEC2", "BoxUsage:t3.large", "Hrs", "us-east-1", "Reserved-1yr-NoUpfront", (("operatingSystem", "Linux"),)))
-    assert abs(large.tiers[0].usd - 2 * Decimal("0.0261")) < Decimal("0.0001") and "rule: reserved-family-ratio" in large.tiers[0].note
+    assert (found.tiers[0].usd, found.confidence) == (Decimal("0.0261"), "derived") and found.tiers[0].note.startswith(
+        "rule: plan-like-reserved")
+    large = bundled().find(Query("AmazonEC2", "BoxUsage:t3.large", "Hrs", "us-east-1", "Reserved-1yr-NoUpfront",
+                                 (("operatingSystem", "Linux"),)))
+    assert abs(large.tiers[0].usd
+               - 2 * Decimal("0.0261")) < Decimal("0.0001") and "rule: reserved-family-ratio" in large.tiers[0].note
     assert "ComputeSavingsPlans" not in bundled().manifest["services"]
 
 
@@ -187,7 +209,8 @@ def test_options_that_are_offered_can_be_answered():
                                           "host": stack.host.model_copy(update={"purchase_option": option})})
         for name in ("eks", "ec2"):
             assert bill_of(architecture(name, bought, bundled()), bought, bundled()).total > 0
-    done = subprocess.run([sys.executable, "-m", "pretamane_analysis", "compare", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "pretamane_analysis", "compare", "--help"], capture_output=True,
+                          text=True, check=True)
     named = set(re.findall(r"(?:Reserved|SavingsPlan|Spot)[A-Za-z0-9-]+\w", done.stdout))
     assert named and named <= set(offered)
 
@@ -198,11 +221,13 @@ def test_the_verb(capsys):
 
     assert prices(["coverage", "--region", "ca-central-1", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)["regions"]["ca-central-1"]
-    assert not found["complete"] and {each["usage_type"] for each in found["missing"]} == {"NatGateway-Bytes", "WriteRequestUnits", "ReadRequestUnits"}
+    assert not found["complete"] and {each["usage_type"] for each in found["missing"]} == {
+        "NatGateway-Bytes", "WriteRequestUnits", "ReadRequestUnits"}
     assert prices(["coverage", "--region", "us-east-1"]) == 0 and "1 of 1 regions" in capsys.readouterr().out
 
 
 def test_a_book_in_memory_takes_own_rates_too():
     """Whatever the book is"""
     stack = loads(example_text() + "\n" + RATE % "")
-    assert with_own_prices(PriceBook(), stack).find(Query("AmazonDynamoDB", "TimedStorage-ByteHrs", "GB-Mo", "us-east-1")).tiers[0].usd == Decimal("0.30")
+    assert with_own_prices(PriceBook(), stack).find(Query("AmazonDynamoDB", "TimedStorage-ByteHrs", "GB-Mo",
+                                                          "us-east-1")).tiers[0].usd == Decimal("0.30")

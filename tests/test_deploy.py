@@ -1,6 +1,8 @@
-"""deploy.sh and rollback.sh with a real Caddy and twelve clients: no failed request, and no bad release in service (DP1-DP5).
+"""deploy.sh and rollback.sh with a real Caddy and twelve clients: no failed request, and no bad release in service
+(DP1-DP5).
 
-A deploy is mostly waiting, so each story has a host of its own and all are told at once; a test looks at the end of one.
+A deploy is mostly waiting, so each story has a host of its own and all are told at once; a test looks at the end of
+one.
 """
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ import pytest
 from deploy_host import Clients, DeployHost
 
 FEW = ("get", "post", "slow")
-STEPS = {"jobs": ["jobs", "bake"], "start": ["start", "record"], "edge": ["edge", "drain"], "settle": ["settle", "rest"]}
+STEPS = {"jobs": ["jobs", "bake"], "start": ["start", "record"], "edge": ["edge", "drain"],
+         "settle": ["settle", "rest"]}
 
 
 @contextmanager
@@ -39,6 +42,9 @@ def settled(host: DeployHost, name: str, color: str) -> None:
     if (host.state / "compose.env").exists():
         assert (host.state / "compose.env").read_text() == f"COMPOSE_PROFILES=obs,tunnel,{color}\n"
     assert (host.root / "current").resolve().name.rstrip("0") == name
+    if (kept := host.data / "pretamane/release/names").exists():
+        assert kept.read_text().split() == [
+            "b" * 64, (host.root / "current").resolve().name], "a new host would start another release"
 
 
 # DP1: nobody notices a deploy
@@ -48,8 +54,10 @@ def recreate(host: DeployHost) -> dict:
     compose, mode = host.root / "current" / "compose", host.root / "current" / "app" / "mode"
     mode.write_text("slow\n")
     with Clients(host) as before:
-        subprocess.run([host.folder / "bin" / "docker", "compose", "--project-name", "pretamane", "--project-directory", compose, "--file",
-                        compose / "compose.yaml", "up", "--detach", "--no-deps", "--force-recreate", "--wait", "fastapi-app-blue"],
+        subprocess.run([host.folder / "bin" / "docker", "compose", "--project-name", "pretamane", "--project-directory",
+                        compose, "--file",
+                        compose / "compose.yaml", "up", "--detach", "--no-deps", "--force-recreate", "--wait",
+                        "fastapi-app-blue"],
                        check=True, env=os.environ | host.environment)
         host.wait_for("200")
     mode.write_text("ok\n")
@@ -81,10 +89,13 @@ def bad_releases(host: DeployHost) -> dict:
     host.start("postgresql")
     with Clients(host) as clients:
         for number, kind in enumerate(("broken", "job", "changed", "outage", "edge", "unseen", "memory")):
-            bad, environment = host.release(f"bad{number + 1}", {"broken": "broken", "unseen": "unready"}.get(kind, "ok")), dict(quick)
-            changes = {"jobs": {"migrate": 1}} if kind == "job" else {"recreated": ["postgresql"]} if kind == "outage" else {}
+            bad, environment = host.release(f"bad{number + 1}",
+                                            {"broken": "broken", "unseen": "unready"}.get(kind, "ok")), dict(quick)
+            changes = ({"jobs": {"migrate": 1}} if kind == "job"
+                       else {"recreated": ["postgresql"]} if kind == "outage" else {})
             if kind == "unseen":
-                changes = {"health": host.engine["health"] | {"fastapi-app-green": f"http://127.0.0.1:{host.ports['green']}/livez"}}
+                changes = {"health": host.engine["health"]
+                           | {"fastapi-app-green": f"http://127.0.0.1:{host.ports['green']}/livez"}}
                 environment = {"EDGE_SECONDS": "1"}
             if kind == "changed":
                 (bad / "scripts" / "backup.sh").write_text("#!/bin/sh\n")
@@ -92,7 +103,8 @@ def bad_releases(host: DeployHost) -> dict:
                 altered(host, bad, "caddy/Caddyfile", "not a Caddyfile {")
                 environment = {}
             if kind == "memory":
-                altered(host, bad, "scripts/lib/stack.sh", (bad / "scripts/lib/stack.sh").read_text().replace("COLOR_MIB=512", "COLOR_MIB=99999999"))
+                altered(host, bad, "scripts/lib/stack.sh",
+                        (bad / "scripts/lib/stack.sh").read_text().replace("COLOR_MIB=512", "COLOR_MIB=99999999"))
             kept = {key: host.engine[key] for key in changes}
             host.save(**changes)
             done = host.run("deploy.sh", release=bad, **environment)
@@ -113,7 +125,8 @@ def errors(host: DeployHost) -> dict:
         failed = len(clients.bad)
         time.sleep(1)
         settled(host, "f1", color)
-    return {"done": done, "failed": failed, "clients": clients, "metrics": host.metrics("deploy"), "image": image.read_text()}
+    return {"done": done, "failed": failed, "clients": clients, "metrics": host.metrics("deploy"),
+            "image": image.read_text()}
 
 
 # DP4: killed anywhere
@@ -127,7 +140,7 @@ def killed_at(steps: list[str]):
                 begun = host.begin("deploy.sh", release=release)
                 for line in begun.stderr:
                     if line.endswith(f"step {step}\n"):
-                        time.sleep(1.5 if step == "bake" else 0.3)  # in the bake, the old color is withdrawn by then
+                        time.sleep(1.5 if step == "bake" else 0.3)
                         break
                 os.killpg(begun.pid, signal.SIGKILL)
                 begun.wait()
@@ -135,7 +148,8 @@ def killed_at(steps: list[str]):
                 assert host.get()[0] == 200, step
                 done = host.run("deploy.sh", release=release, BAKE_SECONDS="1")
                 patience = time.monotonic() + 30
-                while done.returncode == 75 and time.monotonic() < patience:  # what `timeout` started outlives the group, and holds the lock
+                # what `timeout` started outlives the group, and holds the lock
+                while done.returncode == 75 and time.monotonic() < patience:
                     time.sleep(0.5)
                     done = host.run("deploy.sh", release=release, BAKE_SECONDS="1")
                 assert done.returncode == 0, f"{step}: {done.stderr}"
@@ -167,16 +181,18 @@ def at_once_and_bundled(host: DeployHost) -> dict:
     assert not (host.root / "releases" / wrong).exists()
     done = host.run("deploy.sh", "--bundle", str(bundle), total, KEEP_RELEASES="0", BAKE_SECONDS="0")
     return {"ended": ended, "second": second, "refused": refused, "done": done, "total": total,
-            "closed": [each for each in (host.root / "releases" / total).rglob("*") if each.is_dir() and each.stat().st_mode & 0o055 != 0o055],
-            "current": (host.root / "current").resolve().name, "left": {each.name.rstrip("0") for each in (host.root / "releases").iterdir()}}
+            "closed": [each for each in (host.root / "releases" / total).rglob("*") if each.is_dir()
+                       and each.stat().st_mode & 0o055 != 0o055],
+            "current": (host.root / "current").resolve().name,
+            "left": {each.name.rstrip("0") for each in (host.root / "releases").iterdir()}}
 
 
 STORIES = {"recreate": recreate, "bad releases": bad_releases, "errors in blue": errors, "errors in green": errors,
            "bundles": at_once_and_bundled} | {f"killed {name}": killed_at(steps) for name, steps in STEPS.items()}
 
 
-TOLD_IN = {"recreate": "recreate", "request_fails_over": "recreate", "bad_release": "bad releases", "errors_under": "errors", "killed": "killed",
-           "second_deploy": "bundles", "bundle_is": "bundles"}
+TOLD_IN = {"recreate": "recreate", "request_fails_over": "recreate", "bad_release": "bad releases",
+           "errors_under": "errors", "killed": "killed", "second_deploy": "bundles", "bundle_is": "bundles"}
 
 
 @pytest.fixture(scope="module")
@@ -202,19 +218,23 @@ def test_a_recreate_is_an_outage_that_these_clients_see(stories):
 
 
 def test_no_request_fails_over_a_deploy_and_a_rollback(stories):
-    """GET, POST, slow and streamed answers, kept and new connections; no request waits long; a rollback runs no migration"""
+    """GET, POST, slow and streamed answers, kept and new connections; no request waits long; a rollback runs no
+    migration"""
     found = stories["recreate"].result()
     clients = found["clients"]
     print(f"deploy and rollback: {clients.good} answered, {len(clients.bad)} failed, longest {clients.longest:.1f} s")
     assert clients.bad == []
     assert clients.good > 200 and clients.longest < 3
     assert found["metrics"]["pretamane_deploy_last_run_success"] == 1
+    assert (found["host"].data
+            / "pretamane/release/tree/compose/compose.yaml").exists(), "a new host would start the release of Terraform"
     assert [line.split()[0] for line in found["jobs"]] == ["migrate", "bucket-init"]
 
 
 @pytest.mark.parametrize("kind, reason", [("broken", "healthy: not within the time"), ("job", "step jobs"),
                                           ("changed", "was changed"), ("outage", "is an outage"), ("edge", "step edge"),
-                                          ("unseen", "reached from the edge: not within the time"), ("memory", "of memory are free")])
+                                          ("unseen", "reached from the edge: not within the time"),
+                                          ("memory", "of memory are free")])
 def test_a_bad_release_is_noticed_by_nobody(stories, kind, reason):
     """The old color goes on; exit code and metric say it"""
     done, metric = stories["bad releases"].result()["runs"][kind]

@@ -40,7 +40,8 @@ STATES = {"up": ("a/b?c=d", 200), "says no": ("missing", 404), "crashes": ("cras
 PASSWORDS = {"none": [], "wrong": [("Authorization", "Basic YWRtaW46d3Jvbmc=")], "right": [CREDENTIALS]}
 
 
-@pytest.mark.parametrize(("password", "state"), [(password, state) for password in PASSWORDS for state in STATES if password == "right" or state == "up"])
+@pytest.mark.parametrize(("password", "state"), [(password, state) for password in PASSWORDS
+                                                 for state in STATES if password == "right" or state == "up"])
 @pytest.mark.parametrize("route", ROUTES, ids=[each.path or "/" for each in ROUTES])
 def test_every_route(edge, route, password, state):
     """Status, service, path, password and headers for each method"""
@@ -48,7 +49,8 @@ def test_every_route(edge, route, password, state):
     path = f"{route.path}/{rest}"
     for method in METHODS[::3] if state == "crashes" else METHODS:
         until(lambda: max(each["fails"] for each in edge.pool()) < 6)
-        answer = edge.ask(path, *PASSWORDS[password], method=method, door="admin" if route.auth == "basic" else "public")
+        answer = edge.ask(path, *PASSWORDS[password], method=method,
+                          door="admin" if route.auth == "basic" else "public")
         refused = route.auth == "basic" and password != "right"
         assert answer.status == (401 if refused else status), method
         assert ("WWW-Authenticate" in answer.headers) == refused
@@ -58,7 +60,8 @@ def test_every_route(edge, route, password, state):
             continue
         assert (answer.upstream, answer.seen["method"]) == (upstreams(STACK)[route.upstream][0], method)
         assert answer.seen["path"] == (f"/{rest}" if route.strip_prefix else path)
-        assert answer.forwarded("Authorization") == ([] if route.auth == "basic" else [value for _, value in PASSWORDS[password]])
+        assert answer.forwarded("Authorization") == ([] if route.auth == "basic"
+                                                     else [value for _, value in PASSWORDS[password]])
         assert answer.forwarded("X-Forwarded-Prefix") == [route.path] * route.strip_prefix
 
 
@@ -73,7 +76,8 @@ def direct_edge():
 
 def test_both_names_answer_over_https(direct_edge):
     """One port, two names"""
-    answer = direct_edge.ask("/contacts/x", ("Cf-Connecting-Ip", "203.0.113.7"), ("X-Forwarded-For", "203.0.113.8"), ("X-Forwarded-Proto", "http"))
+    answer = direct_edge.ask("/contacts/x", ("Cf-Connecting-Ip", "203.0.113.7"), ("X-Forwarded-For", "203.0.113.8"),
+                             ("X-Forwarded-Proto", "http"))
     assert (answer.status, answer.upstream, answer.forwarded("X-Forwarded-Proto")) == (200, BLUE, ["https"])
     assert answer.forwarded("X-Forwarded-For") == ["127.0.0.2"]
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
@@ -90,7 +94,8 @@ def test_a_name_other_than_the_certificates_is_refused(direct_edge, host):
     assert answer.headers["X-Content-Type-Options"] == "nosniff" and len(answer.headers["X-Request-ID"]) == 36
 
 
-@pytest.mark.parametrize(("host", "target"), [("app.example.com", "app"), ("evil.example", "app"), ("admin.app.example.com", "admin.app")])
+@pytest.mark.parametrize(("host", "target"),
+                         [("app.example.com", "app"), ("evil.example", "app"), ("admin.app.example.com", "admin.app")])
 def test_http_leads_to_https(direct_edge, host, target):
     """Only to our own names"""
     answer = direct_edge.ask("/a?b=c", door="redirect", host=host)

@@ -1,4 +1,5 @@
-"""Nobody notices: reloads, containers that come and go, under load with a real Caddy. The load is bounded and stays here."""
+"""Nobody notices: reloads, containers that come and go, under load with a real Caddy. The load is bounded and stays
+here."""
 from __future__ import annotations
 
 import http.client
@@ -8,7 +9,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from edge import TUNNEL, caddy, running, until, varied
+from edge import HEALTH_INTERVAL, TUNNEL, caddy, running, until, varied
 from edge_behaviors import BLUE, GREEN
 from needed import needs
 
@@ -31,8 +32,10 @@ def closed(connection) -> bool:
 class Load:
     """Twelve clients: a third keeps its connection, a third makes new ones, a third asks for what takes a while
 
-    As every HTTP library does, a client looks whether a connection that it kept is still open. A request whose connection
-    ends without a word is a cut: it is sent again at once and, where a busy machine has one reload reach into the second
+    As every HTTP library does, a client looks whether a connection that it kept is still open. A request whose
+    connection
+    ends without a word is a cut: it is sent again at once and, where a busy machine has one reload reach into
+    the second
     attempt, once more after a moment. Requests have numbers, so that one that a service saw twice shows.
     """
 
@@ -67,15 +70,18 @@ class Load:
             time.sleep(0.01)
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.edge.ports["public"], timeout=30, source_address=(TUNNEL, 0))
+        return http.client.HTTPConnection("127.0.0.1", self.edge.ports["public"], timeout=30,
+                                          source_address=(TUNNEL, 0))
 
     @staticmethod
     def once(connection, kind, method, number):
         body = b"x" * 2000 if method == "POST" else None
-        connection.request(method, "/contacts/slow?seconds=0.7" if kind == "slow" else "/documents", body=body, headers={"Host": "app.example.com", "X-Number": number})
+        connection.request(method, "/contacts/slow?seconds=0.7" if kind == "slow" else "/documents", body=body,
+                           headers={"Host": "app.example.com", "X-Number": number})
         response = connection.getresponse()
         content = response.read()
-        good = response.status == 200 and b'"upstream": "fastapi-app-' in content and f'"body": {len(body or "")}'.encode() in content
+        good = (response.status == 200 and b'"upstream": "fastapi-app-' in content
+                and f'"body": {len(body or "")}'.encode() in content)
         return "good" if good else f"{response.status} {content[:80]!r}"
 
     def note(self, where, *what):
@@ -93,7 +99,8 @@ class Load:
         return [each for each in self.posts if sum(one.get(each, 0) for one in done) != 1]
 
     def __str__(self):
-        return f"{self.total} requests, {len(self.failures)} failed, {len(self.cuts)} cut and sent again, slowest {self.slowest:.2f} s"
+        return (f"{self.total} requests, {len(self.failures)} failed, {len(self.cuts)} cut and sent again, slowest "
+                f"{self.slowest:.2f} s")
 
 
 @contextmanager
@@ -114,7 +121,8 @@ def load(edge):
 def test_reloads_under_load_fail_nobody(edge):
     """CA7: a reload every 300 ms, half of them with the colors in another order
 
-    No request that a service has begun is lost, none is answered wrongly. Go drops a connection that it has accepted and not
+    No request that a service has begun is lost, none is answered wrongly. Go drops a connection that it has
+    accepted and not
     yet read when a server ends, up to one at each reload here: such a request reached nobody, and may be sent again.
     """
     other = _swapped(edge.config)
@@ -148,15 +156,49 @@ def test_the_order_of_the_colors_decides_who_answers(edge):
     assert edge.ask("/contacts/x").upstream == BLUE
 
 
+def test_two_files_say_which_color_comes_first(edge):
+    """None, some, most or all of the requests go to the second color, from one request to the next and without a
+    reload"""
+    folder = edge.folder / "second-first"
+    folder.mkdir()
+
+    def share(*files, number=320):
+        for each in ("some", "most"):
+            (folder / each).unlink(missing_ok=True)
+        for each in files:
+            (folder / each).touch()
+        return sum(edge.ask("/contacts/x").upstream == GREEN for _ in range(number))
+
+    assert [share(number=20), share("some", "most", number=20)] == [0, 20]
+    assert 3 <= share("some") <= 60 and 260 <= share("most") <= 317
+    edge.behind[GREEN].ready = False
+    try:
+        until(lambda: edge.ask("/contacts/x").upstream == BLUE)
+        assert share("some", "most", number=20) == 0, "a preferred color that is not ready gets nothing"
+    finally:
+        edge.behind[GREEN].ready = True
+        share(number=0)
+
+
+def test_a_color_is_asked_for_its_health_by_each_listener_and_not_by_each_path(edge):
+    """Two listeners, each with two orders of the colors; what a check costs the application must not grow with its
+    routes"""
+    before, began = edge.behind[BLUE].looks, time.monotonic()
+    time.sleep(2)
+    assert edge.behind[BLUE].looks - before <= 4 * ((time.monotonic() - began) / HEALTH_INTERVAL + 1)
+
+
 def test_the_command_of_a_deployment_reloads(edge, tmp_path):
     """`caddy reload` over the socket, as scripts call it"""
-    done = caddy("reload", "--config", str(edge.folder / "caddy.json"), "--address", f"unix/{edge.folder / 'admin.sock'}", "--force", folder=tmp_path)
+    done = caddy("reload", "--config", str(edge.folder / "caddy.json"), "--address",
+                 f"unix/{edge.folder / 'admin.sock'}", "--force", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert edge.ask("/contacts/x").status == 200
 
 
 def test_colors_that_come_and_go_under_load_fail_nobody(edge):
-    """Each color in turn says that it is not ready, drains, stops, and comes back: not one request fails or is sent again
+    """Each color in turn says that it is not ready, drains, stops, and comes back: not one request fails or is
+    sent again
 
     Drained is a color when nothing is under way and Caddy has let go of the connections that it kept for a second.
     """
@@ -175,7 +217,8 @@ def test_colors_that_come_and_go_under_load_fail_nobody(edge):
 
 
 def test_a_color_that_stops_without_a_word_fails_hardly_anybody(edge):
-    """Its listener closes, requests under way are finished: the next ones go to the other color, but for those just sent"""
+    """Its listener closes, requests under way are finished: the next ones go to the other color, but for those just
+    sent"""
     with load(edge) as found:
         for name in (BLUE, GREEN, BLUE):
             time.sleep(0.3)

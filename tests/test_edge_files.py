@@ -50,7 +50,8 @@ def stacks(draw):
     """A stack that differs from the example in what the edge looks at"""
     data = example().model_dump(exclude_unset=True)
     services = data["services"]
-    for name in draw(st.sets(st.sampled_from(["pgadmin", "grafana", "alertmanager", "prometheus", "blackbox-exporter"]))):
+    for name in draw(
+            st.sets(st.sampled_from(["pgadmin", "grafana", "alertmanager", "prometheus", "blackbox-exporter"]))):
         services.pop(name)
     for each in services.values():
         for name in [other for other in each.get("depends_on", {}) if other not in services]:
@@ -66,18 +67,21 @@ def stacks(draw):
         for each in routed:
             each["routes"] = [route for route in each["routes"] if route.get("auth") != "basic"]
     data["edge"] = draw(st.fixed_dictionaries({
-        "admin_user": st.sampled_from(["admin", "root.user-1"]), "max_body": st.sampled_from(["1KB", "25MB", "2GB"]), "owned_apex": st.booleans(),
+        "admin_user": st.sampled_from(["admin", "root.user-1"]), "max_body": st.sampled_from(["1KB", "25MB", "2GB"]),
+        "owned_apex": st.booleans(),
         "cors_origins": st.lists(st.sampled_from(["https://a.example", "http://b.example:8080"]), unique=True),
         "content_security_policy": st.sampled_from([None, "default-src 'none'"])}))
     services["fastapi-app"]["deploy"] = draw(st.sampled_from(["recreate", "blue-green"]))
-    services["caddy"]["ports"] = draw(st.sampled_from([{"http": 8080}, {"http": 8000, "admin": 8001}, {"http": 8080, "admin": 8081, "metrics": 2020}]))
+    services["caddy"]["ports"] = draw(st.sampled_from([{"http": 8080}, {"http": 8000, "admin": 8001},
+                                                       {"http": 8080, "admin": 8081, "metrics": 2020}]))
     if draw(st.booleans()):
         data["host"]["edge"] = "direct"
     return Stack.model_validate(data)
 
 
 @needs_caddy
-@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.generate),
+          suppress_health_check=list(HealthCheck))
 @given(stacks())
 def test_files_of_other_stacks_are_valid(stack):
     """Every stack gives files that Caddy takes as they are, with a way to each of its routes"""
@@ -106,7 +110,8 @@ def test_without_the_secret_caddy_does_not_start_open(tmp_path):
 @needs_caddy
 def test_the_longest_path_is_tried_first(tmp_path):
     """/contacts/reports/daily before /contacts/reports before /contacts, whoever serves them"""
-    stack = changed(lambda data: data["services"]["loki"].update(routes=[{"path": "/contacts/reports/daily"}, {"path": "/contacts/reports"}]))
+    stack = changed(lambda data: data["services"]["loki"].update(routes=[{"path": "/contacts/reports/daily"},
+                                                                         {"path": "/contacts/reports"}]))
     text = json.dumps(adapted(tmp_path, emitted(stack, ["caddy"])))
     order = ['["/contacts/reports/daily",', '["/contacts/reports",', '["/contacts",']
     assert sorted(order, key=text.index) == order
@@ -125,22 +130,28 @@ def test_no_tools_no_second_door():
 
 def test_internal_paths_behind_a_prefix_are_closed_too():
     """A public service that does not know its prefix would be asked for /metrics"""
-    stack = changed(lambda data: data["services"]["fastapi-app"]["routes"].append({"path": "/v2", "strip_prefix": True}))
+    stack = changed(
+        lambda data: data["services"]["fastapi-app"]["routes"].append({"path": "/v2", "strip_prefix": True}))
     assert "/v2/metrics /v2/metrics/* /v2/livez" in emitted(stack, ["caddy"])["caddy/Caddyfile"]
 
 
 REFUSED = {
-    "two edges": (lambda data: data["services"]["loki"].update(role="edge"), "services", "one service with the role 'edge'"),
-    "no hash": (lambda data: data["services"]["caddy"].update(secrets=[]), "services.caddy.secrets", "no secret for its hash"),
+    "two edges": (lambda data: data["services"]["loki"].update(role="edge"), "services",
+                  "one service with the role 'edge'"),
+    "no hash": (lambda data: data["services"]["caddy"].update(secrets=[]), "services.caddy.secrets",
+                "no secret for its hash"),
     "metrics in public": (lambda data: data["services"]["fastapi-app"]["routes"].append({"path": "/metrics"}),
                           "services.fastapi-app.routes.4.path", "not for the public"),
-    "the edge's own path": (lambda data: data["services"]["grafana"]["routes"].append({"path": "/Healthz/", "auth": "basic"}),
+    "the edge's own path": (
+        lambda data: data["services"]["grafana"]["routes"].append({"path": "/Healthz/", "auth": "basic"}),
                             "services.grafana.routes.1.path", "not for the public"),
     "a policy with a quote": (lambda data: data.update(edge={"content_security_policy": 'default-src "self"'}),
                               "edge.content_security_policy", "without quotes"),
-    "a route's policy on two lines": (lambda data: data["services"]["grafana"]["routes"][0].update(content_security_policy="a\nb"),
-                                      "services.grafana.routes.0.content_security_policy", "on one line"),
-    "one port twice": (lambda data: data["services"]["caddy"].update(ports={"http": 8081}), "services.caddy.ports", "same port"),
+    "a route's policy on "
+    "two lines": (lambda data: data["services"]["grafana"]["routes"][0].update(content_security_policy="a\nb"),
+                  "services.grafana.routes.0.content_security_policy", "on one line"),
+    "one port twice": (lambda data: data["services"]["caddy"].update(ports={"http": 8081}),
+                       "services.caddy.ports", "same port"),
 }
 
 
@@ -155,5 +166,6 @@ def test_what_a_stack_may_not_ask_for(case):
 
 def test_a_routes_own_policy_stands_alone():
     """It takes the place of the service's own, and of the edge's"""
-    text = emitted(changed(lambda data: data["services"]["fastapi-app"]["routes"][-1].update(content_security_policy="default-src 'self' data:")), ["caddy"])
+    text = emitted(changed(lambda data: data["services"]["fastapi-app"]["routes"][-1].update(
+        content_security_policy="default-src 'self' data:")), ["caddy"])
     assert "\t\t\theader >Content-Security-Policy \"default-src 'self' data:\"\n" in text["caddy/Caddyfile"]

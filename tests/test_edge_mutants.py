@@ -24,7 +24,8 @@ def edge():
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[each.id for each in MUTANTS])
 def test_the_behavior_notices(edge, mutant, tmp_path):
-    """The files of a mutant are taken by Caddy, and the behavior fails; with the right files it holds (test_edge_answers)"""
+    """The files of a mutant are taken by Caddy, and the behavior fails; with the right files it holds
+    (test_edge_answers)"""
     changed = mutant.mutate(dict(FILES))
     assert changed != FILES
     behavior = NAMES[mutant.behavior]

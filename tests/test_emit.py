@@ -14,6 +14,7 @@ from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.sizing import needs
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.emit.containers import containers
+from pretamane_analysis.emit.host.operations import backup_plan
 from pretamane_analysis.emit.tree import (
     EMITTERS,
     LOCK,
@@ -55,8 +56,9 @@ def test_infra_is_what_the_example_stack_emits(files):
 
 
 def test_another_process_emits_the_same_bytes(files):
-    code = "from pretamane_analysis.emit.tree import LOCK, emitted; from pretamane_analysis.stack.stack import example; " \
-           "print(emitted(example())[LOCK], end='')"
+    code = ("from pretamane_analysis.emit.tree import LOCK, emitted; from pretamane_analysis.stack.stack "
+            "import example; " \
+           "print(emitted(example())[LOCK], end='')")
     environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Pacific/Auckland", "PYTHONPATH": str(REPOSITORY)}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout == files[LOCK]
@@ -77,7 +79,8 @@ def test_every_file_names_its_model(files):
     assert all(text.endswith("\n") and not text.endswith("\n\n") for text in files.values())
 
 
-@pytest.mark.parametrize("more", [{}, {"scenario": "high"}, {"memory": "16Gi"}, {"memory": "16Gi", "scenario": "high"}, {"purchase_option": "Spot-typical"}])
+@pytest.mark.parametrize("more", [{}, {"scenario": "high"}, {"memory": "16Gi"}, {"memory": "16Gi", "scenario": "high"},
+                                  {"purchase_option": "Spot-typical"}])
 def test_what_is_billed_is_what_is_emitted(more, capsys, tmp_path):
     """`emit` takes the options of `cost`, and its host is the one on that bill: type, disk, way of buying"""
     options = [word for name, value in more.items() for word in (f"--{name.replace('_', '-')}", value)]
@@ -100,7 +103,8 @@ def test_a_file_that_changes_has_another_hash(tmp_path):
     for path in sorted(each.relative_to(tmp_path / "low") for each in (tmp_path / "low").rglob("*.tf")):
         low, high = ((tmp_path / scenario / path).read_text() for scenario in ("low", "high"))
         assert low.splitlines()[0] != high.splitlines()[0] or low == high, path
-    assert (tmp_path / "low" / "compose" / "compose.yaml").read_text() == (tmp_path / "high" / "compose" / "compose.yaml").read_text()
+    assert (tmp_path / "low" / "compose" / "compose.yaml").read_text() == (
+        tmp_path / "high" / "compose" / "compose.yaml").read_text()
 
 
 def test_both_colors_are_counted(files):
@@ -119,7 +123,8 @@ def compose_schema():
 def test_compose_is_valid_by_the_schema_of_compose(compose):
     jsonschema.validate(compose, compose_schema())
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(compose | {"services": {"caddy": {"image": "caddy:2", "mem_limits": "1m"}}}, compose_schema())
+        jsonschema.validate(compose | {"services": {"caddy": {"image": "caddy:2", "mem_limits": "1m"}}},
+                            compose_schema())
 
 
 def test_compose_names_everything_that_the_stack_names(compose):
@@ -142,7 +147,8 @@ def test_each_consumer_of_a_secret_has_a_file_of_its_own(compose):
 def test_each_container_gets_what_the_stack_says_and_no_more(compose, container):
     service, found = container.service, compose["services"][container.name]
     assert found["networks"] == service.networks
-    assert [(each["source"], each["target"]) for each in found.get("secrets", [])] == [(f"{container.of}.{each}", each) for each in service.secrets]
+    assert [(each["source"], each["target"])
+            for each in found.get("secrets", [])] == [(f"{container.of}.{each}", each) for each in service.secrets]
     assert found["mem_limit"] == f"{service.memory_mib}m"
     assert found["cpus"] == float(service.cpu_cores)
     assert found["cap_drop"] == ["ALL"]
@@ -151,7 +157,8 @@ def test_each_container_gets_what_the_stack_says_and_no_more(compose, container)
     assert all(f"uid={service.user.split(':')[0]}" in each for each in found.get("tmpfs", []) if service.user)
     assert not {"ports", "container_name", "privileged"} & set(found)
     if container.kind == "job":
-        assert found["command"] == service.jobs[container.name] and found["restart"] == "no" and "healthcheck" not in found
+        assert (found["command"] == service.jobs[container.name] and found["restart"] == "no"
+                and "healthcheck" not in found)
     else:
         asked = [each.replace("$$", "$") for each in found.get("healthcheck", {}).get("test", [])]
         assert asked == (service.health_check.test if service.health_check else [])
@@ -171,7 +178,8 @@ def test_containers_wait_for_what_the_stack_says(compose):
 
 def test_one_color_runs_unless_somebody_says_otherwise(compose, files):
     services = compose["services"]
-    assert (services["fastapi-app-blue"]["profiles"], services["fastapi-app-green"]["profiles"]) == (["blue"], ["green"])
+    assert (services["fastapi-app-blue"]["profiles"],
+            services["fastapi-app-green"]["profiles"]) == (["blue"], ["green"])
     assert services["migrate"]["profiles"] == ["blue", "green"]
     assert files["compose/.env"].splitlines()[-1] == "COMPOSE_PROFILES=blue,obs,tunnel"
 
@@ -180,21 +188,24 @@ def test_the_tunnel_is_a_named_one_unless_the_stack_asks_for_less(compose):
     assert compose["services"]["cloudflared"]["command"][-3:] == ["run", "--token-file", "/run/secrets/tunnel_token"]
     data = example().model_dump(exclude_unset=True) | {"environment": "dev"}
     data["host"] = {"tunnel": "dev-quick"}
-    quick = yaml.safe_load(emitted(Stack.model_validate(data))["compose/compose.yaml"])["services"]["cloudflared"]["command"]
+    quick = yaml.safe_load(
+        emitted(Stack.model_validate(data))["compose/compose.yaml"])["services"]["cloudflared"]["command"]
     assert quick[-2:] == ["--url", "http://caddy:8080"] and "run" not in quick
 
 
 def test_another_object_store_is_one_word(files):
     data = example().model_dump(exclude_unset=True)
     before = data["services"]["minio"]
-    data["services"]["minio"] = {"engine": "versitygw", **{key: before[key] for key in ("memory", "cpu", "networks", "mounts", "secrets")}}
+    data["services"]["minio"] = {"engine": "versitygw",
+                                 **{key: before[key] for key in ("memory", "cpu", "networks", "mounts", "secrets")}}
     store = yaml.safe_load(emitted(Stack.model_validate(data))["compose/compose.yaml"])["services"]["minio"]
     assert store["image"].startswith("versity/versitygw:") and store["environment"] == {"ROOT_ACCESS_KEY": "pretamane"}
     assert store["command"][0] == "/usr/local/bin/versitygw" and "ROOT_SECRET_KEY" in store["entrypoint"][-1]
 
 
 def test_every_mounted_or_built_folder_of_the_tree_is_emitted(compose, files):
-    sources = {each["source"] for service in compose["services"].values() for each in service.get("volumes", []) if isinstance(each, dict)}
+    sources = {each["source"] for service in compose["services"].values()
+               for each in service.get("volumes", []) if isinstance(each, dict)}
     sources |= {service["build"]["context"] for service in compose["services"].values() if "build" in service}
     of_tree = {source.removeprefix("../") for source in sources if source.startswith("..")}
     of_the_host = {"bootstrap", "runbooks", "scripts", "systemd", "terraform"}
@@ -270,7 +281,8 @@ def test_files_no_longer_emitted_go_unless_changed(tmp_path, files):
     data["services"] = {name: each for name, each in data["services"].items() if name not in ("loki", "alloy")}
     summary = write_tree(tmp_path, emitted(Stack.model_validate(data)))
     assert (summary.removed, summary.kept) == (
-        ["grafana/dashboards/logs.json", "loki/loki.yaml", "loki/rules/fake/logs.yaml", "runbooks/error-logs.md", "runbooks/logs-missing.md"],
+        ["grafana/dashboards/logs.json", "loki/loki.yaml", "loki/rules/fake/logs.yaml", "runbooks/error-logs.md",
+         "runbooks/logs-missing.md"],
         ["alloy/config.alloy"])
     assert not (tmp_path / "loki").exists() and (tmp_path / "alloy/config.alloy").read_text() == "mine\n"
 
@@ -300,7 +312,8 @@ def test_a_write_that_was_killed_is_not_taken_for_a_change_by_hand(tmp_path, fil
         write_tree(tmp_path, second)
     monkeypatch.undo()
     write_tree(tmp_path, third)
-    assert {each.relative_to(tmp_path).as_posix(): each.read_text() for each in tmp_path.rglob("*") if each.is_file()} == third
+    assert {each.relative_to(tmp_path).as_posix(): each.read_text()
+            for each in tmp_path.rglob("*") if each.is_file()} == third
 
 
 # What is no default
@@ -323,9 +336,27 @@ def test_an_engine_past_its_end_is_a_warning_when_asked_for_and_an_error_otherwi
 
     data = example().model_dump(exclude_unset=True)
     before = data["services"]["alloy"]
-    kept = {key: before[key] for key in ("memory", "cpu", "networks", "mounts", "profile", "depends_on") if key in before}
+    kept = {key: before[key] for key in ("memory", "cpu", "networks", "mounts", "profile",
+                                         "depends_on") if key in before}
     data["services"]["alloy"] = {"engine": "promtail", "allow_eol": True, **kept}
     files = emitted(Stack.model_validate(data))
     assert [(each.rule, each.severity) for each in check(Tree(files))] == [("X17", "warning")]
     unasked = {**files, "compose/compose.yaml": files["compose/compose.yaml"].replace("    x-allow-eol: true\n", "")}
     assert ("X17", "error") in [(each.rule, each.severity) for each in check(Tree(unasked))]
+
+
+def test_the_audit_trail_is_in_the_backup():
+    """Where the application keeps who did what, on a volume that a backup holds"""
+    stack = example()
+    service = next(each for each in stack.services.values() if "AUDIT_FOLDER" in each.environment)
+    volume = next(mount.volume
+                  for mount in service.mounts if service.environment["AUDIT_FOLDER"].startswith(mount.path))
+    assert ("copy", volume) in {(each.kind, each.volume) for each in backup_plan(stack)}
+
+
+def test_mail_is_made_ready_only_for_who_may_send_it():
+    """An identity that no role may use is a loose end"""
+    stack = example()
+    sender = stack.model_copy(
+        update={"provisioning": stack.provisioning.model_copy(update={"mail_senders": ["fastapi-app"]})})
+    assert ["terraform/mail.tf" in emitted(each, ["terraform"]) for each in (stack, sender)] == [False, True]

@@ -32,7 +32,8 @@ def server(tmp_path_factory):
             shutil.chown(each, user)
 
     def run(*words, **options):
-        return subprocess.run([str(each) for each in words], user=user, cwd=root, capture_output=True, text=True, **options)
+        return subprocess.run([str(each) for each in words], user=user, cwd=root, capture_output=True,
+                              text=True, **options)
 
     def sql(text, role="postgres", database="postgres", password=""):
         environment = {"PGPASSWORD": password, "PATH": os.environ["PATH"], "LC_ALL": "C"}
@@ -40,7 +41,8 @@ def server(tmp_path_factory):
 
     run(PROGRAMS / "initdb", "-D", root / "data", "-U", "postgres", "--auth-local=trust", "-N", check=True)
     (root / "data" / "pg_hba.conf").write_text("local all postgres trust\nlocal all all scram-sha-256\n")
-    run(PROGRAMS / "pg_ctl", "-D", root / "data", "-w", "-l", root / "log", "-o", f"-k {root} -c listen_addresses='' -c fsync=off", "start", check=True)
+    run(PROGRAMS / "pg_ctl", "-D", root / "data", "-w", "-l", root / "log", "-o",
+        f"-k {root} -c listen_addresses='' -c fsync=off", "start", check=True)
     made = run("psql", "-h", root, "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-f", script)
     assert made.returncode == 0, made.stderr
     yield sql
@@ -54,7 +56,8 @@ def test_the_application_logs_in_with_its_secret_only(server):
 
 
 def test_the_application_owns_its_database_and_nothing_else(server):
-    flags = server("select rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolconnlimit from pg_roles where rolname = 'pretamane'")
+    flags = server("select rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolconnlimit from pg_roles where "
+                   "rolname = 'pretamane'")
     assert flags.stdout.strip() == "f|f|f|f|45"
     as_application = {"role": "pretamane", "database": "pretamane", "password": "first-of-the-test"}
     assert server("create table t (n int)", **as_application).returncode == 0

@@ -1,4 +1,5 @@
-"""What a stranger meets in the first hour: failures told in words, files whole or not at all, tables that fit, answers that show themselves."""
+"""What a stranger meets in the first hour: failures told in words, files whole or not at all, tables that fit,
+answers that show themselves."""
 from __future__ import annotations
 
 import ctypes
@@ -40,14 +41,15 @@ DAC_OVERRIDE, DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24  # capabilities(7), pr
 def shell(command: str, folder: Path | None = None, before=None, **environment: str) -> subprocess.CompletedProcess:
     """Run a shell command in which {} stands for `pretamane`"""
     given = {**os.environ, "PYTHONPATH": str(ROOT), "PRETAMANE_CACHE": "", **environment}
-    return subprocess.run(["bash", "-c", command.replace("{}", COMMAND)], capture_output=True, text=True, cwd=folder, env=given,
-                          preexec_fn=before, timeout=120)
+    return subprocess.run(["bash", "-c", command.replace("{}", COMMAND)], capture_output=True, text=True,
+                          cwd=folder, env=given, preexec_fn=before, timeout=120)
 
 
 def told(result: subprocess.CompletedProcess, *words: str) -> bool:
     """Whether a failure is told: exit code 2, the words, no traceback and no request to report it"""
     text = result.stderr
-    found = all(each in text for each in words) and "Traceback" not in text and "report it" not in text and "Exception ignored" not in text
+    found = (all(each in text for each in words) and "Traceback" not in text and "report it" not in text
+             and "Exception ignored" not in text)
     assert result.returncode == 2 and found, (result.returncode, result.stdout[-300:], text)
     return True
 
@@ -61,7 +63,8 @@ def obedient() -> None:
 # What a command reads and writes through
 
 
-@pytest.mark.parametrize("words", ["--help", "cost", "compare --format json", "prices list", "stack example"])
+@pytest.mark.parametrize("words",
+                         ["--help", "cost --help", "cost", "compare --format json", "prices list", "stack example"])
 def test_output_that_cannot_be_written(words):
     """A full disk and a closed stream behind the standard output are told"""
     assert told(shell(f"{{}} {words} > /dev/full"), "standard output cannot be written: No space left on device")
@@ -76,8 +79,8 @@ def test_ascii_locale():
 
 def test_interrupted(tmp_path):
     """Ctrl-C says so, and the report that was being written leaves nothing"""
-    running = subprocess.Popen([*COMMAND.split(), "report", "--out", "out"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, "PYTHONPATH": str(ROOT)})
+    running = subprocess.Popen([*shlex.split(COMMAND), "report", "--out", "out"], cwd=tmp_path,
+                               stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     until = time.monotonic() + 60
     while not list(tmp_path.rglob("*.part")) and time.monotonic() < until:
         time.sleep(0.02)
@@ -90,8 +93,10 @@ def test_interrupted(tmp_path):
 # Files
 
 
-@pytest.mark.parametrize("words", ["report --out locked/out", "emit locked/out", "draw --out locked/out.svg", "stack check secret.yaml",
-                                   "cost --stack secret.yaml", "audit --claim secret.yaml", "cost --prices locked/prices", "emit --diff locked/x"])
+@pytest.mark.parametrize("words", ["report --out locked/out", "emit locked/out", "draw --out locked/out.svg",
+                                   "stack check secret.yaml",
+                                   "cost --stack secret.yaml", "audit --claim secret.yaml",
+                                   "cost --prices locked/prices", "emit --diff locked/x"])
 def test_permission_denied(words, tmp_path):
     """What may not be read or written is told with its name, and nobody is sent to free space"""
     (tmp_path / "secret.yaml").write_text(example_text())
@@ -115,7 +120,8 @@ def test_full_disk_keeps_what_was_there(tmp_path):
     """A tree that cannot be renewed whole stays as it was, and can be renewed afterwards"""
     assert main(["emit", str(tmp_path / "out"), "--only", "caddy"]) == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert told(shell("{} emit out", tmp_path, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))), "Nothing was changed")
+    assert told(shell("{} emit out", tmp_path, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))),
+                "Nothing was changed")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert main(["emit", str(tmp_path / "out")]) == 0
 
@@ -166,7 +172,8 @@ def test_offline(source, monkeypatch, capsys):
     """Without a network the answer comes at once, and says so"""
     for name in ("PRETAMANE_OFFERS_URL", "AWS_ENDPOINT_URL_PRICING"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_DEFAULT_REGION", "us-east-1")):
+    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"),
+                        ("AWS_DEFAULT_REGION", "us-east-1")):
         monkeypatch.setenv(name, value)
     start = time.monotonic()
     assert main(["cost", "--source", source]) == 2
@@ -185,12 +192,14 @@ def test_one_is_not_many():
 
 
 def test_every_pair_is_compared_as_what_it_is():
-    """The saving is split by what two architectures differ in, and has the memory of this baseline on this alternative"""
+    """The saving is split by what two architectures differ in, and has the memory of this baseline on this
+    alternative"""
     for baseline, alternative in permutations(("eks", "eks-open-source", "ec2-managed", "ec2"), 2):
         found = compare(example(), bundled(), baseline, alternative)
         parts = found.attribution()
         assert sum(row["usd"] for row in parts) == found.saving.usd
-        kubernetes, managed = ("eks" in baseline) != ("eks" in alternative), (baseline in ("eks", "ec2-managed")) != (alternative in ("eks", "ec2-managed"))
+        kubernetes, managed = ("eks" in baseline) != ("eks" in alternative), (baseline in ("eks", "ec2-managed")) != (
+            alternative in ("eks", "ec2-managed"))
         assert [row["what"].split(":")[0].split(" ", 1)[1].removeprefix("to ") for row in parts] == [
             *["Kubernetes"] * kubernetes, *["the managed data services"] * managed]
         assert found.same_memory.architecture.name == alternative
@@ -207,7 +216,8 @@ def table_lines(text: str) -> list[str]:
     found = []
     for at in rules:
         first = max((i for i in range(at) if not lines[i]), default=-1) + 1
-        last = next((i for i in range(at, len(lines)) if not lines[i] or lines[i].startswith("Not shown here")), len(lines))
+        last = next((i for i in range(at, len(lines)) if not lines[i] or lines[i].startswith("Not shown here")),
+                    len(lines))
         found += lines[first:last]
     return found
 
@@ -216,13 +226,16 @@ def table_lines(text: str) -> list[str]:
     ("cost", ["EC2 with open source", "ec2 in us-east-1", "typical usage", "730 hours"]),
     ("cost --architecture eks", ["EKS with managed services", "eks in us-east-1"]),
     ("compare", ["in us-east-1", "EKS with managed services", "EC2 with open source", "typical usage"]),
-    ("compare --baseline ec2 --alternative eks-open-source --scenario high", ["high usage", "from ec2 to eks-open-source"]),
+    ("compare --baseline ec2 --alternative eks-open-source --scenario high",
+     ["high usage", "from ec2 to eks-open-source"]),
     ("audit", ["in us-east-1", "USD a month"]), ("size", ["in us-east-1", "typical usage"]), ("slo", ["typical usage"]),
-    ("prices list AmazonEC2 --region eu-west-1", ["AmazonEC2 in eu-west-1"]), ("prices list", ["What the snapshot holds"]),
+    ("prices list AmazonEC2 --region eu-west-1", ["AmazonEC2 in eu-west-1"]),
+    ("prices list", ["What the snapshot holds"]),
     ("prices find AmazonEC2 BoxUsage:t3.medium", ["BoxUsage:t3.medium in us-east-1", "OnDemand"]),
 ])
 def test_tables_fit_and_say_what_they_are(words, caption, capsys, monkeypatch):
-    """From 60 to 200 columns no table is wider than the screen, amounts stay, and a caption names architecture, region and case"""
+    """From 60 to 200 columns no table is wider than the screen, amounts stay, and a caption names architecture,
+    region and case"""
     for width in WIDTHS:
         monkeypatch.setenv("COLUMNS", str(width))
         main(words.split())
@@ -260,13 +273,15 @@ def test_percentages_can_be_read_and_are_exact_beside(words, capsys):
         for key, value in document.items() if isinstance(document, dict) else ():
             if key == "percent" or key.endswith("_percent"):
                 found.append((value, document[f"{key}_exact"]))
-        for value in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        for value in document.values() if isinstance(document,
+                                                     dict) else document if isinstance(document, list) else ():
             each(value)
 
     main(words.split())
     each(json.loads(capsys.readouterr().out))
     assert len(found) > 5
-    assert all(isinstance(value, (int, float)) and len(str(value)) <= 7 and abs(Decimal(str(value)) - Decimal(exact)) <= Decimal("0.005")
+    assert all(isinstance(value, (int, float)) and len(str(value)) <= 7
+               and abs(Decimal(str(value)) - Decimal(exact)) <= Decimal("0.005")
                for value, exact in found)
     assert json.loads(to_json({"share_percent": Decimal("0.0012345")}))["share_percent"] == 0.00123
 
@@ -276,7 +291,8 @@ def test_sources_can_be_opened_or_say_what_they_are(capsys):
     assert main(["prices", "sources"]) == 0
     said = capsys.readouterr().out
     assert "https://github.com/" in said and "stored file id" not in said
-    assert all(link.startswith("https://") or not re.search(r"@[0-9a-f]{7}", what) for what, link in map(cited, sources().values()))
+    assert all(link.startswith("https://") or not re.search(r"@[0-9a-f]{7}",
+                                                            what) for what, link in map(cited, sources().values()))
 
 
 # What is emitted
@@ -308,8 +324,10 @@ def test_answers_show_themselves():
     stack, book = pretamane_analysis.example(), pretamane_analysis.bundled()
     comparison = pretamane_analysis.compare(stack, book)
     found = pretamane_analysis.findings(stack, book, pretamane_analysis.load_claim(), date(2026, 11, 1))
-    problems = pretamane_analysis.check_tree(pretamane_analysis.Tree({"compose/compose.yaml": "services: {a: {image: x}}\n"}))
-    for each, words in ((stack, "meilisearch"), (comparison, f"{comparison.baseline.bill.total:.2f}"), (comparison.baseline.bill, "SKU"), (found, "<img"),
+    problems = pretamane_analysis.check_tree(
+        pretamane_analysis.Tree({"compose/compose.yaml": "services: {a: {image: x}}\n"}))
+    for each, words in ((stack, "meilisearch"), (comparison, f"{comparison.baseline.bill.total:.2f}"),
+                        (comparison.baseline.bill, "SKU"), (found, "<img"),
                         (found.audit, "priced"), (problems, "compose/compose.yaml")):
         assert "<table" in each._repr_html_() and words in each._repr_html_()
         assert each is problems or len(repr(each)) < 400
@@ -321,11 +339,13 @@ def test_front_door():
     assert all(getattr(pretamane_analysis, name) is not None for name in pretamane_analysis._PLACES)
     with pytest.raises(AttributeError, match="no attribute 'comparre'"):
         getattr(pretamane_analysis, "comparre")  # noqa: B009
-    code = "import sys, pretamane_analysis; print({'pydantic', 'pretamane_analysis.bill'} & {*sys.modules}); import pydoc; " \
-           "print(pydoc.plain(pydoc.render_doc(pretamane_analysis)))"
+    code = ("import sys, pretamane_analysis; print({'pydantic', 'pretamane_analysis.bill'} & {*sys.modules}); "
+            "import pydoc; " \
+           "print(pydoc.plain(pydoc.render_doc(pretamane_analysis)))")
     lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout
     page = pretamane_analysis.__doc__ or ""
-    assert all(name in page for name in pretamane_analysis._PLACES if name != "rules") and page.splitlines()[-1].strip() in lines
+    assert all(name in page
+               for name in pretamane_analysis._PLACES if name != "rules") and page.splitlines()[-1].strip() in lines
     assert lines.startswith("set()")
 
 

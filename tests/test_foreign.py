@@ -24,10 +24,12 @@ def test_rules_of_correctness_are_right():
 
 
 def test_many_services_take_little_time():
-    """A rule that compares each service with each other shows here: eight times the services take less than twenty times as long"""
+    """A rule that compares each service with each other shows here: eight times the services take less than twenty
+    times as long"""
     def spent(count):
         """Seconds of a processor for so many services"""
-        services = "".join(f"  s{number}:\n    image: redis:7.4\n    depends_on: [s{number - 1}]\n    environment: {{PEER_HOST: s{number - 1}}}\n"
+        services = "".join(f"  s{number}:\n    image: redis:7.4\n    depends_on: [s{number - 1}]\n"
+                           f"    environment: {{PEER_HOST: s{number - 1}}}\n"
                            for number in range(1, count))
         tree = Tree({"compose.yaml": f"services:\n  s0:\n    image: redis:7.4\n{services}"}, AS_OF)
         began = time.process_time()
@@ -42,7 +44,8 @@ def test_many_services_take_little_time():
 def test_many_files_take_little_time():
     """A repository of 1,000 files, a hundred of them compose files, in under five seconds of a processor"""
     files = {f"src/part{number}/module.py": "value = 1\n" * 100 for number in range(900)}
-    files |= {f"stacks/s{number}/compose.yml": "services:\n  web:\n    image: nginx:1.27\n    ports: ['80:80']\n" for number in range(100)}
+    files |= {f"stacks/s{number}/compose.yml": "services:\n  web:\n    image: nginx:1.27\n    ports: ['80:80']\n"
+              for number in range(100)}
     began = time.process_time()
     assert not check(Tree(files, AS_OF))
     assert time.process_time() - began < 5

@@ -66,7 +66,8 @@ def test_panels_fill_the_grid_and_do_not_overlap():
         taken = set()
         for panel in dashboard["panels"]:
             place = panel["gridPos"]
-            cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+            cells = {(x, y) for x in range(place["x"],
+                                           place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
             assert not cells & taken and place["x"] + place["w"] <= 24, (name, panel["title"])
             taken |= cells
         assert len(taken) == 24 * (max(y for _, y in taken) + 1), f"{name} has holes"
@@ -74,19 +75,22 @@ def test_panels_fill_the_grid_and_do_not_overlap():
         assert len(set(ids)) == len(ids)
 
 
-# As the linter of dashboards would have them; its rules on variables for job and instance are left out: there is one of each
+# As the linter of dashboards would have them; its rules on variables for job and instance are left out: there is one of
+# each
 
 def test_linter_dashboard():
     for name, each in DASHBOARDS.items():
         assert each["editable"] is False and each["title"] and each["description"], name
         variables = {variable["name"]: variable for variable in each["templating"]["list"]}
         used = {panel["datasource"]["type"] for dashboard, panel in PANELS if dashboard == name}
-        assert {f"{kind}_datasource" for kind in used} == {key for key, variable in variables.items() if variable["type"] == "datasource"}
+        assert {f"{kind}_datasource"
+                for kind in used} == {key for key, variable in variables.items() if variable["type"] == "datasource"}
         assert all(variables[f"{kind}_datasource"]["label"] == f"{kind.title()} data source" for kind in used)
         assert all(variable["refresh"] == 2 for variable in variables.values() if variable["type"] == "query")
         text = json.dumps(each["panels"])
         assert all(f"${key}" in text or f"${{{key}}}" in text for key in variables), name
-        asked = {key for expr in (target["expr"] for dashboard, panel in PANELS if dashboard == name for target in panel["targets"])
+        asked = {key for expr in (target["expr"] for dashboard, panel in PANELS if dashboard == name
+                                  for target in panel["targets"])
                  for key in re.findall(r"\$(?!__)(\w+)", expr)}
         assert asked <= {*variables}
 
@@ -102,7 +106,8 @@ def test_linter_panel(name, panel):
     assert len(set(letters)) == len(letters)
 
 
-@pytest.mark.parametrize("name, title, expression", QUERIES, ids=[f"{name}-{title}-{number}" for number, (name, title, _) in enumerate(QUERIES)])
+@pytest.mark.parametrize("name, title, expression", QUERIES,
+                         ids=[f"{name}-{title}-{number}" for number, (name, title, _) in enumerate(QUERIES)])
 def test_linter_query(name, title, expression):
     """Rates over Grafana's interval, and counters only as rates"""
     assert not re.search(r"(rate|increase)\([^\[]*\[(?!\$__rate_interval)", expression)
@@ -118,15 +123,19 @@ def test_every_metric_and_label_is_in_the_catalogue():
     for name, title, expression in QUERIES:
         found, reading = read(filled(expression), lambda metric: RECORDED.get(metric, labels(metric)))
         assert reading.problems == [], (name, title, expression)
-        legend = [target.get("legendFormat", "") for dashboard, panel in PANELS if (dashboard, panel["title"]) == (name, title)
+        legend = [target.get("legendFormat", "") for dashboard, panel in PANELS
+                  if (dashboard, panel["title"]) == (name, title)
                   for target in panel["targets"] if target["expr"] == expression]
-        assert found is None or {each for text in legend for each in re.findall(r"\{\{(\w+)\}\}", text)} <= found, (name, title)
+        assert found is None or {each for text in legend
+                                 for each in re.findall(r"\{\{(\w+)\}\}", text)} <= found, (name, title)
 
 
 def test_promtool_reads_every_query(tmp_path):
-    rules = [{"record": f"panel:{number}", "expr": filled(expression)} for number, (_, _, expression) in enumerate(QUERIES)]
+    rules = [{"record": f"panel:{number}", "expr": filled(expression)}
+             for number, (_, _, expression) in enumerate(QUERIES)]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
-    checked = subprocess.run([program("promtool"), "check", "rules", "--lint=none", str(tmp_path / "rules.yml")], capture_output=True, text=True)
+    checked = subprocess.run([program("promtool"), "check", "rules", "--lint=none", str(tmp_path / "rules.yml")],
+                             capture_output=True, text=True)
     assert checked.returncode == 0 and f"{len(QUERIES)} rules found" in checked.stdout, checked.stdout + checked.stderr
 
 
@@ -142,17 +151,21 @@ def test_queries_of_logs_use_labels_that_are_shipped():
 def test_settings():
     settings = configparser.ConfigParser()
     settings.read_string(EMITTED["grafana/grafana.ini"])
-    assert settings["server"]["root_url"] == f"https://{STACK.admin_domain}/grafana/" and settings["server"].getboolean("serve_from_sub_path")
+    assert (settings["server"]["root_url"] == f"https://{STACK.admin_domain}/grafana/"
+            and settings["server"].getboolean("serve_from_sub_path"))
     assert not settings["auth.basic"].getboolean("enabled") and not settings["auth.anonymous"].getboolean("enabled")
-    assert settings["plugins"].getboolean("preinstall_disabled") and "admin_password" not in EMITTED["grafana/grafana.ini"]
+    assert settings["plugins"].getboolean(
+        "preinstall_disabled") and "admin_password" not in EMITTED["grafana/grafana.ini"]
     assert "GF_INSTALL_PLUGINS" not in emitted(STACK)["compose/compose.yaml"]
 
 
 def test_data_sources_are_where_the_services_are_served():
     sources = yaml.safe_load(EMITTED["grafana/provisioning/datasources/stack.yaml"])["datasources"]
     assert {each["uid"]: each["url"] for each in sources} == {
-        "prometheus": "http://prometheus:9090/prometheus", "loki": "http://loki:3100", "alertmanager": "http://alertmanager:9093/alertmanager"}
-    assert [each["uid"] for each in sources if each["isDefault"]] == ["prometheus"] and not any(each["editable"] for each in sources)
+        "prometheus": "http://prometheus:9090/prometheus", "loki": "http://loki:3100",
+        "alertmanager": "http://alertmanager:9093/alertmanager"}
+    assert [each["uid"] for each in sources
+            if each["isDefault"]] == ["prometheus"] and not any(each["editable"] for each in sources)
     provider = yaml.safe_load(EMITTED["grafana/provisioning/dashboards/stack.yaml"])["providers"][0]
     assert provider["options"]["path"] == "/etc/grafana/dashboards" and not provider["allowUiUpdates"]
 
@@ -183,9 +196,11 @@ def prometheus(tmp_path_factory):
         for path, text in rules.items():
             (folder / path.rpartition("/")[2]).write_text(text)
         configuration = yaml.safe_load(emitted(STACK, ["prometheus"])["prometheus/prometheus.yml"])
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(localized(configuration, found, [path.rpartition("/")[2] for path in rules])))
+        (folder / "prometheus.yml").write_text(
+            yaml.safe_dump(localized(configuration, found, [path.rpartition("/")[2] for path in rules])))
         port = free_port()
-        command = [program("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}",
+        command = [program("prometheus"), f"--config.file={folder / 'prometheus.yml'}",
+                   f"--storage.tsdb.path={folder / 'tsdb'}",
                    f"--web.listen-address=127.0.0.1:{port}", f"--web.external-url=http://127.0.0.1:{port}/prometheus"]
         with running(command, f"http://127.0.0.1:{port}/prometheus/-/ready", folder / "prometheus.log"):
             yield f"http://127.0.0.1:{port}/prometheus", found, folder
@@ -194,14 +209,17 @@ def prometheus(tmp_path_factory):
 def localized(configuration: dict, found, rules: list[str]) -> dict:
     """The emitted configuration with the addresses of this test, scraped every second"""
     text = yaml.safe_dump(configuration)
-    places = {target: found.addresses[each.name] for each in scrape_targets(STACK) for target in each.targets[:1] if each.name in found.addresses}
-    places |= {"http://caddy:8082": f"http://127.0.0.1:{found.edge.ports['probes']}", "http://caddy:8081": f"http://127.0.0.1:{found.edge.ports['admin']}",
+    places = {target: found.addresses[each.name] for each in scrape_targets(STACK)
+              for target in each.targets[:1] if each.name in found.addresses}
+    places |= {"http://caddy:8082": f"http://127.0.0.1:{found.edge.ports['probes']}",
+               "http://caddy:8081": f"http://127.0.0.1:{found.edge.ports['admin']}",
                "https://app.example.com": found.site}
     for old, new in places.items():
         text = text.replace(old, new)
     content = yaml.safe_load(text) | {"rule_files": rules}
     content["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    content["scrape_configs"] = [{key: each[key] for key in each if key not in ("scrape_interval", "scrape_timeout")} for each in content["scrape_configs"]]
+    content["scrape_configs"] = [{key: each[key] for key in each if key not in ("scrape_interval", "scrape_timeout")}
+                                 for each in content["scrape_configs"]]
     content["alerting"] = {}
     return content
 
@@ -222,7 +240,8 @@ def test_every_panel_has_data(prometheus):
 
     def everywhere() -> bool:
         found.traffic()
-        missing[:] = [each for each in missing if not any(value["value"][1] not in ("NaN", "+Inf") for value in answer(base, each[2]))]
+        missing[:] = [each for each in missing
+                      if not any(value["value"][1] not in ("NaN", "+Inf") for value in answer(base, each[2]))]
         return not missing
     try:
         until(everywhere, 60, "data for every panel")

@@ -40,10 +40,13 @@ def test_the_log_shipper_is_in_the_group_that_may_write_in_its_folder(compose):
 
 
 def test_the_tunnel_meets_nothing_but_the_edge(compose):
-    """What comes in through it reaches no metrics, no logs and no store; Prometheus reads its metrics through the edge"""
-    beside = {name for name, each in compose["services"].items() if {*each["networks"]} & {*compose["services"]["cloudflared"]["networks"]}}
+    """What comes in through it reaches no metrics, no logs and no store; Prometheus reads its metrics through the
+    edge"""
+    beside = {name for name, each in compose["services"].items()
+              if {*each["networks"]} & {*compose["services"]["cloudflared"]["networks"]}}
     assert beside == {"caddy", "cloudflared"}
-    scrape = next(each for each in yaml.safe_load(tree()["prometheus/prometheus.yml"])["scrape_configs"] if each["job_name"] == "cloudflared")
+    scrape = next(each for each in yaml.safe_load(tree()["prometheus/prometheus.yml"])["scrape_configs"]
+                  if each["job_name"] == "cloudflared")
     assert (scrape["metrics_path"], scrape["static_configs"][0]["targets"]) == ("/cloudflared/metrics", ["caddy:2020"])
     assert "reverse_proxy cloudflared:2000" in tree()["caddy/Caddyfile"]
 
@@ -65,11 +68,13 @@ def test_one_bad_request_after_a_boot_wakes_nobody(name):
 
 def test_the_stack_asks_itself_where_nobody_counts():
     """Probes and the edge's own health check have a listener of their own; the SLOs count the other one"""
-    targets = [each for job in yaml.safe_load(tree()["prometheus/prometheus.yml"])["scrape_configs"] if job["job_name"] in ("probe-open", "probe-locked")
+    targets = [each for job in yaml.safe_load(tree()["prometheus/prometheus.yml"])["scrape_configs"]
+               if job["job_name"] in ("probe-open", "probe-locked")
                for group in job["static_configs"] for each in group["targets"]]
     assert targets and all(each.startswith("http://caddy:8082/") for each in targets)
     assert ":8082/healthz" in tree()["compose/compose.yaml"]
-    assert all('server="public"' in line for line in re.findall(r".*sum\(increase\(.*", tree()["prometheus/rules/slo-availability.yml"]) if "absent" not in line)
+    assert all('server="public"' in line for line in re.findall(
+        r".*sum\(increase\(.*", tree()["prometheus/rules/slo-availability.yml"]) if "absent" not in line)
 
 
 def test_images_are_fetched_before_it_is_asked_what_they_would_recreate():
@@ -87,4 +92,5 @@ def test_a_server_that_is_still_made_is_not_ready(compose):
 def test_units_try_for_as_long_as_it_takes():
     """Five starts in an hour were over after two and a half minutes of a slow registry"""
     again = {path: text for path, text in tree().items() if path.endswith(".service") and "Restart=on-failure" in text}
-    assert len(again) == 2 and all("StartLimitIntervalSec=0" in text and "StartLimitBurst" not in text for text in again.values())
+    assert len(again) == 2 and all("StartLimitIntervalSec=0" in text and "StartLimitBurst" not in text
+                                   for text in again.values())

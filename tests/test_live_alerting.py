@@ -1,8 +1,10 @@
 """From a broken application to a message, for real: Caddy, the blackbox exporter, Prometheus and Alertmanager with the
 emitted files, and a webhook that keeps what it gets.
 
-The windows are sixty times shorter (`time_scale`), addresses are those of this machine, and Debian's Alertmanager reads the
-address of the webhook from its configuration. Everything else is as emitted, the fifteen seconds that Alertmanager waits
+The windows are sixty times shorter (`time_scale`), addresses are those of this machine, and Debian's Alertmanager
+reads the
+address of the webhook from its configuration. Everything else is as emitted, the fifteen seconds that Alertmanager
+waits
 for more alerts of a group too; only what is waited between two messages about the same is shortened like the windows.
 """
 from __future__ import annotations
@@ -102,15 +104,22 @@ def observed(edge: Edge, folder: Path, sink: Sink) -> Iterator[str]:
         if path.startswith(("prometheus/rules/", "alertmanager/templates/", "blackbox/")):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
-    (folder / "prometheus/prometheus.yml").write_text(yaml.safe_dump(placed(files["prometheus/prometheus.yml"], places)))
-    (folder / "alertmanager/alertmanager.yml").write_text(for_debian(files["alertmanager/alertmanager.yml"], folder, sink))
-    with running([program("blackbox_exporter"), f"--config.file={folder}/blackbox/blackbox.yml", f"--web.listen-address=127.0.0.1:{blackbox}"],
+    (folder / "prometheus/prometheus.yml").write_text(
+        yaml.safe_dump(placed(files["prometheus/prometheus.yml"], places)))
+    (folder / "alertmanager/alertmanager.yml").write_text(for_debian(files["alertmanager/alertmanager.yml"],
+                                                                     folder, sink))
+    with running([program("blackbox_exporter"), f"--config.file={folder}/blackbox/blackbox.yml",
+                  f"--web.listen-address=127.0.0.1:{blackbox}"],
                  f"http://127.0.0.1:{blackbox}/metrics", folder / "blackbox.log"), \
-         running([program("alertmanager"), f"--config.file={folder}/alertmanager/alertmanager.yml", f"--storage.path={folder}/am",
-                  "--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{alertmanager}", f"--web.external-url=http://127.0.0.1:{alertmanager}/alertmanager"],
+         running([program("alertmanager"), f"--config.file={folder}/alertmanager/alertmanager.yml",
+                  f"--storage.path={folder}/am",
+                  "--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{alertmanager}",
+                  f"--web.external-url=http://127.0.0.1:{alertmanager}/alertmanager"],
                  f"http://127.0.0.1:{alertmanager}/alertmanager/-/ready", folder / "alertmanager.log"), \
-         running([program("prometheus"), f"--config.file={folder}/prometheus/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb", "--rules.alert.resend-delay=1s",
-                  f"--web.listen-address=127.0.0.1:{prometheus}", f"--web.external-url=http://127.0.0.1:{prometheus}/prometheus"],
+         running([program("prometheus"), f"--config.file={folder}/prometheus/prometheus.yml",
+                  f"--storage.tsdb.path={folder}/tsdb", "--rules.alert.resend-delay=1s",
+                  f"--web.listen-address=127.0.0.1:{prometheus}",
+                  f"--web.external-url=http://127.0.0.1:{prometheus}/prometheus"],
                  f"http://127.0.0.1:{prometheus}/prometheus/-/ready", folder / "prometheus.log"):
         yield f"http://127.0.0.1:{prometheus}/prometheus"
 
@@ -137,7 +146,8 @@ def value(address: str, query: str) -> float | None:
 
 
 def test_each_request_is_counted_once_whatever_becomes_of_it():
-    """The series that an SLO counts see every request of a user exactly once, a probe of the edge's own health never; all
+    """The series that an SLO counts see every request of a user exactly once, a probe of the edge's own health
+    never; all
     handlers together see more"""
     stack = varied(edge={"max_body": "1KB"})
     labels = ",".join(f'{name}="{value}"' for name, value in edge_series(stack).items())
@@ -150,7 +160,8 @@ def test_each_request_is_counted_once_whatever_becomes_of_it():
             each.stop()
         statuses += [edge.ask("/contacts").status for _ in range(3)]
         text = fetched(f"http://127.0.0.1:{edge.ports['metrics']}/metrics")[1]
-    rows = [line for line in text.splitlines() if line.startswith("caddy_http_request_duration_seconds_count{") and 'server="public"' in line]
+    rows = [line for line in text.splitlines() if line.startswith("caddy_http_request_duration_seconds_count{")
+            and 'server="public"' in line]
     wanted = [line for line in rows if all(part in line for part in labels.split(","))]
     assert 413 in statuses and 404 in statuses
     assert sum(float(line.rsplit(" ", 1)[1]) for line in wanted) == len(statuses) - asked.count("/healthz"), wanted
@@ -165,9 +176,11 @@ def test_from_the_first_failure_to_the_message_and_back(tmp_path, capsys):
         metrics_for_all(edge)
         users = Users(edge)
         with observed(edge, tmp_path, sink) as prometheus, users.asking():
-            until(lambda: value(prometheus, 'slo:events:increase1h{slo="availability"} > 20') is not None, 30, "traffic")
+            until(lambda: value(prometheus, 'slo:events:increase1h{slo="availability"} > 20') is not None,
+                  30, "traffic")
             assert value(prometheus, 'slo:sli_error:ratio_rate1h{slo="availability"}') == 0
-            until(lambda: value(prometheus, 'sum(up{job=~"caddy|alertmanager|prometheus|blackbox-exporter"})') == 4, 20, "four targets that answer")
+            until(lambda: value(prometheus, 'sum(up{job=~"caddy|alertmanager|prometheus|blackbox-exporter"})') == 4,
+                  20, "four targets that answer")
             until(lambda: value(prometheus, 'min(probe_success{job="probe-open"})') == 1, 20, "probes that succeed")
             until(lambda: any(path == "/dead_man_url" for path, _ in list(sink.received)), 20, "the dead-man's switch")
             assert not messages(sink, "SloPageBurn1h", "firing")
@@ -178,16 +191,20 @@ def test_from_the_first_failure_to_the_message_and_back(tmp_path, capsys):
             first = next(at for at, status in users.statuses if at > broke and status >= 500)
             assert messages(sink, "SloPageBurn1h", "firing")[0]["labels"].items() >= {
                 "severity": "page", "category": "slo", "slo": "availability", "service": "fastapi-app"}.items()
-            until(lambda: value(prometheus, 'min(probe_success{job="probe-open",service="fastapi-app"})') == 0, 20, "a failing probe")
+            until(lambda: value(prometheus, 'min(probe_success{job="probe-open",service="fastapi-app"})') == 0,
+                  20, "a failing probe")
             healed = time.monotonic()
             for name, each in edge.behind.items():
                 edge.behind[name] = each.again()
-            resolved = until(lambda: messages(sink, "SloPageBurn1h", "resolved") and time.monotonic(), TARGET, "the end of the page")
-    told = [body for path, body in sink.received if path == "/alert_webhook_url" and body["groupLabels"].get("alertname") == "SloPageBurn1h"]
+            resolved = until(lambda: messages(sink, "SloPageBurn1h", "resolved") and time.monotonic(), TARGET,
+                             "the end of the page")
+    told = [body for path, body in sink.received if path == "/alert_webhook_url"
+            and body["groupLabels"].get("alertname") == "SloPageBurn1h"]
     assert [each["status"] for each in told] == ["firing", "resolved"]  # each once
     assert fired - first < TARGET and resolved - healed < TARGET
     with capsys.disabled():
-        print(f"\n    page {fired - first:.1f} s after the first failure, resolved {resolved - healed:.1f} s after the repair")
+        print(f"\n    page {fired - first:.1f} s after the first failure, resolved {resolved - healed:.1f} s after "
+              f"the repair")
     assert not messages(sink, "EdgeDown", "firing")
 
 

@@ -1,7 +1,9 @@
 """Loki's and Alloy's configuration. Neither program can be installed from a registry, so neither is run here.
 
-What is known of them is written down instead: the keys that Loki 3 has (read in its own reference, docs/sources/shared/configuration.md
-at commit 002ee222b2bb, only the blocks that are used), the arguments of Alloy's components (docs/sources/reference/components at
+What is known of them is written down instead: the keys that Loki 3 has (read in its own reference,
+docs/sources/shared/configuration.md
+at commit 002ee222b2bb, only the blocks that are used), the arguments of Alloy's components
+(docs/sources/reference/components at
 commit 022b1b728604), and a stand-in that does what those pages say the stages do.
 """
 from __future__ import annotations
@@ -37,15 +39,17 @@ LOKI_KEYS = {
     "server": {"http_listen_port": ANY, "log_level": ANY},
     "common": {"instance_addr": ANY, "path_prefix": ANY, "replication_factor": ANY, "ring": RING,
                "storage": {"filesystem": {"chunks_directory": ANY, "rules_directory": ANY}}},
-    "schema_config": {"configs": [{"from": ANY, "store": ANY, "object_store": ANY, "schema": ANY, "index": {"prefix": ANY, "period": ANY}}]},
-    "compactor": {"working_directory": ANY, "compaction_interval": ANY, "retention_enabled": ANY, "retention_delete_delay": ANY,
-                  "delete_request_store": ANY},
+    "schema_config": {"configs": [{"from": ANY, "store": ANY, "object_store": ANY, "schema": ANY,
+                                   "index": {"prefix": ANY, "period": ANY}}]},
+    "compactor": {"working_directory": ANY, "compaction_interval": ANY, "retention_enabled": ANY,
+                  "retention_delete_delay": ANY, "delete_request_store": ANY},
     "limits_config": dict.fromkeys(
         ["retention_period", "allow_structured_metadata", "discover_service_name", "max_label_names_per_series",
-         "max_global_streams_per_user", "ingestion_rate_mb", "ingestion_burst_size_mb", "max_line_size", "max_line_size_truncate",
-         "reject_old_samples", "reject_old_samples_max_age"], ANY),
+         "max_global_streams_per_user", "ingestion_rate_mb", "ingestion_burst_size_mb", "max_line_size",
+         "max_line_size_truncate", "reject_old_samples", "reject_old_samples_max_age"], ANY),
     "query_range": {"results_cache": {"cache": {"embedded_cache": {"enabled": ANY, "max_size_mb": ANY}}}},
-    "ruler": {"alertmanager_url": ANY, "rule_path": ANY, "enable_api": ANY, "ring": RING, "storage": {"type": ANY, "local": {"directory": ANY}}},
+    "ruler": {"alertmanager_url": ANY, "rule_path": ANY, "enable_api": ANY, "ring": RING,
+              "storage": {"type": ANY, "local": {"directory": ANY}}},
     "analytics": {"reporting_enabled": ANY},
 }
 STAGES = {  # arguments by stage, required ones first
@@ -69,12 +73,14 @@ def unknown(content, known, place="") -> list[str]:
     if isinstance(known, list):
         return [each for item in content for each in unknown(item, known[0], place)]
     found = [f"{place}{key}" for key in content if key not in known]
-    return found + [each for key, value in content.items() if key in known for each in unknown(value, known[key], f"{place}{key}.")]
+    return found + [each for key, value in content.items() if key in known
+                    for each in unknown(value, known[key], f"{place}{key}.")]
 
 
 def parsed_promtail() -> dict:
     data = example().model_dump(exclude_unset=True)
-    kept = {key: each for key, each in data["services"]["alloy"].items() if key not in ("image", "command", "ports", "engine")}
+    kept = {key: each
+            for key, each in data["services"]["alloy"].items() if key not in ("image", "command", "ports", "engine")}
     data["services"]["alloy"] = kept | {"engine": "promtail", "allow_eol": True}
     return yaml.safe_load(files(Stack.model_validate(data))["promtail/promtail.yaml"])
 
@@ -111,7 +117,8 @@ def test_folders_are_on_the_volume():
 
 def test_every_component_has_its_arguments_and_no_other():
     found = blocks(ALLOY)
-    assert [each.name for each in found] == ["logging", "local.file_match", "loki.source.file", "loki.process", "loki.write"]
+    assert [each.name for each in found] == ["logging", "local.file_match", "loki.source.file",
+                                             "loki.process", "loki.write"]
     for component in found:
         for each in component.walk():
             required, optional = (STAGES | COMPONENTS)[each.name]
@@ -125,7 +132,8 @@ def test_every_reference_leads_to_what_a_component_exports():
     assert taken and taken <= exported and exported <= taken
 
 
-@pytest.mark.parametrize("broken", [ALLOY[:-3], ALLOY.replace("{", "", 1), ALLOY.replace('"', "'", 1), ALLOY.replace("=", ":", 1)])
+@pytest.mark.parametrize("broken", [ALLOY[:-3], ALLOY.replace("{", "", 1), ALLOY.replace('"', "'", 1),
+                                    ALLOY.replace("=", ":", 1)])
 def test_the_reader_refuses_what_alloy_would(broken):
     with pytest.raises(AlloyError):
         blocks(broken)
@@ -142,21 +150,25 @@ def test_regular_expressions_are_those_of_go():
 def test_the_shipper_reads_the_files_that_docker_writes():
     compose_folder = FILES.split("/*")[0]
     from pretamane_analysis.facts.images import facts
-    assert facts("grafana/alloy").host_folders == facts("grafana/promtail").host_folders == {compose_folder: "/data/docker/containers"}
+    assert facts("grafana/alloy").host_folders == facts("grafana/promtail").host_folders == {
+        compose_folder: "/data/docker/containers"}
 
 
 # What becomes of a line
 
 def docker(service: str, text: str, stream: str = "stdout", time: str = "2026-11-22T10:00:00.123456789Z") -> str:
     """Return a line as Docker's json-file driver writes it"""
-    return json.dumps({"log": text + "\n", "stream": stream, "attrs": {"com.docker.compose.service": service}, "time": time})
+    return json.dumps({"log": text + "\n", "stream": stream, "attrs": {"com.docker.compose.service": service},
+                       "time": time})
 
 
 LINES = [
-    ("caddy", json.dumps({"level": "info", "msg": "handled request", "request": {"uri": "/contacts"}, "status": 200, "request_id": "r-1",
+    ("caddy", json.dumps({"level": "info", "msg": "handled request", "request": {"uri": "/contacts"}, "status": 200,
+                          "request_id": "r-1",
                           "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}), "info",
      {"request_id": "r-1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}),
-    ("fastapi-app-blue", json.dumps({"level": "error", "message": "boom", "request_id": "r-2", "trace_id": "t-2", "path": "/contacts"}), "error",
+    ("fastapi-app-blue", json.dumps({"level": "error", "message": "boom", "request_id": "r-2", "trace_id": "t-2",
+                                     "path": "/contacts"}), "error",
      {"request_id": "r-2", "trace_id": "t-2"}),
     ("prometheus", "time=2026-11-22T10:00:00Z level=WARN source=main.go:78 msg=slow", "warn", {}),
     ("postgresql", '2026-11-22 10:00:00.000 UTC [7] app@pretamane FATAL:  password authentication failed', "fatal", {}),
@@ -182,7 +194,8 @@ def test_a_line_becomes_an_entry(service, text, level, metadata):
 @pytest.mark.parametrize("path, dropped", [("/livez", True), ("/readyz", True), ("/healthz", True), ("/metrics", True),
                                            ("/contacts", False), ("/livez/more", False), ("/x/readyz", False)])
 def test_health_checks_are_no_news(path, dropped):
-    assert Shipper(ALLOY).entry(docker("fastapi-app-blue", json.dumps({"level": "info", "path": path}))).dropped == dropped
+    assert Shipper(ALLOY).entry(docker("fastapi-app-blue",
+                                       json.dumps({"level": "info", "path": path}))).dropped == dropped
 
 
 def test_ten_thousand_lines_make_few_streams():
@@ -191,8 +204,10 @@ def test_ten_thousand_lines_make_few_streams():
     levels = ["info", "INFO", "Warning", "error", "debug", "", None, 7, "made up", "x" * 300]
     lines = []
     for number in range(10_000):
-        said = {"level": chance.choice(levels) if chance.random() < 0.9 else f"level-{number}", "request_id": f"r-{number}",
-                "status": chance.randrange(100, 600), "remote_ip": f"10.0.{number % 256}.{number // 256}", "service": f"claimed-{number}"}
+        said = {"level": chance.choice(levels) if chance.random() < 0.9 else f"level-{number}",
+                "request_id": f"r-{number}",
+                "status": chance.randrange(100, 600), "remote_ip": f"10.0.{number % 256}.{number // 256}",
+                "service": f"claimed-{number}"}
         lines.append(docker(chance.choice(services), json.dumps(said), chance.choice(["stdout", "stderr"])))
     sink = Sink()
     try:
@@ -220,10 +235,12 @@ def test_promtail_does_the_same_to_a_line():
     stages = content["scrape_configs"][0]["pipeline_stages"]
     alloy = next(each for each in blocks(ALLOY) if each.name == "loki.process").blocks
     names = {"labeldrop": "label_drop"}
-    assert [names.get(next(iter(each)), next(iter(each))) for each in stages] == [each.name.removeprefix("stage.") for each in alloy]
+    assert [names.get(next(iter(each)),
+                      next(iter(each))) for each in stages] == [each.name.removeprefix("stage.") for each in alloy]
     for stage, block in zip(stages, alloy):
         [(name, arguments)] = stage.items()
-        given = block.attributes.get("values", block.attributes) if name in ("labels", "structured_metadata", "labeldrop") else block.attributes
+        given = block.attributes.get("values", block.attributes) if name in ("labels", "structured_metadata",
+                                                                             "labeldrop") else block.attributes
         assert given == arguments, name
     assert content["clients"] == [{"url": Shipper(ALLOY).url}]
 
@@ -238,7 +255,8 @@ def test_alerts_on_logs_use_only_labels_that_are_shipped():
     for query in log_queries():
         selectors = re.findall(r"\{([^}]*)\}", query)
         assert selectors, query
-        assert {name for each in selectors for name in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", each)} <= {*LABELS, "stream"}
+        assert {name for each in selectors
+                for name in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", each)} <= {*LABELS, "stream"}
         assert not {name for name in IDS if name in query}
 
 

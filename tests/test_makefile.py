@@ -1,4 +1,5 @@
-"""What `make` does before anything runs: an environment that is whole, and commands that start wherever the clone is."""
+"""What `make` does before anything runs: an environment that is whole, and commands that start wherever the clone
+is."""
 from __future__ import annotations
 
 import re
@@ -26,13 +27,14 @@ def made(root, folder, *arguments: str) -> tuple[subprocess.CompletedProcess, li
     (folder / "python3").chmod(0o755)
     calls = folder / "calls"
     calls.write_text("")
-    done = subprocess.run([program("make"), f"PYTHON={folder}/python3", *arguments], cwd=folder, capture_output=True, text=True, check=False,
-                          env={"PATH": "/usr/bin:/bin", "CALLS": str(calls)})
+    done = subprocess.run([program("make"), f"PYTHON={folder}/python3", *arguments], cwd=folder, capture_output=True,
+                          text=True, check=False, env={"PATH": "/usr/bin:/bin", "CALLS": str(calls)})
     return done, calls.read_text().splitlines()
 
 
 def test_a_half_made_environment_is_made_again(root, tmp_path):
-    """Without ensurepip `python -m venv` leaves a Python without pip behind; once python3-venv is there, make begins anew"""
+    """Without ensurepip `python -m venv` leaves a Python without pip behind; once python3-venv is there, make begins
+    anew"""
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/python").write_text(PYTHON)
     (tmp_path / ".venv/bin/python").chmod(0o755)
@@ -44,7 +46,8 @@ def test_a_half_made_environment_is_made_again(root, tmp_path):
 
 
 def test_verbs_call_modules(root):
-    """A script starts with the path of its Python, which may hold a space or be too long: Makefile and CI call what has a module by it"""
+    """A script starts with the path of its Python, which may hold a space or be too long: Makefile and CI call what
+    has a module by it"""
     for path in ("Makefile", ".ci/run", "tools/wheel_alone.sh"):
         scripts = re.findall(r"(?:\$\(BIN\)|\.venv/bin)/([\w-]+)", (root / path).read_text(encoding="utf-8"))
         assert {each for each in scripts if not each.startswith("nbdev_")} <= {"python", "docker-compose"}, path
@@ -53,5 +56,6 @@ def test_verbs_call_modules(root):
 def test_readme_names_what_the_bare_root_has(root):
     """The bare root of CI holds the packages that README.md names, since it reads them there"""
     command = re.search(r"^packages=.*$", (root / "tools/bare_root.sh").read_text(encoding="utf-8"), re.MULTILINE)[0]
-    said = subprocess.run(["bash", "-c", f'here="$0"; {command}; echo "$packages"', str(root)], capture_output=True, text=True, check=True)
+    said = subprocess.run(["bash", "-c", f'here="$0"; {command}; echo "$packages"', str(root)], capture_output=True,
+                          text=True, check=True)
     assert said.stdout.strip().split(",") == ["python3", "python3-venv", "python3-pip", "make", "git"]

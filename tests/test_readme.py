@@ -68,13 +68,15 @@ def test_ci_runs_the_readmes_test_command(root):
 
 
 def test_the_command_line_page_has_every_verb(monkeypatch):
-    """The page of the site holds what `--help` prints for the command, each verb that it lists and each verb of those"""
+    """The page of the site holds what `--help` prints for the command, each verb that it lists and each verb of
+    those"""
     monkeypatch.setenv("COLUMNS", "110")
     (page,) = command_page().values()
     verbs = re.findall(r"^  ([a-z]+) {2,}", HELP, flags=re.MULTILINE)
     assert len(verbs) >= 11 and HELP in page
     for verb in verbs:
-        said = subprocess.run([sys.executable, "-m", "pretamane_analysis", verb, "--help"], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run([sys.executable, "-m", "pretamane_analysis", verb, "--help"], capture_output=True,
+                              text=True, check=True).stdout
         assert said in page
         inner = re.match(r"usage: pretamane \w+ \[-h\] ([a-z|]+) \.\.\.", said)
         assert all(f"usage: pretamane {verb} {each} " in page for each in (inner[1].split("|") if inner else ()))

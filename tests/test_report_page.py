@@ -1,4 +1,5 @@
-"""The report's page as a person opens it: from a folder, in a real browser, in both color schemes, on a phone. One report is of the example, one of a
+"""The report's page as a person opens it: from a folder, in a real browser, in both color schemes, on a phone. One
+report is of the example, one of a
 stranger's stack that shares nothing with it."""
 from __future__ import annotations
 
@@ -10,10 +11,14 @@ from pathlib import Path
 
 import pytest
 from browser import console_errors, open_browser, requested, scheme, serious, size
+from test_own_stacks import words
 
 from pretamane_analysis.base.tables import less, money
+from pretamane_analysis.bill.coverage import options
 from pretamane_analysis.cli.main import main
+from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.report.page import MINUS
+from pretamane_analysis.stack.stack import example
 
 CHOICES = {  # what somebody sets in the form; what is left out stays as reported
     "as reported": {},
@@ -24,8 +29,11 @@ CHOICES = {  # what somebody sets in the form; what is left out stays as reporte
     "more memory": {"memory": "16Gi"},
     "a host that costs more": {"memory": "64Gi", "egress": "0"},
     "bought otherwise": {"purchase-option": "Spot-typical"},
-    "everything": {"region": "us-east-1", "egress": "2048.5", "memory": "32Gi", "purchase-option": "Reserved-1yr-AllUpfront"},
-    "no price for the host": {"purchase-option": "Reserved-3yr-NoUpfront"},
+    "everything": {"region": "us-east-1", "egress": "2048.5", "memory": "32Gi",
+                   "purchase-option": "Reserved-1yr-AllUpfront"},
+    "another host and other nodes": {"region": "us-west-2", "purchase-option": "Spot-typical"},
+    "a host of another type": {"purchase-option": "Reserved-3yr-NoUpfront", "memory": "16Gi"},
+    "no price for the host": {"region": "eu-west-3", "purchase-option": "Reserved-3yr-NoUpfront"},
     "a region with few prices": {"region": "ap-south-1", "egress": "300"},
     "a region without a host": {"region": "ap-southeast-5", "memory": "64Gi"},
 }
@@ -36,9 +44,10 @@ form.dispatchEvent(new Event('input', {bubbles: true}));"""
 SHOWN = """const part = document.getElementById('what-if');
 return {rows: [...part.querySelectorAll('tbody tr')].map(row => [...row.cells].map(cell => cell.textContent)),
   sentence: part.querySelector('[role=status]').textContent, why: [...part.querySelectorAll('li')].map(each => each.textContent),
-  commands: part.querySelector('pre').textContent.split('\\n')};"""
+  commands: part.querySelector('pre').textContent.split('\\n')};"""  # noqa: E501
 OVERFLOW = "return document.scrollingElement.scrollWidth - window.innerWidth"
-LIVE = "return Object.fromEntries([...document.querySelectorAll('[data-live]')].map(each => [each.dataset.live, each.textContent]))"
+LIVE = ("return Object.fromEntries([...document.querySelectorAll('[data-live]')].map(each => [each.dataset.live, "
+        "each.textContent]))")
 TEXTS = """const rgb = text => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return {r, g, b, a}; };
 const part = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
 const light = color => 0.2126 * part(color.r) + 0.7152 * part(color.g) + 0.0722 * part(color.b);
@@ -53,11 +62,11 @@ return [...document.querySelectorAll('figure svg')].flatMap(svg => {
     const [one, two] = [rgb(getComputedStyle(text).fill), rgb(getComputedStyle(under).fill)].map(light).sort((a, b) => a - b);
     return {text: text.textContent.trim(), contrast: (two + .05) / (one + .05), height: parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a};
   });
-}).filter(each => each.text);"""
+}).filter(each => each.text);"""  # noqa: E501
 SORT = """const table = document.querySelector(`#${arguments[0]} table`);
 const head = [...table.querySelectorAll('th')].find(each => each.textContent === arguments[1]);
 head.querySelector('button').click();
-return [head.getAttribute('aria-sort'), [...table.tBodies[0].rows].map(row => row.cells[head.cellIndex].textContent)];"""
+return [head.getAttribute('aria-sort'), [...table.tBodies[0].rows].map(row => row.cells[head.cellIndex].textContent)];"""  # noqa: E501
 STRANGER = """
 name: ledgerly
 region: us-east-1
@@ -69,7 +78,7 @@ services:
   redis: {image: "redis:8.2", role: other, memory: 1Gi, ports: {redis: 6379}, networks: [data]}
 eks: {node_instance_type: m6a.large}
 usage: {requests: 12000000, egress_gb: 900, database_gb: 60}
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -102,27 +111,33 @@ def test_it_stands_alone(page, driver):
     driver.get(page)
     assert (console_errors(driver), requested(driver)) == ([], set())
     assert driver.execute_script("return document.images.length") == 0
-    pictures = driver.execute_script("return [...document.querySelectorAll('figure svg')].map(each => [each.closest('section').id, each.getBoundingClientRect().width])")
+    pictures = driver.execute_script("return [...document.querySelectorAll('figure svg')].map(each => "
+                                     "[each.closest('section').id, each.getBoundingClientRect().width])")
     assert len(pictures) >= 8 and all(width > 300 for _, width in pictures)
-    assert {"compare", "attribution", "ranges", "drawings", "waterfall", "slo-availability"} <= {section for section, _ in pictures}
+    assert {"compare", "attribution", "ranges", "drawings", "waterfall",
+            "slo-availability"} <= {section for section, _ in pictures}
 
 
 @pytest.mark.parametrize("width", [390, 768])
 def test_a_phone_does_not_scroll_sideways(width, page, stranger, driver):
-    """The window is enough; a picture that is wider scrolls by itself, a table does not have to: no cell of it is cut off or empty"""
+    """The window is enough; a picture that is wider scrolls by itself, a table does not have to: no cell of it is
+    cut off or empty"""
     size(driver, width, 844)
     for address in (page, (stranger / "index.html").as_uri()):
         driver.get(address)
         driver.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true; })")
         assert driver.execute_script(OVERFLOW) <= 0
         if width == 390:
-            assert driver.execute_script("return [...document.querySelectorAll('main td')].filter(each => each.getBoundingClientRect().right > innerWidth"
-                                         " || (!each.textContent && each.closest('.wide') && each.offsetHeight)).map(each => each.outerHTML)") == []
+            assert driver.execute_script("return [...document.querySelectorAll('main td')].filter(each => "
+                                         "each.getBoundingClientRect().right > innerWidth"
+                                         " || (!each.textContent && each.closest('.wide') && "
+                                         "each.offsetHeight)).map(each => each.outerHTML)") == []
 
 
 @pytest.mark.parametrize(("colors", "width"), [("light", 1440), ("dark", 1440), ("light", 390)])
 def test_text_in_pictures_can_be_read(colors, width, page, driver):
-    """Every text of every chart and drawing has a contrast of 4.5 with what it stands on, and is 8.5 CSS pixels high or more"""
+    """Every text of every chart and drawing has a contrast of 4.5 with what it stands on, and is 8.5 CSS pixels high
+    or more"""
     size(driver, width)
     scheme(driver, colors)
     driver.get(page)
@@ -143,8 +158,10 @@ def test_it_can_be_read_by_everybody(colors, page, driver):
 
 
 def test_the_theme_is_the_systems_until_it_is_chosen(page, driver):
-    """The page follows the system; the switch goes the other way, for pictures too, and stays when the system changes"""
-    ground = "return [document.body, document.querySelector('#picture-cost svg path')].map((each, at) => getComputedStyle(each)[at ? 'fill' : 'backgroundColor'])"
+    """The page follows the system; the switch goes the other way, for pictures too, and stays when the system
+    changes"""
+    ground = ("return [document.body, document.querySelector('#picture-cost svg path')].map((each, at) => "
+              "getComputedStyle(each)[at ? 'fill' : 'backgroundColor'])")
     size(driver, 1280)
     scheme(driver, "light")
     driver.get(page)
@@ -164,14 +181,18 @@ def test_the_contents_stay_in_view(page, driver):
     for width in (1440, 390):
         size(driver, width)
         driver.get(page)
-        driver.execute_script("document.documentElement.style.scrollBehavior = 'auto'; document.getElementById('drawings').scrollIntoView()")
+        driver.execute_script("document.documentElement.style.scrollBehavior = 'auto'; "
+                              "document.getElementById('drawings').scrollIntoView()")
         driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
         box, marked, ids = driver.execute_script(
-            "const nav = document.querySelector('nav'), found = nav.querySelectorAll('[aria-current]'), box = found[0].getBoundingClientRect();"
-            "return [[nav.getBoundingClientRect().top, box.left, innerWidth - box.right, box.top, innerHeight - box.bottom], [...found].map(each => each.hash),"
+            "const nav = document.querySelector('nav'), found = nav.querySelectorAll('[aria-current]'), box = "
+            "found[0].getBoundingClientRect();"
+            "return [[nav.getBoundingClientRect().top, box.left, innerWidth - box.right, box.top, innerHeight "
+            "- box.bottom], [...found].map(each => each.hash),"
             " [...nav.querySelectorAll('a')].map(each => each.hash.slice(1))]")
         assert all(each >= 0 for each in box) and marked == ["#drawings"]
-        assert ids == driver.execute_script("return [...document.querySelectorAll('main > section')].map(each => each.id)")
+        assert ids == driver.execute_script("return [...document.querySelectorAll('main > section')].map(each "
+                                            "=> each.id)")
 
 
 def test_tables_sort(page, driver):
@@ -188,11 +209,15 @@ def test_tables_sort(page, driver):
 
 def test_nothing_of_the_example_is_in_a_strangers_report(stranger, driver):
     """A reader who made no claim reads of none, and of no service, image or host that is the example's"""
-    words = [path.read_text(encoding="utf-8") for path in sorted(stranger.rglob("*")) if path.suffix in (".html", ".md", ".json", ".csv", ".svg")]
-    assert len(words) >= 20 and not (stranger / "audit.json").exists()
-    for text in words:
+    texts = [path.read_text(encoding="utf-8")
+             for path in sorted(stranger.rglob("*")) if path.suffix in (".html", ".md", ".json", ".csv", ".svg")]
+    assert len(texts) >= 20 and not (stranger / "audit.json").exists()
+    for text in texts:
         text = re.sub(r"pretamane (cost|emit|report)", "", text)
-        assert re.findall(r"90\.9 %|laimed|the claim|pretamane|fastapi|minio|pgadmin|cloudflared|example\.com", text) == []
+        assert re.findall(r"90\.9 %|laimed|the claim|pretamane|fastapi|minio|pgadmin|cloudflared|example\.com",
+                          text) == []
+        assert {word for word in words() - {"nginx"} if re.search(rf"(?<![\w/]){re.escape(word)}(?![\w/])",
+                                                                  text)} == set()
 
 
 def test_the_verdict_comes_first_and_the_cards_follow_the_controls(page, driver, capsys):
@@ -200,7 +225,8 @@ def test_the_verdict_comes_first_and_the_cards_follow_the_controls(page, driver,
     size(driver, 1280)
     found, live = asked(driver, page, {}), driver.execute_script(LIVE)
     heading = driver.find_element("tag name", "h1").text
-    assert heading == f"One EC2 host costs {live['less']} than EKS." and live["less"] == f"{live['percent']} {live['word']}"
+    assert (heading == f"One EC2 host costs {live['less']} than EKS."
+            and live["less"] == f"{live['percent']} {live['word']}")
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     driver.get(page)
     still = {each.get_attribute("data-live"): each.text for each in driver.find_elements("css selector", "[data-live]")}
@@ -210,8 +236,10 @@ def test_the_verdict_comes_first_and_the_cards_follow_the_controls(page, driver,
         found = asked(driver, page, choices)
         first, second = (Decimal(printed(each, capsys)[0]["total"]) for each in found["commands"])
         live = driver.execute_script(LIVE)
-        assert (live["total-0"], live["total-1"], live["difference"]) == (money(first), money(second), money(abs(first - second)))
-        assert live["less"] == less(100 * (first - second) / first) and live["year"] == money(12 * abs(first - second)) and live["region"] == choices.get("region", "us-east-1")
+        assert (live["total-0"], live["total-1"],
+                live["difference"]) == (money(first), money(second), money(abs(first - second)))
+        assert live["less"] == less(100 * (first - second) / first) and live["year"] == money(
+            12 * abs(first - second)) and live["region"] == choices.get("region", "us-east-1")
     driver.find_element("css selector", "#what-if [type=reset]").click()
     driver.execute_async_script("setTimeout(arguments[0], 50)")
     assert driver.execute_script(LIVE) == still
@@ -223,11 +251,13 @@ def test_one_sign_for_minus_and_one_for_usd(page, stranger, driver):
     """Amounts have a real minus and USD, never a hyphen and never a dollar sign, on the page and in its pictures"""
     for address in (page, (stranger / "index.html").as_uri()):
         asked(driver, address, {})
-        text = driver.execute_script("document.querySelectorAll('script, style').forEach(each => each.remove()); return document.body.textContent")
+        text = driver.execute_script("document.querySelectorAll('script, style').forEach(each => each.remove()); "
+                                     "return document.body.textContent")
         assert re.findall(r"(?:^|[\s(])-\d[\d,]*\.\d+|\$ ?\d", text) == [] and MINUS in text and "USD" in text
 
 
-RIDDLES = ("What the dollars buy", "as reported", "Machines of both sides bought", "When somebody is told", "like with like", "How sure it is", "rings after")
+RIDDLES = ("What the dollars buy", "as reported", "Machines of both sides bought", "When somebody is told",
+           "like with like", "How sure it is", "rings after")
 
 
 def test_headings_and_columns_are_words_for_people(page, driver):
@@ -236,7 +266,8 @@ def test_headings_and_columns_are_words_for_people(page, driver):
     text = driver.execute_script("return document.body.textContent")
     assert [each for each in RIDDLES if each in text] == []
     options = driver.execute_script("return [...document.querySelectorAll('option')].map(each => each.textContent)")
-    assert not [each for each in options if re.search("Upfront|OnDemand|SavingsPlan", each)] and "reserved, 1 year, nothing upfront" in options
+    assert not [each for each in options
+                if re.search("Upfront|OnDemand|SavingsPlan", each)] and "reserved, 1 year, nothing upfront" in options
 
 
 def asked(driver, page, choices: dict[str, str]) -> dict:
@@ -255,7 +286,8 @@ def printed(command: str, capsys) -> tuple[dict | None, str]:
 
 @pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
 def test_the_page_answers_as_the_command_line(choices, page, driver, capsys):
-    """Both totals, each feature, the difference and the share are what the commands print that the page shows; what has no price says so"""
+    """Both totals, each feature, the difference and the share are what the commands print that the page shows; what
+    has no price says so"""
     found = asked(driver, page, choices)
     bills = [printed(each, capsys) for each in found["commands"]]
     totals = [bill and Decimal(bill["total"]) for bill, _ in bills]
@@ -265,17 +297,29 @@ def test_the_page_answers_as_the_command_line(choices, page, driver, capsys):
         if bill is None:
             assert any(each in said for each in found["why"]), (said, found["why"])
             continue
-        for feature, shown in zip(driver.execute_script("return Object.keys(JSON.parse(answers.textContent).features)"), found["rows"]):
-            assert shown[1 + at] == money(sum((Decimal(each["EffectiveCost"]) for each in bill["lines"] if each["feature"] == feature), Decimal(0)))
+        for feature, shown in zip(driver.execute_script("return Object.keys(JSON.parse(answers.textContent).features)"),
+                                  found["rows"]):
+            assert shown[1 + at] == money(sum(
+                (Decimal(each["EffectiveCost"]) for each in bill["lines"] if each["feature"] == feature), Decimal(0)))
     if None not in totals:
         assert found["rows"][-1][3] == money(totals[1] - totals[0]).replace("-", MINUS)
         assert found["sentence"].endswith(f"{less(100 * (totals[0] - totals[1]) / totals[0])}.")
 
 
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "eu-west-3"])
+def test_only_ways_to_pay_that_have_a_price_are_offered(region, page, driver):
+    """What the list shows for a region is what `prices coverage --options` says of it"""
+    asked(driver, page, {"region": region})
+    offered = driver.execute_script("return [...document.querySelectorAll('[name=purchase-option] "
+                                    "option')].filter(each => !each.disabled).map(each => each.value)")
+    assert offered == ["", *options(example().model_copy(update={"region": region}), bundled())]
+
+
 def test_some_of_these_have_a_price_and_some_have_not(page, driver, capsys):
     """The choices above hold both kinds, so neither is tested in vain"""
-    missing = [any(row[1] == "no price" or row[2] == "no price" for row in asked(driver, page, each)["rows"]) for each in CHOICES.values()]
-    assert missing.count(False) >= 7 and missing.count(True) >= 3
+    missing = [any(row[1] == "no price" or row[2] == "no price" for row in asked(driver, page, each)["rows"])
+               for each in CHOICES.values()]
+    assert missing.count(False) >= 7 and missing.count(True) >= 2
 
 
 def test_compare_says_the_same(page, driver, capsys):
@@ -311,4 +355,5 @@ def test_a_report_of_a_change_starts_from_it(tmp_path, driver, capsys):
     headline = capsys.readouterr().out.splitlines()[0]
     found = asked(driver, (tmp_path / "index.html").as_uri(), {})
     assert re.findall(r"[\d.,]+ USD", headline) == [f"{each} USD" for each in found["rows"][-1][1:3]]
-    assert [money(Decimal(bill["total"])) for bill, _ in (printed(each, capsys) for each in found["commands"])] == found["rows"][-1][1:3]
+    assert [money(Decimal(bill["total"]))
+            for bill, _ in (printed(each, capsys) for each in found["commands"])] == found["rows"][-1][1:3]

@@ -1,4 +1,5 @@
-"""The built site as a person sees it: every page in a real browser, in both color schemes, on a phone, with the search."""
+"""The built site as a person sees it: every page in a real browser, in both color schemes, on a phone, with the
+search."""
 from __future__ import annotations
 
 import subprocess
@@ -19,19 +20,23 @@ from browser import (
 )
 from selenium.webdriver.support.ui import WebDriverWait
 
-KINDS = ("", "guide/first-report/", "tutorials/", "tutorials/audit_of_the_claim/", "command-line/", "coverage/", "tree/", "rules/X05/",
-         "reference/bill.bill/")
-REACHED = "return [...document.querySelectorAll('pre > code, .md-typeset__scrollwrap')].every(each => each.tabIndex === 0)"
-RESULTS = "return [...document.querySelectorAll('*')].filter(each => each.shadowRoot).flatMap(each => [...each.shadowRoot.querySelectorAll('a')].map(link => link.href))"
+KINDS = ("", "guide/first-report/", "tutorials/", "tutorials/audit_of_the_claim/", "command-line/", "coverage/",
+         "tree/", "rules/X05/", "reference/bill.bill/")
+REACHED = ("return [...document.querySelectorAll('pre > code, .md-typeset__scrollwrap')].every(each => "
+           "each.tabIndex === 0)")
+RESULTS = ("return [...document.querySelectorAll('*')].filter(each => each.shadowRoot).flatMap(each => "
+           "[...each.shadowRoot.querySelectorAll('a')].map(link => link.href))")
 OVERFLOW = "return document.scrollingElement.scrollWidth - window.innerWidth"
-BROKEN = "return [...document.images].filter(each => each.loading !== 'lazy' && !(each.complete && each.naturalWidth)).map(each => each.src)"
+BROKEN = ("return [...document.images].filter(each => each.loading !== 'lazy' && !(each.complete && "
+          "each.naturalWidth)).map(each => each.src)")
 
 
 @pytest.fixture(scope="module")
 def site(root, tmp_path_factory) -> Path:
     """The site, built as `make docs` builds it"""
     folder = tmp_path_factory.mktemp("site") / "docs"
-    done = subprocess.run([sys.executable, "tools/build_site.py", "--out", str(folder)], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "tools/build_site.py", "--out", str(folder)], cwd=root, capture_output=True,
+                          text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -84,18 +89,38 @@ def test_every_link_leads_somewhere(site):
     assert len(pages) > 100 and dead == []
 
 
-def test_every_page_stands_alone(site, address, driver):
-    """No error in the console, nothing asked of anybody else, every picture there, no sideways scroll on a phone"""
+def faults(driver, address: str, names: list[str]) -> list[str]:
+    """Open each page on a phone; return what is wrong with it: the console, a picture that is missing, what was
+    asked of others, its width"""
     size(driver, 390, 844)
-    wrong, asked = [], set()
-    for path in sorted(site.rglob("index.html")):
-        name = path.parent.relative_to(site).as_posix()
+    found, asked = [], set()
+    for name in names:
         driver.get(f"{address}/{name}/")
-        wrong += [f"{name}: {each}" for each in [*console_errors(driver), *driver.execute_script(BROKEN)]]
-        wrong += [f"{name}: {over} px wider than a phone"] if (over := driver.execute_script(OVERFLOW)) > 0 else []
+        found += [f"{name}: {each}" for each in [*console_errors(driver), *driver.execute_script(BROKEN)]]
+        found += [f"{name}: {over} px wider than a phone"] if (over := driver.execute_script(OVERFLOW)) > 0 else []
         asked |= requested(driver)
-    assert wrong == []
-    assert {each for each in asked if not each.startswith(address)} == set()
+    return found + sorted(each for each in asked if not each.startswith(address))
+
+
+def test_every_page_stands_alone(site, address, driver):
+    """Nothing is asked of anybody else, every picture is there, no page scrolls sideways on a phone; without
+    scripts, which all pages share"""
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        assert faults(driver, address,
+                      [path.parent.relative_to(site).as_posix() for path in sorted(site.rglob("index.html"))]) == []
+    finally:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_scripts_of_every_folder_stand_alone(site, address, driver):
+    """The same with scripts, on the first, the last and the longest page of each folder: no error in the console"""
+    folders: dict[Path, list[Path]] = {}
+    for path in sorted(site.rglob("index.html")):
+        folders.setdefault(path.parent.parent, []).append(path)
+    chosen = {each for pages in folders.values() for each in (pages[0], pages[-1],
+                                                              max(pages, key=lambda page: page.stat().st_size))}
+    assert faults(driver, address, sorted(path.parent.relative_to(site).as_posix() for path in chosen)) == []
 
 
 @pytest.mark.parametrize("colors", ["light", "dark"])
@@ -107,13 +132,15 @@ def test_pages_can_be_read_by_everybody(kind, colors, address, driver):
     driver.get(f"{address}/extra.css")  # of the same origin, and without the theme that keeps its choice
     driver.execute_script("localStorage.clear()")
     driver.get(f"{address}/{kind}")
-    assert driver.execute_script("return document.body.dataset.mdColorScheme") == {"light": "default", "dark": "slate"}[colors]
+    assert driver.execute_script("return document.body.dataset.mdColorScheme") == {"light": "default",
+                                                                                   "dark": "slate"}[colors]
     WebDriverWait(driver, 10).until(lambda found: found.execute_script(REACHED))
     assert serious(driver) == []
 
 
 def test_every_folder_has_a_page(site):
-    """Whoever cuts an address short finds a page: each folder with pages below it has one, and it names those that stand in it"""
+    """Whoever cuts an address short finds a page: each folder with pages below it has one, and it names those that
+    stand in it"""
     folders = {folder for path in site.rglob("index.html") for folder in path.relative_to(site).parents}
     assert [str(each) for each in folders if not (site / each / "index.html").is_file()] == []
     for name in ("guide", "tutorials", "reference"):
@@ -124,16 +151,19 @@ def test_every_folder_has_a_page(site):
 
 def test_the_theme_follows_the_system_until_it_is_chosen(address, driver):
     """Another visit in another scheme is shown in that one, until somebody chooses; pictures follow the choice"""
-    shown = "return [document.body.dataset.mdColorScheme, getComputedStyle(document.querySelector('img[src$=\".svg\"]')).colorScheme]"
+    shown = ("return [document.body.dataset.mdColorScheme, "
+             "getComputedStyle(document.querySelector('img[src$=\".svg\"]')).colorScheme]")
     size(driver, 1280)
     driver.get(f"{address}/extra.css")
     driver.execute_script("localStorage.clear()")
-    for colors, expected in (("light", ["default", "light"]), ("dark", ["slate", "dark"]), ("light", ["default", "light"])):
+    for colors, expected in (("light", ["default", "light"]), ("dark", ["slate", "dark"]),
+                             ("light", ["default", "light"])):
         scheme(driver, colors)
         driver.get(f"{address}/")
         WebDriverWait(driver, 10).until(lambda found, expected=expected: found.execute_script(shown) == expected)
     for wanted in ("default", "slate"):
-        next(each for each in driver.find_elements("css selector", "[data-md-component=palette] label") if each.is_displayed()).click()
+        next(each for each in driver.find_elements("css selector",
+                                                   "[data-md-component=palette] label") if each.is_displayed()).click()
         WebDriverWait(driver, 10).until(lambda found, wanted=wanted: found.execute_script(shown)[0] == wanted)
     driver.get(f"{address}/")
     WebDriverWait(driver, 10).until(lambda found: found.execute_script(shown) == ["slate", "dark"])
@@ -144,8 +174,10 @@ def test_the_answer_is_not_cut(address, driver):
     """The key sentence of the first page is text that wraps, on a phone too, and no block of code"""
     size(driver, 390, 844)
     driver.get(f"{address}/")
-    box = driver.execute_script("const found = [...document.querySelectorAll('p')].find(each => each.textContent.includes('USD a month on EKS'));"
-                                "return [found.scrollWidth - found.clientWidth, getComputedStyle(found).whiteSpace, found.closest('pre, code') === null]")
+    box = driver.execute_script("const found = [...document.querySelectorAll('p')].find(each => "
+                                "each.textContent.includes('USD a month on EKS'));"
+                                "return [found.scrollWidth - found.clientWidth, getComputedStyle(found).whiteSpace, "
+                                "found.closest('pre, code') === null]")
     assert box == [0, "normal", True]
 
 
@@ -155,7 +187,8 @@ def test_search_finds_a_rule_by_its_id(address, driver):
     driver.get(f"{address}/")
     WebDriverWait(driver, 10).until(lambda found: found.execute_script(REACHED))
     driver.find_element("css selector", ".md-search__button").click()
-    WebDriverWait(driver, 10).until(lambda found: found.execute_script("return document.activeElement !== document.body"))
+    WebDriverWait(driver,
+                  10).until(lambda found: found.execute_script("return document.activeElement !== document.body"))
     driver.switch_to.active_element.send_keys("X05")
     first = WebDriverWait(driver, 20).until(lambda found: found.execute_script(RESULTS))[0]
     assert urlparse(first).path == "/rules/X05/"

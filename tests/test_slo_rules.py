@@ -22,7 +22,8 @@ from pretamane_analysis.stack.vocabulary import CATEGORIES
 
 @pytest.fixture(scope="module")
 def files():
-    return {path.removeprefix("prometheus/"): text for path, text in emitted(example()).items() if path.startswith("prometheus/")}
+    return {path.removeprefix("prometheus/"): text
+            for path, text in emitted(example()).items() if path.startswith("prometheus/")}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,8 @@ def with_slos(**slos):
 
 
 def tree_of(stack):
-    return {path.removeprefix("prometheus/"): text for part in (slo_rules, slo_tests) for path, text in part.files(stack).items()}
+    return {path.removeprefix("prometheus/"): text
+            for part in (slo_rules, slo_tests) for path, text in part.files(stack).items()}
 
 
 def alerts_of(files):
@@ -58,7 +60,8 @@ def test_prometheus_accepts_configuration_and_rules(files, tmp_path):
 def test_every_emitted_test_passes(files, tmp_path):
     names = sorted(path for path in files if path.startswith("tests/"))
     assert len(names) == 2 * len(example().slos) + 4
-    failed = {name: text for name, text in zip(names, together(lambda name: complaint(tmp_path / name, files, name), names), strict=True) if text}
+    failed = {name: text for name, text in zip(names, together(lambda name: complaint(tmp_path / name, files, name),
+                                                               names), strict=True) if text}
     assert not failed, "\n".join(failed.values())[:3000]
 
 
@@ -76,7 +79,8 @@ def test_every_alert_says_what_to_do(files, runbooks):
         assert each["labels"]["category"] in CATEGORIES
         assert each["labels"]["severity"] in ({"none"} if each["alert"] == "Watchdog" else {"page", "ticket"})
     assert {each["annotations"]["runbook"] for each in found} == runbooks
-    assert all(each["labels"].get("slo") or "slo=" in each["expr"] for each in found if each["labels"]["category"] == "slo")
+    assert all(each["labels"].get("slo") or "slo=" in each["expr"] for each in found
+               if each["labels"]["category"] == "slo")
 
 
 def test_runbooks_say_what_it_means_where_to_look_and_how_to_mend():
@@ -85,7 +89,8 @@ def test_runbooks_say_what_it_means_where_to_look_and_how_to_mend():
         assert re.match(r"# .+\n\n## What it means\n\n.+?\n## First look\n\n1\. .+?\n## Mend\n\n- .+", body, re.S), path
         assert "{{" not in body.replace("{{json", "") and "None" not in body, path
         steps = [line for line in body.splitlines() if re.match(r"\d+\. ", line)]
-        assert [int(line.split(".")[0]) for line in steps] == list(range(1, len(steps) + 1)) and text.endswith(".\n"), path
+        assert [int(line.split(".")[0])
+                for line in steps] == list(range(1, len(steps) + 1)) and text.endswith(".\n"), path
 
 
 def test_runbooks_name_only_what_is_there():
@@ -99,7 +104,8 @@ def test_runbooks_name_only_what_is_there():
         units = set(re.findall(rf"{stack.name}-[a-z-]+\.(?:service|timer)", text))
         assert {f"systemd/{each}" for each in units} <= set(everything), path
         assert set(re.findall(rf"{stack.name}-([a-z-]+)-1\b", text)) <= set(stack.services), path
-        assert set(re.findall(r"`([a-z-]+\.md)`", text)) <= {each.removeprefix("runbooks/") for each in everything if each.startswith("runbooks/")}, path
+        assert set(re.findall(r"`([a-z-]+\.md)`", text)) <= {each.removeprefix("runbooks/") for each in everything
+                                                             if each.startswith("runbooks/")}, path
 
 
 def test_every_alert_fires_in_some_test(files):
@@ -118,21 +124,26 @@ def first_minutes(stack, name, burns, before, length, folder, alerts=None):
     of = Named(stack, name)
     budget = of.slo.budget
     tests = [{"name": f"{burn}", "interval": "1m", "end": f"{before + length}m", "input_series": Traffic([
-        Stretch(before, Decimal(100_000)), Stretch(length, Decimal(100_000), burn * budget)]).series(of)} for burn in burns]
+        Stretch(before, Decimal(100_000)), Stretch(length, Decimal(100_000), burn * budget)]).series(of)}
+             for burn in burns]
     alerts = alerts or [each.name for each in of.slo.alerts]
-    asked = [f'count_over_time(ALERTS{{alertname="{each}",alertstate="firing"}}[{before + length}m])' for each in alerts]
+    asked = [f'count_over_time(ALERTS{{alertname="{each}",alertstate="firing"}}[{before + length}m])'
+             for each in alerts]
     found = measured(folder, slo_rules.files(stack), tests, asked)
-    return {burn: {alert: None if value is None else length + 1 - int(value) for alert, value in zip(alerts, row.values(), strict=True)}
+    return {burn: {alert: None if value is None
+                   else length + 1 - int(value) for alert, value in zip(alerts, row.values(), strict=True)}
             for burn, row in zip(burns, found, strict=True)}
 
 
 def said(burn, alert):
     "What `pretamane slo` says."
-    return next(each.minutes for each in firings(budgets(example())[0]) if (each.burn, each.alert.name) == (burn, alert))
+    return next(each.minutes
+                for each in firings(budgets(example())[0]) if (each.burn, each.alert.name) == (burn, alert))
 
 
 def test_pages_at_the_minute_that_the_workbook_gives(tmp_path):
-    found = first_minutes(example(), "availability", [*BURNS, Decimal("14.4"), Decimal(13)], 60, 80, tmp_path, ["SloPageBurn1h"])
+    found = first_minutes(example(), "availability", [*BURNS, Decimal("14.4"), Decimal(13)], 60, 80, tmp_path,
+                          ["SloPageBurn1h"])
     assert {burn: found[burn]["SloPageBurn1h"] for burn in BURNS} == BURNS
     assert found[Decimal("14.4")] == {"SloPageBurn1h": 60}  # its own rate, exactly: when the whole window is bad
     assert found[Decimal(13)] == {"SloPageBurn1h": None}
@@ -153,14 +164,15 @@ def test_slow_page_comes_when_six_hours_say_so(tmp_path):
 def slos(draw):
     sli, source = draw(st.sampled_from(["availability", "latency"])), draw(st.sampled_from(["edge", "application"]))
     objective = draw(st.decimals("93.1", "99.999", places=draw(st.integers(1, 3))))
-    slo = {"objective": objective, "sli": sli, "source": source, "window_days": draw(st.integers(7, 30)), "ignored_failures": draw(st.integers(0, 3)),
-           "time_scale": draw(st.sampled_from([1, 1, 10, 60]))}
+    slo = {"objective": objective, "sli": sli, "source": source, "window_days": draw(st.integers(7, 30)),
+           "ignored_failures": draw(st.integers(0, 3)), "time_scale": draw(st.sampled_from([1, 1, 10, 60]))}
     if sli == "latency":
         slo["threshold"] = draw(st.sampled_from(BUCKETS))
     if draw(st.booleans()):
         long, short = draw(st.sampled_from([("30m", "5m"), ("90m", "8m")]))
         burn = draw(st.decimals(2, min(1 / ((100 - objective) / 100), Decimal(30)), places=2))
-        slo["alerts"] = [{"severity": "page", "long": long, "short": short, "burn": burn, "keep_firing": draw(st.integers(0, 10))},
+        slo["alerts"] = [{"severity": "page", "long": long, "short": short, "burn": burn,
+                          "keep_firing": draw(st.integers(0, 10))},
                          {"severity": "ticket", "long": "1d", "short": "1h", "burn": 1 + burn.to_integral_value() // 4}]
     return Slo.model_validate(slo)
 
@@ -177,7 +189,8 @@ def test_every_slo_passes_its_own_tests(tmp_path_factory, slo):
 @pytest.mark.parametrize("slo", [
     {"objective": "99.9", "source": "application"},
     {"objective": "99", "sli": "latency", "threshold": "1", "source": "application"},
-    {"objective": "99.95", "alerts": [{"severity": "page", "long": "2h", "short": "10m", "burn": "5"}], "time_scale": 10},
+    {"objective": "99.95", "alerts": [{"severity": "page", "long": "2h", "short": "10m", "burn": "5"}],
+     "time_scale": 10},
 ], ids=["application", "application latency", "one alert, faster clock"])
 def test_other_slos_pass_over_days(tmp_path, slo):
     files = tree_of(with_slos(mine=slo))
@@ -218,8 +231,10 @@ PAGE = r"(?s)(alert: SloPageBurn1h\n    expr: .*?)"
 MUTANTS = [
     ("availability", "drop the sum of errors", pattern(ERRORS, r"\1", 0), "SL1"),
     ("availability", "drop the sum of requests", pattern(EVENTS, r"\1\2\n"), "SL1"),
-    ("availability", "or in place of and, long and short", pattern(PAGE + r"and on \(slo\)\n", r"\1or on (slo)\n"), "SL3"),
-    ("availability", "or in place of and, before the floor", pattern(PAGE + r"and on \(slo\)\n(.*?)and on \(slo\)\n", r"\1and on (slo)\n\2or on (slo)\n"), "SL2"),
+    ("availability", "or in place of and, long and short",
+     pattern(PAGE + r"and on \(slo\)\n", r"\1or on (slo)\n"), "SL3"),
+    ("availability", "or in place of and, before the floor",
+     pattern(PAGE + r"and on \(slo\)\n(.*?)and on \(slo\)\n", r"\1and on (slo)\n\2or on (slo)\n"), "SL2"),
     ("availability", "unless in place of and", pattern(PAGE + r"and on \(slo\)\n", r"\1unless on (slo)\n"), "SL1"),
     ("availability", "a tenth of the factor", plain_text(">= 0.072", ">= 0.0072", 0), "SL2"),
     ("availability", "twice the factor", plain_text(">= 0.072", ">= 0.144", 0), "SL2"),
@@ -238,39 +253,53 @@ MUTANTS = [
     ("availability", "three days that count one", plain_text("[3d]", "[1d]", 0), "days"),
     ("availability", "the long window is the short one", pattern(PAGE + "ratio_rate1h", r"\1ratio_rate5m"), "SL1"),
     ("availability", "the short window is the long one", pattern(PAGE + "ratio_rate5m", r"\1ratio_rate1h"), "SL3"),
-    ("availability", "no floor for the fast page", pattern(PAGE + r'slo:events:increase1h\{slo="availability"\} >= 21', r'\1slo:events:increase1h{slo="availability"} >= 0'), "SL6"),
+    ("availability", "no floor for the fast page", pattern(PAGE + r'slo:events:increase1h\{slo="availability"\} >= 21',
+                                                           r'\1slo:events:increase1h{slo="availability"} >= 0'), "SL6"),
     ("availability", "no floor for the slow page", plain_text(">= 51", ">= 0"), "SL6"),
     ("availability", "no floor for the fast ticket", plain_text(">= 101", ">= 0"), "SL6"),
     ("availability", "no floor for the slow ticket", plain_text(">= 301", ">= 0"), "SL6"),
     ("availability", "no floor for the spent budget", plain_text("> 200", "> -1"), "SL6"),
     ("availability", "ten times the floor", plain_text(">= 21\n", ">= 210\n"), "SL6"),
     ("availability", "nothing in place of 0 without errors", pattern(r"\n      or 0 \* sum\(.*", "", 0), "SL4"),
-    ("availability", "NaN in place of nothing without traffic", pattern(r'\((slo:events:increase1h\{slo="availability"\}) > 0\)', r"\1"), "SL5"),
-    ("availability", "requests by errors", pattern(r"round\((slo:errors:increase5m\{.*?\}) / \((slo:events:increase5m\{.*?\}) > 0\)", r"round(\2 / (\1 > 0)"), "SL4"),
+    ("availability", "NaN in place of nothing without traffic",
+     pattern(r'\((slo:events:increase1h\{slo="availability"\}) > 0\)', r"\1"), "SL5"),
+    ("availability", "requests by errors",
+     pattern(r"round\((slo:errors:increase5m\{.*?\}) / \((slo:events:increase5m\{.*?\}) > 0\)",
+             r"round(\2 / (\1 > 0)"), "SL4"),
     ("availability", "mistakes of the caller count", plain_text('code=~"5.."', 'code=~"[45].."', 0), "SL8"),
     ("availability", "only 500 counts", plain_text('code=~"5.."', 'code="500"', 0), "SL8"),
-    ("availability", "a dead application does not count", plain_text("request_duration_seconds", "response_duration_seconds", 0), "SL8"),
+    ("availability", "a dead application does not count",
+     plain_text("request_duration_seconds", "response_duration_seconds", 0), "SL8"),
     ("availability", "the administrators' listener counts", plain_text('server="public",', "", 0), "SL4"),
     ("availability", "another job counts", plain_text('job="caddy",', "", 0), "SL4"),
     ("availability", "every handler counts a request", plain_text(',handler="request_body"', "", 0), "SL6"),
     ("availability", "restarts are errors", plain_text("increase(", "delta(", 0), "SL7"),
     ("availability", "rates in place of numbers", plain_text("sum(increase(", "sum(rate(", 0), "SL6"),
     ("availability", "no alert without data", pattern(r"absent\(sum\(increase\(.*", "vector(1) > 2"), "SL5"),
-    ("availability", "no data of another SLO", pattern(r'absent\(sum\(increase\((\w+)\{job="caddy"', r'absent(sum(increase(\1{job="other"'), "SL4"),
+    ("availability", "no data of another SLO",
+     pattern(r'absent\(sum\(increase\((\w+)\{job="caddy"', r'absent(sum(increase(\1{job="other"'), "SL4"),
     ("availability", "a page that is a ticket", plain_text("severity: page", "severity: ticket"), "SL2"),
     ("availability", "an alert without its category", pattern(PAGE + "      category: slo\n", r"\1"), "SL2"),
-    ("availability", "a wait on top of the window", pattern(PAGE + "    labels:", r"\1    for: 10m\n    labels:"), "SL1"),
-    ("availability", "rings on after recovery", pattern(PAGE + "    labels:", r"\1    keep_firing_for: 5m\n    labels:"), "SL3"),
-    ("availability", "each minute weighs the same", pattern(r"(record: slo:sli_error:ratio_rate30d\n    expr: ).*", r"\1avg_over_time(slo:sli_error:ratio_rate5m[30d])"), "bad quarter"),
-    ("availability", "what is spent as what is left", plain_text("1 - slo:period_burn_rate", "0 + slo:period_burn_rate"), "SL4"),
-    ("availability", "a budget of ten times the size", plain_text('ratio_rate30d{slo="availability"} / 0.005', 'ratio_rate30d{slo="availability"} / 0.05'), "half the budget"),
-    ("availability", "the current burn of a day", plain_text('ratio_rate5m{slo="availability"} / 0.005', 'ratio_rate5m{slo="availability"} / 0.05'), "half the budget"),
+    ("availability", "a wait on top of the window",
+     pattern(PAGE + "    labels:", r"\1    for: 10m\n    labels:"), "SL1"),
+    ("availability", "rings on after recovery",
+     pattern(PAGE + "    labels:", r"\1    keep_firing_for: 5m\n    labels:"), "SL3"),
+    ("availability", "each minute weighs the same", pattern(r"(record: slo:sli_error:ratio_rate30d\n    expr: ).*",
+                                                            r"\1avg_over_time(slo:sli_error:ratio_rate5m[30d])"),
+     "bad quarter"),
+    ("availability", "what is spent as what is left",
+     plain_text("1 - slo:period_burn_rate", "0 + slo:period_burn_rate"), "SL4"),
+    ("availability", "a budget of ten times the size", plain_text(
+        'ratio_rate30d{slo="availability"} / 0.005', 'ratio_rate30d{slo="availability"} / 0.05'), "half the budget"),
+    ("availability", "the current burn of a day", plain_text(
+        'ratio_rate5m{slo="availability"} / 0.005', 'ratio_rate5m{slo="availability"} / 0.05'), "half the budget"),
     ("availability", "another objective", plain_text("vector(0.995)", "vector(0.95)"), "half the budget"),
     ("availability", "spent when there is some left", plain_text("< 0\n", "> 0\n"), "overspends"),
     ("latency", "the next lower bucket", plain_text('le="0.5"', 'le="0.25"', 0), "SL4"),
     ("latency", "the next higher bucket", plain_text('le="0.5"', 'le="1"', 0), "SL1"),
     ("latency", "failures count as slow", plain_text(',code!~"5.."', "", 0), "SL4"),
-    ("latency", "fast ones counted as slow", pattern(r"(errors:increase5m\n    expr: \|-\n      )sum\(.*\n      - ", r"\1"), "SL4"),
+    ("latency", "fast ones counted as slow",
+     pattern(r"(errors:increase5m\n    expr: \|-\n      )sum\(.*\n      - ", r"\1"), "SL4"),
     ("latency", "fast ones added", plain_text("\n      - sum(", "\n      + sum(", 0), "SL4"),
     ("latency", "the administrators' listener counts", plain_text('server="public",', "", 0), "SL4"),
 ]

@@ -41,8 +41,8 @@ from pretamane_analysis.prices.snapshot_writer import (
 )
 
 DAY = date(2026, 11, 22)
-OFFERS = [{"service": "AmazonEC2", "region": "us-east-1", "version": "20261122000000", "publication_date": "2026-11-22T00:00:00Z",
-           "source": "example", "sha256": "0" * 64}]
+OFFERS = [{"service": "AmazonEC2", "region": "us-east-1", "version": "20261122000000",
+           "publication_date": "2026-11-22T00:00:00Z", "source": "example", "sha256": "0" * 64}]
 WORKER = """
 import sys
 from test_snapshot_writer import DAY, OFFERS, many, write_snapshot
@@ -54,13 +54,15 @@ for number in range(int(sys.argv[2]), 10**9):
 
 def one(usd: str | Decimal = "0.0416", **changes) -> Price:
     """One price, the same but for the changes"""
-    fields = {"service": "AmazonEC2", "usage_type": "BoxUsage:t3.medium", "unit": "Hrs", "region": "us-east-1", "purchase_option": "OnDemand"}
+    fields = {"service": "AmazonEC2", "usage_type": "BoxUsage:t3.medium", "unit": "Hrs", "region": "us-east-1",
+              "purchase_option": "OnDemand"}
     return Price(**{**fields, "tiers": (Tier(Decimal(usd), as_of="2026-11-20", source="example"),), **changes})
 
 
 def many(number: int) -> list[Price]:
     """A snapshot of several files in which every rate is `number`"""
-    return [one(Decimal(number), usage_type=f"BoxUsage:t{each}.medium", region=region) for region in ("us-east-1", "eu-west-1", "sa-east-1")
+    return [one(Decimal(number), usage_type=f"BoxUsage:t{each}.medium",
+                region=region) for region in ("us-east-1", "eu-west-1", "sa-east-1")
             for each in range(20)]
 
 
@@ -74,14 +76,16 @@ def held(folder: Path) -> set[Decimal]:
 
 def as_found(price: Price) -> tuple:
     """A price without the order of its attributes"""
-    return (price.service, price.region, price.usage_type, price.purchase_option, price.unit, dict(price.attributes), price.sku, price.tiers)
+    return (price.service, price.region, price.usage_type, price.purchase_option, price.unit, dict(price.attributes),
+            price.sku, price.tiers)
 
 
 # What is written reads back
 
 WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8)
 NAME = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,7}", fullmatch=True)
-RATE = st.decimals(0, 10_000, places=10) | st.sampled_from([Decimal("1E+3"), Decimal("1E-12"), Decimal(0), Decimal(396) / 8760])
+RATE = st.decimals(0, 10_000,
+                   places=10) | st.sampled_from([Decimal("1E+3"), Decimal("1E-12"), Decimal(0), Decimal(396) / 8760])
 
 
 @st.composite
@@ -89,18 +93,22 @@ def tier_lists(draw):
     """One to three tiers that follow each other"""
     bounds = [Decimal(0), *sorted(draw(st.sets(st.integers(1, 10**6), max_size=2)))]
     text = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=6)
-    return tuple(Tier(draw(RATE), Decimal(begin), None if end is None else Decimal(end), draw(text), draw(st.sampled_from(["", "2026", "2026-11-22"])),
+    return tuple(Tier(draw(RATE), Decimal(begin), None if end is None else Decimal(end), draw(text),
+                      draw(st.sampled_from(["", "2026", "2026-11-22"])),
                       draw(st.sampled_from(["listed", "page", "derived"])), draw(text), draw(text), draw(RATE))
                  for begin, end in zip(bounds, [*bounds[1:], None]))
 
 
 PRICES = st.builds(Price, NAME, WORD, WORD, NAME, WORD, tier_lists(), st.text("ABC123", max_size=4),
-                   st.dictionaries(st.sampled_from(["operation", "productFamily", "group", "a;b", "c=d", "e%3B"]) | WORD,
-                                   st.text(st.characters(codec="utf-8"), max_size=6), max_size=4).map(lambda found: tuple(found.items())))
+                   st.dictionaries(st.sampled_from(["operation", "productFamily", "group", "a;b", "c=d",
+                                                    "e%3B"]) | WORD,
+                                   st.text(st.characters(codec="utf-8"), max_size=6),
+                                   max_size=4).map(lambda found: tuple(found.items())))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(PRICES, min_size=1, max_size=6, unique_by=lambda p: (p.service.lower(), p.region.lower(), p.usage_type)))
+@given(st.lists(PRICES, min_size=1, max_size=6,
+                unique_by=lambda p: (p.service.lower(), p.region.lower(), p.usage_type)))
 def test_any_prices_survive(prices):
     """Every price that can be told apart is found again, equal in every part"""
     with TemporaryDirectory() as place:
@@ -108,7 +116,8 @@ def test_any_prices_survive(prices):
         intact(place)
         book = Snapshot(folder=Path(place))
         for price in prices:
-            found = book.find(Query(price.service, price.usage_type, price.unit, price.region, price.purchase_option, price.attributes))
+            found = book.find(Query(price.service, price.usage_type, price.unit, price.region, price.purchase_option,
+                                    price.attributes))
             assert as_found(found) == as_found(price)
         assert diff(prices, book) == []
 
@@ -119,18 +128,28 @@ def offer_files(draw):
     products, terms = {}, {"OnDemand": {}, "Reserved": {}}
     for number in range(draw(st.integers(1, 5))):
         sku = f"SKU{number}"
-        attributes = {"servicecode": "AmazonEC2", "regionCode": "sa-east-1", "locationType": "AWS Region", "operation": draw(st.sampled_from(["", "RunInstances", "RunInstances:0002"])),
-                      "usagetype": f"SAE1-BoxUsage:t{draw(st.integers(2, 4))}.micro", "tenancy": draw(st.sampled_from(["Shared", "Dedicated"])),
-                      "capacitystatus": draw(st.sampled_from(["Used", "UnusedCapacityReservation"])), **draw(st.dictionaries(WORD, WORD, max_size=2))}
-        products[sku] = {"sku": sku, "productFamily": draw(st.sampled_from(["Compute Instance", ""])), "attributes": attributes}
-        for kind, code, lease in (("OnDemand", "JRTCKXETXF", {}), ("Reserved", "HU7G6KETJZ", {"LeaseContractLength": "1yr", "PurchaseOption": "Partial Upfront", "OfferingClass": "standard"})):
+        attributes = {"servicecode": "AmazonEC2", "regionCode": "sa-east-1", "locationType": "AWS Region",
+                      "operation": draw(st.sampled_from(["", "RunInstances", "RunInstances:0002"])),
+                      "usagetype": f"SAE1-BoxUsage:t{draw(st.integers(2, 4))}.micro",
+                      "tenancy": draw(st.sampled_from(["Shared", "Dedicated"])),
+                      "capacitystatus": draw(st.sampled_from(["Used", "UnusedCapacityReservation"])),
+                      **draw(st.dictionaries(WORD, WORD, max_size=2))}
+        products[sku] = {"sku": sku, "productFamily": draw(st.sampled_from(["Compute Instance", ""])),
+                         "attributes": attributes}
+        for kind, code, lease in (("OnDemand", "JRTCKXETXF", {}), ("Reserved", "HU7G6KETJZ", {
+                "LeaseContractLength": "1yr", "PurchaseOption": "Partial Upfront", "OfferingClass": "standard"})):
             bound = str(draw(st.integers(1, 9999)))
-            ranges = draw(st.sampled_from([[("0", "Inf")], [("0", bound), (bound, "Inf")]])) if kind == "OnDemand" else [("0", "Inf")]
-            dimensions = {f"{sku}.{code}.{begin}": {"rateCode": f"{sku}.{code}.{begin}", "unit": draw(st.sampled_from(["Hrs", "hours"])) if len(ranges) == 1 else "Hrs", "beginRange": begin, "endRange": end,
+            ranges = (draw(st.sampled_from([[("0", "Inf")], [("0", bound), (bound, "Inf")]])) if kind == "OnDemand"
+                      else [("0", "Inf")])
+            dimensions = {f"{sku}.{code}.{begin}": {"rateCode": f"{sku}.{code}.{begin}", "unit": draw(
+                st.sampled_from(["Hrs", "hours"])) if len(ranges) == 1 else "Hrs", "beginRange": begin, "endRange": end,
                                                    "pricePerUnit": {"USD": f"{draw(RATE):f}"}} for begin, end in ranges}
             if lease:
-                dimensions[f"{sku}.{code}.fee"] = {"unit": "Quantity", "pricePerUnit": {"USD": str(draw(st.integers(0, 999)))}}
-            terms[kind][sku] = {f"{sku}.{code}": {"offerTermCode": code, "sku": sku, "effectiveDate": "2026-08-01T00:00:00Z", "termAttributes": lease, "priceDimensions": dimensions}}
+                dimensions[f"{sku}.{code}.fee"] = {"unit": "Quantity",
+                                                   "pricePerUnit": {"USD": str(draw(st.integers(0, 999)))}}
+            terms[kind][sku] = {f"{sku}.{code}": {"offerTermCode": code, "sku": sku,
+                                                  "effectiveDate": "2026-08-01T00:00:00Z",
+                                                  "termAttributes": lease, "priceDimensions": dimensions}}
     return {"offerCode": "AmazonEC2", "products": products, "terms": terms}
 
 
@@ -159,7 +178,8 @@ def test_any_price_list_survives(offer):
     prices = [price for found in live.index.values() for price in found]
     assume(prices)
     queries = [Query(price.service, price.usage_type, price.unit, price.region, price.purchase_option, attributes)
-               for price in prices for attributes in (price.attributes, (), tuple(each for each in price.attributes if each[0] in ("tenancy", "operation")))]
+               for price in prices for attributes in (price.attributes, (), tuple(
+                   each for each in price.attributes if each[0] in ("tenancy", "operation")))]
     with TemporaryDirectory() as place:
         try:
             write_snapshot(place, prices, OFFERS, DAY)
@@ -175,28 +195,35 @@ def test_the_bundled_snapshot_survives(tmp_path):
     """All prices of two regions that come with the package, with their tiers, sources and odd names"""
     book, regions = bundled(), ("global", "sa-east-1")
     prices = [price for service in book.manifest["services"] for region in regions if region in book.regions(service)
-              for usage_type in book.usage_types(service, region) for price in book.candidates(service, region, usage_type)]
+              for usage_type in book.usage_types(service,
+                                                 region) for price in book.candidates(service, region, usage_type)]
     manifest = write_snapshot(tmp_path / "new", prices, OFFERS, DAY, "a copy", {"offer-AmazonEC2": "where it is from"})
     assert diff(prices, Snapshot(folder=tmp_path / "new")) == []
-    assert manifest["kept"]["prices"] == len(prices) > 3000 and manifest["as_of"] == "2026-11-22" and manifest["note"] == "a copy"
+    assert (manifest["kept"]["prices"] == len(prices) > 3000 and manifest["as_of"] == "2026-11-22"
+            and manifest["note"] == "a copy")
     assert manifest["offers"] == OFFERS
     assert {code: entry["regions"] for code, entry in manifest["services"].items()} == {
-        code: found for code in book.manifest["services"] if (found := [each for each in regions if each in book.regions(code)])}
+        code: found for code in book.manifest["services"]
+        if (found := [each for each in regions if each in book.regions(code)])}
     assert citations(tmp_path / "new")["offer-AmazonEC2"] == "where it is from"
 
 
 def test_odd_characters(tmp_path):
     """What ends a field, a line, a name or a value early"""
     odd = ["\r", "\n", "\0", ";", "=", "%3B", ",", '"', " ", "", "\u2028", "é"]
-    prices = [one(usage_type=f"type {number}", attributes=(("operation", text), ("productFamily", text), (f"a{text}", text))) for number, text in enumerate(odd)]
+    prices = [one(usage_type=f"type {number}", attributes=(("operation", text), ("productFamily", text),
+                                                           (f"a{text}", text))) for number, text in enumerate(odd)]
     write_snapshot(tmp_path, prices, OFFERS, DAY)
     for price in prices:
-        assert as_found(Snapshot(folder=tmp_path).find(Query("AmazonEC2", price.usage_type, "Hrs", "us-east-1", attributes=price.attributes))) == as_found(price)
+        assert as_found(Snapshot(folder=tmp_path).find(Query("AmazonEC2", price.usage_type, "Hrs", "us-east-1",
+                                                             attributes=price.attributes))) == as_found(price)
 
 
-@pytest.mark.parametrize("old, new", [(",0,Inf,", ",0,Inf,,"), (",0,Inf,1,", ",0,Inf,one,"), ("usage_type", "usage"), (",0,Inf,", ","), ("confidence", "sure")])
+@pytest.mark.parametrize("old, new", [(",0,Inf,", ",0,Inf,,"), (",0,Inf,1,", ",0,Inf,one,"), ("usage_type", "usage"),
+                                      (",0,Inf,", ","), ("confidence", "sure")])
 def test_a_file_that_is_no_snapshot(tmp_path, old, new):
-    """A row that is too short or too long, a rate that is no number, columns that are missing: PretamaneError, no traceback"""
+    """A row that is too short or too long, a rate that is no number, columns that are missing: PretamaneError, no
+    traceback"""
     write_snapshot(tmp_path, many(1), OFFERS, DAY)
     path = tmp_path / "data-1" / "AmazonEC2" / "us-east-1.csv"
     path.write_text(path.read_text().replace(old, new))
@@ -208,7 +235,8 @@ def test_same_prices_same_bytes(tmp_path):
     """Two refreshes on one day differ in nothing, whatever the order"""
     for name, prices in (("first", many(3)), ("second", many(3)[::-1])):
         write_snapshot(tmp_path / name, prices, OFFERS, DAY)
-    first, second = ({path.relative_to(tmp_path / name): path.read_bytes() for path in sorted((tmp_path / name).rglob("*")) if path.is_file()}
+    first, second = ({path.relative_to(tmp_path / name): path.read_bytes()
+                      for path in sorted((tmp_path / name).rglob("*")) if path.is_file()}
                      for name in ("first", "second"))
     assert first == second
 
@@ -266,7 +294,8 @@ def test_only_files_of_a_snapshot_are_removed(tmp_path):
     write_snapshot(tmp_path / "flat", many(2), OFFERS, DAY)
     assert held(tmp_path / "flat") == {2}
     assert all((tmp_path / "flat" / name).read_text() == text for name, text in own.items())
-    assert sorted(path.name for path in (tmp_path / "flat").iterdir()) == ["data-7", "data-8", "manifest.json", "notes.txt", "tables"]
+    assert sorted(path.name for path in (tmp_path / "flat").iterdir()) == ["data-7", "data-8", "manifest.json",
+                                                                           "notes.txt", "tables"]
 
 
 def test_a_damaged_snapshot_is_seen(tmp_path):
@@ -299,8 +328,8 @@ class Steps:
 
     def __init__(self, patch: pytest.MonkeyPatch, act: Callable[[], None], at: int = -1):
         self.count, self.at, self.act = 0, at, act
-        for module, name in ((os, "fsync"), (os, "replace"), (os, "mkdir"), (os, "unlink"), (os, "rmdir"), (os, "open"), (os, "listdir"),
-                             (builtins, "open"), (io, "open")):
+        for module, name in ((os, "fsync"), (os, "replace"), (os, "mkdir"), (os, "unlink"), (os, "rmdir"), (os, "open"),
+                             (os, "listdir"), (builtins, "open"), (io, "open")):
             patch.setattr(module, name, self.counted(getattr(module, name)))
 
     def counted(self, function: Callable) -> Callable:
@@ -332,7 +361,8 @@ def steps(folder: Path) -> int:
 
 
 def test_an_error_at_each_step(tmp_path):
-    """Wherever the disk is full, the folder holds a complete snapshot: the old one if the call failed before the swap"""
+    """Wherever the disk is full, the folder holds a complete snapshot: the old one if the call failed before the
+    swap"""
     write_snapshot(tmp_path, many(1), OFFERS, DAY)
     total, failed = steps(tmp_path), 0
     assert total > 30
@@ -378,8 +408,10 @@ def test_kill_at_random_moments(tmp_path):
     write_snapshot(tmp_path, many(1), OFFERS, DAY)
     number, here, torn = 1, str(Path(__file__).parent), 0
     for _ in range(24):
-        with subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), str(number + 1)], stdout=subprocess.PIPE, cwd=here,
-                              env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(here).parent), here])}) as worker:
+        with subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), str(number + 1)],
+                              stdout=subprocess.PIPE, cwd=here,
+                              env={**os.environ,
+                                   "PYTHONPATH": os.pathsep.join([str(Path(here).parent), here])}) as worker:
             assert worker.stdout.readline() == b"ready\n"
             time.sleep(random.uniform(0, 0.08))
             worker.kill()
@@ -428,13 +460,20 @@ def test_diff_of_known_changes():
     def tiers(first: str, rest: str) -> tuple[Tier, ...]:
         return Tier(Decimal(first), Decimal(0), Decimal(10)), Tier(Decimal(rest), Decimal(10))
 
-    old = [one("0.04", sku="A"), one("1", usage_type="gone"), one(usage_type="tiers", tiers=tiers("9", "8")), one("0.02", usage_type="fee"),
-           one("5", usage_type="two", attributes=(("os", "Linux"),)), one("7", usage_type="two", attributes=(("os", "Windows"),))]
-    new = [one("0.05", sku="B", attributes=(("tenancy", "Shared"),)), one("1", usage_type="new"), one(usage_type="tiers", tiers=tiers("9", "6")),
+    old = [one("0.04", sku="A"), one("1", usage_type="gone"), one(usage_type="tiers", tiers=tiers("9", "8")),
+           one("0.02", usage_type="fee"),
+           one("5", usage_type="two", attributes=(("os", "Linux"),)),
+           one("7", usage_type="two", attributes=(("os", "Windows"),))]
+    new = [one("0.05", sku="B", attributes=(("tenancy", "Shared"),)), one("1", usage_type="new"),
+           one(usage_type="tiers", tiers=tiers("9", "6")),
            one("0.02000000000004", usage_type="fee"), one("7", usage_type="two", attributes=(("os", "Windows"),)),
            one("6", usage_type="two", attributes=(("os", "Linux"), ("vcpu", "2")))]
-    found = {(each.price.usage_type, each.kind): (each.row()["old"], each.row()["new"], each.percent) for each in diff(old, new)}
+    found = {(each.price.usage_type, each.kind): (each.row()["old"], each.row()["new"],
+                                                  each.percent) for each in diff(old, new)}
     assert found == {
-        ("BoxUsage:t3.medium", "changed"): ("0.04", "0.05", 25), ("gone", "removed"): ("1", "", None), ("new", "added"): ("", "1", None),
-        ("tiers", "changed"): ("9 (0-10), 8 (over 10)", "9 (0-10), 6 (over 10)", -25), ("two", "changed"): ("5", "6", 20)}
-    assert summary(diff(old, new)) == [{"service": "AmazonEC2", "change": kind, "prices": count} for kind, count in (("added", 1), ("changed", 3), ("removed", 1))]
+        ("BoxUsage:t3.medium", "changed"): ("0.04", "0.05", 25), ("gone", "removed"): ("1", "", None),
+        ("new", "added"): ("", "1", None),
+        ("tiers", "changed"): ("9 (0-10), 8 (over 10)", "9 (0-10), 6 (over 10)", -25),
+        ("two", "changed"): ("5", "6", 20)}
+    assert summary(diff(old, new)) == [{"service": "AmazonEC2", "change": kind, "prices": count}
+                                       for kind, count in (("added", 1), ("changed", 3), ("removed", 1))]

@@ -36,10 +36,12 @@ print(*(kind.__name__ for kind in kinds if kind.__pydantic_complete__))
 
 
 def test_cost_loads_and_builds_only_what_it_needs(root):
-    """A bill needs no metadata of installed packages and no offer reader, and one validator for the whole stack instead of one for each part"""
+    """A bill needs no metadata of installed packages and no offer reader, and one validator for the whole stack
+    instead of one for each part"""
     ended = subprocess.run([sys.executable, "-c", COST], check=True, capture_output=True, text=True, cwd=root)
     *_, modules, built = ended.stdout.splitlines()
-    assert not (HEAVY - {"pydantic"} | {"importlib.metadata", "email", "ijson", "urllib3", "jinja2"}) & set(modules.split())
+    assert not (HEAVY - {"pydantic"} | {"importlib.metadata", "email", "ijson", "urllib3",
+                                        "jinja2"}) & set(modules.split())
     assert "Stack" in built.split() and len(built.split()) <= 4
 
 

@@ -8,10 +8,12 @@ import sys
 import pytest
 
 # Tools that mypy reads as strictly as the package, which they once were part of.
-TYPED = [f"tools/{name}.py" for name in ("publish", "reference", "guide", "site_pages", "build_site", "plan_to_resources")]
+TYPED = [f"tools/{name}.py"
+         for name in ("publish", "reference", "guide", "site_pages", "build_site", "plan_to_resources")]
 
 
-@pytest.mark.parametrize("tool", [["ruff", "check", "--no-cache", "."], ["mypy", "--cache-dir", os.devnull, "pretamane_analysis", *TYPED]],
+@pytest.mark.parametrize("tool", [["ruff", "check", "--no-cache", "."],
+                                  ["mypy", "--cache-dir", os.devnull, "pretamane_analysis", *TYPED]],
                          ids=lambda tool: tool[0])
 def test_static(root, tool):
     """The tool has no word to say"""

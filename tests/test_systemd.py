@@ -1,4 +1,5 @@
-"""The units by systemd's own analyzer, the scripts by shellcheck, the health watch with a container engine that is made up."""
+"""The units by systemd's own analyzer, the scripts by shellcheck, the health watch with a container engine that is
+made up."""
 from __future__ import annotations
 
 import ast
@@ -16,14 +17,16 @@ STRICTEST, WITH_SNAP = 2.5, 8.5  # exposure of a unit, 0 to 10; the one of the a
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess:
     """Run systemd-analyze; skip where it is not installed"""
-    return subprocess.run([program("systemd-analyze"), *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([program("systemd-analyze"), *map(str, arguments)], capture_output=True, text=True,
+                          timeout=60, check=False)
 
 
 @pytest.fixture
 def system(tmp_path):
     """The root folder of a host on which the example is installed, with stand-ins for what is not its own"""
     for path, text in tree().items():
-        place = tmp_path / ("etc/systemd/system" if path.startswith("systemd/") else "opt/pretamane/current") / path.removeprefix("systemd/")
+        place = tmp_path / ("etc/systemd/system"
+                            if path.startswith("systemd/") else "opt/pretamane/current") / path.removeprefix("systemd/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
         place.chmod(0o755 if text.startswith("#!") else 0o644)
@@ -32,7 +35,8 @@ def system(tmp_path):
     (tmp_path / "usr/bin/docker").chmod(0o755)
     units = tmp_path / "etc/systemd/system"
     (units / "docker.service").write_text("[Service]\nExecStart=/usr/bin/docker\n")
-    for name in ("network-online", "multi-user", "timers", "basic", "sysinit", "shutdown", "network", "time-set", "time-sync", "umount", "local-fs"):
+    for name in ("network-online", "multi-user", "timers", "basic", "sysinit", "shutdown", "network", "time-set",
+                 "time-sync", "umount", "local-fs"):
         (units / f"{name}.target").write_text(f"[Unit]\nDescription={name}\n")
     return tmp_path
 
@@ -67,7 +71,8 @@ def test_systemd_would_find_a_fault(system, fault):
     elif fault == "mode":
         script.chmod(0o644)
     elif fault == "key":
-        (units / "pretamane-backup.timer").write_text((units / "pretamane-backup.timer").read_text().replace("Persistent", "Persistant"))
+        (units / "pretamane-backup.timer").write_text(
+            (units / "pretamane-backup.timer").read_text().replace("Persistent", "Persistant"))
     else:
         (units / "pretamane-secrets.service").write_text((units / "pretamane-secrets.service").read_text().replace(
             "Before=pretamane.service", "After=pretamane.service"))
@@ -79,7 +84,8 @@ def test_systemd_would_find_a_fault(system, fault):
 def test_exposure_is_low(system, name):
     """What a script could do to the host if it were not the one that it is"""
     limit = STRICTEST if any(task in name for task in TASKS) else WITH_SNAP
-    done = analyze("security", "--offline=true", f"--threshold={round(limit * 10)}", system / "etc/systemd/system" / name)
+    done = analyze("security", "--offline=true", f"--threshold={round(limit * 10)}",
+                   system / "etc/systemd/system" / name)
     found = float(re.search(r"exposure level for \S+ ([\d.]+)", done.stdout)[1])
     assert done.returncode == 0 and found <= limit, done.stdout[-200:]
 
@@ -87,7 +93,8 @@ def test_exposure_is_low(system, name):
 def test_the_seeds_unit_would_not_pass(tmp_path):
     """The oracle of the threshold"""
     (tmp_path / "app.service").write_text("[Service]\nUser=ubuntu\nExecStart=/bin/true\n")
-    assert analyze("security", "--offline=true", f"--threshold={round(WITH_SNAP * 10)}", tmp_path / "app.service").returncode != 0
+    assert analyze("security", "--offline=true", f"--threshold={round(WITH_SNAP * 10)}",
+                   tmp_path / "app.service").returncode != 0
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -108,9 +115,10 @@ def test_shellcheck_finds_nothing(tmp_path):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_text(text)
     scripts = sorted(str(path.relative_to(tmp_path / "scripts")) for path in (tmp_path / "scripts").rglob("*.sh"))
-    assert {"backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh", "lib/stack.sh"} <= {*scripts}
-    done = subprocess.run([shellcheck, "-x", "-P", "SCRIPTDIR", "--severity=style", *scripts], cwd=tmp_path / "scripts", capture_output=True,
-                          text=True, check=False)
+    assert {"backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh",
+            "lib/stack.sh"} <= {*scripts}
+    done = subprocess.run([shellcheck, "-x", "-P", "SCRIPTDIR", "--severity=style", *scripts], cwd=tmp_path / "scripts",
+                          capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -129,9 +137,10 @@ def test_the_health_watch_says_who_is_not_well_and_touches_nothing(tmp_path):
     host = Host(tmp_path / "host")
     host.install("f" * 64)
     services = ["caddy", "postgresql", "fastapi-app-blue", "minio", "loki", "grafana"]
-    host.save(programs={}, states={"postgresql": "running Up 2 hours (unhealthy)", "minio": "exited Exited (137) 5 seconds ago",
-                                   "loki": "restarting Restarting (1) 2 seconds ago", "grafana": "running Up 3 seconds (health: starting)",
-                                   "caddy": "running Up 2 hours (healthy)"})
+    host.save(programs={},
+              states={"postgresql": "running Up 2 hours (unhealthy)", "minio": "exited Exited (137) 5 seconds ago",
+                      "loki": "restarting Restarting (1) 2 seconds ago",
+                      "grafana": "running Up 3 seconds (health: starting)", "caddy": "running Up 2 hours (healthy)"})
     host.start(*services)
     (host.engine_folder / "calls").write_text("")
     done = host.run("healthwatch.sh")

@@ -1,4 +1,5 @@
-"""What is planned is what was priced: plans of both sides, read back, cost what the bill says, to the cent and line by line."""
+"""What is planned is what was priced: plans of both sides, read back, cost what the bill says, to the cent and line
+by line."""
 from __future__ import annotations
 
 import json
@@ -6,6 +7,7 @@ import re
 from collections import Counter
 from copy import deepcopy
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 
 import pytest
 from plan_to_resources import READERS, planned_resources
@@ -22,16 +24,17 @@ from test_terraform_host import varied
 from pretamane_analysis.bill.architectures import architecture, bill_of
 from pretamane_analysis.bill.bill import Bill, bill
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack import Stack, example
+from pretamane_analysis.stack.stack import Stack, example, load
 
 pytestmark = needs_terraform
 
 
 def balanced(kind: str) -> Stack:
-    """The example on EKS with another load balancer, more zones and gateways, spot nodes, an older version, no search engine"""
+    """The example on EKS with another load balancer, more zones and gateways, spot nodes, an older version, no
+    search engine"""
     data = example().model_dump(exclude_unset=True)
-    data["eks"] |= {"load_balancer": kind, "availability_zones": 3, "nat_gateways": 3, "purchase_option": "Spot-typical", "version": "1.33",
-                    "node_disk_gb": 50, "nodes": 4}
+    data["eks"] |= {"load_balancer": kind, "availability_zones": 3, "nat_gateways": 3,
+                    "purchase_option": "Spot-typical", "version": "1.33", "node_disk_gb": 50, "nodes": 4}
     if kind == "clb":
         data["services"].pop("meilisearch")
         data["services"]["fastapi-app"]["depends_on"].pop("meilisearch")
@@ -49,9 +52,23 @@ def classic() -> Stack:
     return balanced("clb")
 
 
+def groups() -> Stack:
+    """Two kinds of nodes, half of one bought on the spot market, whole prefixes of addresses, logs of the control plane"""  # noqa: E501
+    stack = load(STACKS / "telemetry.yaml")
+    return stack.model_copy(update={"eks": stack.eks.model_copy(update={"prefix_delegation": True})})
+
+
+def open_nodes() -> Stack:
+    """No gateway, no balancer, nodes with addresses of their own and a disk with IOPS"""
+    stack = load(STACKS / "maps.yaml")
+    return stack.model_copy(update={"eks": stack.eks.model_copy(update={"node_disk_iops": Decimal(4000), "node_disk_throughput": Decimal(250)})})  # noqa: E501
+
+
+STACKS = Path(__file__).parent / "stacks"
 SIDES = {
     "ec2": (example, host_files), "ec2, the other choices": (varied, host_files), "eks": (example, cluster_files),
     "eks, network load balancer": (network, cluster_files), "eks, classic load balancer": (classic, cluster_files),
+    "eks, groups of nodes": (groups, cluster_files), "eks, nodes with addresses": (open_nodes, cluster_files),
 }
 
 
@@ -64,7 +81,8 @@ def side(request):
 
 def cents(found: Bill) -> Counter:
     """Count the lines of a bill by resource, description and cents; what costs nothing is left out"""
-    return Counter((line.resource, line.description, line.cost.quantize(Decimal("0.01"), ROUND_HALF_UP)) for line in found.lines if line.cost)
+    return Counter((line.resource, line.description, line.cost.quantize(Decimal("0.01"), ROUND_HALF_UP))
+                   for line in found.lines if line.cost)
 
 
 def read_back(stack: Stack, plan: dict) -> Bill:
@@ -87,17 +105,19 @@ def test_every_line_has_a_cause(side):
         return
     lines = json.loads(files["bill-resources.json"])["lines"]
     wanted = bill_of(architecture(name, stack, bundled()), stack, bundled())
-    assert {(each["resource"], each["description"]) for each in lines} == {(line.resource, line.description) for line in wanted.lines}
+    assert {(each["resource"],
+             each["description"]) for each in lines} == {(line.resource, line.description) for line in wanted.lines}
     planned = {re.sub(r"\[.*", "", address) for address in resources(plan)}
     named = {address for each in lines for address in each["addresses"]}
     assert named <= planned
-    assert [each["resource"] for each in lines if not each["addresses"]] == ["backups"]
-    assert {address.split(".")[0] for address in planned} & set(READERS) == {address.split(".")[0] for address in named} & set(READERS)
+    assert {each["resource"] for each in lines if not each["addresses"]} <= {"backups", "edge"}
+    assert {address.split(".")[0]
+            for address in planned} & set(READERS) == {address.split(".")[0] for address in named} & set(READERS)
 
 
 @pytest.mark.parametrize(("kind", "change"), [
-    ("aws_ebs_volume", {"size": 480}), ("aws_instance", {"instance_type": "t3a.xlarge"}), ("aws_ebs_volume", {"type": "gp2"}),
-    ("aws_ebs_volume", {"iops": 4000})])
+    ("aws_ebs_volume", {"size": 480}), ("aws_instance", {"instance_type": "t3a.xlarge"}),
+    ("aws_ebs_volume", {"type": "gp2"}), ("aws_ebs_volume", {"iops": 4000})])
 def test_a_different_plan_has_a_different_bill(kind, change, side):
     """The comparison sees a larger disk, a larger host, another kind of disk, more IOPS"""
     stack, name, _, plan = side

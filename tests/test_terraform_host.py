@@ -27,16 +27,19 @@ pytestmark = needs_terraform
 
 
 def varied() -> Stack:
-    """The example with every choice taken the other way: open ports, ARM, secrets by Terraform, mail, lock, remote state"""
+    """The example with every choice taken the other way: open ports, ARM, secrets by Terraform, mail, lock, remote
+    state"""
     data = example().model_dump(exclude_unset=True)
-    data["host"] = {"edge": "direct", "architecture": "arm64", "instance_type": "m7g.large", "root_disk_gb": 40, "detailed_monitoring": True}
+    data["host"] = {"edge": "direct", "architecture": "arm64", "instance_type": "m7g.large", "root_disk_gb": 40,
+                    "detailed_monitoring": True}
     data["services"]["caddy"]["mounts"] = [{"volume": "caddy-data", "path": "/data"}]
     data["services"].pop("cloudflared")
     data["volumes"]["caddy-data"] = {"size_gb": "0.5", "backup": "copy"}
     data["secrets"]["edge_admin_password"] = {}
     data["secrets"]["edge_admin_password_hash"]["derived_from"] = "edge_admin_password"
     data["services"]["fastapi-app"]["secrets"] += ["tunnel_token"]
-    data["provisioning"] = {"secrets": "terraform", "mail_senders": ["fastapi-app"], "object_lock_days": 14, "backend": {"bucket": "example-state"}}
+    data["provisioning"] = {"secrets": "terraform", "mail_senders": ["fastapi-app"], "object_lock_days": 14,
+                            "backend": {"bucket": "example-state"}}
     return Stack.model_validate(data)
 
 
@@ -68,8 +71,8 @@ def state(host) -> dict:
 @pytest.mark.parametrize("stack", [example(), varied()], ids=["example", "varied"])
 def test_format(stack, tmp_path):
     """`terraform fmt` would change nothing"""
-    done = subprocess.run([PROGRAM, "fmt", "-check", "-diff", "-recursive"], cwd=Configuration.of(host_files(stack), tmp_path).folder,
-                          capture_output=True, text=True)
+    done = subprocess.run([PROGRAM, "fmt", "-check", "-diff", "-recursive"],
+                          cwd=Configuration.of(host_files(stack), tmp_path).folder, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -89,19 +92,23 @@ def test_own_tests(name, chosen, passed, request):
 def test_nothing_comes_in(plan):
     """TF1: in tunnel mode no rule lets anything in, and the network's default group has none either"""
     assert resources(plan, "aws_vpc_security_group_ingress_rule") == resources(plan, "aws_security_group_rule") == {}
-    for group in (*resources(plan, "aws_security_group").values(), *resources(plan, "aws_default_security_group").values()):
+    for group in (*resources(plan, "aws_security_group").values(),
+                  *resources(plan, "aws_default_security_group").values()):
         assert not group.get("ingress") and not group.get("egress")
     ports = {(each["ip_protocol"], each["from_port"], each["to_port"], each["cidr_ipv4"])
              for each in resources(plan, "aws_vpc_security_group_egress_rule").values()}
-    assert ports == {("tcp", 80, 80, "0.0.0.0/0"), ("tcp", 443, 443, "0.0.0.0/0"), ("tcp", 53, 53, "10.20.0.0/24"), ("udp", 53, 53, "10.20.0.0/24"),
-                     ("udp", 123, 123, "169.254.169.123/32"), ("tcp", 7844, 7844, "0.0.0.0/0"), ("udp", 7844, 7844, "0.0.0.0/0")}
+    assert ports == {("tcp", 80, 80, "0.0.0.0/0"), ("tcp", 443, 443, "0.0.0.0/0"), ("tcp", 53, 53, "10.20.0.0/24"),
+                     ("udp", 53, 53, "10.20.0.0/24"),
+                     ("udp", 123, 123, "169.254.169.123/32"), ("tcp", 7844, 7844, "0.0.0.0/0"),
+                     ("udp", 7844, 7844, "0.0.0.0/0")}
 
 
 def test_direct_opens_what_is_published(other):
     """In direct mode exactly the two published ports are open, and the address outlives the host"""
     found = first_plan(other)
     assert {each["from_port"] for each in resources(found, "aws_vpc_security_group_ingress_rule").values()} == {80, 443}
-    assert not any(each["from_port"] == 7844 for each in resources(found, "aws_vpc_security_group_egress_rule").values())
+    assert not any(each["from_port"] == 7844
+                   for each in resources(found, "aws_vpc_security_group_egress_rule").values())
     assert list(resources(found, "aws_eip")) == ["aws_eip.host"]
     assert resources(found, "aws_instance")["aws_instance.host"]["associate_public_ip_address"] is False
 
@@ -138,7 +145,8 @@ def test_same_bundle_changes_nothing(host, state):
     ("backup", "bucket              = local.backup_bucket", 'bucket              = "another-name"')])
 def test_data_cannot_be_destroyed(host, state, tmp_path, name, old, new):
     """A change that would replace the disk or the bucket is refused by Terraform itself"""
-    said = host.mutated(tmp_path, **{name: (old, new)}).run("plan", "-no-color", "-lock=false", "-var=bundle_path=../bundle.tar.gz")
+    said = host.mutated(tmp_path, **{name: (old, new)}).run("plan", "-no-color", "-lock=false",
+                                                            "-var=bundle_path=../bundle.tar.gz")
     assert said.returncode == 1 and "Instance cannot be destroyed" in said.stderr
 
 
@@ -146,7 +154,8 @@ def test_disks(plan):
     """Every disk is encrypted; the data disk has the tag that the snapshot policy looks for"""
     disk = resources(plan, "aws_ebs_volume")["aws_ebs_volume.data"]
     policy = resources(plan, "aws_dlm_lifecycle_policy")["aws_dlm_lifecycle_policy.data"]["policy_details"][0]
-    assert disk["encrypted"] and disk["final_snapshot"] and resources(plan, "aws_instance")["aws_instance.host"]["root_block_device"][0]["encrypted"]
+    assert disk["encrypted"] and disk["final_snapshot"] and resources(
+        plan, "aws_instance")["aws_instance.host"]["root_block_device"][0]["encrypted"]
     assert policy["target_tags"].items() <= disk["tags"].items()
     assert policy["schedule"][0]["retain_rule"][0]["count"] == example().provisioning.snapshots_kept
 
@@ -161,24 +170,33 @@ IN_STORE = {"kms:ViaService": f"ssm.{REGION}.amazonaws.com", "kms:EncryptionCont
 ALLOWED = [
     ("ssm:GetParameter", f"{OWN}/postgres_password", {}), ("ssm:GetParametersByPath", f"{OWN}/", {}),
     ("ssm:PutParameter", f"{OWN}/api_key", {}), ("kms:Decrypt", KEY, IN_STORE), ("kms:Encrypt", KEY, IN_STORE),
-    ("ssm:UpdateInstanceInformation", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}), ("ssmmessages:OpenDataChannel", "*", {}),
-    ("ec2messages:GetMessages", "*", {}), ("s3:PutObject", f"{BUCKET}/backups/data/aa", {}), ("s3:GetObject", f"{BUCKET}/backups/config", {}),
-    ("s3:GetObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:ListBucket", BUCKET, {}), ("s3:DeleteObject", f"{BUCKET}/backups/locks/aa", {}),
+    ("ssm:UpdateInstanceInformation", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}),
+    ("ssmmessages:OpenDataChannel", "*", {}),
+    ("ec2messages:GetMessages", "*", {}), ("s3:PutObject", f"{BUCKET}/backups/data/aa", {}),
+    ("s3:GetObject", f"{BUCKET}/backups/config", {}),
+    ("s3:GetObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:ListBucket", BUCKET, {}),
+    ("s3:DeleteObject", f"{BUCKET}/backups/locks/aa", {}),
 ]
 DENIED = [
     ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/other/production/api_key", {}),
     ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/pretamane/staging/api_key", {}),
     ("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/pretamane/production2/api_key", {}),
-    ("ssm:GetParameter", "arn:aws:ssm:eu-west-1:123456789012:parameter/pretamane/production/api_key", {}), ("ssm:GetParameter", "*", {}),
-    ("ssm:DeleteParameter", f"{OWN}/api_key", {}), ("ssm:PutParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/other/a", {}),
+    ("ssm:GetParameter", "arn:aws:ssm:eu-west-1:123456789012:parameter/pretamane/production/api_key", {}),
+    ("ssm:GetParameter", "*", {}),
+    ("ssm:DeleteParameter", f"{OWN}/api_key", {}),
+    ("ssm:PutParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/other/a", {}),
     ("ssm:SendCommand", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", {}), ("kms:Decrypt", KEY, {}),
     ("kms:Decrypt", KEY, IN_STORE | {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}),
-    ("kms:Decrypt", KEY, IN_STORE | {"kms:EncryptionContext:PARAMETER_ARN": "arn:aws:ssm:us-east-1:123456789012:parameter/other/a"}),
+    ("kms:Decrypt", KEY,
+     IN_STORE | {"kms:EncryptionContext:PARAMETER_ARN": "arn:aws:ssm:us-east-1:123456789012:parameter/other/a"}),
     ("s3:DeleteObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:DeleteObjectVersion", f"{BUCKET}/backups/data/aa", {}),
     ("s3:PutObject", f"{BUCKET}/releases/0.tar.gz", {}), ("s3:GetObject", f"{BUCKET}-other/backups/a", {}),
-    ("s3:PutObject", "arn:aws:s3:::pretamane-production-backup-999999999999/backups/a", {}), ("s3:PutBucketPolicy", BUCKET, {}),
-    ("s3:PutLifecycleConfiguration", BUCKET, {}), ("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/app.example.com", {}),
-    ("ec2:RunInstances", "*", {}), ("iam:PassRole", "*", {}), ("sts:AssumeRole", "*", {}), ("cloudwatch:PutMetricData", "*", {}),
+    ("s3:PutObject", "arn:aws:s3:::pretamane-production-backup-999999999999/backups/a", {}),
+    ("s3:PutBucketPolicy", BUCKET, {}),
+    ("s3:PutLifecycleConfiguration", BUCKET, {}),
+    ("ses:SendEmail", f"arn:aws:ses:{REGION}:{ACCOUNT}:identity/app.example.com", {}),
+    ("ec2:RunInstances", "*", {}), ("iam:PassRole", "*", {}), ("sts:AssumeRole", "*", {}),
+    ("cloudwatch:PutMetricData", "*", {}),
 ]
 
 
@@ -186,8 +204,10 @@ DENIED = [
 def policies(plan) -> list[str]:
     """The host's policies; no managed policy is attached beside them"""
     assert not resources(plan, "aws_iam_role_policy_attachment") and "managed_policy_arns" not in str(
-        {address: each.get("managed_policy_arns") for address, each in resources(plan, "aws_iam_role").items() if each.get("managed_policy_arns")})
-    return [each["policy"] for address, each in resources(plan, "aws_iam_role_policy").items() if address != "aws_iam_role_policy.snapshots"]
+        {address: each.get("managed_policy_arns")
+         for address, each in resources(plan, "aws_iam_role").items() if each.get("managed_policy_arns")})
+    return [each["policy"] for address, each in resources(plan, "aws_iam_role_policy").items() if address
+            != "aws_iam_role_policy.snapshots"]
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), ALLOWED)
@@ -203,8 +223,10 @@ def test_role_may_not(policies, action, resource, context):
 
 
 def test_managed_policy_would_void_the_path(policies):
-    """With AmazonSSMManagedInstanceCore, which everybody attaches, the host could read every parameter of the account (D08)"""
-    managed = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ssm:GetParameter", "ssm:GetParameters"], "Resource": "*"}]}
+    """With AmazonSSMManagedInstanceCore, which everybody attaches, the host could read every parameter of the
+    account (D08)"""
+    managed = {"Version": "2012-10-17",
+               "Statement": [{"Effect": "Allow", "Action": ["ssm:GetParameter", "ssm:GetParameters"], "Resource": "*"}]}
     assert allowed([*policies, managed], *DENIED[0][:2])
 
 

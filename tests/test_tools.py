@@ -39,18 +39,21 @@ def notebook(path: Path, *cells: object) -> Path:
 
 def test_cells_that_nbdev_leaves_out():
     """A cell without a directive runs; one with `eval: false` or with a test flag does not"""
-    cells = NBProcessor(nb=new_nb([mk_cell(source) for source in ("1 + 1", "#| eval: false\n1 + 1", "#| net\n1 + 1")])).nb.cells
+    cells = NBProcessor(
+        nb=new_nb([mk_cell(source) for source in ("1 + 1", "#| eval: false\n1 + 1", "#| net\n1 + 1")])).nb.cells
     assert [left_out(cell, {"net", "notest"}) for cell in cells] == [False, True, True]
     assert not left_out(cells[2], set())
 
 
 def test_what_can_be_read_in_an_output():
     """Text is compared, a picture is not: it depends on fonts"""
-    assert texts([{"text": ["a\n", "b"]}, {"data": {"image/png": "iVBO", "text/plain": ["<Figure>"]}}]) == ["a\nb", "<Figure>"]
+    assert texts([{"text": ["a\n", "b"]},
+                  {"data": {"image/png": "iVBO", "text/plain": ["<Figure>"]}}]) == ["a\nb", "<Figure>"]
 
 
 def test_outputs_are_kept_and_stable(tmp_path):
-    """A run keeps what is printed and shown, runs no cell that nbdev leaves out, and a second run gives the same bytes"""
+    """A run keeps what is printed and shown, runs no cell that nbdev leaves out, and a second run gives the same
+    bytes"""
     small = notebook(tmp_path / "small.ipynb", "print('hello')", "6 * 7", "#| eval: false\n1 / 0")
     refresh(small)
     printed, value = [output for cell in read_nb(small).cells for output in cell.outputs]
@@ -75,7 +78,8 @@ def test_a_failure_says_where(tmp_path):
     small = notebook(tmp_path / "small.ipynb", "6 * 7")
     failing = notebook(tmp_path / "failing.ipynb", "fine = 1", mk_cell("fine / 0", id="cafe0001"))
     before = failing.read_bytes()
-    with pytest.raises(NotebookError, match=r"failing.ipynb, code cell 2 \(id cafe0001\): fine / 0\n  ZeroDivisionError"):
+    with pytest.raises(NotebookError,
+                       match=r"failing.ipynb, code cell 2 \(id cafe0001\): fine / 0\n  ZeroDivisionError"):
         refresh(failing)
     with pytest.raises(NotebookError, match="failing.ipynb"):
         run([small, failing])
@@ -96,7 +100,8 @@ def test_a_picture_inside_a_notebook_is_an_error():
 
 def test_directives_are_obeyed(tmp_path):
     """`hide`, `echo: false` and `output: asis`; their lines never show"""
-    page = notebook(tmp_path / "page.ipynb", mk_cell("# Title\n\n![A drawing](images/drawing.svg)", "markdown"), "#| hide\nsecret = 1",
+    page = notebook(tmp_path / "page.ipynb", mk_cell("# Title\n\n![A drawing](images/drawing.svg)", "markdown"),
+                    "#| hide\nsecret = 1",
                     "#| echo: false\nprint('32.40')", "#| output: asis\nprint('**bold**')", "6 * 7")
     refresh(page)
     text = markdown(page)
@@ -126,15 +131,18 @@ def test_a_definition_stands_as_in_the_module():
     """Fields with their comments, methods with signature and first line"""
     found = definition(BOX, "Box")
     assert found.text == "A box." and found.line == 2
-    assert "width: float  # meters\n    depth: float  # meters" in found.code and "def area(self) -> float:" in found.code and "return" not in found.code
+    assert ("width: float  # meters\n    depth: float  # meters" in found.code
+            and "def area(self) -> float:" in found.code and "return" not in found.code)
     with pytest.raises(KeyError):
         definition(BOX, "Bag")
 
 
-@pytest.mark.parametrize("code", ["def rows(box: Box) -> list[str]:\n    'Rows.'", "@dataclass\nclass rows:\n    'Rows.'\n    box: Box"])
+@pytest.mark.parametrize("code", ["def rows(box: Box) -> list[str]:\n    'Rows.'",
+                                  "@dataclass\nclass rows:\n    'Rows.'\n    box: Box"])
 def test_a_class_that_comes_later_is_no_error(code, tmp_path, monkeypatch):
     """What a notebook defines may name what a later cell defines"""
-    (tmp_path / "comes_later.py").write_text(f"from __future__ import annotations\nfrom dataclasses import dataclass\n\n{code}\n")
+    (tmp_path / "comes_later.py").write_text(f"from __future__ import annotations\nfrom dataclasses import dataclass\n"
+                                             f"\n{code}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "comes_later", raising=False)
     assert "rows" in Api(importlib.import_module("comes_later").rows)._repr_markdown_()
@@ -157,7 +165,8 @@ def test_links_of_nbdev_become_links_to_files():
 
 def test_links_of_the_repository_become_links_of_the_site():
     """A file that has no page is linked to in the repository"""
-    assert site_links("[a](LICENSE) [b](CHANGELOG.md) [c](https://x.example)", "G") == "[a](G/LICENSE) [b](changelog.md) [c](https://x.example)"
+    assert site_links("[a](LICENSE) [b](CHANGELOG.md) [c](https://x.example)",
+                      "G") == "[a](G/LICENSE) [b](changelog.md) [c](https://x.example)"
 
 
 def test_modules_stand_in_their_rooms():
@@ -166,11 +175,13 @@ def test_modules_stand_in_their_rooms():
 
 
 def test_guides_read_commands_and_outputs(tmp_path):
-    """A command goes on in lines that start with `> `; what was printed replaces what stands there, unless three dots stand for it"""
+    """A command goes on in lines that start with `> `; what was printed replaces what stands there, unless three
+    dots stand for it"""
     assert guide.commands("$ echo a\na\n$ echo b \\\n> c\nb c\n") == [("echo a", "a\n"), ("echo b \\\nc", "b c\n")]
     assert guide.shortened("a\nb\nc\n", "a\n...\nc\n") == "a\n...\nc\n"
     assert guide.shortened("a\nb\nd\n", "a\n...\nc\n") == "a\nb\nd\n"
-    assert guide.refreshed("```console\n$ echo 1 > a\n$ cat a\n0\n```\n", tmp_path) == "```console\n$ echo 1 > a\n$ cat a\n1\n```\n"
+    assert guide.refreshed("```console\n$ echo 1 > a\n$ cat a\n0\n```\n",
+                           tmp_path) == "```console\n$ echo 1 > a\n$ cat a\n1\n```\n"
 
 
 def test_the_page_of_the_tree_explains_every_file():

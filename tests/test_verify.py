@@ -11,7 +11,7 @@ import pytest
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.base.tables import to_json
-from pretamane_analysis.bill.architectures import ARCHITECTURES, architecture, bill_of
+from pretamane_analysis.bill.architectures import architecture, bill_of, compared
 from pretamane_analysis.bill.sizing import candidates, host_for
 from pretamane_analysis.bill.verify import document, refresh, required_queries, verify
 from pretamane_analysis.prices.book import MissingPrice, Price, PriceBook, Query
@@ -21,7 +21,8 @@ from pretamane_analysis.prices.snapshot_writer import intact
 from pretamane_analysis.stack.stack import example
 
 STACK, BOOK, DAY = example(), bundled(), date(2026, 11, 22)
-OFFERS = [{"service": "all", "region": "us-east-1", "version": "1", "publication_date": "2026-11-22T00:00:00Z", "source": "example", "sha256": ""}]
+OFFERS = [{"service": "all", "region": "us-east-1", "version": "1", "publication_date": "2026-11-22T00:00:00Z",
+           "source": "example", "sha256": ""}]
 HOST, DISK, TRAFFIC = "BoxUsage:t3a.large", "EBS:VolumeUsage.gp3", "DataTransfer-Out-Bytes"
 
 
@@ -39,7 +40,8 @@ class Live(PriceBook):
         if usage_type in self.gone:
             return []
         factor = (self.factors or {}).get(usage_type, Decimal(1))
-        found = [replace(price, tiers=tuple(replace(tier, usd=tier.usd * factor) for tier in price.tiers)) for price in BOOK.candidates(service, region, usage_type)]
+        found = [replace(price, tiers=tuple(replace(tier, usd=tier.usd * factor) for tier in price.tiers))
+                 for price in BOOK.candidates(service, region, usage_type)]
         return found * 2 if usage_type in self.doubled else found
 
     def usage_types(self, service: str, region: str) -> list[str]:
@@ -58,16 +60,17 @@ def by_type(drift) -> dict[str, dict]:
 
 def test_nothing_moved():
     """Against itself nothing has drifted, and both totals are the bills'"""
-    drift = verify(ARCHITECTURES, STACK, BOOK, BOOK)
+    drift = verify(compared(STACK), STACK, BOOK, BOOK)
     assert not drift.drifted and drift.rows() == [] and set(drift.counts()) == {"same"}
-    bills = {name: bill_of(architecture(name, STACK, BOOK), STACK, BOOK).total for name in ARCHITECTURES}
-    assert {each.architecture: (each.snapshot, each.live) for each in drift.totals} == {name: (total, total) for name, total in bills.items()}
+    bills = {name: bill_of(architecture(name, STACK, BOOK), STACK, BOOK).total for name in compared(STACK)}
+    assert {each.architecture: (each.snapshot, each.live)
+            for each in drift.totals} == {name: (total, total) for name, total in bills.items()}
 
 
 def test_what_moved_and_what_it_makes():
     """Percent, old and new rate, and the exact effect on each bill; tiers are billed as the bill does"""
     live = Live(factors={HOST: Decimal("1.25"), DISK: Decimal("0.5"), TRAFFIC: Decimal(2)})
-    drift = verify(ARCHITECTURES, STACK, BOOK, live)
+    drift = verify(compared(STACK), STACK, BOOK, live)
     rows = by_type(drift)
     assert set(rows) == {HOST, DISK, TRAFFIC} and all(row["status"] == "moved" for row in rows.values())
     assert (rows[HOST]["snapshot"], rows[HOST]["live"], rows[HOST]["percent"]) == ("0.0752", "0.094", 25)
@@ -87,7 +90,8 @@ def test_rounding_is_no_drift():
 
 @pytest.mark.parametrize("snapshot, live, status", [
     (BOOK, Live(gone=(DISK,)), "missing live"), (Live(gone=(DISK,)), BOOK, "missing in the snapshot"),
-    (Live(gone=(DISK,)), Live(gone=(DISK,)), "missing"), (BOOK, Live(doubled=(DISK,)), "ambiguous"), (Live(doubled=(DISK,)), BOOK, "ambiguous")])
+    (Live(gone=(DISK,)), Live(gone=(DISK,)), "missing"), (BOOK, Live(doubled=(DISK,)), "ambiguous"),
+    (Live(doubled=(DISK,)), BOOK, "ambiguous")])
 def test_what_is_missing_is_no_zero(snapshot, live, status):
     """A price that is not there has no effect and no total, on the side that lacks it"""
     drift = verify(["ec2"], STACK, snapshot, live)
@@ -128,7 +132,8 @@ def test_document():
 
 def test_list_prices_are_checked_too():
     """A committed host asks for the on-demand rate as well: it moves no bill, but ListCost"""
-    stack = STACK.model_copy(update={"host": STACK.host.model_copy(update={"instance_type": "t3.medium", "purchase_option": "Reserved-1yr-NoUpfront"})})
+    stack = STACK.model_copy(update={"host": STACK.host.model_copy(
+        update={"instance_type": "t3.medium", "purchase_option": "Reserved-1yr-NoUpfront"})})
     drift = verify(["ec2"], stack, BOOK, BOOK)
     rows = {row["option"]: row for row in drift.rows(same=True) if row["usage_type"] == "BoxUsage:t3.medium"}
     assert set(rows) == {"OnDemand", "Reserved-1yr-NoUpfront"} and rows["OnDemand"]["ec2 USD/month"] is None
@@ -148,11 +153,13 @@ def offer_book() -> RowBook:
 def test_a_real_offer_file():
     """Thirteen attributes there, three here: the same product, the same rates; one of them raised shows"""
     stack = STACK.model_copy(update={"region": "sa-east-1"})
-    queries = [query for query in required_queries([stack], ["eks"], ["typical"], chooser=BOOK) if query.service == "AWSELB"]
+    queries = [query
+               for query in required_queries([stack], ["eks"], ["typical"], chooser=BOOK) if query.service == "AWSELB"]
     assert {query.usage_type for query in queries} == {"LoadBalancerUsage", "LCUUsage"}
     live = offer_book()
     raised = RowBook(source="raised")
-    raised.add(replace(price, tiers=(replace(price.tiers[0], usd=price.tiers[0].usd + Decimal("0.001")),)) for found in live.index.values() for price in found)
+    raised.add(replace(price, tiers=(replace(price.tiers[0], usd=price.tiers[0].usd + Decimal("0.001")),))
+               for found in live.index.values() for price in found)
     for book, status in ((live, "same"), (raised, "moved")):
         rows = [row for row in verify(["eks"], stack, BOOK, book).rows(same=True) if row["service"] == "AWSELB"]
         assert {row["usage_type"]: row["status"] for row in rows} == {"LoadBalancerUsage": status, "LCUUsage": status}
@@ -167,12 +174,13 @@ def test_refreshed_prices_give_the_same_bills(tmp_path, region):
     """What `required_queries` asks is all that four architectures, three scenarios and sizing need"""
     stack, seen = STACK.model_copy(update={"region": region}), []
     done = refresh(BOOK, required_queries([stack]), tmp_path, lambda: OFFERS, DAY, progress=seen.append)
-    assert len(seen) == done.asked == len(done.unanswered) + len({query for query in seen} - {query for query, _ in done.unanswered})
+    assert len(seen) == done.asked == len(done.unanswered) + len(
+        {query for query in seen} - {query for query, _ in done.unanswered})
     book = Snapshot(folder=tmp_path)
     for scenario in ("low", "typical", "high"):
         machine = host_for(stack, None, scenario)
         assert candidates(book, region, machine) == candidates(BOOK, region, machine)
-        for name in ARCHITECTURES:
+        for name in compared(stack):
             try:
                 expected = bill_of(architecture(name, stack, BOOK, scenario), stack, BOOK).total
             except MissingPrice as error:
@@ -194,8 +202,10 @@ def test_missing_is_reported_and_stays_missing(tmp_path):
 
 def test_ambiguous_is_not_made_clear(tmp_path):
     """Of two prices that match a wide question, the one that a narrow question found is not kept alone"""
-    cheap, dear = (Price("AWSELB", "LCUUsage", "LCU-Hrs", "us-east-1", "OnDemand", BOOK.find(Query("AmazonEC2", DISK, "GB-Mo", "us-east-1")).tiers,
-                         attributes=(("operation", operation),)) for operation in ("LoadBalancing:Network", "LoadBalancing:Application"))
+    cheap, dear = (Price("AWSELB", "LCUUsage", "LCU-Hrs", "us-east-1", "OnDemand",
+                         BOOK.find(Query("AmazonEC2", DISK, "GB-Mo", "us-east-1")).tiers,
+                         attributes=(("operation", operation),))
+                   for operation in ("LoadBalancing:Network", "LoadBalancing:Application"))
     other = replace(cheap, usage_type="LoadBalancerUsage")
     wide = Query("AWSELB", "LCUUsage", "LCU-Hrs", "us-east-1")
     queries = [replace(wide, attributes=cheap.attributes), wide, replace(wide, usage_type="LoadBalancerUsage")]
@@ -230,14 +240,18 @@ def test_a_failed_refresh_changes_nothing(tmp_path):
 
 def test_extra_prices_are_kept(tmp_path):
     """Spot and plans go into the same snapshot"""
-    spot = replace(BOOK.find(Query("AmazonEC2", HOST, "Hrs", "us-east-1", attributes=(("operatingSystem", "Linux"), ("tenancy", "Shared")))), purchase_option="Spot-current")
+    spot = replace(BOOK.find(Query("AmazonEC2", HOST, "Hrs", "us-east-1",
+                                   attributes=(("operatingSystem", "Linux"), ("tenancy", "Shared")))),
+                   purchase_option="Spot-current")
     refresh(BOOK, required_queries([STACK], ["ec2"], ["typical"]), tmp_path, OFFERS, DAY, extra=[spot])
-    assert Snapshot(folder=tmp_path).find(Query("AmazonEC2", HOST, "Hrs", "us-east-1", "Spot-current")).tiers == spot.tiers
+    assert Snapshot(folder=tmp_path).find(Query("AmazonEC2", HOST, "Hrs", "us-east-1",
+                                                "Spot-current")).tiers == spot.tiers
 
 
 def test_wanted_follows_the_purchase_option():
     """A host that is not named may be any candidate, each under the stack's option"""
-    reserved = STACK.model_copy(update={"host": STACK.host.model_copy(update={"purchase_option": "Reserved-3yr-AllUpfront"})})
+    reserved = STACK.model_copy(
+        update={"host": STACK.host.model_copy(update={"purchase_option": "Reserved-3yr-AllUpfront"})})
     plain, more = set(required_queries([STACK])), set(required_queries([reserved]))
     hours = {query.usage_type for query in plain if query.usage_type.startswith("BoxUsage:")}
     assert {query.usage_type for query in more if query.purchase_option == "Reserved-3yr-AllUpfront"} == hours

@@ -57,7 +57,8 @@ def example(service, inputs, rates, expected=0, region="us-east-1"):
 def run(*arguments, **environment):
     """The script in a process of its own."""
     known = {name: value for name, value in os.environ.items() if name != "PRETAMANE_WORKED_EXAMPLES"}
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, check=False,
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True,
+                          text=True, check=False,
                           env={**known, **{name: str(value) for name, value in environment.items()}})
 
 
@@ -82,7 +83,7 @@ def test_example_matches(each):
 
 def test_scope():
     """Only the services that the package does not bill are out of scope."""
-    assert len(EXAMPLES) == 218
+    assert len(EXAMPLES) == 220
     left_out = Counter(each.service for each in EXAMPLES if check(each).status == "out-of-scope")
     assert left_out == OUT_OF_SCOPE
     assert {each.id for each in EXAMPLES if check(each).status == "unsupported"} == UNSUPPORTED
@@ -106,7 +107,8 @@ def test_doubled_quantity_no_longer_matches(each):
 @pytest.mark.parametrize("each", IN_SCOPE, ids=lambda each: each.id)
 def test_doubled_rate_is_wrong(each):
     """Each printed rate decides, but for those whose quantity is nothing."""
-    changed = {name: check(replace(each, rates={**each.rates, name: usd * 2})).status for name, usd in each.rates.items()}
+    changed = {name: check(replace(each, rates={**each.rates, name: usd * 2})).status
+               for name, usd in each.rates.items()}
     assert {(each.id, name) for name, status in changed.items() if status == "match"} == {
         key for key in IRRELEVANT_RATES if key[0] == each.id}
     assert set(changed.values()) <= {"wrong", "match"}
@@ -140,28 +142,33 @@ OTHERS = [
     ("API Gateway HTTP", {"requests": 10**6, "request_kb": 513}, {"per_1M": 1}, 2),
     ("CloudWatch metric", {"metrics": 300_000}, {"t1_10k": 0.3, "t2_240k": 0.1, "t3_750k": 0.05}, 29_500),
     ("Data transfer", {"internet_in_gb": 500, "internet_out_gb": 100}, {"egress": 0.09}, 9),
-    ("EBS", {"gb_each": 500, "iops_each": 5000, "type": "gp3", "volumes": 2}, {"gb_month": 0.152, "iops_month_over_3000": 0.0095}, 190),
+    ("EBS", {"gb_each": 500, "iops_each": 5000, "type": "gp3", "volumes": 2},
+     {"gb_month": 0.152, "iops_month_over_3000": 0.0095}, 190),
     ("EBS", {"gb": 100, "iops": 80_000, "type": "io2"},
      {"gb_month": 0.125, "iops_t1_32000": 0.065, "iops_t2_64000": 0.0455, "iops_t3": 0.032}, 4060.5),
     ("EBS snapshot", {"azs": 2, "minutes": 30, "snapshots": 2}, {"dsu_hour": 0.75}, 3),
-    ("EC2", {"count": 2, "ebs_gb_each": 30, "hours_per_week": 84, "instance_type": "t3.medium"}, {"gp3_gb": 0.08, "hour": 0.0416}, 32.768),
+    ("EC2", {"count": 2, "ebs_gb_each": 30, "hours_per_week": 84, "instance_type": "t3.medium"},
+     {"gp3_gb": 0.08, "hour": 0.0416}, 32.768),
     ("EC2", {"hours": 730, "instance_type": "m5.large", "os": "windows"}, {"m5.large_windows_hour": 0.188}, 137.24),
     ("EC2 + CloudWatch", {"count": 2, "detailed_monitoring_metrics": 7, "hours": 730, "instance_type": "m3.large"},
      {"hour": 0.133, "metric_month": 0.3}, 198.38),
     ("EC2 CPU credits", {"cpu_percent": 50, "hours": 730, "instance_type": "t3.large"},
      {"cpu_credit_vcpu_hour": 0.05, "hour": 0.0832}, 75.336),
     ("EKS", {"clusters": 2, "hours": 720}, {"cluster_hour": 0.1, "extended_surcharge_hour": 0.5}, 864),
-    ("Lambda", {"free_tier": True, "mb": 1536, "ms": 120, "requests": 3 * 10**6}, {"gbs": 0.0000166667, "req_1M": 0.2}, 2.733338),
+    ("Lambda", {"free_tier": True, "mb": 1536, "ms": 120, "requests": 3 * 10**6},
+     {"gbs": 0.0000166667, "req_1M": 0.2}, 2.733338),
     ("Public IPv4", {"addresses": 3, "hours": 720, "idle_eip": 1}, {"ipv4_hour": 0.005}, 14.4),
     ("S3", {"standard_gb": 600_000}, {"t1_51200": 0.023, "t2_460800": 0.022, "t3": 0.021}, 13_163.2),
     ("S3", {"standard_gb": 100, "standard_ia_gb": 50}, {"gb": 0.023, "ia_gb": 0.0125}, 2.925),
     ("SES", {"attachment_gb": 10, "emails": 100_000}, {"attachment_gb": 0.12, "per_1k": 0.1}, 11.2),
     ("Secrets Manager", {"days": 15, "secrets": 4}, {"secret": 0.4}, 0.8),
-    ("VPC endpoint", {"endpoint_az_hours": 730, "gb": 7_000_000}, {"hour": 0.01, "t1_1PB": 0.01, "t2_4PB": 0.006, "t3": 0.004}, 42_007.3),
+    ("VPC endpoint", {"endpoint_az_hours": 730, "gb": 7_000_000},
+     {"hour": 0.01, "t1_1PB": 0.01, "t2_4PB": 0.006, "t3": 0.004}, 42_007.3),
 ]
 
 
-@pytest.mark.parametrize("service,inputs,rates,expected", OTHERS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("service,inputs,rates,expected", OTHERS,
+                         ids=lambda value: value if isinstance(value, str) else "")
 def test_other_combinations(service, inputs, rates, expected):
     """Totals worked out by hand for combinations that the copy does not have."""
     result = check(example(service, inputs, rates, expected))
@@ -178,17 +185,20 @@ UNSURE = [
     ("EC2 RI", {"hours": 730, "instance_type": "t3.medium", "purchase": "std-1y-pu"}, {"ri_hour": 0.01}, "upfront"),
     ("EC2 RI", {"hours": 730, "instance_type": "t3.medium", "purchase": "lease"}, {"ri_hour": 0.01}, "lease"),
     ("ECR", {"free_gb": 5, "gb": 50, "internet_out_gb": 100}, {"egress": 0.09, "gb": 0.1}, "deducted from what"),
-    ("EFS", {"included_mibps": 99, "provisioned_mibps": 100, "standard_gb": 230}, {"provisioned_mibps": 6, "standard": 0.3}, "include"),
+    ("EFS", {"included_mibps": 99, "provisioned_mibps": 100, "standard_gb": 230},
+     {"provisioned_mibps": 6, "standard": 0.3}, "include"),
     ("Data transfer", {"internet_out_gb": 20_000}, {"t1_10240": 0.09}, "no rate is known"),
     ("Data transfer", {"internet_out_gb": 20_000}, {"t2_40960": 0.085}, "not printed"),
     ("Lambda", {"mb": 128, "ms": 100, "requests": 1}, {"gbs_first6B": 2, "gbs_over9B": 1, "req_1M": 0.2}, "not tiers"),
-    ("Fargate", {"gb": 1, "minutes": 5, "tasks_per_day": 3, "vcpu": 1}, {"gb_hour": 0.004, "vcpu_hour": 0.04}, "without days"),
+    ("Fargate", {"gb": 1, "minutes": 5, "tasks_per_day": 3, "vcpu": 1}, {"gb_hour": 0.004, "vcpu_hour": 0.04},
+     "without days"),
     ("S3", {"glacier_gb": 5, "standard_gb": 5}, {"gb": 0.02}, "would pay for"),
     ("KMS", {"_note": "nothing else"}, {}, "no inputs"),
 ]
 
 
-@pytest.mark.parametrize("service,inputs,rates,reason", UNSURE, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("service,inputs,rates,reason", UNSURE,
+                         ids=lambda value: value if isinstance(value, str) else "")
 def test_what_would_be_a_guess_is_unsupported(service, inputs, rates, reason):
     """The reason names what is missing or contradictory."""
     result = check(example(service, inputs, rates))
@@ -200,7 +210,8 @@ def test_rate_names():
     names = {name: parse(name, Decimal(1)) for name in
              ("per_1M_io", "t1_1B_per1M", "conn_1M_min", "gbs_over15B", "t3.medium_hour", "t1_333M")}
     assert {name: (rate.stem, rate.per, rate.tier or rate.edge, rate.size) for name, rate in names.items()} == {
-        "per_1M_io": ("io", 10**6, "", None), "t1_1B_per1M": ("", 10**6, 1, 10**9), "conn_1M_min": ("conn_min", 10**6, "", None),
+        "per_1M_io": ("io", 10**6, "", None), "t1_1B_per1M": ("", 10**6, 1, 10**9),
+        "conn_1M_min": ("conn_min", 10**6, "", None),
         "gbs_over15B": ("gbs", None, "over", 15 * 10**9), "t3.medium_hour": ("t3.medium_hour", None, "", None),
         "t1_333M": ("", None, 1, 333 * 10**6)}
     assert number("2 + 3*4/6 - 1", "x") == 3
@@ -208,7 +219,8 @@ def test_rate_names():
 
 BROKEN = [
     ({"inputs_json": "{"}, "inputs_json is not JSON"), ({"inputs_json": "[]"}, "inputs_json is not a JSON object"),
-    ({"inputs_json": '{"clusters": NaN}'}, "NaN is not a number"), ({"unit_rates": '{"cluster_hour": "cheap"}'}, "unit_rates cluster_hour"),
+    ({"inputs_json": '{"clusters": NaN}'}, "NaN is not a number"),
+    ({"unit_rates": '{"cluster_hour": "cheap"}'}, "unit_rates cluster_hour"),
     ({"expected_monthly_usd": "73,0"}, "expected_monthly_usd"), ({"inputs_json": '{"_tol": "wide"}'}, "_tol"),
     ({"expected_monthly_usd": ""}, "expected_monthly_usd"),
 ]
@@ -229,7 +241,8 @@ def test_broken_row(tmp_path, cells, message):
 def test_broken_file(tmp_path):
     """No file, no rows, other columns, missing cells, other encodings: exit 2, and no traceback."""
     head = ",".join(COLUMNS)
-    for name, content in (("none.csv", None), ("empty.csv", b""), ("head.csv", head.encode()), ("columns.csv", b"a,b\n1,2\n"),
+    for name, content in (("none.csv", None), ("empty.csv", b""), ("head.csv", head.encode()),
+                          ("columns.csv", b"a,b\n1,2\n"),
                           ("short.csv", f"{head}\nonly\n".encode()), ("latin.csv", f"{head}\n\xe9".encode("latin-1"))):
         if content is not None:
             (tmp_path / name).write_bytes(content)

@@ -72,7 +72,8 @@ def _example(row: dict[str, str], place: str) -> Example:
     if any(row[name] is None for name in COLUMNS):
         raise PretamaneError("cells are missing", place)
     inputs, rates = (_object(row[name], name, place) for name in ("inputs_json", "unit_rates"))
-    rates = {name: _decimal(value, f"unit_rates {name}", place) for name, value in rates.items() if not name.startswith("_")}
+    rates = {name: _decimal(value, f"unit_rates {name}",
+                            place) for name, value in rates.items() if not name.startswith("_")}
     return Example(row["id"], row["service"], row["region"], inputs, rates,
                    _decimal(row["expected_monthly_usd"], "expected_monthly_usd", place),
                    _decimal(inputs.get("_tol", HALF_A_CENT), "_tol", place))

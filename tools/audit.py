@@ -15,14 +15,17 @@ from tabulate import tabulate
 
 def main() -> int:
     """Ask, and tell what was found and what could not be asked"""
-    done = subprocess.run([sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off", "--skip-editable"],
+    done = subprocess.run([sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off",
+                           "--skip-editable"],
                           capture_output=True, text=True, check=False)
     if not done.stdout.startswith("{"):
-        print(f"audit: nothing was asked, the advisories cannot be reached: {(done.stderr.splitlines() or ['no answer'])[-1]}")
+        print(f"audit: nothing was asked, the advisories cannot be reached: "
+              f"{(done.stderr.splitlines() or ['no answer'])[-1]}")
         return 0
     every = [each for each in json.loads(done.stdout)["dependencies"] if canonicalize_name(each["name"]) in shipped()]
     asked = [each for each in every if "skip_reason" not in each]
-    known = [(each["name"], each["version"], found["id"], ", ".join(found["fix_versions"]) or "none") for each in asked for found in each["vulns"]]
+    known = [(each["name"], each["version"], found["id"], ", ".join(found["fix_versions"]) or "none") for each in asked
+             for found in each["vulns"]]
     if known:
         print(tabulate(known, ("package", "version", "advisory", "mended in")))
     elif not asked:

@@ -2,10 +2,10 @@
 # The promise of README.md, kept to the letter: a root of this machine's distribution with nothing but the packages that README.md
 # names, an ordinary user, a clone of HEAD under a path with a space, `make report`, `make test`; then the wheel alone, in an empty folder.
 #
-#   tools/bare_root.sh [WHOLE]
+#   tools/bare_root.sh [PASSED]
 #
-# It needs root and mmdebstrap or debootstrap; without them it says so and is fine (with CI=true only without root). To the file WHOLE it
-# writes which modules of tests passed without a skip, so that they need not run again where every tool is (tests/whole_modules.py).
+# It needs root and mmdebstrap or debootstrap; without them it says so and is fine (with CI=true only without root). To the file PASSED it
+# writes which tests passed, so that they need not run again where every tool is (tests/passed_before.py).
 #
 # The mirror, the index of Python packages and the certificates are those of this machine, read when it runs. BARE_COMMANDS="make report"
 # runs less; KEEP=1 leaves the root where it is and says where.
@@ -15,7 +15,7 @@ here="$(cd "$(dirname "$0")/.." && pwd -P)"
 # shellcheck disable=SC2016  # backquotes of Markdown
 packages="$(sed -n 's/.*`apt-get install \(python3 [a-z0-9 -]*\)`.*/\1/p' "$here/README.md" | head -n 1 | tr ' ' ,)"
 [ -n "$packages" ] || { echo "bare root: README.md names no packages"; exit 1; }
-whole="${1:-}"
+passed="${1:-}"
 commands="${BARE_COMMANDS:-make report; make test}"
 
 skipped() { echo "bare root: skipped, $1"; exit "${2:-0}"; }
@@ -50,7 +50,7 @@ cp "$here/tools/wheel_alone.sh" "$root$home/"
 chroot "$root" chown -R newcomer:newcomer "$home"
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 
-settings=("WHOLE_TO=$home/whole")
+settings=("PASSED_TO=$home/passed")
 # How this machine reaches the index of Python packages: pip's settings, and the certificates that it trusts. What they name is lent, not copied.
 lent=()
 while IFS='=' read -r key value; do
@@ -99,5 +99,5 @@ done
 shift
 exec chroot --userspec=newcomer:newcomer "$root" env -i HOME="$home" USER=newcomer PATH=/usr/local/bin:/usr/bin:/bin "$@" sh "$home/everything.sh"
 ' bare "${lent[@]}" -- "${settings[@]}"
-if [ -n "$whole" ] && [ -e "$root$home/whole" ]; then cp "$root$home/whole" "$whole"; fi
+if [ -n "$passed" ] && [ -e "$root$home/passed" ]; then cp "$root$home/passed" "$passed"; fi
 echo "== the bare root keeps README.md's promise"

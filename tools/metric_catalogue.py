@@ -1,6 +1,7 @@
 """Write pretamane_analysis/data/metrics.csv: every metric with its labels, as the real programs give them.
 
-    python tools/metric_catalogue.py          # needs the Debian packages of `make tools` and the development requirements
+    python tools/metric_catalogue.py          # needs the Debian packages of `make tools` and the development
+    requirements
     python tools/metric_catalogue.py --check  # only say what would change
 
 What cannot be installed from a package registry has rows marked 'documented', kept in tools/documented_metrics.csv.
@@ -40,7 +41,8 @@ def samples(text: str) -> list[tuple[str, str, set[str]]]:
     for name, _, inside in re.findall(r"^([A-Za-z_:][\w:]*)(\{(.*)\})? \S+", text, re.MULTILINE):
         family = name if name in kinds else re.sub(r"_(bucket|sum|count)$", "", name)
         kind = kinds.get(family, "unknown")
-        found.append((name, "unknown" if kind == "untyped" else kind, {*re.findall(r'(\w+)="(?:[^"\\]|\\.)*"', inside)}))
+        found.append((name, "unknown" if kind == "untyped" else kind,
+                      {*re.findall(r'(\w+)="(?:[^"\\]|\\.)*"', inside)}))
     return found
 
 
@@ -52,7 +54,8 @@ def rows(program: str, version: str, *texts: str, target: frozenset[str] = froze
             if not re.search(r"^(go|process|promhttp|python)_|_created$", name):
                 found.setdefault(name, (kind, set()))[1].update(labels - target)
     today = date.today().isoformat()
-    return [(program, version, name, kind, " ".join(sorted(labels)), "scraped", today) for name, (kind, labels) in found.items()]
+    return [(program, version, name, kind, " ".join(sorted(labels)), "scraped",
+             today) for name, (kind, labels) in found.items()]
 
 
 def declared(version: str) -> list[Row]:
@@ -62,7 +65,8 @@ def declared(version: str) -> list[Row]:
 
     metrics = [each for each in vars(Metrics(0.5)).values() if type(each).__name__ == "Counter"]
     today = date.today().isoformat()
-    return [("reference application", version, f"{each._name}_total", "counter", " ".join(sorted(each._labelnames)), "declared", today)
+    return [("reference application", version, f"{each._name}_total", "counter", " ".join(sorted(each._labelnames)),
+             "declared", today)
             for each in metrics]
 
 
@@ -75,7 +79,8 @@ def version(*names: str) -> str:
 def prometheus_rows(folder: Path, address: str) -> list[Row]:
     """Return what Prometheus says of itself, of its targets and of its alerts"""
     port = free_port()
-    (folder / "rules.yml").write_text("groups: [{name: g, rules: [{alert: A, expr: vector(1), labels: {severity: page}}, {record: r, expr: vector(1)}]}]")
+    (folder / "rules.yml").write_text("groups: [{name: g, rules: [{alert: A, expr: vector(1), labels: {severity: "
+                                      "page}}, {record: r, expr: vector(1)}]}]")
     (folder / "prometheus.yml").write_text(f"""
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 alerting: {{alertmanagers: [{{path_prefix: /alertmanager, static_configs: [{{targets: ['{address}']}}]}}]}}
@@ -83,23 +88,28 @@ rule_files: [rules.yml]
 scrape_configs: [{{job_name: self, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]
 """)
     base = f"http://127.0.0.1:{port}"
-    command = [tool("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}"]
+    command = [tool("prometheus"), f"--config.file={folder / 'prometheus.yml'}",
+               f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}"]
     with running(command, f"{base}/-/ready", folder / "prometheus.log"):
         until(lambda: '"ALERTS"' in fetched(f"{base}/api/v1/query?query=ALERTS")[1], what="an alert")
-        until(lambda: "scrape_samples" in fetched(f"{base}/federate?match[]=scrape_samples_scraped")[1], what="a scrape")
+        until(lambda: "scrape_samples" in fetched(f"{base}/federate?match[]=scrape_samples_scraped")[1],
+              what="a scrape")
         time.sleep(1)
         own = scraped(f"127.0.0.1:{port}")
         names = urllib.parse.quote('{__name__=~"up|scrape_.*"}')
         federated = fetched(f"{base}/federate?match[]={names}")[1]
         alerts = fetched(f"{base}/federate?match[]=ALERTS&match[]=ALERTS_FOR_STATE")[1]
     said, target = version("prometheus"), frozenset({"job", "instance"})
-    return [*rows("prometheus", said, own), *rows("prometheus targets", said, federated, target=target), *rows("prometheus alerts", said, alerts)]
+    return [*rows("prometheus", said, own), *rows("prometheus targets", said, federated, target=target),
+            *rows("prometheus alerts", said, alerts)]
 
 
 def blackbox_rows(address: str, here: edge.Edge, site: str) -> list[Row]:
     """Return what a probe says, of each kind"""
-    targets = {"http": f"http://127.0.0.1:{here.ports['public']}/healthz", "tcp": f"127.0.0.1:{here.ports['public']}", "https": f"{site}/healthz"}
-    texts = [scraped(address, f"/probe?module={module}&target={urllib.parse.quote(targets[kind])}") for module, kind in PROBES]
+    targets = {"http": f"http://127.0.0.1:{here.ports['public']}/healthz", "tcp": f"127.0.0.1:{here.ports['public']}",
+               "https": f"{site}/healthz"}
+    texts = [scraped(address, f"/probe?module={module}&target={urllib.parse.quote(targets[kind])}")
+             for module, kind in PROBES]
     said = version("prometheus-blackbox-exporter", "blackbox_exporter")
     return [*rows("blackbox probe", said, *texts), *rows("blackbox_exporter", said, scraped(address))]
 
@@ -114,17 +124,21 @@ def catalogue() -> list[Row]:
     with tempfile.TemporaryDirectory() as name, exporters(Path(name)) as found:
         found.traffic(3)
         at = found.addresses
-        caddy = subprocess.run([edge.caddy_path(), "version"], capture_output=True, text=True, check=True).stdout.split()[0].lstrip("v")
+        caddy = subprocess.run([edge.caddy_path(), "version"], capture_output=True, text=True,
+                               check=True).stdout.split()[0].lstrip("v")
         application = STACK.services["fastapi-app"].image.partition(":")[2]
         node = scraped(at["node-exporter"])
         said = version("prometheus-node-exporter", "node_exporter")
         return [
             *rows("caddy", caddy, scraped(at["caddy"])),
-            *with_declared(rows("reference application", application, scraped(at["fastapi-app"])), declared(application)),
+            *with_declared(rows("reference application", application, scraped(at["fastapi-app"])),
+                           declared(application)),
             *(each for each in rows("node_exporter", said, node) if not each[2].startswith("pretamane_")),
             *(each for each in rows("scripts", application, node) if each[2].startswith("pretamane_")),
-            *rows("postgres_exporter", version("prometheus-postgres-exporter", "postgres_exporter"), scraped(at["postgres-exporter"])),
-            *rows("alertmanager", version("prometheus-alertmanager", "alertmanager"), scraped(at["alertmanager"], "/alertmanager/metrics")),
+            *rows("postgres_exporter", version("prometheus-postgres-exporter", "postgres_exporter"),
+                  scraped(at["postgres-exporter"])),
+            *rows("alertmanager", version("prometheus-alertmanager", "alertmanager"),
+                  scraped(at["alertmanager"], "/alertmanager/metrics")),
             *blackbox_rows(at["blackbox-exporter"], found.edge, found.site),
             *prometheus_rows(Path(name), at["alertmanager"]),
         ]

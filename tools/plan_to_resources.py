@@ -1,7 +1,9 @@
 """A Terraform plan read back into billed resources, so that what is planned can be held to what was priced.
 
-It reads the JSON of `terraform show -json`, which knows nothing of the model, takes sizes and counts from there, and what no plan can
-know (traffic, GB kept, requests) from the stack's usage. Every kind of resource is either billed or free for a reason; one that is
+It reads the JSON of `terraform show -json`, which knows nothing of the model, takes sizes and counts from there, and
+what no plan can
+know (traffic, GB kept, requests) from the stack's usage. Every kind of resource is either billed or free for a
+reason; one that is
 neither is an error.
 """
 
@@ -44,14 +46,19 @@ from pretamane_analysis.stack.quantities import Scenario
 from pretamane_analysis.stack.stack import Stack
 
 FREE = {
-    "no price": ("aws_vpc", "aws_route_table", "aws_route_table_association", "aws_security_group", "aws_default_security_group",
-                 "aws_vpc_security_group_egress_rule", "aws_vpc_security_group_ingress_rule", "aws_iam_role", "aws_iam_role_policy",
-                 "aws_iam_role_policy_attachment", "aws_iam_instance_profile", "aws_iam_service_linked_role", "aws_volume_attachment",
-                 "aws_autoscaling_attachment", "aws_eks_addon", "aws_eks_pod_identity_association", "aws_ecr_lifecycle_policy",
+    "no price": ("aws_vpc", "aws_route_table", "aws_route_table_association", "aws_security_group",
+                 "aws_default_security_group",
+                 "aws_vpc_security_group_egress_rule", "aws_vpc_security_group_ingress_rule", "aws_iam_role",
+                 "aws_iam_role_policy",
+                 "aws_iam_role_policy_attachment", "aws_iam_instance_profile", "aws_iam_service_linked_role",
+                 "aws_volume_attachment",
+                 "aws_autoscaling_attachment", "aws_eks_addon", "aws_eks_pod_identity_association",
+                 "aws_ecr_lifecycle_policy",
                  "aws_ses_domain_dkim", "aws_lb_listener", "aws_lb_target_group", "aws_route53_record"),
     "gateway endpoints are free": ("aws_vpc_endpoint",),
     "public certificates are free": ("aws_acm_certificate", "aws_acm_certificate_validation"),
-    "a setting of a bucket": ("aws_s3_bucket_versioning", "aws_s3_bucket_server_side_encryption_configuration", "aws_s3_bucket_policy",
+    "a setting of a bucket": ("aws_s3_bucket_versioning", "aws_s3_bucket_server_side_encryption_configuration",
+                              "aws_s3_bucket_policy",
                               "aws_s3_bucket_public_access_block", "aws_s3_bucket_ownership_controls",
                               "aws_s3_bucket_lifecycle_configuration", "aws_s3_bucket_object_lock_configuration"),
     "some hundred kilobytes": ("aws_s3_object",),
@@ -74,7 +81,8 @@ class Planned:
 
     def busy(self, kind: str, machines: int, services: tuple[str, ...]) -> Decimal:
         "Average CPU use of so many machines, in percent."
-        return min(Decimal(100), 100 * needs(self.stack, services, self.scenario).busy_cores / (instance_type(kind).vcpu * machines))
+        return min(Decimal(100),
+                   100 * needs(self.stack, services, self.scenario).busy_cores / (instance_type(kind).vcpu * machines))
 
     def __getitem__(self, kind: str) -> list[dict[str, Any]]:
         return self.resources.get(kind, [])
@@ -94,22 +102,26 @@ Reader = Callable[[Planned, list[dict[str, Any]]], Iterator[Resource]]
 def _instances(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     for each in found:
         credit = (each.get("credit_specification") or [{}])[0].get("cpu_credits") or "unlimited"
-        yield Instances(name="EC2 host", instance_type=each["instance_type"], cpu_credits=credit, detailed_monitoring=each["monitoring"],
-                        purchase_option=plan.stack.host.purchase_option, cpu_percent=plan.busy(each["instance_type"], 1, tuple(plan.stack.services)))
+        yield Instances(name="EC2 host", instance_type=each["instance_type"], cpu_credits=credit,
+                        detailed_monitoring=each["monitoring"],
+                        purchase_option=plan.stack.host.purchase_option,
+                        cpu_percent=plan.busy(each["instance_type"], 1, tuple(plan.stack.services)))
         root = each["root_block_device"][0]
         yield Volume(name="root disk", volume_type=root["volume_type"], gb=root["volume_size"])
 
 
 def _disks(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     for each in found:
-        yield Volume(name="data disk", volume_type=each["type"], gb=each["size"], iops=each.get("iops"), throughput_mibps=each.get("throughput"))
+        yield Volume(name="data disk", volume_type=each["type"], gb=each["size"], iops=each.get("iops"),
+                     throughput_mibps=each.get("throughput"))
 
 
 def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     requests, use = plan.use["requests"], plan.use
     for each in found:
         if "-backup-" in each["bucket"]:
-            yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"], put_requests=use["backup_writes"])
+            yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"],
+                         put_requests=use["backup_writes"])
         else:
             yield Bucket(standard_gb=use["stored_gb"], put_requests=requests * use["object_writes_per_request"],
                          get_requests=requests * use["object_reads_per_request"])
@@ -119,17 +131,29 @@ def _addresses(plan: Planned) -> Iterator[Resource]:
     "Addresses stand on no resource alone: instances ask for them, balancers take one in each zone, others are named."
     asked = sum(bool(each["associate_public_ip_address"]) for each in plan["aws_instance"])
     zones = sum(len(plan["aws_subnet"]) // 2 for _ in (*plan["aws_lb"], *plan["aws_elb"]))
-    if total := asked + zones + len(plan["aws_eip"]):
+    nodes = sum(each["scaling_config"][0]["desired_size"] for each in plan["aws_eks_node_group"]) if any(
+        each.get("map_public_ip_on_launch") for each in plan["aws_subnet"]) else 0
+    if total := asked + zones + len(plan["aws_eip"]) + nodes:
         yield PublicAddresses(count=total)
 
 
 def _nodes(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     disk = plan["aws_launch_template"][0]["block_device_mappings"][0]["ebs"][0]
     stay = tuple(each["service_account"] for each in plan["aws_eks_pod_identity_association"])
-    for each in found:
-        kind, count = each["instance_types"][0], each["scaling_config"][0]["desired_size"]
-        yield NodeGroup(instance_type=kind, nodes=count, disk_gb=Decimal(0), purchase_option=plan.stack.eks.purchase_option, cpu_percent=plan.busy(kind, count, stay))
-        yield Volume(name="node disks", volume_type=disk["volume_type"], gb=disk["volume_size"], count=count)
+    counts = [(each, each["instance_types"][0], each["scaling_config"][0]["desired_size"]) for each in found]
+    vcpu = sum(instance_type(kind).vcpu * count for _, kind, count in counts)
+    percent = min(Decimal(100), 100 * needs(plan.stack, stay, plan.scenario).busy_cores / vcpu)
+    for each, kind, count in counts:
+        group = each["node_group_name"]
+        name = group.removesuffix("-spot")
+        settings = plan.stack.eks.node_groups.get(name, plan.stack.eks)
+        option = "Spot-typical" if each["capacity_type"] == "SPOT" else settings.purchase_option
+        title = "" if group == "main" else f"nodes {name}{', spot' if group.endswith('-spot') else ''}"
+        yield NodeGroup(name=title, instance_type=kind, nodes=count, disk_gb=Decimal(0), purchase_option=option,
+                        cpu_percent=percent)
+    yield Volume(name="node disks", volume_type=disk["volume_type"], gb=disk["volume_size"],
+                 count=sum(count for *_, count in counts), iops=disk.get("iops") or None,
+                 throughput_mibps=disk.get("throughput") or None)
 
 
 def _clusters(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
@@ -138,22 +162,26 @@ def _clusters(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
 
 
 def _balancers(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
-    load = Load(new_connections_per_second=plan.use["requests"] / (HOURS_PER_MONTH * 3600), gb_per_hour=plan.use["egress_gb"] / HOURS_PER_MONTH)
+    load = Load(new_connections_per_second=plan.use["requests"] / (HOURS_PER_MONTH * 3600),
+                gb_per_hour=plan.use["egress_gb"] / HOURS_PER_MONTH)
     for each in found:
         kind = {"application": "alb", "network": "nlb"}.get(str(each.get("load_balancer_type")), "clb")
-        yield LoadBalancer(balancer=kind, **({"processed_gb": plan.use["egress_gb"]} if kind == "clb" else {"loads": (load,)}))
+        yield LoadBalancer(balancer=kind,
+                           **({"processed_gb": plan.use["egress_gb"]} if kind == "clb" else {"loads": (load,)}))
 
 
 def _gateways(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     nodes = sum(each["scaling_config"][0]["desired_size"] for each in plan["aws_eks_node_group"])
-    yield NatGateway(count=len(found), gb=plan.use["log_gb"] + plan.use["image_gb"] * nodes)
+    yield NatGateway(count=len(found), gb=plan.use.get("nat_gb", plan.use["log_gb"] + plan.use["image_gb"] * nodes))
 
 
 def _tables(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     requests, use = plan.use["requests"], plan.use
     for each in found:
-        if each["billing_mode"] != "PAY_PER_REQUEST" or any(one.get("enabled") for one in each.get("point_in_time_recovery") or ()):
-            raise PretamaneError(f"table {each['name']!r} is not billed by the request alone", remedy="Compare with the stack's bill")
+        if each["billing_mode"] != "PAY_PER_REQUEST" or any(one.get("enabled")
+                                                            for one in each.get("point_in_time_recovery") or ()):
+            raise PretamaneError(f"table {each['name']!r} is not billed by the request alone",
+                                 remedy="Compare with the stack's bill")
         yield Table(storage_gb=use["database_gb"], write_units=requests * use["database_writes_per_request"],
                     read_units=requests * use["database_reads_per_request"])
 
@@ -161,8 +189,8 @@ def _tables(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
 def _search(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     for each in found:
         cluster, disk = each["cluster_config"][0], each["ebs_options"][0]
-        yield SearchDomain(instance_type=cluster["instance_type"], count=cluster["instance_count"], disk_type=disk["volume_type"],
-                           disk_gb=cluster["instance_count"] * disk["volume_size"])
+        yield SearchDomain(instance_type=cluster["instance_type"], count=cluster["instance_count"],
+                           disk_type=disk["volume_type"], disk_gb=cluster["instance_count"] * disk["volume_size"])
 
 
 def _used(make: Callable[[dict[str, Decimal]], Resource]) -> Reader:
@@ -172,23 +200,33 @@ def _used(make: Callable[[dict[str, Decimal]], Resource]) -> Reader:
     return reader
 
 
+def _logs(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
+    for each in found:
+        of_control_plane = each["name"].startswith("/aws/eks/")
+        gb = plan.use["control_plane_log_gb" if of_control_plane else "log_gb"]
+        yield Logs(name="control plane logs" if of_control_plane else "", ingested_gb=gb, stored_gb=gb)
+
+
 def _none(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     "Read with another kind."
     return iter(())
 
 
 READERS: dict[str, Reader] = {
-    "aws_instance": _instances, "aws_ebs_volume": _disks, "aws_s3_bucket": _buckets, "aws_eip": _none, "aws_launch_template": _none,
-    "aws_eks_cluster": _clusters, "aws_eks_node_group": _nodes, "aws_lb": _balancers, "aws_elb": _balancers, "aws_nat_gateway": _gateways,
-    "aws_dynamodb_table": _tables, "aws_opensearch_domain": _search,
+    "aws_instance": _instances, "aws_ebs_volume": _disks, "aws_s3_bucket": _buckets, "aws_eip": _none,
+    "aws_launch_template": _none,
+    "aws_eks_cluster": _clusters, "aws_eks_node_group": _nodes, "aws_lb": _balancers, "aws_elb": _balancers,
+    "aws_nat_gateway": _gateways, "aws_dynamodb_table": _tables, "aws_opensearch_domain": _search,
     "aws_subnet": lambda plan, found: iter([CrossZoneTraffic(gb=plan.use["cross_zone_gb"])] if len(found) > 1 else []),
     "aws_internet_gateway": _used(lambda use: InternetEgress(gb=use["egress_gb"])),
     "aws_dlm_lifecycle_policy": _used(lambda use: DiskSnapshots(gb=use["snapshot_gb"])),
     "aws_ses_domain_identity": _used(lambda use: Mail(recipients=use["emails"])),
     "aws_ecr_repository": _used(lambda use: ImageRegistry(gb=use["image_gb"])),
-    "aws_route53_zone": lambda plan, found: iter([HostedZones(zones=len(found), queries=plan.use["requests"] * plan.use["dns_queries_per_request"])]),
-    "aws_cloudwatch_log_group": _used(lambda use: Logs(ingested_gb=use["log_gb"], stored_gb=use["log_gb"])),
-    "aws_cloudwatch_metric_alarm": lambda plan, found: iter([Monitoring(metrics=plan.use["metrics"], alarms=max(Decimal(len(found)), plan.use["alarms"]))]),
+    "aws_route53_zone": lambda plan,
+    found: iter([HostedZones(zones=len(found), queries=plan.use["requests"] * plan.use["dns_queries_per_request"])]),
+    "aws_cloudwatch_log_group": _logs,
+    "aws_cloudwatch_metric_alarm": lambda plan,
+    found: iter([Monitoring(metrics=plan.use["metrics"], alarms=max(Decimal(len(found)), plan.use["alarms"]))]),
     "aws_secretsmanager_secret": lambda plan, found: iter([Secrets(count=Decimal(len(found)))]),
     "aws_ssm_parameter": lambda plan, found: iter([Parameters(standard=len(found))]),
 }
@@ -199,7 +237,8 @@ def planned_resources(
     stack: Stack,  # For usage and purchase options
     scenario: Scenario = "typical",
 ) -> list[Resource]:
-    "The billed resources of a plan. Raises PretamaneError for a kind of resource that is neither known to be billed nor free."
+    """The billed resources of a plan. Raises PretamaneError for a kind of resource that is neither known to be
+    billed nor free."""
     found = Planned(stack, scenario, _by_kind(plan))
     for kind in found.resources:
         if kind not in READERS and kind not in _FREE_KINDS:

@@ -5,8 +5,10 @@
     python tools/publish.py readme                        # write README.md
     python tools/publish.py readme --check                # fail with a diff when README.md is stale
 
-`nbdev_test` runs a notebook and forgets what it printed; `exec_nb` keeps the outputs but runs the cells that `nbdev_test` leaves
-out. Here both meet: nbdev's own reading of the directives, execnb's shell, nbdev's own cleaning. Only outputs are replaced, and only
+`nbdev_test` runs a notebook and forgets what it printed; `exec_nb` keeps the outputs but runs the cells that
+`nbdev_test` leaves
+out. Here both meet: nbdev's own reading of the directives, execnb's shell, nbdev's own cleaning. Only outputs are
+replaced, and only
 when every cell passed. It imports nothing of the package, because it must work while a module is broken.
 """
 
@@ -15,12 +17,10 @@ import difflib
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
-from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ def _place(
 def execute(
     path: Path,  # the notebook
 ) -> list[Any] | None:
-    "Run the notebook at `path` as `nbdev_test` does; return its code cells with fresh outputs, None if it is not to run"
+    """Run the notebook at `path` as `nbdev_test` does; return its code cells with fresh outputs, None if it is not
+    to run"""
     from execnb.shell import CaptureShell
     from nbdev.config import get_config
     from nbdev.frontmatter import FrontmatterProc
@@ -100,7 +101,8 @@ def texts(
     outputs: list[dict[str, Any]],  # outputs of a cell
 ) -> list[str]:
     "Return what can be read in `outputs`"
-    parts = [part for each in outputs for part in (each.get("text", ""), *(text for kind, text in sorted(each.get("data", {}).items()) if kind in _READ))]
+    parts = [part for each in outputs for part in (
+        each.get("text", ""), *(text for kind, text in sorted(each.get("data", {}).items()) if kind in _READ))]
     return ["".join(part) for part in parts if part]
 
 
@@ -124,14 +126,23 @@ def refresh(
         raise NotebookError(f"{path.name}: outputs are stale in {', '.join(stale)}; run: make export")
 
 
+# what most notebooks import
+_LOADED = ("IPython", "execnb.shell", "matplotlib.pyplot", "nbdev.clean", "nbdev.process", "pandas", "pydantic", "yaml")
+
+
 def _separately(
-    path: Path,  # the notebook
-    check: bool,  # write nothing
+    task: tuple[Path, bool],  # a notebook, and whether to write nothing
 ) -> str:
-    "Refresh the notebook at `path` in a fresh process; return what went wrong, empty if nothing"
-    command = [sys.executable, __file__, "run", str(path), *["--check"] * check]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    return (ended.stderr or f"{path.name}: exit code {ended.returncode}") if ended.returncode else ""
+    "Refresh a notebook in a process that no other has used; return what went wrong, empty if nothing"
+    path, check = task
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a child process of a cell prints
+    try:
+        refresh(path, check)
+    except NotebookError as error:
+        return str(error)
+    except Exception as error:  # a notebook that cannot even be read
+        return f"{path.name}: {type(error).__name__}: {error}"
+    return ""
 
 
 def run(
@@ -145,8 +156,11 @@ def run(
     if len(notebooks) == 1:
         refresh(notebooks[0], check)
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        failures = [message.strip() for message in pool.map(partial(_separately, check=check), notebooks) if message]
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(_LOADED))
+    with context.Pool(os.cpu_count(), maxtasksperchild=1) as pool:  # a fresh process each, with the libraries in it
+        failures = [message.strip() for message in pool.imap(_separately, [(path, check) for path in notebooks],
+                                                             chunksize=1) if message]
     if failures:
         raise NotebookError("\n".join(failures))
 
@@ -219,7 +233,8 @@ def notebook_markdown(
     "Return a notebook with its outputs as GitHub's Markdown"
     from nbconvert import MarkdownExporter
 
-    cells = [plain_cell(cell) if cell.cell_type == "code" else cell for cell in notebook.cells if cell.cell_type != "raw"]
+    cells = [plain_cell(cell) if cell.cell_type == "code" else cell
+             for cell in notebook.cells if cell.cell_type != "raw"]
     notebook.cells = [cell for cell in cells if cell is not None]
     for cell in notebook.cells:  # an input of nothing but outputs shows no empty fence
         cell.metadata["transient"] = {"remove_source": cell.cell_type == "code" and not cell.source}

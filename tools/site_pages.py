@@ -1,6 +1,7 @@
 """Pages made from the package's own facts: a page for each rule, the emitted tree, the command line, the changelog.
 
-Nothing on these pages is written twice: a rule's page shows the mutant that it kills and what it says of it; the command line is
+Nothing on these pages is written twice: a rule's page shows the mutant that it kills and what it says of it; the
+command line is
 what `--help` prints; the tree is the one that is emitted for the example.
 """
 
@@ -36,8 +37,9 @@ def difference(
 ) -> str:
     "What changed, without context further than a line away."
     lines = []
-    for path in sorted({*before, *after}):
-        found = difflib.unified_diff(before.get(path, "").splitlines(), after.get(path, "").splitlines(), path, path, n=1, lineterm="")
+    for path in sorted(path for path in {*before, *after} if before.get(path) != after.get(path)):
+        found = difflib.unified_diff(before.get(path, "").splitlines(), after.get(path, "").splitlines(), path,
+                                     path, n=1, lineterm="")
         lines += list(found)[1:]
     return "\n".join(lines)
 
@@ -50,7 +52,8 @@ def _example(mutant: Any, files: dict[str, str], rule: str) -> str:
     changed = mutant.mutate(dict(files))
     found = [each for each in check(Tree(changed), [rule]) if each.rule == rule][:3]
     said = "\n".join(f"{each.file}:{each.line}: {each.message}\n    {each.remedy}" for each in found)
-    return f"### {mutant.defect}: {mutant.title}\n\n```diff\n{difference(files, changed)}\n```\n\n```text\n{said}\n```\n"
+    return (f"### {mutant.defect}: {mutant.title}\n\n```diff\n{difference(files, changed)}\n```\n\n```text\n"
+            f"{said}\n```\n")
 
 
 def rule_pages(
@@ -72,9 +75,9 @@ def rule_pages(
     return {"rules/index.md": f"# Rules\n\n{_RULES}\n\n{table}\n", **pages}
 
 
-_RULES = """`pretamane check` reads a folder and applies these rules. Each was written for a defect that was found by running the source
-document's artifacts; the defect's number stands in the last column. Each has a mutant: the same defect put into a good
-tree, which the rule must find."""
+_RULES = """`pretamane check` reads a folder and applies these rules. Each was written for a defect that was found
+by running the source document's artifacts; the defect's number stands in the last column. Each has a mutant: the
+same defect put into a good tree, which the rule must find."""
 
 
 def _text(docstring: str | None) -> str:
@@ -92,7 +95,8 @@ def explained(
         if number is None:
             raise KeyError(f"docs/tree.yaml does not explain {path}")
         used.add(number)
-        rows.append([f"`{path.removeprefix('eks/')}`", entries[number]["what"], ", ".join(map(str, entries[number]["items"]))])
+        rows.append([f"`{path.removeprefix('eks/')}`", entries[number]["what"],
+                     ", ".join(map(str, entries[number]["items"]))])
     if unused := [each["path"] for number, each in enumerate(entries) if number not in used]:
         raise KeyError(f"docs/tree.yaml explains what is not emitted: {', '.join(unused)}")
     return rows
@@ -101,7 +105,8 @@ def explained(
 def tree_page(
     root: Path,  # the repository
 ) -> dict[str, str]:  # text by path
-    "Every file of the example's two trees with what it is for. Raises KeyError where `docs/tree.yaml` does not fit them."
+    """Every file of the example's two trees with what it is for. Raises KeyError where `docs/tree.yaml` does not fit
+    them."""
     from pretamane_analysis.emit.tree import OF_CLUSTER, emitted
     from pretamane_analysis.stack.stack import example
 
@@ -110,17 +115,21 @@ def tree_page(
     rows = explained([*host, *cluster], entries)
     tables = [tabulate(part, headers=["file", "what it is for", "items"], tablefmt="pipe", disable_numparse=True)
               for part in (rows[:len(host)], rows[len(host):])]
-    return {"tree/index.md": f"# The emitted tree\n\n{_TREE}\n\n{tables[0]}\n\n## The other side\n\n{_CLUSTER}\n\n{tables[1]}\n"}
+    return {"tree/index.md": f"# The emitted tree\n\n{_TREE}\n\n{tables[0]}\n\n## The other side\n\n{_CLUSTER}\n"
+            f"\n{tables[1]}\n"}
 
 
-_TREE = """What `pretamane emit` writes for the example stack; `infra/` in the repository holds it. The last column names the items of
-the source document's list that a file answers: section and number, so `3.4` is the fourth promise of its third section."""
-_CLUSTER = "What `pretamane emit --architecture eks` writes: the side that the bill compares with, each line of it caused by a resource here."
+_TREE = """What `pretamane emit` writes for the example stack; `infra/` in the repository holds it. The last column
+names the items of the source document's list that a file answers: section and number, so `3.4` is the fourth
+promise of its third section."""
+_CLUSTER = ("What `pretamane emit --architecture eks` writes: the side that the bill compares with, each line "
+            "of it caused by a resource here.")
 
 
 def _help(*words: str) -> str:
     command = [sys.executable, "-m", "pretamane_analysis", *words, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "110"}).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True,
+                          env={**os.environ, "COLUMNS": "110"}).stdout
 
 
 def command_page() -> dict[str, str]:
@@ -132,12 +141,14 @@ def command_page() -> dict[str, str]:
         text = _help(verb)
         inner = re.match(r"usage: pretamane \w+ \[-h\] ([a-z|]+) \.\.\.", text)
         parts += [f"## {verb}\n\n```text\n{text}```\n"]
-        parts += [f"### {verb} {each}\n\n```text\n{_help(verb, each)}```\n" for each in (inner[1].split("|") if inner else ())]
+        parts += [f"### {verb} {each}\n\n```text\n{_help(verb, each)}```\n"
+                  for each in (inner[1].split("|") if inner else ())]
     return {"command-line.md": "\n".join(parts)}
 
 
 def coverage_page() -> dict[str, str]:
-    "In which regions the example can be priced with the prices that come with the package, and what is missing elsewhere."
+    """In which regions the example can be priced with the prices that come with the package, and what is missing
+    elsewhere."""
     from pretamane_analysis.bill.coverage import coverage, option_rows
     from pretamane_analysis.prices.snapshot import bundled
     from pretamane_analysis.stack.stack import example
@@ -147,13 +158,15 @@ def coverage_page() -> dict[str, str]:
     tables = [tabulate(rows, headers="keys", tablefmt="pipe") for rows in (
         [each.row() for each in found], option_rows(stack, book, [each.region for each in found if each.complete]))]
     complete = sum(each.complete for each in found)
-    return {"coverage.md": f"# Prices by region\n\n{_COVERAGE.format(complete=complete, all=len(found), as_of=book.as_of)}\n\n"
+    return {"coverage.md": f"# Prices by region\n\n"
+            f"{_COVERAGE.format(complete=complete, all=len(found), as_of=book.as_of)}\n\n"
                            f"{tables[0]}\n\n## How machines can be bought\n\n{_OPTIONS}\n\n{tables[1]}\n"}
 
 
-_COVERAGE = """Every price that the four bills of the example need at typical usage is known in {complete} of {all} regions, from the snapshot of
-{as_of}. Elsewhere a bill names what it lacks and stops; no region's price is used for another. `pretamane prices coverage --stack FILE`
-prints this table for your own stack, and a rate that you know goes under `prices:` in its file."""
+_COVERAGE = """Every price that the four bills of the example need at typical usage is known in {complete} of {all}
+regions, from the snapshot of {as_of}. Elsewhere a bill names what it lacks and stops; no region's price is used for
+another. `pretamane prices coverage --stack FILE` prints this table for your own stack, and a rate that you know
+goes under `prices:` in its file."""
 _OPTIONS = "The purchase options that have a price for the example's nodes and for its host."
 
 
@@ -166,6 +179,7 @@ def pages(
         **tree_page(root),
         **rule_pages(root),
         **coverage_page(),
-        **{name: (root / "docs" / name).read_text(encoding="utf-8") for name in ("benchmarks.md", "e2e.md", "licenses.md")},
+        **{name: (root / "docs" / name).read_text(encoding="utf-8")
+           for name in ("benchmarks.md", "e2e.md", "licenses.md")},
         "changelog.md": (root / "CHANGELOG.md").read_text(encoding="utf-8"),
     }

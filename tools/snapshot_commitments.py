@@ -6,7 +6,8 @@ from snapshot_common import plain
 
 PLACES = Decimal("0.0000000001")
 SPREAD = Decimal("0.02")  # ratios of one family that differ by more are no ratio
-# A plan costs what this kind of reservation costs: AWS FAQ of Savings Plans, "just like Standard RIs", "just like Convertible RIs".
+# A plan costs what this kind of reservation costs: AWS FAQ of Savings Plans, "just like Standard RIs", "just like
+# Convertible RIs".
 PLANS = {"SavingsPlanEC2Instance-{}": "Reserved-{}", "SavingsPlanCompute-{}": "Reserved-{}-Convertible"}
 LEASES = tuple(f"{years}yr-{paid}Upfront" for years in (1, 3) for paid in ("No", "Partial", "All"))
 
@@ -23,8 +24,8 @@ def _instances(rows):
 
 def _derived(base, option, usd, rule, how):
     """Make a row under a rule; what is paid up front is not known apart."""
-    return {**base, "sku": "", "rate_code": "", "purchase_option": option, "usd": plain(usd.quantize(PLACES)), "hourly_usd": "",
-            "upfront_usd": "", "confidence": "derived", "note": f"rule: {rule}; {how}"}
+    return {**base, "sku": "", "rate_code": "", "purchase_option": option, "usd": plain(usd.quantize(PLACES)),
+            "hourly_usd": "", "upfront_usd": "", "confidence": "derived", "note": f"rule: {rule}; {how}"}
 
 
 def _of_families(rows):
@@ -45,8 +46,10 @@ def _of_families(rows):
             if max(abs(each[0] - ratio) for each in known) > SPREAD:
                 continue
             oldest = min(known, key=lambda each: each[2]["as_of"])[2]
-            yield _derived({**base, "as_of": oldest["as_of"], "source": oldest["source"]}, option, Decimal(base["usd"]) * ratio,
-                           "reserved-family-ratio", f"{ratio:.4f} x on demand, as {', '.join(sorted(each[1] for each in known)[:3])}")
+            yield _derived({**base, "as_of": oldest["as_of"], "source": oldest["source"]}, option,
+                           Decimal(base["usd"]) * ratio,
+                           "reserved-family-ratio",
+                           f"{ratio:.4f} x on demand, as {', '.join(sorted(each[1] for each in known)[:3])}")
 
 
 def _of_plans(rows):

@@ -79,7 +79,8 @@ def _tier(fact):
         return begin, FIRST_TIER_END, ""
     free = FREE_FIRST.get((fact.service_code, fact.product))
     if free is not None and begin == plain(free):
-        return "0", end if end == "Inf" else plain(Decimal(end) - free), f"the list starts at {begin}, after what is free"
+        return "0", end if end == "Inf" else plain(
+            Decimal(end) - free), f"the list starts at {begin}, after what is free"
     return begin, end, ""
 
 

@@ -141,7 +141,8 @@ RULES = (
           "aws.amazon.com/systems-manager/pricing"),
     _page("one-rate-cross-zone", "traffic between zones, 0.01 per GB in each direction",
           "aws.amazon.com/ec2/pricing/on-demand, data transfer within the same AWS Region"),
-    _page("one-rate-metrics", "EC2 detailed monitoring is 2.10 for the 7 metrics of an instance, without a region: 0.30 "
+    _page("one-rate-metrics",
+          "EC2 detailed monitoring is 2.10 for the 7 metrics of an instance, without a region: 0.30 "
           "for each of the first 10,000 metrics; equal in all 11 regions read",
           "aws.amazon.com/cloudwatch/pricing, EC2 Detailed Monitoring"),
     _page("one-rate-waf", "web ACL, rule and request prices are consistent across all AWS Regions",
@@ -163,12 +164,13 @@ REASONS = (
     Reason("ratio", "computed with a ratio seen in other products or regions",
            lambda fact: fact.source in (
                "derived from alb-hour", "derived from gp3-storage", "derived from io1-iops",
-               "derived from io1-storage", "derived: equals nat-hour") or fact.source.startswith("derived: 0.75 x ALB LCU")
+               "derived from io1-storage",
+               "derived: equals nat-hour") or fact.source.startswith("derived: 0.75 x ALB LCU")
            or fact.raw_note.startswith(("0.8 x gp2", "2018 map x 0.6", "per-GB price equals"))),
     Reason("region-extrapolation", "copied from other regions without a published single rate",
            lambda fact: fact.source.startswith(
-               ("derived: equal in ", "derived: one rate, equal in ", "derived from us-east-1", "derived from the eu-west-1 tiers",
-                "derived: 0.05 in us-east-1", "derived: us-west-2 equals"))),
+               ("derived: equal in ", "derived: one rate, equal in ", "derived from us-east-1",
+                "derived from the eu-west-1 tiers", "derived: 0.05 in us-east-1", "derived: us-west-2 equals"))),
 )
 
 # Reasons found while building, not from the raw row alone.

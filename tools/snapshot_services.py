@@ -110,9 +110,11 @@ UNNAMED = {
 SUPPOSED = re.compile(
     r"AmazonElastiCache elasticache-|AmazonMQ |AmazonDocDB |AmazonSNS sns-email"
     r"|AmazonMSK msk-(connect|express-data|serverless-(data|storage)|private-connectivity-gb|storage-throughput)"
-    r"|AmazonRDS (aurora-(extended|v1)|rds-extended)|awswaf waf-(rule-group|bot)|AmazonCognito cognito-free|AmazonEFS efs-archive")
+    r"|AmazonRDS (aurora-(extended|v1)|rds-extended)|awswaf waf-(rule-group|bot)|AmazonCognito cognito-free|AmazonEFS "
+    r"efs-archive")
 
-DATABASE = re.compile(r"(db\.[a-z0-9-]+\.[a-z0-9]+)-(postgresql|mysql|mariadb|aurora-postgresql|aurora-mysql)(-multi-az)?")
+DATABASE = re.compile(
+    r"(db\.[a-z0-9-]+\.[a-z0-9]+)-(postgresql|mysql|mariadb|aurora-postgresql|aurora-mysql)(-multi-az)?")
 ENGINES = {  # operation and databaseEngine
     "mysql": ("CreateDBInstance:0002", "MySQL"), "postgresql": ("CreateDBInstance:0014", "PostgreSQL"),
     "mariadb": ("CreateDBInstance:0018", "MariaDB"), "aurora-mysql": ("CreateDBInstance:0016", "Aurora MySQL"),
@@ -141,13 +143,15 @@ def _cache(slug):
     if not (match := CACHE.fullmatch(slug)):
         return None
     operation, title = CACHE_ENGINES[match[2]]
-    return Product(f"NodeUsage:{match[1]}", operation, "Cache Instance", joined(instanceType=match[1], cacheEngine=title))
+    return Product(f"NodeUsage:{match[1]}", operation, "Cache Instance",
+                   joined(instanceType=match[1], cacheEngine=title))
 
 
 def _kafka(slug):
     """Return the identity of an MSK broker."""
     match = KAFKA.fullmatch(slug)
-    return match and Product(f"{(match[1] or 'kafka').title()}.{match[2]}", "RunBroker", "", joined(computeFamily=match[2]))
+    return match and Product(f"{(match[1] or 'kafka').title()}.{match[2]}", "RunBroker", "",
+                             joined(computeFamily=match[2]))
 
 
 def _broker(slug):
@@ -162,8 +166,10 @@ def _broker(slug):
 def _document(slug):
     """Return the identity of a DocumentDB instance."""
     name = slug.removeprefix("docdb-")
-    return Product(f"InstanceUsage:{class_in_usage_type(name)}", "CreateCluster", "Database Instance", joined(instanceType=name)) if (
-        name.startswith("db.")) else None
+    return Product(f"InstanceUsage:{class_in_usage_type(name)}", "CreateCluster", "Database Instance",
+                   joined(instanceType=name)) if (
+                       name.startswith("db.")) else None
 
 
-PATTERNS = {"AmazonRDS": _database, "AmazonElastiCache": _cache, "AmazonMSK": _kafka, "AmazonMQ": _broker, "AmazonDocDB": _document}
+PATTERNS = {"AmazonRDS": _database, "AmazonElastiCache": _cache, "AmazonMSK": _kafka, "AmazonMQ": _broker,
+            "AmazonDocDB": _document}

@@ -29,29 +29,33 @@ def program() -> str | None:
 
 def kinds(texts: Iterable[str]) -> set[str]:
     """Return the kinds of resources and data sources that configurations name"""
-    found = {(word, kind) for text in texts for word, kind in re.findall(r'^\s*(resource|data|mock_resource|mock_data)\s+"(aws_\w+)"', text, re.MULTILINE)}
+    found = {(word, kind) for text in texts for word, kind in re.findall(
+        r'^\s*(resource|data|mock_resource|mock_data)\s+"(aws_\w+)"', text, re.MULTILINE)}
     return {f"data.{kind}" if word.endswith("data") else kind for word, kind in found}
 
 
 def mirror(folder: Path, configuration: Path) -> dict[str, str]:
     """Write a mirror for `configuration` into `folder`; return the environment in which Terraform uses it"""
-    schema = cached_schema(kinds(path.read_text(encoding="utf-8") for path in configuration.rglob("*") if path.suffix in (".tf", ".hcl")))
+    schema = cached_schema(
+        kinds(path.read_text(encoding="utf-8") for path in configuration.rglob("*") if path.suffix in (".tf", ".hcl")))
     host = ".".join(REGISTRY[Path(program() or PROGRAMS[0]).name])
-    place = folder / host / "hashicorp" / "aws" / PROVIDER_VERSION / PLATFORM / f"terraform-provider-aws_v{PROVIDER_VERSION}_x5"
+    place = (folder / host / "hashicorp" / "aws" / PROVIDER_VERSION / PLATFORM
+             / f"terraform-provider-aws_v{PROVIDER_VERSION}_x5")
     place.parent.mkdir(parents=True)
     plugin = Path(__file__).with_name("terraform_plugin.py")
     place.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{plugin}" "{schema}"\n', encoding="utf-8")
     place.chmod(0o755)
     settings = folder / "cli.tfrc"
-    settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{folder}"\n  }}\n}}\n', encoding="utf-8")
+    settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{folder}"\n  }}\n}}\n',
+                        encoding="utf-8")
     return environment(settings)
 
 
 def environment(settings: Path) -> dict[str, str]:
     """Return an environment in which Terraform reads these settings, asks nothing and reports to nobody"""
     given = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_"))}
-    return given | {"TF_CLI_CONFIG_FILE": str(settings), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1",
-                    "AWS_EC2_METADATA_DISABLED": "true"}
+    return given | {"TF_CLI_CONFIG_FILE": str(settings), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0",
+                    "CHECKPOINT_DISABLE": "1", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def main() -> int:
@@ -64,7 +68,8 @@ def main() -> int:
         copy = shutil.copytree(sys.argv[1], Path(scratch, "configuration"))
         chosen = mirror(Path(scratch, "mirror"), copy)
         for words in (["init", "-backend=false"], sys.argv[2:]):
-            code = subprocess.run([program(), *words], cwd=copy, env=chosen, stdout=None if words == sys.argv[2:] else subprocess.DEVNULL).returncode
+            code = subprocess.run([program(), *words], cwd=copy, env=chosen,
+                                  stdout=None if words == sys.argv[2:] else subprocess.DEVNULL).returncode
             if code:
                 return code
     return 0

@@ -1,6 +1,8 @@
-"""A provider that knows the AWS provider's schema and keeps everything it is told: Terraform's plugin protocol 6 over PyPI `tf`.
+"""A provider that knows the AWS provider's schema and keeps everything it is told: Terraform's plugin protocol 6
+over PyPI `tf`.
 
-Terraform starts it from a filesystem mirror (see terraform_mirror.py). It accepts every configuration that fits the schema, invents
+Terraform starts it from a filesystem mirror (see terraform_mirror.py). It accepts every configuration that fits the
+schema, invents
 the values that AWS would answer, and plans a replacement where AWS would need one. It talks to nobody.
 """
 from __future__ import annotations
@@ -36,7 +38,8 @@ ANSWERS = {
     "aws_ami": {"id": "ami-0123456789abcdef0"},
     "aws_ssm_parameter": {"value": "ami-0123456789abcdef0"},
 }
-PREFIXES = {"aws_ebs_volume": "vol", "aws_instance": "i", "aws_vpc": "vpc", "aws_subnet": "subnet", "aws_security_group": "sg"}
+PREFIXES = {"aws_ebs_volume": "vol", "aws_instance": "i", "aws_vpc": "vpc", "aws_subnet": "subnet",
+            "aws_security_group": "sg"}
 NESTING = {"single": 1, "list": 2, "set": 3, "map": 4}
 WRITE_ONLY = bytes([11 << 3, 1])  # field 11 of Schema.Attribute, newer than the stubs
 
@@ -53,7 +56,8 @@ def _block(given: dict[str, Any]) -> pb.Schema.Block:
     nested = [pb.Schema.NestedBlock(type_name=name, block=_block(each["block"]), nesting=NESTING[each["nesting_mode"]],
                                     min_items=each.get("min_items", 0), max_items=each.get("max_items", 0))
               for name, each in given.get("block_types", {}).items()]
-    return pb.Schema.Block(attributes=[_attribute(*each) for each in given.get("attributes", {}).items()], block_types=nested)
+    return pb.Schema.Block(attributes=[_attribute(*each) for each in given.get("attributes", {}).items()],
+                           block_types=nested)
 
 
 def _schema(given: dict[str, Any]) -> pb.Schema:
@@ -104,7 +108,8 @@ def invented(kind: Any, seed: str, name: str = "") -> Any:
     if name == "id" and (prefix := PREFIXES.get(seed.partition("{")[0])):
         return f"{prefix}-{digest[:17]}"
     if kind == "string":
-        return f"arn:aws:fake:us-east-1:123456789012:{digest[:12]}" if name.endswith("arn") else f"{name or 'value'}-{digest[:12]}"
+        return (f"arn:aws:fake:us-east-1:123456789012:{digest[:12]}"
+                if name.endswith("arn") else f"{name or 'value'}-{digest[:12]}")
     if kind in ("bool", "number"):
         return False if kind == "bool" else 0
     if kind[0] == "object":
@@ -191,8 +196,10 @@ class Servicer(rpc.ProviderServicer):
         block = self.resources[request.type_name]["block"]
         after = planned(block, proposed)
         changed = [] if prior is None else [name for name in after if after[name] != prior.get(name)]
-        replacing = REPLACING.get(request.type_name, set()) | ({"user_data", "user_data_base64"} if after.get("user_data_replace_on_change") else set())
-        paths = [pb.AttributePath(steps=[pb.AttributePath.Step(attribute_name=name)]) for name in changed if name in replacing]
+        replacing = REPLACING.get(request.type_name, set()) | ({"user_data", "user_data_base64"}
+                                                               if after.get("user_data_replace_on_change") else set())
+        paths = [pb.AttributePath(steps=[pb.AttributePath.Step(attribute_name=name)]) for name in changed
+                 if name in replacing]
         return pb.PlanResourceChange.Response(planned_state=to_dynamic_value(after), requires_replace=paths)
 
     def ApplyResourceChange(self, request, context):
@@ -201,7 +208,8 @@ class Servicer(rpc.ProviderServicer):
         if value is None:
             return pb.ApplyResourceChange.Response(new_state=request.planned_state)
         seed = request.type_name + json.dumps(value, sort_keys=True, default=str)
-        return pb.ApplyResourceChange.Response(new_state=to_dynamic_value(applied(self.resources[request.type_name]["block"], value, seed)))
+        return pb.ApplyResourceChange.Response(
+            new_state=to_dynamic_value(applied(self.resources[request.type_name]["block"], value, seed)))
 
     def ReadDataSource(self, request, context):
         """Invented values for all that is computed"""
@@ -223,8 +231,8 @@ def _open_ephemeral(schema: dict[str, Any]) -> Any:
 def serve(schema: dict[str, Any]) -> None:
     """Answer Terraform until it hangs up"""
     silent = grpc.unary_unary_rpc_method_handler(lambda request, context: b"", response_serializer=bytes)
-    newer = {"ValidateEphemeralResourceConfig": silent, "CloseEphemeralResource": silent, "RenewEphemeralResource": silent,
-             "OpenEphemeralResource": _open_ephemeral(schema)}
+    newer = {"ValidateEphemeralResourceConfig": silent, "CloseEphemeralResource": silent,
+             "RenewEphemeralResource": silent, "OpenEphemeralResource": _open_ephemeral(schema)}
     add = rpc.add_ProviderServicer_to_server
 
     def add_all(servicer: Any, server: Any) -> None:

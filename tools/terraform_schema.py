@@ -2,8 +2,10 @@
 
     python tools/terraform_schema.py aws_instance data.aws_ami > schema.json
 
-The wheel `cdktf-cdktf-provider-aws` holds, for each resource, JavaScript with its TypeScript source in the source map; the
-source says of each attribute whether it is required, optional or computed, and of each block how it nests. What it does not say
+The wheel `cdktf-cdktf-provider-aws` holds, for each resource, JavaScript with its TypeScript source in the source
+map; the
+source says of each attribute whether it is required, optional or computed, and of each block how it nests. What it
+does not say
 (which attributes are write-only, ephemeral resources) stands in the tables below.
 """
 from __future__ import annotations
@@ -28,20 +30,24 @@ ARCHIVE = f"cdktf_cdktf_provider_aws/_jsii/provider-aws@{BINDINGS_VERSION}.jsii.
 
 # As the provider's schema of 5.100.0 has them; the bindings know neither.
 WRITE_ONLY = {"aws_ssm_parameter": {"value_wo"}, "aws_secretsmanager_secret_version": {"secret_string_wo"}}
-SENSITIVE = {"aws_ssm_parameter": {"value", "value_wo"}, "aws_secretsmanager_secret_version": {"secret_string", "secret_string_wo"}}
-_SWITCHES = ("exclude_lowercase", "exclude_numbers", "exclude_punctuation", "exclude_uppercase", "include_space", "require_each_included_type")
+SENSITIVE = {"aws_ssm_parameter": {"value", "value_wo"},
+             "aws_secretsmanager_secret_version": {"secret_string", "secret_string_wo"}}
+_SWITCHES = ("exclude_lowercase", "exclude_numbers", "exclude_punctuation", "exclude_uppercase", "include_space",
+             "require_each_included_type")
 EPHEMERAL = {"aws_secretsmanager_random_password": {"version": 0, "block": {"attributes": {
     "exclude_characters": {"type": "string", "optional": True}, "password_length": {"type": "number", "optional": True},
     "random_password": {"type": "string", "computed": True, "sensitive": True},
     **{name: {"type": "bool", "optional": True} for name in _SWITCHES}}}}}
 
 SIMPLE = {"getStringAttribute": "string", "getBooleanAttribute": "bool", "getNumberAttribute": "number",
-          "getListAttribute": ["list", "string"], "getNumberListAttribute": ["list", "number"], "getStringMapAttribute": ["map", "string"],
-          "getBooleanMapAttribute": ["map", "bool"], "getNumberMapAttribute": ["map", "number"], "getAnyMapAttribute": ["map", "string"],
-          "cdktf.StringMap": ["map", "string"], "cdktf.BooleanMap": ["map", "bool"], "cdktf.NumberMap": ["map", "number"],
-          "cdktf.StringMapList": ["list", ["map", "string"]]}
-DECLARED = {"string": "string", "number": "number", "boolean | cdktf.IResolvable": "bool", "string[]": ["list", "string"],
-            "{ [key: string]: string }": ["map", "string"]}
+          "getListAttribute": ["list", "string"], "getNumberListAttribute": ["list", "number"],
+          "getStringMapAttribute": ["map", "string"],
+          "getBooleanMapAttribute": ["map", "bool"], "getNumberMapAttribute": ["map", "number"],
+          "getAnyMapAttribute": ["map", "string"],
+          "cdktf.StringMap": ["map", "string"], "cdktf.BooleanMap": ["map", "bool"],
+          "cdktf.NumberMap": ["map", "number"], "cdktf.StringMapList": ["list", ["map", "string"]]}
+DECLARED = {"string": "string", "number": "number", "boolean | cdktf.IResolvable": "bool",
+            "string[]": ["list", "string"], "{ [key: string]: string }": ["map", "string"]}
 _CLASS = re.compile(r"^export class (\w+) extends cdktf\.\w+ \{$(.*?)^\}$", re.MULTILINE | re.DOTALL)
 _MEMBER = re.compile(r"^  // (\w+) - computed: (\w+), optional: (\w+), required: (\w+)$", re.MULTILINE)
 _FIELD = re.compile(r"#(\w+)\}\n(?:[^\n]*\n)*?  \*/\n  readonly \w+\??: ([^;]+);")
@@ -69,7 +75,8 @@ class Source:
         body = self.classes[name]
         found = list(_MEMBER.finditer(body))
         for each, following in zip(found, [*found[1:], None], strict=True):
-            flags = {flag: value == "true" for flag, value in zip(("computed", "optional", "required"), each.groups()[1:], strict=True)}
+            flags = {flag: value == "true"
+                     for flag, value in zip(("computed", "optional", "required"), each.groups()[1:], strict=True)}
             yield each[1], flags, body[each.end() : following.start() if following else len(body)]
 
     def block(self, name: str) -> dict[str, Any]:
@@ -80,7 +87,8 @@ class Source:
             simple = next((kind for getter, kind in SIMPLE.items() if f"{getter}(" in code), None)
             if found and not found[1].startswith("cdktf") and f"{found[1]}OutputReference" in self.classes:
                 self._nested(member, flags, found, attributes, blocks)
-            elif (declared := re.search(r"private _\w+\?: (\w+)\[\] \| cdktf\.IResolvable;", code)) and declared[1][0].isupper():
+            elif (declared := re.search(r"private _\w+\?: (\w+)\[\] \| cdktf\.IResolvable;",
+                                        code)) and declared[1][0].isupper():
                 blocks[member] = {"nesting_mode": "list", "block": {"attributes": self._fields(declared[1])}}
             else:
                 kind = ["set", simple[1]] if "cdktf.Fn.tolist(" in code and simple else simple or self._declared(code)
@@ -95,13 +103,15 @@ class Source:
     def _fields(self, name: str) -> dict[str, Any]:
         "The arguments of a block of the provider, which is an interface and no class"
         body = re.search(rf"^export interface {name} \{{$(.*?)^\}}$", self.text, re.MULTILINE | re.DOTALL)[1]
-        return {member: {"type": DECLARED.get(kind, "string"), "optional": True} for member, kind in _FIELD.findall(body)}
+        return {member: {"type": DECLARED.get(kind, "string"),
+                         "optional": True} for member, kind in _FIELD.findall(body)}
 
     def _nested(self, member: str, flags: dict[str, bool], found: re.Match, attributes: dict, blocks: dict) -> None:
         inner, single = f"{found[1]}OutputReference", found[2] == "OutputReference"
         nesting = "map" if found[2] == "Map" else "set" if found[3] == "true" else "list"
         if flags["computed"]:
-            attributes[member] = {"type": [nesting, self._object(inner)]} | {flag: True for flag, value in flags.items() if value}
+            attributes[member] = {"type": [nesting, self._object(inner)]} | {flag: True
+                                                                             for flag, value in flags.items() if value}
             return
         block = {"nesting_mode": "single" if member == "timeouts" else nesting, "block": self.block(inner)}
         if single and member != "timeouts":
@@ -141,7 +151,8 @@ class Bindings:
 
 def _schema(kind: str, source: Source) -> dict[str, Any]:
     """Return the schema of one kind"""
-    name = next(name for name in source.classes if re.search(rf"export class {name} extends cdktf\.Terraform", source.text))
+    name = next(name
+                for name in source.classes if re.search(rf"export class {name} extends cdktf\.Terraform", source.text))
     block = source.block(name)
     plain = kind.removeprefix("data.")
     for member in WRITE_ONLY.get(plain, ()):
@@ -157,7 +168,8 @@ def schema(kinds: Iterable[str], wheel: Path) -> dict[str, Any]:
     found = {kind: _schema(kind, source) for kind, source in sources.items()}
     return {"provider": found.pop("provider"),
             "resource_schemas": {kind: each for kind, each in found.items() if not kind.startswith("data.")},
-            "data_source_schemas": {kind.removeprefix("data."): each for kind, each in found.items() if kind.startswith("data.")},
+            "data_source_schemas": {kind.removeprefix("data."): each
+                                    for kind, each in found.items() if kind.startswith("data.")},
             "ephemeral_resource_schemas": EPHEMERAL}
 
 
@@ -166,8 +178,8 @@ def wheel(folder: Path) -> Path:
     place = folder / f"{BINDINGS.replace('-', '_')}-{BINDINGS_VERSION}-py3-none-any.whl"
     if not place.is_file():
         with tempfile.TemporaryDirectory(dir=folder) as fresh:
-            subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", fresh,
-                            f"{BINDINGS}=={BINDINGS_VERSION}"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                            "--dest", fresh, f"{BINDINGS}=={BINDINGS_VERSION}"], check=True, stdout=subprocess.DEVNULL)
             found = Path(fresh, place.name)
             digest = hashlib.sha256(found.read_bytes()).hexdigest()
             if digest != WHEEL_SHA256:
@@ -178,7 +190,8 @@ def wheel(folder: Path) -> Path:
 
 def cache() -> Path:
     """Return a folder of the environment, else of the system's temporary files, where the wheel and schemas are kept"""
-    for place in (Path(sys.prefix, "share", "terraform-schema"), Path(tempfile.gettempdir(), f"terraform-schema-{BINDINGS_VERSION}")):
+    for place in (Path(sys.prefix, "share", "terraform-schema"),
+                  Path(tempfile.gettempdir(), f"terraform-schema-{BINDINGS_VERSION}")):
         try:
             place.mkdir(parents=True, exist_ok=True)
             probe = place / ".probe"

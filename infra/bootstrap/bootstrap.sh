@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 # Makes a fresh host into one that runs the stack. Every step may run again at any time and then changes nothing.
 #
 #   bootstrap.sh                      all steps: packages disk docker secrets units
@@ -36,6 +36,7 @@ start
 for each in "${STEPS[@]}"; do
     step "$each"
     "step_$each"
+    if [[ "$each" == disk && " ${STEPS[*]} " == *" units "* ]]; then adopt_release; fi
 done
 if [[ " ${STEPS[*]} " == *" units "* ]]; then
     step start

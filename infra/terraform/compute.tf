@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 13d835da6a6b. Change the stack, not this file.
+# Made by `pretamane emit` from model 38a6e08d7c94. Change the stack, not this file.
 
 locals {
   bundle_sha256 = filesha256(var.bundle_path)
@@ -19,7 +19,9 @@ data "aws_ami" "ubuntu" {
   }
 }
 
-# The host can be thrown away: a changed bundle makes a new one, which takes over the data disk and the secrets.
+# The host can be thrown away: a changed bundle makes a new one, which takes over the data disk and the secrets. Made anew for another
+# reason, such as another size, it starts the release that scripts/deploy.sh left on that disk. A newer image alone makes no new host, or
+# any apply could: `terraform apply -replace=aws_instance.host` does, when you choose.
 resource "aws_instance" "host" {
   ami                         = var.ami_id != "" ? var.ami_id : data.aws_ami.ubuntu.id
   instance_type               = var.instance_type
@@ -64,6 +66,10 @@ resource "aws_instance" "host" {
   }
 
   tags = { Name = "${local.prefix}-host" }
+
+  lifecycle {
+    ignore_changes = [ami]
+  }
 
   # The host must not start before it may read its secrets and its bundle.
   depends_on = [

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 13d835da6a6b. Change the stack, not this file.
+# Made by `pretamane emit` from model 38a6e08d7c94. Change the stack, not this file.
 
 output "instance_id" {
   description = "The host."
@@ -28,10 +28,4 @@ output "bundle" {
 output "secrets_path" {
   description = "Where the secrets are in the Parameter Store."
   value       = local.secrets_path
-}
-
-output "mail_records" {
-  description = "CNAME records by which the domain allows SES to sign its mail."
-  value = { for token in aws_ses_domain_dkim.main.dkim_tokens :
-  "${token}._domainkey.app.example.com" => "${token}.dkim.amazonses.com" }
 }

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 13d835da6a6b. Change the stack, not this file.
+# Made by `pretamane emit` from model 38a6e08d7c94. Change the stack, not this file.
 
 # The group that AWS makes with each network lets its members talk to each other. Without rules it lets nobody.
 resource "aws_default_security_group" "locked" {
@@ -8,7 +8,7 @@ resource "aws_default_security_group" "locked" {
 }
 
 resource "aws_security_group" "host" {
-  name        = "${local.prefix}-host"
+  name_prefix = "${local.prefix}-host-" # one is made before the other one goes, so they cannot share a name
   description = "The host: nothing comes in, the tunnel goes out"
   vpc_id      = aws_vpc.main.id
 

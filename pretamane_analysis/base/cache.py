@@ -66,7 +66,7 @@ def _head(body: bytes) -> bytes:
 def keep(
     kind: str,  # One of KINDS
     name: str,  # File name of the entry
-    body: bytes,
+    body: bytes,  # What to keep, byte for byte
 ) -> None:
     "Keep an entry, whole or not at all, and make room for it; a folder that cannot be written keeps nothing."
     if (path := cache_path(kind, name)) is None:

@@ -40,7 +40,7 @@ _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 def told(
-    error: Exception,
+    error: Exception,  # What ended the command
 ) -> str:  # A sentence without the final period
     "What the system refused, or that nobody foresaw it."
     from pretamane_analysis.base.errors import PretamaneError

@@ -43,8 +43,8 @@ def plain(
 
 # %% ../../nbs/base/03_tables.ipynb #a0c38a2f
 def percent(
-    value: Decimal,
-    places: int = 1,
+    value: Decimal,  # Percent, exact: 12.5 is 12.5 %
+    places: int = 1,  # Decimals that are shown
 ) -> str:
     "A percentage as it is shown."
     return f"{plain(rounded(value, places), places)} %"
@@ -61,7 +61,9 @@ Row = Mapping[str, Any]
 FORMATS = ("table", "json", "csv", "md")
 
 
-def as_text(value: Any) -> str:
+def as_text(
+    value: Any,  # Decimal, date, None, or what `str` can show
+) -> str:
     "A value in CSV and JSON: amounts exact, dates ISO, nothing for None."
     if isinstance(value, Decimal):
         return f"{value:f}"
@@ -200,7 +202,7 @@ def to_markdown(
 
 # %% ../../nbs/base/03_tables.ipynb #cf48128e
 def counted(
-    number: int,
+    number: int,  # How many, from 0
     what: str,  # One of them: `file`
     many: str = "",  # Several: `matches`; with an s unless given
 ) -> str:

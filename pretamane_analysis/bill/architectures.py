@@ -10,11 +10,15 @@ from decimal import Decimal
 from functools import partial
 
 from ..base.errors import PretamaneError, did_you_mean
+from .as_is import as_is
 from .bill import HOURS_PER_MONTH, Bill, bill
 from pretamane_analysis.bill.building_blocks import (
     Architecture, busy_percent, capacity, guessed, host_disk_gb, managed_data, own_data, shared, services_on_machines,
 )
 from .cluster import eks, require_architecture
+from .fargate import ecs_fargate
+from .optimized import eks_optimized
+from .several_hosts import ec2_pair, k3s
 from .features import FEATURE, open_source_provider, programs
 from .sizing import cheapest, host_for, lacking, needs
 from ..facts.accelerators import gpus_of
@@ -26,7 +30,8 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'host_type', 'host_assumptions', 'ec2', 'architecture', 'bill_of']
+__all__ = ['CORNERS', 'ARCHITECTURES', 'TITLES', 'host_type', 'host_assumptions', 'ec2', 'architecture', 'names_for', 'compared',
+           'bill_of']
 
 # %% ../../nbs/bill/07_architectures.ipynb #3e7a2177
 def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: Scenario) -> str:
@@ -34,7 +39,7 @@ def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: 
     if stack.host.instance_type:
         return require_architecture(instance_type(stack.host.instance_type), stack.host.architecture,
                                     "host.instance_type").name
-    return cheapest(book, stack.region, host_for(stack, services, scenario)).name
+    return cheapest(book, stack.region, host_for(stack, services, scenario), stack.host.purchase_option).name
 
 # %% ../../nbs/bill/07_architectures.ipynb #eec2dcd6
 def host_assumptions(
@@ -71,14 +76,15 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     use, host, services = stack.usage.at(scenario), stack.host, services_on_machines(stack, managed, False)
     kind = instance_type(host_type(stack, book, services, scenario))
     busy = needs(stack, services, scenario).busy_cores
+    data, replaced = managed_data(stack, book, scenario, services) if managed else (
+        own_data(stack, use, host_disk_gb(stack, use, scenario, services)), ())
     resources = [
         Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
                   cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits,
                   detailed_monitoring=host.detailed_monitoring),
         Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
         PublicAddresses(feature="network", count=1),
-        *(managed_data(stack, use) if managed else own_data(stack, use, host_disk_gb(stack, use, scenario, services))),
-        *shared(use),
+        *data, *shared(use),
         Parameters(feature="secrets",
                    standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),
@@ -88,7 +94,8 @@ def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
                         "EC2 with managed services" if managed else "EC2 with open source",
                         tuple(resources), capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1),
                         services, groups, managed,
-                        host_assumptions(stack), _host_shortfalls(stack, kind, services, scenario))
+                        (*replaced, *host_assumptions(stack)),
+                        _host_shortfalls(stack, kind, services, scenario), replaced)
 
 # %% ../../nbs/bill/07_architectures.ipynb #08dd3bfe
 def _free_lines(stack: Stack) -> list[Resource]:
@@ -107,21 +114,43 @@ def _free_lines(stack: Stack) -> list[Resource]:
     ]
 
 # %% ../../nbs/bill/07_architectures.ipynb #2dc5e849
+CORNERS = {  # whether Kubernetes, whether managed data
+    "eks": (True, True), "eks-open-source": (True, False), "ec2-managed": (False, True), "ec2": (False, False)}
 ARCHITECTURES: dict[str, Callable[..., Architecture]] = {
-    "eks": eks, "eks-open-source": partial(eks, managed=False), "ec2-managed": partial(ec2, managed=True), "ec2": ec2,
+    "as-is": as_is, "eks": eks, "eks-optimized": eks_optimized, "eks-open-source": partial(eks, managed=False),
+    "ecs-fargate": ecs_fargate, "k3s": k3s, "ec2-pair": ec2_pair, "ec2-managed": partial(ec2, managed=True), "ec2": ec2,
 }
+TITLES = {
+    "as-is": "As it is", "eks": "EKS with managed services", "eks-optimized": "EKS, optimized",
+    "eks-open-source": "EKS with open source", "ecs-fargate": "ECS on Fargate with managed services",
+    "k3s": "k3s on three EC2 hosts", "ec2-pair": "Two EC2 hosts with open source",
+    "ec2-managed": "EC2 with managed services", "ec2": "EC2 with open source"}
 
 
 def architecture(
-    name: str,  # `eks`, `eks-open-source`, `ec2-managed` or `ec2`
+    name: str,  # One of ARCHITECTURES
     stack: Stack,
     book: PriceBook,  # For the choice of the instance type
     scenario: Scenario = "typical",
 ) -> Architecture:
-    "One of the four architectures. Raises PretamaneError for an unknown name."
+    "A way to host a stack. Raises PretamaneError for an unknown name."
     if name not in ARCHITECTURES:
         raise PretamaneError(f"unknown architecture {name!r}", remedy=did_you_mean(name, ARCHITECTURES))
     return ARCHITECTURES[name](stack, with_own_prices(book, stack), scenario)
+
+# %% ../../nbs/bill/07_architectures.ipynb #56cd80cf
+def names_for(
+    stack: Stack,
+) -> tuple[str, ...]:  # In the order of ARCHITECTURES
+    "The architectures that a stack has: all, and what there is today where the stack says so."
+    return tuple(each for each in ARCHITECTURES if each != "as-is" or stack.as_is)
+
+
+def compared(
+    stack: Stack,
+) -> tuple[str, ...]:  # In the order of ARCHITECTURES
+    "What a comparison is made of: the corners between Kubernetes and one host, and what there is today."
+    return tuple(each for each in names_for(stack) if each in CORNERS or each == "as-is")
 
 # %% ../../nbs/bill/07_architectures.ipynb #2b639343
 def bill_of(

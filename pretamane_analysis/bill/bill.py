@@ -12,12 +12,12 @@ from decimal import Decimal
 from typing import Any
 
 from ..prices.book import ON_DEMAND, MissingPrice, Price, PriceBook, Query, Tier, spread
-from ..resources.charge import Charge, Resource
+from ..resources.charge import Charge, Resource, dependent, follows_use
 from ..prices.snapshot import Allowance, age_text, allowances
 from ..base.tables import counted, money, plain, to_html
 
 # %% auto #0
-__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'LineItem', 'focus', 'bill_rows', 'Bill', 'AllowanceLedger', 'bill']
+__all__ = ['HOURS_PER_MONTH', 'SERVICES', 'SAID', 'LineItem', 'focus', 'bill_rows', 'Bill', 'AllowanceLedger', 'bill']
 
 # %% ../../nbs/bill/01_bill.ipynb #f1eceac5
 HOURS_PER_MONTH = Decimal(730)  # 8,760 / 12, as the AWS calculator counts; pages of AWS use 720 or 744
@@ -63,6 +63,15 @@ class LineItem:
     as_of: str = ""
     confidence: str = ""
     source: str = ""
+    follows_use: bool = False  # Whether it follows from how much something is used
+    unknown: bool = False  # Whether nobody said how much that is; the quantity is then 0
+
+    def depends(self) -> str:
+        "What a line of unknown quantity costs for each unit."
+        many, unit = (1_000_000, f"1,000,000 {self.query.unit}") if self.unit_price < Decimal("0.001") else (
+            1, self.query.unit)
+        rate = f"{plain(self.unit_price * many, 12)} USD per {unit}" if self.source else "its price is not known here"
+        return f"depends on usage: {rate}"
 
     @property
     def cost(self) -> Decimal:
@@ -90,14 +99,20 @@ def focus(
         "ServiceName": name, "ServiceCategory": category,
         "ProviderName": "AWS" if line.query.service != "External" else "",
         "RegionId": line.query.region, "SkuId": line.sku, "SkuPriceId": line.rate_code, "ChargeCategory": "Usage",
-        "ChargeDescription": line.description, "PricingCategory": kind, "PricingQuantity": line.quantity,
-        "PricingUnit": line.query.unit, "ListUnitPrice": line.list_unit_price, "ListCost": line.list_cost,
-        "EffectiveCost": line.cost, "BillingCurrency": "USD",
+        "ChargeDescription": line.description, "PricingCategory": kind,
+        "PricingQuantity": None if line.unknown else line.quantity,
+        "PricingUnit": line.query.unit, "ListUnitPrice": line.list_unit_price,
+        "ListCost": None if line.unknown else line.list_cost,
+        "EffectiveCost": None if line.unknown else line.cost, "BillingCurrency": "USD",
         "resource": line.resource, "feature": line.feature, "usage_type": line.query.usage_type, "tier": line.tier,
         "note": line.note, "as_of": line.as_of, "confidence": line.confidence, "source": line.source,
+        "follows_use": line.follows_use, "unknown": line.unknown,
     }
 
 # %% ../../nbs/bill/01_bill.ipynb #906fedba
+SAID = "said"  # confidence of a line whose USD the reader gave
+
+
 def _why(line: LineItem) -> str:
     "The tier where there are several, and why a line is what it is."
     tier = f"tier {line.tier}" if "-" in line.tier or line.tier.startswith("over") else ""
@@ -106,7 +121,7 @@ def _why(line: LineItem) -> str:
 
 def _dated(line: LineItem) -> str:
     "Date of the rate, and how it was read unless from a machine-readable list."
-    if line.tier.startswith("free"):
+    if line.tier.startswith("free") or line.confidence == SAID:
         return ""
     return " ".join((line.as_of or "undated", *((line.confidence,) if line.confidence != "listed" else ())))
 
@@ -116,10 +131,13 @@ def bill_rows(
     notes: bool = False,  # Whether to add why each line is what it is
 ) -> list[dict[str, Any]]:  # One row for each line and one for the total
     "A bill for reading: what, how much, at which rate, from which SKU and date."
-    rows = [{"resource": line.resource, "what": line.description, "quantity": plain(line.quantity, 2),
-             "unit": line.query.unit,
-             "rate": "free" if line.tier.startswith("free") else plain(line.unit_price, 12), "USD": line.cost,
-             "SKU": line.sku or "not recorded", "as of": _dated(line), **({"why": _why(line)} if notes else {})}
+    rows = [{"resource": line.resource, "what": f"{line.description}{' *' if line.follows_use else ''}",
+             "quantity": line.depends() if line.unknown else plain(line.quantity, 2),
+             "unit": "" if line.unknown else line.query.unit,
+             "rate": "" if line.unknown else "free" if line.tier.startswith("free") else plain(line.unit_price, 12),
+             "USD": None if line.unknown else line.cost,
+             "SKU": line.sku or ("as said" if line.confidence == SAID else "not recorded"), "as of": _dated(line),
+             **({"why": _why(line)} if notes else {})}
             for line in bill.lines]
     return [*rows,
             {**dict.fromkeys(rows[0] if rows else ("resource", "USD"), ""), "resource": "total", "USD": bill.total}]
@@ -215,22 +233,42 @@ def _lines(charge: Charge, owner: Resource, book: PriceBook, account: AllowanceL
            region: str) -> Iterator[LineItem]:
     query, zero = charge.query.at(region), Decimal(0)
     base = (owner.name, owner.feature, query, charge.description)
+    by_use = follows_use(owner, charge)
     reason = charge.free or ("" if charge.quantity else "no usage in this month")
     if reason:
-        yield LineItem(*base, charge.quantity, zero, zero, tier="free", note=reason)
+        yield LineItem(*base, charge.quantity, zero, zero, tier="free", note=reason, follows_use=by_use)
+        return
+    if charge.usd is not None:
+        yield LineItem(*base, charge.quantity, charge.usd, charge.usd, note=charge.note, confidence=SAID,
+                       source=charge.source, follows_use=by_use)
         return
     rest = charge.quantity
     for given, part in account.give(charge):
         rest -= part
         yield LineItem(*base, part, zero, zero, given.sku, tier="free allowance", note=given.reason,
-                       source=given.source)
+                       source=given.source, follows_use=by_use)
     if not rest:
         return
     price = book.find(query)
     for tier, part in account.tiers(price, rest):
         notes = "; ".join(each for each in (charge.note, tier.note) if each)
         yield LineItem(*base, part, tier.usd, _list_rate(query, tier, book), price.sku, tier.rate_code,
-                       tier.label(), notes, tier.as_of, tier.confidence, tier.source)
+                       tier.label(), notes, tier.as_of, tier.confidence, tier.source, by_use)
+
+
+def _unknown_lines(owner: Resource, book: PriceBook, region: str, hours: Decimal) -> Iterator[LineItem]:
+    "A line with its rate for everything of which nobody said how much it is; a price that is missing is said there."
+    for charge in dependent(owner, hours):
+        query, zero = charge.query.at(region), Decimal(0)
+        base = (owner.name, owner.feature, query, charge.description, zero)
+        try:
+            price = book.find(query)
+        except MissingPrice:
+            yield LineItem(*base, zero, zero, note=charge.note, follows_use=True, unknown=True)
+            continue
+        tier = price.tiers[0]
+        yield LineItem(*base, tier.usd, tier.usd, price.sku, tier.rate_code, "", charge.note, tier.as_of,
+                       tier.confidence, tier.source, True, True)
 
 # %% ../../nbs/bill/01_bill.ipynb #3ff54fb5
 def _list_rate(query: Query, tier: Tier, book: PriceBook) -> Decimal:
@@ -254,6 +292,7 @@ def _all_lines(resources: Iterable[Resource], book: PriceBook, account: Allowanc
                 lines += _lines(charge, each, book, account, region)
             except MissingPrice as error:
                 missing.setdefault(error.message, error)
+        lines += _unknown_lines(each, book, region, hours)
     if missing:
         raise MissingPrice.together(missing.values())
     return lines

@@ -6,24 +6,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil
 
 from ..base.errors import PretamaneError
-from .features import DATA_FEATURES, FEATURE, features_of
+from .features import FEATURE
 from ..facts.accelerators import gpus_of
+from ..prices.book import PriceBook
 from ..prices.snapshot import instance_type
+from ..providers.choice import gone
+from ..providers.replacement import assumed, replacements
 from pretamane_analysis.resources import (
-    Bucket, DiskSnapshots, InternetEgress, Logs, Mail, Monitoring, Resource, SearchDomain, Table, Volume,
+    Bucket, DiskSnapshots, InternetEgress, Mail, Resource, Volume,
 )
 from ..stack.disks import disk_refusals
 from ..stack.quantities import Scenario
+from ..stack.service import Service
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['MANAGED_ROLES', 'Figures', 'Capacity', 'Architecture', 'services_on_machines', 'capacity', 'busy_percent', 'guessed',
-           'managed_data', 'data_gb', 'host_disk_gb', 'shared', 'own_data']
+__all__ = ['Figures', 'SCRATCH', 'POD_VOLUMES', 'Capacity', 'Architecture', 'services_on_machines', 'capacity', 'busy_percent',
+           'guessed', 'pod_volumes', 'managed_data', 'data_gb', 'host_disk_gb', 'shared', 'own_data']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -50,26 +54,28 @@ class Architecture:
     managed: bool  # Whether managed data services are used
     assumptions: tuple[str, ...] = ()
     shortfalls: tuple[str, ...] = ()  # What the machines cannot hold, in sentences
+    replaced: tuple[str, ...] = ()  # Those of the assumptions that say which managed service replaces what
+    providers: dict[str, str] = field(default_factory=dict, hash=False)  # Of features that have another one here
+    runs_on: str = ""  # What the services run on where that is no machine, such as `5 Fargate tasks`
 
     @property
     def instance_type(self) -> str:
-        "The instance type of the machines; of the first group where there are several."
-        return self.groups[0][1]
+        "The instance type of the machines; of the first group where there are several, empty where there are none."
+        return self.groups[0][1] if self.groups else ""
 
     @property
     def machines(self) -> str:
         "Machines as people write them: `3 x t3.medium`."
-        return " + ".join(f"{count} x {name}" for count, name in self.groups)
+        named = [f"{count} x {name}" for count, name in self.groups]
+        return " + ".join([*named, *([self.runs_on] if self.runs_on else [])]) or "machines not said"
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #cdea484d
-MANAGED_ROLES = tuple(role for key in DATA_FEATURES for role in FEATURE[key].roles)
-
-
 def services_on_machines(stack: Stack, managed: bool, cluster: bool) -> tuple[str, ...]:
     "Names of the services that run on machines: those that no managed service replaces."
     replaced = FEATURE["edge"].roles if managed and stack.eks.load_balancer != "none" else ("tunnel",)
-    gone = (*(MANAGED_ROLES if managed else ()), *(replaced if cluster else ()))
-    return tuple(name for name, each in stack.services.items() if each.role not in gone)
+    elsewhere = gone(stack) if managed else frozenset()
+    return tuple(name for name, each in stack.services.items()
+                 if name not in elsewhere and not (cluster and each.role in replaced))
 
 
 def capacity(
@@ -92,7 +98,7 @@ def busy_percent(busy: Decimal, vcpu: int) -> Decimal:
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #52c8d836
 def guessed(
-    stack: Stack,
+    stack: Stack,  # Any stack
 ) -> tuple[str, ...]:  # One sentence or none
     "Which usage figures are guesses, because the stack does not give them."
     rate = [name for name in type(stack.usage).model_fields if name not in stack.usage.model_fields_set
@@ -103,27 +109,49 @@ def guessed(
 Figures = dict[str, Decimal]
 
 
-def managed_data(stack: Stack, use: Figures) -> list[Resource]:
-    "DynamoDB, OpenSearch, S3 and CloudWatch for the stack's usage."
-    requests, wanted = use["requests"], {each.key for each in features_of(stack)}
-    return [each for each in (
-        Table(feature="database", storage_gb=use["database_gb"],
-              write_units=requests * use["database_writes_per_request"],
-              read_units=requests * use["database_reads_per_request"]),
-        SearchDomain(feature="search", instance_type=stack.eks.search_instance_type, count=stack.eks.search_instances,
-                     disk_gb=Decimal(stack.eks.search_instances * stack.eks.search_disk_gb)),
-        Bucket(feature="objects", standard_gb=use["stored_gb"],
-               put_requests=requests * use["object_writes_per_request"],
-               get_requests=requests * use["object_reads_per_request"]),
-        Logs(feature="observability", ingested_gb=use["log_gb"], stored_gb=use["log_gb"]),
-        Monitoring(feature="observability", metrics=use["metrics"], alarms=use["alarms"]),
-    ) if each.feature in wanted]
+SCRATCH = ("none", "derived")  # backups of what may be lost: such volumes of an application stay on the node's own disk
 
 
-def data_gb(stack: Stack, scenario: Scenario, services: Iterable[str]) -> Decimal:
+def _is_scratch(stack: Stack, volume: str, scenario: Scenario, service: Service) -> bool:
+    return (service.role in ("application", "web", "worker", "job") and stack.volumes[volume].backup in SCRATCH
+            and stack.volume_gb(volume, scenario) <= stack.eks.node_disk_gb // 2)
+
+
+def pod_volumes(stack: Stack, scenario: Scenario, services: Iterable[str]) -> list[Resource]:
+    "A disk for the data of services that stay although others are replaced."
+    gb = sum((stack.services[name].replicas * stack.volume_gb(volume, scenario) for name in services
+              for volume in dict.fromkeys(each.volume for each in stack.services[name].mounts if not each.read_only)
+              if not _is_scratch(stack, volume, scenario, stack.services[name])), Decimal(0))
+    return [Volume(feature="disks", name=POD_VOLUMES, volume_type="gp3", gb=Decimal(ceil(gb)))] if gb else []
+
+
+POD_VOLUMES = "volumes of what stays"
+
+
+def managed_data(
+    stack: Stack,  # Any stack
+    book: PriceBook,  # For the choice of classes
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    services: Iterable[str],  # Names of those that stay on machines
+) -> tuple[list[Resource], tuple[str, ...]]:  # What is billed; sentences that say what replaces what
+    "The managed services in place of the stack's own, and a disk for what stays."
+    found = replacements(stack, book, scenario)
+    return ([*(one for each in found for one in each.resources), *pod_volumes(stack, scenario, services)],
+            assumed(stack, found))
+
+
+def data_gb(
+    stack: Stack,  # Any stack
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    services: Iterable[str],  # Names
+    each_its_own: bool = False,  # Whether every replica has a volume of its own, as in a cluster
+) -> Decimal:
     "GB of the volumes that the given services mount, whole as EBS sells them."
-    mounted = {mount.volume for name in services for mount in stack.services[name].mounts}
-    return Decimal(ceil(sum(stack.volume_gb(volume, scenario) for volume in stack.volumes if volume in mounted)))
+    copies = dict.fromkeys(stack.volumes, 0)
+    for name in services:
+        for volume in {each.volume for each in stack.services[name].mounts}:
+            copies[volume] = max(copies[volume], stack.services[name].replicas if each_its_own else 1)
+    return Decimal(ceil(sum(count * stack.volume_gb(volume, scenario) for volume, count in copies.items())))
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #75fa336d
 def host_disk_gb(stack: Stack, use: Figures, scenario: Scenario, services: Iterable[str]) -> Decimal:

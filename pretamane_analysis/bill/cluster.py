@@ -14,9 +14,9 @@ from pretamane_analysis.bill.building_blocks import (
     Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, shared,
     services_on_machines,
 )
-from .features import features_of
 from .nodes import Cluster, Group, Work, cheapest_nodes, filled, work
 from ..prices.book import MissingPrice, PriceBook
+from ..providers.choice import choices
 from ..prices.snapshot import InstanceType, eks_support, instance_type
 from pretamane_analysis.resources import (
     CrossZoneTraffic, EksCluster, FreeOfCharge, HostedZones, ImageRegistry, Load, LoadBalancer, Logs,
@@ -53,7 +53,7 @@ def _usd_for_each(stack: Stack, book: PriceBook) -> Decimal:
 def _chosen(stack: Stack, book: PriceBook, held: Work, nodes: int | None, at_least: int) -> InstanceType:
     eks = stack.eks
     return cheapest_nodes(book, stack.region, held, at_least, nodes, eks.architecture or stack.host.architecture,
-                          eks.prefix_delegation, _usd_for_each(stack, book))
+                          eks.prefix_delegation, _usd_for_each(stack, book), eks.purchase_option)
 
 # %% ../../nbs/bill/06_cluster.ipynb #1ad19be7
 def node_groups(
@@ -159,8 +159,8 @@ def cluster_assumptions(
     managed: bool,  # Whether managed data services are used
 ) -> tuple[str, ...]:
     "What the bill of a cluster takes for granted."
-    eks, have = stack.eks, {each.key for each in features_of(stack)}
-    free = [name for key, name in (("database", "DynamoDB"), ("objects", "S3")) if managed and key in have]
+    eks, chosen = stack.eks, [each.provider for each in choices(stack).values() if each.provider and managed]
+    free = [*dict.fromkeys(each.title for each in chosen if each.gateway_endpoint)]
     gateways = (f"; {' and '.join(free)} {'are' if len(free) > 1 else 'is'} reached through gateway endpoints, "
                 f"which are free" if free else "")
     nat = "given in the stack's usage" if stack.usage.nat_gb else "logs and image pulls"
@@ -185,10 +185,12 @@ def remaining_secrets(
 
 
 def _no_backups(stack: Stack) -> FreeOfCharge:
-    "The managed side orders no backups; what that means for what the stack has."
-    have = {each.key for each in features_of(stack)}
-    which = "no backups of DynamoDB are ordered" if "database" in have else "no backups are ordered"
-    kept = "; S3 keeps its objects in three zones" if "objects" in have else ""
+    "The managed side orders no backups beyond what is part of its services; what that means for what the stack has."
+    chosen = [each.provider for each in choices(stack).values() if each.provider]
+    without = list(dict.fromkeys(each.title for each in chosen if not each.backups
+                                 and each.capability in ("sql-database", "document-database")))
+    which = f"no backups of {' and '.join(without)} are ordered" if without else "no further backups are ordered"
+    kept = "".join(f"; {each}" for each in dict.fromkeys(each.backups for each in chosen) if each)
     return FreeOfCharge(feature="backups", name="backups", description=which, reason=f"not part of the stack{kept}")
 
 
@@ -196,11 +198,9 @@ def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     "The stack on EKS: with managed AWS services, or with the open-source services on its nodes."
     use, services = stack.usage.at(scenario), services_on_machines(stack, managed, True)
     cluster = nodes_of(stack, book, work(stack, services, scenario), managed)
-    resources = _cluster(stack, use, cluster)
-    if managed:
-        resources += [*managed_data(stack, use), _no_backups(stack)]
-    else:
-        resources += own_data(stack, use, data_gb(stack, scenario, services))
+    data, replaced = managed_data(stack, book, scenario, services) if managed else (
+        own_data(stack, use, data_gb(stack, scenario, services, True)), ())
+    resources = [*_cluster(stack, use, cluster), *data, *([_no_backups(stack)] if managed else [])]
     resources.append(Secrets(feature="secrets", count=Decimal(len(remaining_secrets(stack, services)) or 1)))
     groups = tuple((cluster.counts[group.name], group.kind.name) for group in cluster.groups
                    if cluster.counts[group.name])
@@ -208,4 +208,5 @@ def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: 
     return Architecture("eks" if managed else "eks-open-source",
                         "EKS with managed services" if managed else "EKS with open source",
                         tuple(resources), capacity(groups, usable, stack.eks.availability_zones), services,
-                        groups, managed, cluster_assumptions(stack, managed), tuple(cluster.shortfalls()))
+                        groups, managed, (*replaced, *cluster_assumptions(stack, managed)),
+                        tuple(cluster.shortfalls()), replaced)

@@ -12,22 +12,20 @@ from functools import partial
 from math import ceil
 from typing import Any, TypeVar
 
-from .architectures import ARCHITECTURES, architecture, bill_of
-from .building_blocks import Architecture
-from .features import features_of
-from .bill import HOURS_PER_MONTH, Bill
+from .architectures import CORNERS, architecture
+from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError
 from ..prices.book import MissingPrice, PriceBook
-from .sizing import needs
+from ..resources import EksCluster
+from .sides import Side, feature_rows, lost, parity_rows, side, unmatched
 from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
 from ..base.tables import less, money, plain, to_html
-from .features import DATA_FEATURES, Feature, gained, managed_provider, open_source_provider
 from .what_if import with_host_memory
 
 # %% auto #0
-__all__ = ['Answer', 'Saving', 'Side', 'side', 'feature_rows', 'parity_rows', 'lost', 'attribution', 'with_memory', 'Comparison',
-           'compare_rows', 'compare', 'document']
+__all__ = ['Answer', 'Row', 'Saving', 'attribution', 'with_memory', 'Comparison', 'compare_rows', 'compare', 'no_migration',
+           'document']
 
 # %% ../../nbs/bill/09_compare.ipynb #92180c32
 @dataclass(frozen=True)
@@ -51,110 +49,17 @@ class Saving:
         return {"baseline": self.baseline_usd, "alternative": self.alternative_usd, "usd": self.usd,
                 "percent": self.percent}
 
-# %% ../../nbs/bill/09_compare.ipynb #ac0d9dd3
-@dataclass(frozen=True)
-class Side:
-    "An architecture with its bill."
-    architecture: Architecture
-    bill: Bill
-
-    def machines(self) -> str:
-        "`t3a.large`, or `2 x t3.medium` where there are several."
-        chosen = self.architecture
-        return chosen.instance_type if chosen.capacity.machines == 1 else chosen.machines
-
-
-def side(
-    name: str,  # Name of an architecture
-    stack: Stack,
-    book: PriceBook,
-    scenario: Scenario = "typical",
-    hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
-) -> Side:
-    "An architecture of a stack, priced."
-    chosen = architecture(name, stack, book, scenario)
-    return Side(chosen, bill_of(chosen, stack, book, hours))
-
-# %% ../../nbs/bill/09_compare.ipynb #87e11a5f
-def feature_rows(
-    baseline: Side,
-    alternative: Side,
-    stack: Stack,
-) -> list[dict[str, Any]]:  # One row for each feature that the stack has
-    "What each feature costs on both sides, and who provides it."
-    before, after = baseline.bill.by(), alternative.bill.by()
-    return [{
-        "feature": each.key, "title": each.title, "baseline_provider": _provider(each, baseline.architecture, stack),
-        "alternative_provider": _provider(each, alternative.architecture, stack),
-        "baseline": before.get(each.key, Decimal(0)), "alternative": after.get(each.key, Decimal(0)),
-        "difference": after.get(each.key, Decimal(0)) - before.get(each.key, Decimal(0))}
-            for each in features_of(stack)]
-
-
-def _on_aws(feature: Feature, chosen: Architecture) -> bool:
-    "Whether AWS provides a feature: for data services `managed` decides, for the rest whether there is a cluster."
-    return chosen.managed if feature.key in DATA_FEATURES else chosen.name.startswith("eks")
-
-
-def _provider(feature: Feature, chosen: Architecture, stack: Stack) -> str:
-    "Who provides a feature."
-    return managed_provider(feature, stack) if _on_aws(feature, chosen) else open_source_provider(feature, stack)
-
-# %% ../../nbs/bill/09_compare.ipynb #4cfc7093
-def parity_rows(
-    baseline: Side,
-    alternative: Side,
-    stack: Stack,
-) -> list[dict[str, str]]:
-    "Machines, memory, CPU and zones of both sides, and whether the services fit."
-    rows = []
-    facts: tuple[tuple[str, Callable[[Architecture], str]], ...] = (
-        ("machines", lambda s: s.machines),
-        ("memory, GiB", lambda s: plain(Decimal(s.capacity.memory_mib) / 1024, 1)),
-        ("memory for services, GiB", lambda s: plain(Decimal(s.capacity.usable_mib) / 1024, 1)),
-        ("memory the services need, GiB", lambda s: plain(Decimal(needs(stack, s.on_machines).memory_mib) / 1024, 1)),
-        ("room for all services", lambda s: "; ".join(s.shortfalls) or "yes"),
-        ("vCPU", lambda s: str(s.capacity.vcpu)),
-        ("vCPU sustained without credits", lambda s: plain(s.capacity.sustained_vcpu, 1)),
-        ("GPUs", lambda s: str(s.capacity.gpus)),
-        ("availability zones", lambda s: str(s.capacity.zones)),
-        ("survives the loss of a machine", lambda s: "yes" if s.capacity.machines > 1 else "no"),
-        ("data services", lambda s: "managed by AWS" if s.managed else "run by you"),
-        ("services on the machines", lambda s: str(len(s.on_machines))),
-        ("operator's time", lambda s: "not priced"))
-    for what, value in facts:
-        rows.append({"what": what, "baseline": value(baseline.architecture),
-                     "alternative": value(alternative.architecture)})
-    return [row for row in rows if row["what"] != "GPUs" or {row["baseline"], row["alternative"]} != {"0"}]
-
-# %% ../../nbs/bill/09_compare.ipynb #2ebf12fa
-def lost(
-    baseline: Architecture,
-    alternative: Architecture,
-    stack: Stack,
-) -> list[dict[str, str]]:
-    "What is given up and gained by the change, for each feature whose provider changes."
-    changed = [each for each in features_of(stack) if _provider(each, baseline,
-                                                                stack) != _provider(each, alternative, stack)]
-    both = [(each, (each.lost, gained(each, stack))) for each in changed if each.lost or gained(each, stack)]
-    return [{"feature": each.title, **dict(zip(("lost", "gained"), words if _on_aws(each, baseline) else words[::-1]))}
-            for each, words in both]
-
 # %% ../../nbs/bill/09_compare.ipynb #5ca7f7a3
-# Kubernetes, managed data
-_TRAITS = {"eks": (True, True), "eks-open-source": (True, False), "ec2-managed": (False, True), "ec2": (False, False)}
-
-
 def attribution(
-    totals: dict[str, Decimal],  # Monthly USD of all four architectures
+    totals: dict[str, Decimal],  # Monthly USD by architecture, all of CORNERS among them
     baseline: str = "eks",  # Name of an architecture
     alternative: str = "ec2",  # Name of an architecture
 ) -> list[dict[str, Any]]:  # A row for each thing in which the two differ: none, one or both
     "A saving, split into what Kubernetes and what the managed services have to do with it."
-    if len(totals) < len(_TRAITS):
+    if not {*CORNERS} <= {*totals} or not {baseline, alternative} <= {*CORNERS}:
         return []
-    usd = {_TRAITS[name]: total for name, total in totals.items()}
-    (cluster, managed), (cluster_after, managed_after) = _TRAITS[baseline], _TRAITS[alternative]
+    usd = {traits: totals[name] for name, traits in CORNERS.items()}
+    (cluster, managed), (cluster_after, managed_after) = CORNERS[baseline], CORNERS[alternative]
     kubernetes = sum(usd[cluster, each] - usd[cluster_after, each] for each in (managed, managed_after)) / Decimal(2)
     services = sum(usd[each, managed] - usd[each, managed_after] for each in (cluster, cluster_after)) / Decimal(2)
     whole = totals[baseline] - totals[alternative]
@@ -173,9 +78,13 @@ def with_memory(
     scenario: Scenario,
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Side:
-    "An architecture on the cheapest host, or on as many nodes, as have at least so much memory."
+    """An architecture on the cheapest host, or on as many nodes, as have at least so much memory. Raises
+    PretamaneError where that is not known, or where the architecture stays as it is."""
+    if not memory_mib or name == "as-is":
+        raise PretamaneError("what the stack has today says no memory" if not memory_mib else
+                             "what the stack has today stays as it is")
     if name.startswith("ec2"):
-        return side(name, with_host_memory(stack, memory_mib, book, scenario), book, scenario, hours)
+        return side(name, with_host_memory(stack, f"{memory_mib}Mi"), book, scenario, hours)
     least = architecture(name, stack, book, scenario).capacity
     nodes = max(least.machines, ceil(memory_mib * least.machines / least.memory_mib))
     larger = {"nodes": nodes, "node_instance_type": architecture(name, stack, book, scenario).instance_type,
@@ -190,11 +99,12 @@ class Comparison:
     scenario: Scenario
     baseline: Side
     alternative: Side
-    totals: dict[str, Decimal]  # Monthly USD of all four architectures
+    totals: dict[str, Decimal]  # Monthly USD of both and of all corners that could be priced
     ranges: dict[Scenario, Saving]  # The saving for each scenario
     same_memory: Side | None  # The alternative with the memory of the baseline's machines; None where that is not known
     sides: dict[str, Side]  # The architectures that could be priced, by name
     unanswered: dict[str, str] = field(default_factory=dict)  # Optional rows without an answer, and why
+    optimized: Side | None = None  # What the baseline could be without leaving EKS, where it is on it and is left
 
     @property
     def saving(self) -> Saving:
@@ -206,6 +116,11 @@ class Comparison:
         """The same, where the alternative has as much memory as the baseline's machines together; None where that is
         not known."""
         return Saving(self.baseline.bill.total, self.same_memory.bill.total) if self.same_memory else None
+
+    @property
+    def without_migration(self) -> Saving | None:
+        "What the baseline could save without leaving EKS; None where it is not on it, or not left."
+        return Saving(self.baseline.bill.total, self.optimized.bill.total) if self.optimized else None
 
     def attribution(self) -> list[dict[str, Any]]:
         "Where the saving comes from, as `attribution` says it."
@@ -248,26 +163,55 @@ def compare(
     scenario: Scenario = "typical",
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Comparison:
-    """Two architectures side by side. Raises MissingPrice that names all that either lacks; other rows say
-    themselves what they lack."""
+    "Two architectures side by side. Raises MissingPrice for all that either lacks; other rows say what they lack."
     why: dict[str, str] = {}
     lacking: list[MissingPrice] = []
     sides = {name: _optional(name, partial(side, name, stack, book, scenario, hours), why,
-                             lacking if name in (baseline, alternative) else None) for name in ARCHITECTURES}
+                             lacking if name in (baseline, alternative) else None)
+             for name in dict.fromkeys((*CORNERS, baseline, alternative))}
     if lacking:
         raise MissingPrice.together(lacking)
-    priced = {name: each for name, each in sides.items() if each}
+    priced = _answered(sides)
     first, second = priced[baseline], priced[alternative]
-    ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else
-              _optional(f"{each} usage", partial(_saving, stack, book, (baseline, alternative), each, hours),
-                        why) for each in SCENARIOS}
+    names = (baseline, alternative)
+    ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else _optional(
+        f"{each} usage", partial(_saving, stack, book, names, each, hours), why) for each in SCENARIOS}
     memory = first.architecture.capacity.memory_mib
     same = _optional("same memory", partial(with_memory, alternative, stack, memory, book, scenario, hours), why)
+    stays = _optional("without leaving EKS", partial(_optimized, first, second, stack, book, scenario, hours), why)
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in priced.items()},
-                      {name: each for name, each in ranges.items() if each}, same, priced, why)
+                      _answered(ranges), same, priced, why, stays)
 
 
 Answer = TypeVar("Answer")
+Row = TypeVar("Row")
+
+
+def _answered(found: dict[Row, Answer | None]) -> dict[Row, Answer]:
+    "The rows that have an answer."
+    return {row: answer for row, answer in found.items() if answer is not None}
+
+
+def _optimized(first: Side, second: Side, stack: Stack, book: PriceBook, scenario: Scenario,
+               hours: Decimal | int | str) -> Side | None:
+    "What a baseline on EKS could be without leaving it; None where it is not left, or cannot be cheaper."
+    left, kept = (any(isinstance(each, EksCluster) for each in one.architecture.resources) for one in (first, second))
+    if not left or kept or first.architecture.name == "eks-optimized":
+        return None
+    return side("eks-optimized", stack, book, scenario, hours)
+
+
+def no_migration(
+    comparison: Comparison,
+) -> str:  # Empty where nothing is saved, or the baseline is not on EKS
+    "How much of a saving needs no migration, in a sentence."
+    saved, lean, whole = comparison.without_migration, comparison.optimized, comparison.saving.usd
+    if not saved or not lean or whole <= 0 or saved.usd <= 0:
+        return ""
+    share = min(Decimal(100), 100 * saved.usd / whole)
+    return (f"Of the {money(whole)} USD that {comparison.alternative.architecture.title} saves, "
+            f"{money(min(saved.usd, whole))} ({plain(share, 0)} %) need no migration: {lean.architecture.title} "
+            f"({lean.machines()}) costs {money(lean.bill.total)}")
 
 
 def _saving(stack: Stack, book: PriceBook, names: tuple[str, str], scenario: Scenario,
@@ -304,12 +248,23 @@ def document(
         "saving": comparison.saving.document(), "rows": feature_rows(first, second, comparison.stack),
         "parity": parity_rows(first, second, comparison.stack),
         "lost": lost(first.architecture, second.architecture, comparison.stack),
+        "unmatched": unmatched(first, second, comparison.stack),
         "same_memory": _same_memory(comparison),
+        "without_migration": _without_migration(comparison),
         "architectures": comparison.totals, "attribution": comparison.attribution(),
         "ranges": {name: each.document() for name, each in comparison.ranges.items()},
         "assumptions": list(dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions))),
         "shortfalls": {each.architecture.name: list(each.architecture.shortfalls) for each in (first, second)},
         "unanswered": comparison.unanswered}
+
+
+def _without_migration(comparison: Comparison) -> dict[str, Any]:
+    "What the baseline could be without leaving EKS, and what was assumed; empty where it is not left."
+    if comparison.optimized is None or comparison.without_migration is None:
+        return {}
+    chosen = comparison.optimized.architecture
+    return {"architecture": chosen.name, "machines": chosen.machines, **comparison.without_migration.document(),
+            "sentence": no_migration(comparison), "assumptions": list(chosen.assumptions)}
 
 
 def _same_memory(comparison: Comparison) -> dict[str, Any]:

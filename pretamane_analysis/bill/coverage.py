@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base.errors import PretamaneError
-from .architectures import ARCHITECTURES, architecture, bill_of
-from .bill import HOURS_PER_MONTH
+from .architectures import architecture, bill_of, compared
+from .bill import bill
+from .sizing import current_types
+from .what_if import with_purchase_option
 from ..prices.book import MissingPrice, PriceBook, Query
-from ..resources import Instances
+from ..prices.own_prices import with_own_prices
+from ..prices.snapshot import Snapshot
+from ..resources import instance_hour
 from ..stack.quantities import Scenario
 from ..stack.settings import PURCHASE_OPTIONS
 from ..stack.stack import Stack
@@ -55,13 +59,13 @@ def coverage(
     regions: Iterable[str] = (),  # Region codes; the stack's own unless given
     scenario: Scenario = "typical",
 ) -> list[Coverage]:  # In the order of the regions
-    "Which prices the four architectures of a stack lack in each region."
+    "Which prices the compared architectures of a stack lack in each region."
     found = []
     for region in tuple(regions) or (stack.region,):
         here = stack.model_copy(update={"region": region})
         missing: dict[Query, None] = {}
         other: dict[str, None] = {}
-        for name in ARCHITECTURES:
+        for name in compared(stack):
             try:
                 bill_of(architecture(name, here, book, scenario), here, book)
             except MissingPrice as error:
@@ -73,13 +77,34 @@ def coverage(
 
 # %% ../../nbs/bill/11_coverage.ipynb #79443ba5
 def sold_options(
+    stack: Stack,
     book: PriceBook,
-    region: str,  # Region code
-    instance_type: str,  # Such as `t3.medium`
-) -> set[str]:  # Purchase options; empty where the region does not sell the type
-    "The purchase options under which the book has a price for what an instance type is billed by in a region."
-    query = next(Instances(instance_type=instance_type).charges(HOURS_PER_MONTH)).query
-    return {each.purchase_option for each in book.candidates(query.service, region, query.usage_type)}
+    scenario: Scenario = "typical",
+) -> set[str]:  # Purchase options; empty where the region sells no instances
+    """The purchase options under which any instance type has a price in a stack's region: of all types in a snapshot,
+    of those that are chosen on demand in a live book, which would be asked for each."""
+    named = {each.instance_type for each in stack.eks.node_groups.values()} | {
+        each for each in (stack.eks.node_instance_type, stack.host.instance_type) if each}
+    if isinstance(book, Snapshot):
+        named |= {kind.name for each in ("x86_64", "arm64") for kind in current_types(each, gpus=True)}
+    else:
+        named |= {architecture(name, stack, book, scenario).instance_type for name in ("eks", "ec2")}
+    return {each.purchase_option for query in map(instance_hour, named)
+            for each in book.candidates(query.service, stack.region, query.usage_type)} | {
+                each.purchase_option for each in book.own if each.region == stack.region}
+
+
+def _sold(stack: Stack, book: PriceBook, option: str, scenario: Scenario) -> bool:
+    "Whether the machines of both sides have a price when they are bought so."
+    bought = with_purchase_option(stack, option)
+    try:
+        for name in ("eks", "ec2"):
+            machines = [each for each in architecture(name, bought, book, scenario).resources
+                        if each.feature == "compute"]
+            bill(machines, book, stack.region)
+    except MissingPrice:
+        return False
+    return True
 
 
 def options(
@@ -89,9 +114,9 @@ def options(
 ) -> tuple[str, ...]:  # In the order of PURCHASE_OPTIONS
     """The purchase options under which nodes and host of a stack have a price in its region. Raises PretamaneError
     where a host has none."""
-    types = {architecture(name, stack, book, scenario).instance_type for name in ("eks", "ec2")}
-    sold = [sold_options(book, stack.region, each) for each in types]
-    return tuple(each for each in PURCHASE_OPTIONS if all(each in found for found in sold))
+    book = with_own_prices(book, stack)
+    sold = sold_options(stack, book, scenario)
+    return tuple(each for each in PURCHASE_OPTIONS if each in sold and _sold(stack, book, each, scenario))
 
 
 def option_rows(

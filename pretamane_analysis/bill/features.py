@@ -5,16 +5,19 @@
 # %% ../../nbs/bill/04_features.ipynb #60605fb8
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..facts.images import repository
+from ..facts.known_images import program
+from ..providers.catalog import Provider, gives, provider
+from ..providers.choice import choices
 from ..resources.network import BALANCERS
 from ..stack.service import Role
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['FEATURES', 'FEATURE', 'DATA_FEATURES', 'PROGRAMS', 'Feature', 'features_of', 'program', 'programs',
-           'managed_provider', 'open_source_provider', 'gained']
+__all__ = ['FEATURES', 'FEATURE', 'DATA_FEATURES', 'Feature', 'features_of', 'programs', 'managed_by', 'managed_provider',
+           'open_source_provider', 'given_up', 'gained']
 
 # %% ../../nbs/bill/04_features.ipynb #389ccfad
 @dataclass(frozen=True)
@@ -22,86 +25,81 @@ class Feature:
     "Something the product needs, and who provides it on either side."
     key: str
     title: str
-    managed: str  # With managed AWS services
+    managed: str = ""  # With managed AWS services; empty: what replaces its services
     open_source: str = ""  # On one host; empty: the programs of its services
     roles: tuple[Role, ...] = ()  # Services that provide it as open source
     named: tuple[Role, ...] = ()  # Those of them whose programs are its provider
-    lost: str = ""  # What is given up by leaving the managed side
+    provider: str = ""  # Key of the managed provider, where no service of the stack decides it
+    lost: str = ""  # What is given up by leaving the managed side, where no provider says it
     gained: str = ""
-    gained_with: tuple[str, ...] = ()  # Programs of which one gives that; any where empty
     always: bool = False  # Needed whether or not a service of the stack provides it
 
 # %% ../../nbs/bill/04_features.ipynb #9ef5b896
-_SQL = ("PostgreSQL", "MySQL", "MariaDB")
 FEATURES = (
     Feature("orchestration", "Orchestration", "EKS", "Docker Compose and systemd",
             lost="control plane in several zones, "
             "rescheduling to another machine, autoscaling", gained="one file to read"),
     Feature("compute", "Compute", "EC2 nodes", "EC2 host", lost="a second machine that takes over"),
     Feature("disks", "Disks", "EBS of the nodes", "EBS of the host"),
-    Feature("database", "Database", "DynamoDB", "", ("database", "database-admin"), ("database",),
-            "replication over three zones, scaling without limits, backups by a switch",
-            "SQL, joins, transactions without size limits", _SQL),
-    Feature("search", "Search", "OpenSearch", "", ("search",), ("search",),
-            "clustering, aggregations, a second node", "typo tolerance without tuning", ("Meilisearch",)),
-    Feature("objects", "Object store", "S3", "", ("object-store",), ("object-store",),
-            "eleven nines of durability, lifecycle classes"),
-    Feature("observability", "Metrics and logs", "CloudWatch", "",
-            ("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes"),
-            ("metrics", "logs", "dashboards", "alerts"), "monitoring that survives the machine it watches",
-            "PromQL, dashboards, probes, no charge for each metric", ("Prometheus",)),
-    Feature("edge", "Edge", "", "", ("edge", "tunnel"), ("edge", "tunnel"),
-            "a balancer in several zones, health-based failover", "no open port", ("Cloudflare Tunnel",), always=True),
+    Feature("database", "Database", roles=("database", "database-admin"), named=("database",)),
+    Feature("cache", "Cache", roles=("cache",)),
+    Feature("queue", "Queue", roles=("queue",)),
+    Feature("stream", "Stream", roles=("stream", "stream-helper"), named=("stream",)),
+    Feature("search", "Search", roles=("search",)),
+    Feature("objects", "Object store", roles=("object-store",)),
+    Feature("identity", "Identity", roles=("identity",)),
+    Feature("observability", "Metrics and logs",
+            roles=("metrics", "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics",
+                   "probes"),
+            named=("metrics", "logs", "dashboards", "alerts")),
+    Feature("edge", "Edge", roles=("edge", "tunnel"), provider="load-balancer", always=True),
     Feature("network", "Network", "", "one public address"),
     Feature("egress", "Internet egress", "per GB", "per GB, at the same rate"),
-    Feature("secrets", "Secrets", "Secrets Manager", "SSM Parameter Store", lost="rotation by a schedule"),
-    Feature("images", "Container images", "ECR", "built on the host, others from public registries",
-            lost="scans and a registry near the machine"),
-    Feature("names", "Names", "Route 53", ""),
+    Feature("secrets", "Secrets", "Secrets Manager", "SSM Parameter Store", provider="secrets-manager"),
+    Feature("images", "Container images", "ECR", "built on the host, others from public registries", provider="ecr"),
+    Feature("names", "Names", "Route 53"),
     Feature("mail", "Mail", "SES", "SES"),
     Feature("backups", "Backups", "by the managed services", "disk snapshots and a backup bucket"),
 )
 FEATURE = {each.key: each for each in FEATURES}
-DATA_FEATURES = ("database", "search", "objects", "observability")  # those that a managed data service can provide
+# those that a managed data service can provide
+DATA_FEATURES = tuple(each.key for each in FEATURES if each.roles and not each.always)
 
 # %% ../../nbs/bill/04_features.ipynb #1960a854
 def features_of(
-    stack: Stack,
+    stack: Stack,  # Any stack
 ) -> tuple[Feature, ...]:  # In the order of the map
     "The features that a stack has: those that need no service, and those that one of its services provides."
     return tuple(each for each in FEATURES if each.always or not each.roles or stack.with_role(*each.roles))
 
 # %% ../../nbs/bill/04_features.ipynb #a377a16a
-PROGRAMS = {
-    "alertmanager": "Alertmanager", "caddy": "Caddy", "cloudflared": "Cloudflare Tunnel",
-    "elasticsearch": "Elasticsearch", "grafana": "Grafana",
-    "haproxy": "HAProxy", "loki": "Loki", "mariadb": "MariaDB", "meilisearch": "Meilisearch", "minio": "MinIO",
-    "mongo": "MongoDB",
-    "mysql": "MySQL", "nginx": "nginx", "opensearch": "OpenSearch", "postgres": "PostgreSQL",
-    "prometheus": "Prometheus", "silo": "Silo",
-    "solr": "Solr", "traefik": "Traefik", "typesense": "Typesense", "valkey": "Valkey", "versitygw": "Versity Gateway",
-}
-
-
-def program(
-    image: str,  # An image such as `postgres:17`
-) -> str:
-    "What runs in an image, as its makers write it; the last part of its name where that is not known."
-    name = repository(image).rpartition("/")[2]
-    return PROGRAMS.get(name, name)
-
-
 def programs(
-    stack: Stack,
+    stack: Stack,  # Any stack
     *roles: Role,
 ) -> tuple[str, ...]:  # In the order of the roles, each once
     "The programs of the services that play any of these roles."
     return tuple(dict.fromkeys(program(each.image) for role in roles for each in stack.with_role(role).values()))
 
 # %% ../../nbs/bill/04_features.ipynb #e0cef215
+def managed_by(
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
+) -> tuple[Provider, ...]:  # Each once, in the order of the stack
+    "The managed services that a stack has in place of its own for a feature."
+    if feature.provider:
+        return (provider(feature.provider),)
+    return tuple(dict.fromkeys(each.provider for name, each in choices(stack).items()
+                               if each.provider and stack.services[name].role in feature.roles))
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = dict.fromkeys(names)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def managed_provider(
-    feature: Feature,
-    stack: Stack,
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
 ) -> str:
     "Who provides a feature on AWS, as the stack sets its cluster up."
     if feature.key == "edge":
@@ -110,25 +108,39 @@ def managed_provider(
     if feature.key == "network":
         return (f"{'NAT gateway' if stack.eks.nat_gateways else 'nodes in public subnets'}, public addresses, "
                 f"traffic between zones")
-    return feature.managed
+    if feature.managed:
+        return feature.managed
+    own = [program(stack.services[name].image) for name, each in choices(stack).items()
+           if not each.provider and stack.services[name].role in feature.roles]
+    names = [*(each.title for each in managed_by(feature, stack)), *(f"own {each}" for each in own)]
+    return _listed(names) if names else open_source_provider(feature, stack)
 
 
 def open_source_provider(
-    feature: Feature,
-    stack: Stack,
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
 ) -> str:
     "Who provides a feature on one host: the programs of the stack's own services."
     if feature.key == "names":
         return "Cloudflare DNS" if "Cloudflare Tunnel" in programs(stack, "tunnel") else "DNS of the registrar"
     names = programs(stack, *feature.named) or programs(stack, *feature.roles)
-    return feature.open_source or " and ".join(names if len(names) < 3
-                                               else (", ".join(names[:-1]), names[-1])) or "the application itself"
+    return feature.open_source or (_listed(names) if names else "the application itself")
+
+
+def given_up(
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
+) -> str:  # Empty where nothing is known
+    "What a stack gives up by leaving the managed side."
+    return feature.lost or "; ".join(dict.fromkeys(each.lost for each in managed_by(feature, stack) if each.lost))
 
 
 def gained(
-    feature: Feature,
-    stack: Stack,
+    feature: Feature,  # One of FEATURES
+    stack: Stack,  # Any stack
 ) -> str:  # Empty where nothing is known
     "What a stack gains by leaving the managed side."
-    return (feature.gained if not feature.gained_with
-            or {*feature.gained_with} & {*programs(stack, *feature.roles)} else "")
+    own = programs(stack, *feature.roles)
+    by = [each.gained for each in managed_by(feature, stack)
+          if each.gained and (not each.gained_with or {*each.gained_with} & {*own})]
+    return feature.gained or "; ".join(dict.fromkeys([*by, *(gives(each) for each in own if gives(each))]))

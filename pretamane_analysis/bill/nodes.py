@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from math import ceil
+from typing import NoReturn
 
 from ..base.errors import PretamaneError
-from .sizing import SHORTLISTED, busy_shares, current_types, priced
+from .bill import HOURS_PER_MONTH
+from .sizing import SHORTLISTED, Candidate, busy_shares, current_types, priced
 from ..facts.accelerators import gpus_of
-from ..prices.book import PriceBook
+from ..prices.book import ON_DEMAND, PriceBook
 from ..prices.snapshot import InstanceType
 from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
@@ -95,8 +97,9 @@ def work(
     found: dict[bool, list[Pod]] = {True: [*SYSTEM_DAEMONS], False: [*SYSTEM_PODS]}
     for name in names:
         each = stack.services[name]
-        found[each.role in DAEMON_ROLES].append(Pod(each.gpus, each.kept_mib, each.kept_cores,
-                                                    mebibytes(each.gpu_memory) if each.gpu_memory else 0))
+        pod = Pod(each.gpus, each.kept_mib, each.kept_cores, mebibytes(each.gpu_memory) if each.gpu_memory else 0)
+        daemon = each.role in DAEMON_ROLES
+        found[daemon] += [pod] * (1 if daemon else each.replicas)
     return Work(tuple(found[False]), tuple(found[True]), sum((share[name] for name in names), Decimal(0)))
 
 # %% ../../nbs/bill/03_nodes.ipynb #de9a0b64
@@ -270,34 +273,47 @@ def cheapest_nodes(
     architecture: str = "x86_64",  # or `arm64`
     prefix_delegation: bool = False,
     usd_for_each: Decimal = Decimal(0),  # USD a month that each node costs beside its instance: disk, address
+    option: str = ON_DEMAND,  # How the nodes are bought
 ) -> InstanceType:
-    """The type whose nodes hold the work for the least money on demand. Raises PretamaneError that says what no type
-    has."""
+    """The type whose nodes hold the work for the least money. Raises PretamaneError that says what no type has."""
     sums, ranked = _sums(held), []
-    kinds = current_types(architecture, sums.gpus > 0)
-    for kind in [kind for kind in kinds if kind.memory_mib <= 8 * max(2048, sums.mib)] or kinds:
+    for kind in current_types(architecture, sums.gpus > 0):
         count = sums.bound(room(kind, held.daemons, prefix_delegation), fixed or at_least)
-        if count and (fixed is None or count
-                      <= fixed) and (found := priced(book.shortlist or book, region, kind, held.busy_cores, count)):
-            ranked.append((found.monthly_usd + count * usd_for_each, kind.name, kind))
-    best = _best(book, region, [kind for _, _, kind in sorted(ranked)[:SHORTLISTED]],
-                 lambda kind: filled([Group("main", kind, fixed)], held, at_least, prefix_delegation), usd_for_each)
-    if best is None:
-        raise PretamaneError(_why_none(held, architecture, fixed), region,
-                             "Divide the services, set eks.node_instance_type, or choose another region")
-    return best
+        if count and (fixed is None or count <= fixed) and (
+                found := priced(book.shortlist or book, region, kind, held.busy_cores, count, option)):
+            ranked.append((_least(found, count, held.busy_cores, usd_for_each), kind.name, kind))
+    best = _best(book, region, sorted(ranked)[:SHORTLISTED if book.shortlist else None], lambda kind: filled(
+        [Group("main", kind, fixed)], held, at_least, prefix_delegation), usd_for_each, option)
+    if best is None and option != ON_DEMAND:
+        return cheapest_nodes(book, region, held, at_least, fixed, architecture, prefix_delegation, usd_for_each)
+    return best or _fail(held, architecture, fixed, region)
 
 
-def _best(book: PriceBook, region: str, kinds: Iterable[InstanceType], fill: Callable[[InstanceType], Cluster],
-          usd_for_each: Decimal) -> InstanceType | None:
+def _least(found: Candidate, count: int, busy: Decimal, usd_for_each: Decimal) -> Decimal:
+    "USD a month that so many nodes or more cost at least: more of them may need fewer CPU credits."
+    each = found.hourly_usd * HOURS_PER_MONTH + usd_for_each
+    without = busy / (found.kind.vcpu * found.kind.baseline_percent / 100)  # Nodes that need no credits
+    return min(found.monthly_usd + count * usd_for_each, each * max(Decimal(count), without))
+
+
+def _best(book: PriceBook, region: str, ranked: Iterable[tuple[Decimal, str, InstanceType]],
+          fill: Callable[[InstanceType], Cluster], usd_for_each: Decimal, option: str) -> InstanceType | None:
     "The type whose filled nodes cost least; None where none holds everything and has a price."
-    costs = []
-    for kind in kinds:
+    costs: list[tuple[Decimal, str, InstanceType]] = []
+    for least, name, kind in ranked:
+        if costs and min(costs)[0] < least:  # and those that follow cost more still
+            break
         cluster = fill(kind)
         count = cluster.counts["main"]
-        if not any(cluster.shortfalls()) and (found := priced(book, region, kind, cluster.work.busy_cores, count)):
-            costs.append((found.monthly_usd + count * usd_for_each, kind.name, kind))
+        if not any(cluster.shortfalls()) and (
+                found := priced(book, region, kind, cluster.work.busy_cores, count, option)):
+            costs.append((found.monthly_usd + count * usd_for_each, name, kind))
     return min(costs)[2] if costs else None
+
+
+def _fail(held: Work, architecture: str, fixed: int | None, region: str) -> NoReturn:
+    raise PretamaneError(_why_none(held, architecture, fixed), region,
+                         "Divide the services, set eks.node_instance_type, or choose another region")
 
 
 def _why_none(held: Work, architecture: str, fixed: int | None) -> str:

@@ -12,9 +12,9 @@ from decimal import Decimal
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError, did_you_mean
 from ..facts.accelerators import gpus_of
-from ..prices.book import MissingPrice, PriceBook
+from ..prices.book import ON_DEMAND, MissingPrice, PriceBook
 from ..prices.snapshot import InstanceType, instance_types
-from ..resources import Instances
+from ..resources import Instances, instance_hour
 from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
@@ -39,7 +39,7 @@ def busy_shares(
     scenario: Scenario = "typical",
 ) -> dict[str, Decimal]:  # vCPU by service
     "The vCPU that all services keep busy, shared out by their CPU limits; evenly where no limit says more."
-    limits = {name: each.cpu_cores for name, each in stack.services.items()}
+    limits = {name: each.cpu_cores * each.replicas for name, each in stack.services.items()}
     busy, total = getattr(stack.usage.cpu_cores, scenario), sum(limits.values())
     return {name: busy * limit / total if total else busy / len(limits) for name, limit in limits.items()}
 
@@ -49,14 +49,14 @@ def needs(
     services: Iterable[str] | None = None,  # Names; all services unless given
     scenario: Scenario = "typical",
 ) -> Needs:
-    "Memory, vCPU and GPUs of services on one machine, where both colors of a release run side by side."
+    "Memory, vCPU and GPUs of services on one machine: all replicas, and both colors of a release side by side."
     names, share = tuple(stack.services if services is None else services), busy_shares(stack, scenario)
-    chosen = [(stack.services[name], share[name], 2 if stack.services[name].deploy == "blue-green" else 1)
+    chosen = [(each := stack.services[name], share[name], each.on_one_host * (2 if each.deploy == "blue-green" else 1))
               for name in names]
-    return Needs(sum(each.kept_mib * colors for each, _, colors in chosen),
+    return Needs(sum(each.kept_mib * copies for each, _, copies in chosen),
                  sum((busy for _, busy, _ in chosen), Decimal(0)), names,
-                 sum((max(busy, each.kept_cores * colors) for each, busy, colors in chosen), Decimal(0)),
-                 sum(each.gpus * colors for each, _, colors in chosen),
+                 sum((max(busy, each.kept_cores * copies) for each, busy, copies in chosen), Decimal(0)),
+                 sum(each.gpus * copies for each, _, copies in chosen),
                  max((mebibytes(each.gpu_memory) for each, _, _ in chosen if each.gpu_memory), default=0))
 
 # %% ../../nbs/bill/02_sizing.ipynb #af1fc09b
@@ -75,11 +75,11 @@ def host_for(
     stack: Stack,
     services: Iterable[str] | None = None,  # Names; all services unless given
     scenario: Scenario = "typical",
-    memory_mib: int = 0,  # Memory that it has at least
 ) -> Machine:
     "What a host for services must have, the operating system's memory included."
     need, host = needs(stack, services, scenario), stack.host
-    return Machine(max(memory_mib, need.memory_mib + mebibytes(host.reserve_memory)), need.busy_cores,
+    at_least = mebibytes(host.memory) if host.memory else 0
+    return Machine(max(at_least, need.memory_mib + mebibytes(host.reserve_memory)), need.busy_cores,
                    host.architecture, need.cores, need.gpus, need.gpu_mib)
 
 # %% ../../nbs/bill/02_sizing.ipynb #5db58f8c
@@ -122,7 +122,7 @@ SHORTLISTED = 12  # instance types that a slow book is asked for, the cheapest b
 class Candidate:
     "An instance type that is large enough, and what it costs."
     kind: InstanceType
-    hourly_usd: Decimal  # On demand
+    hourly_usd: Decimal  # As it is bought
     surplus_usd: Decimal  # CPU credits above the baseline, USD a month
     monthly_usd: Decimal  # Both, USD a month
 
@@ -133,14 +133,16 @@ def priced(
     kind: InstanceType,
     busy: Decimal,  # vCPU kept busy on average
     count: int = 1,  # Machines that share the work
+    option: str = ON_DEMAND,  # How they are bought
 ) -> Candidate | None:
-    "Machines of a type with their price; None where this region has none."
-    percent = 100 * busy / (count * kind.vcpu)
-    hours, *more = Instances(instance_type=kind.name, count=count, cpu_percent=percent).charges(HOURS_PER_MONTH)
+    "Machines of a type with their price; None where this region does not sell them so."
+    percent, surplus = 100 * busy / (count * kind.vcpu), Decimal(0)
     try:
-        hourly = book.find(hours.query.at(region)).tiers[0].usd
-        extra = [each for each in more if not each.free]
-        surplus = sum((book.find(each.query.at(region)).tiers[0].usd * each.quantity for each in extra), Decimal(0))
+        hourly = book.find(instance_hour(kind.name, option, region=region)).tiers[0].usd
+        if percent > kind.baseline_percent:
+            _, *more = Instances(instance_type=kind.name, count=count, cpu_percent=percent).charges(HOURS_PER_MONTH)
+            surplus = sum((book.find(each.query.at(region)).tiers[0].usd * each.quantity for each in more
+                           if not each.free), Decimal(0))
     except MissingPrice:
         return None
     return Candidate(kind, hourly, surplus, count * hourly * HOURS_PER_MONTH + surplus)
@@ -156,25 +158,29 @@ def current_types(
 
 
 def _large_enough(machine: Machine) -> list[InstanceType]:
-    found = [kind for kind in current_types(machine.architecture, machine.gpus > 0) if not lacking(kind, machine)]
-    return [kind for kind in found if kind.memory_mib <= 8 * machine.memory_mib] or found
+    limits = [(each.has, wanted) for each in CONSTRAINTS if (wanted := each.wanted(machine))]
+    return [kind for kind in current_types(machine.architecture, machine.gpus > 0)
+            if all(has(kind) >= wanted for has, wanted in limits)]
 
 
 def candidates(
     book: PriceBook,
     region: str,  # Region code
     machine: Machine,  # What it must have
+    option: str = ON_DEMAND,  # How it is bought
 ) -> list[Candidate]:  # Cheapest first
     "Instance types of the current generation that have enough of everything and a price in the region."
-    large_enough = _large_enough(machine)
-    shortlist = _ranked(book.shortlist, region, large_enough,
-                        machine.busy_cores)[:SHORTLISTED] if book.shortlist else []
-    return _ranked(book, region, [each.kind for each in shortlist] or large_enough, machine.busy_cores)
+    kinds = _large_enough(machine)
+    if book.shortlist:
+        kinds = [each.kind for each in _ranked(book.shortlist, region, kinds, machine.busy_cores, option)
+                 or _ranked(book.shortlist, region, kinds, machine.busy_cores)][:SHORTLISTED] or kinds
+    return _ranked(book, region, kinds, machine.busy_cores, option)
 
 
-def _ranked(book: PriceBook, region: str, kinds: Iterable[InstanceType], busy: Decimal) -> list[Candidate]:
+def _ranked(book: PriceBook, region: str, kinds: Iterable[InstanceType], busy: Decimal,
+            option: str = ON_DEMAND) -> list[Candidate]:
     "Types that have a price, cheapest first."
-    found = [each for kind in kinds if (each := priced(book, region, kind, busy))]
+    found = [each for kind in kinds if (each := priced(book, region, kind, busy, 1, option))]
     return sorted(found, key=lambda each: (each.monthly_usd, each.kind.name))
 
 # %% ../../nbs/bill/02_sizing.ipynb #25812dcb
@@ -197,10 +203,13 @@ def hosts(
     book: PriceBook,
     region: str,  # Region code
     machine: Machine,  # What it must have
-) -> list[Candidate]:  # At least one, cheapest first
+    option: str = ON_DEMAND,  # How it is bought
+) -> list[Candidate]:  # At least one, cheapest first; on demand where nothing is known to be sold otherwise
     "Instance types that are large enough. Raises PretamaneError that names the need that no type meets."
-    if found := candidates(book, region, machine):
+    if found := candidates(book, region, machine, option):
         return found
+    if option != ON_DEMAND:
+        return hosts(book, region, machine)
     if (known := list(book.regions("AmazonEC2"))) and region not in known:
         raise PretamaneError("no price of any EC2 instance is known", region, did_you_mean(region, known))
     raise PretamaneError(why_none(machine), region,
@@ -211,6 +220,7 @@ def cheapest(
     book: PriceBook,
     region: str,  # Region code
     machine: Machine,  # What it must have
+    option: str = ON_DEMAND,  # How it is bought
 ) -> InstanceType:
     "The cheapest instance type that is large enough. Raises PretamaneError that names the need that no type meets."
-    return hosts(book, region, machine)[0].kind
+    return hosts(book, region, machine, option)[0].kind

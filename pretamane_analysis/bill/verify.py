@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from ..base.errors import PretamaneError
-from .architectures import ARCHITECTURES, architecture
+from .architectures import architecture, compared
 from .building_blocks import Architecture
 from .bill import HOURS_PER_MONTH, Bill, bill
 from pretamane_analysis.prices.book import (
@@ -44,12 +45,12 @@ class Questions(PriceBook):
 
 def _sizes(stack: Stack, book: PriceBook, scenario: Scenario) -> None:
     "Ask for the instances that a host for all services may be."
-    candidates(book, stack.region, host_for(stack, None, scenario))
+    candidates(book, stack.region, host_for(stack, None, scenario), stack.host.purchase_option)
 
 # %% ../../nbs/bill/14_verify.ipynb #44fbae6b
 def required_queries(
     stacks: Iterable[Stack],  # Each with its region
-    names: Iterable[str] = tuple(ARCHITECTURES),  # Architectures
+    names: Iterable[str] = (),  # Architectures; those of `compared` unless given
     scenarios: Iterable[Scenario] = SCENARIOS,
     hours: Decimal | int = HOURS_PER_MONTH,  # Hours in the month
     chooser: PriceBook | None = None,  # Chooses machines; without one all candidates are asked
@@ -57,12 +58,12 @@ def required_queries(
     """Every price that bills of stacks need. Raises PretamaneError for what cannot be built, with a chooser leaves
     it out."""
     found: dict[Query, None] = {}
-    wanted = [(scenario, name) for scenario in scenarios for name in names]
+    names, scenarios = tuple(names), tuple(scenarios)
     for stack in stacks:
         book = Questions()
-        for scenario in () if chooser else dict.fromkeys(each for each, _ in wanted):
+        for scenario in () if chooser else scenarios:
             _sizes(stack, book, scenario)
-        for scenario, name in wanted:
+        for scenario, name in product(scenarios, names or compared(stack)):
             _priced(stack, name, scenario, hours, book, chooser)
         sides = ((stack.host, stack.host.instance_type), (stack.eks, stack.eks.node_instance_type))
         left_open = {side.purchase_option for side, kind in sides if not kind and not chooser}

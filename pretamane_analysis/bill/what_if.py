@@ -10,10 +10,8 @@ from decimal import Decimal, InvalidOperation
 from pydantic import TypeAdapter, ValidationError
 
 from ..base.errors import PretamaneError, nearest
-from ..prices.book import PriceBook
-from ..stack.quantities import LARGEST, MemoryQuantity, Range, Scenario, mebibytes
+from ..stack.quantities import LARGEST, MemoryQuantity, Range
 from ..stack.settings import PURCHASE_OPTIONS
-from .sizing import cheapest, host_for
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -30,13 +28,10 @@ def with_host(
 
 def with_host_memory(
     stack: Stack,
-    memory_mib: int,  # MiB that the host has at least
-    book: PriceBook,
-    scenario: Scenario = "typical",
+    memory: str,  # Memory that the host has at least: `16Gi`
 ) -> Stack:
-    """The stack on the cheapest host that holds its services and has so much memory. Raises PretamaneError where
-    none has a price."""
-    return with_host(stack, cheapest(book, stack.region, host_for(stack, None, scenario, memory_mib)).name)
+    "The stack on the cheapest host that holds its services and has so much memory."
+    return stack.model_copy(update={"host": stack.host.model_copy(update={"instance_type": None, "memory": memory})})
 
 # %% ../../nbs/bill/08_what_if.ipynb #513e36a1
 def with_purchase_option(
@@ -76,17 +71,15 @@ def _gb(text: str) -> Decimal:
     return number
 
 
-def _mib(text: str) -> int:
+def _memory(text: str) -> str:
     try:
-        return mebibytes(TypeAdapter(MemoryQuantity).validate_python(text))
+        return TypeAdapter(MemoryQuantity).validate_python(text)
     except ValidationError:
         raise PretamaneError(f"memory such as 16Gi is expected, not {text!r}", "--memory") from None
 
 # %% ../../nbs/bill/08_what_if.ipynb #d4d9a91d
 def changed(
     stack: Stack,
-    book: PriceBook,  # For the choice of the host
-    scenario: Scenario = "typical",
     egress: str = "",  # GB a month, as text; empty: as the stack says, as for the others
     memory: str = "",  # Memory that the host has at least: `16Gi`
     purchase_option: str = "",  # One of PURCHASE_OPTIONS
@@ -95,5 +88,5 @@ def changed(
     if egress:
         stack = with_egress(stack, _gb(egress))
     if memory:
-        stack = with_host_memory(stack, _mib(memory), book, scenario)
+        stack = with_host_memory(stack, _memory(memory))
     return with_purchase_option(stack, purchase_option) if purchase_option else stack

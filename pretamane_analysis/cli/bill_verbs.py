@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, show,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, screen_width, show,
     source_options, stack_and_book, stack_options, today, usage_options, verb_parser, what_if_options, with_age,
 )
 
@@ -29,7 +29,9 @@ PRICED = (stack_options, usage_options, what_if_options, source_options)  # opti
 
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #52cfa3ee
-def cost(arguments: list[str]) -> int:
+def cost(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "The bill of one architecture."
     parser = verb_parser("cost", "What an architecture costs a month, line by line.", *PRICED, format_option)
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, default="ec2", help="which one (default: ec2)")
@@ -41,18 +43,30 @@ def cost(arguments: list[str]) -> int:
     prefetch_prices(options, book, stack, (options.architecture,), (options.scenario,))
     chosen = architecture(options.architecture, stack, book, options.scenario)
     bill = bill_of(chosen, stack, book, hours)
-    document = (with_age({**bill.document(), "shortfalls": list(chosen.shortfalls)}, bill.as_of)
-                if options.format == "json" else None)
-    room = "\n".join(f"Not everything has room: {each}." for each in chosen.shortfalls)
+    document = (with_age({**bill.document(), "shortfalls": list(chosen.shortfalls),
+                          "assumptions": list(chosen.assumptions)}, bill.as_of) if options.format == "json" else None)
+    closing = "\n".join([*(f"Not everything has room: {each}." for each in chosen.shortfalls), *_replaced(chosen)])
     caption = (f"{chosen.title} ({bill.caption()}, {options.scenario} usage). Each line is quantity x rate; SKU is the "
                "number of the price in AWS's list, `as of` the day of the rate, with `read` or `derived` where it is "
-               "not from a machine-readable list")
+               "not from a machine-readable list; * follows from how much is used")
     part = Part(caption, bill_rows(bill, notes=options.format == "md"), ("as of", "SKU", "unit"))
-    show([part], document, options.format, bill.age(today()), bill.rows(), room)
+    show([part], document, options.format, bill.age(today()), bill.rows(), closing)
     return 0
 
+
+def _replaced(*chosen: Any) -> list[str]:
+    "Which managed services some architectures take in place of the stack's own, and where another is chosen."
+    from textwrap import fill
+
+    words = dict.fromkeys(text for each in chosen for text in each.replaced)
+    said = [*(f"Assumed: {each}." for each in words), "`managed:` in the stack file chooses other services or classes."]
+    return [fill(each, screen_width(), subsequent_indent="  ", break_on_hyphens=False)
+            for each in said] if words else []
+
 # %% ../../nbs/cli/04_bill_verbs.ipynb #453c0552
-def compare(arguments: list[str]) -> int:
+def compare(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "Two architectures side by side."
     parser = verb_parser("compare", "Both bills, the difference for each feature, and what the dollars buy.", *PRICED,
                          format_option)
@@ -60,9 +74,11 @@ def compare(arguments: list[str]) -> int:
         parser.add_argument(name, choices=ARCHITECTURE_NAMES, default=default, help=f"default: {default}")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.bill.architectures import CORNERS
 
     stack, book = stack_and_book(options)
-    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    names = tuple(dict.fromkeys((*CORNERS, options.baseline, options.alternative)))
+    prefetch_prices(options, book, stack, names, ("low", "typical", "high"))
     found = comparisons.compare(stack, book, options.baseline, options.alternative, options.scenario,
                                 month_hours(options))
     _print_comparison(found, options)
@@ -70,19 +86,24 @@ def compare(arguments: list[str]) -> int:
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #15039206
 def _print_comparison(found: Any, options: Namespace) -> None:
+    from textwrap import fill
+
     from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.bill.sides import feature_rows
     from pretamane_analysis.base.tables import less, money
 
     first, second = found.baseline, found.alternative
-    saving = f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}."
+    saving = "\n".join([*_replaced(first.architecture, second.architecture),
+                        f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}.",
+                        *(fill(f"{each}.", screen_width()) for each in [comparisons.no_migration(found)] if each)])
     document = with_age(comparisons.document(found), first.bill.as_of)
     show(_parts(found), document, options.format, first.bill.age(today()),
-         comparisons.feature_rows(first, second, found.stack), saving)
+         feature_rows(first, second, found.stack), saving)
 
 
 def _parts(found: Any) -> list[Part]:
     "The tables of a comparison."
-    from pretamane_analysis.bill import compare as comparisons
+    from pretamane_analysis.bill import compare as comparisons, sides
     from pretamane_analysis.report.views import attribution_rows, range_rows
 
     first, second = found.baseline, found.alternative
@@ -91,16 +112,20 @@ def _parts(found: Any) -> list[Part]:
         Part(f"{found.caption()}. Beside each amount stands who provides the feature", comparisons.compare_rows(found),
              (one.name, other.name)),
         Part(f"Machines of both sides in the same units: baseline is {one.name}, alternative {other.name}",
-             comparisons.parity_rows(first, second, found.stack)),
+             sides.parity_rows(first, second, found.stack)),
         Part(f"What is given up and what is gained by going from {one.name} to {other.name}",
-             comparisons.lost(one, other, found.stack)),
+             sides.lost(one, other, found.stack)),
+        Part("What only one of both sides has, and the USD a month that it costs there",
+             sides.unmatched(first, second, found.stack)),
         Part(f"How sure it is: USD a month at low, typical and high usage, and with as much memory on {other.name} "
              f"as {one.name} has", range_rows(found), (one.name,)),
         Part(f"Where the difference between {one.name} and {other.name} comes from: USD a month, and the share "
              f"of the whole", attribution_rows(found))]
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #94a4f310
-def audit(arguments: list[str]) -> int:
+def audit(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "A claimed saving against the price list; exit code 1 when it lies outside the range that can be defended."
     parser = verb_parser("audit", "What is left of a claimed saving.", stack_options, source_options, format_option)
     parser.add_argument("--claim", metavar="FILE",
@@ -160,7 +185,9 @@ def _host_rows(stack: Stack, book: PriceBook, scenario: Scenario) -> list[dict[s
              "USD/month": each.monthly_usd} for each in found]
 
 
-def size(arguments: list[str]) -> int:
+def size(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "What the services need and the cheapest hosts that give it."
     parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options,
                          usage_options, source_options, format_option)

@@ -18,6 +18,7 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   cost      what an architecture costs a month, line by line
   compare   both bills, the difference for each feature, and what the dollars buy
   audit     what is left of a claimed saving; exit code 1 when it cannot be defended
+  options   all ways to host the stack in one table: cost, what each survives, who has the work
   size      what the services need, and the cheapest instances that give it
   draw      draw an architecture as SVG, PNG or DOT
   report    everything in one folder: page, tables, pictures
@@ -35,6 +36,7 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 
 # %% ../../nbs/cli/06_main.ipynb #73b05e78
 VERBS = {**dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "prices": "price_verbs",
+         "options": "options_verb",
          **dict.fromkeys(("draw", "report", "emit", "slo", "stack"), "verbs"),
          **dict.fromkeys(("check", "rules"), "check_verbs")}
 

@@ -21,33 +21,52 @@ __all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'scenario_optio
            'stack_and_book', 'today', 'Part', 'screen_width', 'printed', 'show', 'with_age', 'show_rows']
 
 # %% ../../nbs/cli/01_options.ipynb #7a1e2ebb
-def verb_parser(verb: str, about: str, *groups: Callable[[ArgumentParser], None]) -> ArgumentParser:
+class _Parser(ArgumentParser):
+    "A parser that does not pass over help that could not be written, as argparse does."
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message or "")
+
+
+def verb_parser(
+    verb: str,  # The word after `pretamane`
+    about: str,  # What it does, a sentence for `--help`
+    *groups: Callable[[ArgumentParser], None],  # Functions that add options which several verbs share
+) -> ArgumentParser:
     "The parser of a verb with groups of options that it shares with others."
-    parser = ArgumentParser(f"pretamane {verb}", description=about, allow_abbrev=False)
+    parser = _Parser(f"pretamane {verb}", description=about, allow_abbrev=False)
     for group in groups:
         group(parser)
     return parser
 
 
-def stack_options(parser: ArgumentParser) -> None:
+def stack_options(
+    parser: ArgumentParser,  # The parser that gets the options
+) -> None:
     "Which stack, and where."
     parser.add_argument("--stack", metavar="FILE", help="stack file (YAML); the example stack unless given")
     parser.add_argument("--region", metavar="CODE", help="region code instead of the stack's own, such as eu-west-1")
 
 
-def scenario_option(parser: ArgumentParser) -> None:
+def scenario_option(
+    parser: ArgumentParser,  # The parser that gets the options
+) -> None:
     "How much it is used."
     parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical",
                         help="which usage figures (default: typical)")
 
 
-def usage_options(parser: ArgumentParser) -> None:
+def usage_options(
+    parser: ArgumentParser,  # The parser that gets the options
+) -> None:
     "How much it is used, and how long."
     scenario_option(parser)
     parser.add_argument("--hours", metavar="N", default="730", help="hours in the month (default: 730)")
 
 # %% ../../nbs/cli/01_options.ipynb #12e044e4
-def what_if_options(parser: ArgumentParser) -> None:
+def what_if_options(
+    parser: ArgumentParser,  # The parser that gets the options
+) -> None:
     "What to change of the stack before it is priced."
     parser.add_argument("--egress", metavar="GB", default="",
                         help="GB sent to the internet in a month, instead of the stack's own")
@@ -58,7 +77,9 @@ def what_if_options(parser: ArgumentParser) -> None:
                              "Reserved-1yr-AllUpfront; `prices coverage --options` tells which have a price")
 
 # %% ../../nbs/cli/01_options.ipynb #3eca0ab3
-def source_options(parser: ArgumentParser) -> None:
+def source_options(
+    parser: ArgumentParser,  # The parser that gets the options
+) -> None:
     "Where prices come from."
     parser.add_argument("--source", choices=("snapshot", "api", "offers"), default="snapshot",
                         help="prices of the snapshot (default), the Pricing API (AWS account) or bulk offer files "
@@ -68,18 +89,24 @@ def source_options(parser: ArgumentParser) -> None:
                         "region of the API")
 
 
-def format_option(parser: ArgumentParser) -> None:
+def format_option(
+    parser: ArgumentParser,  # The parser that gets the options
+) -> None:
     "In which form the answer is printed."
     parser.add_argument("--format", choices=("table", "json", "csv", "md"), default="table",
                         help="form of the output (default: table)")
 
 # %% ../../nbs/cli/01_options.ipynb #0a21c15f
-ARCHITECTURE_NAMES = ("eks", "eks-open-source", "ec2-managed", "ec2")
+ARCHITECTURE_NAMES = (
+    "as-is", "eks", "eks-optimized", "eks-open-source", "ecs-fargate", "k3s", "ec2-pair", "ec2-managed", "ec2")
 
 # %% ../../nbs/cli/01_options.ipynb #b38fa1b7
-def chosen_stack(options: Namespace) -> Any:
+def chosen_stack(
+    options: Namespace,  # Parsed options: `stack` and `region` count
+) -> Any:
     "The stack that the options name."
-    from pretamane_analysis.stack.stack import example, load
+    from pretamane_analysis.bill.own_stack import load
+    from pretamane_analysis.stack.stack import example
 
     stack = load(options.stack) if options.stack else example()
     if options.region and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):
@@ -98,7 +125,9 @@ def _regions_like(region: str) -> str:
                                    *([f"There are: {', '.join(known)}."] if nearest(region, known) else [])]))
 
 
-def month_hours(options: Namespace) -> Decimal:
+def month_hours(
+    options: Namespace,  # Parsed options: `hours` counts
+) -> Decimal:
     "Hours of the month, checked."
     try:
         hours = Decimal(options.hours)
@@ -110,7 +139,7 @@ def month_hours(options: Namespace) -> Decimal:
 
 # %% ../../nbs/cli/01_options.ipynb #c01415dd
 def price_book(
-    options: Namespace,
+    options: Namespace,  # Parsed options: `source` and `prices` count
     stack: Any = None,  # That is to be priced; a snapshot without any price of its region is an error
 ) -> Any:
     "Where prices come from, as the options say."
@@ -148,8 +177,13 @@ def _with_region(book: Any, region: str) -> Any:
     return book
 
 
-def prefetch_prices(options: Namespace, book: Any, stack: Any, names: tuple[str, ...],
-                    scenarios: tuple[Any, ...]) -> None:
+def prefetch_prices(
+    options: Namespace,  # Parsed options: `source` and `hours` count
+    book: Any,  # The price book that they name
+    stack: Any,  # The stack that will be priced
+    names: tuple[str, ...],  # Names of architectures
+    scenarios: tuple[Any, ...],  # Names of usage figures
+) -> None:
     "Let a live book fetch what the bills of some architectures need, together."
     if options.source == "api":
         from pretamane_analysis.bill import sources
@@ -157,7 +191,9 @@ def prefetch_prices(options: Namespace, book: Any, stack: Any, names: tuple[str,
         sources.prefetch_prices(book, stack, names, scenarios, month_hours(options))
 
 # %% ../../nbs/cli/01_options.ipynb #ec5a42df
-def stack_and_book(options: Namespace) -> tuple[Any, Any]:
+def stack_and_book(
+    options: Namespace,  # Parsed options of stack, usage, changes and source
+) -> tuple[Any, Any]:
     "The stack with the changes that the options ask for, and the price book."
     from pretamane_analysis.bill.what_if import changed
 
@@ -165,7 +201,7 @@ def stack_and_book(options: Namespace) -> tuple[Any, Any]:
 
     stack = chosen_stack(options)
     book = with_own_prices(price_book(options, stack), stack)
-    return changed(stack, book, options.scenario, options.egress, options.memory, options.purchase_option), book
+    return changed(stack, options.egress, options.memory, options.purchase_option), book
 
 # %% ../../nbs/cli/01_options.ipynb #0e4f482e
 def today() -> Any:
@@ -196,7 +232,7 @@ def screen_width() -> int:
 
 
 def printed(
-    parts: Iterable[Part],
+    parts: Iterable[Part],  # Tables in the order of reading
     form: str,  # `table` or `md`
 ) -> str:
     "Tables under their captions; those without rows are left out."
@@ -226,7 +262,10 @@ def show(
         print(*(each for each in (printed(parts, form), closing, age) if each), sep="\n\n")
 
 
-def with_age(document: dict[str, Any], as_of: Any) -> dict[str, Any]:
+def with_age(
+    document: dict[str, Any],  # What is printed as JSON, with its key `prices`
+    as_of: Any,  # The day of the prices; None where it is not known
+) -> dict[str, Any]:
     "A document whose prices also say how old they are."
     from pretamane_analysis.prices.snapshot import STALE_AFTER_DAYS
 
@@ -236,7 +275,7 @@ def with_age(document: dict[str, Any], as_of: Any) -> dict[str, Any]:
 
 # %% ../../nbs/cli/01_options.ipynb #478ce6ce
 def show_rows(
-    rows: list[dict[str, Any]],
+    rows: list[dict[str, Any]],  # One mapping of column to value for each line
     book: Any,  # The price book that they are from, whose source and day are told
     options: Namespace,  # Of which `format` counts
     caption: str,  # As of a `Part`

@@ -13,7 +13,9 @@ from .options import Part, chosen_stack, price_book, show, show_rows, today
 __all__ = ['coverage_options', 'print_coverage']
 
 # %% ../../nbs/cli/02_price_coverage.ipynb #0ebe1b0c
-def coverage_options(parser: ArgumentParser) -> None:
+def coverage_options(
+    parser: ArgumentParser,  # The parser that gets the options
+) -> None:
     "What `pretamane prices coverage` can be told beside the source of prices."
     parser.add_argument("--stack", metavar="FILE", help="stack file (YAML); the example stack unless given")
     parser.add_argument("--region", metavar="CODE", default="all",

@@ -222,13 +222,15 @@ def _totals(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _verify(options: Namespace) -> int:
+    from pretamane_analysis.bill.architectures import compared
     from pretamane_analysis.bill.sources import open_book
     from pretamane_analysis.bill.verify import document, verify
 
     if options.source == "snapshot" and not options.prices:
         raise PretamaneError("something to compare with is expected", "--source",
                              "Use --source api, --source offers, or --prices and another snapshot")
-    stack, names = chosen_stack(options), tuple(options.architecture or ARCHITECTURE_NAMES)
+    stack = chosen_stack(options)
+    names = tuple(options.architecture or compared(stack))
     snapshot, live = open_book("snapshot", options.snapshot), price_book(options)
     prefetch_prices(options, live, stack, names, (options.scenario,))
     drift = verify(names, stack, snapshot, live, options.scenario, month_hours(options))
@@ -237,11 +239,10 @@ def _verify(options: Namespace) -> int:
     rows = [{key: value for key, value in row.items() if key not in wordy} for row in exact]
     counts = ("Nothing has moved." if not drift.drifted
               else f"{', '.join(f'{count} {name}' for name, count in drift.counts().items())}.")
-    parts = [Part(f"Prices of {stack.name} in {stack.region} that "
-                  f"{'are in both books' if options.all else 'have moved'}, and what that makes of each bill",
-                  rows, ("option", "unit", "region", "service")),
-             Part("The bills with the prices of both books, USD a month",
-                  [_totals(each.row()) for each in drift.totals])]
+    which = f"{stack.name} in {stack.region} that {'are in both books' if options.all else 'have moved'}"
+    spare = ("option", "unit", "region", "service")
+    parts = [Part(f"Prices of {which}, and what that makes of each bill", rows, spare),
+             Part("Bills with the prices of both books, USD a month", [_totals(each.row()) for each in drift.totals])]
     age = f"Snapshot of {snapshot.as_of}, compared with {live.source} of {live.as_of}."
     show(parts, document(drift), options.format, age, exact, counts)
     return 1 if drift.drifted else 0
@@ -280,7 +281,9 @@ KINDS = {  # verb: (help, options, what it does)
 }
 
 
-def prices(arguments: list[str]) -> int:
+def prices(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "Look into price books, refresh and compare snapshots."
     parser = verb_parser("prices", "Look into price books, refresh and compare snapshots.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(KINDS))

@@ -20,7 +20,9 @@ from pretamane_analysis.cli.options import (
 __all__ = ['stack', 'slo', 'draw', 'report', 'emit']
 
 # %% ../../nbs/cli/05_verbs.ipynb #3a1e9c57
-def stack(arguments: list[str]) -> int:
+def stack(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "Print the schema or the example, or check a file."
     parser = verb_parser("stack", "The stack file: its schema, an example, a check.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="schema|example|check")
@@ -37,7 +39,9 @@ def stack(arguments: list[str]) -> int:
     elif options.verb == "example":
         print(stacks.example_text(), end="")
     else:
-        loaded = stacks.load(options.file)
+        from pretamane_analysis.bill.own_stack import load
+
+        loaded = load(options.file)
         parts = [counted(len(getattr(loaded, f"{each}s")), each) for each in ("service", "volume", "secret")]
         print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine")
     return 0
@@ -69,7 +73,9 @@ def _slo_parts(stack: Any, scenario: Any) -> list[Part]:
                    ("slo", "bad", "budget lasts")) for each in budgets(stack, scenario))]
 
 
-def slo(arguments: list[str]) -> int:
+def slo(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "The error budgets of a stack and when their alerts fire."
     parser = verb_parser("slo", "The error budget of each objective, when each alert fires at which burn rate, "
                          "and how much budget is gone then.", stack_options, format_option)
@@ -92,7 +98,9 @@ def slo(arguments: list[str]) -> int:
     return 0
 
 # %% ../../nbs/cli/05_verbs.ipynb #63284bc2
-def draw(arguments: list[str]) -> int:
+def draw(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "Draw an architecture."
     parser = verb_parser("draw", "Draw an architecture as SVG, PNG or DOT, by the ending of the file.", stack_options,
                          source_options)
@@ -126,37 +134,40 @@ def _given(options: Namespace) -> str:
                  *(word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value))])
 
 # %% ../../nbs/cli/05_verbs.ipynb #29095a79
-def report(arguments: list[str]) -> int:
+def report(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "Write the report."
     parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", *PRICED)
-    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML): what somebody said that both sides "
-                        "cost; without --stack, what was said of the example")
+    about = "claim file (YAML): what both sides are said to cost; without --stack, the example's"
+    parser.add_argument("--claim", metavar="FILE", help=about)
     parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
     options = parser.parse_args(arguments)
     from tqdm import tqdm
 
-    from pretamane_analysis.report import answer, report as reports
-    from pretamane_analysis.bill.claim import load_claim
     from pretamane_analysis.base.tables import counted
-    from pretamane_analysis.report.views import verdict
+    from pretamane_analysis.bill.architectures import CORNERS
+    from pretamane_analysis.bill.claim import load_claim
+    from pretamane_analysis.report import answer, report as reports, views
 
     claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
-    prefetch_prices(options, book, stack, ARCHITECTURE_NAMES, ("low", "typical", "high"))
+    prefetch_prices(options, book, stack, tuple(CORNERS), ("low", "typical", "high"))
     found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
-    print(answer.headline(found), *([verdict(found.audit)] if found.audit else ()),
-          found.sides[0].bill.age(found.today), sep="\n")
-    print(f"{counted(len(written), 'file')} in {options.out}; open {written[-1]}")
+    said = (answer.headline(found), found.audit and views.verdict(found.audit), found.sides[0].bill.age(found.today))
+    print(*filter(None, said), f"{counted(len(written), 'file')} in {options.out}; open {written[-1]}", sep="\n")
     return 0
 
 # %% ../../nbs/cli/05_verbs.ipynb #6307c9db
-def emit(arguments: list[str]) -> int:
+def emit(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "Write the artifacts of a stack to a folder."
     parser = verb_parser("emit", "Write the artifacts of a stack to a folder: the sizes are those that `pretamane "
-                         "cost` bills with the same options.",
-                         stack_options, scenario_option, what_if_options, source_options)
+                         "cost` bills with the same options.", stack_options,
+                         scenario_option, what_if_options, source_options)
     parser.add_argument("folder", metavar="DIR", help="folder to write to")
     parser.add_argument("--architecture", choices=("ec2", "eks"), default="ec2",
                         help="the host, or the cluster's Terraform (default: ec2)")
@@ -170,12 +181,10 @@ def emit(arguments: list[str]) -> int:
     (stack, book), of = stack_and_book(options), tree.OF_CLUSTER if options.architecture == "eks" else tree.EMITTERS
     files = tree.emitted(stack, options.only, of, tree.sized(stack, of, book, options.scenario))
     if options.diff:
-        text = tree.diff(options.folder, files)
-        print(text, end="")
+        print(text := tree.diff(options.folder, files), end="")
         return 1 if text else 0
     print(tree.write_tree(options.folder, files, options.force))
-    if "README.md" in files:
-        print(_start(options.folder, files))
+    print(_start(options.folder, files) if "README.md" in files else "", end="")
     return 0
 
 
@@ -186,5 +195,5 @@ def _start(folder: str, files: dict[str, str]) -> str:
 
     tops = Counter(path.partition("/")[0] for path in files if "/" in path)
     held = ", ".join(f"{name}/ ({count})" for name, count in tops.items())
-    start = f"Start with {folder}/README.md; `pretamane check {folder}` checks it."
+    start = f"Start with {folder}/README.md; `pretamane check {folder}` checks it.\n"
     return f"{fill(f'{folder} holds {held}.', screen_width(), break_on_hyphens=False)}\n{start}"

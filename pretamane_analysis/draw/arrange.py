@@ -59,13 +59,13 @@ class Plan:
 
 # %% ../../nbs/draw/01_arrange.ipynb #04d413e7
 def frame(
-    id: str,
-    flow: Literal["row", "column"],
-    *parts: Card | Frame | None,
-    title: str = "",
-    fact: str = "",
-    color: str = "#FFFFFF",
-    gap: float | None = None,
+    id: str,  # Word that is unique in the drawing
+    flow: Literal["row", "column"],  # Whether its parts stand side by side or below each other
+    *parts: Card | Frame | None,  # Cards and frames; None for what there is not
+    title: str = "",  # With one the frame is drawn as a box
+    fact: str = "",  # Beside the title
+    color: str = "#FFFFFF",  # Of the box, `#rrggbb`
+    gap: float | None = None,  # Points between its parts; by what they are unless given
 ) -> Frame | None:
     "A frame of those parts that there are; nothing without any."
     kept = tuple(each for each in parts if each is not None)
@@ -97,7 +97,7 @@ def _around(each: Frame) -> tuple[float, float]:
 
 # %% ../../nbs/draw/01_arrange.ipynb #e475e55d
 def size(
-    part: Card | Frame,
+    part: Card | Frame,  # A card, or a frame with all that is in it
 ) -> tuple[float, float]:  # Width and height in points
     "The least room that a part needs."
     if isinstance(part, Card):
@@ -112,8 +112,8 @@ def size(
 
 # %% ../../nbs/draw/01_arrange.ipynb #c7338e5a
 def place(
-    part: Card | Frame,
-    at: Rectangle,
+    part: Card | Frame,  # A card, or a frame with all that is in it
+    at: Rectangle,  # The room that it gets, in points
 ) -> Iterator[tuple[str, Rectangle]]:
     "Id and place of every card and every box, outer ones first."
     if isinstance(part, Card):
@@ -145,7 +145,7 @@ def _flow(part: Frame, room: Rectangle) -> Iterator[tuple[str, Rectangle]]:
 
 # %% ../../nbs/draw/01_arrange.ipynb #a9cdc458
 def places(
-    drawn: Plan,
+    drawn: Plan,  # The plan of the drawing
 ) -> dict[str, Rectangle]:
     "Where everything of a plan stands; the first is the whole."
     width, height = size(drawn.frame)
@@ -193,7 +193,7 @@ def _round(tail: Rectangle, head: Rectangle) -> Curve:
 
 # %% ../../nbs/draw/01_arrange.ipynb #e548db8c
 def curve(
-    arrow: Arrow,
+    arrow: Arrow,  # From which card to which, and what it says
     at: dict[str, Rectangle],  # Places, as `places` gives them
     cards: Iterable[str],  # Ids of all cards
 ) -> Curve:

@@ -48,8 +48,8 @@ def _axes(budget: Budget) -> tuple[Any, Any]:
 
 # %% ../../nbs/draw/06_budget_chart.ipynb #47a7dd06
 def budget_burn(
-    budget: Budget,
-    form: Form = "svg",
+    budget: Budget,  # The error budget of one objective, as `budgets` returns it
+    form: Form = "svg",  # The appearance: size, fonts and colors
 ) -> str | bytes:
     "When each alert of an SLO fires, over how fast its budget burns."
     with _style():

@@ -39,7 +39,7 @@ def memory(
 
 # %% ../../nbs/draw/02_cards.ipynb #a9018092
 def several(
-    count: Decimal | int,
+    count: Decimal | int,  # How many, from 0
     noun: str,  # In the singular
 ) -> str:
     "`1 secret`, `7 secrets`."
@@ -88,11 +88,34 @@ LOOKS |= {
         "NAT gateway" if each.count == 1 else f"{each.count} NAT gateways", f"{short(each.gb)} GB a month")),
     "HostedZones": ("aws.network.Route53", lambda each: ("Route 53", several(each.queries, "query"))),
 }
-UNDRAWN = ("CrossZoneTraffic", "FreeOfCharge", "Instances", "InternetEgress", "NodeGroup", "PublicAddresses", "Volume")
+# Data services that AWS runs, by their name on the bill: with several of a kind it says which service each replaces.
+LOOKS |= {
+    "DbInstance": ("aws.database.RDS", lambda each: (
+        each.name, f"{each.count} x {each.instance_type}", f"{short(each.disk_gb)} GB {each.disk_type}",
+        "two zones" if each.multi_az else "one zone")),
+    "AuroraCluster": ("aws.database.Aurora", lambda each: (
+        each.name, f"{each.instances} x {each.instance_type}" if each.instances else
+        f"{short(each.acu_hours)} ACU-hours", f"{short(each.storage_gb)} GB")),
+    "DocumentCluster": ("aws.database.DocumentdbMongodbCompatibility", lambda each: (
+        each.name, f"{each.instances} x {each.instance_type}", f"{short(each.storage_gb)} GB")),
+    "CacheNodes": ("aws.database.ElastiCache", lambda each: (
+        each.name, f"{each.count} x {each.instance_type}", each.engine)),
+    "ServerlessCache": ("aws.database.ElastiCache", lambda each: (each.name, f"{short(each.gb)} GB {each.engine}")),
+    "Broker": ("aws.integration.MQ", lambda each: (each.name, each.instance_type, f"{each.engine}, {each.deployment}")),
+    "KafkaCluster": ("aws.analytics.ManagedStreamingForKafka", lambda each: (
+        each.name, f"{each.brokers} x {each.instance_type}", *used(GB=each.storage_gb))),
+    "ServerlessKafka": ("aws.analytics.ManagedStreamingForKafka", lambda each: (each.name, *used(GB=each.received_gb))),
+    "Queue": ("aws.integration.SQS", lambda each: (each.name, *used(requests=each.requests))),
+    "UserPool": ("aws.security.Cognito", lambda each: (each.name, *used(users=each.active_users))),
+    "FileSystem": ("aws.storage.EFS", lambda each: ("EFS", f"{short(each.standard_gb)} GB")),
+    "StatedCost": ("aws.general.General", lambda each: (each.name, f"{short(each.usd)} USD a month, as said")),
+}
+UNDRAWN = ("CrossZoneTraffic", "FargatePods", "FargateTasks", "FreeOfCharge", "Instances", "InternetEgress",
+           "NodeGroup", "PublicAddresses", "Volume")
 
 
 def resource_card(
-    resource: Resource,
+    resource: Resource,  # A billed thing of the architecture
 ) -> Card:
     "The card of a billed resource."
     kind = type(resource).__name__
@@ -114,18 +137,19 @@ ROLE_ICONS = {"search": "own.search", "object-store": "generic.storage.Storage",
 
 
 def service_icon(
-    service: Service,
+    service: Service,  # A service of the stack
 ) -> str:
     "The icon of a service."
     return next((icon for part, icon in IMAGE_ICONS.items() if part in service.image),
                 ROLE_ICONS.get(service.role, "onprem.container.Docker"))
 
 # %% ../../nbs/draw/02_cards.ipynb #6805ca3f
-DATA_ROLES = ("database", "search", "object-store")
+DATA_ROLES = tuple(role for key in ("database", "cache", "queue", "stream", "search", "objects")
+                   for role in FEATURE[key].named or FEATURE[key].roles)
 
 
 def home(
-    service: Service,
+    service: Service,  # A service of the stack
 ) -> str:
     "The network whose box a service stands in: by its role if it is in that network, else its first."
     role = service.role
@@ -135,13 +159,13 @@ def home(
 
 
 def service_card(
-    name: str,
-    service: Service,
+    name: str,  # Name of the service in the stack
+    service: Service,  # A service of the stack
 ) -> Card:
     "The card of a service: memory, ports, and the paths that lead to it."
     ports = [f":{port}" for port in service.ports.values()]
-    facts = [memory(service.memory_mib),
-             " ".join(ports)] if len(ports) > 1 else [" ".join((memory(service.memory_mib), *ports))]
+    size = f"{service.replicas} x {memory(service.memory_mib)}" if service.replicas > 1 else memory(service.memory_mib)
+    facts = [size, " ".join(ports)] if len(ports) > 1 else [" ".join((size, *ports))]
     if service.routes:
         more = len(service.routes) - 1
         facts.append(service.routes[0].path + (f" and {more} more" if more else ""))

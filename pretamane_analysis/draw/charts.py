@@ -16,7 +16,8 @@ from typing import Any, Literal
 from ..bill.features import DATA_FEATURES
 from ..bill.audit import Audit, defensible
 from ..bill.audit import waterfall as waterfall_rows
-from ..bill.compare import Comparison, Saving, attribution, feature_rows
+from ..bill.compare import Comparison, Saving, attribution
+from ..bill.sides import feature_rows
 from ..base.errors import required_module
 from ..base.tables import money, plain, rounded
 from pretamane_analysis.draw.colors import (
@@ -164,8 +165,8 @@ def _feature_rows(comparison: Comparison) -> Rows:
 
 # %% ../../nbs/draw/05_charts.ipynb #05f2cac8
 def cost_by_feature(
-    comparison: Comparison,
-    form: Form = "svg",
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
+    form: Form = "svg",  # The appearance: size, fonts and colors
 ) -> str | bytes:
     "Both bills side by side, feature by feature."
     rows, sides = _feature_rows(comparison), (comparison.baseline, comparison.alternative)
@@ -204,8 +205,8 @@ def _split(comparison: Comparison) -> str:
 
 # %% ../../nbs/draw/05_charts.ipynb #a3f17a9a
 def four_architectures(
-    comparison: Comparison,
-    form: Form = "svg",
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
+    form: Form = "svg",  # The appearance: size, fonts and colors
 ) -> str | bytes:
     "What all four architectures cost, stacked by groups of features."
     sides = list(comparison.sides.values())
@@ -235,8 +236,8 @@ def _range_texts(axes: Any, at: int, pair: tuple[float, float], saving: Any, tex
 
 
 def saving_ranges(
-    comparison: Comparison,
-    form: Form = "svg",
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
+    form: Form = "svg",  # The appearance: size, fonts and colors
 ) -> str | bytes:
     "Both totals and the saving for low, typical and high usage, and with the same memory on both sides."
     savings = {f"{name} usage": each for name, each in comparison.ranges.items()}
@@ -270,8 +271,8 @@ def _finding(found: Audit) -> str:
 
 
 def waterfall(
-    found: Audit,
-    form: Form = "svg",
+    found: Audit,  # The audit, as `audit` returns it
+    form: Form = "svg",  # The appearance: size, fonts and colors
 ) -> str | bytes:
     "From the claimed saving to the defensible one, step by step."
     rows, defended, book = waterfall_rows(found), defensible(found), found.desk.book

@@ -139,7 +139,7 @@ def _arrow_style(each: Arrow, way: Curve, height: float) -> dict[str, str]:
 
 # %% ../../nbs/draw/04_draw.ipynb #9f68309b
 def plan_graph(
-    drawn: Plan,
+    drawn: Plan,  # The plan of the drawing
 ) -> Graph:
     "A plan as a graph of diagrams, with everything at its place. Raises PretamaneError without the library."
     at, cards = places(drawn), [each.id for each in drawn.frame.cards()]
@@ -155,14 +155,14 @@ def plan_graph(
 
 # %% ../../nbs/draw/04_draw.ipynb #62a2c31a
 def plan_dot(
-    drawn: Plan,
+    drawn: Plan,  # The plan of the drawing
 ) -> str:
     "A plan as DOT. Raises PretamaneError without the diagrams library."
     return str(plan_graph(drawn).diagram.dot.source)
 
 
 def dot(
-    architecture: Architecture,
+    architecture: Architecture,  # The architecture to draw
     stack: Stack,  # The stack that the architecture was made from
 ) -> str:
     "The drawing of an architecture as DOT: the same text each time, with icons named but not found."
@@ -255,7 +255,7 @@ def _arrow_svg(edge: Any, height: float) -> Iterator[str]:
 
 # %% ../../nbs/draw/04_draw.ipynb #a35ceb09
 def plan_svg(
-    drawn: Plan,
+    drawn: Plan,  # The plan of the drawing
 ) -> str:
     "A plan as SVG, with its icons inside. Raises PretamaneError without the libraries that it needs."
     graph = plan_graph(drawn)
@@ -272,7 +272,7 @@ def plan_svg(
 
 
 def svg(
-    architecture: Architecture,
+    architecture: Architecture,  # The architecture to draw
     stack: Stack,  # The stack that the architecture was made from
 ) -> str:
     """The drawing of an architecture as SVG on a card of its own, with its icons inside; dark where the reader's
@@ -291,7 +291,7 @@ def _fonts() -> list[str]:
 
 # %% ../../nbs/draw/04_draw.ipynb #08c77a89
 def png(
-    architecture: Architecture,
+    architecture: Architecture,  # The architecture to draw
     stack: Stack,  # The stack that the architecture was made from
     dpi: int = 144,  # Dots for each inch
 ) -> bytes:

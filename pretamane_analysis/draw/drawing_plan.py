@@ -13,13 +13,14 @@ from ..bill.building_blocks import Architecture
 from ..bill.features import DATA_FEATURES, FEATURE, programs
 from .arrange import Arrow, Card, Frame, Plan, frame
 from .cards import LOOKS, UNDRAWN, home, memory, resource_card, service_card, several, short
-from ..resources import CrossZoneTraffic, EksCluster, InternetEgress, PublicAddresses, Resource, Volume
+from ..resources import CrossZoneTraffic, InternetEgress, PublicAddresses, Resource, StatedCost, Volume
+from ..base.tables import plain
 from ..prices.snapshot import instance_type
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['SOURCES', 'STORES', 'NETWORK_COLORS', 'OBSERVED', 'FEW', 'NODE_DISKS', 'network_frames', 'service_arrows',
-           'managed_arrows', 'zone_frames', 'plan']
+__all__ = ['SOURCES', 'STORES', 'NETWORK_COLORS', 'OBSERVED', 'PROGRAM_ROLES', 'PODS', 'FEW', 'NODE_DISKS', 'network_frames',
+           'service_arrows', 'managed_arrows', 'zone_frames', 'plan']
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #19a793e0
 SOURCES, STORES = ("log-shipper", "host-metrics", "database-metrics", "probes"), ("metrics", "logs")
@@ -34,8 +35,8 @@ def _observers(cards: dict[str, list[Card]], wide: bool) -> list[Frame | None]:
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #c29ea9c1
 def network_frames(
-    chosen: Architecture,
-    stack: Stack,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
     word: str,  # What the boxes are called: `network` or `pods`
     wide: bool,  # Whether observability has three columns
 ) -> dict[str, Frame | None]:
@@ -57,8 +58,8 @@ OBSERVED = (("host-metrics", "metrics"), ("database-metrics", "metrics"), ("prob
 
 
 def service_arrows(
-    chosen: Architecture,
-    stack: Stack,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
 ) -> Iterator[Arrow]:
     "Arrows between the services on the machines."
     here = {name: stack.services[name] for name in chosen.on_machines}
@@ -71,24 +72,36 @@ def service_arrows(
         yield Arrow(f"service {name}", f"service {other}", dashed=here[name].role in quiet)
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #3bfb8578
+PROGRAM_ROLES = ("application", "web", "worker", "scheduler", "job", "gateway")  # of those that use data services
+
+
+def _used_features(stack: Stack, name: str) -> set[str]:
+    "The data features that a program on the machines uses: those it waits for, or all where it waits for none."
+    waits = {feature.key for other in stack.services[name].depends_on for feature in FEATURE.values()
+             if feature.key in DATA_FEATURES and stack.services[other].role in feature.roles}
+    return {*waits, "observability", "objects"} if waits else {*DATA_FEATURES}
+
+
 def managed_arrows(
-    chosen: Architecture,
-    stack: Stack,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
 ) -> Iterator[Arrow]:
-    "From the applications to the managed services that replace their own."
-    users = [name for name in chosen.on_machines if stack.services[name].role == "application"]
+    "From the programs to the managed services that replace their own."
+    programs = {name: _used_features(stack, name) for name in chosen.on_machines
+                if stack.services[name].role in PROGRAM_ROLES}
     for each in chosen.resources:
         if each.feature in DATA_FEATURES and type(each).__name__ in LOOKS:
-            for name in users:
-                yield Arrow(f"service {name}", f"{type(each).__name__} {each.name}",
-                            dashed=each.feature == "observability")
+            for name, features in programs.items():
+                if each.feature in features:
+                    yield Arrow(f"service {name}", f"{type(each).__name__} {each.name}",
+                                dashed=each.feature == "observability")
 
 
 def _entrances(chosen: Architecture, stack: Stack) -> list[str]:
-    "Services that requests reach first: the edge, else the applications."
+    "Services that requests reach first: the edge, else a gateway, else the applications."
     roles = [stack.services[name].role for name in chosen.on_machines]
-    return [name for name in chosen.on_machines
-            if stack.services[name].role == ("edge" if "edge" in roles else "application")]
+    first = next((each for each in ("edge", "gateway", "web") if each in roles), "application")
+    return [name for name in chosen.on_machines if stack.services[name].role == first]
 
 
 def _of(chosen: Architecture, kind: type[Resource]) -> list[Any]:
@@ -107,7 +120,8 @@ def _regional(chosen: Architecture, apart: Iterable[str] = ()) -> Frame | None:
     drawn = sorted((each for each in chosen.resources if type(each).__name__ not in left_out),
                    key=lambda each: order.index(each.feature))
     cards = [resource_card(each) for each in drawn]
-    return frame("aws", "column", *cards, title="Run by AWS")
+    return frame("aws", "column", *cards,
+                 title="Run by others" if _of(chosen, StatedCost) else "Run by AWS")
 
 
 def _disks(volumes: Iterable[Volume]) -> Card | None:
@@ -164,34 +178,50 @@ def _whole(title: str, chosen: Architecture, stack: Stack, outside: Iterable[Car
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #690e8dde
 def zone_frames(
-    chosen: Architecture,
+    chosen: Architecture,  # The architecture whose features are asked about
 ) -> list[Frame]:
     "A box for each zone with one card for its nodes, spread evenly."
-    machines, zones, kind = chosen.capacity.machines, chosen.capacity.zones, instance_type(chosen.instance_type)
+    if not chosen.groups:
+        return _task_frames(chosen)
+    machines, zones, kind = chosen.capacity.machines, chosen.capacity.zones or 1, instance_type(chosen.instance_type)
     disks, frames = [each for each in _of(chosen, Volume) if each.name == NODE_DISKS], []
     for number in range(zones):
         count, letter = machines // zones + (number < machines % zones), "abcdef"[number]
         facts = [f"{count * kind.vcpu} vCPU · {memory(count * kind.memory_mib)}"]
         facts += [f"{count} x {short(each.gb)} GB {each.volume_type}" for each in disks[:1]]
         card = Card(f"nodes {letter}", "aws.compute.EC2", f"{count} x {kind.name}", tuple(facts))
-        frames.append(Frame(f"zone {letter}", "column", (card,), f"zone {letter}"))
+        frames.append(Frame(f"zone {letter}", "column", (card,),
+                            f"zone {letter}" if chosen.capacity.zones else "zones not said"))
     return frames
 
+
+def _task_frames(chosen: Architecture) -> list[Frame]:
+    "A box for all zones with one card for the tasks; none where nothing is known to run."
+    if not chosen.runs_on:
+        return []
+    size = chosen.capacity
+    card = Card("nodes tasks", "aws.compute.Fargate", chosen.runs_on,
+                (f"{plain(size.sustained_vcpu, 2)} vCPU · {memory(size.memory_mib)}",))
+    return [Frame("zone all", "column", (card,), f"{size.zones} zones")]
+
 # %% ../../nbs/draw/03_drawing_plan.ipynb #bff94735
+PODS = {"ec2-pair": ("Services on each host", "network"), "ecs-fargate": ("Tasks", "tasks"),
+        "as-is": ("Services on machines", "network")}  # where services are no pods: titles of the boxes
 FEW = 4  # Services that leave room for the nodes in their own column
 NODE_DISKS = "node disks"
 
 
-def _cluster_plan(chosen: Architecture, stack: Stack) -> Plan:
+def _spread_plan(chosen: Architecture, stack: Stack) -> Plan:
     apart = {type(each).__name__: resource_card(each) for each in chosen.resources}
     front = [apart[kind] for kind in ("LoadBalancer", "NatGateway") if kind in apart]
     public = frame("public", "column", *front, title="public subnets", color="#FFF4E5")
     zones, few = zone_frames(chosen), len(chosen.on_machines) <= FEW
-    networks = network_frames(chosen, stack, "pods", wide=False)
+    title, word = PODS.get(chosen.name, ("Pods on these nodes", "pods"))
+    networks = network_frames(chosen, stack, word, wide=False)
     data = _disks(each for each in _of(chosen, Volume) if each.name != NODE_DISKS)
     upper = frame("upper", "row", frame("web", "column", networks["edge"], networks["app"]),
                   frame("store", "column", networks["data"], data))
-    pods = frame("pods", "column", upper, networks["obs"], title="Pods on these nodes", color="#FAFAFA")
+    pods = frame("pods", "column", upper, networks["obs"], title=title, color="#FAFAFA")
     inner = (public,
              frame("private", "column", pods, *zones)) if few else (frame("left", "column", public, *zones), pods)
     traffic = [f"{short(each.gb)} GB between zones" for each in _of(chosen, CrossZoneTraffic)]
@@ -199,7 +229,7 @@ def _cluster_plan(chosen: Architecture, stack: Stack) -> Plan:
     vpc = frame("vpc", "row", *inner, title="VPC", fact=", ".join((addresses, *traffic)))
     names = [apart["HostedZones"]] if "HostedZones" in apart else []
     aws = _regional(chosen, ("LoadBalancer", "NatGateway", "HostedZones"))
-    return _whole(f"{chosen.title}: {chosen.capacity.machines} x {_machine(chosen)}", chosen, stack,
+    return _whole(f"{chosen.title}: {chosen.machines}", chosen, stack,
                   (_users(chosen), *names), (vpc, aws), _cluster_ways(chosen, stack, front, zones, names))
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #b78224de
@@ -216,8 +246,8 @@ def _cluster_ways(chosen: Architecture, stack: Stack, front: list[Card], zones: 
 
 
 def plan(
-    chosen: Architecture,
+    chosen: Architecture,  # The architecture whose features are asked about
     stack: Stack,  # The stack that the architecture was made from
 ) -> Plan:
     "What the drawing of an architecture shows."
-    return (_cluster_plan if _of(chosen, EksCluster) else _host_plan)(chosen, stack)
+    return (_host_plan if chosen.name in ("ec2", "ec2-managed") else _spread_plan)(chosen, stack)

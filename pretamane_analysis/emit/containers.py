@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..base.errors import PretamaneError
+from ..facts.images import repository
 from ..stack.service import Service
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['COLORS', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'names', 'containers', 'default_profiles']
+__all__ = ['COLORS', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'names', 'containers', 'default_profiles', 'edge_of']
 
 # %% ../../nbs/emit/04_containers.ipynb #415671c0
 COLORS = ("blue", "green")
@@ -66,3 +68,28 @@ def default_profiles(
     used = {profile for each in containers(stack) for profile in each.profiles}
     tunnel = {"tunnel"} if stack.host.edge == "direct" else set()
     return sorted(used - {"admin", "green"} - tunnel)
+
+# %% ../../nbs/emit/04_containers.ipynb #96207326
+def edge_of(
+    stack: Stack,
+) -> tuple[str, Service] | None:  # Name and service; None where nobody comes in
+    """The service that is the edge. Raises PretamaneError where there are several, another program, or routes without
+    one."""
+    found = list(stack.with_role("edge").items())
+    if len(found) > 1:
+        raise PretamaneError(f"one service with the role 'edge' is expected, not {len(found)}", place="services",
+                             remedy="Give the others another role")
+    if not found:
+        routed = next((name for name, each in stack.services.items() if each.routes), None)
+        if routed:
+            raise PretamaneError("no service has the role 'edge', so these routes lead nowhere",
+                                 place=f"services.{routed}.routes",
+                                 remedy="Give the role to the service that answers first, or leave the routes out")
+        return None
+    name, edge = found[0]
+    program = repository(edge.image).rpartition("/")[2]
+    if program != "caddy":
+        raise PretamaneError(f"the edge runs {program}, and the host's edge is configured for Caddy alone",
+                             place=f"services.{name}.image",
+                             remedy="Use an image of Caddy, or `--architecture eks`, whose edge is the balancer")
+    return name, edge

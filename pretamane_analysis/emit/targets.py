@@ -127,10 +127,9 @@ def _routes(stack: Stack, base: str, check: str) -> tuple[Probe, ...]:
 def _bases(stack: Stack, name: str, edge: Service) -> tuple[str, str]:
     """Where a probe inside the stack asks: a listener of its own with what the public sees, and the administrators'
     listener."""
-    if stack.host.edge == "direct":
-        return f"https://{stack.domain}", f"https://{stack.admin_domain}"
     ports = edge_ports(edge.ports, stack.host.edge)
-    return f"http://{name}:{ports['probes']}", f"http://{name}:{ports['admin']}"
+    admin = ports["probes" if stack.host.edge == "direct" else "admin"]
+    return f"http://{name}:{ports['probes']}", f"http://{name}:{admin}"
 
 # %% ../../nbs/emit/05_targets.ipynb #1705fffc
 def _at_the_edge(stack: Stack, name: str, edge: Service) -> list[ProbeJob]:

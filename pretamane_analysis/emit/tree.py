@@ -73,7 +73,7 @@ def model_hash(
 ) -> str:  # 12 hexadecimal digits
     """The start of the SHA-256 of what a file is made from: the stack without usage and dates, and the plan that
     follows from these and the prices."""
-    made_from: list[Any] = [stack.model_dump(mode="json", exclude={"usage", "as_of"})]
+    made_from: list[Any] = [stack.model_dump(mode="json", exclude={"usage", "as_of", "as_is"})]
     if plan:
         made_from += [plan.name, plan.instance_type, plan.on_machines,
                       [[type(each).__name__, vars(each)] for each in plan.resources]]

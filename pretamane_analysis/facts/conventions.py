@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 # %% auto #0
 __all__ = ['HTTPS_PORT', 'ADMIN_PORT', 'PROBES_PORT', 'HTTP_PORT', 'TUNNEL_METRICS_PORT', 'HEALTH_PATH', 'METRICS_PATH',
-           'PROBE_PATHS', 'INTERNAL_PATHS', 'SECRETS_FOLDER', 'edge_ports', 'secret_path']
+           'PROBE_PATHS', 'INTERNAL_PATHS', 'SECRETS_FOLDER', 'EDGE_NEXT', 'EDGE_CHOICE', 'edge_ports', 'secret_path']
 
 # %% ../../nbs/facts/04_conventions.ipynb #673653ff
 HTTPS_PORT, ADMIN_PORT, PROBES_PORT = 8443, 8081, 8082  # the last for the stack's own probes, counted apart from users
@@ -29,6 +29,8 @@ HEALTH_PATH = "/healthz"
 METRICS_PATH, PROBE_PATHS = "/metrics", ("/livez", "/readyz")
 INTERNAL_PATHS = (METRICS_PATH, *PROBE_PATHS)
 SECRETS_FOLDER = "/run/secrets"
+EDGE_NEXT = "/run/caddy/next"  # folder of the configuration that the edge is given
+EDGE_CHOICE = "/run/caddy/second-first"  # its files tell the edge to prefer the second color; gone after a restart
 
 
 def secret_path(

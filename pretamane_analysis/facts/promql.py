@@ -41,7 +41,12 @@ class Reading:
     rated: set[str] = field(default_factory=set)  # those of which a rate is taken
     problems: list[str] = field(default_factory=list)
 
-    def need(self, wanted: Any, there: Labels, where: str) -> None:
+    def need(
+        self,
+        wanted: Any,  # Names of labels that the query asks for
+        there: Labels,  # Labels of the series; None where they are not known
+        where: str,  # What asks, for the message
+    ) -> None:
         "Note the labels that are asked for and not there."
         for each in sorted({*wanted} - (there or {*wanted})):
             self.problems.append(f"{where} asks for the label {each!r}, which it does not have")

@@ -34,10 +34,10 @@ __all__ = ['KIND', 'client', 'ask', 'Answer', 'answer', 'cached_answer', 'cache_
 def client(
     endpoint: str = "",  # Region of the endpoint; the nearest unless given
     attempts: int = 6,  # Of each call, the first included
-    connect_seconds: float = 5,
-    read_seconds: float = 30,
+    connect_seconds: float = 5,  # Seconds until a connection stands
+    read_seconds: float = 30,  # Seconds without an answer
     connections: int = 8,  # At the same time
-    bucket: TokenBucket = QUOTA,
+    bucket: TokenBucket = QUOTA,  # Where calls wait for their turn
 ) -> Any:
     "A client of the Pricing API that keeps to the quota; each attempt and page counts. Raises ApiError."
     from pretamane_analysis import __version__
@@ -60,7 +60,7 @@ def client(
 # %% ../../nbs/prices/13_api_book.ipynb #e02b7931
 def ask(
     api: Any,  # A client
-    search: Search,
+    search: Search,  # One question to GetProducts
 ) -> list[str]:  # Elements of PriceList, of all pages
     "The answer to one question. Raises ApiError."
     place, found = f"Pricing API at {urlsplit(api.meta.endpoint_url).hostname}", []
@@ -85,7 +85,7 @@ class Answer(NamedTuple):
 
 def answer(
     texts: Iterable[Any],  # Elements of PriceList
-    asked: datetime,
+    asked: datetime,  # When it was asked, UTC
 ) -> Answer:
     "An answer that was read and checked. Raises BadAnswer."
     entries = tuple(map(entry, texts))
@@ -106,7 +106,10 @@ def _name(search: Search) -> str:
     return sha256("\0".join((host, str(search))).encode()).hexdigest()
 
 
-def cached_answer(search: Search, max_age: timedelta) -> Answer | None:
+def cached_answer(
+    search: Search,  # One question to GetProducts
+    max_age: timedelta,  # Older answers are not used
+) -> Answer | None:
     "The answer on disk, None where there is none that can be used."
     try:
         content = json.loads(recall(KIND, _name(search)) or b"{}")
@@ -117,7 +120,11 @@ def cached_answer(search: Search, max_age: timedelta) -> Answer | None:
         return None
 
 # %% ../../nbs/prices/13_api_book.ipynb #08fed118
-def cache_answer(search: Search, texts: list[str], asked: datetime) -> None:
+def cache_answer(
+    search: Search,  # One question to GetProducts
+    texts: list[str],  # Elements of PriceList, JSON each
+    asked: datetime,  # When it was asked, UTC
+) -> None:
     "Keep an answer; an empty one is not."
     if texts:
         content = {"asked": asked.isoformat(), "question": str(search), "PriceList": texts}
@@ -126,8 +133,8 @@ def cache_answer(search: Search, texts: list[str], asked: datetime) -> None:
 # %% ../../nbs/prices/13_api_book.ipynb #ebf55c26
 def ask_all(
     call: Callable[[Search], list[str]],  # Gives the answer to one question
-    questions: list[Search],
-    threads: int = 8,
+    questions: list[Search],  # Questions, each asked once
+    threads: int = 8,  # How many are asked at the same time
     patience: float = 120,  # Seconds to wait for the next answer
 ) -> Iterator[tuple[Search, datetime, list[str]]]:  # As they come
     "Ask many questions at once; the first error ends all. Raises what `call` raises, and Unreachable."
@@ -168,8 +175,8 @@ def _next(done: SimpleQueue[Any], patience: float) -> Any:
 
 # %% ../../nbs/prices/13_api_book.ipynb #0a440fba
 def learn(
-    book: ApiBook,
-    questions: Iterable[Search],
+    book: ApiBook,  # The book whose answers these become
+    questions: Iterable[Search],  # Questions; those with an answer are left out
     progress: bool | None = False,  # Whether a bar is shown; None: on a terminal
 ) -> None:
     "Get the answers that a book does not have. Raises ApiError."
@@ -218,11 +225,17 @@ class ApiBook(PriceBook):
                                       self.read_seconds, self.threads, self.bucket)
         return self._client
 
-    def call(self, search: Search) -> list[str]:
+    def call(
+        self,
+        search: Search,  # One question to GetProducts
+    ) -> list[str]:
         "The elements of PriceList for one question, from AWS."
         return ask(self.connect(), search)
 
-    def listed(self, query: Query) -> Price:
+    def listed(
+        self,
+        query: Query,  # The question: one usage type, unit, region and purchase option
+    ) -> Price:
         "The one price of the list that answers a query. Raises MissingPrice, AmbiguousPrice or ApiError."
         if not query.purchase_option.startswith((ON_DEMAND, "Reserved")):
             raise MissingPrice.of(query, self.source,
@@ -235,7 +248,11 @@ class ApiBook(PriceBook):
                 raise
             raise MissingPrice.of(query, self.source, _empty_hint(query)) from error
 
-    def prefetch(self, queries: Iterable[Query], progress: bool | None = None) -> None:
+    def prefetch(
+        self,
+        queries: Iterable[Query],  # What bills will ask
+        progress: bool | None = None,  # Whether a bar is shown; None: on a terminal
+    ) -> None:
         """Ask for the prices of many queries together; a bar is shown on a terminal, or as `progress` says. Raises
         ApiError."""
         waiting = [(query, searches(query)) for query in dict.fromkeys(queries)]
@@ -247,8 +264,8 @@ class ApiBook(PriceBook):
 
 # %% ../../nbs/prices/13_api_book.ipynb #45d60199
 def known(
-    book: ApiBook,
-    query: Query,
+    book: ApiBook,  # The book whose answers these become
+    query: Query,  # The question: one usage type, unit, region and purchase option
     depth: int,  # How many groups of its questions are answered
 ) -> tuple[RowBook, bool]:  # Their prices, and whether any is of the query's usage type
     "What the answers have for one query."
@@ -260,7 +277,10 @@ def known(
     return rows, bool(rows.candidates(query.service, query.region, query.usage_type))
 
 
-def rows_for(book: ApiBook, query: Query) -> RowBook:
+def rows_for(
+    book: ApiBook,  # The book whose answers these become
+    query: Query,  # The question: one usage type, unit, region and purchase option
+) -> RowBook:
     "What the price list has for one query; AWS is asked for what is not known yet. Raises ApiError."
     rows = RowBook(source=book.source)
     for depth, group in enumerate(searches(query), 1):
@@ -279,7 +299,7 @@ def _empty_hint(query: Query) -> str:
 
 
 def status(
-    book: ApiBook,
+    book: ApiBook,  # The book whose answers these become
     now: datetime | None = None,  # Of the clock unless given
 ) -> str:  # One sentence
     "How many answers there are and how old the oldest is."

@@ -33,7 +33,10 @@ class Query:
     purchase_option: str = ON_DEMAND  # `OnDemand`, `Reserved-1yr-NoUpfront`, `Spot-typical`, …
     attributes: tuple[tuple[str, str], ...] = ()  # Attributes as the price list names them
 
-    def at(self, region: str) -> Query:
+    def at(
+        self,
+        region: str,  # Region code such as `us-east-1`, or `global`
+    ) -> Query:
         "The same question in a region, unless it already names one."
         return self if self.region else replace(self, region=region)
 
@@ -119,14 +122,22 @@ class MissingPrice(PriceError):
     queries: tuple[Query, ...] = ()  # What has no price, where that is known
 
     @classmethod
-    def of(cls, query: Query, place: str, remedy: str | Callable[[], str] = "") -> MissingPrice:
+    def of(
+        cls,
+        query: Query,  # The question: one usage type, unit, region and purchase option
+        place: str,  # Source and region that were searched
+        remedy: str | Callable[[], str] = "",  # What to do about it, or what works that out when it is read
+    ) -> MissingPrice:
         "The error of one query."
         found = cls(f"no price for {query}", place, remedy)
         found.queries = (query,)
         return found
 
     @classmethod
-    def together(cls, errors: Iterable[MissingPrice]) -> MissingPrice:
+    def together(
+        cls,
+        errors: Iterable[MissingPrice],  # Errors of single queries, in the order of the bill
+    ) -> MissingPrice:
         "One error that names each missing price once; the first alone keeps its own remedy."
         each = {line: error for error in errors for line in error.message.split(";\n  ")}
         first = next(iter(each.values()))
@@ -152,27 +163,55 @@ class PriceBook:
     shortlist: PriceBook | None = field(default=None, kw_only=True, repr=False, compare=False)
     own: tuple[Price, ...] = field(default=(), kw_only=True, repr=False, compare=False)  # The reader's rates come first
 
-    def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
+    def candidates(
+        self,
+        service: str,  # Offer code of the price list, such as `AmazonEC2`
+        region: str,  # Region code such as `us-east-1`, or `global`
+        usage_type: str,  # Usage type without the region's prefix, such as `BoxUsage:t3.medium`
+    ) -> Iterable[Price]:
         "All prices of a usage type in a region."
         return [p for p in self.prices if (p.service, p.region, p.usage_type) == (service, region, usage_type)]
 
-    def usage_types(self, service: str, region: str) -> Iterable[str]:
+    def bought(
+        self,
+        query: Query,  # The question: one usage type, unit, region and purchase option
+    ) -> Iterable[Price]:
+        "Those of a usage type that are bought as a query says; a book that can, looks at no others."
+        return self.candidates(query.service, query.region, query.usage_type)
+
+    def usage_types(
+        self,
+        service: str,  # Offer code of the price list, such as `AmazonEC2`
+        region: str,  # Region code such as `us-east-1`, or `global`
+    ) -> Iterable[str]:
         "All usage types of a service in a region."
         return sorted({p.usage_type for p in self.prices if (p.service, p.region) == (service, region)})
 
-    def regions(self, service: str) -> Iterable[str]:
+    def regions(
+        self,
+        service: str,  # Offer code of the price list, such as `AmazonEC2`
+    ) -> Iterable[str]:
         "All regions in which any price of a service is known."
         return sorted({p.region for p in self.prices if p.service == service})
 
-    def find(self, query: Query) -> Price:
+    def find(
+        self,
+        query: Query,  # The question: one usage type, unit, region and purchase option
+    ) -> Price:
         "The reader's own price, or the one that is listed. Raises MissingPrice or AmbiguousPrice."
         return own_price(self.own, query) or self.listed(query)
 
-    def listed(self, query: Query) -> Price:
+    def listed(
+        self,
+        query: Query,  # The question: one usage type, unit, region and purchase option
+    ) -> Price:
         "The one price of the list that answers a query. Raises MissingPrice or AmbiguousPrice."
         return _one(self, query)
 
-    def with_own(self, own: Iterable[Price]) -> Self:
+    def with_own(
+        self,
+        own: Iterable[Price],  # Prices that the reader knows, for `PriceBook.find` the first
+    ) -> Self:
         "The same book where the reader's own prices come first; the book itself stays as it is."
         found = copy(self)
         found.own = (*own, *(each for each in self.own))
@@ -181,7 +220,7 @@ class PriceBook:
 # %% ../../nbs/prices/01_book.ipynb #d2a3befb
 def own_price(
     own: Iterable[Price],  # The reader's rates; an empty service stands for any
-    query: Query,
+    query: Query,  # The question: one usage type, unit, region and purchase option
 ) -> Price | None:
     "The reader's rate for a query. Raises AmbiguousPrice where two answer it."
     found = dict.fromkeys(each for each in own if each.service in ("", query.service) and _matches(each, query)
@@ -192,8 +231,7 @@ def own_price(
 
 
 def _one(book: PriceBook, query: Query) -> Price:
-    found = [price
-             for price in book.candidates(query.service, query.region, query.usage_type) if _matches(price, query)]
+    found = [price for price in book.bought(query) if _matches(price, query)]
     if len(found) > 1:
         raise AmbiguousPrice(f"{len(found)} prices match {query}: {'; '.join(_difference(p) for p in found)}",
                              book.source, "Name the attribute that tells them apart")

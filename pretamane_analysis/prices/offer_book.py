@@ -47,7 +47,11 @@ class OfferBook(PriceBook):
             self.as_of = min((day for day in (self.as_of, edition_of(path).published) if day), default=None)
         return self.files[path]
 
-    def paths(self, service: str, region: str) -> list[str]:
+    def paths(
+        self,
+        service: str,  # Offer code of the price list, such as `AmazonEC2`
+        region: str,  # Region code such as `us-east-1`, or `global`
+    ) -> list[str]:
         "The files in which prices of a service in a region may stand."
         if self.place == "aws" or self.place.startswith(("http://", "https://")):
             from pretamane_analysis.prices.offer_download import fetched, offer_url
@@ -99,7 +103,7 @@ class OfferBook(PriceBook):
 
 # %% ../../nbs/prices/11_offer_book.ipynb #be7af551
 def manifest_rows(
-    book: OfferBook,
+    book: OfferBook,  # The book that has answered
 ) -> list[dict[str, str]]:  # One for each file that was read
     "Which editions a book has read, as a snapshot's manifest names them."
     rows = []

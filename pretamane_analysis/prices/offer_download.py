@@ -196,7 +196,7 @@ def _md5() -> Any:
 
 # %% ../../nbs/prices/04_offer_download.ipynb #6be2f3e0
 def download(
-    url: str,
+    url: str,  # Address of an offer file, https
     folder: str | Path,  # Is made if missing
     name: str = "",  # File name; the last part of the address where empty
     pause: float = 0.5,  # Seconds before the second attempt, doubled each time

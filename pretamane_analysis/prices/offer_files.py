@@ -39,7 +39,7 @@ REGION_KEYS = ("regionCode", "fromRegionCode", "toRegionCode")
 
 
 def compact(
-    attributes: Mapping[str, Any],
+    attributes: Mapping[str, Any],  # Attributes of a product, name to value
 ) -> str:
     "Attributes as one line of JSON, sorted by name."
     return json.dumps(attributes, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -186,7 +186,11 @@ def _json_rows(path: str | Path) -> Iterator[Row]:
         products.close()
 
 # %% ../../nbs/prices/07_offer_files.ipynb #b06cd053
-def checked(path: str | Path, value: Any, sku: str) -> dict[str, Any]:
+def checked(
+    path: str | Path,  # The file, for the message
+    value: Any,  # What JSON gave
+    sku: str,  # Which product it is of, for the message
+) -> dict[str, Any]:
     "A JSON object, or OfferError."
     if not isinstance(value, dict):
         raise broken(path, "not an object of the price list", f"SKU {sku}")
@@ -197,7 +201,7 @@ def rows_of(
     path: str | Path,  # For messages
     product: Mapping[str, Any] | None,  # The product of the terms
     kind: str,  # `OnDemand` or `Reserved`
-    sku: str,
+    sku: str,  # SKU of the product
     terms: Any,  # Terms of one product by `sku.offerTermCode`
 ) -> Iterator[Row]:
     "The rows of all terms of one product. Raises OfferError."

@@ -134,7 +134,10 @@ class Products:
     def __setitem__(self, sku: str, product: Mapping[str, Any]) -> None:
         self._base.execute("INSERT OR REPLACE INTO products VALUES (?, ?)", (sku, json.dumps(product)))
 
-    def get(self, sku: str) -> dict[str, Any] | None:
+    def get(
+        self,
+        sku: str,  # SKU of the product
+    ) -> dict[str, Any] | None:
         "The product, None where the file has none of this SKU."
         found = self._base.execute("SELECT product FROM products WHERE sku = ?", (sku,)).fetchone()
         return json.loads(found[0]) if found else None

@@ -61,7 +61,11 @@ class Scan:
     index: list[bytes] = field(default_factory=list)  # By tabs: `U` usage type, SKU; `T` SKU, term; offset, length
     rows: list[Row] = field(default_factory=list)
 
-    def add(self, lines: list[str], tabs: int) -> None:
+    def add(
+        self,
+        lines: list[str],  # Lines of the index: name, tab, place in the file …
+        tabs: int,  # Tabs that each line must have
+    ) -> None:
         "Add lines to the index, each with so many tabs. Raises Irregular for names that hold a tab or a line end."
         text = "\n".join(lines)
         if lines and (text.count("\t") != tabs * len(lines) or text.count("\n") != len(lines) - 1):

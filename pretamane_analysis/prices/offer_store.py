@@ -58,7 +58,7 @@ class OfferFile:
 
 # %% ../../nbs/prices/10_offer_store.ipynb #75537918
 def load(
-    offers: OfferFile,
+    offers: OfferFile,  # The offer file that the index is of
 ) -> OfferFile:  # The same
     "Fill the index, from the cache or by a pass over the file. Raises OfferError."
     form, key = form_of(offers.path), key_of(offers.path)
@@ -118,7 +118,11 @@ def _plain(name: str) -> str:
     return name.replace("\t", " ").replace("\n", " ")
 
 # %% ../../nbs/prices/10_offer_store.ipynb #64917915
-def entries_of(offers: OfferFile, kind: str, name: str) -> Iterator[list[str]]:
+def entries_of(
+    offers: OfferFile,  # The offer file that the index is of
+    kind: str,  # `U`: products by usage type; `T`: terms by SKU
+    name: str,  # The usage type or the SKU
+) -> Iterator[list[str]]:
     "The lines of the index under a name."
     start = f"{kind}\t{name}\t".encode()
     for line in offers.index[bisect_left(offers.index, start):]:

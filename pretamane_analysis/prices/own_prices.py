@@ -28,8 +28,8 @@ def own_prices(
 
 
 def with_own_prices(
-    book: PriceBook,
-    stack: Stack,
+    book: PriceBook,  # Where prices are looked up
+    stack: Stack,  # The product that is described
 ) -> PriceBook:
     "The book where the rates of the stack file come first; the same book where there are none."
     return book.with_own(own_prices(stack.prices)) if stack.prices else book

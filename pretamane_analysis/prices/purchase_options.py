@@ -37,8 +37,11 @@ def _usd(text: Any, place: str) -> Decimal:
     return number
 
 
-def instance_attributes(instance_type: str, operating_system: str = "Linux",
-                        operation: str = "RunInstances") -> tuple[tuple[str, str], ...]:
+def instance_attributes(
+    instance_type: str,  # Instance type such as `t3.medium`
+    operating_system: str = "Linux",  # As in the price list, such as `Linux`
+    operation: str = "RunInstances",  # Code of the price list such as `RunInstances:0002`
+) -> tuple[tuple[str, str], ...]:
     "What tells an instance's hour from its neighbors, as in the price list."
     return (("instanceType", instance_type), ("operatingSystem", operating_system), ("operation", operation),
             ("tenancy", "Shared"))
@@ -206,7 +209,7 @@ class SpotQuote:
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #dbbe53e7
 def spot_prices(
-    quote: SpotQuote,
+    quote: SpotQuote,  # Newest spot prices of one type in all zones of a region
 ) -> tuple[Price, ...]:  # Two
     "The mean of the zones as `Spot-current`, the cheapest zone as `Spot-current-cheapest`."
     zones = ", ".join(f"{zone} {usd.normalize():f}" for zone, usd, _ in quote.zones)
@@ -253,7 +256,13 @@ class Advisor:
     document: Mapping[str, Any]
     as_of: str  # ISO date of the file; empty where unknown
 
-    def typical(self, book: PriceBook, region: str, instance_type: str, operating_system: str = "Linux") -> Price:
+    def typical(
+        self,
+        book: PriceBook,  # Where prices are looked up
+        region: str,  # Region code such as `us-east-1`, or `global`
+        instance_type: str,  # Instance type such as `t3.medium`
+        operating_system: str = "Linux",  # As in the price list, such as `Linux`
+    ) -> Price:
         "On demand less the saving. Raises MissingPrice where either is not known."
         entry = self.document["spot_advisor"].get(region, {}).get(operating_system, {}).get(instance_type)
         if entry is None:
@@ -267,8 +276,7 @@ class Advisor:
         if saving > 100 or entry["r"] not in bands:
             raise PriceError(f"not an entry of the Spot Advisor: {entry}", f"{region} {instance_type}")
         note = (f"typical, not a price list: {listed.tiers[0].usd.normalize():f} on demand of "
-                f"{listed.as_of or 'unknown date'} x (1 - {saving} %); "
-                f"interruption {bands[entry['r']]}")
+                f"{listed.as_of or 'unknown date'} x (1 - {saving} %); interruption {bands[entry['r']]}")
         tier = Tier(listed.tiers[0].usd * (100 - saving) / 100, as_of=self.as_of, confidence="derived",
                     source="spot-advisor", note=note)
         return Price("AmazonEC2", f"BoxUsage:{instance_type}", "Hrs", region, "Spot-typical", (tier,),
@@ -292,7 +300,7 @@ def advisor(
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #e3a47308
 def fetch_advisor(
-    url: str = ADVISOR,
+    url: str = ADVISOR,  # Address of the Spot Advisor's JSON, https
     timeout: float = 30,  # Seconds
 ) -> Advisor:
     "The Spot Advisor's file from the network. Raises PretamaneError."

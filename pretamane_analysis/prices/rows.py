@@ -122,7 +122,9 @@ def unit_of(
     return UNITS.get(unit.lower(), unit)
 
 
-def option_of(row: Row) -> str:
+def option_of(
+    row: Row,  # A row of an offer file
+) -> str:
     "The purchase option as one word: `OnDemand`, `Reserved-1yr-NoUpfront`, `Reserved-3yr-AllUpfront-Convertible`."
     if row.term_type == ON_DEMAND:
         return ON_DEMAND
@@ -198,7 +200,7 @@ USUAL = {"capacitystatus": "Used", "preInstalledSw": "NA", "licenseModel": "No L
 
 
 def usual(
-    price: Price,
+    price: Price,  # A price with its tiers
 ) -> bool:
     "Whether a price is the ordinary one: no reserved capacity, no preinstalled software, no zone inside a region."
     known = dict(price.attributes)
@@ -211,7 +213,10 @@ class RowBook(PriceBook):
     source: str = "price list"
     index: dict[tuple[str, str, str], list[Price]] = field(default_factory=dict)
 
-    def add(self, found: Iterable[Price]) -> None:
+    def add(
+        self,
+        found: Iterable[Price],  # Prices from rows of an offer file
+    ) -> None:
         "Add prices; those that are not usual are left out."
         for price in found:
             if usual(price):

@@ -128,6 +128,14 @@ class Snapshot(PriceBook):
     def candidates(self, service: str, region: str, usage_type: str) -> Iterable[Price]:
         return list(_prices(service, region, self._rows(service, region).get(usage_type, ())))
 
+    def bought(
+        self,
+        query: Query,  # The question: one usage type, unit, region and purchase option
+    ) -> Iterable[Price]:
+        rows = self._rows(query.service, query.region).get(query.usage_type, ())
+        return list(_prices(query.service, query.region,
+                            [row for row in rows if row["purchase_option"] == query.purchase_option]))
+
     def usage_types(self, service: str, region: str) -> Iterable[str]:
         return sorted(self._rows(service, region))
 

@@ -28,8 +28,8 @@ def _printed(tiers: Iterable[Tier]) -> list[tuple[Decimal, Decimal | None, Decim
 
 
 def same_rates(
-    old: Price,
-    new: Price,
+    old: Price,  # The price before
+    new: Price,  # The price after
 ) -> bool:
     "Whether two prices bill every quantity alike, to the ten decimals that the price list prints."
     return _printed(old.tiers) == _printed(new.tiers)
@@ -47,8 +47,8 @@ def rates(
 
 # %% ../../nbs/prices/15_snapshot_diff.ipynb #ac7368ab
 def percent_moved(
-    old: Price,
-    new: Price,
+    old: Price,  # The price before
+    new: Price,  # The price after
 ) -> Decimal | None:  # None where the tiers themselves changed, or a rate of 0 did
     "By how much the first rate that moved has moved, in percent."
     pairs = list(zip(_printed(old.tiers), _printed(new.tiers)))
@@ -125,7 +125,7 @@ def _pairs(before: list[Price], after: list[Price]) -> Iterator[tuple[Price | No
 # %% ../../nbs/prices/15_snapshot_diff.ipynb #718202a4
 def diff(
     old: PriceBook | Iterable[Price],  # A snapshot, a book, or prices
-    new: PriceBook | Iterable[Price],
+    new: PriceBook | Iterable[Price],  # Prices after
 ) -> list[Change]:  # In the order of service, region, usage type and purchase option
     "What is added, removed and changed from one set of prices to another."
     groups: dict[tuple[str, ...], tuple[list[Price], list[Price]]] = {}
@@ -143,7 +143,7 @@ def diff(
 
 
 def summary(
-    changes: Iterable[Change],
+    changes: Iterable[Change],  # As `diff` returns them
 ) -> list[dict[str, Any]]:  # One row for each service and kind of change
     "How much changed where."
     counts = Counter((each.price.service, each.kind) for each in changes)

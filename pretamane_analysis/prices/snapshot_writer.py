@@ -154,7 +154,7 @@ def _about(prices: list[Price], files: Mapping[str, bytes], offers: list[dict[st
 
 # %% ../../nbs/prices/14_snapshot_writer.ipynb #2bd96ff1
 def prices_in(
-    snapshot: Snapshot,
+    snapshot: Snapshot,  # An opened snapshot
 ) -> Iterator[Price]:  # In the order of services, regions and usage types
     "Every price of a snapshot."
     for service, entry in sorted(snapshot.manifest["services"].items()):

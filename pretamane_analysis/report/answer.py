@@ -13,6 +13,8 @@ from ..base.tables import less, money, percent
 from ..bill import audit as audits
 from ..bill import compare as comparisons
 from ..bill.building_blocks import Architecture
+from ..bill.options import Option, options
+from ..bill.sides import Side
 from ..bill.features import features_of
 from ..bill.bill import HOURS_PER_MONTH
 from ..bill.claim import Claim
@@ -35,9 +37,10 @@ class Findings:
     today: date
     book: PriceBook  # For what the page can be asked
     command: str = "pretamane cost"  # That prints one side, with the options that were given
+    options: tuple[Option, ...] = ()  # All ways to host the stack, the cheapest first
 
     @property
-    def sides(self) -> tuple[comparisons.Side, comparisons.Side]:
+    def sides(self) -> tuple[Side, Side]:
         "Baseline and alternative."
         return self.comparison.baseline, self.comparison.alternative
 
@@ -57,21 +60,22 @@ class Findings:
 
 # %% ../../nbs/report/03_answer.ipynb #1daf9c81
 def findings(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
     claim: Claim | None,  # What somebody said that both sides cost
     today: date,  # For the age of the prices
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
     hours: Any = HOURS_PER_MONTH,  # Hours in the month
     command: str = "pretamane cost",  # That prints one side, with the options that were given
 ) -> Findings:
     "Compare, and audit the claim if there is one. Raises MissingPrice where a price is not known."
     compared = comparisons.compare(stack, book, scenario=scenario, hours=hours)
-    return Findings(stack, compared, audits.audit(claim, stack, book) if claim else None, today, book, command)
+    ways = tuple(options(stack, book, scenario, hours))
+    return Findings(stack, compared, audits.audit(claim, stack, book) if claim else None, today, book, command, ways)
 
 # %% ../../nbs/report/03_answer.ipynb #d9681e60
 def headline(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> str:
     "The answer in one sentence that stands by itself."
     first, second = found.sides
@@ -86,7 +90,7 @@ def headline(
 
 
 def machines(
-    chosen: Architecture,
+    chosen: Architecture,  # The architecture whose features are asked about
 ) -> str:
     "How many machines of which type."
     return chosen.machines
@@ -152,10 +156,11 @@ def _work(found: Findings) -> str:
 
 
 def points(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> dict[str, list[str]]:  # Heading and sentences
     "What the verdict depends on, and what it costs that is not on the bill."
-    depends = [*_room(found), _memory(found), _usage(found), _parts(found)]
+    staying = comparisons.no_migration(found.comparison)
+    depends = [*_room(found), f"{staying}." if staying else "", _memory(found), _usage(found), _parts(found)]
     instead = [_failure(found), _work(found)]
     said = {"What it depends on": depends, "What you give for it": instead,
             "What was claimed": [verdict(found.audit)] if found.audit else []}

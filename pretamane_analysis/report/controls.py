@@ -21,11 +21,11 @@ from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
 from ..stack.quantities import Scenario
 from ..resources.network import FINEST, LCU_COVERS, InternetEgress, LoadBalancer
-from ..bill.sizing import current_types
+from ..bill.sizing import Candidate, candidates, cheapest, current_types, host_for, lacking
 from ..stack.settings import PURCHASE_OPTIONS, NodeGroupSettings
 from ..prices.snapshot import Snapshot, allowances
 from ..stack.stack import Stack
-from ..bill.what_if import changed, with_egress, with_host, with_purchase_option
+from ..bill.what_if import changed, with_egress, with_host, with_host_memory
 
 # %% auto #0
 __all__ = ['SIDES', 'MEMORY', 'Line', 'MACHINES', 'Question', 'Sentences', 'document']
@@ -52,13 +52,20 @@ class Question:
         "Memory to choose from."
         return MEMORY if isinstance(self.book, Snapshot) else MEMORY[:1]
 
-    def at(self, region: str) -> Question:
+    def at(
+        self,
+        region: str,  # Region code such as `us-east-1`, or `global`
+    ) -> Question:
         "The same in another region."
         return replace(self, stack=self.stack.model_copy(update={"region": region}))
 
-    def architecture(self, side: str, **changes: str) -> Architecture:
+    def architecture(
+        self,
+        side: str,  # Name of the architecture, such as `ec2`
+        **changes: str,  # Options of `pretamane cost` by name, such as `memory="16Gi"`
+    ) -> Architecture:
         "One side after changes, as the command line makes it."
-        return architecture(side, changed(self.stack, self.book, self.scenario, **changes), self.book, self.scenario)
+        return architecture(side, changed(self.stack, **changes), self.book, self.scenario)
 
 # %% ../../nbs/report/02_controls.ipynb #ffd95c68
 def _usd(asked: Question, chosen: Architecture, feature: str) -> Decimal:
@@ -103,7 +110,11 @@ def _line(cost: Callable[[Decimal], Decimal], corners: Iterable[Decimal], end: D
 class Sentences(list[str]):
     "What is said where there is no amount, each sentence once."
 
-    def told(self, amount: Callable[[], Any], option: str = "") -> Any:
+    def told(
+        self,
+        amount: Callable[[], Any],  # Works the amount out; its PretamaneError becomes a sentence
+        option: str = "",  # A purchase option that the error names: it becomes `{option}`
+    ) -> Any:
         "An amount, or the number of the sentence that says why there is none; the option's name is left open in it."
         try:
             return amount()
@@ -130,12 +141,14 @@ def _with_machines(asked: Question, side: str) -> Stack:
 
 def _features(asked: Question, side: str, sentences: Sentences) -> dict[str, Any]:
     "For each feature its amount or its line over egress; the machines apart."
-    stack = sentences.told(partial(_with_machines, asked, side))
-    if isinstance(stack, int):
-        return {each.key: stack for each in features_of(asked.stack) if each.key != MACHINES}
-
     def at(egress: Decimal) -> Architecture:
         return architecture(side, with_egress(stack, egress), asked.book, asked.scenario)
+
+    keys = [each.key for each in features_of(asked.stack) if each.key != MACHINES]
+    stack = sentences.told(partial(_with_machines, asked, side))
+    found = stack if isinstance(stack, int) else sentences.told(lambda: (at(Decimal(0)), at(Decimal(1))))
+    if isinstance(found, int):
+        return dict.fromkeys(keys, found)
 
     def amount(feature: str) -> str | Line:
         if feature not in moved:
@@ -143,59 +156,83 @@ def _features(asked: Question, side: str, sentences: Sentences) -> dict[str, Any
         corners, end = _of_tiers(asked) if feature == "egress" else (_of_balancer(asked, still), None)
         return _line(lambda gb: _usd(asked, at(gb), feature), corners, end)
 
-    still, moving = at(Decimal(0)), at(Decimal(1))
+    still, moving = found
     moved = {each.feature for each, other in zip(still.resources, moving.resources, strict=True) if each != other}
-    return {each.key: sentences.told(partial(amount, each.key)) for each in features_of(stack) if each.key != MACHINES}
+    return {key: sentences.told(partial(amount, key)) for key in keys}
 
 # %% ../../nbs/report/02_controls.ipynb #a5b034cf
-def _machines(asked: Question, side: str, sentences: Sentences) -> dict[str, Any]:
-    "For each memory the machines and what they cost under each purchase option that has a price."
-    found: dict[str, Any] = {}
-    for memory in asked.memory() if side == "ec2" else MEMORY[:1]:
-        chosen = sentences.told(partial(asked.architecture, side, memory=memory))
-        found[memory] = chosen if isinstance(chosen, int) else {
-            "machines": chosen.machines, "usd": _options(asked, chosen, sentences)}
-    return found
+def _of_cluster(asked: Question, option: str, features: dict[str, Any], sentences: Sentences) -> dict[str, Any]:
+    "The nodes, what they cost, and the features that cost something else with them, by memory. Raises PretamaneError."
+    chosen = asked.architecture("eks", purchase_option=option)
+    found: dict[str, Any] = {"machines": chosen.machines, "usd": _exact(_usd(asked, chosen, MACHINES))}
+    if option and chosen.groups != asked.architecture("eks").groups:
+        other = _features(replace(asked, stack=changed(asked.stack, purchase_option=option)), "eks", sentences)
+        found["features"] = {key: each for key, each in other.items() if each != features[key]}
+    return {"": found}
+
+
+def _of_host(asked: Question, option: str, sentences: Sentences) -> dict[str, Any]:
+    "The host and what it costs, by memory: of all that are large enough, cheapest first, the first that has it."
+    stack, ranked = changed(asked.stack, purchase_option=option), list[Candidate]()
+    bought = stack.host.purchase_option
+
+    def host(memory: str) -> dict[str, str]:
+        wanted = with_host_memory(stack, memory) if memory else stack
+        machine = host_for(wanted, None, asked.scenario)
+        if not wanted.host.instance_type and not ranked:
+            ranked.extend(candidates(asked.book, stack.region, host_for(stack, None, asked.scenario), bought))
+        first = next((each.kind for each in ranked if not lacking(each.kind, machine)), None)
+        named = wanted.host.instance_type or (first or cheapest(asked.book, stack.region, machine, bought)).name
+        chosen = architecture("ec2", with_host(stack, named), asked.book, asked.scenario)
+        return {"machines": chosen.machines, "usd": _exact(_usd(asked, chosen, MACHINES))}
+
+    return {memory: sentences.told(partial(host, memory), option) for memory in asked.memory()}
 
 # %% ../../nbs/report/02_controls.ipynb #f82d5ff0
-def _options(asked: Question, chosen: Architecture, sentences: Sentences) -> dict[str, Any]:
-    "What the machines of one side cost under each purchase option; empty: as the stack says."
-    stack = with_host(asked.stack, chosen.instance_type) if chosen.name == "ec2" else asked.stack
-    sold = sold_options(asked.book, stack.region, chosen.instance_type)
-    other = next(option for option in PURCHASE_OPTIONS if option not in sold)  # current spot prices are in no book
-
-    def usd(option: str) -> str:
-        bought = with_purchase_option(stack, option) if option else stack
-        return _exact(_usd(asked, architecture(chosen.name, bought, asked.book, asked.scenario), MACHINES))
-
-    missing = sentences.told(partial(usd, other), other)  # once: looking for the nearest price takes its time
-    return {option: sentences.told(partial(usd, option), option) if option in ("", *sold) else missing
-            for option in ("", *PURCHASE_OPTIONS)}
+def _machines(asked: Question, side: str, features: dict[str, Any], sentences: Sentences,
+              sold: set[str]) -> dict[str, Any]:
+    "For each memory the machines under each purchase option that is sold; empty: as the stack says."
+    memories, other = asked.memory() if side == "ec2" else MEMORY[:1], next(
+        option for option in PURCHASE_OPTIONS if option not in sold)  # current spot prices are in no book
+    found: dict[str, Any] = {memory: {} for memory in memories}
+    for option in ("", *(each for each in PURCHASE_OPTIONS if each in sold), other):
+        bought = partial(_of_host, asked, option, sentences) if side == "ec2" else partial(
+            _of_cluster, asked, option, features, sentences)
+        answer = sentences.told(bought, option)
+        for memory in memories:
+            found[memory]["missing" if option == other else option] = (
+                answer if isinstance(answer, int) else answer[memory])
+    return found
 
 # %% ../../nbs/report/02_controls.ipynb #ea477510
-def _priced(regions: dict[str, Any]) -> list[str]:
-    "The options that have a price somewhere; the others are taken out of the table."
-    machines = [each for sides in regions.values() for side in sides.values()
-                for each in side["machines"].values() if isinstance(each, dict)]
-    found = [option
-             for option in ("", *PURCHASE_OPTIONS) if any(isinstance(each["usd"][option], str) for each in machines)]
-    for each in machines:
-        each["usd"] = {option: each["usd"][option] for option in found}
+def _region(asked: Question, sentences: Sentences) -> dict[str, Any]:
+    "Both sides in one region."
+    sold, found = sold_options(asked.stack, asked.book, asked.scenario), {}
+    for side in SIDES:
+        features = _features(asked, side, sentences)
+        found[side] = {"features": features, "machines": _machines(asked, side, features, sentences, sold)}
     return found
+
+
+def _priced(regions: dict[str, Any]) -> list[str]:
+    "The options under which both sides have machines somewhere."
+    found = {option for sides in regions.values()
+             for option in set.intersection(*({key for each in side["machines"].values() for key, one in each.items()
+                                               if isinstance(one, dict)} for side in sides.values()))}
+    return [option for option in ("", *PURCHASE_OPTIONS) if option in found]
 
 # %% ../../nbs/report/02_controls.ipynb #419a296f
 def document(
-    asked: Question,
+    asked: Question,  # Stack, price book, usage and hours before any change
     command: str = "pretamane cost",  # That prints the figures, for the reader to copy
+    places: Iterable[str] = (),  # Region codes; all that the book knows unless given
 ) -> dict[str, Any]:  # As JSON in the page; amounts are exact decimals as text
     "All answers: regions, sides, features, machines."
     sentences, asked = Sentences(), replace(asked, book=with_own_prices(asked.book, asked.stack))
-    regions = {region: {side: {"features": _features(asked.at(region), side, sentences),
-                               "machines": _machines(asked.at(region), side, sentences)}
-                        for side in SIDES} for region in asked.regions()}
-    priced = _priced(regions)
+    regions = {region: _region(asked.at(region), sentences) for region in tuple(places) or asked.regions()}
     return {
         "stack": asked.stack.name, "region": asked.stack.region,
         "egress": _exact(asked.stack.usage.at(asked.scenario)["egress_gb"]),
-        "features": {each.key: each.title for each in features_of(asked.stack)}, "options": priced, "command": command,
+        "features": {each.key: each.title for each in features_of(asked.stack)}, "options": _priced(regions),
+        "command": command,
         "memory": list(asked.memory()), "sentences": list(sentences), "regions": regions}

@@ -48,7 +48,7 @@ def _kind(
 
 
 def grid(
-    part: Section,
+    part: Section,  # A section of the report with its rows
 ) -> dict[str, Any]:  # Columns with their kind (`amount`, `date` or nothing), rows, and whether it is wide
     "The table of a section."
     rows = [list(row.values()) for row in part.shown]
@@ -60,7 +60,7 @@ def grid(
 # %% ../../nbs/report/05_page.ipynb #044ba61a
 def paid(
     option: str,  # One of PURCHASE_OPTIONS; empty: as the stack says
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> str:
     "How machines are paid for, in words."
     if not option:
@@ -127,7 +127,7 @@ def _environment() -> Any:
 
 
 def page(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
     drawn: dict[str, tuple[str, str]],  # Caption and SVG of each picture
 ) -> str:
     "The report as one HTML page that needs nothing beside itself."

@@ -22,7 +22,7 @@ __all__ = ['markdown', 'files', 'write']
 
 # %% ../../nbs/report/06_report.ipynb #80d1a231
 def markdown(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> str:
     "The report as Markdown; pictures are linked."
     captions = {name: caption for name, caption, _ in pictures(found)}
@@ -39,7 +39,7 @@ def markdown(
 
 # %% ../../nbs/report/06_report.ipynb #6e0cf0f6
 def files(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> Iterator[tuple[str, str | bytes]]:  # Path and content, pictures first
     "All files of a report."
     drawn: dict[str, tuple[str, str]] = {}
@@ -66,7 +66,7 @@ def _documents(found: Findings) -> Iterator[tuple[str, str]]:
 
 # %% ../../nbs/report/06_report.ipynb #911914e8
 def write(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
     folder: str | Path,  # Made if missing; files of the same name are replaced
     done: Callable[[str], Any] = lambda path: None,  # Told each path after it is written
 ) -> list[Path]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from ..bill import audit as audits
 from ..bill import compare as comparisons
+from ..bill.options import work_assumed
+from ..bill.sides import feature_rows, lost, parity_rows
 from ..bill.bill import bill_rows
 from ..prices.snapshot import cited, sources
 from .answer import Findings
@@ -37,7 +39,7 @@ class Section:
 
 
 def named(
-    rows: Rows,
+    rows: Rows,  # One mapping of column to value for each line
     **names: str,  # New name by old; what is not named keeps its own
 ) -> Rows:
     "Rows with columns that are named for reading."
@@ -55,7 +57,7 @@ def _short(found: Findings) -> tuple[str, str]:
 
 def _compared(found: Findings) -> Section:
     first, second = _short(found)
-    rows = comparisons.feature_rows(*found.sides, found.stack)
+    rows = feature_rows(*found.sides, found.stack)
     shown = [{"feature": row["title"], f"{first}, provided by": row["baseline_provider"],
               f"{first}, USD": row["baseline"],
               f"{second}, provided by": row["alternative_provider"], f"{second}, USD": row["alternative"],
@@ -68,6 +70,19 @@ def _compared(found: Findings) -> Section:
                    [*shown, total], rows, ("cost",))
 
 # %% ../../nbs/report/04_sections.ipynb #3ac12f39
+def _options(found: Findings) -> Iterator[Section]:
+    "All ways to host the stack, which stand first: two of them are compared below."
+    notes = " ".join(text for each in found.options for text in each.notes())
+    yield Section("options", "All ways to host it", COST,
+                  f"The cheapest first; the two that are compared below are {' and '.join(_names(found))}. "
+                  f"{notes}{' ' if notes else ''}{work_assumed()}",
+                  [each.row() for each in found.options], [each.exact() for each in found.options])
+
+
+def _names(found: Findings) -> tuple[str, str]:
+    return found.sides[0].architecture.name, found.sides[1].architecture.name
+
+
 def _answer(found: Findings) -> Iterator[Section]:
     c, (first, second) = found.comparison, _short(found)
     yield _compared(found)
@@ -87,12 +102,11 @@ def _answer(found: Findings) -> Iterator[Section]:
 def _change(found: Findings) -> Iterator[Section]:
     (first, second), stack = found.sides, found.stack
     names = dict(zip(("baseline", "alternative"), _short(found), strict=True))
-    parity, lost = comparisons.parity_rows(first, second,
-                                           stack), comparisons.lost(first.architecture, second.architecture, stack)
+    parity, changed = parity_rows(first, second, stack), lost(first.architecture, second.architecture, stack)
     yield Section("parity", "Machines, memory and zones", CHANGE,
                   "What the money buys on each side, in the same units.", named(parity, what="", **names), parity)
     yield Section("lost", "What you give up and what you gain", CHANGE, "For each feature whose provider changes.",
-                  named(lost, lost="you give up", gained="you gain"), lost)
+                  named(changed, lost="you give up", gained="you gain"), changed)
     yield Section("drawings", "Drawings of both sides", CHANGE,
                   "What runs where, and who talks to whom. Dashed: names, logs, copies.",
                   pictures=tuple(f"drawing-{each.architecture.name}" for each in found.sides))
@@ -167,16 +181,17 @@ def _source_rows(found: Findings) -> Rows:
 
 
 def sections(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> list[Section]:  # Those that have something to show
     "All parts of a report, in reading order."
-    parts = [*_answer(found), *_change(found), *(_claim(found, found.audit) if found.audit else ()), *_bills(found),
-             *_objectives(found), *_background(found)]
+    parts = [*_options(found), *_answer(found), *_change(found),
+             *(_claim(found, found.audit) if found.audit else ()), *_bills(found), *_objectives(found),
+             *_background(found)]
     return [each for each in parts if each.shown or each.pictures]
 
 # %% ../../nbs/report/04_sections.ipynb #fe8eb49f
 def pictures(
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> Iterator[tuple[str, str, Callable[[], Any]]]:  # Name, caption, and what draws it as SVG
     "All pictures of a report; drawing waits until it is asked for."
     from pretamane_analysis.draw import budget_chart, charts, draw
@@ -195,7 +210,7 @@ def pictures(
 
 def png(
     svg: str,  # Name of a picture
-    found: Findings,
+    found: Findings,  # All results of the report, as `findings` returns them
 ) -> bytes | None:  # PNG where the picture is a drawing
     "A drawing as PNG, for where SVG does not go."
     from pretamane_analysis.draw import draw

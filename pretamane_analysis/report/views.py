@@ -21,7 +21,7 @@ Rows = list[dict[str, Any]]
 
 
 def attribution_rows(
-    comparison: Comparison,
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
 ) -> Rows:
     "Where the saving comes from; one row where the two sides differ in one thing only."
     return [{"what": row["what"], "USD/month": row["usd"], "share": percent(row["share_percent"], 0)}
@@ -29,7 +29,7 @@ def attribution_rows(
 
 # %% ../../nbs/report/01_views.ipynb #55b5c14b
 def range_rows(
-    comparison: Comparison,
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
 ) -> Rows:  # One row for each usage scenario, and one for the same memory
     "The saving for low, typical and high usage, and with the same memory on both sides."
     found = {f"{name} usage": each for name, each in comparison.ranges.items()}
@@ -44,7 +44,7 @@ def range_rows(
 
 # %% ../../nbs/report/01_views.ipynb #356c3bba
 def waterfall_rows(
-    audit: Audit,
+    audit: Audit,  # The audit, as `bill.audit.audit` returns it
 ) -> Rows:
     "What each step leaves of a claimed saving."
     return [{"step": row["step"], "change": row["change"], "baseline": row["baseline"],
@@ -54,7 +54,7 @@ def waterfall_rows(
 
 
 def scenario_rows(
-    audit: Audit,
+    audit: Audit,  # The audit, as `bill.audit.audit` returns it
 ) -> Rows:
     "Every combination of the open choices."
     return [{"host": row["host"], "egress": row["egress"], "snapshots": row["snapshots"], "baseline": row["baseline"],
@@ -62,7 +62,7 @@ def scenario_rows(
 
 # %% ../../nbs/report/01_views.ipynb #0697b121
 def verdict(
-    audit: Audit,
+    audit: Audit,  # The audit, as `bill.audit.audit` returns it
 ) -> str:  # One sentence
     "What is left of a claim."
     found = defensible(audit)
@@ -82,7 +82,7 @@ def verdict(
 
 # %% ../../nbs/report/01_views.ipynb #4e411e5a
 def container_rows(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> Rows:  # One row for each container of the host
     "What runs where: image, ports, networks, routes, and the profile that starts it."
     found = []

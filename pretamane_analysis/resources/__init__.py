@@ -1,7 +1,7 @@
 """Every kind of AWS thing that is billed; importing this makes all of them known by name."""
 from .caches import CacheNodes, ServerlessCache
 from .charge import KINDS, Charge, Resource, metered, resource
-from .compute import EksCluster, FargateTasks, Instances, NodeGroup
+from .compute import EksCluster, FargateTasks, Instances, NodeGroup, instance_hour
 from .data import SearchDomain, SearchServerless, Table
 from .databases import AuroraCluster, DbInstance, DocumentCluster
 from .delivery import Cdn, FargatePods, UserPool, WebAcl
@@ -13,7 +13,7 @@ from .network import (
     CrossZoneTraffic, HostedZones, InternetEgress, InternetIngress, InterRegionTraffic, Load, LoadBalancer, NatGateway,
     PublicAddresses, VpcEndpoint,
 )
-from .operations import FreeOfCharge, Keys, Logs, Mail, Monitoring, Parameters, Secrets
+from .operations import FreeOfCharge, Keys, Logs, Mail, Monitoring, Parameters, Secrets, StatedCost
 from .storage import Bucket, DiskSnapshots, FileSystem, ImageRegistry, Volume
 
 __all__ = [
@@ -23,6 +23,6 @@ __all__ = [
     "InterRegionTraffic", "InternetEgress", "InternetIngress", "KafkaCluster", "Keys", "Load", "LoadBalancer",
     "Logs", "Mail", "ManagedInstances", "Monitoring", "NatGateway", "NodeGroup", "Parameters",
     "ProvisionedConcurrency", "PublicAddresses", "Queue", "Resource", "SearchDomain", "SearchServerless", "Secrets",
-    "ServerlessCache", "ServerlessKafka", "Table", "TenantIsolation", "Topic", "UserPool", "Volume", "VpcEndpoint",
-    "WebAcl", "Workflow", "metered", "resource",
+    "ServerlessCache", "ServerlessKafka", "StatedCost", "Table", "TenantIsolation", "Topic", "UserPool", "Volume", "VpcEndpoint",
+    "WebAcl", "Workflow", "instance_hour", "metered", "resource",
 ]

@@ -37,6 +37,7 @@ class CacheNodes(Resource):
     "Nodes of an ElastiCache cluster (https://aws.amazon.com/elasticache/pricing)."
 
     title: ClassVar[str] = "ElastiCache nodes"
+    usage: ClassVar[tuple[str, ...]] = ("backup_gb",)
     instance_type: str  # Such as `cache.t4g.micro`
     engine: str = "valkey"
     count: int = 1  # Shards times (1 + replicas)
@@ -72,6 +73,7 @@ class ServerlessCache(Resource):
     "An ElastiCache Serverless cache (https://aws.amazon.com/elasticache/pricing)."
 
     title: ClassVar[str] = "ElastiCache Serverless"
+    usage: ClassVar[tuple[str, ...]] = ("gb", "ecpu")
     engine: str = "valkey"
     gb: Decimal = Decimal(0)  # Data held, on average
     ecpu: Decimal = Decimal(0)  # Processing units: a simple request of 1 KB is one

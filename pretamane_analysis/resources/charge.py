@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, FrozenInstanceError, dataclass, fields
+from dataclasses import MISSING, FrozenInstanceError, dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
@@ -14,7 +14,8 @@ from ..base.errors import PretamaneError, did_you_mean
 from ..prices.book import ON_DEMAND, Query
 
 # %% auto #0
-__all__ = ['KINDS', 'Kind', 'Charge', 'metered', 'billed', 'Resource', 'used', 'resource']
+__all__ = ['KINDS', 'Kind', 'Charge', 'metered', 'billed', 'Resource', 'used', 'resource', 'with_fields', 'dependent',
+           'follows_use']
 
 # %% ../../nbs/resources/01_charge.ipynb #99371f04
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Charge:
     description: str  # What it is, for people
     note: str = ""  # The rule by which it is metered
     free: str = ""  # Why it costs nothing; the price is then not looked up
+    unknown: bool = False  # Whether nobody said how much it is
+    usd: Decimal | None = None  # What one unit costs as somebody said; the price is then not looked up
+    source: str = ""  # Where that was read
 
 # %% ../../nbs/resources/01_charge.ipynb #5146d009
 def metered(
@@ -52,7 +56,9 @@ Kind = TypeVar("Kind")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-def billed(kind: type[Kind]) -> type[Kind]:
+def billed(
+    kind: type[Kind],  # A class with annotated fields and `charges`
+) -> type[Kind]:
     """Make a frozen dataclass whose methods are those of `Resource`: writing them anew for 30 kinds takes time at
     every start."""
     return dataclass(kw_only=True, init=False, repr=False, eq=False)(kind)
@@ -64,6 +70,7 @@ class Resource:
     name: str = ""  # What this one is called on the bill; the kind's title unless given
     feature: str = ""  # Which feature of the product it serves
     title: ClassVar[str] = ""
+    usage: ClassVar[tuple[str, ...]] = ()  # Its fields that follow from use; those given as None nobody knows
 
     def __init_subclass__(cls, **arguments: Any):
         super().__init_subclass__(**arguments)
@@ -74,10 +81,13 @@ class Resource:
         if missing:
             raise TypeError(f"{type(self).__name__}.__init__() missing {len(missing)} required keyword-only arguments: "
                             f"{', '.join(missing)}")
+        unknown = tuple(name for name in self.usage if name in given and given[name] is None)
+        given |= dict.fromkeys(unknown, Decimal(0))
         vars(self).update({each.name: given.pop(each.name, each.default) for each in fields(self)})
         if given:
             raise TypeError(f"{type(self).__name__}.__init__() got unexpected keyword arguments: {', '.join(given)}")
         vars(self)["name"] = self.name or self.title
+        vars(self).update({"_unknown": unknown} if unknown else {})
         for each in fields(self):
             _check_number(self, each.name, each.type)
 
@@ -93,7 +103,16 @@ class Resource:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
-    def charges(self, hours: Decimal) -> Iterator[Charge]:
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        "Usage fields that were given as None: nobody knows them."
+        found: tuple[str, ...] = vars(self).get("_unknown", ())
+        return found
+
+    def charges(
+        self,
+        hours: Decimal,  # Hours in the month, such as 730
+    ) -> Iterator[Charge]:
         "What is metered in a month of so many hours."
         raise NotImplementedError
 
@@ -109,16 +128,19 @@ def _number(value: Any, place: str) -> Decimal:
 
 
 def _check_number(owner: Resource, name: str, kind: Any) -> None:
-    "Turn what is declared as Decimal into one; a number below 0 or none at all is an error."
+    "Turn what is declared as Decimal into one; a value of another kind than the declared one is an error."
     value, place = getattr(owner, name), f"{type(owner).__name__}.{name}"
     if kind.startswith("Decimal") and value is not None:
         vars(owner)[name] = _number(value, place)
+    elif kind in ("bool", "str") and not isinstance(value, bool if kind == "bool" else str):
+        wanted = "true or false" if kind == "bool" else "text in quotes"
+        raise PretamaneError(f"{place}: {wanted} is expected, not {value!r}")
     elif kind.startswith("int") and (not isinstance(value, int) or value < 0):
         raise PretamaneError(f"{place}: a whole number of 0 or more is expected, not {value!r}")
 
 
 def used(
-    owner: Resource,
+    owner: Resource,  # The resource whose fields are quantities
     service: str,  # Offer code
     dimensions: Iterable[tuple[str, str, str, str]],  # Field, usage type, unit, description
     region: str = "",  # Only for what is not sold in the bill's region
@@ -144,3 +166,49 @@ def resource(
         return KINDS[kind](**arguments)
     except TypeError as error:
         raise PretamaneError(f"{kind}: {str(error).split('() ')[-1]}") from error
+
+# %% ../../nbs/resources/01_charge.ipynb #a6f89bb8
+_MUCH = Decimal(10**9)  # of any usage: more than what is free or included
+_FOLLOWS: dict[tuple[type[Resource], str], bool] = {}
+
+
+def with_fields(
+    owner: Resource,  # Of any kind
+    **fields: Any,  # What is another
+) -> Resource:
+    "The same resource with other values in some fields."
+    return type(owner)(**{name: value for name, value in vars(owner).items() if name != "_unknown"} | fields)
+
+
+def _differing(less: Resource, more: Resource, hours: Decimal) -> list[Charge]:
+    "Charges of the second that the first does not have, or has less of."
+    known = {(each.query, each.description): each.quantity for each in less.charges(hours)}
+    return [each for each in more.charges(hours) if known.get((each.query, each.description)) != each.quantity]
+
+
+def dependent(
+    owner: Resource,  # Of any kind
+    hours: Decimal,  # Of the month
+) -> list[Charge]:  # Each of quantity 0
+    "What a resource is charged for by usage that nobody knows."
+    found = [each for name in owner.unknown
+             for each in _differing(owner, with_fields(owner, **{name: _MUCH}), hours) if not each.free]
+    return [replace(each, quantity=Decimal(0), unknown=True) for each in found]
+
+
+def follows_use(
+    owner: Resource,  # Of any kind
+    charge: Charge,  # One of its own
+) -> bool:
+    "Whether a charge follows from how much something is used, rather than from how it is set up."
+    key = (type(owner), charge.query.usage_type)
+    if key not in _FOLLOWS:
+        numbers = {each.name for each in fields(owner) if each.name in owner.usage and each.type.startswith("Decimal")}
+        none = with_fields(owner, **{name: Decimal(0) if name in numbers else () for name in owner.usage})
+        try:
+            more = _differing(none, with_fields(none, **dict.fromkeys(numbers, _MUCH)), Decimal(1))
+        except PretamaneError:  # of a machine that nobody knows
+            return False
+        _FOLLOWS.update({(type(owner), each.query.usage_type): True for each in more})
+        _FOLLOWS.setdefault(key, False)
+    return _FOLLOWS[key]

@@ -10,13 +10,13 @@ from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError
-from ..prices.book import ON_DEMAND
+from ..prices.book import ON_DEMAND, Query
 from .charge import Charge, Resource, billed, metered
 from .storage import Volume
 from ..prices.snapshot import instance_type
 
 # %% auto #0
-__all__ = ['DETAILED_METRICS', 'EksCluster', 'Instances', 'NodeGroup', 'FargateTasks']
+__all__ = ['DETAILED_METRICS', 'EksCluster', 'instance_hour', 'Instances', 'NodeGroup', 'FargateTasks']
 
 # %% ../../nbs/resources/03_compute.ipynb #ef01eaa4
 @billed
@@ -43,10 +43,24 @@ class EksCluster(Resource):
 DETAILED_METRICS = 7  # metrics that detailed monitoring adds for each instance
 
 # %% ../../nbs/resources/03_compute.ipynb #6f0d8496
+def instance_hour(
+    instance_type: str,  # Such as `t3.medium`
+    option: str = ON_DEMAND,  # Purchase option
+    operating_system: str = "Linux",  # or `Windows`
+    tenancy: str = "Shared",  # or `Dedicated`
+    region: str = "",  # Region code; empty: the bill's
+) -> Query:
+    "What an hour of an instance is sold as."
+    usage = "BoxUsage" if tenancy == "Shared" else "DedicatedUsage"
+    return Query("AmazonEC2", f"{usage}:{instance_type}", "Hrs", region, option,
+                 (("operatingSystem", operating_system), ("tenancy", tenancy)))
+
+
 @billed
 class Instances(Resource):
     "EC2 instances of one type (https://aws.amazon.com/ec2/pricing/on-demand)."
     title: ClassVar[str] = "EC2 instances"
+    usage: ClassVar[tuple[str, ...]] = ("cpu_percent",)
     instance_type: str
     count: int = 1
     operating_system: str = "Linux"
@@ -62,10 +76,8 @@ class Instances(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Instance hours, CPU credits, detailed monitoring."
         running = self.count * (hours if self.running_hours is None else self.running_hours)
-        usage = "BoxUsage" if self.tenancy == "Shared" else "DedicatedUsage"
-        yield metered("AmazonEC2", f"{usage}:{self.instance_type}", "Hrs", running,
-                      f"{self.count} x {self.instance_type} {self.operating_system}", option=self.purchase_option,
-                      operatingSystem=self.operating_system, tenancy=self.tenancy)
+        yield Charge(instance_hour(self.instance_type, self.purchase_option, self.operating_system, self.tenancy),
+                     running, f"{self.count} x {self.instance_type} {self.operating_system}")
         yield from _credits(self, running)
         yield from _extras(self, running)
 
@@ -104,6 +116,7 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
 class NodeGroup(Resource):
     "EKS nodes: instances with their root volumes."
     title: ClassVar[str] = "EKS node group"
+    usage: ClassVar[tuple[str, ...]] = ("cpu_percent",)
     instance_type: str
     nodes: int = 1
     disk_gb: Decimal = Decimal(20)  # Of each node

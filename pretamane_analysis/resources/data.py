@@ -20,6 +20,8 @@ __all__ = ['TABLE_DIMENSIONS', 'SEARCH_DISKS', 'Table', 'SearchDomain', 'SearchS
 class Table(Resource):
     "A DynamoDB table (https://aws.amazon.com/dynamodb/pricing); 25 GB are free in each region."
     title: ClassVar[str] = "DynamoDB table"
+    usage: ClassVar[tuple[str, ...]] = (
+        "write_units", "read_units", "storage_gb", "backup_gb", "point_in_time_gb", "restored_gb", "stream_reads")
     write_units: Decimal = Decimal(0)  # Write request units, on demand
     read_units: Decimal = Decimal(0)  # Read request units, on demand
     write_capacity: Decimal = Decimal(0)  # Provisioned, all month
@@ -64,6 +66,7 @@ class SearchDomain(Resource):
     managers: int = 0
     warm_type: str = ""
     warm_nodes: int = 0
+    warm_gb: Decimal = Decimal(0)  # Kept in UltraWarm's managed storage: one copy, in S3
     disk_type: str = "gp3"
     disk_gb: Decimal = Decimal(0)  # Of the whole domain
     disk_iops: Decimal = Decimal(0)  # io1
@@ -83,6 +86,8 @@ class SearchDomain(Resource):
 # %% ../../nbs/resources/06_data.ipynb #011a657e
 def _search_disks(domain: SearchDomain) -> Iterator[Charge]:
     "Storage, and what is provisioned above it."
+    if domain.warm_gb:
+        yield metered("AmazonES", "ES:Managed-Storage", "GB-Mo", domain.warm_gb, "UltraWarm storage")
     if domain.disk_gb:
         yield metered("AmazonES", SEARCH_DISKS[domain.disk_type], "GB-Mo", domain.disk_gb,
                       f"{domain.disk_type} storage")
@@ -99,6 +104,7 @@ def _search_disks(domain: SearchDomain) -> Iterator[Charge]:
 class SearchServerless(Resource):
     "OpenSearch Serverless: compute units by the hour and storage."
     title: ClassVar[str] = "OpenSearch Serverless"
+    usage: ClassVar[tuple[str, ...]] = ("gb",)
     indexing_units: Decimal = Decimal(2)
     search_units: Decimal = Decimal(2)
     gb: Decimal = Decimal(0)

@@ -54,6 +54,7 @@ class DbInstance(Resource):
     "An RDS database (https://aws.amazon.com/rds/pricing)."
 
     title: ClassVar[str] = "RDS database"
+    usage: ClassVar[tuple[str, ...]] = ("backup_gb", "cpu_credit_hours")
     instance_type: str  # Such as `db.t4g.micro`
     engine: str = "postgresql"  # `postgresql`, `mysql` or `mariadb`
     count: int = 1
@@ -144,6 +145,9 @@ class AuroraCluster(Resource):
     "An Aurora cluster (https://aws.amazon.com/rds/aurora/pricing)."
 
     title: ClassVar[str] = "Aurora cluster"
+    usage: ClassVar[tuple[str, ...]] = (
+        "acu_hours", "first_generation_acu_hours", "storage_gb", "io_requests", "backup_gb", "exported_gb",
+        "backtrack_records", "cpu_credit_hours")
     engine: str = "aurora-postgresql"  # or `aurora-mysql`
     instance_type: str = ""  # Such as `db.t4g.medium`; empty for a serverless cluster
     instances: int = 0  # Writer and readers together
@@ -192,6 +196,7 @@ class DocumentCluster(Resource):
     "A DocumentDB cluster (https://aws.amazon.com/documentdb/pricing)."
 
     title: ClassVar[str] = "DocumentDB cluster"
+    usage: ClassVar[tuple[str, ...]] = ("storage_gb", "io_requests", "backup_gb")
     instance_type: str = ""  # Such as `db.t3.medium`
     instances: int = 0
     storage_gb: Decimal = Decimal(0)

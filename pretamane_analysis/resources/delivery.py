@@ -38,6 +38,7 @@ class Cdn(Resource):
     "CloudFront for readers of one price area (https://aws.amazon.com/cloudfront/pricing)."
 
     title: ClassVar[str] = "CloudFront"
+    usage: ClassVar[tuple[str, ...]] = ("gb", "https_requests", "http_requests", "to_origin_gb", "invalidated_paths")
     area: str = "us"  # Where the readers are, a key of `AREAS`
     gb: Decimal = Decimal(0)  # Sent to readers
     https_requests: Decimal = Decimal(0)
@@ -74,6 +75,7 @@ class UserPool(Resource):
     "A Cognito user pool (https://aws.amazon.com/cognito/pricing)."
 
     title: ClassVar[str] = "Cognito user pool"
+    usage: ClassVar[tuple[str, ...]] = ("active_users",)
     active_users: Decimal = Decimal(0)  # In the month
     tier: str = "essentials"  # `lite`, `essentials`, `plus`; `legacy` for pools priced before 2024-11-22
 
@@ -90,6 +92,7 @@ class WebAcl(Resource):
     "WAF web ACLs (https://aws.amazon.com/waf/pricing)."
 
     title: ClassVar[str] = "web ACL"
+    usage: ClassVar[tuple[str, ...]] = ("requests", "bot_requests")
     count: int = 1
     rules: int = 0
     rule_groups: int = 0  # Own and managed ones
@@ -127,15 +130,16 @@ CONFIGURATIONS = (  # vCPU, GB at least, GB at most, step of GB
 def fargate_configuration(
     vcpu: Decimal,  # That a pod asks for
     memory_gb: Decimal,  # That a pod asks for, GB
+    overhead_gb: Decimal = OVERHEAD_GB,  # That EKS adds to it; ECS adds nothing
 ) -> tuple[Decimal, Decimal]:  # vCPU and GB that are billed
     "The smallest configuration that holds a pod. Raises PretamaneError for a pod that fits none."
-    needed = memory_gb + OVERHEAD_GB
+    needed = memory_gb + overhead_gb
     for vcpus, least, most, step in ((Decimal(a), Decimal(b), Decimal(c), Decimal(d)) for a, b, c, d in CONFIGURATIONS):
         if vcpus >= vcpu and most >= needed:
             return vcpus, max(least, ceil(needed / step) * step)
     raise PretamaneError(
-        f"no Fargate configuration holds a pod of {vcpu:f} vCPU and {memory_gb:f} GB",
-        remedy="16 vCPU and 119.75 GB are the most",
+        f"no Fargate configuration holds {vcpu:f} vCPU and {memory_gb:f} GB",
+        remedy=f"16 vCPU and {120 - overhead_gb:f} GB are the most",
     )
 
 # %% ../../nbs/resources/11_delivery.ipynb #af5d8ad9

@@ -20,6 +20,7 @@ __all__ = ['Function', 'ProvisionedConcurrency', 'DurableExecution', 'TenantIsol
 class Function(Resource):
     "A Lambda function (https://aws.amazon.com/lambda/pricing); the first 1 M requests and 400,000 GB-s are free."
     title: ClassVar[str] = "Lambda function"
+    usage: ClassVar[tuple[str, ...]] = ("requests", "milliseconds")
     requests: Decimal = Decimal(0)
     memory_mb: Decimal = Decimal(128)
     milliseconds: Decimal = Decimal(0)  # Average duration of a request
@@ -65,6 +66,7 @@ class ProvisionedConcurrency(Resource):
 class DurableExecution(Resource):
     "Steps of durable Lambda functions and what they keep."
     title: ClassVar[str] = "Lambda durable execution"
+    usage: ClassVar[tuple[str, ...]] = ("operations", "written_gb", "retained_gb_month")
     operations: Decimal
     written_gb: Decimal = Decimal(0)
     retained_gb_month: Decimal = Decimal(0)
@@ -114,6 +116,7 @@ class ManagedInstances(Resource):
 class ApiGateway(Resource):
     "API Gateway (https://aws.amazon.com/api-gateway/pricing)."
     title: ClassVar[str] = "API Gateway"
+    usage: ClassVar[tuple[str, ...]] = ("requests", "connection_minutes")
     protocol: str = "http"  # `http`, `rest` or `websocket`
     requests: Decimal = Decimal(0)  # Messages, for a WebSocket API
     request_kb: Decimal = Decimal(1)

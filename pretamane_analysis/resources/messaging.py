@@ -23,6 +23,7 @@ class Queue(Resource):
     "SQS queues; the first million requests a month are free."
 
     title: ClassVar[str] = "SQS queue"
+    usage: ClassVar[tuple[str, ...]] = ("requests", "fifo_requests")
     requests: Decimal = Decimal(0)  # To standard queues
     fifo_requests: Decimal = Decimal(0)  # To FIFO queues
     request_kb: Decimal = Decimal(64)  # Size of a request; each started 64 KB count as one
@@ -45,6 +46,9 @@ class Topic(Resource):
     "SNS topics."
 
     title: ClassVar[str] = "SNS topic"
+    usage: ClassVar[tuple[str, ...]] = (
+        "requests", "http_deliveries", "email_deliveries", "push_notifications", "desktop_notifications",
+        "firehose_deliveries", "fifo_requests", "fifo_gb", "fifo_notifications", "fifo_notified_gb")
     requests: Decimal = Decimal(0)  # Published to standard topics
     http_deliveries: Decimal = Decimal(0)
     email_deliveries: Decimal = Decimal(0)
@@ -88,6 +92,7 @@ class Broker(Resource):
     "An Amazon MQ broker (https://aws.amazon.com/amazon-mq/pricing)."
 
     title: ClassVar[str] = "Amazon MQ broker"
+    usage: ClassVar[tuple[str, ...]] = ("storage_gb", "shared_storage_gb")
     instance_type: str  # Such as `mq.t3.micro`
     engine: str = "rabbitmq"  # or `activemq`
     deployment: str = "single"  # `single`, `active-standby` (ActiveMQ) or `cluster` of three (RabbitMQ)
@@ -123,6 +128,7 @@ class KafkaCluster(Resource):
     "An MSK cluster of brokers (https://aws.amazon.com/msk/pricing)."
 
     title: ClassVar[str] = "MSK cluster"
+    usage: ClassVar[tuple[str, ...]] = ("storage_gb", "tiered_gb", "received_gb")
     instance_type: str  # Such as `kafka.t3.small` or `express.m7g.large`
     brokers: int = 3
     storage_gb: Decimal = Decimal(0)  # Of all brokers together
@@ -159,6 +165,7 @@ class ServerlessKafka(Resource):
     "MSK Serverless (https://aws.amazon.com/msk/pricing)."
 
     title: ClassVar[str] = "MSK Serverless"
+    usage: ClassVar[tuple[str, ...]] = ("received_gb", "sent_gb", "storage_gb")
     partitions: int = 1
     received_gb: Decimal = Decimal(0)
     sent_gb: Decimal = Decimal(0)
@@ -190,6 +197,7 @@ class EventBus(Resource):
     "EventBridge: custom events, pipes and schedules."
 
     title: ClassVar[str] = "EventBridge"
+    usage: ClassVar[tuple[str, ...]] = ("custom_events", "pipe_requests", "scheduled_invocations")
     custom_events: Decimal = Decimal(0)  # Put by applications
     pipe_requests: Decimal = Decimal(0)  # After the filter
     scheduled_invocations: Decimal = Decimal(0)
@@ -219,6 +227,7 @@ class Workflow(Resource):
     "Step Functions; the first 4,000 transitions of standard workflows a month are free."
 
     title: ClassVar[str] = "Step Functions"
+    usage: ClassVar[tuple[str, ...]] = ("transitions", "express_requests")
     transitions: Decimal = Decimal(0)  # Of standard workflows
     express_requests: Decimal = Decimal(0)
     express_ms: Decimal = Decimal(100)  # Duration of an express request, ms

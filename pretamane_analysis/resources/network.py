@@ -35,7 +35,10 @@ class Load:
     requests_per_second: Decimal = Decimal(0)
     rules: int = 0  # Rules evaluated for each request
 
-    def dimensions(self, kind: str) -> dict[str, Decimal]:
+    def dimensions(
+        self,
+        kind: str,  # `alb` or `nlb`: what a capacity unit covers differs
+    ) -> dict[str, Decimal]:
         "Capacity units that each dimension takes in an hour."
         new, active, gb, evaluations = LCU_COVERS[kind]
         units = {"new connections": self.new_connections_per_second / new,
@@ -55,6 +58,7 @@ BALANCERS = {"alb": ("Application Load Balancer", "Load Balancer-Application"),
 class LoadBalancer(Resource):
     "ALB, NLB or CLB (https://aws.amazon.com/elasticloadbalancing/pricing)."
     title: ClassVar[str] = "load balancer"
+    usage: ClassVar[tuple[str, ...]] = ("processed_gb", "loads")
     balancer: str = "alb"  # `alb`, `nlb` or `clb`
     count: int = 1
     loads: tuple[Load, ...] = ()
@@ -95,6 +99,7 @@ def _capacity(balancer: LoadBalancer, hours: Decimal) -> tuple[Decimal, str]:
 class NatGateway(Resource):
     "NAT gateways (https://aws.amazon.com/vpc/pricing); their addresses and the egress behind them are billed besides."
     title: ClassVar[str] = "NAT gateway"
+    usage: ClassVar[tuple[str, ...]] = ("gb",)
     count: int = 1
     gb: Decimal = Decimal(0)  # Through all of them
 
@@ -123,6 +128,7 @@ class PublicAddresses(Resource):
 class VpcEndpoint(Resource):
     "Interface endpoints (https://aws.amazon.com/privatelink/pricing)."
     title: ClassVar[str] = "VPC endpoint"
+    usage: ClassVar[tuple[str, ...]] = ("gb",)
     zones: int = 1  # Endpoints times availability zones
     zone_hours: Decimal | None = None  # Measured; overrides zones
     gb: Decimal = Decimal(0)
@@ -138,6 +144,7 @@ class VpcEndpoint(Resource):
 class InternetEgress(Resource):
     "Traffic to the internet (https://aws.amazon.com/ec2/pricing/on-demand, data transfer)."
     title: ClassVar[str] = "internet egress"
+    usage: ClassVar[tuple[str, ...]] = ("gb",)
     gb: Decimal
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
@@ -150,6 +157,7 @@ class InternetEgress(Resource):
 class InternetIngress(Resource):
     "Traffic from the internet; AWS does not charge for it."
     title: ClassVar[str] = "internet ingress"
+    usage: ClassVar[tuple[str, ...]] = ("gb",)
     gb: Decimal = Decimal(0)
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
@@ -162,6 +170,7 @@ class InternetIngress(Resource):
 class CrossZoneTraffic(Resource):
     "Traffic between availability zones, billed where it leaves and where it arrives."
     title: ClassVar[str] = "cross-zone traffic"
+    usage: ClassVar[tuple[str, ...]] = ("gb",)
     gb: Decimal  # One way
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
@@ -174,6 +183,7 @@ class CrossZoneTraffic(Resource):
 class InterRegionTraffic(Resource):
     "Traffic to another AWS region, billed where it leaves."
     title: ClassVar[str] = "inter-region traffic"
+    usage: ClassVar[tuple[str, ...]] = ("gb",)
     gb: Decimal
     to_region: str  # Region code, or `other` for the rate of most pairs
 
@@ -187,6 +197,7 @@ class InterRegionTraffic(Resource):
 class HostedZones(Resource):
     "Route 53 zones and queries (https://aws.amazon.com/route53/pricing); one price for the whole world."
     title: ClassVar[str] = "Route 53"
+    usage: ClassVar[tuple[str, ...]] = ("queries", "latency_queries", "geo_queries")
     zones: int = 0
     queries: Decimal = Decimal(0)
     latency_queries: Decimal = Decimal(0)

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import ClassVar
 
+from ..prices.book import Query
 from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
-__all__ = ['Logs', 'Monitoring', 'Secrets', 'Parameters', 'Keys', 'Mail', 'FreeOfCharge']
+__all__ = ['Logs', 'Monitoring', 'Secrets', 'Parameters', 'Keys', 'Mail', 'FreeOfCharge', 'StatedCost']
 
 # %% ../../nbs/resources/07_operations.ipynb #032357d2
 @billed
@@ -20,6 +21,7 @@ class Logs(Resource):
     """CloudWatch Logs (https://aws.amazon.com/cloudwatch/pricing); 5 GB each of ingestion, storage and scanning are
     free."""
     title: ClassVar[str] = "CloudWatch Logs"
+    usage: ClassVar[tuple[str, ...]] = ("ingested_gb", "stored_gb", "scanned_gb")
     ingested_gb: Decimal = Decimal(0)
     stored_gb: Decimal = Decimal(0)
     scanned_gb: Decimal = Decimal(0)  # By Logs Insights
@@ -36,6 +38,7 @@ class Logs(Resource):
 class Monitoring(Resource):
     "CloudWatch metrics, alarms and dashboards; 10 metrics, 10 alarms and 3 dashboards are free."
     title: ClassVar[str] = "CloudWatch metrics and alarms"
+    usage: ClassVar[tuple[str, ...]] = ("metrics",)
     metrics: Decimal = Decimal(0)
     alarms: Decimal = Decimal(0)  # Metrics watched at standard resolution
     high_resolution_alarms: Decimal = Decimal(0)  # Metrics watched at high resolution; anomaly detection counts three
@@ -54,6 +57,7 @@ class Monitoring(Resource):
 class Secrets(Resource):
     "Secrets Manager (https://aws.amazon.com/secrets-manager/pricing)."
     title: ClassVar[str] = "Secrets Manager"
+    usage: ClassVar[tuple[str, ...]] = ("api_calls",)
     count: Decimal
     api_calls: Decimal = Decimal(0)
 
@@ -68,6 +72,7 @@ class Secrets(Resource):
 class Parameters(Resource):
     "SSM Parameter Store (https://aws.amazon.com/systems-manager/pricing)."
     title: ClassVar[str] = "SSM parameters"
+    usage: ClassVar[tuple[str, ...]] = ("advanced_api_calls",)
     standard: int = 0
     advanced: Decimal = Decimal(0)
     share_of_month: Decimal = Decimal(1)  # Part of the month in which the advanced ones exist
@@ -93,6 +98,7 @@ class Keys(Resource):
     """KMS customer keys (https://aws.amazon.com/kms/pricing); keys that AWS manages are free, and so are 20,000
     requests."""
     title: ClassVar[str] = "KMS keys"
+    usage: ClassVar[tuple[str, ...]] = ("requests",)
     count: Decimal = Decimal(0)
     requests: Decimal = Decimal(0)
 
@@ -107,6 +113,7 @@ class Keys(Resource):
 class Mail(Resource):
     "SES (https://aws.amazon.com/ses/pricing); the 62,000 free mails from EC2 ended in August 2023."
     title: ClassVar[str] = "SES"
+    usage: ClassVar[tuple[str, ...]] = ("recipients", "attachment_gb")
     recipients: Decimal
     attachment_gb: Decimal = Decimal(0)
 
@@ -128,3 +135,16 @@ class FreeOfCharge(Resource):
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "One free line."
         yield metered(self.service, "Free", "Month", 1, self.description, free=self.reason)
+
+# %% ../../nbs/resources/07_operations.ipynb #8f88d943
+@billed
+class StatedCost(Resource):
+    "Something whose cost somebody said: no price list is asked."
+    title: ClassVar[str] = "as said"
+    usd: Decimal  # A month
+    source: str = ""  # Where it was read
+
+    def charges(self, hours: Decimal) -> Iterator[Charge]:
+        "One line at what was said."
+        query = Query("External", "Stated", "Month")
+        yield Charge(query, Decimal(1), f"{self.name}, as said", self.source, usd=self.usd, source=self.source)

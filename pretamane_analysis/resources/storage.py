@@ -29,6 +29,7 @@ IO2_TIERS = ((0, 32_000, "EBS:VolumeP-IOPS.io2"), (32_000, 64_000, "EBS:VolumeP-
 class Volume(Resource):
     "EBS volumes of one kind (https://aws.amazon.com/ebs/pricing)."
     title: ClassVar[str] = "EBS volumes"
+    usage: ClassVar[tuple[str, ...]] = ("io_requests",)
     volume_type: str = "gp3"
     gb: Decimal = Decimal(0)  # Of each volume
     count: int = 1
@@ -77,6 +78,8 @@ def _performance(volume: Volume, volumes: Decimal) -> Iterator[Charge]:
 class DiskSnapshots(Resource):
     "EBS snapshots (https://aws.amazon.com/ebs/pricing)."
     title: ClassVar[str] = "EBS snapshots"
+    usage: ClassVar[tuple[str, ...]] = (
+        "gb", "archive_gb", "retrieval_gb", "copied_gb", "listed_calls", "read_blocks", "written_blocks")
     gb: Decimal = Decimal(0)  # GB-months in the standard tier
     archive_gb: Decimal = Decimal(0)  # GB-months in the archive tier, at least 90 days each
     retrieval_gb: Decimal = Decimal(0)  # Restored from the archive
@@ -107,6 +110,10 @@ SNAPSHOT_DIMENSIONS = (
 class Bucket(Resource):
     "S3 storage and requests (https://aws.amazon.com/s3/pricing)."
     title: ClassVar[str] = "S3 bucket"
+    usage: ClassVar[tuple[str, ...]] = (
+        "standard_gb", "infrequent_gb", "one_zone_gb", "glacier_instant_gb", "glacier_gb", "deep_archive_gb",
+        "put_requests", "get_requests", "infrequent_put_requests", "infrequent_get_requests", "one_zone_put_requests",
+        "one_zone_get_requests", "retrieved_gb", "one_zone_retrieved_gb", "select_scanned_gb", "select_returned_gb")
     standard_gb: Decimal = Decimal(0)
     infrequent_gb: Decimal = Decimal(0)  # Standard-IA
     one_zone_gb: Decimal = Decimal(0)  # One Zone-IA
@@ -153,6 +160,9 @@ BUCKET_DIMENSIONS = (
 class FileSystem(Resource):
     "EFS storage, infrequent access and throughput (https://aws.amazon.com/efs/pricing)."
     title: ClassVar[str] = "EFS file system"
+    usage: ClassVar[tuple[str, ...]] = (
+        "standard_gb", "infrequent_gb", "one_zone_gb", "one_zone_infrequent_gb", "infrequent_read_gb",
+        "infrequent_written_gb", "elastic_read_gb", "elastic_written_gb")
     standard_gb: Decimal = Decimal(0)
     infrequent_gb: Decimal = Decimal(0)
     one_zone_gb: Decimal = Decimal(0)
@@ -192,6 +202,7 @@ FILE_DIMENSIONS = (
 class ImageRegistry(Resource):
     "ECR private repositories (https://aws.amazon.com/ecr/pricing)."
     title: ClassVar[str] = "ECR repositories"
+    usage: ClassVar[tuple[str, ...]] = ("gb",)
     gb: Decimal
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:

@@ -63,14 +63,17 @@ class Firing:
     minutes: int | None  # after the trouble began; None: never
     why: str  # why not
 
-    def spent(self, budget: Budget) -> Decimal | None:
+    def spent(
+        self,
+        budget: Budget,  # The error budget of one objective, as `budgets` returns it
+    ) -> Decimal | None:
         "Percent of the budget that is gone when it fires."
         return None if self.minutes is None else self.burn * self.minutes / budget.period_minutes * 100
 
 
 def firing(
-    budget: Budget,
-    alert: BurnAlert,
+    budget: Budget,  # The error budget of one objective, as `budgets` returns it
+    alert: BurnAlert,  # The alert: burn rate, windows and severity
     burn: Decimal,  # times the rate that spends the budget in its window
 ) -> Firing:
     "When an alert fires, if it does."
@@ -86,7 +89,7 @@ _RATES = tuple(map(Decimal, (2, 10, 20, 50)))
 
 
 def burn_rates(
-    slo: Slo,
+    slo: Slo,  # The objective with its alerts
 ) -> list[Decimal]:  # lowest first; the last is complete failure
     "The burn rates that a table shows: those of the alerts, some between, and that at which every request is bad."
     whole = 1 / slo.budget
@@ -95,7 +98,7 @@ def burn_rates(
 
 
 def firings(
-    budget: Budget,
+    budget: Budget,  # The error budget of one objective, as `budgets` returns it
 ) -> list[Firing]:  # By burn rate, then in the order of the alerts
     "What every alert does at every burn rate."
     return [firing(budget, alert, burn) for burn in burn_rates(budget.slo) for alert in budget.slo.alerts]
@@ -113,7 +116,7 @@ def minutes_text(
 
 def budget_rows(
     stack: Stack,  # Any stack
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Rows:  # One row for each SLO
     "The budgets of a stack, for reading."
     rows = []
@@ -134,7 +137,7 @@ def _cell(found: Firing, budget: Budget) -> str:
 
 
 def burn_rows(
-    budget: Budget,
+    budget: Budget,  # The error budget of one objective, as `budgets` returns it
 ) -> Rows:  # One row for each burn rate
     "When each alert fires and which share of the budget is gone then, for reading."
     rows = []
@@ -149,7 +152,7 @@ def burn_rows(
 # %% ../../nbs/stack/14_budget.ipynb #9b8d0eb0
 def exact_rows(
     stack: Stack,  # Any stack
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Rows:  # One row for each SLO, burn rate and alert
     "When each alert fires and which share of the budget is gone then, as exact numbers, for JSON and CSV."
     return [{"slo": budget.name, "objective_percent": budget.slo.objective, "window_days": budget.slo.window_days,

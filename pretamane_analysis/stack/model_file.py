@@ -5,7 +5,7 @@
 # %% ../../nbs/stack/03_model_file.ipynb #c19da576
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..base.errors import PretamaneError, did_you_mean
 from .stack_checks import BrokenLinks
+from .stack_checks import Problem as LinkProblem
 
 # %% auto #0
 __all__ = ['AnyModel', 'KeyPath', 'Model', 'Problem', 'FileError', 'compose_yaml', 'parse', 'dump_model']
@@ -39,7 +40,10 @@ class Problem:
     key: str
     message: str
 
-    def text(self, file: str) -> str:
+    def text(
+        self,
+        file: str,  # The name of the file, for the message
+    ) -> str:
         "`file:line: key: message`, as compilers print it."
         place = f"{file}:{self.line}" if self.line else file
         return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
@@ -66,7 +70,10 @@ def _lines(node: yaml.Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, int]]
             yield from _lines(value, (*path, i))
 
 
-def compose_yaml(text: str, file: str) -> yaml.Node:
+def compose_yaml(
+    text: str,  # YAML, one document
+    file: str,  # The name to use in messages
+) -> yaml.Node:
     "The node tree of a YAML text; its syntax errors as FileError."
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
@@ -129,9 +136,13 @@ def _problems(error: ValidationError, lines: dict[KeyPath, int], root: type[Mode
         found = [((*at, *path),
                   message) for path, message in cause.problems] if isinstance(cause, BrokenLinks) else [(at, None)]
         for path, message in found:
-            nearby = next(lines[path[:i]] for i in range(len(path), -1, -1) if path[:i] in lines)
             key = (*path, each["loc"][-1]) if each["type"] == "missing" else path
-            yield Problem(nearby, ".".join(map(str, key)), message or _message(each, key, root))
+            yield _placed(key, message or _message(each, key, root), lines)
+
+
+def _placed(key: KeyPath, message: str, lines: dict[KeyPath, int]) -> Problem:
+    "A problem at the line of its key, or of the nearest one above that stands in the file."
+    return Problem(lines[_known(key, lines)], ".".join(map(str, key)), message)
 
 
 def _known(location: tuple[str | int, ...], lines: dict[KeyPath, int]) -> KeyPath:
@@ -143,9 +154,22 @@ def parse(
     text: str,  # YAML
     model: type[AnyModel],  # What it must be
     file: str,  # The name to use in messages
+    checks: Iterable[Callable[[AnyModel], Iterable[LinkProblem]]] = (),  # What only packages above the model can tell
 ) -> AnyModel:
     "A model from YAML text. Raises FileError with every problem: line, key, what was expected, nearest valid name."
     node = compose_yaml(text, file)
+    lines = _line_of_each(node, file)
+    try:
+        found = model.model_validate(_construct(node, file))
+        if problems := [each for check in checks for each in check(found)]:
+            raise FileError(file, [_placed(path, message, lines) for path, message in problems])
+        return found
+    except ValidationError as error:
+        raise FileError(file, list(dict.fromkeys(_problems(error, lines, model)))) from error
+
+
+def _line_of_each(node: yaml.Node, file: str) -> dict[KeyPath, int]:
+    "The line of every key path. Raises FileError for a key that stands twice."
     lines: dict[KeyPath, int] = {}
     try:
         twice = [Problem(n, ".".join(map(str, path)), f"this key already stands in line {lines[path]}")
@@ -154,10 +178,7 @@ def parse(
         twice = [Problem(None, "", "an anchor that contains itself")]
     if twice:
         raise FileError(file, twice)
-    try:
-        return model.model_validate(_construct(node, file))
-    except ValidationError as error:
-        raise FileError(file, list(dict.fromkeys(_problems(error, lines, model)))) from error
+    return lines
 
 # %% ../../nbs/stack/03_model_file.ipynb #80282602
 def _construct(node: yaml.Node, file: str) -> Any:
@@ -181,7 +202,7 @@ _Dumper.add_representer(Decimal, lambda dumper, value: dumper.represent_scalar(
 
 
 def dump_model(
-    model: Model,
+    model: Model,  # Any model that was read or built
 ) -> str:  # YAML with the keys that were set, in the order of the model
     "A model as YAML; parsing it gives an equal model."
     return yaml.dump(model.model_dump(exclude_unset=True), Dumper=_Dumper, sort_keys=False,

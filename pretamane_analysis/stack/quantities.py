@@ -86,6 +86,10 @@ def _range(low: int | str, typical: int | str, high: int | str, description: str
     return Field(default=Range.model_construct(low=Decimal(low), typical=Decimal(typical), high=Decimal(high)),
                  description=description)
 
+
+def _unknown(description: str) -> Any:
+    return Field(default=None, description=f"{description}; left out: not known, and the bill says so")
+
 # %% ../../nbs/stack/04_quantities.ipynb #89cf051b
 class Usage(Model):
     "What the product is used for in a month, each figure as low, typical and high."
@@ -116,7 +120,17 @@ class Usage(Model):
     control_plane_log_gb: Range = _range(0, 0, 0,
                                          "GB of logs of the EKS control plane, which are off unless switched on")
 
-    def at(self, scenario: Scenario) -> dict[str, Decimal]:
+    database_io: Range | None = _unknown("I/O requests of databases that bill them: Aurora, DocumentDB")
+    database_backup_gb: Range | None = _unknown("GB of database backups and snapshots kept")
+    queue_requests: Range | None = _unknown("requests to queues: send, receive, delete")
+    cache_requests: Range | None = _unknown("requests to a serverless cache, each of up to 1 KB")
+    stream_gb: Range | None = _unknown("GB written to streams")
+    active_users: Range | None = _unknown("users who sign in")
+
+    def at(
+        self,
+        scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    ) -> dict[str, Decimal]:
         "All figures of one scenario, by name; those without a default only where they were given."
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: getattr(figure, scenario) for name, figure in given.items() if figure is not None}

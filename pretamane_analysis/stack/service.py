@@ -21,8 +21,14 @@ from pretamane_analysis.stack.quantities import (
 __all__ = ['Role', 'Network', 'HealthCheck', 'Mount', 'Route', 'Requests', 'Service', 'Volume', 'Secret']
 
 # %% ../../nbs/stack/11_service.ipynb #9ab89a0f
-Role = Literal["application", "database", "search", "object-store", "edge", "tunnel", "database-admin", "metrics",
-               "alerts", "dashboards", "logs", "log-shipper", "host-metrics", "database-metrics", "probes", "other"]
+Role = Literal[
+    "application", "web", "worker", "job", "scheduler", "gateway", "edge", "edge-helper", "tunnel", "cdn-cache",
+    "database", "database-admin", "database-metrics", "cache", "queue", "stream", "stream-helper", "search",
+    "vector-database", "time-series", "analytics-database", "analytics-engine", "bi", "object-store", "backup",
+    "identity", "secrets", "mail-relay", "mail-server", "metrics", "alerts", "dashboards", "logs", "log-shipper",
+    "traces", "host-metrics", "probes", "workflow", "realtime", "model-server", "image-resize", "application-helper",
+    "scanner", "coordination", "feature-flags", "registry", "ci", "dns", "vpn", "host-admin", "cluster-helper",
+    "stand-in", "test", "other"]
 Network = Literal["edge", "app", "data", "obs"]
 
 
@@ -69,6 +75,7 @@ class Service(Model):
     image: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$",
                        description="an image such as 'postgres:17.11'")
     role: Role = "other"
+    replicas: int = Field(default=1, ge=1, le=1000, description="how many of it run at the same time")
     ports: dict[Name, Port] = Field(default_factory=dict, description="port numbers by name; the main one is 'http'")
     networks: list[Network] = Field(default=["app"], min_length=1)
     mounts: list[Mount] = Field(default_factory=list)
@@ -103,6 +110,12 @@ class Service(Model):
     def cpu_cores(self) -> Decimal:
         "CPU limit, vCPU."
         return cores(self.cpu)
+
+    @property
+    def on_one_host(self) -> int:
+        """How many of it run on one host: what keeps data in a volume runs once, since a second one on the same disk
+        guards against nothing."""
+        return 1 if any(not each.read_only for each in self.mounts) else self.replicas
 
     @property
     def kept_mib(self) -> int:

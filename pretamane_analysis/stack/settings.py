@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from .disks import disk_refusals
 from .model_file import Model
@@ -18,7 +18,7 @@ from .stack_checks import BrokenLinks, Problem
 
 # %% auto #0
 __all__ = ['Architecture', 'DiskType', 'BootDiskType', 'PURCHASE_OPTIONS', 'PurchaseOption', 'Calendar', 'NodeGroupSettings',
-           'Eks', 'Host', 'Edge', 'Backend', 'Provisioning', 'seconds', 'Operations']
+           'Eks', 'Managed', 'Host', 'Edge', 'Backend', 'Provisioning', 'seconds', 'Operations']
 
 # %% ../../nbs/stack/10_settings.ipynb #71be0c32
 Architecture = Literal["x86_64", "arm64"]
@@ -77,9 +77,11 @@ class Eks(Model):
     auto_mode_percent: Decimal | None = Field(
         default=None, ge=0, le=100, description="the fee of Auto Mode in percent of the instance's on-demand hour, "
         "where its price is not known; 12 for most types")
-    search_instance_type: str = "t3.small.search"
+    search_instance_type: str | None = Field(
+        default=None, description="left out: the smallest that has the memory of the search service")
     search_instances: int = Field(default=2, ge=1)
-    search_disk_gb: int = Field(default=20, ge=10)
+    search_disk_gb: int | None = Field(default=None, ge=10,
+                                       description="GB of each search node; left out: 20, or what the index needs")
 
     @model_validator(mode="after")
     def _one_way(self) -> Eks:
@@ -93,9 +95,32 @@ class Eks(Model):
         return self
 
 # %% ../../nbs/stack/10_settings.ipynb #f6d49c7a
+class Managed(Model):
+    "Which managed service replaces one of the services, and how it is set up."
+    provider: str = Field(min_length=1, description="key of a provider such as 'rds-postgresql'; 'none' where the "
+                          "service stays on the machines")
+    settings: dict[str, bool | int | Decimal | str] = Field(
+        default_factory=dict, description="fields of what is billed for it, such as 'multi_az: true'")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_alone(cls, value: Any) -> Any:
+        return {"provider": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core_schema))]}
+
+    @model_serializer
+    def _short(self) -> Any:
+        return {"provider": self.provider, "settings": self.settings} if self.settings else self.provider
+
+
 class Host(Model):
     "How the product is hosted on one EC2 instance."
     instance_type: str | None = Field(default=None, description="left out: the cheapest that holds the services")
+    memory: MemoryQuantity | None = Field(default=None, description="memory that the host has at least, such as "
+                                          "'16Gi'; left out: what the services need")
     architecture: Architecture = Field(default="x86_64", description="what the images of the services are built for")
     purchase_option: PurchaseOption = "OnDemand"
     root_disk_gb: int = Field(default=30, ge=8)

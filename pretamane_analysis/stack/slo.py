@@ -107,11 +107,17 @@ class Slo(Model):
         "Share of the requests that may be bad, exact: 0.005 for 99.5."
         return (100 - self.objective) / 100
 
-    def limit(self, alert: BurnAlert) -> Decimal:
+    def limit(
+        self,
+        alert: BurnAlert,  # The alert: burn rate, windows and severity
+    ) -> Decimal:
         "Share of bad requests from which an alert fires, exact."
         return alert.burn * self.budget
 
-    def least_requests(self, alert: BurnAlert) -> int:
+    def least_requests(
+        self,
+        alert: BurnAlert,  # The alert: burn rate, windows and severity
+    ) -> int:
         """Requests in the long window below which an alert stays silent: `ignored_failures` of them are
         below its limit, also when
         `increase()` makes more of them than there were. It extends what it saw by up to half the time

@@ -5,6 +5,7 @@
 # %% ../../nbs/stack/12_stack.ipynb #cd648e65
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -14,17 +15,18 @@ from pydantic import Field, model_validator
 
 from ..base.files import data_path, read_text
 from ..base.tables import to_html
+from .as_is import AsIs
 from .model_file import Model, dump_model, parse
 from .own_rates import OwnRate
 from .quantities import Name, Scenario, SecretName, Usage
 from .routing import Alerting
 from .service import Secret, Service, Volume
-from .settings import Edge, Eks, Host, Operations, Provisioning
+from .settings import Edge, Eks, Host, Managed, Operations, Provisioning
 from .slo import Slo
-from .stack_checks import BrokenLinks, broken_links
+from .stack_checks import BrokenLinks, Problem, broken_links
 
 # %% auto #0
-__all__ = ['Stack', 'loads', 'load', 'dump', 'example_text', 'example', 'schema']
+__all__ = ['Check', 'Stack', 'loads', 'load', 'dump', 'example_text', 'example', 'schema']
 
 # %% ../../nbs/stack/12_stack.ipynb #99a39fb1
 class Stack(Model):
@@ -41,6 +43,9 @@ class Stack(Model):
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     secrets: dict[SecretName, Secret] = Field(default_factory=dict)
     usage: Usage = Field(default_factory=Usage)
+    managed: dict[Name, Managed] = Field(
+        default_factory=dict, description="by service, which managed service replaces it on that side; left out: the "
+        "one that its role and image suggest")
     eks: Eks = Field(default_factory=Eks)
     host: Host = Field(default_factory=Host)
     edge: Edge = Field(default_factory=Edge)
@@ -49,6 +54,7 @@ class Stack(Model):
     alerting: Alerting | None = Field(default=None, description="who is told when an alert fires; needed where "
                                       "a service has the role 'alerts'")
     operations: Operations = Field(default_factory=Operations)
+    as_is: AsIs | None = Field(default=None, description="what you have today, as its bills say it")
     prices: tuple[OwnRate, ...] = Field(default=(),
                                         description="rates that you know; each comes before the price list's")
 
@@ -58,7 +64,10 @@ class Stack(Model):
             object.__setattr__(self, "admin_domain", f"admin.{self.domain}")
         return self
 
-    def filled(self, text: str) -> str:
+    def filled(
+        self,
+        text: str,  # A text of the stack file with such names in braces
+    ) -> str:
         "A command or variable of a service with {name}, {environment}, {domain} and {admin_domain} filled in."
         for key in ("name", "environment", "domain", "admin_domain"):
             text = text.replace(f"{{{key}}}", getattr(self, key))
@@ -72,11 +81,18 @@ class Stack(Model):
         object.__setattr__(self, "prices", here)  # a rate stays where it was read when the stack is asked for elsewhere
         return self
 
-    def with_role(self, *roles: str) -> dict[str, Service]:
+    def with_role(
+        self,
+        *roles: str,  # Roles such as `database` or `edge`
+    ) -> dict[str, Service]:
         "The services that play any of these roles, by name, in the order of the stack."
         return {name: each for name, each in self.services.items() if each.role in roles}
 
-    def volume_gb(self, volume: str, scenario: Scenario) -> Decimal:
+    def volume_gb(
+        self,
+        volume: str,  # Name of a volume of the stack
+        scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    ) -> Decimal:
         "GB that a volume holds in a scenario."
         each = self.volumes[volume]
         found: Decimal = getattr(getattr(self.usage, each.holds) if each.holds else each.size_gb, scenario)
@@ -97,23 +113,28 @@ class Stack(Model):
         return to_html(rows, f"{self.name} in {self.region}, at {self.domain}")
 
 # %% ../../nbs/stack/12_stack.ipynb #51d32b38
+Check = Callable[[Stack], Iterable[Problem]]  # Path to the key and message of each problem
+
+
 def loads(
     text: str,  # YAML
     file: str = "stack.yaml",  # The name to use in messages
+    checks: Iterable[Check] = (),  # What only packages above this one can tell, such as kinds of resources
 ) -> Stack:
     "A stack from YAML text. Raises FileError with every problem: line, key, what was expected, nearest valid name."
-    return parse(text, Stack, file)
+    return parse(text, Stack, file, checks)
 
 
 def load(
     path: str | Path,  # A YAML file
+    checks: Iterable[Check] = (),  # As of `loads`
 ) -> Stack:
     "A stack from a YAML file. Raises FileError, or PretamaneError when the file cannot be read."
-    return loads(read_text(path), str(path))
+    return loads(read_text(path), str(path), checks)
 
 
 def dump(
-    stack: Stack,
+    stack: Stack,  # A stack that was read or built
 ) -> str:  # YAML with the keys that were set, in the order of the model
     "A stack as YAML; `loads(dump(stack)) == stack`."
     return dump_model(stack)

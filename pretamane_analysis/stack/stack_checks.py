@@ -75,6 +75,8 @@ def _choices(stack: Any) -> Iterator[Problem]:
     if stack.host.tunnel == "dev-quick" and stack.environment == "production":
         yield ("host", "tunnel"), ("a quick tunnel changes its name with every start and has no promise of uptime; "
                                    "'named' is expected in production")
+    for name in stack.managed:
+        yield from _unknown("service", name, stack.services, "managed", name)
     for name, service in stack.services.items():
         for other in [f"{name}-blue", f"{name}-green"] * (service.deploy == "blue-green") + list(service.jobs):
             if other in stack.services:

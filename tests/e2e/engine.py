@@ -1,7 +1,8 @@
-"""A host of its own for the stage: a Debian tree with a container engine, in namespaces of its own, with the stand-ins loaded.
+"""A host of its own for the stage: a Debian tree with a container engine in its own namespaces, the stand-ins loaded.
 
-Nothing is shared with an engine that may run on this machine: file system, network, processes and names are others, and all ends with the
-host's first process. Tree and images are made once and kept below `.venv/e2e`, under the hash of what they are made from.
+Nothing is shared with an engine that may run on this machine: file system, network, processes and names are others, and
+all ends with the host's first process. Tree and images are made once and kept below `.venv/e2e`, under the hash of what
+they are made from.
 """
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ import images
 
 HERE, ROOT = images.HERE, images.ROOT
 CACHE = Path(os.environ.get("PRETAMANE_E2E_CACHE", ROOT / ".venv" / "e2e"))
-PACKAGES = ("docker.io", "docker-cli", "containerd", "runc", "iptables", "iproute2", "jq", "restic", "apache2-utils", "awscli", "e2fsprogs", "gawk",
-            "procps", "curl", "ca-certificates", "python3")
+PACKAGES = ("docker.io", "docker-cli", "containerd", "runc", "iptables", "iproute2", "jq", "restic", "apache2-utils",
+            "awscli", "e2fsprogs", "gawk", "procps", "curl", "ca-certificates", "python3")
 SUITES = ("forky", "trixie")  # the second one for PostgreSQL 17
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -39,7 +40,8 @@ def tree() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")
     excludes = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("man", "doc", "locale", "info")]
-    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"', *excludes, "--dpkgopt=force-unsafe-io",
+    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"',
+                    *excludes, "--dpkgopt=force-unsafe-io",
                     f"--include={','.join(PACKAGES)}", f"--customize-hook=sh {script} \"$1\"", SUITES[0], str(part),
                     *(f"deb [trusted=yes] {images.mirror()} {suite} main" for suite in SUITES)], check=True)
     plugins = part / "usr/lib/docker/cli-plugins"
@@ -55,8 +57,10 @@ def wheels() -> Path:
     target = CACHE / f"wheels-{_hash([requirements.read_text()])}"
     if not target.exists():
         part = target.with_suffix(f".{os.getpid()}.part")
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "--no-deps",
-                        "--python-version", "3.12", "--requirement", str(requirements), "--dest", str(part)], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+                        "--require-hashes", "--only-binary=:all:", "--no-deps",
+                        "--python-version", "3.12", "--requirement", str(requirements), "--dest", str(part)],
+                       check=True, capture_output=True)
         part.rename(target)
     return target
 
@@ -78,8 +82,11 @@ class Engine:
         """Start the host's first process; on another call after `power_cut` this is the next boot"""
         (self.shared / "ready").unlink(missing_ok=True)
         self.parent = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "private", "bash", str(HERE / "host.sh"),
-             str(tree()), str(self.work)], stdout=open(self.work / "host.log", "ab"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+            ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation",
+             "private", "bash", str(HERE / "host.sh"),
+             str(tree()), str(self.work)], stdout=open(self.work / "host.log", "ab"), stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, start_new_session=True,
+            env={"PATH": PATH, "LANG": "C.UTF-8"})  # nothing of this session, such as a TMPDIR that is not there
         self.wait_until(lambda: (self.shared / "ready").exists(), 30, "the host")
         self.first = int(Path(f"/proc/{self.parent.pid}/task/{self.parent.pid}/children").read_text().split()[0])
         self.wait_for_engine()
@@ -93,7 +100,8 @@ class Engine:
         deadline = time.monotonic() + seconds
         while not condition():
             log = self.work / "host.log"
-            assert time.monotonic() < deadline, f"{what}: not within {seconds} s\n{log.read_text()[-3000:] if log.exists() else ''}"
+            assert time.monotonic() < deadline, (f"{what}: not within {seconds} s\n"
+                                                 f"{log.read_text()[-3000:] if log.exists() else ''}")
             time.sleep(0.1)
 
     def power_cut(self) -> None:
@@ -107,21 +115,26 @@ class Engine:
 
     def command(self, *arguments: str, **environment: str) -> list[str]:
         """A command line that runs in all of the host's namespaces, with no environment but this"""
-        settings = [f"{key}={value}" for key, value in ({"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"} | environment).items()]
-        return ["nsenter", f"--target={self.first}", "--mount", "--net", "--pid", "--ipc", "--uts", "--root", "env", "-i", "--chdir=/", *settings, *arguments]
+        settings = [f"{key}={value}"
+                    for key, value in ({"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"} | environment).items()]
+        return ["nsenter", f"--target={self.first}", "--mount", "--net", "--pid", "--ipc", "--uts", "--root", "env",
+                "-i", "--chdir=/", *settings, *arguments]
 
-    def run(self, *arguments: str, check: bool = True, timeout: float = 600, stdin: bytes | None = None, **environment: str) -> subprocess.CompletedProcess:
+    def run(self, *arguments: str, check: bool = True, timeout: float = 600, stdin: bytes | None = None,
+            **environment: str) -> subprocess.CompletedProcess:
         """Run a command on the host to its end"""
-        done = subprocess.run(self.command(*arguments, **environment), capture_output=True, timeout=timeout, check=False,
+        done = subprocess.run(self.command(*arguments, **environment), capture_output=True,
+                              timeout=timeout, check=False,
                               **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}))
         done.stdout, done.stderr = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-        assert not check or done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+        assert not check or done.returncode == 0, (f"{arguments}: exit code {done.returncode}\n{done.stdout[-3000:]}\n"
+                                                   f"{done.stderr[-6000:]}")
         return done
 
     def begin(self, *arguments: str, **environment: str) -> subprocess.Popen:
         """Start a command on the host, in a process group of its own"""
-        return subprocess.Popen(self.command(*arguments, **environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                stdin=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(self.command(*arguments, **environment), stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def beside(self, *arguments: str) -> list[str]:
         """A command line of this machine's programs that sees the host's network"""

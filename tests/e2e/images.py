@@ -1,7 +1,10 @@
-"""Stand-ins for the images that the compose file pins, each built to the contract of the public image in `contracts.yaml`.
+"""Stand-ins for the images that the compose file pins, each built to the contract of the public image in
+`contracts.yaml`.
 
-An image is one archive: programs with the libraries that they load, busybox under the names of the applets that the public image has,
-folders with the owner and mode that it gives them. Nothing else is in it, so that a command which the public image lacks is absent here.
+An image is one archive: programs with the libraries that they load, busybox under the names of the applets that the
+public image has,
+folders with the owner and mode that it gives them. Nothing else is in it, so that a command which the public image
+lacks is absent here.
 """
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CAPABILITIES = {"NET_BIND_SERVICE": 10}
-SKIPPED_OF_PYTHON = re.compile(r"(^|/)(test|tests|idlelib|tkinter|turtledemo|lib2to3|__pycache__|site-packages|share|include|config-[^/]*)(/|$)|\.a$")
+SKIPPED_OF_PYTHON = re.compile(r"(^|/)(test|tests|idlelib|tkinter|turtledemo|lib2to3|__pycache__|site-packages|share"
+                               r"|include|config-[^/]*)(/|$)|\.a$")
 
 
 @cache
@@ -50,7 +54,8 @@ class Archive:
         self.tree, self.contract, self.names = tree, contract, set()
         self.content = io.BytesIO()
         self.tar = tarfile.open(fileobj=self.content, mode="w", format=tarfile.PAX_FORMAT)
-        for name, mode in (("tmp", "1777"), ("etc", "755"), ("usr/bin", "755"), ("usr/lib/x86_64-linux-gnu", "755"), ("var/run", "755"), ("dev", "755")):
+        for name, mode in (("tmp", "1777"), ("etc", "755"), ("usr/bin", "755"), ("usr/lib/x86_64-linux-gnu", "755"),
+                           ("var/run", "755"), ("dev", "755")):
             self.folder(f"/{name}", 0, 0, mode)
         for alias, target in (("lib", "usr/lib"), ("lib64", "usr/lib/x86_64-linux-gnu")):
             self.link(f"/{alias}", target)
@@ -102,7 +107,8 @@ class Archive:
         """What a program loads: of the tree when it lies in there, else of this machine"""
         if inside:
             path = f"/{program.relative_to(self.tree)}"
-            command = ["chroot", str(self.tree), "env", "LD_LIBRARY_PATH=/pool/database/usr/lib/x86_64-linux-gnu", "ldd", path]
+            command = ["chroot", str(self.tree), "env",
+                       "LD_LIBRARY_PATH=/pool/database/usr/lib/x86_64-linux-gnu", "ldd", path]
         else:
             command = ["ldd", str(program)]
         found = subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -118,7 +124,8 @@ class Archive:
 
 def in_tree(tree: Path, place: str) -> Path:
     """A path of the tree, with its links followed inside the tree"""
-    found = subprocess.run(["chroot", str(tree), "readlink", "-f", place], capture_output=True, text=True, check=True).stdout.strip()
+    found = subprocess.run(["chroot", str(tree), "readlink", "-f", place], capture_output=True, text=True,
+                           check=True).stdout.strip()
     return tree / found.lstrip("/")
 
 
@@ -128,7 +135,8 @@ def add_python_of_tree(archive: Archive) -> None:
     library = f"usr/lib/{binary.name}"
     archive.file("/usr/lib/stand-in/bin/python", binary)
     archive.libraries(binary, inside=True)
-    add_folder(archive, archive.tree / library, f"/usr/lib/stand-in/lib/{binary.name}", re.compile(r"(^|/)(test|idlelib|__pycache__|ensurepip|lib2to3|pydoc_data)(/|$)"))
+    add_folder(archive, archive.tree / library, f"/usr/lib/stand-in/lib/{binary.name}",
+               re.compile(r"(^|/)(test|idlelib|__pycache__|ensurepip|lib2to3|pydoc_data)(/|$)"))
     for each in (archive.tree / library / "lib-dynload").glob("*.so"):
         if each.name.split(".")[0] in {"_sqlite3", "_json", "_ssl", "_hashlib", "_socket"}:
             archive.libraries(each, inside=True)
@@ -148,7 +156,8 @@ def add_program(archive: Archive, name: str, origin: str) -> None:
     kind, _, path = origin.partition(":")
     if kind == "python":
         return add_python(archive)
-    source = {"here": HERE / path, "venv": Path(sys.executable).parent / path, "pool": archive.tree / "pool/programs" / path,
+    source = {"here": HERE / path, "venv": Path(sys.executable).parent / path,
+              "pool": archive.tree / "pool/programs" / path,
               "database": archive.tree / "pool/database" / path, "host": archive.tree / path}[kind]
     if source.is_dir():
         add_folder(archive, source, name, re.compile("|".join(archive.contract.get("leave_out", ["^$"]))))
@@ -175,7 +184,8 @@ def add_python(archive: Archive) -> None:
     for place in (prefix / "bin/python3.12", *(prefix / "lib/python3.12/lib-dynload").glob("*.so")):
         archive.libraries(place, inside=False)
     for each in archive.contract["libraries"]:
-        archive.file(f"/usr/lib/x86_64-linux-gnu/{each}", Path("/usr/lib/x86_64-linux-gnu") / each if (Path("/usr/lib/x86_64-linux-gnu") / each).exists() else Path("/lib/x86_64-linux-gnu") / each)
+        archive.file(f"/usr/lib/x86_64-linux-gnu/{each}", Path("/usr/lib/x86_64-linux-gnu") / each
+                     if (Path("/usr/lib/x86_64-linux-gnu") / each).exists() else Path("/lib/x86_64-linux-gnu") / each)
     for alias in ("python", "python3"):
         archive.link(f"/usr/local/bin/{alias}", "python3.12")
 
@@ -212,14 +222,17 @@ def configuration(image: str) -> list[str]:
     """What `docker import` says of an image, as options"""
     contract = contracts()[repository(image)]
     lines = [f"ENV {key}={value}" for key, value in contract.get("environment", {}).items()]
-    lines += [f"{word} {contract[key]}" for key, word in (("user", "USER"), ("workdir", "WORKDIR"), ("stop_signal", "STOPSIGNAL")) if key in contract]
-    lines += [f"{word} {json.dumps(contract[key])}" for key, word in (("entrypoint", "ENTRYPOINT"), ("command", "CMD")) if key in contract]
+    lines += [f"{word} {contract[key]}" for key, word in (("user", "USER"), ("workdir", "WORKDIR"),
+                                                          ("stop_signal", "STOPSIGNAL")) if key in contract]
+    lines += [f"{word} {json.dumps(contract[key])}"
+              for key, word in (("entrypoint", "ENTRYPOINT"), ("command", "CMD")) if key in contract]
     return [part for line in lines for part in ("--change", line)]
 
 
 def inputs() -> list[Path]:
     """Files that decide what the stand-ins are; with their hash the images are cached"""
-    return [*sorted(each for each in HERE.iterdir() if each.name in {"contracts.yaml", "images.py", "stubs.py", "stub.sh", "silo.sh", "postgres_entrypoint.sh"}),
+    return [*sorted(each for each in HERE.iterdir() if each.name in {"contracts.yaml", "images.py", "stubs.py",
+                                                                     "stub.sh", "silo.sh", "postgres_entrypoint.sh"}),
             HERE.parent / "search_stub.py", ROOT / "infra/app/requirements.txt"]
 
 

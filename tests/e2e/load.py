@@ -1,6 +1,8 @@
-"""Users: load.py ADDRESS HOST CLIENTS PAUSE KEY asks until a line comes on standard input, then prints what it counted as JSON.
+"""Users: load.py ADDRESS HOST CLIENTS PAUSE KEY asks until a line comes on standard input, then prints what it
+counted as JSON.
 
-Two of three read, one writes; half keep their connection, half make a new one each time. A failure is any status of 500 and above, any status that
+Two of three read, one writes; half keep their connection, half make a new one each time. A failure is any status of
+500 and above, any status that
 the request cannot explain, and any connection that ends early.
 """
 import http.client
@@ -20,11 +22,13 @@ def client(which: int) -> None:
     while not ended.is_set():
         began, fault = time.monotonic(), ""
         write = which % 3 == 2
-        body = json.dumps({"name": "A user", "email": f"user{which}@example.com", "notes": "hello from the load"}) if write else None
+        body = json.dumps({"name": "A user", "email": f"user{which}@example.com",
+                           "notes": "hello from the load"}) if write else None
         try:
             connection = connection or http.client.HTTPConnection(address, 8080, timeout=30)
             headers = {"Host": host, "X-API-Key": key, "Content-Type": "application/json"}
-            connection.request("POST" if write else "GET", "/contacts" if which % 3 else "/documents", body=body, headers=headers)
+            connection.request("POST" if write else "GET", "/contacts" if which % 3 else "/documents", body=body,
+                               headers=headers)
             answer = connection.getresponse()
             answer.read()
             fault = "" if answer.status in (200, 201) else str(answer.status)

@@ -13,7 +13,8 @@ class Sink(BaseHTTPRequestHandler):
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with open(sys.argv[2], "a") as file:
             for each in message["alerts"]:
-                print(json.dumps({"at": time.time(), "path": self.path, "status": each["status"], **each["labels"]}), file=file)
+                print(json.dumps({"at": time.time(), "path": self.path, "status": each["status"], **each["labels"]}),
+                      file=file)
         self.send_response(200)
         self.end_headers()
 

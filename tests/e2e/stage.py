@@ -1,4 +1,5 @@
-"""The emitted tree on the host: packed by its own bundle.sh, unpacked as user-data does it, started by the command of its unit."""
+"""The emitted tree on the host: packed by its own bundle.sh, unpacked as user-data does it, started by the command
+of its unit."""
 from __future__ import annotations
 
 import json
@@ -12,11 +13,14 @@ from hashlib import sha256
 from pathlib import Path
 
 import images
+import pytest
 from engine import Engine, disk
 
 ROOT, HERE = images.ROOT, images.HERE
 MOTO, SINK = 5055, 5066  # ports on the host, for AWS and for the webhook
-PROVIDED = {"alert_webhook_url": f"http://172.30.251.1:{SINK}/alerts", "dead_man_url": f"http://172.30.251.1:{SINK}/dead-man", "tunnel_token": "a token"}
+PROVIDED = {"alert_webhook_url": f"http://172.30.251.1:{SINK}/alerts",
+            "dead_man_url": f"http://172.30.251.1:{SINK}/dead-man", "tunnel_token": "a token"}
+LONG = pytest.mark.skipif(os.environ.get("PRETAMANE_E2E") != "long", reason="allowed: make e2e-long")
 DOMAIN, ADMIN = "app.example.com", "admin.app.example.com"
 
 
@@ -30,7 +34,8 @@ class Stage:
         self.helpers: list[subprocess.Popen] = []
         self.engine.boot()
         self.serve_aws()
-        self.settings = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{MOTO}", "AWS_ACCESS_KEY_ID": "stage", "AWS_SECRET_ACCESS_KEY": "stage", "AWS_DEFAULT_REGION": "us-east-1"}
+        self.settings = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{MOTO}", "AWS_ACCESS_KEY_ID": "stage",
+                         "AWS_SECRET_ACCESS_KEY": "stage", "AWS_DEFAULT_REGION": "us-east-1"}
         self.run, self.path = self.engine.run, self.engine.path
 
     def close(self) -> None:
@@ -44,8 +49,10 @@ class Stage:
     def serve_aws(self) -> None:
         """The Parameter Store and S3 (moto), and the webhook; both on the host's own address"""
         log = open(self.folder / "helpers.log", "ab")
-        for command in ([sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", str(MOTO)], [sys.executable, str(HERE / "sink.py"), str(SINK), str(self.folder / "alerts")]):
-            self.helpers.append(subprocess.Popen(self.engine.beside(*command), stdout=log, stderr=log, stdin=subprocess.DEVNULL))
+        for command in ([sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", str(MOTO)],
+                        [sys.executable, str(HERE / "sink.py"), str(SINK), str(self.folder / "alerts")]):
+            self.helpers.append(subprocess.Popen(self.engine.beside(*command), stdout=log, stderr=log,
+                                                 stdin=subprocess.DEVNULL))
 
     def aws(self, *arguments: str) -> str:
         """The host's AWS command line"""
@@ -64,8 +71,8 @@ class Stage:
     def bundle(self, tree: Path | None = None, name: str = "bundle", **environment: str) -> tuple[str, str]:
         """Pack a tree with its own script, as Terraform's user does; the archive on the host, and its SHA-256"""
         target = self.engine.shared / f"{name}.tar.gz"
-        done = subprocess.run(["bash", str((tree or self.tree) / "scripts/bundle.sh"), str(target)], capture_output=True, text=True, check=False,
-                              env={"PATH": "/usr/bin:/bin", **environment})
+        done = subprocess.run(["bash", str((tree or self.tree) / "scripts/bundle.sh"), str(target)],
+                              capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", **environment})
         assert done.returncode == 0, done.stderr
         return f"/outside/{target.name}", sha256(target.read_bytes()).hexdigest()
 
@@ -73,12 +80,17 @@ class Stage:
         """First boot: what user-data does before it starts the bootstrap, and the bootstrap's step for secrets"""
         bundle, total = self.bundle()
         release = f"/opt/pretamane/releases/{total}"
-        self.run("sh", "-c", f"umask 022; mkdir -p {release} /etc/pretamane && tar --extract --gzip --no-same-owner --file {bundle} --directory {release}"
+        self.run("sh", "-c", f"umask 022; mkdir -p {release} /etc/pretamane && tar --extract --gzip --no-same-owner "
+                 f"--file {bundle} --directory {release}"
                              f" && ln -sfn releases/{total} /opt/pretamane/current"
-                             " && printf 'ENVIRONMENT=production\\nREGION=us-east-1\\nBUCKET=backups\\nDATA_VOLUME_ID=vol-1\\n' >/etc/pretamane/host.conf")
-        self.engine.wait_until(lambda: self.run("curl", "-sf", f"http://127.0.0.1:{MOTO}/moto-api/", check=False).returncode == 0, 60, "moto")
+                             " && printf "
+                 "'ENVIRONMENT=production\\nREGION=us-east-1\\nBUCKET=backups\\nDATA_VOLUME_ID=vol-1\\n' "
+                 ">/etc/pretamane/host.conf")
+        self.engine.wait_until(lambda: self.run("curl", "-sf", f"http://127.0.0.1:{MOTO}/moto-api/",
+                                                check=False).returncode == 0, 60, "moto")
         self.beside("import boto3\nboto3.client('s3').create_bucket(Bucket='backups')\n"
-                    f"for name, value in {PROVIDED!r}.items(): boto3.client('ssm').put_parameter(Type='SecureString', Name='/pretamane/production/' + name, Value=value)")
+                    f"for name, value in {PROVIDED!r}.items(): boto3.client('ssm').put_parameter(Type='SecureString', "
+                    f"Name='/pretamane/production/' + name, Value=value)")
         self.secrets()
         return total
 
@@ -104,10 +116,11 @@ class Stage:
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """docker compose with the release's file, all profiles"""
         folder = "/opt/pretamane/current/compose"
-        return self.run("docker", "compose", "--project-name", "pretamane", "--project-directory", folder, "--file", f"{folder}/compose.yaml",
-                        "--profile", "*", *arguments, check=check)
+        return self.run("docker", "compose", "--project-name", "pretamane", "--project-directory", folder, "--file",
+                        f"{folder}/compose.yaml", "--profile", "*", *arguments, check=check)
 
-    def script(self, name: str, *arguments: str, check: bool = False, **environment: str) -> subprocess.CompletedProcess:
+    def script(self, name: str, *arguments: str, check: bool = False,
+               **environment: str) -> subprocess.CompletedProcess:
         """A script of the current release"""
         return self.on_host(f"/opt/pretamane/current/scripts/{name}", *arguments, check=check, **environment)
 
@@ -115,14 +128,16 @@ class Stage:
 
     def containers(self) -> dict[str, dict]:
         """What the engine says of each service's container"""
-        ids = self.run("docker", "ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=pretamane", "--filter",
+        ids = self.run("docker", "ps", "--all", "--quiet", "--filter",
+                       "label=com.docker.compose.project=pretamane", "--filter",
                        "label=com.docker.compose.oneoff=False").stdout.split()
         found = json.loads(self.run("docker", "inspect", *ids).stdout) if ids else []
         return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
 
     def states(self) -> dict[str, str]:
         """State and health by service"""
-        return {name: f"{each['State']['Status']} {each['State'].get('Health', {}).get('Status', 'unchecked')}" for name, each in self.containers().items()}
+        return {name: f"{each['State']['Status']} {each['State'].get('Health', {}).get('Status', 'unchecked')}"
+                for name, each in self.containers().items()}
 
     def address(self, service: str, network: str) -> str:
         """A container's address in a network"""
@@ -135,10 +150,13 @@ class Stage:
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict]:
         """A user's request, from where the tunnel would send it"""
         code = ("import http.client, json, sys\nmethod, host, path, headers = json.loads(sys.argv[1])\n"
-                "c = http.client.HTTPConnection(host, 8080, timeout=30)\nc.request(method, path, body=sys.stdin.buffer.read() or None, headers=headers)\n"
+                "c = http.client.HTTPConnection(host, 8080, timeout=30)\n"
+                "c.request(method, path, body=sys.stdin.buffer.read() or None, headers=headers)\n"
                 "a = c.getresponse(); sys.stdout.write(json.dumps([a.status, a.read().decode()]))")
-        headers = {"Host": DOMAIN, "X-API-Key": self.secret("api_key")} | {key.replace("_", "-"): value for key, value in headers.items()}
-        done = subprocess.run(self.engine.beside(sys.executable, "-c", code, json.dumps([method, self.address("caddy", "edge"), path, headers])),
+        headers = {"Host": DOMAIN, "X-API-Key": self.secret("api_key")} | {key.replace("_", "-"): value
+                                                                           for key, value in headers.items()}
+        done = subprocess.run(self.engine.beside(sys.executable, "-c", code,
+                                                 json.dumps([method, self.address("caddy", "edge"), path, headers])),
                               input=body or b"", capture_output=True, check=True)
         status, text = json.loads(done.stdout)
         return status, json.loads(text) if text.startswith(("{", "[")) else {"text": text}
@@ -156,6 +174,14 @@ class Stage:
 
 
 
+def settle(stage: Stage, names, seconds: float = 90) -> None:
+    """Until all are healthy"""
+    deadline = time.monotonic() + seconds
+    while (states := stage.states()) and any(states.get(name) != "running healthy" for name in names):
+        assert time.monotonic() < deadline, states
+        time.sleep(0.3)
+
+
 class Clients:
     """Clients of the public side, in a process of their own that sees the host's network"""
 
@@ -168,7 +194,8 @@ class Clients:
         """Start all"""
         stage = self.stage
         key = stage.secret("api_key")
-        self.process = subprocess.Popen(stage.engine.beside(sys.executable, str(HERE / "load.py"), stage.address("caddy", "edge"), DOMAIN, str(self.number), str(self.pause), key),
+        self.process = subprocess.Popen(stage.engine.beside(sys.executable, str(HERE / "load.py"), stage.address(
+            "caddy", "edge"), DOMAIN, str(self.number), str(self.pause), key),
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         time.sleep(1)
         return self

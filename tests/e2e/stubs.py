@@ -1,6 +1,7 @@
 """Programs that no registry at hand has, as far as the stack speaks to them. One file: which one it is, stub.sh says.
 
-Each takes the command line, reads the secrets, listens on the ports and writes into the folders of the program that it stands for,
+Each takes the command line, reads the secrets, listens on the ports and writes into the folders of the program that
+it stands for,
 with the same user and the same rights. None of them does the program's work; `GET /calls` says what was asked of it.
 """
 from __future__ import annotations
@@ -86,8 +87,10 @@ def ship(folder: Path) -> None:
                     streams.setdefault(service, []).append([str(time.time_ns()), found["log"]])
                 places[file] = lines.tell()
         if streams:
-            body = {"streams": [{"stream": {"service": service}, "values": values} for service, values in streams.items()]}
-            request = urllib.request.Request("http://loki:3100/loki/api/v1/push", json.dumps(body).encode(), {"Content-Type": "application/json"})
+            body = {"streams": [{"stream": {"service": service},
+                                 "values": values} for service, values in streams.items()]}
+            request = urllib.request.Request("http://loki:3100/loki/api/v1/push", json.dumps(body).encode(),
+                                             {"Content-Type": "application/json"})
             try:
                 urllib.request.urlopen(request, timeout=5).close()
             except OSError:
@@ -99,7 +102,8 @@ def ship(folder: Path) -> None:
 def alloy() -> None:
     """Log shipper"""
     folder = Path(option("--storage.path"))
-    (folder / "loki.source.file.containers").mkdir(parents=True, exist_ok=True)  # fails where the folder cannot be written to, as Alloy does
+    # fails where the folder cannot be written to, as Alloy does
+    (folder / "loki.source.file.containers").mkdir(parents=True, exist_ok=True)
     Path(sys.argv[-1]).read_text()
     threading.Thread(target=ship, args=[folder / "loki.source.file.containers"], daemon=True).start()
     serve(int(option("--server.http.listen-addr").rpartition(":")[2]))
@@ -133,7 +137,8 @@ def cloudflared() -> None:
 
 
 def meilisearch() -> None:
-    """Search: the stand-in of the other tests, which keeps Meilisearch's rules, with a file for what it must not forget"""
+    """Search: the stand-in of the other tests, which keeps Meilisearch's rules, with a file for what it must not
+    forget"""
     sys.path.insert(0, "/usr/lib/stand-in")
     import search_stub
     search_stub.KEY = os.environ["MEILI_MASTER_KEY"]

@@ -1,4 +1,5 @@
-"""The emitted host, run: everything starts as it stands, is healthy, is apart from what it must not reach, and does its work."""
+"""The emitted host, run: everything starts as it stands, is healthy, is apart from what it must not reach, and does
+its work."""
 from __future__ import annotations
 
 import json
@@ -9,7 +10,8 @@ import pytest
 import yaml
 from images import ROOT, contracts
 
-LONG_RUNNING = re.search(r"^LONG_RUNNING=\((.*)\)$", (ROOT / "infra/scripts/lib/stack.sh").read_text(), re.MULTILINE)[1].split()
+LONG_RUNNING = re.search(r"^LONG_RUNNING=\((.*)\)$", (ROOT / "infra/scripts/lib/stack.sh").read_text(),
+                         re.MULTILINE)[1].split()
 
 
 def test_the_tree_runs_as_it_stands(stage):
@@ -20,7 +22,8 @@ def test_the_tree_runs_as_it_stands(stage):
         if not path.startswith("terraform/"):
             assert (release / path).read_bytes() == (ROOT / "infra" / path).read_bytes(), path
     states = stage.states()
-    assert {name: states[name] for name in (*LONG_RUNNING, "fastapi-app-blue")} == dict.fromkeys((*LONG_RUNNING, "fastapi-app-blue"), "running healthy")
+    assert {name: states[name] for name in (*LONG_RUNNING, "fastapi-app-blue")} == dict.fromkeys(
+        (*LONG_RUNNING, "fastapi-app-blue"), "running healthy")
 
 
 def test_nobody_is_asked_for_what_is_built_here(stage):
@@ -40,18 +43,23 @@ def test_the_application_starts_after_what_it_needs(stage):
 
 def test_no_port_of_the_host_is_open(stage):
     """The tunnel is the only way in"""
-    assert all(not each["NetworkSettings"]["Ports"] or not any(each["NetworkSettings"]["Ports"].values()) for each in stage.containers().values())
+    assert all(not each["NetworkSettings"]["Ports"] or not any(each["NetworkSettings"]["Ports"].values())
+               for each in stage.containers().values())
 
 
-REACHED = "import socket, sys\nfor each in sys.argv[1:]:\n    host, port = each.split(':')\n    try:\n        socket.create_connection((host, int(port)), 2).close(); print(each)\n    except OSError: pass"
+REACHED = ("import socket, sys\nfor each in sys.argv[1:]:\n    host, port = each.split(':')\n    try:\n"
+           "        socket.create_connection((host, int(port)), 2).close(); print(each)\n    except OSError: pass")
 
 
 def test_who_reaches_whom(stage):
     """CO3: from the application its stores; from the tunnel's network the edge and nothing else"""
-    targets = ["postgresql:5432", "meilisearch:7700", "minio:9000", "prometheus:9090", "loki:3100", "alertmanager:9093", "grafana:3000", "caddy:8080"]
-    found = stage.run("docker", "exec", "pretamane-fastapi-app-blue-1", "python", "-c", REACHED, *targets).stdout.split()
+    targets = ["postgresql:5432", "meilisearch:7700", "minio:9000", "prometheus:9090", "loki:3100", "alertmanager:9093",
+               "grafana:3000", "caddy:8080"]
+    found = stage.run("docker", "exec", "pretamane-fastapi-app-blue-1", "python", "-c", REACHED,
+                      *targets).stdout.split()
     assert {"postgresql:5432", "meilisearch:7700", "minio:9000"} <= {*found}
-    found = stage.run("docker", "exec", "pretamane-cloudflared-1", "/usr/lib/stand-in/bin/python", "-c", REACHED, *targets).stdout.split()
+    found = stage.run("docker", "exec", "pretamane-cloudflared-1", "/usr/lib/stand-in/bin/python", "-c", REACHED,
+                      *targets).stdout.split()
     assert found == ["caddy:8080"]
     assert stage.run("docker", "exec", "pretamane-caddy-1", "nslookup", "postgresql", check=False).returncode != 0
 
@@ -71,10 +79,12 @@ def test_each_process_is_as_small_as_the_file_says(stage):
 
 def test_a_document_is_uploaded_found_and_fetched(stage):
     """Through the edge, into the object store, the database and the index, and back"""
-    code, contact = stage.request("POST", "/contacts", json.dumps({"name": "Ann", "email": "ann@example.com", "notes": "hello"}).encode(), Content_Type="application/json")
+    code, contact = stage.request("POST", "/contacts", json.dumps(
+        {"name": "Ann", "email": "ann@example.com", "notes": "hello"}).encode(), Content_Type="application/json")
     assert code == 201, contact
     boundary, content = "x" * 20, b"the quick brown fox is in the stage"
-    body = (f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="fox.txt"\r\nContent-Type: text/plain\r\n\r\n').encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    body = (f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="fox.txt"\r\n'
+            f'Content-Type: text/plain\r\n\r\n').encode() + content + f"\r\n--{boundary}--\r\n".encode()
     code, made = stage.request("POST", "/documents", body, Content_Type=f"multipart/form-data; boundary={boundary}")
     assert code in (201, 202), made
     deadline, found = time.monotonic() + 60, {}
@@ -88,10 +98,12 @@ def test_a_document_is_uploaded_found_and_fetched(stage):
 
 def test_logs_arrive(stage):
     """From what a container prints, through the shipper, to the store"""
-    code = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:3100/calls', timeout=5).read().decode())"
+    code = ("import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:3100/calls', "
+            "timeout=5).read().decode())")
     deadline, services = time.monotonic() + 60, set()
     while not {"caddy", "fastapi-app-blue", "postgresql"} <= services and time.monotonic() < deadline:
-        said = json.loads(stage.run("docker", "exec", "pretamane-loki-1", "/usr/lib/stand-in/bin/python", "-c", code).stdout)
+        said = json.loads(stage.run("docker", "exec", "pretamane-loki-1", "/usr/lib/stand-in/bin/python",
+                                    "-c", code).stdout)
         services = {each["labels"]["service"] for each in said["lines"]}
     assert {"caddy", "fastapi-app-blue", "postgresql"} <= services
 
@@ -105,13 +117,16 @@ def test_a_healthy_host_is_quiet(stage, kind):
     if kind == "targets":
         deadline, down = time.monotonic() + 90, {"?"}
         while down and time.monotonic() < deadline:
-            down = {each["labels"]["job"] for each in stage.prometheus("targets?state=active")["activeTargets"] if each["health"] != "up"}
+            down = {each["labels"]["job"]
+                    for each in stage.prometheus("targets?state=active")["activeTargets"] if each["health"] != "up"}
             down -= {"probe-public"}  # the public name does not exist here
             if down == {"fastapi-app"}:  # the idle color
                 down = set()
             time.sleep(1)
         assert not down
     else:
-        firing = {each["labels"]["alertname"] for each in stage.prometheus("alerts")["alerts"] if each["state"] == "firing"}
+        firing = {each["labels"]["alertname"]
+                  for each in stage.prometheus("alerts")["alerts"] if each["state"] == "firing"}
         assert firing <= {"Watchdog", "PublicNameDown"}, firing
-        assert not [each for each in stage.alerts() if each["severity"] == "page" and each["alertname"] not in ("PublicNameDown",)]
+        assert not [each for each in stage.alerts() if each["severity"] == "page"
+                    and each["alertname"] not in ("PublicNameDown",)]

@@ -53,8 +53,8 @@ def purchase_option(row: Row) -> str:
     words = re.sub(r"[_-]+", " ", given.lower())
     if not words:
         return "Reserved" if row.printed("ri_hour") else "SavingsPlan" if row.printed("sp_hour") else ON_DEMAND
-    if words in ("on demand", "ondemand"):
-        return ON_DEMAND
+    if words in ("on demand", "ondemand", "spot"):
+        return "Spot-typical" if words == "spot" else ON_DEMAND
     found = [re.search(pattern, words) for pattern, _ in TERMS]
     plan = re.search(r"\b(?:sp|savings plans?)\b", words)
     reserved = re.search(r"\b(?:ri|reserved|std|standard|conv|convertible)\b", words)
@@ -73,7 +73,8 @@ def instance_lines(row: Row, option: str) -> list[Line]:
     """The rate of an instance has many names; of a commitment it is the one that says so."""
     prefix = {"R": "(?:ri|reserved)_", "S": "sp_"}.get(option[0], "")
     committed = prefix and row.printed(f"{prefix}hour")
-    name = f"{prefix}hour" if committed else r"(?:{0}_?)?(?:(?:od|on_demand|windows|linux|arm64|dedicated|instance|node|ec2)_?)*(?:hour)?"
+    name = (f"{prefix}hour" if committed
+            else r"(?:{0}_?)?(?:(?:od|on_demand|spot|windows|linux|arm64|dedicated|instance|node|ec2)_?)*(?:hour)?")
     return [Line("(?:Box|Dedicated)Usage:([^ ]+)", f"(?!$){name}", "instance_type|type|instances|count|nodes|hours.*"),
             Line("CPUCredits:[^ ]+", "cpu_credits?(?:_vcpu)?(?:_hour)?", "surplus_.*|.*cpu_(?:pct|percent)"),
             Line("EBSOptimized:.+", "ebs_optimi[sz]ed(?:_hour)?", "ebs_optimized.*"),
@@ -125,10 +126,12 @@ def instances(row: Row) -> Work:
     monitored, more = _monitoring(row, count)
     extra, others = egress(row)
     surplus, billed = _surplus(row, kind, count), count
-    if surplus and not row.given("hours.*|count|instances") and not row.printed(lines[0].rate.replace("{0}", re.escape(kind))):
+    if surplus and not row.given("hours.*|count|instances") and not row.printed(lines[0].rate.replace("{0}",
+                                                                                                      re.escape(kind))):
         billed = 0  # only credits are printed
     machines = Instances(
-        instance_type=kind, count=billed, operating_system=_system(row), tenancy="Dedicated" if tenancy == "dedicated" else "Shared",
+        instance_type=kind, count=billed, operating_system=_system(row),
+        tenancy="Dedicated" if tenancy == "dedicated" else "Shared",
         purchase_option=option, running_hours=running, surplus_vcpu_hours=surplus, detailed_monitoring=monitored,
         cpu_percent=row.number("(?:average_|avg_)?cpu_(?:pct|percent)", None),
         ebs_optimized_fee=row.flag("ebs_optimized(?:_previous_gen|_fee)?"))
@@ -165,14 +168,16 @@ def node_group(row: Row) -> Work:
     return Work([group], instance_lines(row, option) + DISK_LINES, running)
 
 
-TASKS = [Line("Fargate-.*vCPU-Hours:perCPU", "vcpu_(?:s|hour)", "vcpu"), Line("Fargate-Windows-OS-Hours:perCPU", "os_(?:s|hour)", "os"),
+TASKS = [Line("Fargate-.*vCPU-Hours:perCPU", "vcpu_(?:s|hour)", "vcpu"),
+         Line("Fargate-Windows-OS-Hours:perCPU", "os_(?:s|hour)", "os"),
          Line("Fargate-EphemeralStorage-GB-Hours", "(?:eph|ephemeral)_gb_(?:s|hour)", "ephemeral_gb"),
          Line("Fargate-(?:ARM-|Windows-)?GB-Hours", "(?:memory_)?gb_(?:s|hour)", "gb|memory_gb")]
 
 
 def _pods(row: Row) -> Work:
     "Pods of EKS: the configuration that holds one is the package's to know."
-    pods = FargatePods(vcpu=row.number("requested_vcpu"), memory_gb=row.number("requested_gb"), count=row.whole("pods", 1))
+    pods = FargatePods(vcpu=row.number("requested_vcpu"), memory_gb=row.number("requested_gb"),
+                       count=row.whole("pods", 1))
     vcpu, gb = fargate_configuration(pods.vcpu, pods.memory_gb)
     for name, value in (("vcpu", vcpu), ("gb", gb), ("overhead_mib", OVERHEAD_GB * 1024)):
         row.agree(name, value, "what EKS gives the pod")
@@ -201,5 +206,6 @@ def tasks(row: Row) -> Work:
     if arch not in ("x86", "x86_64", "arm64"):
         raise Unsupported(f"architecture {arch!r}")
     return Work([FargateTasks(vcpu=row.number("vcpu"), memory_gb=row.number("gb|memory_gb"), task_hours=count * length,
-                              ephemeral_gb=row.number("ephemeral_gb", Decimal(20)), architecture="arm64" if arch == "arm64" else "x86_64",
+                              ephemeral_gb=row.number("ephemeral_gb", Decimal(20)),
+                              architecture="arm64" if arch == "arm64" else "x86_64",
                               operating_system=_system(row))], TASKS)

@@ -22,8 +22,10 @@ REQUESTS = "requests|executions|invocations|billable_requests|other_requests|veh
 MANAGED = r"([a-z0-9-]+\.[a-z0-9]+)_hours"
 BILLION = 10**9
 LAMBDA = [
-    Line("(?:Lambda-Managed-Instances-)?Request", "req(?:uests?)?", f"{REQUESTS}|pc_requests", tier_per=10**6, free="free_requests"),
-    Line("Lambda-GB-Second", "gbs(?:_x86)?|duration(?:_gbs)?", "gbs|mb|ms|other_ms", ends=(6 * BILLION, 15 * BILLION), free="free_gbs"),
+    Line("(?:Lambda-Managed-Instances-)?Request", "req(?:uests?)?", f"{REQUESTS}|pc_requests", tier_per=10**6,
+         free="free_requests"),
+    Line("Lambda-GB-Second", "gbs(?:_x86)?|duration(?:_gbs)?", "gbs|mb|ms|other_ms", ends=(6 * BILLION, 15 * BILLION),
+         free="free_gbs"),
     Line("Lambda-GB-Second-ARM", "gbs(?:_arm(?:64)?)?|duration(?:_gbs)?", "gbs|mb|ms|other_ms",
          ends=(7_500_000_000, 18_750_000_000), free="free_gbs"),
     Line("Lambda-Storage-GB-Second", "eph(?:emeral)?_gbs", "ephemeral_mb"),
@@ -46,13 +48,16 @@ def function(row: Row) -> Work:
     memory = row.number("mb|memory_mb", Decimal(128))
     if row.given("provisioned_concurrency"):
         seconds = row.number("pc_seconds") if row.given("pc_seconds") else row.number("pc_hours") * 3600
-        resources.append(ProvisionedConcurrency(concurrency=row.number("provisioned_concurrency"), memory_mb=memory, seconds=seconds,
-                                                requests=row.number("pc_requests", 0), milliseconds=row.number("pc_ms", 0)))
+        resources.append(ProvisionedConcurrency(concurrency=row.number("provisioned_concurrency"), memory_mb=memory,
+                                                seconds=seconds,
+                                                requests=row.number("pc_requests", 0),
+                                                milliseconds=row.number("pc_ms", 0)))
     if row.given("operations"):
         resources.append(DurableExecution(operations=row.number("operations"), written_gb=row.number("written_gb", 0),
                                           retained_gb_month=row.number("retained_gb_month", 0)))
     if row.given("isolated_envs"):
-        resources.append(TenantIsolation(environments=row.number("isolated_envs"), memory_mb=row.number("mb|memory_mb")))
+        resources.append(TenantIsolation(environments=row.number("isolated_envs"),
+                                         memory_mb=row.number("mb|memory_mb")))
     return Work(resources, LAMBDA)
 
 
@@ -98,11 +103,13 @@ def _requests(row: Row) -> Decimal:
 
 def gateway(protocol: str) -> Adapter:
     """The adapter of one protocol."""
-    counted, size = ("messages|requests", "message_kb|request_kb") if protocol == "websocket" else ("requests", "request_kb")
+    counted, size = ("messages|requests",
+                     "message_kb|request_kb") if protocol == "websocket" else ("requests", "request_kb")
     ends = {"http": (300 * 10**6,), "rest": (333 * 10**6, BILLION, 20 * BILLION), "websocket": (BILLION,)}[protocol]
-    lines = [Line("ApiGateway(?:HttpRequest|Request|Message)", "(?:req(?:uests?)?|messages?|msg|msgs)?", counted, tier_per=10**6,
-                  ends=ends, free="free_(?:requests|messages)"),
-             Line("ApiGatewayMinute", "(?:conn(?:ection)?_)?min(?:utes?)?", "connection_minutes", free="free_connection_minutes")]
+    lines = [Line("ApiGateway(?:HttpRequest|Request|Message)", "(?:req(?:uests?)?|messages?|msg|msgs)?", counted,
+                  tier_per=10**6, ends=ends, free="free_(?:requests|messages)"),
+             Line("ApiGatewayMinute", "(?:conn(?:ection)?_)?min(?:utes?)?", "connection_minutes",
+                  free="free_connection_minutes")]
 
     def adapter(row: Row) -> Work:
         requests = row.number(counted, 0)

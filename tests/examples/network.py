@@ -22,7 +22,8 @@ from .row import Adapter, Row, Work, values
 from .traffic import egress, egress_line
 
 MONTH = "hours|hours_each|month_hours"
-LOAD = "new_connections_per_s|connection_minutes|active_connections|kb_per_s|gb_per_hour|requests_per_s|rules|rule_evaluations_per_s"
+LOAD = ("new_connections_per_s|connection_minutes|active_connections|kb_per_s|gb_per_hour|requests_per_s|rules"
+        "|rule_evaluations_per_s")
 GB = "(?:processed_)?gb(?:_month)?"
 
 
@@ -74,11 +75,13 @@ def _loads(row: Row, count: int, gb_per_hour: Decimal) -> tuple[Load, ...]:
 
 NAT = [Line("NatGateway-Hours", "(?:nat_)?hour", "nat_gateways|gateways|count|" + MONTH),
        Line("NatGateway-Bytes", "(?:nat_)?(?:processed_)?gb", "(?:nat_)?(?:processed_)?gb")]
-ADDRESSES = [Line("PublicIPv4:.*", "(?:(?:public_)?ipv4_|address_|eip_)?hour", "(?:.*addresses|.*eips?|public_ipv4)", shared=True)]
+ADDRESSES = [Line("PublicIPv4:.*", "(?:(?:public_)?ipv4_|address_|eip_)?hour",
+                  "(?:.*addresses|.*eips?|public_ipv4)", shared=True)]
 
 
 def _nat(row: Row) -> list[Resource]:
-    return [NatGateway(count=row.whole("nat_gateways|gateways|count", 1), gb=row.number("(?:nat_)?(?:processed_)?gb", 0))]
+    return [NatGateway(count=row.whole("nat_gateways|gateways|count", 1),
+                       gb=row.number("(?:nat_)?(?:processed_)?gb", 0))]
 
 
 def _addresses(row: Row) -> list[Resource]:
@@ -140,7 +143,8 @@ def transfer(row: Row) -> Work:
     """Traffic of every direction."""
     resources, _ = egress(row)
     more, lines = _between(row)
-    inward = [InternetIngress(gb=row.number("internet_(?:in|ingress)_gb"))] if row.given("internet_(?:in|ingress)_gb") else []
+    inward = [InternetIngress(gb=row.number("internet_(?:in|ingress)_gb"))] if row.given(
+        "internet_(?:in|ingress)_gb") else []
     return Work(resources + more + inward, [egress_line(bare=True), *lines])
 
 

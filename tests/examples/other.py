@@ -43,7 +43,8 @@ def _nodes(row: Row, pattern: str) -> tuple[int, str]:
 
 def search(row: Row) -> Work:
     """A domain: nodes of each kind and the disk of all."""
-    (data, data_type), (managers, manager_type), (warm, warm_type) = (_nodes(row, each) for each in ("data", "master|manager", "warm"))
+    (data, data_type), (managers, manager_type), (warm, warm_type) = (_nodes(row, each)
+                                                                      for each in ("data", "master|manager", "warm"))
     disks = [kind for kind in ("gp2", "gp3", "io1", "standard") if row.given(f"{kind}_gb")]
     if len(disks) > 1:
         raise Unsupported("disks of several kinds")
@@ -51,8 +52,10 @@ def search(row: Row) -> Work:
     iops, mibps = row.number("iops", 0), row.number(MIBPS, 0)
     if iops and disk != "io1" and (disk != "gp3" or iops > INCLUDED_IOPS) or mibps and disk != "gp3":
         raise Unsupported(f"iops or throughput of {disk}")
-    domain = SearchDomain(instance_type=data_type, count=data, manager_type=manager_type, managers=managers, warm_type=warm_type,
-                          warm_nodes=warm, disk_type=disk, disk_gb=row.number(f"{disk}_gb", 0), disk_iops=iops, disk_mibps=mibps)
+    domain = SearchDomain(instance_type=data_type, count=data, manager_type=manager_type, managers=managers,
+                          warm_type=warm_type,
+                          warm_nodes=warm, warm_gb=row.number("warm_gb", 0), disk_type=disk, disk_gb=row.number(f"{disk}_gb", 0),  # noqa: E501
+                          disk_iops=iops, disk_mibps=mibps)
     billed = sum(each.quantity for each in domain.charges(Decimal(730)) if each.query.unit == "MiBps-Mo")
     row.agree("billable_mibps", billed, "the throughput above what is included")
     return Work([domain], SEARCH, hours(row))
@@ -62,16 +65,17 @@ def serverless(row: Row) -> Work:
     """Compute units of both kinds and the index."""
     lines = [Line("SearchOCU", "ocu_hour", ".*_ocus?"),
              Line("TimedStorage-ByteHrs", "(?:(?:index|storage)_)?gb(?:_month)?", "(?:index_|storage_)?gb")]
-    return Work([SearchServerless(indexing_units=row.number("indexing_ocus?", 0), search_units=row.number("search_ocus?", 0),
+    return Work([SearchServerless(indexing_units=row.number("indexing_ocus?", 0),
+                                  search_units=row.number("search_ocus?", 0),
                                   gb=row.number("(?:index_|storage_)?gb", 0))], lines, hours(row))
 
 
 LOGS = [Line("DataProcessing-Bytes", "ingest(?:ion|ed)?(?:_gb)?", "ingest(?:ed|ion)?_gb", "ingested_gb",
              free="free_ingest(?:ed|ion)?_gb"),
-        Line("TimedStorage-ByteHrs", "(?:storage|stored|archive)(?:_gb)?(?:_month)?", "(?:storage|stored|archive)_gb", "stored_gb",
-             free="free_storage_gb"),
-        Line("DataScanned-Bytes", "(?:insights|scan(?:ned)?|query)(?:_gb)?", "(?:insights|scanned|query)_gb", "scanned_gb",
-             free="free_insights_gb")]
+        Line("TimedStorage-ByteHrs", "(?:storage|stored|archive)(?:_gb)?(?:_month)?",
+             "(?:storage|stored|archive)_gb", "stored_gb", free="free_storage_gb"),
+        Line("DataScanned-Bytes", "(?:insights|scan(?:ned)?|query)(?:_gb)?",
+             "(?:insights|scanned|query)_gb", "scanned_gb", free="free_insights_gb")]
 
 
 def logs(row: Row) -> Work:
@@ -80,9 +84,10 @@ def logs(row: Row) -> Work:
 
 
 WATCH = [
-    Line("CW:MetricMonitorUsage", "(?:(?:custom_)?metrics?)?(?:_month)?", "(?:custom_|detailed_monitoring_)?metrics", "metrics",
-         ends=(10_000, 250_000, 1_000_000), free="free_metrics"),
-    Line("CW:AlarmMonitorUsage", "(?:standard(?:_alarm)?|alarm)(?:_metric)?(?:_month)?", "standard_.*|alarms", free="free_alarms"),
+    Line("CW:MetricMonitorUsage", "(?:(?:custom_)?metrics?)?(?:_month)?",
+         "(?:custom_|detailed_monitoring_)?metrics", "metrics", ends=(10_000, 250_000, 1_000_000), free="free_metrics"),
+    Line("CW:AlarmMonitorUsage", "(?:standard(?:_alarm)?|alarm)(?:_metric)?(?:_month)?", "standard_.*|alarms",
+         free="free_alarms"),
     Line("CW:HighResAlarmMonitorUsage", "high_?res(?:olution)?(?:_alarm)?(?:_metric)?(?:_month)?", "high_?res.*"),
     Line("DashboardsUsageHour", "dashboards?(?:_month)?", "dashboards", "dashboards", free="free_dashboards"),
 ]
@@ -107,8 +112,10 @@ def secrets(row: Row) -> Work:
     return Work([Secrets(count=count, api_calls=row.number("api_calls|requests", 0))], lines)
 
 
-PARAMETERS = [Line("PS-Advanced-Param-Tier1", "(?:advanced_)?param(?:eter)?s?(?:_month)?", "advanced_parameters", "advanced"),
-              Line("PS-Param-Processed-Tier2", "(?:api_)?(?:calls?|requests?)?", "advanced_api_calls", "advanced_api_calls")]
+PARAMETERS = [Line("PS-Advanced-Param-Tier1", "(?:advanced_)?param(?:eter)?s?(?:_month)?",
+                   "advanced_parameters", "advanced"),
+              Line("PS-Param-Processed-Tier2", "(?:api_)?(?:calls?|requests?)?", "advanced_api_calls",
+                   "advanced_api_calls")]
 
 
 def parameters(row: Row) -> Work:
@@ -128,7 +135,8 @@ def keys(row: Row) -> Work:
 
 
 MAIL = [Line("Recipients", "(?:(?:e?mails?|messages?|recipients?)(?:_sent)?)?",
-             "(?:e?mails?|messages|recipients)(?:_sent|_from_ec2)?|sent", "recipients", free="free_(?:e?mails?|messages|recipients)"),
+             "(?:e?mails?|messages|recipients)(?:_sent|_from_ec2)?|sent", "recipients",
+             free="free_(?:e?mails?|messages|recipients)"),
         Line("AttachmentsSize-Bytes", "(?:attachments?|data)(?:_gb)?", "attachments?_gb|data_gb", "attachment_gb")]
 
 
@@ -143,7 +151,8 @@ TABLE = [
     Line("ReadRequestUnits", "rrus?", "rrus?", "read_units"),
     Line("WriteCapacityUnit-Hrs", "wcu_hour", "wcus?", "write_capacity"),
     Line("ReadCapacityUnit-Hrs", "rcu_hour", "rcus?", "read_capacity"),
-    Line("TimedStorage-ByteHrs", "(?:storage_)?gb(?:_month)?", "(?:storage_)?gb", "storage_gb", free="free_gb|free_storage_gb"),
+    Line("TimedStorage-ByteHrs", "(?:storage_)?gb(?:_month)?", "(?:storage_)?gb", "storage_gb",
+         free="free_gb|free_storage_gb"),
     Line("TimedBackupStorage-ByteHrs", "backup_gb(?:_month)?", "backup_gb", "backup_gb"),
     Line("TimedPITRStorage-ByteHrs", "pitr_gb(?:_month)?", "pitr_gb", "point_in_time_gb"),
     Line("RestoreDataSize-Bytes", "restore_gb", "restore_gb", "restored_gb"),

@@ -13,7 +13,8 @@ TIER = re.compile(rf"(?:^|_)t(\d)(?:_{SIZE})?(?=_|$)")
 EDGE = re.compile(rf"(?:^|_)(first|next|over|above)_?{SIZE}(?=_|$)")
 PER = re.compile(r"(?:^|_)per_?(\d*)(k|M|B)?(?=_|$)")
 BARE_PER = re.compile(r"(?:^|_)(\d+)(k|M|B)(?=_|$)")
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "GB": 1, "TB": 1024, "PB": 10**6}  # PB as the sources print it, decimal
+# PB as the sources print it, decimal
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "GB": 1, "TB": 1024, "PB": 10**6}
 
 
 class Unsupported(Exception):

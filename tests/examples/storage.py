@@ -35,8 +35,8 @@ def _disk_lines() -> Iterator[Line]:
                    rf"(?:{kind}_|ebs_|disk_)?gb(?:_.*)?")
     for kind, usage, tier in [("gp3", "EBS:VolumeP-IOPS.gp3", 0), ("io1", "EBS:VolumeP-IOPS.piops", 0),
                               *(("io2", usage, position + 1) for position, (*_, usage) in enumerate(IO2_TIERS))]:
-        yield Line(re.escape(usage), rf"(?:{kind}_)?iops(?:_month)?", rf"(?:{kind}_)?iops(?:_.*)?", tier=tier, ends=IO2_ENDS,
-                   included=GP3_FREE_IOPS if kind == "gp3" else None)
+        yield Line(re.escape(usage), rf"(?:{kind}_)?iops(?:_month)?", rf"(?:{kind}_)?iops(?:_.*)?", tier=tier,
+                   ends=IO2_ENDS, included=GP3_FREE_IOPS if kind == "gp3" else None)
     yield Line(r"EBS:VolumeP-Throughput\.gp3", f"(?:gp3_)?{MIBPS}(?:_month)?", f"(?:gp3_)?{MIBPS}(?:_.*)?",
                scale=1 / Decimal(1024), included=GP3_FREE_MIBPS)
     yield Line("EBS:VolumeIOUsage", "(?:standard_)?(?:io|ios|io_requests)", "io_requests")
@@ -139,7 +139,8 @@ def gb_months(row: Row) -> Decimal | None:
 SNAPSHOTS = [
     Line("EBS:SnapshotUsage", "(?:(?:standard|snapshot)_)?gb(?:_month)?", "(?:standard_|snapshot_)?gb|gb_.*"),
     Line("EBS:SnapshotArchiveStorage", "archive_gb(?:_month)?", "archive_gb"),
-    Line("EBS:SnapshotArchiveRetrieval", "(?:archive_)?(?:retrieval|restore)_gb", "(?:archive_)?(?:retrieval|restore)_gb", "retrieval_gb"),
+    Line("EBS:SnapshotArchiveRetrieval", "(?:archive_)?(?:retrieval|restore)_gb",
+         "(?:archive_)?(?:retrieval|restore)_gb", "retrieval_gb"),
     Line("EBS:FastSnapshotRestore", "(?:fsr_)?(?:dsu_)?hour", "dsu_hours|minutes|hours"),
     Line("EBS:TimeBasedCopy", "(?:copy_)?gb", "copy_gb", "copied_gb"),
     Line(r"EBS:directAPI\.snapshot\.List", "list", "list_(?:calls|requests|units)", "listed_calls"),
@@ -157,11 +158,12 @@ def snapshots(row: Row) -> Work:
         restore_hours += row.whole("snapshots") * row.whole("azs") * max(minutes, Decimal(60)) / 60  # one hour at least
     row.take("completion_hours", None)  # it only decides which rate of time-based copies is printed
     standard = row.number("(?:standard_|snapshot_)?gb", Decimal(0)) * days_of_month(row, "standard_days")
-    remaining = row.number("remaining_hours") / row.number("month_hours") if row.given("remaining_hours") else Decimal(1)
+    remaining = row.number("remaining_hours") / row.number("month_hours") if row.given(
+        "remaining_hours") else Decimal(1)
     archive_days = days_of_month(row, "archive_days" if row.given("standard_gb") else "days|archive_days")
     archive = row.number("archive_gb", Decimal(0)) * remaining * archive_days
-    return Work([DiskSnapshots(gb=standard + (gb_months(row) or 0), archive_gb=archive, fast_restore_hours=restore_hours,
-                               **arguments)], SNAPSHOTS)
+    return Work([DiskSnapshots(gb=standard + (gb_months(row) or 0), archive_gb=archive,
+                               fast_restore_hours=restore_hours, **arguments)], SNAPSHOTS)
 
 
 def days_of_month(row: Row, pattern: str) -> Decimal:
@@ -177,10 +179,14 @@ def days_of_month(row: Row, pattern: str) -> Decimal:
 BUCKET = [
     Line("TimedStorage-ByteHrs", "(?:(?:standard(?:_gb)?|gb|storage|identity)(?:_month)?)?", "standard_gb|gb|gb_.*",
          ends=(51_200, 512_000)),
-    Line("TimedStorage-SIA-ByteHrs", "(?:(?:standard_)?ia_)?(?:gb|ia)(?:_month)?", "(?:standard_)?ia_gb", "infrequent_gb"),
-    Line("TimedStorage-ZIA-ByteHrs", "(?:onezone(?:_ia)?_)?(?:gb|onezone_ia)(?:_month)?", "onezone_ia_gb|onezone_gb", "one_zone_gb"),
-    Line("TimedStorage-GIR-ByteHrs", "(?:glacier_(?:ir|instant)_)?gb(?:_month)?", "glacier_(?:ir|instant)_gb", "glacier_instant_gb"),
-    Line("TimedStorage-GlacierByteHrs", "(?:glacier(?:_flexible)?_)?gb(?:_month)?", "glacier(?:_flexible)?_gb", "glacier_gb"),
+    Line("TimedStorage-SIA-ByteHrs", "(?:(?:standard_)?ia_)?(?:gb|ia)(?:_month)?", "(?:standard_)?ia_gb",
+         "infrequent_gb"),
+    Line("TimedStorage-ZIA-ByteHrs", "(?:onezone(?:_ia)?_)?(?:gb|onezone_ia)(?:_month)?", "onezone_ia_gb|onezone_gb",
+         "one_zone_gb"),
+    Line("TimedStorage-GIR-ByteHrs", "(?:glacier_(?:ir|instant)_)?gb(?:_month)?", "glacier_(?:ir|instant)_gb",
+         "glacier_instant_gb"),
+    Line("TimedStorage-GlacierByteHrs", "(?:glacier(?:_flexible)?_)?gb(?:_month)?", "glacier(?:_flexible)?_gb",
+         "glacier_gb"),
     Line("TimedStorage-GDA-ByteHrs", "(?:deep_archive_)?gb(?:_month)?", "deep_archive_gb", "deep_archive_gb"),
     Line("Requests(?:-[SZ]IA)?-Tier1", "puts?", "puts?(?:_requests)?"),
     Line("Requests(?:-[SZ]IA)?-Tier2", "gets?", "gets?(?:_requests)?"),
@@ -252,12 +258,14 @@ def files(row: Row) -> Work:
 def _replica(row: Row) -> Work:
     "A copy in another region: what it keeps, from GB-hours, and what was sent there."
     month = row.number("month_hours")
-    kept = FileSystem(standard_gb=row.number("standard_gb_hours", 0) / month, infrequent_gb=row.number("ia_gb_hours", 0) / month)
+    kept = FileSystem(standard_gb=row.number("standard_gb_hours", 0) / month,
+                      infrequent_gb=row.number("ia_gb_hours", 0) / month)
     return Work([kept, InterRegionTraffic(gb=row.number("transfer_gb", 0), to_region="other")], FILES)
 
 
 def registry(row: Row) -> Work:
     """Images, and what is pulled from the internet."""
     extra, lines = egress(row)
-    line = Line("TimedStorage-ByteHrs", "(?:(?:storage|ecr)_)?gb(?:_month)?", "(?:storage_)?gb", free="free_gb|free_storage_gb")
+    line = Line("TimedStorage-ByteHrs", "(?:(?:storage|ecr)_)?gb(?:_month)?", "(?:storage_)?gb",
+                free="free_gb|free_storage_gb")
     return Work([ImageRegistry(gb=row.number("(?:storage_)?gb", 0)), *extra], [line, *lines])

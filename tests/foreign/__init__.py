@@ -1,7 +1,9 @@
 """Small trees in the manner of public stacks, each with the findings that a reviewer would sign, and no others.
 
-Each folder holds `tree/` and `findings.txt`: a rule, a file and a line on each row. They were written by hand, before the rules were.
-`python -m foreign` (with `tests` on the path; `make precision`) prints how many of the findings of `check` are among those.
+Each folder holds `tree/` and `findings.txt`: a rule, a file and a line on each row. They were written by hand,
+before the rules were.
+`python -m foreign` (with `tests` on the path; `make precision`) prints how many of the findings of `check` are among
+those.
 """
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ def signed(name: str) -> set[Place]:
 @cache
 def judged(name: str) -> Judged:
     """Check a tree"""
-    found = {(each.rule, f"{each.file}:{each.line}" if each.line else each.file) for each in check(Tree.read(HERE / name / "tree", AS_OF))}
+    found = {(each.rule, f"{each.file}:{each.line}" if each.line else each.file)
+             for each in check(Tree.read(HERE / name / "tree", AS_OF))}
     wanted = signed(name)
     return Judged(name, *(tuple(sorted(each)) for each in (found & wanted, found - wanted, wanted - found)))
 
@@ -51,6 +54,7 @@ def judged(name: str) -> Judged:
 def precision(group: str) -> tuple[int, int]:
     """How many findings of a group's rules are right, and how many there are"""
     of_group = {each.id for each in rules().values() if each.group == group}
-    count = Counter(kind for each in map(judged, names()) for kind, places in (("right", each.right), ("wrong", each.wrong))
+    count = Counter(kind
+                    for each in map(judged, names()) for kind, places in (("right", each.right), ("wrong", each.wrong))
                     for rule, _ in places if rule in of_group)
     return count["right"], count.total()

@@ -2,7 +2,8 @@
 
 Each module beside this one holds `MUTANTS`. `make mutants` prints who kills which.
 A mutant is killed by a rule (`X05`), a tool (`tool:caddy`) or, where only running shows the defect, by a test
-(`behaviour:tests/test_app.py::test_ready`). A test counts only where it was run on the mutant and failed: that a test of this name
+(`behaviour:tests/test_app.py::test_ready`). A test counts only where it was run on the mutant and failed: that a
+test of this name
 exists proves nothing.
 """
 from __future__ import annotations
@@ -87,7 +88,7 @@ CADDYFILE = "caddy/Caddyfile"
 def compose(change: Callable[[dict], None]) -> Callable[[Files], Files]:
     """A mutation of the compose file as data"""
     def mutate(files: Files) -> Files:
-        data = yaml.safe_load(files[COMPOSE])
+        data = yaml.load(files[COMPOSE], Loader=yaml.CSafeLoader)
         change(data)
         return {**files, COMPOSE: yaml.dump(data, Dumper=Plain, sort_keys=False, width=4096)}
 
@@ -120,7 +121,7 @@ def removed(path: str) -> Callable[[Files], Files]:
     return mutate
 
 
-class Plain(yaml.SafeDumper):
+class Plain(yaml.CSafeDumper):
     """YAML without anchors"""
 
     def ignore_aliases(self, data) -> bool:
@@ -143,7 +144,8 @@ def test_exists(name: str) -> bool:
     """Whether `tests/file.py::function` is there"""
     file, _, function = name.partition("::")
     path = ROOT / file
-    return bool(function) and path.is_file() and re.search(rf"^def {re.escape(function.partition('[')[0])}\(", path.read_text(encoding="utf-8"), re.M) is not None
+    return bool(function) and path.is_file() and re.search(rf"^def {re.escape(function.partition('[')[0])}\(",
+                                                           path.read_text(encoding="utf-8"), re.M) is not None
 
 
 test_exists.__test__ = False  # not a test itself

@@ -7,7 +7,8 @@ import yaml
 
 from mutants import Mutant, added, replaced, substituted
 
-ALERTS, BLACKBOX, LOKI, ALLOY = "alertmanager/alertmanager.yml", "blackbox/blackbox.yml", "loki/loki.yaml", "alloy/config.alloy"
+ALERTS, BLACKBOX = "alertmanager/alertmanager.yml", "blackbox/blackbox.yml"
+LOKI, ALLOY = "loki/loki.yaml", "alloy/config.alloy"
 SOURCES = "grafana/provisioning/datasources/stack.yaml"
 
 
@@ -24,8 +25,10 @@ def changed(path, change):
 def rule(name, expression, summary="something", **annotations):
     """A mutation that adds an alert to the rules about probes"""
     def change(data):
-        data["groups"][0]["rules"].append({"alert": name, "expr": expression, "labels": {"severity": "page", "category": "probe"},
-                                           "annotations": {"summary": summary, "runbook": "runbooks/probe-fails.md", **annotations}})
+        data["groups"][0]["rules"].append({"alert": name, "expr": expression,
+                                           "labels": {"severity": "page", "category": "probe"},
+                                           "annotations": {"summary": summary, "runbook": "runbooks/probe-fails.md",
+                                                           **annotations}})
 
     return changed("prometheus/rules/synthetic.yml", change)
 
@@ -50,8 +53,10 @@ def empty_receivers(data):
 
 def shadowed(data):
     """A route to a team after one that takes everything"""
-    data["receivers"].append({"name": "team-security", "webhook_configs": [{"url_file": "/run/secrets/alert_webhook_url"}]})
-    data["route"]["routes"].append({"receiver": "team-security", "matchers": ['severity=~"page|ticket"', 'category="security"']})
+    data["receivers"].append({"name": "team-security",
+                              "webhook_configs": [{"url_file": "/run/secrets/alert_webhook_url"}]})
+    data["route"]["routes"].append({"receiver": "team-security",
+                                    "matchers": ['severity=~"page|ticket"', 'category="security"']})
 
 
 def old_matchers(data):
@@ -61,7 +66,8 @@ def old_matchers(data):
 
 def inhibited_by_name(data):
     """High and critical alerts that are to hide each other by their name, which differs"""
-    data["inhibit_rules"] = [{"source_matchers": ['severity="page"'], "target_matchers": ['severity="ticket"'], "equal": ["alertname"]}]
+    data["inhibit_rules"] = [{"source_matchers": ['severity="page"'], "target_matchers": ['severity="ticket"'],
+                              "equal": ["alertname"]}]
 
 
 def old_retention(data):
@@ -72,8 +78,8 @@ def old_retention(data):
 
 def old_index(data):
     """An index that nothing writes any more"""
-    data["schema_config"]["configs"] = [{"from": "2024-01-01", "store": "boltdb-shipper", "object_store": "filesystem", "schema": "v11",
-                                         "index": {"prefix": "index_", "period": "24h"}}]
+    data["schema_config"]["configs"] = [{"from": "2024-01-01", "store": "boltdb-shipper", "object_store": "filesystem",
+                                         "schema": "v11", "index": {"prefix": "index_", "period": "24h"}}]
 
 
 def link_to_prometheus(data):
@@ -107,33 +113,47 @@ MUTANTS = [
     Mutant("D55", "the alert of the source document", rule("SLOBudgetBurnFast", BURN), "X06"),
     Mutant("D64", "a lock whose module wants 2xx", changed(BLACKBOX, no_status), "O03"),
     Mutant("D64", "a module that can never pass", changed(BLACKBOX, never), "O03"),
-    Mutant("D64", "a locked path probed for 2xx", replaced("prometheus/prometheus.yml", "http_401", "http_2xx", 2), "X22"),
-    Mutant("D64", "a module that the exporter cannot read", replaced(BLACKBOX, "valid_status_codes", "valid_status_code"), "tool:blackbox_exporter"),
-    Mutant("D65", "an alert that selects a module", rule("ProbeFailed", 'probe_success{module="http_2xx"} == 0'), "X06"),
-    Mutant("D66", "a histogram that does not exist", rule("Slow", "histogram_quantile(0.95, rate(probe_duration_seconds_bucket[5m])) > 2"), "X06"),
+    Mutant("D64", "a locked path probed for 2xx",
+           replaced("prometheus/prometheus.yml", "http_401", "http_2xx", 2), "X22"),
+    Mutant("D64", "a module that the exporter cannot read",
+           replaced(BLACKBOX, "valid_status_codes", "valid_status_code"), "tool:blackbox_exporter"),
+    Mutant("D65", "an alert that selects a module",
+           rule("ProbeFailed", 'probe_success{module="http_2xx"} == 0'), "X06"),
+    Mutant("D66", "a histogram that does not exist",
+           rule("Slow", "histogram_quantile(0.95, rate(probe_duration_seconds_bucket[5m])) > 2"), "X06"),
     Mutant("D66", "a rate of a gauge", rule("Slow", "rate(probe_duration_seconds[5m]) > 2"), "X06"),
-    Mutant("D66", "the end of a certificate without the time", rule("CertificateEnding", "probe_ssl_earliest_cert_expiry < 604800"), "X06"),
-    Mutant("D67", "a program is scraped that is not there", changed("prometheus/prometheus.yml", scraped_for_nothing), "X04"),
+    Mutant("D66", "the end of a certificate without the time",
+           rule("CertificateEnding", "probe_ssl_earliest_cert_expiry < 604800"), "X06"),
+    Mutant("D67", "a program is scraped that is not there",
+           changed("prometheus/prometheus.yml", scraped_for_nothing), "X04"),
     Mutant("D68", "requests a second under a text that says percent",
-           rule("HighErrorRate", 'sum(rate(http_requests_total{status_class="5xx"}[5m])) > 0.05', "more than 5 % of the requests fail"), "O07"),
+           rule("HighErrorRate", 'sum(rate(http_requests_total{status_class="5xx"}[5m])) > 0.05',
+                "more than 5 % of the requests fail"), "O07"),
     Mutant("D68", "memory of containers, which nobody measures",
            rule("MemoryHigh", "container_memory_usage_bytes / container_spec_memory_limit_bytes > 0.9"), "X06"),
     Mutant("D69", "a function that templates do not have",
-           added("alertmanager/templates/stack.tmpl", '{{ define "more" }}{{ .CommonLabels.service | default "none" }}{{ end }}\n'), "tool:amtool"),
+           added("alertmanager/templates/stack.tmpl",
+                 '{{ define "more" }}{{ .CommonLabels.service | default "none" }}{{ end }}\n'), "tool:amtool"),
     Mutant("D70", "receivers without a channel", changed(ALERTS, empty_receivers), "X12"),
     Mutant("D71", "a route that nothing reaches", changed(ALERTS, shadowed), "X12"),
     Mutant("D71", "matchers of the old kind", changed(ALERTS, old_matchers), "X12"),
     Mutant("D71", "an inhibition by the name of the alert", changed(ALERTS, inhibited_by_name), "O08"),
     Mutant("D72", "retention by the table manager", changed(LOKI, old_retention), "O01"),
     Mutant("D72", "an index that is no longer written", changed(LOKI, old_index), "O01"),
-    Mutant("D72", "a ruler that talks to itself", substituted(LOKI, r"alertmanager_url: \S+", "alertmanager_url: http://localhost:9093,"), "O01"),
+    Mutant("D72", "a ruler that talks to itself",
+           substituted(LOKI, r"alertmanager_url: \S+", "alertmanager_url: http://localhost:9093,"), "O01"),
     Mutant("D73", "addresses and statuses as labels",
            replaced(ALLOY, '"level" = "",\n', '"level" = "",\n      "remote_ip" = "",\n      "status" = "",\n'), "O02"),
-    Mutant("D74", "a panel on logs that nobody ships", panel("logs", 0, 'sum by (job) (count_over_time({job="docker"}[5m]))'), "X06"),
-    Mutant("D74", "a panel on a job that nobody labels so", panel("app", 0, 'rate(http_requests_total{status="500"}[5m])'), "X06"),
+    Mutant("D74", "a panel on logs that nobody ships",
+           panel("logs", 0, 'sum by (job) (count_over_time({job="docker"}[5m]))'), "X06"),
+    Mutant("D74", "a panel on a job that nobody labels so",
+           panel("app", 0, 'rate(http_requests_total{status="500"}[5m])'), "X06"),
     Mutant("D74", "a link to requests that leads to Prometheus", changed(SOURCES, link_to_prometheus), "O06"),
-    Mutant("D74", "plugins fetched at start", substituted("grafana/grafana.ini", r"^preinstall_disabled = true", "preinstall = grafana-piechart-panel"), "O06"),
-    Mutant("D74", "a panel without data on a live Prometheus", None, "behaviour:tests/test_grafana.py::test_every_panel_has_data"),
+    Mutant("D74", "plugins fetched at start", substituted("grafana/grafana.ini", r"^preinstall_disabled = true",
+                                                          "preinstall = grafana-piechart-panel"), "O06"),
+    Mutant("D74", "a panel without data on a live Prometheus", None,
+           "behaviour:tests/test_grafana.py::test_every_panel_has_data"),
     Mutant("D75", "ids that do not reach the logs", None, "behaviour:tests/test_logs.py::test_a_line_becomes_an_entry"),
-    Mutant("D72", "a shipper that reads from what is not there", replaced(ALLOY, "local.file_match.containers.targets", "local.file_match.files.targets"), "O04"),
+    Mutant("D72", "a shipper that reads from what is not there",
+           replaced(ALLOY, "local.file_match.containers.targets", "local.file_match.files.targets"), "O04"),
 ]

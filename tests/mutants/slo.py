@@ -1,6 +1,7 @@
 """Defects of objectives and their alerts, D53 to D58 and D63: most show only when Prometheus works the rules out.
 
-The mutants of single rules, with the test that notices each, are in tests/test_slo_rules.py; here each defect of the audit
+The mutants of single rules, with the test that notices each, are in tests/test_slo_rules.py; here each defect of the
+audit
 names the one that makes it.
 """
 from __future__ import annotations
@@ -22,7 +23,8 @@ def without(path: str):
 
 MUTANTS = [
     Mutant("D53", "rules of an objective that are named and not there", without(RULES), "X05"),
-    Mutant("D53", "an objective's rules under another name", replaced("prometheus/prometheus.yml", "rules/slo-availability.yml", "rules/slo-rules.yml"), "X05"),
+    Mutant("D53", "an objective's rules under another name",
+           replaced("prometheus/prometheus.yml", "rules/slo-availability.yml", "rules/slo-rules.yml"), "X05"),
     Mutant("D55", "an alert without sums, which never fires", None, f"{DAMAGED}[availability: drop the sum of errors]"),
     Mutant("D56", "no ratio without an error", None, f"{DAMAGED}[availability: nothing in place of 0 without errors]"),
     Mutant("D57", "a factor of the wrong size", None, f"{DAMAGED}[availability: a tenth of the factor]"),

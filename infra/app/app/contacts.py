@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """Contacts: create, list, fetch."""
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from .services import Given
 
 router = APIRouter(dependencies=[Depends(require_api_key)], tags=["contacts"], responses=responses(401, 422, 503))
 
-# Line breaks are allowed in notes only; no other control character is, for PostgreSQL takes no NUL and logs take no bells.
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^[A-Za-z0-9._%+'-]+@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")]
+# Line breaks are allowed in notes only; no other control character is, for PostgreSQL takes no NUL and logs take no
+# bells.
+Line = Annotated[str,
+                 StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Email = Annotated[str, StringConstraints(
+    max_length=254, pattern=r"^[A-Za-z0-9._%+'-]+@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")]
 Text = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 
 
@@ -63,7 +66,8 @@ def list_contacts(services: Given, limit: Limit = 50, cursor: Cursor = None) -> 
     moment, identity = decoded(cursor) or (None, None)
     with services.pool.connection() as connection:
         rows = connection.execute(
-            "SELECT * FROM contacts WHERE %(moment)s::timestamptz IS NULL OR (created_at, id) < (%(moment)s, %(identity)s)"
+            "SELECT * FROM contacts WHERE %(moment)s::timestamptz IS NULL OR (created_at, id) < (%(moment)s, "
+            "%(identity)s)"
             " ORDER BY created_at DESC, id DESC LIMIT %(rows)s",
             {"moment": moment, "identity": identity, "rows": limit + 1}).fetchall()
     return page_of(rows, limit)

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """Documents: upload, list, fetch, search, delete."""
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class Found(BaseModel):
     estimated_total: int
 
 
-@router.post("/documents", status_code=201, response_model=Document, openapi_extra=FORM, responses=responses(400, 413, 415))
+@router.post("/documents", status_code=201, response_model=Document, openapi_extra=FORM,
+             responses=responses(400, 413, 415))
 async def upload_document(request: Request, services: Given, response: Response) -> Any:
     """Store a document. Its content can be searched shortly after: `indexed_at` says when."""
     async with read_form(request, services) as upload:
@@ -63,15 +64,18 @@ def _store(services: Services, upload: Upload) -> dict[str, Any]:
     """
     upload.digest()
     with services.pool.connection() as connection:
-        if upload.contact_id and not connection.execute("SELECT 1 FROM contacts WHERE id = %s", (upload.contact_id,)).fetchone():
+        if upload.contact_id and not connection.execute("SELECT 1 FROM contacts WHERE id = %s",
+                                                        (upload.contact_id,)).fetchone():
             raise HTTPException(422, "there is no contact with this contact_id")
         connection.execute(
             "INSERT INTO documents (id, file_name, content_type, size_bytes, sha256, description, contact_id)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            (upload.id, upload.file_name, upload.content_type, upload.size, upload.sha256, upload.description, upload.contact_id))
+            (upload.id, upload.file_name, upload.content_type, upload.size, upload.sha256, upload.description,
+             upload.contact_id))
     services.store.put(object_key(upload.id), upload.file, upload.size, upload.content_type)
     with services.pool.connection() as connection:
-        row = connection.execute(f"UPDATE documents SET stored = true WHERE id = %s RETURNING {COLUMNS}", (upload.id,)).fetchone()
+        row = connection.execute(f"UPDATE documents SET stored = true WHERE id = %s RETURNING {COLUMNS}",
+                                 (upload.id,)).fetchone()
         outbox.enqueue(connection, upload.id)
     services.outbox_filled.set()
     services.metrics.uploaded.inc()
@@ -111,7 +115,8 @@ def search_documents(services: Given, q: Annotated[Line, Query(description="word
         services.metrics.searches.labels("error").inc()
         raise
     with services.pool.connection() as connection:  # the index may still have what was deleted a moment ago
-        rows = connection.execute(f"SELECT {COLUMNS} FROM documents WHERE stored AND id = ANY(%s::uuid[])", (ids,)).fetchall()
+        rows = connection.execute(f"SELECT {COLUMNS} FROM documents WHERE stored AND id = ANY(%s::uuid[])",
+                                  (ids,)).fetchall()
     known = {str(row["id"]): row for row in rows}
     items = [known[each] for each in ids if each in known]
     services.metrics.searches.labels("found" if items else "nothing").inc()
@@ -157,7 +162,8 @@ def get_content(document_id: UUID, services: Given, request: Request) -> Respons
 def delete_document(document_id: UUID, services: Given) -> None:
     """Delete a document: at once for callers, shortly after in the object store and the index."""
     with services.pool.connection() as connection:
-        gone = connection.execute("DELETE FROM documents WHERE stored AND id = %s RETURNING id", (document_id,)).fetchone()
+        gone = connection.execute("DELETE FROM documents WHERE stored AND id = %s RETURNING id",
+                                  (document_id,)).fetchone()
         if gone is None:
             raise HTTPException(404, "there is no such document")
         outbox.enqueue(connection, document_id)

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """The text in a document, for the search index. What others sent is read in a process of its own, with limits."""
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ PAGES = 300
 
 
 def text_of(services: Services, row: dict[str, Any]) -> str:
-    """The text in a stored document, kept in the processed folder for the next time; empty where there is none to find"""
+    """The text in a stored document, kept in the processed folder for the next time; empty where there is none to
+    find"""
     kept = services.settings.processed_folder / f"{row['id']}.txt"
     if row["content_type"] not in TEXT and row["content_type"] != PDF:
         return ""
@@ -80,10 +81,13 @@ def _html(text: str) -> str:
 
 
 def _pdf(content: bytes) -> str:
-    """The text in a PDF, empty for one that cannot be read; the reader gets no secrets and cannot take memory or time"""
-    command = [sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}; from app.extract import read_pdf; read_pdf()"]
+    """The text in a PDF, empty for one that cannot be read; the reader gets no secrets and cannot take memory or
+    time"""
+    command = [sys.executable, "-I", "-c",
+               f"import sys; sys.path[:0] = {sys.path!r}; from app.extract import read_pdf; read_pdf()"]
     try:
-        done = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, check=False, env={"PATH": ""})
+        done = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, check=False,
+                              env={"PATH": ""})
     except subprocess.TimeoutExpired:
         log.warning("PDF not read", extra={"reason": f"took longer than {SECONDS} s"})
         return ""

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """The application: routes, what surrounds them, and what starts and stops with them."""
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the pool without waiting: a database that is down makes the service unready, not absent"""
     services: Services = app.state.services
     services.pool.open(wait=False)
-    server, thread = start_http_server(services.settings.metrics_port, services.settings.host, services.metrics.registry)
+    server, thread = start_http_server(services.settings.metrics_port, services.settings.host,
+                                       services.metrics.registry)
     worker = Worker(services)
     worker.start()
     log.info("started", extra={"port": services.settings.port, "metrics_port": services.settings.metrics_port})

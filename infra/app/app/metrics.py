@@ -1,11 +1,13 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """What the service counts. One process serves all requests, so a counter never goes back while it lives."""
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector, ProcessCollector,
+)
 from prometheus_client.core import GaugeMetricFamily
 
 from . import __version__
@@ -25,11 +27,13 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         buckets = sorted({*BUCKETS, latency_slo_seconds})
-        self.requests = self._counter("http_requests_total", "HTTP requests by outcome", "method", "route", "status_class")
-        self.duration = Histogram("http_request_duration_seconds", "Seconds from the first byte to the last", ["method", "route"],
-                                  buckets=buckets, registry=self.registry)
+        self.requests = self._counter("http_requests_total", "HTTP requests by outcome", "method", "route",
+                                      "status_class")
+        self.duration = Histogram("http_request_duration_seconds", "Seconds from the first byte to the last",
+                                  ["method", "route"], buckets=buckets, registry=self.registry)
         self.in_progress = self._gauge("http_requests_in_progress", "HTTP requests that are being answered")
-        self.exceptions = self._counter("http_exceptions_total", "Requests that ended with an exception", "route", "exception")
+        self.exceptions = self._counter("http_exceptions_total", "Requests that ended with an exception",
+                                        "route", "exception")
         self.draining = self._gauge("app_draining", "1 while the service sends callers away")
         self._gauge("app_info", "The version that runs", "version").labels(__version__).set(1)
         self._gauge("app_latency_slo_seconds", "Seconds of the latency objective").set(latency_slo_seconds)
@@ -50,11 +54,14 @@ class Metrics:
         self._zero(self.refused, "missing", "wrong")
 
     def _dependencies(self) -> None:
-        self.outbox_pending = self._gauge("outbox_pending", "Changes that the search index and the store do not have yet")
+        self.outbox_pending = self._gauge("outbox_pending",
+                                          "Changes that the search index and the store do not have yet")
         self.outbox_lag = self._gauge("outbox_oldest_seconds", "Age in seconds of the oldest such change")
-        self.outbox = self._counter("outbox_processed_total", "Tries to bring a change to the search index and the store", "outcome")
+        self.outbox = self._counter("outbox_processed_total",
+                                    "Tries to bring a change to the search index and the store", "outcome")
         self.dependency_up = self._gauge("dependency_up", "1 when the last readiness check reached it", "dependency")
-        self.dependency_errors = self._counter("dependency_errors_total", "Requests and jobs that it failed", "dependency")
+        self.dependency_errors = self._counter("dependency_errors_total",
+                                               "Requests and jobs that it failed", "dependency")
         self._zero(self.outbox, "done", "failed")
         self._zero(self.dependency_errors, "database", "object_store", "search")
         self._zero(self.dependency_up, "database", "object_store", "search")
@@ -107,5 +114,7 @@ class _PoolCollector:
         family.add_metric(["idle"], idle)
         family.add_metric(["used"], max(size - idle, 0))
         yield family
-        yield GaugeMetricFamily("db_pool_max_connections", "Most connections that the pool opens", value=stats.get("pool_max", 0))
-        yield GaugeMetricFamily("db_pool_waiting", "Requests that wait for a connection", value=stats.get("requests_waiting", 0))
+        yield GaugeMetricFamily("db_pool_max_connections", "Most connections that the pool opens",
+                                value=stats.get("pool_max", 0))
+        yield GaugeMetricFamily("db_pool_waiting", "Requests that wait for a connection",
+                                value=stats.get("requests_waiting", 0))

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """What happens to every request: ids, one log line, metrics, a limit on its size."""
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class Observe:
         status, route = answer.status or CLIENT_LEFT, _route(scope)
         self.metrics.observe(scope["method"], route, status, seconds)
         log.log(logging.DEBUG if scope["path"] in PROBES else logging.INFO, "request", extra={
-            "method": scope["method"], "path": scope["path"], "route": route, "status": status, "duration_ms": round(seconds * 1000, 1),
+            "method": scope["method"], "path": scope["path"], "route": route, "status": status,
+            "duration_ms": round(seconds * 1000, 1),
             "bytes": answer.bytes, "client": (scope.get("client") or [None])[0]})
 
 

@@ -1,9 +1,13 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
-"""Brings each change of a document to the search index and the object store: at least once, in order, however long it takes.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
+"""Brings each change of a document to the search index and the object store: at least once, in order, however long
+it takes.
 
-An upload or a deletion writes its outbox row in the same transaction as the document, so neither can be there without the
-other. A worker takes rows on a lease, does what the document's present state asks for, and removes the rows. A worker that
-dies leaves its rows to the next when the lease ends. Several workers may run: of one document only the oldest row is taken.
+An upload or a deletion writes its outbox row in the same transaction as the document, so neither can be there
+without the
+other. A worker takes rows on a lease, does what the document's present state asks for, and removes the rows. A
+worker that
+dies leaves its rows to the next when the lease ends. Several workers may run: of one document only the oldest row is
+taken.
 """
 from __future__ import annotations
 
@@ -27,7 +31,8 @@ _CLAIM = """
 UPDATE outbox SET attempts = attempts + 1, due_at = now() + make_interval(secs => %(lease)s)
 WHERE id IN (
     SELECT id FROM outbox AS mine
-    WHERE due_at <= now() AND NOT EXISTS (SELECT 1 FROM outbox AS older WHERE older.document_id = mine.document_id AND older.id < mine.id)
+    WHERE due_at <= now() AND NOT EXISTS (
+        SELECT 1 FROM outbox AS older WHERE older.document_id = mine.document_id AND older.id < mine.id)
     ORDER BY id LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
 RETURNING id, document_id, request_id, traceparent, attempts
 """
@@ -81,19 +86,45 @@ class Worker:
     def _round(self) -> int:
         with self.services.pool.connection() as connection:
             connection.execute(_CLEAR)
-            rows = connection.execute(_CLAIM, {"lease": self.services.settings.outbox_lease_seconds, "batch": BATCH}).fetchall()
-        done = 0
+            rows = connection.execute(_CLAIM,
+                                      {"lease": self.services.settings.outbox_lease_seconds, "batch": BATCH}).fetchall()
+        done, indexed = 0, self._index_together([row["document_id"] for row in rows])
         for row in rows:
             if self.stopping.is_set():
                 break
-            with correlated(Correlation(row["request_id"] or f"outbox-{row['id']}", row["traceparent"] or new_traceparent())):
-                done += self._handle(row)
+            with correlated(Correlation(row["request_id"] or f"outbox-{row['id']}",
+                                        row["traceparent"] or new_traceparent())):
+                done += self._handle(row, row["document_id"] in indexed)
         self._measure()
         return done
 
-    def _handle(self, row: dict[str, Any]) -> bool:
+    def _index_together(self, ids: list[UUID]) -> set[UUID]:
+        """Send all documents to the search engine in one task, for which it takes as long as for one
+
+        Those that are not among the answer are handled one by one, so that one that cannot be indexed keeps no other
+        from it.
+        """
+        if len(ids) < 2:
+            return set()
         try:
-            synchronize(self.services, row["document_id"])
+            with self.services.pool.connection() as connection:
+                found = connection.execute("SELECT * FROM documents WHERE stored AND id = ANY(%s)", (ids,)).fetchall()
+            if not found:
+                return set()
+            self.services.search.wait(self.services.search.add([entry(self.services, row) for row in found]))
+            indexed = [row["id"] for row in found]
+            with self.services.pool.connection() as connection:
+                connection.execute("UPDATE documents SET indexed_at = now() WHERE id = ANY(%s)", (indexed,))
+        except Exception as error:
+            log.info("a batch was not carried out; its documents follow one by one",
+                     extra={"documents": len(ids), "reason": f"{type(error).__name__}: {error}"[:200]})
+            return set()
+        return set(indexed)
+
+    def _handle(self, row: dict[str, Any], indexed: bool) -> bool:
+        try:
+            if not indexed:
+                synchronize(self.services, row["document_id"])
         except Exception as error:
             self._delay(row, error)
             return False
@@ -104,7 +135,8 @@ class Worker:
         return True
 
     def _delay(self, row: dict[str, Any], error: Exception) -> None:
-        seconds = min(2.0 ** min(row["attempts"] - 1, 20), self.services.settings.outbox_max_delay_seconds) * random.uniform(0.5, 1)
+        seconds = min(2.0 ** min(row["attempts"] - 1, 20),
+                      self.services.settings.outbox_max_delay_seconds) * random.uniform(0.5, 1)
         log.warning("change not carried out", exc_info=error, extra={
             "document_id": str(row["document_id"]), "attempts": row["attempts"], "next_try_seconds": round(seconds, 1)})
         self.services.metrics.outbox.labels("failed").inc()

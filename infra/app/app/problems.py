@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """Errors as callers see them: RFC 9457 problem documents that name the request and give nothing away."""
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def install(app: FastAPI) -> None:
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What the API's description says about these errors"""
     schema = {"type": "object", "required": ["title", "status", "detail"], "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
-        "request_id": {"type": ["string", "null"]}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {"schema": schema}}}
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string"}, "request_id": {"type": ["string", "null"]}}}
+    return {status: {"description": HTTPStatus(status).phrase,
+                     "content": {"application/problem+json": {"schema": schema}}}
             for status in statuses}

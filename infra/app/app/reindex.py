@@ -1,7 +1,9 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
-"""`python -m app.reindex`: builds the search index again from the database and the object store, while the service runs.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
+"""`python -m app.reindex`: builds the search index again from the database and the object store, while the service
+runs.
 
-First every document is added or replaced, then whatever the database does not know is removed. Changes made meanwhile go
+First every document is added or replaced, then whatever the database does not know is removed. Changes made
+meanwhile go
 through the outbox as always.
 """
 from __future__ import annotations
@@ -26,7 +28,8 @@ PAGE = 1000
 def add_all(services: Services) -> int:
     """Add or replace every stored document; returns how many"""
     after, count = "00000000-0000-0000-0000-000000000000", 0
-    while rows := _rows(services, "SELECT * FROM documents WHERE stored AND id > %s ORDER BY id LIMIT %s", (after, BATCH)):
+    while rows := _rows(services, "SELECT * FROM documents WHERE stored AND id > %s ORDER BY id LIMIT %s",
+                        (after, BATCH)):
         services.search.wait(services.search.add([entry(services, row) for row in rows]))
         ids = [row["id"] for row in rows]
         _rows(services, "UPDATE documents SET indexed_at = now() WHERE id = ANY(%s) RETURNING id", (ids,))

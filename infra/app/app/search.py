@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """The search engine: Meilisearch over its HTTP interface."""
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Search:
         self.index = settings.meilisearch_index
         self.client = httpx.Client(
             base_url=settings.meilisearch_url, timeout=settings.search_timeout_seconds,
-            headers={"Authorization": f"Bearer {secret(settings.meilisearch_key_file)}", "User-Agent": settings.service_name},
+            headers={"Authorization": f"Bearer {secret(settings.meilisearch_key_file)}",
+                     "User-Agent": settings.service_name},
             event_hooks={"request": [lambda request: request.headers.update(outgoing_headers())]}, trust_env=False)
         self.ready = False
 
@@ -53,8 +54,8 @@ class Search:
 
     def ids(self, limit: int, offset: int) -> list[str]:
         """The ids in the index, a page of them"""
-        page = self._send("GET", f"/indexes/{self.index}/documents", params={"fields": "id", "limit": limit, "offset": offset},
-                          absent={"results": []})
+        page = self._send("GET", f"/indexes/{self.index}/documents",
+                          params={"fields": "id", "limit": limit, "offset": offset}, absent={"results": []})
         return [each["id"] for each in page["results"]]
 
     def prepare(self) -> None:

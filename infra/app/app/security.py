@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """Who may call: whoever presents one of the keys in the file. Without keys the service does not start."""
 from __future__ import annotations
 
@@ -21,4 +21,5 @@ def require_api_key(services: Given, key: Annotated[str | None, Security(HEADER)
             found.caller = mark(key)
         return
     services.metrics.refused.labels("wrong" if key else "missing").inc()
-    raise HTTPException(401, "a valid key is expected in the header X-API-Key", {"WWW-Authenticate": 'ApiKey realm="api"'})
+    raise HTTPException(401, "a valid key is expected in the header X-API-Key",
+                        {"WWW-Authenticate": 'ApiKey realm="api"'})

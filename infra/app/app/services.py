@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """What one process shares among its requests."""
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Services:
         metrics = Metrics(settings.latency_slo_seconds)
         pool = make_pool(settings)
         metrics.watch_pool(pool)
-        return cls(settings, key_digests(settings.api_key_file), metrics, Drain(metrics), pool, Store(settings), Search(settings), Event())
+        return cls(settings, key_digests(settings.api_key_file), metrics, Drain(metrics), pool, Store(settings),
+                   Search(settings), Event())
 
 
 def _services(request: Request) -> Services:

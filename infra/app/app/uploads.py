@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 9d2e7b6f4459. Change the stack, not this file.
+# Made by `pretamane emit` from model 0e62a5b80a50. Change the stack, not this file.
 """Reading an upload: piece by piece into a file, never whole into memory."""
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class Upload:
 
 @asynccontextmanager
 async def read_form(request: Request, services: Services) -> AsyncIterator[Upload]:
-    """The upload in a form. Parts above 1 MiB lie in the uploads folder, in files without a name, so nothing stays behind."""
+    """The upload in a form. Parts above 1 MiB lie in the uploads folder, in files without a name, so nothing stays
+    behind."""
     refused = services.metrics.rejected
     if plain(request.headers.get("content-type")) != "multipart/form-data":
         refused.labels("form").inc()
@@ -83,7 +84,8 @@ def _valid(form: Any) -> _Fields:
     try:
         return _Fields.model_validate({name: form[name] for name in _Fields.model_fields if form.get(name)})
     except ValidationError as error:
-        raise HTTPException(422, "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors(include_input=False))) from error
+        raise HTTPException(422, "; ".join(f"{each['loc'][0]}: {each['msg']}"
+                                           for each in error.errors(include_input=False))) from error
 
 
 def _file_name(file: UploadFile) -> str:
@@ -92,4 +94,5 @@ def _file_name(file: UploadFile) -> str:
     try:
         return _NAME.validate_python(name)
     except ValidationError as error:
-        raise HTTPException(422, "the file has no name, or one with control characters or more than 200 letters") from error
+        raise HTTPException(422,
+                            "the file has no name, or one with control characters or more than 200 letters") from error

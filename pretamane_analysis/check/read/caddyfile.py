@@ -163,6 +163,7 @@ class _Importer:
     "Puts snippets and files in the place of `import`."
     files: Mapping[str, str]
     snippets: dict[str, Directive] = field(default_factory=dict)
+    routes: dict[str, Directive] = field(default_factory=dict)  # named ones, which `invoke` leads to
     missing: list[Directive] = field(default_factory=list)
 
     def paths(self, each: Directive) -> list[str]:
@@ -177,6 +178,8 @@ class _Importer:
         for each in found:
             if each.block and re.fullmatch(r"\(.+\)", each.name):
                 self.snippets[each.name[1:-1]] = each
+            elif each.block and re.fullmatch(r"&\(.+\)", each.name):
+                self.routes[each.name[2:-1]] = each
             elif (each.name == "import" and each.args and each.args[0] not in self.snippets
                   and (paths := self.paths(each))):
                 rest += [one for path in paths for one in self.top(directives(self.files[path], path))]
@@ -195,6 +198,10 @@ def _one(importer: _Importer, each: Directive, args: tuple[str, ...], depth: int
     "One directive with its arguments filled in, or what it imports."
     name, *rest = [filled for text in (each.name, *each.args) for filled in _filled(text, args)] or [""]
     each = replace(each, name=name, args=tuple(rest))
+    if name == "invoke" and rest and depth <= DEEPEST:
+        if route := importer.routes.get(rest[-1]):
+            return (replace(each, children=_placed(importer, route.children, (), depth + 1)),)
+        importer.missing.append(each)
     if name != "import" or depth > DEEPEST or not rest:
         return (replace(each, children=_placed(importer, each.children, args, depth)),)
     if snippet := importer.snippets.get(rest[0]):

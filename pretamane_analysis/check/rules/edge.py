@@ -233,6 +233,6 @@ def routes_are_complete(tree: Tree) -> Iterator[Finding]:
     for proxy in proxies(tree):
         for path in proxy.around.paths:
             first = found.setdefault((id(proxy.site), path), proxy)
-            if first.upstreams != proxy.upstreams:
+            if {*first.upstreams} != {*proxy.upstreams}:  # their order is no other place
                 yield at(tree, proxy.directive, f"{path} leads to {', '.join(proxy.upstreams)} here and to "
                          f"{', '.join(first.upstreams)} before", "Keep one of them")

@@ -62,9 +62,13 @@ def _written(block: Block, *names: str) -> Any:
 
 def _host(tree: Tree, host: Block) -> Iterator[Finding]:
     ignored = strings(_written(host, "lifecycle", "ignore_changes") or [])
-    for name in sorted({"user_data", "ami", "all"} & set(ignored)):
+    for name in sorted({"user_data", "all"} & set(ignored)):
         yield tree.at(host.file, next(iter(host.all("lifecycle"))).line_of("ignore_changes"),
                       f"changes of {name} never reach the host", "Remove it: the host can be replaced, its data stays")
+    newest = {each.address for each in module(tree).blocks if each.values.get("most_recent") is True}
+    if not {"ami", "all"} & set(ignored) and any(each in str(host.values.get("ami")) for each in newest):
+        yield tree.at(host.file, host.line_of("ami"), "any apply after a newer image replaces the host",
+                      "Write 'lifecycle { ignore_changes = [ami] }', or name the image")
     if ("user_data" in host.values
         or "user_data_base64" in host.values) and host.values.get("user_data_replace_on_change") is not True:
         yield tree.at(host.file, host.line_of("user_data"), "a changed start script never runs, because the host "

@@ -148,7 +148,7 @@ def _proxies(site: Directive, block: Directive, scopes: tuple[Scope, ...], block
             yield Proxy(site, each, replace(around, hides=hides), upstreams,
                         next((one for one in reversed(blocks) if one.name in _BLOCKS), each))
         elif each.children:
-            inner = found if each.name in _BLOCKS else paths
+            inner = found if each.name in (*_BLOCKS, "invoke") else paths
             yield from _proxies(site, each, (*scopes, scope), (*blocks, each), inner)
 
 

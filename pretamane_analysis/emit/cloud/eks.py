@@ -11,9 +11,11 @@ from typing import Any
 from ...bill.building_blocks import Architecture
 from ...bill.cluster import remaining_secrets
 from ...bill.bill import HOURS_PER_MONTH
+from ...bill.nodes import max_pods
+from ...facts.accelerators import gpus_of
 from ..templates import rendered
 from ...base.errors import PretamaneError
-from ...resources import EksCluster, Monitoring, NodeGroup
+from ...resources import EksCluster, Monitoring, NodeGroup, Resource, SearchDomain
 from ...prices.snapshot import instance_type
 from ...stack.stack import Stack
 
@@ -27,7 +29,7 @@ CAUSES = {
     "node disks": ("aws_launch_template.nodes",),
     "load balancer": ("{edge}",),
     "NAT gateway": ("aws_nat_gateway.main",),
-    "public IPv4 addresses": ("{edge}", "aws_eip.nat"),
+    "public IPv4 addresses": ("{edge}", "{address}"),
     "cross-zone traffic": ("aws_subnet.private",),
     "ECR repositories": ("aws_ecr_repository.image",),
     "Route 53": ("aws_route53_zone.main",),
@@ -39,10 +41,26 @@ CAUSES = {
     "CloudWatch Logs": ("aws_cloudwatch_log_group.application",),
     "CloudWatch metrics and alarms": ("aws_cloudwatch_metric_alarm.main", "aws_iam_role_policy.application"),
     "Secrets Manager": ("aws_secretsmanager_secret.application",),
-    "backups": (),  # a free line that says what is not ordered
+    "control plane logs": ("aws_cloudwatch_log_group.control_plane",),
+    "backups": (), "edge": (),  # free lines that say what is not ordered
 }
 
+def _search(found: Architecture) -> list[SearchDomain]:
+    "The search domain, where there is one."
+    return [each for each in found.resources if isinstance(each, SearchDomain)]
+
+
+def _search_values(search: list[SearchDomain], zones: int) -> dict[str, Any]:
+    for each in search:
+        return {"search_type": each.instance_type, "search_count": each.count,
+                "search_disk_gb": int(each.disk_gb / each.count), "search_zones": min(3, each.count, zones)}
+    return {"search_type": "", "search_count": 0, "search_disk_gb": 0, "search_zones": 0}
+
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #a959d4e5
+def _cause_key(resource: Resource) -> str:
+    return "EKS node group" if isinstance(resource, NodeGroup) else resource.name
+
+
 def bill_resources(
     stack: Stack,
     found: Architecture,  # The stack on EKS
@@ -50,7 +68,9 @@ def bill_resources(
     "Each line of the EKS bill with the addresses of the Terraform resources that cause it."
     lines = []
     for resource in found.resources:
-        causes = [each.format(edge=_edge(stack)) for each in CAUSES[resource.name]]
+        key = _cause_key(resource)
+        causes = [cause for each in CAUSES[key] if (cause := each.format(
+            edge=_edge(stack), address="aws_eip.nat" if stack.eks.nat_gateways else "aws_subnet.public"))]
         lines += [{"resource": resource.name, "description": charge.description, "usage_type": charge.query.usage_type,
                    "addresses": causes}
                   for charge in resource.charges(HOURS_PER_MONTH)]
@@ -58,7 +78,8 @@ def bill_resources(
 
 
 def _edge(stack: Stack) -> str:
-    return "aws_elb.edge" if stack.eks.load_balancer == "clb" else "aws_lb.edge"
+    "Address of the balancer; empty where there is none."
+    return {"none": "", "clb": "aws_elb.edge"}.get(stack.eks.load_balancer, "aws_lb.edge")
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #3885af62
 def _alarm(key: str, namespace: str, metric: str, statistic: str, comparison: str, threshold: float, minutes: int,
@@ -71,6 +92,8 @@ ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 
 
 def _edge_alarms(stack: Stack) -> list[dict[str, Any]]:
+    if stack.eks.load_balancer == "none":
+        return []
     if stack.eks.load_balancer == "clb":
         name = {"LoadBalancerName": "aws_elb.edge.name"}
         return [_alarm("edge_errors", "AWS/ELB", "HTTPCode_Backend_5XX", "Sum", ABOVE, 5, 5, **name),
@@ -89,23 +112,33 @@ def _edge_alarms(stack: Stack) -> list[dict[str, Any]]:
 def _alarms(stack: Stack, found: Architecture) -> list[dict[str, Any]]:
     "The alarms of a stack, at most as many as it keeps."
     features, alarms = {each.feature for each in found.resources}, _edge_alarms(stack)
-    if "search" in features:
+    for search in _search(found):
         domain = {"DomainName": "local.search_domain", "ClientId": "local.account"}
         alarms += [_alarm("search_red", "AWS/ES", "ClusterStatus.red", "Maximum", ABOVE, 0, 1, **domain),
                    _alarm("search_disk", "AWS/ES", "FreeStorageSpace", "Minimum", BELOW,
-                          stack.eks.search_disk_gb * 1024 // 5, 5, **domain),
+                          int(search.disk_gb / search.count) * 1024 // 5, 5, **domain),
                    _alarm("search_memory", "AWS/ES", "JVMMemoryPressure", "Maximum", ABOVE, 85, 15, **domain)]
     if "database" in features:
         table = {"TableName": "aws_dynamodb_table.main.name"}
         alarms += [_alarm("table_errors", "AWS/DynamoDB", "SystemErrors", "Sum", ABOVE, 0, 5, **table),
                    _alarm("table_conflicts", "AWS/DynamoDB", "TransactionConflict", "Sum", ABOVE, 10, 5, **table)]
-    nat = {"NatGatewayId": "aws_nat_gateway.main[0].id"}
-    alarms.append(_alarm("nat_ports", "AWS/NATGateway", "ErrorPortAllocation", "Sum", ABOVE, 0, 5, **nat))
+    if stack.eks.nat_gateways:
+        nat = {"NatGatewayId": "aws_nat_gateway.main[0].id"}
+        alarms.append(_alarm("nat_ports", "AWS/NATGateway", "ErrorPortAllocation", "Sum", ABOVE, 0, 5, **nat))
     return alarms[:sum(int(each.alarms) for each in found.resources if isinstance(each, Monitoring))]
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #fb6b479a
+def _require_known(found: Architecture) -> None:
+    "Raises PretamaneError for what no template here makes."
+    if others := [each.name for each in found.resources if _cause_key(each) not in CAUSES]:
+        raise PretamaneError(f"no Terraform is written here for {', '.join(others)}", place="managed",
+                             remedy="Name services for which it is (dynamodb, opensearch, s3, cloudwatch), or 'none', "
+                             "under 'managed'; `emit` without `--architecture` writes the host")
+
+
 def _supported(stack: Stack, found: Architecture) -> str:
     "The support of the version. Raises PretamaneError for what this configuration cannot make."
+    _require_known(found)
     support = next(each.support for each in found.resources if isinstance(each, EksCluster))
     if support == "ended":
         raise PretamaneError(f"Kubernetes {stack.eks.version} is past all support: no cluster can be made with it",
@@ -113,49 +146,54 @@ def _supported(stack: Stack, found: Architecture) -> str:
     if stack.eks.auto_mode:
         raise PretamaneError("with EKS Auto Mode AWS decides how many nodes there are, so the bill and a configuration "
                              "cannot agree", place="eks.auto_mode", remedy="Leave it out to emit a node group")
-    if not 1 <= stack.eks.nat_gateways <= stack.eks.availability_zones:
+    if stack.eks.nat_gateways > stack.eks.availability_zones:
         raise PretamaneError(f"{stack.eks.nat_gateways} NAT gateways for {stack.eks.availability_zones} zones: "
-                             f"private nodes need one, and no zone has two",
-                             place="eks.nat_gateways", remedy="Use 1, or one for each zone")
-    if stack.eks.load_balancer == "none":
-        raise PretamaneError("without a load balancer the configuration would lead nowhere", place="eks.load_balancer",
-                             remedy="Use 'alb', 'nlb' or 'clb'")
-    if len(found.groups) > 1 or stack.eks.node_groups or stack.eks.prefix_delegation:
-        raise PretamaneError("several groups of nodes and prefix delegation cannot be made from a stack alone",
-                             place="eks", remedy="Name one 'eks.node_instance_type', without 'eks.prefix_delegation'")
-    if stack.eks.node_disk_iops or stack.eks.node_disk_throughput:  # io1 and io2 never are without
-        raise PretamaneError(f"a node's disk of type {stack.eks.node_disk_type!r} with provisioned IOPS or throughput "
-                             "cannot be made from a stack alone", place="eks.node_disk_type",
-                             remedy="Use 'gp3', without 'eks.node_disk_iops' and 'eks.node_disk_throughput'")
+                             f"no zone has two", place="eks.nat_gateways", remedy="Use at most one for each zone")
     return support
+
+
+def _group(stack: Stack, group: NodeGroup) -> dict[str, Any]:
+    "A group of nodes: its key, and what a template says of it."
+    kind, gpus = instance_type(group.instance_type), gpus_of(group.instance_type).count
+    machine = "ARM_64" if kind.architecture == "arm64" else "x86_64"
+    name = "main" if group.name.startswith(NodeGroup.title) else group.name.partition(",")[0].removeprefix("nodes ")
+    return {"key": f"{name}-spot" if group.name.endswith(", spot") else name, "type": group.instance_type,
+            "nodes": group.nodes, "capacity": "SPOT" if group.purchase_option.startswith("Spot") else "ON_DEMAND",
+            "image": f"AL2023_{machine}_{'NVIDIA' if gpus else 'STANDARD'}",
+            "pods": max_pods(kind, stack.eks.prefix_delegation)}
+
+
+def _nodes(stack: Stack, found: Architecture) -> dict[str, Any]:
+    "What templates say of the nodes."
+    eks, groups = stack.eks, [_group(stack, each) for each in found.resources if isinstance(each, NodeGroup)]
+    several = len(groups) > 1
+    return {
+        "groups": groups, "several": several, "prefixes": eks.prefix_delegation,
+        "templates": several and eks.prefix_delegation, "nodes": sum(each["nodes"] for each in groups),
+        "node_type": groups[0]["type"], "node_disk_type": eks.node_disk_type, "node_disk_gb": eks.node_disk_gb,
+        "node_disk_iops": eks.node_disk_iops, "node_disk_throughput": eks.node_disk_throughput}
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #5dd108bf
 def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
     "Everything that a template of `templates/eks` uses."
-    eks, features = stack.eks, {each.feature for each in found.resources}
-    group = next(each for each in found.resources if isinstance(each, NodeGroup))
-    arm = instance_type(group.instance_type).architecture == "arm64"
+    eks, features, search = stack.eks, {each.feature for each in found.resources}, _search(found)
     return {
         "project": stack.name, "environment": stack.environment, "region": stack.region, "domain": stack.domain,
         "zones": json.dumps([f"{stack.region}{letter}" for letter in "abcdef"[:eks.availability_zones]]),
         "zone_count": eks.availability_zones,
-        "version": eks.version, "support": _supported(stack, found), "node_type": group.instance_type,
-        "nodes": group.nodes,
-        "node_disk_type": eks.node_disk_type, "node_disk_gb": eks.node_disk_gb,
-        "spot": eks.purchase_option.startswith("Spot"),
-        "ami_type": "AL2023_ARM_64_STANDARD" if arm else "AL2023_x86_64_STANDARD", "nat_gateways": eks.nat_gateways,
+        "version": eks.version, "support": _supported(stack, found), **_nodes(stack, found),
+        "nat_gateways": eks.nat_gateways,
+        "control_plane_logs": any(each.name == "control plane logs" for each in found.resources),
         "balancer": eks.load_balancer, "edge": _edge(stack), "database": "database" in features,
-        "search": "search" in features,
+        "search": bool(search),
         "objects": "objects" in features, "observability": "observability" in features, "mail": True,
-        "search_type": eks.search_instance_type, "search_count": eks.search_instances,
-        "search_disk_gb": eks.search_disk_gb,
-        "search_zones": min(3, eks.search_instances, eks.availability_zones), "alarms": _alarms(stack, found),
+        **_search_values(search, eks.availability_zones), "alarms": _alarms(stack, found),
         "services_json": json.dumps(list(found.on_machines)),
         "secrets_json": json.dumps(remaining_secrets(stack, found.on_machines) or ["application"]),
     }
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #709c2140
-FILES = ("versions.tf", "variables.tf", "network.tf", "cluster.tf", "balancer.tf", "names.tf",
+FILES = ("versions.tf", "variables.tf", "network.tf", "cluster.tf", "names.tf",
          "application.tf", "outputs.tf", "tests/cluster.tftest.hcl", "tests/mocks/aws.tfmock.hcl", "checkov.yaml")
 
 
@@ -166,7 +204,8 @@ def files(
     "The baseline as Terraform. Raises PretamaneError for what cannot be made as the bill counts it."
     values = _values(stack, found)
     data = any(values[each] for each in ("database", "search", "objects"))
-    wanted = [*FILES, *(["data.tf"] if data else []), *(["observability.tf"] if values["observability"] else [])]
+    wanted = [*FILES, *(name for name, there in (("balancer.tf", values["edge"]), ("data.tf", data),
+                                                 ("observability.tf", values["observability"])) if there)]
     tree = {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
     tree["bill-resources.json"] = json.dumps({"architecture": found.name, "lines": bill_resources(stack, found)},
                                              indent=2) + "\n"

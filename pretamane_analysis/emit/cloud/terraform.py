@@ -25,10 +25,7 @@ def sizes(
     stack: Stack,  # Any stack
     found: Architecture,  # Its host, as it is billed
 ) -> dict[str, Any]:  # instance_type, root_gb, data_gb, burstable
-    "What the host is made of, as the bill has it. Raises PretamaneError for a disk that cannot be made from a stack."
-    if stack.host.disk_type not in ("gp3", "gp2") or stack.host.disk_iops or stack.host.disk_throughput:
-        raise PretamaneError(f"a disk of type {stack.host.disk_type!r} cannot be made from a stack alone",
-                             place="host.disk_type", remedy="Use 'gp3'; more IOPS can be set in terraform/storage.tf")
+    "What the host is made of, as the bill has it."
     disks = {each.name: each.gb for each in found.resources if isinstance(each, Volume)}
     return {"instance_type": found.instance_type, "root_gb": ceil(disks["root disk"]),
             "data_gb": max(1, ceil(disks["data disk"])), **_traits(found)}
@@ -78,13 +75,16 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "project": stack.name, "environment": stack.environment, "region": stack.region, "domain": stack.domain,
         "direct": host.edge == "direct", "tunnel": host.edge == "tunnel", "architecture": host.architecture,
         "image_architecture": {"x86_64": "amd64", "arm64": "arm64"}[host.architecture], "disk_type": host.disk_type,
+        "disk_iops": host.disk_iops, "disk_throughput": host.disk_throughput,
         "root_disk_type": host.boot_disk_type,
         "memory_mib": needs(stack, found.on_machines).memory_mib,
-        "detailed_monitoring": host.detailed_monitoring, "spot": host.purchase_option.startswith("Spot"),
+        "measured": bool(stack.with_role("metrics")), "detailed_monitoring": host.detailed_monitoring,
+        "spot": host.purchase_option.startswith("Spot"),
         "cpu_credits": host.cpu_credits if size["burstable"] else "", **size, **_secrets(stack),
         "snapshots_kept": chosen.snapshots_kept, "old_backups_days": chosen.old_backups_days,
         "object_lock_days": chosen.object_lock_days, "mail_senders": _mail_senders(stack),
-        "mail": any(each.recipients for each in found.resources if isinstance(each, Mail)),
+        "mail": bool(stack.provisioning.mail_senders) and any(each.recipients for each in found.resources
+                                                              if isinstance(each, Mail)),
         "template_values": TEMPLATE_VALUES, "template_width": max(map(len, TEMPLATE_VALUES)),
         "path": f"/{stack.name}/{stack.environment}",
     }

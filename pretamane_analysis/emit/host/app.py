@@ -19,7 +19,7 @@ __all__ = ['IMAGE', 'PYTHON', 'REQUIRED', 'SECRET_FILES', 'FOLDER', 'reference_s
 
 # %% ../../../nbs/emit/host/04_app.ipynb #6e96d58d
 IMAGE = "pretamane/fastapi-app"
-PYTHON = "python:3.12.13-slim-bookworm"
+PYTHON = "python:3.12.13-slim-trixie"
 
 
 def reference_services(

@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..containers import SUBNETS, names
+from ..containers import SUBNETS, edge_of, names
 from ..targets import through_edge
 from ..templates import rendered
-from ...facts.conventions import HEALTH_PATH, INTERNAL_PATHS, edge_ports
+from ...facts.conventions import EDGE_CHOICE, HEALTH_PATH, INTERNAL_PATHS, edge_ports
 from ...base.errors import PretamaneError
 from ...stack.service import Service
 from ...stack.stack import Stack
@@ -54,15 +54,6 @@ def upstreams(
     return found
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #10b2f435
-def _edge(stack: Stack) -> tuple[str, Service]:
-    "The one service that is the edge, with its name."
-    found = list(stack.with_role("edge").items())
-    if len(found) != 1:
-        raise PretamaneError(f"one service with the role 'edge' is expected, not {len(found)}", place="services",
-                             remedy="Give the role to the service that runs Caddy")
-    return found[0]
-
-
 def _hash_secret(stack: Stack, edge: str) -> str:
     "The secret with the administrators' hash, empty when no route asks for a password."
     found = [each for each in stack.services[edge].secrets if each.endswith("password_hash")]
@@ -137,6 +128,12 @@ def _tunnels(stack: Stack) -> dict[str, int]:
     return {name: each.ports["metrics"] for name, each in stack.services.items() if through_edge(stack, name)}
 
 
+def _invoked(stack: Stack) -> list[str]:
+    """The upstreams with one route for all paths. Where the edge ends TLS, Caddy would count a user once more in such a
+    route, so each path has its own there."""
+    return [] if stack.host.edge == "direct" else [each for each, places in upstreams(stack).items() if len(places) > 1]
+
+
 def _door(stack: Stack, edge: str, routes: list[EdgeRoute]) -> dict[str, Any]:
     "What the template says of names and paths."
     public = [each for each in routes if each.auth != "basic"]
@@ -162,11 +159,14 @@ def _promises(stack: Stack) -> dict[str, Any]:
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #1a7f6e8d
 def files(
-    stack: Stack,  # A stack with one service whose role is 'edge'
-) -> dict[str, str]:  # `caddy/Caddyfile` and `caddy/upstreams.caddy`
-    """The edge's files. Raises PretamaneError when there is no edge, a password without a hash, or a route to what
-    is internal."""
-    name, edge = _edge(stack)
+    stack: Stack,  # Any stack
+) -> dict[str, str]:  # `caddy/Caddyfile` and `caddy/upstreams.caddy`; nothing where there is no edge
+    """The edge's files. Raises PretamaneError for an edge of another program, a password without a hash, or a route
+    to what is internal."""
+    found = edge_of(stack)
+    if not found:
+        return {}
+    name, edge = found
     _require_free_paths(stack)
     _policies(stack)
     ports, routes = _ports(stack, name, edge), edge_routes(stack)
@@ -174,7 +174,9 @@ def files(
         "caddy/Caddyfile.j2", direct=stack.host.edge == "direct", http_port=ports["http"], https_port=ports["https"],
         admin_port=ports["admin"], probes_port=ports["probes"], tunnels=_tunnels(stack),
         metrics_port=ports.get("metrics"), tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
+        invoked=_invoked(stack),
         servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes),
         **_promises(stack))
     return {"caddy/Caddyfile": caddyfile,
-            "caddy/upstreams.caddy": rendered("caddy/upstreams.caddy.j2", upstreams=upstreams(stack))}
+            "caddy/upstreams.caddy": rendered("caddy/upstreams.caddy.j2", upstreams=upstreams(stack),
+                                              flags=EDGE_CHOICE, direct=stack.host.edge == "direct")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pretamane_analysis.emit.containers import (
-    INTERNAL, NETWORKS, SUBNETS, Container, containers, default_profiles, names,
+    edge_of, INTERNAL, NETWORKS, SUBNETS, Container, containers, default_profiles, names,
 )
 from ...facts.images import facts, local_name, require_pullable
 from .postgres import files as roles
@@ -281,6 +281,7 @@ def files(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # `compose/compose.yaml` and the profiles that are on, in `compose/.env`
     "The compose file. Raises PretamaneError for an image that is refused or a start that would wait for ever."
+    edge_of(stack)
     anchors, definitions = _definitions(stack)
     parts = [yaml_text({"name": stack.name}), "\n", anchors, "\nservices:\n"]
     for each in containers(stack):

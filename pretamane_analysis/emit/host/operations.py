@@ -12,6 +12,7 @@ from importlib.resources import files as package_files
 
 from .compose import CONFIGURATION
 from ..containers import COLORS, containers, default_profiles, names
+from ...facts.conventions import EDGE_CHOICE, EDGE_NEXT
 from ...facts.images import facts, local_name
 from .postgres import application_role, monitoring_role
 from ..targets import edge_series
@@ -171,10 +172,9 @@ def _settings(stack: Stack) -> str:
         left_out=shlex.quote(" ".join(f"{name}:{why}" for name, why in left_out(stack).items())),
         rebuild=_table(_rebuild(stack)), colored=_words(f"{name}:{port}" for name, port in colored.items()),
         color_mib=sum(stack.services[name].memory_mib for name in colored),
-        drain_signals="yes" if all(facts(stack.services[name].image).build for name in colored) else "no",
         edge=next(iter(edges), ""),
         edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
-        edge_handler=edge_series(stack)["handler"],
+        edge_handler=edge_series(stack)["handler"], edge_choice=EDGE_CHOICE, edge_next=EDGE_NEXT,
         **_limits(stack), **_databases(stack), **_roles(stack))
 
 # %% ../../../nbs/emit/host/07_operations.ipynb #9d3f3891

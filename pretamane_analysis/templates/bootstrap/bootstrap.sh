@@ -35,6 +35,7 @@ start
 for each in "${STEPS[@]}"; do
     step "$each"
     "step_$each"
+    if [[ "$each" == disk && " ${STEPS[*]} " == *" units "* ]]; then adopt_release; fi
 done
 if [[ " ${STEPS[*]} " == *" units "* ]]; then
     step start

@@ -43,10 +43,24 @@
     return {amount: exact(usd) + (chosen.egress - exact(from)) * exact(rate) / ONE};
   }
 
+  // The machines of a side: an object, or the number of the sentence that says why there are none.
+  function machinesOf(side, chosen, option) {
+    const bought = answers.regions[chosen.region][side].machines[side === "ec2" ? chosen.memory : ""];
+    return option in bought ? bought[option] : bought.missing;
+  }
+
+  // Only ways to pay that have a price for both sides in the region are offered; one that is chosen stays, and says what it lacks.
+  function offer(chosen) {
+    for (const each of form.elements["purchase-option"].options) {
+      const sold = ["eks", "ec2"].every(side => typeof machinesOf(side, chosen, each.value) === "object");
+      each.hidden = each.disabled = Boolean(each.value) && !sold && each.value !== chosen.option;
+    }
+  }
+
   function bill(side, chosen) {
-    const {features, machines} = answers.regions[chosen.region][side];
-    const host = machines[side === "ec2" ? chosen.memory : ""];
-    const compute = typeof host === "number" ? host : host.usd[chosen.option];
+    const host = machinesOf(side, chosen, chosen.option);
+    const features = {...answers.regions[chosen.region][side].features, ...host.features};
+    const compute = typeof host === "number" ? host : host.usd;
     const lines = Object.keys(answers.features).map(key => priced(key in features ? features[key] : compute, chosen));
     const why = [...new Set(lines.filter(each => each.amount === null).map(each => each.why))];
     return {lines, why, machines: host.machines || "no machine", total: why.length ? null : lines.reduce((sum, each) => sum + each.amount, 0n)};
@@ -115,6 +129,7 @@
     const chosen = {region: read.get("region"), memory: read.get("memory"), option: read.get("purchase-option"), text, egress: exact(text)};
     const bills = ["eks", "ec2"].map(side => bill(side, chosen));
     reset.disabled = !["eks", "ec2"].some(side => command(side, chosen) !== `${answers.command} --architecture ${side}`);
+    offer(chosen);
     show(bills, chosen);
     answer(bills, chosen);
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts a release into service without a failed request: the idle color starts beside the one that serves, proves itself to
-# the engine and to the edge, takes the traffic while the other one stands by and the error ratio is watched, and only then
-# does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
+# the engine and to the edge, takes one request in sixteen and then all of them while the other one stands by and the error
+# ratio is watched, and only then does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
 # finds its way.
 #   deploy.sh                       this release again: fresh containers of what is installed
 #   deploy.sh --bundle FILE SHA256  a new release from a bundle (a file or an s3:// address)
@@ -12,7 +12,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 : "${HEALTH_SECONDS:=$START_SECONDS}" "${EDGE_SECONDS:=60}" "${EDGE_RENEWS:=10}" "${POLL:=1}" "${KEEP_RELEASES:=5}" "${MIN_FREE_MIB:=1024}"
-JOBS_TOO=yes REST_TOO=yes RESTARTS=no POINT=before WITHDRAWN=no NEW="" OLD=""
+JOBS_TOO=yes REST_TOO=yes RESTARTS=no POINT=before TRAFFIC=no NEW="" OLD=""
 
 # Fetch, verify, unpack; a bundle that does not have the sum that was asked for is never opened. What is unpacked is for the users of
 # the containers to read, and an archive without folders has them made with this umask.
@@ -98,8 +98,22 @@ edge_counts() {
         END { print total + 0, bad + 0 }' <<<"$found"
 }
 
-bake() {
-    local end=$((SECONDS + BAKE_SECONDS)) total bad total_before bad_before
+# Of two colors that are ready the edge sends requests to this one: all of them, or some, one of sixteen. It looks for two files at
+# each request, so the word is obeyed at once. Where it cannot be told it is not running, and sends nobody anything.
+prefer() { # COLOR all|some
+    local words
+    [ -n "$EDGE_SERVICE" ] || return 0
+    case "$1 $2" in
+        "green all") words="touch some most" ;;
+        "green some") words="touch some && rm -f most" ;;
+        "blue some") words="touch most && rm -f some" ;;
+        "blue all") words="rm -f some most" ;;
+    esac
+    compose exec -T "$EDGE_SERVICE" sh -c "mkdir -p $EDGE_CHOICE && cd $EDGE_CHOICE && $words" </dev/null
+}
+
+watch_errors() { # SECONDS
+    local end=$((SECONDS + $1)) total bad total_before bad_before
     read -r total_before bad_before < <(edge_counts) || die "the edge gives no metrics"
     while [ "$SECONDS" -lt "$end" ]; do
         sleep "$POLL"
@@ -112,12 +126,22 @@ bake() {
     done
 }
 
+# First a few users, then all: what fails for everybody is seen before everybody has it.
+bake() {
+    prefer "$NEW" some
+    watch_errors $((BAKE_SECONDS / 4))
+    prefer "$NEW" all
+    watch_errors $((BAKE_SECONDS - BAKE_SECONDS / 4))
+}
+
 # The running edge gets a release's configuration and is not restarted. It refuses what is invalid and keeps what it has;
-# where nothing differs it does nothing.
+# where nothing differs it does nothing. The program that runs reads the files itself: no other one need be started for that,
+# such as what its image's name may mean by now, or for which a full disk has no room.
 load_edge() { # RELEASE
     local adapted
     if [ -z "$EDGE_SERVICE" ] || ! running "$EDGE_SERVICE"; then return 0; fi
-    adapted="$(PROJECT_DIR="$1/compose" compose run --rm --no-deps -T "$EDGE_SERVICE" caddy adapt --config "$EDGE_CONFIG" </dev/null)" || return 1
+    tar -c -C "$1/$(dirname "$EDGE_CONFIG")" . | compose exec -T "$EDGE_SERVICE" sh -c "rm -rf $EDGE_NEXT && mkdir -p $EDGE_NEXT && tar -x -f - -C $EDGE_NEXT" || return 1
+    adapted="$(compose exec -T "$EDGE_SERVICE" caddy adapt --config "$EDGE_NEXT/$(basename "$EDGE_CONFIG")" </dev/null)" || return 1
     compose exec -T "$EDGE_SERVICE" caddy reload --config - <<<"$adapted"
 }
 
@@ -130,28 +154,6 @@ await_edge() { # COLOR
     until_true "$EDGE_SECONDS" "$1 seen by the edge" seen_by_edge "$1"
 }
 
-# A color says 503 on /readyz and goes on answering: the edge looks for the other one, and this one can be had back at once.
-# Where the application does not know the signals, its container is stopped and can be started again.
-withdraw() { # COLOR
-    local services
-    mapfile -t services < <(colored "$1")
-    if [ "$DRAIN_SIGNALS" = yes ]; then
-        compose kill --signal SIGUSR1 "${services[@]}"
-    else
-        compose stop --timeout "$DRAIN_SECONDS" "${services[@]}"
-    fi
-}
-
-return_to_service() { # COLOR
-    local services
-    mapfile -t services < <(colored "$1")
-    if [ "$DRAIN_SIGNALS" = yes ]; then
-        compose kill --signal SIGUSR2 "${services[@]}"
-    else
-        compose start "${services[@]}"
-    fi
-}
-
 drop() { # COLOR: what runs drains on SIGTERM and ends by itself
     local services
     mapfile -t services < <(colored "$1")
@@ -159,19 +161,15 @@ drop() { # COLOR: what runs drains on SIGTERM and ends by itself
     compose rm --force "${services[@]}" >/dev/null
 }
 
-# The old color answers again. Both are told at once: the edge prefers the first of two that are ready, and the new one may be the first.
-# A request that finds neither ready waits for one. Where no signals are known, the old one must be up before the new one goes.
+# The old color answers again. It never left: the edge is told to prefer it, and does so from the next request on.
 give_back() {
     log "back to $OLD"
-    if [ "$WITHDRAWN" = yes ]; then
-        return_to_service "$OLD" || log "$OLD does not come back"
-        if [ "$DRAIN_SIGNALS" = yes ]; then withdraw "$NEW" || log "$NEW takes no signal"; fi
-    fi
+    prefer "$OLD" all || log "the edge takes no word"
     load_edge "$(current)" || log "the edge keeps the configuration of $(basename "$RELEASE")"
-    if [ "$WITHDRAWN" = no ] || (await_edge "$OLD"); then
+    if [ "$TRAFFIC" = no ] || (await_edge "$OLD"); then
         drop "$NEW" || log "$NEW could not be stopped"
     else
-        if [ "$DRAIN_SIGNALS" = yes ]; then return_to_service "$NEW" || log "$NEW takes no signal"; fi
+        prefer "$NEW" all || true
         log "the edge does not see $OLD; $NEW goes on"
     fi
 }
@@ -213,10 +211,8 @@ settle() {
     fi
     images_of "$(current)"
     load_edge "$(current)"
-    if every running "$OLD" && some running "$NEW"; then
-        return_to_service "$OLD"
-        await_edge "$OLD"
-    fi
+    if [ -z "$EDGE_SERVICE" ] || running "$EDGE_SERVICE"; then prefer "$OLD" all; fi
+    if every running "$OLD" && some running "$NEW"; then await_edge "$OLD"; fi
     drop "$NEW"
 }
 
@@ -232,12 +228,17 @@ require_no_restart() {
     [ -z "$recreated" ] || die "this release recreates$recreated, which is an outage; say --allow-restarts to have it"
 }
 
-preflight() {
-    local free memory
+# Before anything is touched: a full disk has no room for what put it right either.
+require_room() {
+    local free
     require_data
-    archive unlocked "$RELEASE" || die "the release is not what its lock file says"
     free="$(df --output=avail --block-size=1M "$DATA_DIR" | tail -n 1)"
     [ "$free" -ge "$MIN_FREE_MIB" ] || die "$free MiB are free on $DATA_DIR, $MIN_FREE_MIB are needed"
+}
+
+preflight() {
+    local memory
+    archive unlocked "$RELEASE" || die "the release is not what its lock file says"
     memory="$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)"
     [ "$memory" -ge "$COLOR_MIB" ] || die "$memory MiB of memory are free, the second color needs $COLOR_MIB"
     compose config --quiet
@@ -296,6 +297,19 @@ settle_rest() {
     up_all
 }
 
+# A new host takes over the data disk. It starts with the release that Terraform names, and goes on to the one that is kept here when
+# that name is still the one from which this host began.
+keep_release() {
+    local place="$DATA_DIR/$STACK/release"
+    [ -n "${FIRST_RELEASE:-}" ] || return 0
+    rm -rf "$place.part"
+    mkdir -p "$place.part"
+    cp -a "$RELEASE" "$place.part/tree"
+    put "$place.part/names" <<<"$FIRST_RELEASE $(basename "$RELEASE")"
+    rm -rf "$place"
+    mv -T "$place.part" "$place"
+}
+
 prune() {
     local folder kept=0
     find "$ROOT_DIR/releases" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' 2>/dev/null | sort -rn | cut -d ' ' -f 2- | while read -r folder; do
@@ -327,6 +341,8 @@ trap finish EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 need docker python3 flock awk
+step room
+require_room
 step settle
 settle
 log "$OLD serves, $NEW starts from $(basename "$RELEASE")"
@@ -353,10 +369,7 @@ if [ "${#COLORED[@]}" -gt 0 ]; then
     load_edge "$RELEASE"
     await_edge "$NEW"
     step bake
-    if some running "$OLD"; then
-        WITHDRAWN=yes
-        withdraw "$OLD"
-    fi
+    if some running "$OLD"; then TRAFFIC=yes; fi
     if [ -n "$EDGE_SERVICE" ]; then bake; fi
     POINT=switched
     step drain
@@ -374,6 +387,7 @@ if [ "$(readlink -e "$ROOT_DIR/current" || true)" != "$RELEASE" ]; then
     ln -sfn "$RELEASE" "$ROOT_DIR/current.part"
     mv -fT "$ROOT_DIR/current.part" "$ROOT_DIR/current"
 fi
+keep_release
 step rest
 settle_rest "$previous"
 prune

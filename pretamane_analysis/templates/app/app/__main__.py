@@ -1,11 +1,11 @@
 """`python -m app`: the server.
 
-One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host its
+One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host
+its
 second process, and every counter is one number. More workers would each count for themselves.
 """
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 import time
@@ -26,13 +26,6 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.drain, self.seconds = drain, seconds
         self.stop_at: float | None = None
-
-    async def startup(self, *arguments: Any, **options: Any) -> None:
-        """Start, and listen to the signals of a deployment: SIGUSR1 drains, SIGUSR2 returns to service"""
-        await super().startup(*arguments, **options)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR1, self.drain.set, True)
-        loop.add_signal_handler(signal.SIGUSR2, self.drain.set, False)
 
     def handle_exit(self, number: int, frame: Any) -> None:
         """The first SIGTERM drains and stops later; SIGINT and a second SIGTERM stop at once"""

@@ -31,15 +31,19 @@ def _commented(query: str, params: Any) -> str:
 
 def conninfo(settings: Settings, **options: Any) -> str:
     """How to connect; a host that vanished is noticed within seconds"""
-    return make_conninfo("", host=settings.db_host, port=settings.db_port, dbname=settings.db_name, user=settings.db_user,
-                         password=secret(settings.db_password_file), application_name=settings.service_name, connect_timeout=3,
-                         keepalives_idle=10, keepalives_interval=3, keepalives_count=3, tcp_user_timeout=10_000, **options)
+    return make_conninfo("", host=settings.db_host, port=settings.db_port, dbname=settings.db_name,
+                         user=settings.db_user,
+                         password=secret(settings.db_password_file), application_name=settings.service_name,
+                         connect_timeout=3,
+                         keepalives_idle=10, keepalives_interval=3, keepalives_count=3,
+                         tcp_user_timeout=10_000, **options)
 
 
 def make_pool(settings: Settings) -> Pool:
     """The pool, not yet open. A request waits at most DB_POOL_WAIT_SECONDS; the threads are the most that wait."""
     timeout = int(settings.db_statement_timeout_seconds * 1000)
-    limits = f"-c statement_timeout={timeout} -c lock_timeout={timeout} -c idle_in_transaction_session_timeout={2 * timeout}"
+    limits = (f"-c statement_timeout={timeout} -c lock_timeout={timeout} -c "
+              f"idle_in_transaction_session_timeout={2 * timeout}")
     return ConnectionPool(
         conninfo(settings, options=limits),
         # The comment makes each text different, so a prepared statement would never be used twice.

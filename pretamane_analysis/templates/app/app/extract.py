@@ -22,7 +22,8 @@ PAGES = 300
 
 
 def text_of(services: Services, row: dict[str, Any]) -> str:
-    """The text in a stored document, kept in the processed folder for the next time; empty where there is none to find"""
+    """The text in a stored document, kept in the processed folder for the next time; empty where there is none to
+    find"""
     kept = services.settings.processed_folder / f"{row['id']}.txt"
     if row["content_type"] not in TEXT and row["content_type"] != PDF:
         return ""
@@ -79,10 +80,13 @@ def _html(text: str) -> str:
 
 
 def _pdf(content: bytes) -> str:
-    """The text in a PDF, empty for one that cannot be read; the reader gets no secrets and cannot take memory or time"""
-    command = [sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}; from app.extract import read_pdf; read_pdf()"]
+    """The text in a PDF, empty for one that cannot be read; the reader gets no secrets and cannot take memory or
+    time"""
+    command = [sys.executable, "-I", "-c",
+               f"import sys; sys.path[:0] = {sys.path!r}; from app.extract import read_pdf; read_pdf()"]
     try:
-        done = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, check=False, env={"PATH": ""})
+        done = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, check=False,
+                              env={"PATH": ""})
     except subprocess.TimeoutExpired:
         log.warning("PDF not read", extra={"reason": f"took longer than {SECONDS} s"})
         return ""

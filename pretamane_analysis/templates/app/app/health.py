@@ -1,7 +1,9 @@
 """Whether the process lives, and whether it can serve.
 
-Without the database or the object store nothing that matters works, so the service is not ready. Without the search engine
-everything but searching works and the outbox catches up, so the service is ready but degraded: sending callers away would
+Without the database or the object store nothing that matters works, so the service is not ready. Without the search
+engine
+everything but searching works and the outbox catches up, so the service is ready but degraded: sending callers away
+would
 turn a small outage into a whole one.
 """
 from __future__ import annotations
@@ -48,7 +50,8 @@ class Readiness:
     def _looked(self) -> dict[str, str]:
         # One that still hangs is not asked again: it must not take the threads of the others.
         hanging = {name: future for name, future in self.futures.items() if not future.done()}
-        futures = self.futures = hanging | {name: self.executor.submit(check) for name, check in self.checks.items() if name not in hanging}
+        futures = self.futures = hanging | {name: self.executor.submit(check)
+                                            for name, check in self.checks.items() if name not in hanging}
         wait([futures[name] for name in REQUIRED], timeout=SECONDS)
         wait(futures.values(), timeout=SPARE_SECONDS)
         states = {}

@@ -26,7 +26,8 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line"""
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": datetime.fromtimestamp(record.created,
+                                           UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "message": _message(record),
             "logger": record.name,
@@ -34,7 +35,8 @@ class JsonFormatter(logging.Formatter):
             "version": __version__,
         }
         if found := current():
-            line |= {"request_id": found.request_id, "trace_id": found.trace_id} | ({"caller": found.caller} if found.caller else {})
+            line |= {"request_id": found.request_id,
+                     "trace_id": found.trace_id} | ({"caller": found.caller} if found.caller else {})
         if record.exc_info and record.exc_info[0]:
             line["exception"] = _exception(record.exc_info)
         if record.stack_info:
@@ -57,7 +59,8 @@ def _message(record: logging.LogRecord) -> str:
 
 def _exception(info: Any) -> dict[str, str]:
     kind, error, _ = info
-    return {"type": f"{kind.__module__}.{kind.__qualname__}", "message": str(error), "stack": "".join(traceback.format_exception(*info))}
+    return {"type": f"{kind.__module__}.{kind.__qualname__}", "message": str(error),
+            "stack": "".join(traceback.format_exception(*info))}
 
 
 def configure(service: str, level: str) -> None:

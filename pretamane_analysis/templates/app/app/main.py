@@ -26,7 +26,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the pool without waiting: a database that is down makes the service unready, not absent"""
     services: Services = app.state.services
     services.pool.open(wait=False)
-    server, thread = start_http_server(services.settings.metrics_port, services.settings.host, services.metrics.registry)
+    server, thread = start_http_server(services.settings.metrics_port, services.settings.host,
+                                       services.metrics.registry)
     worker = Worker(services)
     worker.start()
     log.info("started", extra={"port": services.settings.port, "metrics_port": services.settings.metrics_port})

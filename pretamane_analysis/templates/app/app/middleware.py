@@ -67,7 +67,8 @@ class Observe:
         status, route = answer.status or CLIENT_LEFT, _route(scope)
         self.metrics.observe(scope["method"], route, status, seconds)
         log.log(logging.DEBUG if scope["path"] in PROBES else logging.INFO, "request", extra={
-            "method": scope["method"], "path": scope["path"], "route": route, "status": status, "duration_ms": round(seconds * 1000, 1),
+            "method": scope["method"], "path": scope["path"], "route": route, "status": status,
+            "duration_ms": round(seconds * 1000, 1),
             "bytes": answer.bytes, "client": (scope.get("client") or [None])[0]})
 
 

@@ -1,6 +1,8 @@
-"""`python -m app.migrate`: brings the schema up to date. Running it again changes nothing; two runs wait for each other.
+"""`python -m app.migrate`: brings the schema up to date. Running it again changes nothing; two runs wait for each
+other.
 
-Migrations only expand the schema, because the version before keeps running while the new one starts, and is what a rollback
+Migrations only expand the schema, because the version before keeps running while the new one starts, and is what a
+rollback
 returns to. What they may not do is refused before anything is done.
 """
 from __future__ import annotations
@@ -24,8 +26,9 @@ FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 LOCK = 0x70726574616D616E  # any number that nobody else locks in this database
 LOCK_SECONDS = 5  # that a change may hold up requests while it waits for a table
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
-_SHRINKS = re.compile(r"\b(DROP\s+(TABLE|COLUMN|SCHEMA|TYPE|VIEW)|RENAME\s+(TO|COLUMN)|TRUNCATE|ALTER\s+(COLUMN\s+)?\w+\s+(SET\s+DATA\s+)?TYPE"
-                      r"|SET\s+NOT\s+NULL|DELETE\s+FROM)\b", re.IGNORECASE)
+_SHRINKS = re.compile(r"\b(DROP\s+(TABLE|COLUMN|SCHEMA|TYPE|VIEW)|RENAME\s+(TO|COLUMN)|TRUNCATE"
+                      r"|ALTER\s+(COLUMN\s+)?\w+\s+(SET\s+DATA\s+)?TYPE|SET\s+NOT\s+NULL|DELETE\s+FROM)\b",
+                      re.IGNORECASE)
 
 
 class Refused(Exception):
@@ -87,7 +90,8 @@ def _connected(given: settings.Settings) -> psycopg.Connection:
 def _refuse_superuser(connection: psycopg.Connection, given: settings.Settings) -> None:
     superuser = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()[0]
     if superuser and not given.db_allow_superuser:
-        raise Refused(f"DB_USER: {given.db_user} is a superuser. Set it to a role that only owns the database {given.db_name}, "
+        raise Refused(f"DB_USER: {given.db_user} is a superuser. Set it to a role that only owns the database "
+                      f"{given.db_name}, "
                       "or set DB_ALLOW_SUPERUSER=true")
 
 
@@ -108,7 +112,8 @@ def migrate(given: settings.Settings, folder: Path = FOLDER) -> list[Migration]:
         applied = _applied(connection)
         for each in wanted:
             if applied.get(each.version, each.checksum) != each.checksum:
-                raise Refused(f"migration {each.version:04} was changed after it was applied: put it back and add a new one")
+                raise Refused(f"migration {each.version:04} was changed after it was applied: put it back and "
+                              f"add a new one")
         for each in (each for each in wanted if each.version not in applied):
             with connection.transaction():
                 connection.execute(each.sql)

@@ -68,7 +68,8 @@ def install(app: FastAPI) -> None:
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What the API's description says about these errors"""
     schema = {"type": "object", "required": ["title", "status", "detail"], "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
-        "request_id": {"type": ["string", "null"]}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {"schema": schema}}}
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string"}, "request_id": {"type": ["string", "null"]}}}
+    return {status: {"description": HTTPStatus(status).phrase,
+                     "content": {"application/problem+json": {"schema": schema}}}
             for status in statuses}

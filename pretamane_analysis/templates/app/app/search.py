@@ -28,7 +28,8 @@ class Search:
         self.index = settings.meilisearch_index
         self.client = httpx.Client(
             base_url=settings.meilisearch_url, timeout=settings.search_timeout_seconds,
-            headers={"Authorization": f"Bearer {secret(settings.meilisearch_key_file)}", "User-Agent": settings.service_name},
+            headers={"Authorization": f"Bearer {secret(settings.meilisearch_key_file)}",
+                     "User-Agent": settings.service_name},
             event_hooks={"request": [lambda request: request.headers.update(outgoing_headers())]}, trust_env=False)
         self.ready = False
 
@@ -52,8 +53,8 @@ class Search:
 
     def ids(self, limit: int, offset: int) -> list[str]:
         """The ids in the index, a page of them"""
-        page = self._send("GET", f"/indexes/{self.index}/documents", params={"fields": "id", "limit": limit, "offset": offset},
-                          absent={"results": []})
+        page = self._send("GET", f"/indexes/{self.index}/documents",
+                          params={"fields": "id", "limit": limit, "offset": offset}, absent={"results": []})
         return [each["id"] for each in page["results"]]
 
     def prepare(self) -> None:

@@ -20,4 +20,5 @@ def require_api_key(services: Given, key: Annotated[str | None, Security(HEADER)
             found.caller = mark(key)
         return
     services.metrics.refused.labels("wrong" if key else "missing").inc()
-    raise HTTPException(401, "a valid key is expected in the header X-API-Key", {"WWW-Authenticate": 'ApiKey realm="api"'})
+    raise HTTPException(401, "a valid key is expected in the header X-API-Key",
+                        {"WWW-Authenticate": 'ApiKey realm="api"'})

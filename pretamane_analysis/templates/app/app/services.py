@@ -35,7 +35,8 @@ class Services:
         metrics = Metrics(settings.latency_slo_seconds)
         pool = make_pool(settings)
         metrics.watch_pool(pool)
-        return cls(settings, key_digests(settings.api_key_file), metrics, Drain(metrics), pool, Store(settings), Search(settings), Event())
+        return cls(settings, key_digests(settings.api_key_file), metrics, Drain(metrics), pool, Store(settings),
+                   Search(settings), Event())
 
 
 def _services(request: Request) -> Services:

@@ -29,11 +29,14 @@ class Settings(BaseSettings):
     host: str = Field("0.0.0.0", description="the address to listen on")
     port: Port = Field(8000, description="the port of the API")
     metrics_port: Port = Field(9091, description="the port of the metrics, for the monitoring network only")
-    drain_seconds: float = Field(5, ge=0, le=300, description="seconds between SIGTERM and closing the door; /readyz is 503 meanwhile")
-    shutdown_seconds: Seconds = Field(15, description="seconds that requests in flight have to finish after the door closed")
+    drain_seconds: float = Field(5, ge=0, le=300,
+                                 description="seconds between SIGTERM and closing the door; /readyz is 503 meanwhile")
+    shutdown_seconds: Seconds = Field(15, description="seconds that requests in flight have to finish after the "
+                                      "door closed")
     # Longer than the two minutes that Caddy keeps an idle connection: whoever closes first, it must not be the server.
     keep_alive_seconds: int = Field(130, ge=1, le=3600, description="seconds that an idle connection stays open")
-    trusted_proxies: str = Field("127.0.0.1", description="addresses whose X-Forwarded-For is believed, separated by commas")
+    trusted_proxies: str = Field("127.0.0.1",
+                                 description="addresses whose X-Forwarded-For is believed, separated by commas")
 
     db_host: str = Field(description="the host name of PostgreSQL, such as postgresql")
     db_port: Port = Field(5432, description="the port of PostgreSQL")
@@ -45,30 +48,42 @@ class Settings(BaseSettings):
     db_pool_wait_seconds: Seconds = Field(3, description="seconds that a request waits for a connection")
     db_statement_timeout_seconds: Seconds = Field(5, description="seconds that one statement may take")
     db_allow_superuser: bool = Field(False, description="true only to migrate a database whose one role is a superuser")
-    migrate_wait_seconds: Seconds = Field(60, description="seconds that a migration waits for the database and for another one")
+    migrate_wait_seconds: Seconds = Field(60, description="seconds that a migration waits for the database and "
+                                          "for another one")
 
-    s3_endpoint_url: str = Field(pattern=r"^https?://[^/\s]+/?$", description="the object store, such as http://minio:9000")
-    s3_bucket: str = Field("documents", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="the bucket of the documents")
+    s3_endpoint_url: str = Field(pattern=r"^https?://[^/\s]+/?$",
+                                 description="the object store, such as http://minio:9000")
+    s3_bucket: str = Field("documents", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+                           description="the bucket of the documents")
     s3_region: str = Field("us-east-1", description="the region that requests are signed for")
     s3_access_key: str = Field("pretamane", min_length=1, description="the access key of the object store")
-    s3_secret_key_file: Path = Field(SECRETS / "object_store_password", description="the file with the secret of S3_ACCESS_KEY")
+    s3_secret_key_file: Path = Field(SECRETS / "object_store_password",
+                                     description="the file with the secret of S3_ACCESS_KEY")
 
-    meilisearch_url: str = Field(pattern=r"^https?://[^/\s]+/?$", description="the search engine, such as http://meilisearch:7700")
-    meilisearch_key_file: Path = Field(SECRETS / "meilisearch_master_key", description="the file with the key of the search engine")
+    meilisearch_url: str = Field(pattern=r"^https?://[^/\s]+/?$",
+                                 description="the search engine, such as http://meilisearch:7700")
+    meilisearch_key_file: Path = Field(SECRETS / "meilisearch_master_key",
+                                       description="the file with the key of the search engine")
     meilisearch_index: str = Field("documents", pattern=r"^[A-Za-z0-9_-]{1,100}$", description="the name of the index")
     search_timeout_seconds: Seconds = Field(3, description="seconds that a search may take")
 
-    api_key_file: Path = Field(SECRETS / "api_key", description=f"the file with the keys that callers present, one a line, each of "
+    api_key_file: Path = Field(SECRETS / "api_key",
+                               description=f"the file with the keys that callers present, one a line, each of "
                                                                 f"{SHORTEST_API_KEY} characters or more")
-    max_upload_bytes: int = Field(20 * 1024 * 1024, ge=1024, le=5 * 1024**3, description="bytes of the largest document")
-    uploads_folder: Path = Field(Path("/data/uploads"), description="a writable folder for uploads on their way to the object store")
-    processed_folder: Path = Field(Path("/data/processed"), description="a writable folder for the text found in documents")
+    max_upload_bytes: int = Field(20 * 1024 * 1024, ge=1024, le=5 * 1024**3,
+                                  description="bytes of the largest document")
+    uploads_folder: Path = Field(Path("/data/uploads"),
+                                 description="a writable folder for uploads on their way to the object store")
+    processed_folder: Path = Field(Path("/data/processed"),
+                                   description="a writable folder for the text found in documents")
     audit_folder: Path | None = Field(None, description="a writable folder for a file a day with who did what")
     audit_days: int = Field(90, ge=1, le=3650, description="days that such a file is kept")
-    latency_slo_seconds: float = Field(0.5, gt=0, le=60, description="seconds of the latency objective; becomes a bucket of the histogram")
+    latency_slo_seconds: float = Field(0.5, gt=0, le=60, description="seconds of the latency objective; becomes "
+                                       "a bucket of the histogram")
 
     outbox_poll_seconds: Seconds = Field(1, description="seconds between two looks into the outbox")
-    outbox_lease_seconds: Seconds = Field(30, description="seconds after which work that nobody finished is taken up again")
+    outbox_lease_seconds: Seconds = Field(30,
+                                          description="seconds after which work that nobody finished is taken up again")
     outbox_max_delay_seconds: Seconds = Field(60, description="seconds of the longest pause between two tries")
 
     @field_validator("db_password_file", "s3_secret_key_file", "meilisearch_key_file")

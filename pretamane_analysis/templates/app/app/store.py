@@ -26,8 +26,10 @@ def make_client(settings: Settings, read_timeout: float = 20, attempts: int = 2)
     client = get_session().create_client(
         "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region,
         aws_access_key_id=settings.s3_access_key, aws_secret_access_key=secret(settings.s3_secret_key_file),
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, connect_timeout=2, read_timeout=read_timeout,
-                      retries={"total_max_attempts": attempts, "mode": "standard"}, max_pool_connections=40, user_agent_extra=settings.service_name,
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, connect_timeout=2,
+                      read_timeout=read_timeout,
+                      retries={"total_max_attempts": attempts, "mode": "standard"}, max_pool_connections=40,
+                      user_agent_extra=settings.service_name,
                       # Not every store knows the newer checksums; the signature covers the body already.
                       request_checksum_calculation="when_required", response_checksum_validation="when_required"))
     client.meta.events.register("before-sign.s3", _correlate)

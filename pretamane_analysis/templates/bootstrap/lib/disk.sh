@@ -39,6 +39,28 @@ fstab() {
         printf 'UUID=%s /data %s defaults,noatime,nofail,x-systemd.device-timeout=90s 0 2\n' "$1" "$2"; } | put_text "$file" 0644
 }
 
+# adopt_release: where deploy.sh left a newer release on the disk of the host before this one, go on with that. Terraform names another
+# bundle than that host began with: then that is the newer wish.
+adopt_release() {
+    local kept="$DATA/$STACK/release" first name place
+    [[ -n "${FIRST_RELEASE:-}" && "${RELEASE##*/}" == "$FIRST_RELEASE" && -f "$kept/names" ]] || return 0
+    read -r first name <"$kept/names"
+    [[ "$first" == "$FIRST_RELEASE" && "$name" =~ ^[0-9a-f]{64}$ && "$name" != "$FIRST_RELEASE" ]] || return 0
+    if ! python3 -B "$RELEASE/scripts/lib/archive.py" unlocked "$kept/tree"; then
+        warn "the release $name on the data disk is not what its lock says; going on with $FIRST_RELEASE"
+        return 0
+    fi
+    place="$ROOT/opt/$STACK/releases/$name"
+    log "the host before this one had release $name: going on with it"
+    rm -rf -- "$place.part"
+    [[ -d "$place" ]] || { cp -a -- "$kept/tree" "$place.part" && mv -T -- "$place.part" "$place"; }
+    ln -sfnT "releases/$name" "$ROOT/opt/$STACK/.next.current"
+    mv -fT "$ROOT/opt/$STACK/.next.current" "$ROOT/opt/$STACK/current"
+    tidy
+    flock --unlock "$LOCK"
+    exec bash "$place/bootstrap/bootstrap.sh"
+}
+
 step_disk() {
     local device found type uuid
     : "${DATA_VOLUME_ID:?is missing in $CONFIGURATION}"

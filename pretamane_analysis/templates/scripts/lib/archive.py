@@ -22,7 +22,8 @@ class Failed(Exception):
 
 
 def walk(folder):
-    """Folders and regular files below a folder, as paths relative to it, sorted; anything that vanishes meanwhile is left out."""
+    """Folders and regular files below a folder, as paths relative to it, sorted; anything that vanishes meanwhile is
+    left out."""
     pending = [""]
     while pending:
         here = pending.pop()
@@ -55,7 +56,8 @@ def copy_file(source, target):
         with open(source, "rb") as start:
             database = start.read(len(SQLITE)) == SQLITE
         if database:
-            with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=60)) as live, closing(sqlite3.connect(target)) as copy:
+            with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True,
+                                         timeout=60)) as live, closing(sqlite3.connect(target)) as copy:
                 live.backup(copy)
                 if copy.execute("pragma integrity_check").fetchone() != ("ok",):
                     raise Failed(f"{source} is a damaged SQLite database")
@@ -65,7 +67,8 @@ def copy_file(source, target):
 
 
 def link_file(source, target):
-    """One file that its owner replaces but never rewrites: a second name for it costs no space. A copy across file systems."""
+    """One file that its owner replaces but never rewrites: a second name for it costs no space. A copy across file
+    systems."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:
@@ -117,7 +120,8 @@ def digest(path):
 
 
 def tree(folder, cache=None):
-    """Files, bytes and one hash for a folder: names, owners, modes and content. `cache` maps a path to what was hashed before."""
+    """Files, bytes and one hash for a folder: names, owners, modes and content. `cache` maps a path to what was
+    hashed before."""
     total, known, fresh = {"files": 0, "bytes": 0}, cache or {}, {}
     whole = hashlib.sha256()
     for path, is_folder in walk(folder):
@@ -163,14 +167,16 @@ def dumps(folder):
     """SHA-256 and size of each file of the database dumps, by path."""
     top = os.path.join(folder, "databases")
     files = [path for path, is_folder in walk(top) if not is_folder] if os.path.isdir(top) else []
-    return {path: {"bytes": os.path.getsize(os.path.join(top, path)), "sha256": digest(os.path.join(top, path))} for path in sorted(files)}
+    return {path: {"bytes": os.path.getsize(os.path.join(top, path)), "sha256": digest(os.path.join(top, path))}
+            for path in sorted(files)}
 
 
 def volumes(folder, cache=None):
     """What `tree` says of each saved volume."""
     top = os.path.join(folder, "volumes")
     names = sorted(os.listdir(top)) if os.path.isdir(top) else []
-    return {name: tree(os.path.join(top, name), None if cache is None else cache.setdefault(name, {})) for name in names}
+    return {name: tree(os.path.join(top, name), None if cache is None else cache.setdefault(name, {}))
+            for name in names}
 
 
 def make(folder, facts, cache):

@@ -12,14 +12,16 @@ from urllib.parse import quote
 
 DATABASES = "select datname from pg_database where datallowconn and not datistemplate order by 1"
 # A row as text must not depend on the settings of a server or of a role.
-SETTINGS = """set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set timezone = 'UTC';
-set extra_float_digits = 3; set bytea_output = 'hex'; set search_path = pg_catalog; set row_security = off;
+SETTINGS = """set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres';
+set timezone = 'UTC'; set extra_float_digits = 3; set bytea_output = 'hex';
+set search_path = pg_catalog; set row_security = off;
 set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;"""
 # Bookkeeping that an application writes into an empty database when it first starts.
 BOOKKEEPING = "(^|_)(migrations?|migration_history)$|^alembic_version$"
-OF_EXTENSION = "exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')"
-USER_TABLES = f"""pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and c.relpersistence <> 't'
-and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and not {OF_EXTENSION}"""
+OF_EXTENSION = ("exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and "
+                "d.deptype = 'e')")
+USER_TABLES = f"""pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r'
+and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and not {OF_EXTENSION}"""
 # A sum of hashes knows nothing of the order of rows and needs no memory.
 HASH = "coalesce(sum(('x' || substr({0}, 1, 16))::bit(64)::bigint::numeric), 0) || '/' || " \
        "coalesce(sum(('x' || substr({0}, 17, 16))::bit(64)::bigint::numeric), 0)"
@@ -34,7 +36,8 @@ class Session:
     """One psql, kept open, so that a transaction can span several questions."""
 
     def __init__(self, command, user, database):
-        self.process = subprocess.Popen([*command, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", database],
+        self.process = subprocess.Popen([*command, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", user,
+                                         "-d", database],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
 
     def __enter__(self):
@@ -86,11 +89,14 @@ def fingerprint(session):
     tables = {}
     for row in session.values(f"select n.nspname as schema, c.relname as name from {USER_TABLES} order by 1, 2"):
         source = f"{identifier(row['schema'])}.{identifier(row['name'])}"
-        count, = session.values(f"select count(*) as rows, {HASH.format('md5(_row_::text)')} as hash from only {source} as _row_")
+        count, = session.values(f"select count(*) as rows, {HASH.format('md5(_row_::text)')} as hash from only "
+                                f"{source} as _row_")
         tables[source] = count
-    objects, = session.values(f"select count(*) as rows, {HASH.format('md5(oid::text || encode(lo_get(oid), $$hex$$))')} as hash "
+    objects, = session.values(f"select count(*) as rows, "
+                              f"{HASH.format('md5(oid::text || encode(lo_get(oid), $$hex$$))')} as hash "
                               "from pg_largeobject_metadata")
-    sequences = session.values("select format('%I.%I', schemaname, sequencename) as name, last_value, increment_by from pg_sequences order by 1")
+    sequences = session.values("select format('%I.%I', schemaname, sequencename) as name, last_value, increment_by "
+                               "from pg_sequences order by 1")
     extensions = session.values("select extname as name, extversion as version from pg_extension order by 1")
     return {"tables": tables, "large_objects": objects, "sequences": {each["name"]: each for each in sequences},
             "extensions": {each["name"]: each["version"] for each in extensions}}
@@ -120,10 +126,12 @@ def dump(command, user, folder):
             session.ask("commit")
         found[name] = {"file": file, **content}
     with Session(command, user, "template1") as session:
-        roles = [row["rolname"] for row in session.values("select rolname from pg_roles where rolname !~ '^pg_' order by 1")]
+        roles = [row["rolname"]
+                 for row in session.values("select rolname from pg_roles where rolname !~ '^pg_' order by 1")]
         server, = session.ask("show server_version")
     with open(os.path.join(folder, "databases.json"), "w", encoding="utf-8") as out:
-        json.dump({"server": server, "tool": version, "roles": roles, "databases": found}, out, indent=1, sort_keys=True)
+        json.dump({"server": server, "tool": version, "roles": roles, "databases": found}, out, indent=1,
+                  sort_keys=True)
 
 
 def occupied(command, user):
@@ -131,7 +139,8 @@ def occupied(command, user):
     reasons = []
     for name in databases(command, user):
         with Session(command, user, name) as session:
-            tables = session.values(f"select n.nspname as schema, c.relname as name from {USER_TABLES} and c.relname !~ '{BOOKKEEPING}'")
+            tables = session.values(f"select n.nspname as schema, c.relname as name from {USER_TABLES} and c.relname "
+                                    f"!~ '{BOOKKEEPING}'")
             for row in tables:
                 source = f"{identifier(row['schema'])}.{identifier(row['name'])}"
                 if session.ask(f"select exists (select from only {source})") == ["t"]:
@@ -153,7 +162,8 @@ def restore_roles(command, user, folder):
         existing = set(session.ask("select format('CREATE ROLE %I;', rolname) from pg_roles"))
     with open(os.path.join(folder, "globals.sql"), encoding="utf-8") as source:
         statements = "".join(line for line in source if line.rstrip("\n") not in existing)
-    run(command, "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", "template1", input=statements.encode(), stdout=subprocess.DEVNULL)
+    run(command, "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", "template1", input=statements.encode(),
+        stdout=subprocess.DEVNULL)
 
 
 def clear(session, name, aside):
@@ -193,7 +203,8 @@ def differences(expected, found):
         yield f"large objects: {expected['large_objects']} in the backup, {found['large_objects']} now"
     for name, before in expected["sequences"].items():
         after = found["sequences"].get(name, {}).get("last_value")
-        behind = before["last_value"] is not None and (after is None or (after - before["last_value"]) * before["increment_by"] < 0)
+        behind = before["last_value"] is not None and (after is None
+                                                       or (after - before["last_value"]) * before["increment_by"] < 0)
         if behind or name not in found["sequences"]:
             yield f"sequence {name}: {before['last_value']} in the backup, {after} now"
 
@@ -225,7 +236,8 @@ def main():
         elif chosen.verb == "restore":
             restore(command, chosen.user, chosen.folder, chosen.aside)
         else:
-            found = occupied(command, chosen.user) if chosen.verb == "occupied" else compare(command, chosen.user, chosen.folder)
+            found = occupied(command,
+                             chosen.user) if chosen.verb == "occupied" else compare(command, chosen.user, chosen.folder)
     except (Failed, OSError, ValueError) as error:
         sys.exit(f"{chosen.verb}: {error}")
     for each in found:

@@ -1,0 +1,83 @@
+"""A backup while users work, everything lost, everything back; and a backup that was changed is noticed."""
+from __future__ import annotations
+
+import json
+import time
+from hashlib import sha256
+
+import pytest
+from stage import LONG, Clients, settle
+from test_1_up import LONG_RUNNING
+
+REPOSITORY = {"RESTIC_REPOSITORY": "s3:http://127.0.0.1:5055/backups/backups"}
+ROWS = ("SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM (SELECT 'c', to_jsonb(contacts)::text "
+        "FROM contacts "
+        "UNION ALL SELECT 'd', (to_jsonb(documents) - 'indexed_at')::text FROM documents) AS t")
+
+
+def rows(stage):
+    """One hash over all that the application keeps in its database"""
+    return stage.run("docker", "exec", "pretamane-postgresql-1", "psql", "-U", "postgres", "-d", "pretamane", "-Atc",
+                     ROWS).stdout.strip()
+
+
+def objects(stage):
+    """Hash by name of what is in the object store"""
+    folder = stage.run("docker", "volume", "inspect", "--format", "{{.Mountpoint}}",
+                       "pretamane_minio-data").stdout.strip()
+    root = stage.path(folder)
+    return {str(each.relative_to(root)): sha256(each.read_bytes()).hexdigest()
+            for each in root.rglob("*") if each.is_file() and "/." not in f"/{each.relative_to(root)}"}
+
+
+@pytest.fixture(scope="module")
+def saved(stage, timings):
+    """A backup under twelve users, and one more of what they left: hashes of rows and objects"""
+    began = time.monotonic()
+    with Clients(stage) as clients:
+        done = stage.script("backup.sh", **REPOSITORY)
+    timings["backup under load"] = time.monotonic() - began
+    print(clients.told())
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert clients.bad == [] and clients.good > 50
+    done = stage.script("backup.sh", **REPOSITORY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return rows(stage), objects(stage)
+
+
+@LONG
+def test_a_changed_backup_is_noticed(stage, saved, timings):
+    """The drill passes; with one bit of one pack turned it fails and its metric says so"""
+    began = time.monotonic()
+    done = stage.script("restore-drill.sh", **REPOSITORY)
+    timings["restore drill"] = time.monotonic() - began
+    assert done.returncode == 0, done.stderr[-3000:]
+    turn = ("import boto3\ns3 = boto3.client('s3')\n"
+            "largest = max(s3.list_objects_v2(Bucket='backups', Prefix='backups/data/')['Contents'], key=lambda "
+            "each: each['Size'])['Key']\n"
+            "body = bytearray(s3.get_object(Bucket='backups', Key=largest)['Body'].read())\nbody[len(body) // 2] ^= 1\n"
+            "s3.put_object(Bucket='backups', Key=largest, Body=bytes(body))")
+    stage.beside(turn)
+    stage.run("rm", "-rf", "/data/backup/cache")
+    try:
+        done = stage.script("restore-drill.sh", **REPOSITORY)
+    finally:
+        stage.beside(turn)
+    assert done.returncode != 0, "nobody noticed"
+    assert "pretamane_drill_last_run_success 0" in stage.path("/var/lib/pretamane/metrics/drill.prom").read_text()
+
+
+@LONG
+def test_everything_is_lost_and_comes_back(stage, saved, timings):
+    """`down -v`, then a restore: the same rows, the same objects, and a search that finds"""
+    color = next(each for each in ("fastapi-app-blue", "fastapi-app-green") if each in stage.states())
+    began = time.monotonic()
+    stage.compose("down", "--volumes")
+    done = stage.script("restore.sh", **REPOSITORY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    stage.up()
+    settle(stage, (*LONG_RUNNING, color))
+    timings["`down -v`, restore, all healthy"] = time.monotonic() - began
+    assert (rows(stage), objects(stage)) == saved
+    code, found = stage.request("GET", "/documents/search?q=quick")
+    assert code == 200 and json.dumps(found).count("fox") >= 1, found
