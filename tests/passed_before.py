@@ -1,7 +1,9 @@
 """So that no test need run twice: one that has passed in the bare root can be left out where every tool is installed.
 
-`PASSED_TO=FILE` writes the tests that passed, by their ids; `PASSED_FROM=FILE` leaves those out. A test that was skipped or failed,
-or whose fixture broke, is on no list and runs in both places. So does every test of a module that asks `run_tools`, which passes over a
+`PASSED_TO=FILE` writes the tests that passed, by their ids; `PASSED_FROM=FILE` leaves those out. A test that was
+skipped or failed,
+or whose fixture broke, is on no list and runs in both places. So does every test of a module that asks `run_tools`,
+which passes over a
 tool that is missing: such a test can pass without having seen the tool.
 """
 from __future__ import annotations

@@ -47,7 +47,8 @@ def guide_stacks():
 
 @pytest.mark.parametrize("region", NAMED)
 def test_the_named_regions_have_every_price(region):
-    """The example and the guides' stacks compare without a missing price; where RDS has none, the message names it and what to do"""
+    """The example and the guides' stacks compare without a missing price; where RDS has none, the message names it
+    and what to do"""
     stacks = guide_stacks()
     assert len(stacks) > 1
     for name, stack in stacks.items():

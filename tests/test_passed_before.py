@@ -32,7 +32,8 @@ def ran(folder, **environment: str) -> str:
 
 
 def test_only_what_passed_is_left_out(root, tmp_path):
-    """A skip of any kind, a failure and a broken fixture keep a test off the list; a module that asks for tools runs again"""
+    """A skip of any kind, a failure and a broken fixture keep a test off the list; a module that asks for tools runs
+    again"""
     shutil.copy(root / "tests/passed_before.py", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "tests").mkdir()

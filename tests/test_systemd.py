@@ -164,3 +164,18 @@ def test_the_health_watch_is_content_when_all_is_well(tmp_path):
     done = host.run("healthwatch.sh")
     assert (done.returncode, done.stderr) == (0, "")
     assert {value for name, value in host.metrics("healthwatch").items() if "healthy{" in name} == {1}
+
+
+def test_the_health_watch_counts_what_goes_over_the_wire_of_the_host(tmp_path):
+    """The exporter sees its own container's network; the script reads the counters of the interface that leads
+    outside"""
+    host = Host(tmp_path / "host")
+    host.install("f" * 64)
+    (tmp_path / "route").write_text("Iface\tDestination\tGateway\nbr-1\t0011FEA9\t0\nens5\t00000000\t0111A8C0\n")
+    (tmp_path / "dev").write_text("Inter-|   Receive    |  Transmit\n face |bytes packets\n"
+                                  "    lo: 7 1 0 0 0 0 0 0 7 1 0 0 0 0 0 0\n"
+                                  "  ens5: 5000 9 0 0 0 0 0 0 300 8 0 0 0 0 0 0\n")
+    host.run("healthwatch.sh", PROC_NET=str(tmp_path))
+    found = {name: value for name, value in host.metrics("healthwatch").items() if "network" in name}
+    assert found == {f'pretamane_host_network_{each}_bytes_total{{device="ens5"}}': value
+                     for each, value in (("receive", 5000), ("transmit", 300))}

@@ -1,6 +1,6 @@
 """Which small changes of the package's own Python no test notices: mutmut's mutants of four rooms, a sample of each.
 
-    python tools/mutation.py [--sample N] [--seed N] [--rooms stack prices …] [--out docs/mutation.md]
+    python tools/mutation.py [--sample N] [--seed N] [--rooms stack prices …] [--examples-only] [--out docs/mutation.md]
 
 mutmut makes the mutants; running all of them takes days here, so N of each room are drawn, the same ones for the same
 seed. A mutant is killed by the first that fails of: the examples of its notebook, the examples of the notebooks that
@@ -61,14 +61,17 @@ def path_of(module: str, folder: Path = ROOT) -> Path:
 def mutants_of(module: str) -> list[tuple[object, object, object]]:
     """Return what mutmut changes inside the functions of a module: the tree, the node, what it becomes"""
     import libcst
+    import libcst.matchers
     from mutmut.mutation.file_mutation import MutationVisitor
     from mutmut.mutation.mutators import mutation_operators
     from mutmut.mutation.pragma_handling import IgnoredCode
 
     visitor = MutationVisitor(mutation_operators, IgnoredCode(set(), set(), set()))
-    tree = libcst.MetadataWrapper(libcst.parse_module(path_of(module).read_text(encoding="utf-8"))).visit(visitor)
+    whole = libcst.MetadataWrapper(libcst.parse_module(path_of(module).read_text(encoding="utf-8")))
+    tree = whole.visit(visitor)
+    prose = {each.value for each in libcst.matchers.findall(whole.module, libcst.matchers.Expr())}  # docstrings
     return [(tree, each.original_node, each.mutated_node) for each in visitor.mutations
-            if each.contained_by_top_level_function]
+            if each.contained_by_top_level_function and each.original_node not in prose]
 
 
 def made(module: str, change: tuple) -> Mutant:
@@ -138,8 +141,8 @@ def run_examples(notebook) -> None:
         exec(compile(cell.tree, notebook.name, "exec"), names)
 
 
-def checks(module: str, folder: Path) -> None:
-    """Run all that may notice a change of a module; raise, or exit with 1, at the first that does"""
+def checks(module: str, folder: Path, files: tuple[str, ...]) -> None:
+    """Run all that may notice a change of a module, test files last; raise, or exit, at the first that does"""
     import pytest
     from notebooks import imported, notebooks
 
@@ -150,12 +153,13 @@ def checks(module: str, folder: Path) -> None:
     for each in readers:
         run_examples(each)
     os.chdir(folder)
-    files = [f"tests/{name}.py" for name in TESTS[module.partition(".")[0]]]
-    if code := pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", *files]):
+    quiet = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"]
+    if files and (code := pytest.main([*quiet, *(f"tests/{name}.py" for name in files)])):
         raise SystemExit(int(code))
 
 
-def judged(module: str, folder: Path, limit: float, mutant: Mutant | None = None) -> tuple[str, float]:
+def judged(module: str, folder: Path, files: tuple[str, ...], limit: float,
+           mutant: Mutant | None = None) -> tuple[str, float]:
     """Return `survived`, `killed` or `too slow`, and seconds, of the copy as it stands; `limit` is in seconds"""
     begin = time.monotonic()
     if not (child := os.fork()):
@@ -166,7 +170,7 @@ def judged(module: str, folder: Path, limit: float, mutant: Mutant | None = None
         try:
             if mutant:
                 put(mutant, path_of(module).read_text(encoding="utf-8"))
-            checks(module, folder)
+            checks(module, folder, files)
             code = 0
         except BaseException:
             import traceback
@@ -207,17 +211,18 @@ def load(folder: Path) -> None:
     assert Path(sys.modules[PACKAGE].__file__).is_relative_to(folder.resolve())
 
 
-def tested(mutants: list[Mutant], folder: Path, usual: dict[str, float]) -> dict[Mutant, str]:
-    """Return what became of each mutant; `usual` holds the seconds of each module without one, and is added to"""
+def tested(mutants: list[Mutant], folder: Path, files: tuple[str, ...]) -> dict[Mutant, str]:
+    """Return what became of each mutant of a room, after one run without any"""
     found = {}
+    first = mutants[0].module
+    verdict, usual = judged(first, folder, files, 1800)
+    print(f"{verdict:9} {usual:5.0f} s  {first} without a mutant", flush=True)
+    if verdict != "survived":
+        raise SystemExit(f"{first} is not green without a mutant: {(folder / 'said.txt').read_text()}")
     for mutant in mutants:
-        if mutant.module not in usual:
-            verdict, usual[mutant.module] = judged(mutant.module, folder, 1800)
-            if verdict != "survived":
-                raise SystemExit(f"{mutant.module} is not green without a mutant: {(folder / 'said.txt').read_text()}")
         path = path_of(mutant.module, folder)
         path.write_text(mutant.code, encoding="utf-8")
-        found[mutant], seconds = judged(mutant.module, folder, 30 + 5 * usual[mutant.module], mutant)
+        found[mutant], seconds = judged(mutant.module, folder, files, 60 + 5 * usual, mutant)
         path.write_text(path_of(mutant.module).read_text(encoding="utf-8"), encoding="utf-8")
         print(f"{found[mutant]:9} {seconds:5.0f} s  {mutant.module}:{mutant.line}  {mutant.after}", flush=True)
     return found
@@ -231,13 +236,14 @@ def likely(dead: int, count: int) -> str:
     return f"{100 * low:.0f} to {100 * high:.0f} %"
 
 
-def page(rooms: dict[str, tuple[dict[Mutant, str], int]], sample: int, seed: int) -> str:
+def page(rooms: dict[str, tuple[dict[Mutant, str], int]], asked: argparse.Namespace) -> str:
     """Return the results as Markdown"""
     lines = ["# Mutants of the package", "",
              "`make mutation` changes the package's own Python in small ways (mutmut's operators, inside functions)",
              "and runs the examples and tests that may notice; `tools/mutation.py` says which. The figures are",
              "of a sample: the range is where the score of all lies with 95 % (Wilson).", "",
-             f"{date.today()}, {sample} mutants of each room, seed {seed}.", "",
+             f"{date.today()}, {asked.sample} mutants of each room, seed {asked.seed}"
+             f"{', the notebooks alone: test files kill more' if asked.examples_only else ''}.", "",
              "| room | mutants | sample | killed | of these too slow | survived | score | range |",
              "|---|--:|--:|--:|--:|--:|--:|--:|"]
     for room, (found, known) in rooms.items():
@@ -264,6 +270,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=25, metavar="N", help="mutants of each room (default: 25)")
     parser.add_argument("--seed", type=int, default=13, help="other seeds draw others (default: 13)")
     parser.add_argument("--rooms", nargs="+", choices=ROOMS, default=list(ROOMS), help="default: all four")
+    parser.add_argument("--examples-only", action="store_true", help="no test files: a score from below, sooner")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "mutation.md", help="page to write")
     options = parser.parse_args()
     rooms: dict[str, tuple[dict[Mutant, str], int]] = {}
@@ -275,8 +282,8 @@ def main() -> None:
         load(folder)
         for room in options.rooms:
             drawn, known = sampled(room, options.sample, options.seed)
-            rooms[room] = tested(drawn, folder, {}), known
-            options.out.write_text(page(rooms, options.sample, options.seed), encoding="utf-8")
+            rooms[room] = tested(drawn, folder, () if options.examples_only else TESTS[room]), known
+            options.out.write_text(page(rooms, options), encoding="utf-8")
 
 
 if __name__ == "__main__":

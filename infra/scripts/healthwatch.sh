@@ -38,10 +38,25 @@ for service in "${expected[@]}"; do
     lines+="pretamane_service_healthy{service=\"$service\"} $well"$'\n'
 done
 
+# Bytes over the wire, by the interface that the default route leaves by. The exporter of the host's metrics is in a container and sees
+# that container's network.
+: "${PROC_NET:=/proc/net}"
+wire="$(awk '$2 == "00000000" { print $1; exit }' "$PROC_NET/route")"
+network=""
+while read -r received sent; do
+    network="# HELP pretamane_host_network_receive_bytes_total Bytes that came in over the wire.
+# TYPE pretamane_host_network_receive_bytes_total counter
+pretamane_host_network_receive_bytes_total{device=\"$wire\"} $received
+# HELP pretamane_host_network_transmit_bytes_total Bytes that went out over the wire.
+# TYPE pretamane_host_network_transmit_bytes_total counter
+pretamane_host_network_transmit_bytes_total{device=\"$wire\"} $sent
+"
+done < <(awk -v name="$wire:" '$1 == name { print $2, $10 }' "$PROC_NET/dev")
+
 metrics healthwatch <<METRICS
 # HELP pretamane_service_healthy 1 when the container of a service runs and is not unhealthy, else 0.
 # TYPE pretamane_service_healthy gauge
-${lines}# HELP pretamane_healthwatch_last_run_timestamp_seconds When the containers were last looked at.
+${lines}${network}# HELP pretamane_healthwatch_last_run_timestamp_seconds When the containers were last looked at.
 # TYPE pretamane_healthwatch_last_run_timestamp_seconds gauge
 pretamane_healthwatch_last_run_timestamp_seconds $EPOCHSECONDS
 METRICS

@@ -34,7 +34,12 @@ __all__ = ['CORNERS', 'ARCHITECTURES', 'TITLES', 'host_type', 'host_assumptions'
            'bill_of']
 
 # %% ../../nbs/bill/07_architectures.ipynb #3e7a2177
-def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: Scenario) -> str:
+def host_type(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    services: Iterable[str],  # Names of services of the stack
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+) -> str:
     "The instance type that the stack names, or the cheapest that holds the services. Raises PretamaneError."
     if stack.host.instance_type:
         return require_architecture(instance_type(stack.host.instance_type), stack.host.architecture,
@@ -43,7 +48,7 @@ def host_type(stack: Stack, book: PriceBook, services: Iterable[str], scenario: 
 
 # %% ../../nbs/bill/07_architectures.ipynb #eec2dcd6
 def host_assumptions(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> tuple[str, ...]:
     "What the bill of a host takes for granted."
     return ("the data disk holds the volumes of the stack and the images, with a fifth to spare",
@@ -71,30 +76,38 @@ def _host_shortfalls(stack: Stack, kind: InstanceType, services: tuple[str, ...]
     return tuple(found)
 
 # %% ../../nbs/bill/07_architectures.ipynb #43fe32eb
-def ec2(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: bool = False) -> Architecture:
+def _machine(stack: Stack, kind: InstanceType, busy: Decimal) -> Instances:
+    "The host as it is billed, where so many vCPU are busy."
+    host = stack.host
+    return Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
+                     cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits,
+                     detailed_monitoring=host.detailed_monitoring)
+
+
+def ec2(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+    managed: bool = False,  # True where managed AWS services take the place of the stack's own
+) -> Architecture:
     "The stack on one EC2 host: with open source, or with the managed AWS services."
     use, host, services = stack.usage.at(scenario), stack.host, services_on_machines(stack, managed, False)
     kind = instance_type(host_type(stack, book, services, scenario))
-    busy = needs(stack, services, scenario).busy_cores
     data, replaced = managed_data(stack, book, scenario, services) if managed else (
         own_data(stack, use, host_disk_gb(stack, use, scenario, services)), ())
     resources = [
-        Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
-                  cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits,
-                  detailed_monitoring=host.detailed_monitoring),
+        _machine(stack, kind, needs(stack, services, scenario).busy_cores),
         Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
-        PublicAddresses(feature="network", count=1),
-        *data, *shared(use),
+        PublicAddresses(feature="network", count=1), *data, *shared(use),
         Parameters(feature="secrets",
                    standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),
     ]
     groups = ((1, kind.name),)
-    return Architecture("ec2-managed" if managed else "ec2",
-                        "EC2 with managed services" if managed else "EC2 with open source",
-                        tuple(resources), capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1),
-                        services, groups, managed,
-                        (*replaced, *host_assumptions(stack)),
+    name, title = ("ec2-managed", "EC2 with managed services") if managed else ("ec2", "EC2 with open source")
+    return Architecture(name, title, tuple(resources),
+                        capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1), services, groups,
+                        managed, (*replaced, *host_assumptions(stack)),
                         _host_shortfalls(stack, kind, services, scenario), replaced)
 
 # %% ../../nbs/bill/07_architectures.ipynb #08dd3bfe
@@ -129,9 +142,9 @@ TITLES = {
 
 def architecture(
     name: str,  # One of ARCHITECTURES
-    stack: Stack,
+    stack: Stack,  # The product that is described
     book: PriceBook,  # For the choice of the instance type
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Architecture:
     "A way to host a stack. Raises PretamaneError for an unknown name."
     if name not in ARCHITECTURES:
@@ -140,23 +153,23 @@ def architecture(
 
 # %% ../../nbs/bill/07_architectures.ipynb #56cd80cf
 def names_for(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> tuple[str, ...]:  # In the order of ARCHITECTURES
     "The architectures that a stack has: all, and what there is today where the stack says so."
     return tuple(each for each in ARCHITECTURES if each != "as-is" or stack.as_is)
 
 
 def compared(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> tuple[str, ...]:  # In the order of ARCHITECTURES
     "What a comparison is made of: the corners between Kubernetes and one host, and what there is today."
     return tuple(each for each in names_for(stack) if each in CORNERS or each == "as-is")
 
 # %% ../../nbs/bill/07_architectures.ipynb #2b639343
 def bill_of(
-    chosen: Architecture,
-    stack: Stack,
-    book: PriceBook,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Bill:
     "The bill of an architecture in the stack's region."

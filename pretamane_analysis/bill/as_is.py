@@ -31,7 +31,7 @@ __all__ = ['line_resource', 'as_is_problems', 'as_is']
 # %% ../../nbs/bill/06a_as_is.ipynb #d1ea78d8
 def line_resource(
     feature: str,  # Key of a feature
-    line: AsIsLine,
+    line: AsIsLine,  # What the reader said of one thing: a kind with its fields, or what it costs
     stack: Stack,  # For where all lines were read, and the day
 ) -> Resource:
     "What a line stands for. Raises PretamaneError for an unknown kind or field, or a value that no price list has."
@@ -57,7 +57,7 @@ def _trouble(feature: str, line: AsIsLine, stack: Stack) -> str:
 
 
 def as_is_problems(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> Iterator[Problem]:  # Path to the key and message of each problem
     "What is wrong with the lines of `as_is`: unknown features, kinds, fields, values."
     for feature, at, line in stack.as_is.lines() if stack.as_is else ():
@@ -122,7 +122,10 @@ def _providers(resources: Iterable[Resource]) -> dict[str, str]:
     return {key: ", ".join(names) for key, names in found.items()}
 
 
-def as_is(stack: Stack, *others: Any) -> Architecture:
+def as_is(
+    stack: Stack,  # The product that is described
+    *others: Any,  # Not looked at: every architecture is called alike
+) -> Architecture:
     "What the stack says it has today. Raises PretamaneError where it says nothing, or something that is not known."
     if stack.as_is is None:
         raise PretamaneError("the stack does not say what you have today", "as_is",

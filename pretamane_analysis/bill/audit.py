@@ -27,8 +27,8 @@ __all__ = ['HOLDS_WITHIN', 'scenarios', 'Audit', 'baseline_left_out', 'audit', '
 
 # %% ../../nbs/bill/13_audit.ipynb #163fb575
 def scenarios(
-    inputs: AuditInputs,
-    claimed: Saving,
+    inputs: AuditInputs,  # The claim, its stack and the price book
+    claimed: Saving,  # The saving as it was claimed, USD and percent
 ) -> list[dict[str, Any]]:
     "Every combination of egress, memory and snapshots, with its saving; one row for a claim with one side."
     fixed = list(corrections(inputs))
@@ -100,7 +100,7 @@ def _claimed(claim: Claim) -> Saving:
 
 # %% ../../nbs/bill/13_audit.ipynb #743716df
 def baseline_left_out(
-    inputs: AuditInputs,
+    inputs: AuditInputs,  # The claim, its stack and the price book
 ) -> list[dict[str, Any]]:  # None without a stack
     "Resources of the stack's EKS architecture that no line of the baseline mentions, with what they cost."
     if inputs.stack is None or inputs.claim.baseline is None:
@@ -117,9 +117,9 @@ def baseline_left_out(
 
 
 def audit(
-    claim: Claim,
+    claim: Claim,  # What was claimed
     stack: Stack | None,  # For what the claim does not specify; None: nothing is assumed
-    book: PriceBook,
+    book: PriceBook,  # Where prices are looked up
 ) -> Audit:
     "A claim against the price list. Raises MissingPrice where a step that is needed has no price."
     inputs = AuditInputs(claim, stack.model_copy(update={"region": claim.region}) if stack else None, book)
@@ -135,7 +135,7 @@ HOLDS_WITHIN = Decimal(5)  # percent by which a bill may differ from list prices
 
 
 def defensible(
-    found: Audit,
+    found: Audit,  # The audit, as `audit` returns it
 ) -> dict[str, Any]:  # low, central and high in percent, and whether the claim lies within
     """The range of savings that can be defended; central is the claimed host with egress on both sides. A bill must
     be near list prices."""
@@ -147,7 +147,7 @@ def defensible(
 
 
 def waterfall(
-    found: Audit,
+    found: Audit,  # The audit, as `audit` returns it
 ) -> list[dict[str, Any]]:  # One row for each step, the claim first
     "Both sides and the saving after each step."
     rows, at = [], found.claimed
@@ -162,7 +162,7 @@ def waterfall(
 
 # %% ../../nbs/bill/13_audit.ipynb #12ef9221
 def document(
-    found: Audit,
+    found: Audit,  # The audit, as `audit` returns it
 ) -> dict[str, Any]:
     "An audit as the JSON contract of `pretamane audit`."
     claim, book = found.desk.claim, found.desk.book

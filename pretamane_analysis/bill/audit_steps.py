@@ -60,7 +60,7 @@ def _added(inputs: AuditInputs, side: str, what: str, kind: StepKind, resources:
 
 # %% ../../nbs/bill/12_audit_steps.ipynb #4589da58
 def corrections(
-    inputs: AuditInputs,
+    inputs: AuditInputs,  # The claim, its stack and the price book
 ) -> Iterator[Step]:
     "What is wrong or missing on each side by itself."
     for name, side in inputs.claim.sides.items():
@@ -83,7 +83,7 @@ def corrections(
 
 # %% ../../nbs/bill/12_audit_steps.ipynb #9daa297b
 def egress_on_one_side(
-    inputs: AuditInputs,
+    inputs: AuditInputs,  # The claim, its stack and the price book
 ) -> tuple[str, Decimal, Decimal] | None:  # Side without it, GB, USD
     """The side that does not count egress, its GB and USD on the other; None where both, neither or only one side is
     there."""
@@ -96,7 +96,7 @@ def egress_on_one_side(
 
 
 def snapshots_missing(
-    inputs: AuditInputs,
+    inputs: AuditInputs,  # The claim, its stack and the price book
 ) -> dict[str, Decimal]:  # USD a month by side
     "USD of one full snapshot of the disks of each side's own hosts, where the side counts no snapshots."
     found = {}
@@ -143,7 +143,7 @@ def _larger(inputs: AuditInputs, host: HostLike, machine: Machine) -> HostLike |
 
 # %% ../../nbs/bill/12_audit_steps.ipynb #7e2a2c78
 def sizes(
-    inputs: AuditInputs,
+    inputs: AuditInputs,  # The claim, its stack and the price book
 ) -> list[HostLike]:  # The claimed one first; none where the alternative names no machine of AWS
     "The claimed host and larger ones, each of twice the memory, up to what the baseline has."
     host, claim = _host(inputs), inputs.claim
@@ -158,7 +158,7 @@ def sizes(
 
 # %% ../../nbs/bill/12_audit_steps.ipynb #7fd4f1aa
 def comparisons(
-    inputs: AuditInputs,
+    inputs: AuditInputs,  # The claim, its stack and the price book
 ) -> Iterator[Step]:
     "What has to be alike on both sides."
     if egress := egress_on_one_side(inputs):

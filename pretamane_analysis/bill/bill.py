@@ -127,7 +127,7 @@ def _dated(line: LineItem) -> str:
 
 
 def bill_rows(
-    bill: Bill,
+    bill: Bill,  # The bill to show
     notes: bool = False,  # Whether to add why each line is what it is
 ) -> list[dict[str, Any]]:  # One row for each line and one for the total
     "A bill for reading: what, how much, at which rate, from which SKU and date."
@@ -164,7 +164,10 @@ class Bill:
         "Cost at on-demand list prices, USD, exact."
         return sum((line.list_cost for line in self.lines), Decimal(0))
 
-    def by(self, key: str = "feature") -> dict[str, Decimal]:
+    def by(
+        self,
+        key: str = "feature",  # Name of an attribute of a line: `feature`, `resource`, `service` …
+    ) -> dict[str, Decimal]:
         "Cost by an attribute of the lines (`feature`, `resource`, …), in the order of the bill."
         keys = dict.fromkeys(getattr(line, key) for line in self.lines)
         return {each: sum((line.cost for line in self.lines if getattr(line, key) == each),
@@ -186,7 +189,10 @@ class Bill:
                 "hours_per_month": self.hours, "prices": {"source": self.source, "as_of": self.as_of},
                 "total": self.total, "lines": self.rows()}
 
-    def age(self, today: date) -> str:
+    def age(
+        self,
+        today: date,  # The day on which the prices are used
+    ) -> str:
         "How old the prices are, and the oldest among them."
         dates = sorted(line.as_of for line in self.lines if line.as_of)
         oldest = f" Oldest rate used: {dates[0]}." if dates else ""
@@ -212,7 +218,10 @@ class AllowanceLedger:
         self.left = {each.id: each.quantity for each in self.allowances}
         self.used: dict[tuple[Any, ...], Decimal] = {}
 
-    def give(self, charge: Charge) -> Iterator[tuple[Allowance, Decimal]]:
+    def give(
+        self,
+        charge: Charge,  # The charge that may be covered, before its tiers
+    ) -> Iterator[tuple[Allowance, Decimal]]:
         "The allowances that cover a part of a charge, and how much."
         needed = charge.quantity
         for each in self.allowances:
@@ -221,7 +230,11 @@ class AllowanceLedger:
                 needed -= part
                 yield each, part
 
-    def tiers(self, price: Price, quantity: Decimal) -> Iterator[tuple[Tier, Decimal]]:
+    def tiers(
+        self,
+        price: Price,  # A price with its tiers
+        quantity: Decimal,  # Units of this charge, after allowances
+    ) -> Iterator[tuple[Tier, Decimal]]:
         "The tiers that a quantity falls in after what was used before."
         key = (price.service, price.usage_type, price.region, price.purchase_option, price.attributes)
         before = self.used.get(key, Decimal(0))

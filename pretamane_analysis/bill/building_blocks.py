@@ -70,7 +70,11 @@ class Architecture:
         return " + ".join([*named, *([self.runs_on] if self.runs_on else [])]) or "machines not said"
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #cdea484d
-def services_on_machines(stack: Stack, managed: bool, cluster: bool) -> tuple[str, ...]:
+def services_on_machines(
+    stack: Stack,  # The product that is described
+    managed: bool,  # True where managed AWS services take the place of the stack's own
+    cluster: bool,  # True for EKS, where AWS or the cluster itself takes roles that a host needs
+) -> tuple[str, ...]:
     "Names of the services that run on machines: those that no managed service replaces."
     replaced = FEATURE["edge"].roles if managed and stack.eks.load_balancer != "none" else ("tunnel",)
     elsewhere = gone(stack) if managed else frozenset()
@@ -92,7 +96,10 @@ def capacity(
                     min(zones, machines), sum(count * gpus_of(kind.name).count for count, kind in kinds))
 
 
-def busy_percent(busy: Decimal, vcpu: int) -> Decimal:
+def busy_percent(
+    busy: Decimal,  # vCPU that are busy on average
+    vcpu: int,  # vCPU of all machines together
+) -> Decimal:
     "Average CPU use in percent of all vCPU, at most 100."
     return min(Decimal(100), 100 * busy / vcpu)
 
@@ -117,7 +124,11 @@ def _is_scratch(stack: Stack, volume: str, scenario: Scenario, service: Service)
             and stack.volume_gb(volume, scenario) <= stack.eks.node_disk_gb // 2)
 
 
-def pod_volumes(stack: Stack, scenario: Scenario, services: Iterable[str]) -> list[Resource]:
+def pod_volumes(
+    stack: Stack,  # The product that is described
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    services: Iterable[str],  # Names of services of the stack
+) -> list[Resource]:
     "A disk for the data of services that stay although others are replaced."
     gb = sum((stack.services[name].replicas * stack.volume_gb(volume, scenario) for name in services
               for volume in dict.fromkeys(each.volume for each in stack.services[name].mounts if not each.read_only)
@@ -154,17 +165,28 @@ def data_gb(
     return Decimal(ceil(sum(count * stack.volume_gb(volume, scenario) for volume, count in copies.items())))
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #75fa336d
-def host_disk_gb(stack: Stack, use: Figures, scenario: Scenario, services: Iterable[str]) -> Decimal:
+def host_disk_gb(
+    stack: Stack,  # The product that is described
+    use: Figures,  # Usage in one scenario, as `Usage.at` returns it
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    services: Iterable[str],  # Names of services of the stack
+) -> Decimal:
     "GB of a disk that holds the volumes and the images, with a fifth to spare: a full disk stops everything."
     return Decimal(ceil((data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")))
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #f59f1023
-def shared(use: Figures) -> list[Resource]:
+def shared(
+    use: Figures,  # Usage in one scenario, as `Usage.at` returns it
+) -> list[Resource]:
     "What both sides pay alike."
     return [InternetEgress(feature="egress", gb=use["egress_gb"]), Mail(feature="mail", recipients=use["emails"])]
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #3525e988
-def own_data(stack: Stack, use: Figures, gb: Decimal) -> list[Resource]:
+def own_data(
+    stack: Stack,  # The product that is described
+    use: Figures,  # Usage in one scenario, as `Usage.at` returns it
+    gb: Decimal,  # Size of the disk, GB
+) -> list[Resource]:
     "Disk for the data of one's own services, its snapshots, and a bucket for what leaves the machine each night."
     host = stack.host
     if refused := disk_refusals(host.disk_type, host.disk_iops, host.disk_throughput, gb):

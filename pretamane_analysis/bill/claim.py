@@ -121,7 +121,7 @@ def free_egress() -> Allowance:
 
 def egress_gb(
     usd: Decimal,  # USD a month
-    book: PriceBook,
+    book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
 ) -> Decimal:  # GB
     "How much egress an amount buys, the free allowance included. Raises PriceError where the tiers are not known."

@@ -35,7 +35,11 @@ class AuditInputs:
     stack: Stack | None  # For lines that name features; without one they stay as printed
     book: PriceBook
 
-    def cost(self, *resources: Resource, region: str = "") -> Decimal:
+    def cost(
+        self,
+        *resources: Resource,  # What is billed
+        region: str = "",  # Region code; the claim's own where empty
+    ) -> Decimal:
         "Monthly USD of resources, in the claim's region unless another is given."
         return bill(resources, self.book, region or self.claim.region).total
 
@@ -57,8 +61,8 @@ class Priced:
 
 # %% ../../nbs/bill/11_claim_sides.ipynb #2df339b5
 def resources_of(
-    inputs: AuditInputs,
-    line: ClaimLine,
+    inputs: AuditInputs,  # The claim, its stack and the price book
+    line: ClaimLine,  # A line of the claim: feature, quantity and USD as printed
 ) -> list[Resource]:
     "What a line stands for on AWS; for egress the GB that it states or that its USD buy."
     if line.egress_gb is not None:
@@ -108,7 +112,7 @@ def _priced(inputs: AuditInputs, side: str, line: ClaimLine, before: list[Resour
 
 
 def priced_lines(
-    inputs: AuditInputs,
+    inputs: AuditInputs,  # The claim, its stack and the price book
 ) -> list[Priced]:
     "Every printed line of the claim's sides against the price list."
     found = []
@@ -122,7 +126,7 @@ Kind = TypeVar("Kind", bound=Resource)
 
 
 def resources_named(
-    side: ClaimSide,
+    side: ClaimSide,  # The side as it was claimed
     kind: type[Kind],  # Such as Volume
 ) -> list[Kind]:
     "The resources of a kind that the lines of a side name."
@@ -130,7 +134,7 @@ def resources_named(
 
 
 def machines_of(
-    side: ClaimSide,
+    side: ClaimSide,  # The side as it was claimed
 ) -> Iterator[tuple[str, int]]:  # Instance type and number
     "The machines that a side names on AWS."
     yield from ((each.instance_type, each.nodes) for each in resources_named(side, NodeGroup))
@@ -138,7 +142,7 @@ def machines_of(
 
 
 def memory_mib(
-    side: ClaimSide,
+    side: ClaimSide,  # The side as it was claimed
 ) -> int:  # 0 where it names none
     "Memory of all machines of a side, those bought elsewhere included, MiB."
     elsewhere = sum(mebibytes(line.memory) for line in side.lines if line.memory)
@@ -146,15 +150,15 @@ def memory_mib(
 
 
 def gpus(
-    side: ClaimSide,
+    side: ClaimSide,  # The side as it was claimed
 ) -> int:
     "GPUs of all machines of a side."
     return sum(gpus_of(name).count * count for name, count in machines_of(side))
 
 
 def egress_of(
-    inputs: AuditInputs,
-    side: ClaimSide,
+    inputs: AuditInputs,  # The claim, its stack and the price book
+    side: ClaimSide,  # The side as it was claimed
 ) -> Decimal:  # GB
     "Traffic to the internet that a side pays for, found by what its lines stand for."
     return sum((each.gb for line in side.lines
@@ -162,7 +166,7 @@ def egress_of(
 
 
 def on_aws(
-    side: ClaimSide,
+    side: ClaimSide,  # The side as it was claimed
 ) -> bool:
     "Whether nothing of a side is bought elsewhere."
     return not any(line.elsewhere for line in side.lines)
@@ -172,7 +176,7 @@ USUAL_DISK_GB = {Instances: 30, NodeGroup: 20}  # where a claim names none
 
 
 def missing_disks(
-    side: ClaimSide,
+    side: ClaimSide,  # The side as it was claimed
 ) -> list[Resource]:
     "Disks of the usual size for the machines of a side that names none."
     if resources_named(side, Volume):
@@ -183,7 +187,7 @@ def missing_disks(
 
 
 def missing_addresses(
-    side: ClaimSide,
+    side: ClaimSide,  # The side as it was claimed
 ) -> list[Resource]:
     "Public addresses that the resources of a side have, where no line counts any."
     if resources_named(side, PublicAddresses):

@@ -31,7 +31,11 @@ __all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'node_groups', 'nodes_of
            'eks']
 
 # %% ../../nbs/bill/06_cluster.ipynb #b654e2c4
-def require_architecture(kind: InstanceType, built_for: str | None, place: str) -> InstanceType:
+def require_architecture(
+    kind: InstanceType,  # The instance type: vCPU, memory, GPUs and architecture
+    built_for: str | None,  # `x86_64` or `arm64`; None where the stack does not say
+    place: str,  # Key of the stack file, for the message
+) -> InstanceType:
     """The type itself. Raises PretamaneError where images are built for another architecture: such a machine starts
     and runs nothing."""
     if built_for and kind.architecture != built_for:
@@ -57,9 +61,9 @@ def _chosen(stack: Stack, book: PriceBook, held: Work, nodes: int | None, at_lea
 
 # %% ../../nbs/bill/06_cluster.ipynb #1ad19be7
 def node_groups(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     book: PriceBook,  # For the choice of types that the stack leaves open
-    held: Work,
+    held: Work,  # What the cluster has to hold, as `work` returns it
     grows: bool = False,  # Whether a number of nodes that is too small is raised
 ) -> tuple[Group, ...]:
     "The groups of nodes of a cluster. Raises PretamaneError where no type holds a pod."
@@ -81,7 +85,12 @@ def node_groups(
     return tuple(groups)
 
 
-def nodes_of(stack: Stack, book: PriceBook, held: Work, managed: bool) -> Cluster:
+def nodes_of(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    held: Work,  # What the cluster has to hold, as `work` returns it
+    managed: bool,  # True where managed AWS services take the place of the stack's own
+) -> Cluster:
     "The nodes of a cluster. More services than the stack's own number of nodes was meant for may need more nodes."
     zones, prefixes = stack.eks.availability_zones, stack.eks.prefix_delegation
     cluster = filled(node_groups(stack, book, held), held, zones, prefixes)
@@ -155,7 +164,7 @@ def _cluster(stack: Stack, use: Figures, cluster: Cluster) -> list[Resource]:
 
 # %% ../../nbs/bill/06_cluster.ipynb #edd02605
 def cluster_assumptions(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     managed: bool,  # Whether managed data services are used
 ) -> tuple[str, ...]:
     "What the bill of a cluster takes for granted."
@@ -175,7 +184,7 @@ def cluster_assumptions(
 
 # %% ../../nbs/bill/06_cluster.ipynb #a0733b53
 def remaining_secrets(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     on_machines: Iterable[str],  # Names of the services that run on machines
 ) -> list[str]:  # Sorted names
     "The secrets that are still needed: those of replaced services are gone, IAM roles take their place."
@@ -194,7 +203,12 @@ def _no_backups(stack: Stack) -> FreeOfCharge:
     return FreeOfCharge(feature="backups", name="backups", description=which, reason=f"not part of the stack{kept}")
 
 
-def eks(stack: Stack, book: PriceBook, scenario: Scenario = "typical", managed: bool = True) -> Architecture:
+def eks(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+    managed: bool = True,  # True where managed AWS services take the place of the stack's own
+) -> Architecture:
     "The stack on EKS: with managed AWS services, or with the open-source services on its nodes."
     use, services = stack.usage.at(scenario), services_on_machines(stack, managed, True)
     cluster = nodes_of(stack, book, work(stack, services, scenario), managed)

@@ -72,10 +72,10 @@ def attribution(
 # %% ../../nbs/bill/09_compare.ipynb #267b718c
 def with_memory(
     name: str,  # Name of an architecture
-    stack: Stack,
+    stack: Stack,  # The product that is described
     memory_mib: int,  # Memory that its machines must have together
-    book: PriceBook,
-    scenario: Scenario,
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Side:
     """An architecture on the cheapest host, or on as many nodes, as have at least so much memory. Raises
@@ -142,7 +142,7 @@ class Comparison:
 
 # %% ../../nbs/bill/09_compare.ipynb #0024d3b9
 def compare_rows(
-    comparison: Comparison,
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
 ) -> list[dict[str, Any]]:  # One row for each feature and one for the total
     "A comparison for reading."
     first, second = comparison.baseline, comparison.alternative
@@ -156,11 +156,11 @@ def compare_rows(
 
 # %% ../../nbs/bill/09_compare.ipynb #fe9ca4e2
 def compare(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
     baseline: str = "eks",  # Name of an architecture
     alternative: str = "ec2",  # Name of an architecture
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Comparison:
     "Two architectures side by side. Raises MissingPrice for all that either lacks; other rows say what they lack."
@@ -172,8 +172,7 @@ def compare(
     if lacking:
         raise MissingPrice.together(lacking)
     priced = _answered(sides)
-    first, second = priced[baseline], priced[alternative]
-    names = (baseline, alternative)
+    first, second, names = priced[baseline], priced[alternative], (baseline, alternative)
     ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else _optional(
         f"{each} usage", partial(_saving, stack, book, names, each, hours), why) for each in SCENARIOS}
     memory = first.architecture.capacity.memory_mib
@@ -202,7 +201,7 @@ def _optimized(first: Side, second: Side, stack: Stack, book: PriceBook, scenari
 
 
 def no_migration(
-    comparison: Comparison,
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
 ) -> str:  # Empty where nothing is saved, or the baseline is not on EKS
     "How much of a saving needs no migration, in a sentence."
     saved, lean, whole = comparison.without_migration, comparison.optimized, comparison.saving.usd
@@ -236,7 +235,7 @@ def _optional(row: str, answer: Callable[[], Answer], why: dict[str, str],
 
 # %% ../../nbs/bill/09_compare.ipynb #8c44193e
 def document(
-    comparison: Comparison,
+    comparison: Comparison,  # Both sides with their bills, as `compare` returns them
 ) -> dict[str, Any]:
     "A comparison as the JSON contract of `pretamane compare`."
     first, second = comparison.baseline, comparison.alternative

@@ -54,10 +54,10 @@ class Coverage:
 
 
 def coverage(
-    stack: Stack,
-    book: PriceBook,
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
     regions: Iterable[str] = (),  # Region codes; the stack's own unless given
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> list[Coverage]:  # In the order of the regions
     "Which prices the compared architectures of a stack lack in each region."
     found = []
@@ -77,9 +77,9 @@ def coverage(
 
 # %% ../../nbs/bill/11_coverage.ipynb #79443ba5
 def sold_options(
-    stack: Stack,
-    book: PriceBook,
-    scenario: Scenario = "typical",
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> set[str]:  # Purchase options; empty where the region sells no instances
     """The purchase options under which any instance type has a price in a stack's region: of all types in a snapshot,
     of those that are chosen on demand in a live book, which would be asked for each."""
@@ -108,9 +108,9 @@ def _sold(stack: Stack, book: PriceBook, option: str, scenario: Scenario) -> boo
 
 
 def options(
-    stack: Stack,
-    book: PriceBook,
-    scenario: Scenario = "typical",
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> tuple[str, ...]:  # In the order of PURCHASE_OPTIONS
     """The purchase options under which nodes and host of a stack have a price in its region. Raises PretamaneError
     where a host has none."""
@@ -120,10 +120,10 @@ def options(
 
 
 def option_rows(
-    stack: Stack,
-    book: PriceBook,
-    regions: Iterable[str],
-    scenario: Scenario = "typical",
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    regions: Iterable[str],  # Region codes, one row each
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> list[dict[str, str]]:  # One row for each region
     "How the machines of a stack can be bought in each region."
     rows = []

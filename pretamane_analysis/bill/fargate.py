@@ -27,7 +27,7 @@ __all__ = ['task_size', 'ecs_fargate']
 
 # %% ../../nbs/bill/06c_fargate.ipynb #f19d548c
 def task_size(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     name: str,  # Of a service
 ) -> tuple[Decimal, Decimal]:  # vCPU and GB that are billed
     "The smallest task that holds a service. Raises PretamaneError for one that Fargate cannot run."
@@ -78,7 +78,11 @@ def _capacity(stack: Stack, tasks: list[FargateTasks]) -> Capacity:
     return Capacity(0, mib, mib, int(vcpu.to_integral_value()), vcpu, stack.eks.availability_zones)
 
 # %% ../../nbs/bill/06c_fargate.ipynb #2bbc4bab
-def ecs_fargate(stack: Stack, book: PriceBook, scenario: Scenario = "typical") -> Architecture:
+def ecs_fargate(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+) -> Architecture:
     "The stack on ECS with Fargate and managed data services. Raises PretamaneError for what Fargate cannot run."
     use, services = stack.usage.at(scenario), services_on_machines(stack, True, True)
     tasks = _tasks(stack, services)

@@ -75,7 +75,7 @@ def features_of(
 # %% ../../nbs/bill/04_features.ipynb #a377a16a
 def programs(
     stack: Stack,  # Any stack
-    *roles: Role,
+    *roles: Role,  # Roles such as `database` or `search`
 ) -> tuple[str, ...]:  # In the order of the roles, each once
     "The programs of the services that play any of these roles."
     return tuple(dict.fromkeys(program(each.image) for role in roles for each in stack.with_role(role).values()))

@@ -31,8 +31,8 @@ XEN = ("t2", "m1", "m2", "m3", "m4", "c1", "c3", "c4", "r3", "r4", "i2", "i3", "
 
 
 def max_pods(
-    kind: InstanceType,
-    prefix_delegation: bool = False,
+    kind: InstanceType,  # The instance type: vCPU, memory, GPUs and architecture
+    prefix_delegation: bool = False,  # Whether the VPC CNI gives nodes whole prefixes (`eks.prefix_delegation`)
 ) -> int:
     "Pods that EKS places on a node, those of its own daemons included."
     known = kind.max_pods or 110
@@ -42,15 +42,15 @@ def max_pods(
 
 
 def allocatable_mib(
-    kind: InstanceType,
-    prefix_delegation: bool = False,
+    kind: InstanceType,  # The instance type: vCPU, memory, GPUs and architecture
+    prefix_delegation: bool = False,  # Whether the VPC CNI gives nodes whole prefixes (`eks.prefix_delegation`)
 ) -> int:  # MiB for pods
     "Memory of an EKS node that pods can use."
     return kind.memory_mib - 255 - 11 * max_pods(kind, prefix_delegation) - 100
 
 
 def allocatable_cores(
-    kind: InstanceType,
+    kind: InstanceType,  # The instance type: vCPU, memory, GPUs and architecture
 ) -> Decimal:  # vCPU for pods
     "vCPU of an EKS node that pods can use."
     kept = sum((Decimal(part) * max(0, min(kind.vcpu, last) - first)
@@ -88,9 +88,9 @@ class Work:
 
 
 def work(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     services: Iterable[str],  # Names of those that run on the nodes
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Work:
     "The pods of services, those of the system among them."
     names, share = tuple(services), busy_shares(stack, scenario)
@@ -112,7 +112,10 @@ class Room:
     gpus: int
     gpu_mib: int  # Memory of each GPU
 
-    def holds(self, pod: Pod) -> int:
+    def holds(
+        self,
+        pod: Pod,  # What one pod needs: memory, CPU and GPUs
+    ) -> int:
         "How many of a pod fit."
         if pod.gpu_mib > self.gpu_mib:
             return 0
@@ -120,14 +123,21 @@ class Room:
                                 for left, needed in ((self.mib, pod.mib), (self.gpus, pod.gpus)) if needed]
         return max(0, min([*limits, int(self.cores // pod.cores)] if pod.cores else limits))
 
-    def take(self, pod: Pod, count: int) -> int:
+    def take(
+        self,
+        pod: Pod,  # What one pod needs: memory, CPU and GPUs
+        count: int,  # How many are still to be placed
+    ) -> int:
         "Place as many of a pod as fit, at most `count`; how many that are."
         taken = min(count, self.holds(pod))
         self.mib, self.cores = self.mib - taken * pod.mib, self.cores - taken * pod.cores
         self.pods, self.gpus = self.pods - taken, self.gpus - taken * pod.gpus
         return taken
 
-    def lacks(self, pod: Pod) -> str:
+    def lacks(
+        self,
+        pod: Pod,  # What one pod needs: memory, CPU and GPUs
+    ) -> str:
         "Why a pod does not fit, for messages."
         for what, needed, left in (("GPUs", pod.gpus, self.gpus),
                                    ("MiB of memory in each GPU", pod.gpu_mib, self.gpu_mib),
@@ -139,9 +149,9 @@ class Room:
 
 
 def room(
-    kind: InstanceType,
-    daemons: Iterable[Pod] = SYSTEM_DAEMONS,
-    prefix_delegation: bool = False,
+    kind: InstanceType,  # The instance type: vCPU, memory, GPUs and architecture
+    daemons: Iterable[Pod] = SYSTEM_DAEMONS,  # Pods that run on every node
+    prefix_delegation: bool = False,  # Whether the VPC CNI gives nodes whole prefixes (`eks.prefix_delegation`)
 ) -> Room:
     "What a node has for pods after what runs on every node."
     gpus = gpus_of(kind.name)
@@ -169,7 +179,10 @@ class Cluster:
     counts: dict[str, int] = field(default_factory=dict)
     waiting: Counter[Pod] = field(default_factory=Counter)  # Pods for which no node has room
 
-    def empty(self, group: Group) -> Room:
+    def empty(
+        self,
+        group: Group,  # The group that it belongs to
+    ) -> Room:
         "A new node of a group."
         return room(group.kind, self.work.daemons, self.prefix_delegation)
 
@@ -190,7 +203,10 @@ class Cluster:
                     count -= nodes[group.name][-1].take(pod, count)
             self.waiting[pod] += count
 
-    def grow(self, least: int) -> None:
+    def grow(
+        self,
+        least: int,  # Nodes that there must be, all groups together
+    ) -> None:
         "Add nodes for what is busy and for spreading over zones, to the first group that may grow."
         group = next((each for each in self.groups if each.nodes is None), None)
         if group is None:
@@ -222,9 +238,9 @@ class Cluster:
 # %% ../../nbs/bill/03_nodes.ipynb #0d00a740
 def filled(
     groups: Iterable[Group],  # The first that may grow takes what is busy beyond the pods' requests
-    held: Work,
+    held: Work,  # What the cluster has to hold, as `work` returns it
     at_least: int = 1,  # Nodes, for spreading over zones
-    prefix_delegation: bool = False,
+    prefix_delegation: bool = False,  # Whether the VPC CNI gives nodes whole prefixes (`eks.prefix_delegation`)
 ) -> Cluster:
     "Nodes with all pods placed. Raises PretamaneError for a pod that fits no node of a group that may grow."
     cluster = Cluster(tuple(groups), held, prefix_delegation)
@@ -265,13 +281,13 @@ def _sums(held: Work) -> _Sums:
 
 
 def cheapest_nodes(
-    book: PriceBook,
+    book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
-    held: Work,
+    held: Work,  # What the cluster has to hold, as `work` returns it
     at_least: int = 1,  # Nodes, for spreading over zones
     fixed: int | None = None,  # Nodes, where their number is given
     architecture: str = "x86_64",  # or `arm64`
-    prefix_delegation: bool = False,
+    prefix_delegation: bool = False,  # Whether the VPC CNI gives nodes whole prefixes (`eks.prefix_delegation`)
     usd_for_each: Decimal = Decimal(0),  # USD a month that each node costs beside its instance: disk, address
     option: str = ON_DEMAND,  # How the nodes are bought
 ) -> InstanceType:

@@ -38,7 +38,7 @@ ARM64 = frozenset((
 
 
 def without_arm64(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     services: Iterable[str],  # Names of those that run on nodes
 ) -> tuple[str, ...]:  # Images, each once
     "The images of services of which no build for arm64 is known."
@@ -55,9 +55,9 @@ SPOT, SPOT_SHARE = "Spot-typical", Decimal("0.5")
 
 
 def first_sold(
-    book: PriceBook,
+    book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
-    instance_type: str,
+    instance_type: str,  # Instance type such as `t3.medium`
     options: Iterable[str],  # Purchase options, the best first
 ) -> str:  # OnDemand where none has a price
     "The first purchase option under which an instance type has a price in a region."
@@ -80,7 +80,7 @@ def _bought(stack: Stack, book: PriceBook, count: int, instance_type: str, state
 
 # %% ../../nbs/bill/06b_optimized.ipynb #2ff3b0fb
 def in_one_zone(
-    resource: Resource,
+    resource: Resource,  # A billed thing of the architecture
 ) -> Resource:
     "A data service in one zone, without a standby; anything else as it is."
     if isinstance(resource, DbInstance) and resource.multi_az:
@@ -103,7 +103,11 @@ def _smaller(stack: Stack, arm: bool) -> Stack:
     return stack.model_copy(update={"eks": stack.eks.model_copy(update=settings)})
 
 
-def eks_optimized(stack: Stack, book: PriceBook, scenario: Scenario = "typical") -> Architecture:
+def eks_optimized(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+) -> Architecture:
     "EKS with managed services for as little as it can be had without leaving it."
     services = services_on_machines(stack, True, True)
     lacking = without_arm64(stack, services)

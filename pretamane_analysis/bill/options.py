@@ -83,9 +83,9 @@ def _option(name: str, stack: Stack, book: PriceBook, scenario: Scenario, hours:
 
 
 def options(
-    stack: Stack,
-    book: PriceBook,
-    scenario: Scenario = "typical",
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> list[Option]:  # The cheapest first; those without a price last
     "All ways to host a stack."
@@ -100,8 +100,8 @@ def work_assumed() -> str:
 
 # %% ../../nbs/bill/09a_options.ipynb #ffa0b920
 def document(
-    found: list[Option],
-    scenario: Scenario,
+    found: list[Option],  # All options, as `options` returns them
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
 ) -> dict[str, Any]:
     "All options as the JSON contract of `pretamane options`."
     first = next((each.side for each in found if each.side), None)

@@ -46,7 +46,7 @@ def _disks_of_pods(chosen: Architecture) -> bool:
 
 
 def in_one_zone(
-    resources: Iterable[Resource],
+    resources: Iterable[Resource],  # The billed things of an architecture
 ) -> tuple[str, ...]:  # Names
     "Managed data services that run in one zone only."
     return tuple(each.name for each in resources if _alone(each))
@@ -62,7 +62,7 @@ def _alone(each: Resource) -> bool:
 
 # %% ../../nbs/bill/07a_resilience.ipynb #707ab6f0
 def survives_machine(
-    chosen: Architecture,
+    chosen: Architecture,  # The architecture whose features are asked about
 ) -> Verdict:
     "Whether the product goes on when a machine is lost."
     size = chosen.capacity
@@ -78,7 +78,7 @@ def survives_machine(
 
 
 def survives_zone(
-    chosen: Architecture,
+    chosen: Architecture,  # The architecture whose features are asked about
 ) -> Verdict:
     "Whether the product goes on when an availability zone is lost."
     if not chosen.capacity.zones:
@@ -94,15 +94,15 @@ def survives_zone(
 # %% ../../nbs/bill/07a_resilience.ipynb #af47238f
 def of_aws(
     key: str,  # Of a data feature
-    chosen: Architecture,
+    chosen: Architecture,  # The architecture whose features are asked about
 ) -> bool:
     "Whether AWS runs what provides a data feature."
     return any(each.feature == key and not isinstance(each, FreeOfCharge | StatedCost) for each in chosen.resources)
 
 
 def patches_database(
-    chosen: Architecture,
-    stack: Stack,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
 ) -> str:
     "Who patches the database."
     if "database" not in {each.key for each in features_of(stack)}:
@@ -119,8 +119,8 @@ HOURS_OF_WORK = {  # a month
 
 
 def work(
-    chosen: Architecture,
-    stack: Stack,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
 ) -> tuple[tuple[str, int], ...]:  # What makes work, and how many of it; empty where the stack does not say
     "What has to be looked after."
     return () if chosen.name == "as-is" else tuple(_counted(chosen, stack))
@@ -138,8 +138,8 @@ def _counted(chosen: Architecture, stack: Stack) -> Iterator[tuple[str, int]]:
 
 
 def hours_of_work(
-    chosen: Architecture,
-    stack: Stack,
+    chosen: Architecture,  # The architecture whose features are asked about
+    stack: Stack,  # The product that is described
 ) -> Decimal | None:  # None where the stack does not say what there is
     "Hours of work a month that an architecture is taken to make."
     found = work(chosen, stack)

@@ -42,7 +42,7 @@ class Hosts:
 
 
 def services_of(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> tuple[str, ...]:
     "The services that run on several hosts: all but the tunnel and an object store, which S3 replaces."
     return tuple(name for name in services_on_machines(stack, False, True)
@@ -127,7 +127,11 @@ def _architecture(stack: Stack, scenario: Scenario, hosts: Hosts, needed: Machin
                         lacking(hosts.kind, needed), providers=_providers(stack, hosts))
 
 # %% ../../nbs/bill/06d_several_hosts.ipynb #ad648ea6
-def ec2_pair(stack: Stack, book: PriceBook, scenario: Scenario = "typical") -> Architecture:
+def ec2_pair(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+) -> Architecture:
     "The stack on two EC2 hosts in two zones behind a load balancer, with a standby of the database."
     needed = host_for(stack, services_of(stack), scenario)
     named = stack.host.instance_type
@@ -141,7 +145,11 @@ def ec2_pair(stack: Stack, book: PriceBook, scenario: Scenario = "typical") -> A
 K3S_MIB = 1532  # 1,606 MB
 
 
-def k3s(stack: Stack, book: PriceBook, scenario: Scenario = "typical") -> Architecture:
+def k3s(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+) -> Architecture:
     "The stack on three hosts in three zones that k3s makes a cluster, with two copies of the data."
     services = services_of(stack)
     need, kept = needs(stack, services, scenario), K3S_MIB + mebibytes(stack.host.reserve_memory)

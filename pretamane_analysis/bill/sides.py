@@ -47,9 +47,9 @@ class Side:
 
 def side(
     name: str,  # Name of an architecture
-    stack: Stack,
-    book: PriceBook,
-    scenario: Scenario = "typical",
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> Side:
     "An architecture of a stack, priced."
@@ -61,9 +61,9 @@ AS_IS = "as-is"
 
 
 def feature_rows(
-    baseline: Side,
-    alternative: Side,
-    stack: Stack,
+    baseline: Side,  # The side that is left, with its bill
+    alternative: Side,  # The side that is gone to, with its bill
+    stack: Stack,  # The product that is described
 ) -> list[dict[str, Any]]:  # One row for each feature that the stack has
     "What each feature costs on both sides, and who provides it."
     before, after = baseline.bill.by(), alternative.bill.by()
@@ -75,7 +75,11 @@ def feature_rows(
             for each in features_between(baseline, alternative, stack)]
 
 
-def features_between(baseline: Side, alternative: Side, stack: Stack) -> tuple[Feature, ...]:
+def features_between(
+    baseline: Side,  # The side that is left, with its bill
+    alternative: Side,  # The side that is gone to, with its bill
+    stack: Stack,  # The product that is described
+) -> tuple[Feature, ...]:
     "The features that a stack has, and those that one of both sides pays for all the same."
     wanted = {each.key for each in features_of(stack)} | {*baseline.bill.by(), *alternative.bill.by()}
     return tuple(each for each in FEATURES if each.key in wanted)
@@ -111,9 +115,9 @@ def _own_programs(feature: Feature, chosen: Architecture, stack: Stack) -> str:
 
 
 def unmatched(
-    baseline: Side,
-    alternative: Side,
-    stack: Stack,
+    baseline: Side,  # The side that is left, with its bill
+    alternative: Side,  # The side that is gone to, with its bill
+    stack: Stack,  # The product that is described
 ) -> list[dict[str, Any]]:  # Feature, the side that has it, who provides it there, USD a month
     "What one side has and the other has nothing for: neither a line on its bill nor a service on its machines."
     rows = []
@@ -129,9 +133,9 @@ def unmatched(
 
 # %% ../../nbs/bill/08a_sides.ipynb #97e27b06
 def parity_rows(
-    baseline: Side,
-    alternative: Side,
-    stack: Stack,
+    baseline: Side,  # The side that is left, with its bill
+    alternative: Side,  # The side that is gone to, with its bill
+    stack: Stack,  # The product that is described
 ) -> list[dict[str, str]]:
     "Machines, memory, CPU and zones of both sides, and whether the services fit."
     facts: tuple[tuple[str, Callable[[Architecture], str]], ...] = (
@@ -169,9 +173,9 @@ def _gib(mib: int) -> str:
 
 # %% ../../nbs/bill/08a_sides.ipynb #2a057de6
 def lost(
-    baseline: Architecture,
-    alternative: Architecture,
-    stack: Stack,
+    baseline: Architecture,  # The architecture that is left
+    alternative: Architecture,  # The architecture that is gone to
+    stack: Stack,  # The product that is described
 ) -> list[dict[str, str]]:
     "What is given up and gained by the change, for each feature whose provider changes."
     changed = [each for each in features_of(stack) if _on_aws(each, baseline) != _on_aws(each, alternative)]

@@ -35,8 +35,8 @@ class Needs:
 
 
 def busy_shares(
-    stack: Stack,
-    scenario: Scenario = "typical",
+    stack: Stack,  # The product that is described
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> dict[str, Decimal]:  # vCPU by service
     "The vCPU that all services keep busy, shared out by their CPU limits; evenly where no limit says more."
     limits = {name: each.cpu_cores * each.replicas for name, each in stack.services.items()}
@@ -45,9 +45,9 @@ def busy_shares(
 
 # %% ../../nbs/bill/02_sizing.ipynb #04bb892a
 def needs(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     services: Iterable[str] | None = None,  # Names; all services unless given
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Needs:
     "Memory, vCPU and GPUs of services on one machine: all replicas, and both colors of a release side by side."
     names, share = tuple(stack.services if services is None else services), busy_shares(stack, scenario)
@@ -72,9 +72,9 @@ class Machine:
 
 
 def host_for(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     services: Iterable[str] | None = None,  # Names; all services unless given
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Machine:
     "What a host for services must have, the operating system's memory included."
     need, host = needs(stack, services, scenario), stack.host
@@ -91,7 +91,10 @@ class Constraint:
     has: Callable[[InstanceType], Decimal]
     unit: str = ""
 
-    def text(self, amount: Decimal) -> str:
+    def text(
+        self,
+        amount: Decimal,  # How much, in the unit of the constraint
+    ) -> str:
         "An amount for a message."
         return f"{amount.normalize():,f} {self.unit or self.what}"
 
@@ -107,7 +110,7 @@ CONSTRAINTS = (
 
 
 def lacking(
-    kind: InstanceType,
+    kind: InstanceType,  # The instance type: vCPU, memory, GPUs and architecture
     machine: Machine,  # What it must have
 ) -> tuple[str, ...]:  # Sentences, empty where it has all
     "What an instance type has too little of."
@@ -128,9 +131,9 @@ class Candidate:
 
 
 def priced(
-    book: PriceBook,
+    book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
-    kind: InstanceType,
+    kind: InstanceType,  # The instance type: vCPU, memory, GPUs and architecture
     busy: Decimal,  # vCPU kept busy on average
     count: int = 1,  # Machines that share the work
     option: str = ON_DEMAND,  # How they are bought
@@ -164,7 +167,7 @@ def _large_enough(machine: Machine) -> list[InstanceType]:
 
 
 def candidates(
-    book: PriceBook,
+    book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
     machine: Machine,  # What it must have
     option: str = ON_DEMAND,  # How it is bought
@@ -200,7 +203,7 @@ def why_none(
 
 
 def hosts(
-    book: PriceBook,
+    book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
     machine: Machine,  # What it must have
     option: str = ON_DEMAND,  # How it is bought
@@ -217,7 +220,7 @@ def hosts(
 
 
 def cheapest(
-    book: PriceBook,
+    book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
     machine: Machine,  # What it must have
     option: str = ON_DEMAND,  # How it is bought

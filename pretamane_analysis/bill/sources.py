@@ -49,10 +49,10 @@ def open_book(
 
 # %% ../../nbs/bill/15_sources.ipynb #a16ee104
 def prefetch_prices(
-    book: PriceBook,
-    stack: Stack,
+    book: PriceBook,  # Where prices are looked up
+    stack: Stack,  # The product that is described
     names: Iterable[str],  # Architectures that will be priced
-    scenarios: Iterable[Scenario] = SCENARIOS,
+    scenarios: Iterable[Scenario] = SCENARIOS,  # The usage figures that will be billed
     hours: Decimal = HOURS_PER_MONTH,  # Hours in the month
 ) -> None:
     "Prefetch in one batch the prices that these bills need, where a book can. Raises ApiError."

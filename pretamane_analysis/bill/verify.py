@@ -36,7 +36,10 @@ class Questions(PriceBook):
     "A book that knows no price: it writes down what it is asked."
     asked: dict[Query, None] = field(default_factory=dict)
 
-    def find(self, query: Query) -> Price:
+    def find(
+        self,
+        query: Query,  # The question: one usage type, unit, region and purchase option
+    ) -> Price:
         "A placeholder price: it lets a dry run collect every query that a bill needs."
         self.asked[query] = None
         return Price(query.service, query.usage_type, query.unit, query.region, query.purchase_option,
@@ -51,7 +54,7 @@ def _sizes(stack: Stack, book: PriceBook, scenario: Scenario) -> None:
 def required_queries(
     stacks: Iterable[Stack],  # Each with its region
     names: Iterable[str] = (),  # Architectures; those of `compared` unless given
-    scenarios: Iterable[Scenario] = SCENARIOS,
+    scenarios: Iterable[Scenario] = SCENARIOS,  # The usage figures that will be billed
     hours: Decimal | int = HOURS_PER_MONTH,  # Hours in the month
     chooser: PriceBook | None = None,  # Chooses machines; without one all candidates are asked
 ) -> tuple[Query, ...]:  # Each once
@@ -230,7 +233,10 @@ class Drift:
         "How many prices have which status."
         return dict(sorted(Counter(each.status for each in self.checks).items()))
 
-    def rows(self, same: bool = False) -> list[dict[str, Any]]:
+    def rows(
+        self,
+        same: bool = False,  # Also what has not moved
+    ) -> list[dict[str, Any]]:
         "What is not the same, or everything, as rows with the same columns."
         empty = {f"{total.architecture} USD/month": None for total in self.totals}
         rows = [each.row() for each in self.checks if same or each.status != "same"]
@@ -238,7 +244,7 @@ class Drift:
 
 # %% ../../nbs/bill/14_verify.ipynb #0f0f4bfb
 def document(
-    drift: Drift,
+    drift: Drift,  # What has moved, as `verify` returns it
 ) -> dict[str, Any]:
     "Everything, as JSON shows it."
     snapshot, live = ({"source": book.source, "as_of": book.as_of} for book in drift.books)
@@ -256,10 +262,10 @@ def _effects(made: Mapping[str, tuple[Bill, Bill]], query: Query) -> tuple[tuple
 # %% ../../nbs/bill/14_verify.ipynb #e550cdc1
 def verify(
     chosen: Iterable[str | Architecture],  # Architectures or their names; sized with the snapshot's prices
-    stack: Stack,
-    snapshot: PriceBook,
-    live: PriceBook,
-    scenario: Scenario = "typical",
+    stack: Stack,  # The product that is described
+    snapshot: PriceBook,  # The book that the package would bill from
+    live: PriceBook,  # The book of today's prices
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
     hours: Decimal | int = HOURS_PER_MONTH,  # Hours in the month
 ) -> Drift:
     "Compare every price that the bills need. Raises PretamaneError where the live source fails."

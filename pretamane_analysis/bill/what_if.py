@@ -19,15 +19,15 @@ __all__ = ['with_host', 'with_host_memory', 'with_purchase_option', 'with_egress
 
 # %% ../../nbs/bill/08_what_if.ipynb #38cf6497
 def with_host(
-    stack: Stack,
-    instance_type: str,
+    stack: Stack,  # The product that is described
+    instance_type: str,  # Instance type such as `t3.medium`
 ) -> Stack:
     "The stack on a host of this type."
     return stack.model_copy(update={"host": stack.host.model_copy(update={"instance_type": instance_type})})
 
 
 def with_host_memory(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     memory: str,  # Memory that the host has at least: `16Gi`
 ) -> Stack:
     "The stack on the cheapest host that holds its services and has so much memory."
@@ -35,7 +35,7 @@ def with_host_memory(
 
 # %% ../../nbs/bill/08_what_if.ipynb #513e36a1
 def with_purchase_option(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     option: str,  # One of PURCHASE_OPTIONS
 ) -> Stack:
     "The stack with nodes and host bought another way. Raises PretamaneError for an unknown option."
@@ -52,7 +52,7 @@ f"There are: {', '.join(PURCHASE_OPTIONS)}"]))
 
 
 def with_egress(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     egress_gb: Decimal,  # GB sent to the internet in a month
 ) -> Stack:
     "The stack with another egress, the same in every scenario."
@@ -79,7 +79,7 @@ def _memory(text: str) -> str:
 
 # %% ../../nbs/bill/08_what_if.ipynb #d4d9a91d
 def changed(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     egress: str = "",  # GB a month, as text; empty: as the stack says, as for the others
     memory: str = "",  # Memory that the host has at least: `16Gi`
     purchase_option: str = "",  # One of PURCHASE_OPTIONS

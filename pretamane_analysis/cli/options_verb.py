@@ -16,7 +16,9 @@ from pretamane_analysis.cli.options import (
 __all__ = ['options']
 
 # %% ../../nbs/cli/05a_options_verb.ipynb #56dcf945
-def options(arguments: list[str]) -> int:
+def options(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "All ways to host a stack."
     parser = verb_parser("options", "All ways to host a stack, one row each: what each costs, what it survives, who "
                          "patches the database, how much work it is taken to be.", stack_options, usage_options,

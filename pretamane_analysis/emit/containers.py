@@ -37,7 +37,7 @@ class Container:
 
 # %% ../../nbs/emit/04_containers.ipynb #0cb0c9c1
 def names(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     service: str,  # Name of a service
 ) -> list[str]:  # Its host names: one, or one for each color
     "The names under which a service answers."
@@ -45,7 +45,7 @@ def names(
 
 
 def containers(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> list[Container]:  # In the order of the stack, jobs before their service
     "All containers of a stack."
     found: list[Container] = []
@@ -62,7 +62,7 @@ SUBNETS = {"edge": "172.30.250.0/24", "obs": "172.30.251.0/24"}
 
 # %% ../../nbs/emit/04_containers.ipynb #c38b4510
 def default_profiles(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> list[str]:  # For `COMPOSE_PROFILES`
     "The profiles that are on unless somebody says otherwise."
     used = {profile for each in containers(stack) for profile in each.profiles}
@@ -71,7 +71,7 @@ def default_profiles(
 
 # %% ../../nbs/emit/04_containers.ipynb #96207326
 def edge_of(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> tuple[str, Service] | None:  # Name and service; None where nobody comes in
     """The service that is the edge. Raises PretamaneError where there are several, another program, or routes without
     one."""

@@ -85,7 +85,7 @@ def sized(
     stack: Stack,  # Any stack
     of: dict[str, str] = EMITTERS,  # `EMITTERS`, or `OF_CLUSTER` for the baseline
     book: PriceBook | None = None,  # For the choice of the instance type; the bundled prices unless given
-    scenario: Scenario = "typical",
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Architecture:
     "The plan of a tree: the architecture that `pretamane cost` bills."
     return architecture("eks" if of is OF_CLUSTER else "ec2", stack, book or bundled(), scenario)

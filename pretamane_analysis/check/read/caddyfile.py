@@ -70,7 +70,10 @@ class Directive:
     line: int = 1
     block: bool = False  # whether braces follow
 
-    def all(self, *names: str) -> list[Directive]:
+    def all(
+        self,
+        *names: str,  # Names of directives, such as `handle`, `reverse_proxy`
+    ) -> list[Directive]:
         "Its own directives of some names, not those of inner blocks."
         return [each for each in self.children if each.name in names]
 
@@ -138,7 +141,10 @@ class Caddyfile:
             yield each
             waiting = [*each.children, *waiting]
 
-    def option(self, name: str) -> Directive | None:
+    def option(
+        self,
+        name: str,  # Name of the option, such as `admin`
+    ) -> Directive | None:
         "A global option."
         return next((each for each in self.options if each.name == name), None)
 

@@ -46,11 +46,17 @@ class Block:
         "As Terraform names it: `aws_instance.host`, `data.aws_ami.ubuntu`."
         return ".".join((() if self.kind == "resource" else (self.kind,)) + self.labels)
 
-    def all(self, kind: str) -> list[Block]:
+    def all(
+        self,
+        kind: str,  # Type of the block, such as `ingress`
+    ) -> list[Block]:
         "The blocks of a kind directly inside."
         return [each for each in self.blocks if each.kind == kind]
 
-    def line_of(self, name: str) -> int:
+    def line_of(
+        self,
+        name: str,  # Name of the argument
+    ) -> int:
         "The line of an argument, or of the block where it is missing."
         return self.lines.get(name, self.line)
 
@@ -263,11 +269,18 @@ class Module:
                        for name, value in each.values.items()}
         self.defaults = {each.labels[0]: each.values.get("default") for each in self.blocks if each.kind == "variable"}
 
-    def resources(self, *kinds: str) -> list[Block]:
+    def resources(
+        self,
+        *kinds: str,  # Types of resources, such as `aws_instance`
+    ) -> list[Block]:
         "The resources of these kinds."
         return [each for each in self.blocks if each.kind == "resource" and each.labels and each.labels[0] in kinds]
 
-    def resolved(self, value: Any, depth: int = 9) -> Any:
+    def resolved(
+        self,
+        value: Any,  # An expression as it was parsed
+        depth: int = 9,  # How many references may still be followed, against circles
+    ) -> Any:
         "A value with references to locals and defaults filled in; what is not known stays as it is written."
         if isinstance(value, Raw):
             found = re.fullmatch(r"(local|var)\.(\w+)", value)
@@ -285,6 +298,8 @@ class Module:
         return found[0] if isinstance(inner, Raw) else str(inner)
 
 
-def module(tree: Tree) -> Module:
+def module(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> Module:
     "A tree's Terraform, read once."
     return tree.cached("terraform", lambda: Module(tree))

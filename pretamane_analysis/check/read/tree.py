@@ -201,7 +201,11 @@ class Tree:
         found: dict[Any, Any] = self._cached.setdefault("shared", {})
         return found
 
-    def cached(self, key: Any, make: Callable[[], _T]) -> _T:
+    def cached(
+        self,
+        key: Any,  # What it is known by, hashable
+        make: Callable[[], _T],  # Makes the value when it is asked for first
+    ) -> _T:
         "What `make` returns, made once for a key."
         return cast(_T, self._cached[key] if key in self._cached else self._cached.setdefault(key, make()))
 
@@ -217,16 +221,26 @@ class Tree:
         "The files of some kinds, in the order of their paths."
         return self.cached(("of", kinds), lambda: [path for path in self.files if self.kind(path) in kinds])
 
-    def documents(self, path: str) -> list[Document]:
+    def documents(
+        self,
+        path: str,  # Path of a file, relative to the top of the tree
+    ) -> list[Document]:
         "The documents of a YAML, JSON or TOML file; an empty one where it is missing or cannot be parsed."
         return self.common(("documents", path), lambda: _view(self, path))
 
-    def yaml(self, path: str) -> Any:
+    def yaml(
+        self,
+        path: str,  # Path of a file, relative to the top of the tree
+    ) -> Any:
         "The data of a file's first document; an empty mapping where there is none."
         data = self.documents(path)[0].data
         return {} if data is None else data
 
-    def line(self, path: str, *keys: str | int) -> int:
+    def line(
+        self,
+        path: str,  # Path of a file, relative to the top of the tree
+        *keys: str | int,  # Keys and places from the top, such as `"services", "app", "ports", 0`
+    ) -> int:
         "The line of a path of keys in a file's first document."
         return self.documents(path)[0].line(*keys)
 
@@ -250,21 +264,37 @@ class Tree:
         file, line = self.place(path, place) if isinstance(place, tuple) else (path, place)
         return Finding("", severity, file, line, message, remedy)
 
-    def search(self, path: str, pattern: str) -> int | None:
+    def search(
+        self,
+        path: str,  # Path of a file, relative to the top of the tree
+        pattern: str,  # Regular expression, matched within a line
+    ) -> int | None:
         "The first line of a file that a regular expression matches."
         text = self.everything.get(path, "")
         found = re.search(pattern, text, re.M)
         return text.count("\n", 0, found.start()) + 1 if found else None
 
-    def has(self, path: str) -> bool:
+    def has(
+        self,
+        path: str,  # A file or a folder, relative to the top of the tree
+    ) -> bool:
         "Whether there is a file, or a folder with files."
         known = self.common("folders", lambda: _folders([*self.everything, *self.others]))
         return path in ("", ".") or path.rstrip("/") in known
 
+<<<<<<< HEAD
     @property
     def project(self) -> Project | None:
         "The compose project; None where there is none."
         return self.cached("project", lambda: _first_project(self))
+=======
+    def first(
+        self,
+        names: tuple[str, ...],  # Paths in the order of preference
+    ) -> str:
+        "The first of these files that is there; the first of all where none is."
+        return next((name for name in names if name in self.files), names[0])
+>>>>>>> origin/main
 
     @property
     def compose_path(self) -> str:
@@ -289,7 +319,11 @@ class Tree:
         return self.common(("caddy", self.caddy_path), lambda: _caddyfile(self, self.caddy_path))
 
     @classmethod
-    def read(cls, folder: str | Path, as_of: date | None = None) -> Tree:
+    def read(
+        cls,
+        folder: str | Path,  # Folder that `pretamane emit` wrote, or another like it
+        as_of: date | None = None,  # The day that support is judged for; today unless given
+    ) -> Tree:
         "The tree on disk. Raises PretamaneError for a folder that is missing or cannot be listed."
         files: dict[str, str] = {}
         others: set[str] = set()
@@ -303,6 +337,7 @@ def _first_project(tree: Tree) -> Project | None:
     return compose_project(tree, (path,)) if path else None
 
 
+<<<<<<< HEAD
 def part_of(
     tree: Tree,  # A whole tree
     paths: Iterable[str],  # Files that belong to the part
@@ -326,5 +361,11 @@ def compose_project(
 
 # %% ../../../nbs/check/read/05_tree.ipynb #9dc3ee49
 def dockerfiles(tree: Tree) -> list[str]:
+=======
+# %% ../../../nbs/check/read/03_tree.ipynb #ab9fb9ff
+def dockerfiles(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> list[str]:
+>>>>>>> origin/main
     "The Dockerfiles of a tree."
     return tree.of("dockerfile")

@@ -118,8 +118,15 @@ WIDE = ("AmazonSSMManagedInstanceCore", "AmazonSSMFullAccess", "AmazonSSMReadOnl
         "PowerUserAccess", "AmazonS3FullAccess")
 
 
+<<<<<<< HEAD
 def statements(tree: Tree) -> Iterator[tuple[Block, dict[str, Any]]]:
     "Each allowing statement of each policy, inline or as a document of its own, with the block where it stands."
+=======
+def statements(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> Iterator[tuple[Block, dict[str, Any]]]:
+    "Each allowing statement of each inline policy of a role, with the policy's block."
+>>>>>>> origin/main
     found = module(tree)
     for each in found.resources("aws_iam_role_policy", "aws_iam_policy", "aws_iam_user_policy", "aws_iam_group_policy"):
         policy = each.values.get("policy")
@@ -137,7 +144,9 @@ def statements(tree: Tree) -> Iterator[tuple[Block, dict[str, Any]]]:
                     yield each, values
 
 
-def strings(value: Any) -> list[str]:
+def strings(
+    value: Any,  # A value of Terraform, as it was parsed
+) -> list[str]:
     "A text or a list of texts, as a list."
     return [str(each) for each in (value if isinstance(value, list) else [value]) if each is not None]
 

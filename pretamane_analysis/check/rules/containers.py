@@ -21,12 +21,22 @@ __all__ = ['HARMLESS', 'SOCKETS', 'SOCKET_PROXIES', 'of', 'limit', 'capabilities
            'no_engine_socket', 'no_host_namespaces', 'host_folders', 'exporter_sees_host']
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #16a08cb4
-def of(tree: Tree, service: ServiceFacts, message: str, remedy: str = "", *keys: str | int) -> Finding:
+def of(
+    tree: Tree,  # The emitted files as they were read from disk
+    service: ServiceFacts,  # A service of the compose file, as it was read
+    message: str,  # What is wrong, a sentence without its period
+    remedy: str = "",  # What to do about it
+    *keys: str | int,  # Keys and places from the top, such as `"services", "app", "ports", 0`
+) -> Finding:
     "A finding about a service, at a key of it."
     return tree.at(tree.compose_path, service.key(*keys), f"service {service.name!r} {message}", remedy)
 
 
-def limit(service: ServiceFacts, short: str, long: str) -> Any:
+def limit(
+    service: ServiceFacts,  # A service of the compose file, as it was read
+    short: str,  # Key of the service, such as `mem_limit`
+    long: str,  # Key below `deploy.resources.limits`, such as `memory`
+) -> Any:
     "A limit, as a key of the service or below `deploy.resources.limits`."
     found = service.raw.get(short)
     return mapping(mapping(mapping(service.raw.get("deploy")).get("resources")).get("limits")).get(

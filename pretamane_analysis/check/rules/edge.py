@@ -24,12 +24,19 @@ __all__ = ['SHIPPERS', 'at', 'tunnels', 'public_sites', 'below', 'tunnel_means_n
            'paths_take_what_is_below', 'routes_are_complete']
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #0c6b78fd
-def at(tree: Tree, each: Directive, message: str, remedy: str = "") -> Finding:
+def at(
+    tree: Tree,  # The emitted files as they were read from disk
+    each: Directive,  # The directive, which knows its file and line
+    message: str,  # What is wrong, a sentence without its period
+    remedy: str = "",  # What to do about it
+) -> Finding:
     "A finding at a directive."
     return tree.at(each.file or tree.caddy_path, each.line, message, remedy)
 
 
-def tunnels(tree: Tree) -> list[ServiceFacts]:
+def tunnels(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> list[ServiceFacts]:
     "The services that are tunnels."
     return [each for each in services(tree).values() if each.image.repository == "cloudflare/cloudflared"]
 
@@ -42,12 +49,17 @@ def _is_inside(site: Directive) -> bool:
         and not blocks[-1].args and [each.name for each in blocks[-1].children] == ["abort"]
 
 
-def public_sites(tree: Tree) -> list[Directive]:
+def public_sites(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> list[Directive]:
     "The sites that pass requests of anybody to services, each once."
     return list({id(proxy.site): proxy.site for proxy in proxies(tree) if not _is_inside(proxy.site)}.values())
 
 
-def below(site: Directive, *wanted: str) -> list[Directive]:
+def below(
+    site: Directive,  # A site of the Caddyfile
+    *wanted: str,  # Names of directives
+) -> list[Directive]:
     "The directives of some names anywhere in a site."
     found, waiting = [], [*site.children]
     while waiting:

@@ -23,7 +23,9 @@ __all__ = ['EXPECTED', 'header_fields', 'headers_everywhere', 'no_open_cors', 'h
            'administration_endpoint', 'limits', 'active_health', 'known_directives', 'passwords_from_files']
 
 # %% ../../../nbs/check/rules/07_headers.ipynb #fb3b5d65
-def header_fields(scope: tuple[Directive, ...]) -> dict[str, str]:
+def header_fields(
+    scope: tuple[Directive, ...],  # Directives of one block, in order
+) -> dict[str, str]:
     """The response header fields that the `header` directives of a block set (`Name`) or remove (`-Name`), and their
     values."""
     found: dict[str, str] = {}

@@ -17,7 +17,9 @@ from ..read.tree import Finding, Tree, dockerfiles
 __all__ = ['FLOATING', 'named_images', 'built_not_pulled', 'images_are_supported']
 
 # %% ../../../nbs/check/rules/03_images.ipynb #ac74f1b9
-def named_images(tree: Tree) -> Iterator[tuple[str, int | None, str, bool]]:
+def named_images(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> Iterator[tuple[str, int | None, str, bool]]:
     "Each image that is pulled: file, line, its name, and whether a service may use it past its end."
     for each in services(tree).values():
         if isinstance(each.raw.get("image"), str) and not each.raw.get("build"):

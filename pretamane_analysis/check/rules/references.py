@@ -28,7 +28,9 @@ _SHELL = {"HOME", "USER", "PWD", "UID", "GID", "PATH", "HOSTNAME", "SHELL", "LAN
           "XDG_RUNTIME_DIR", "DISPLAY"}
 
 
-def env_file(tree: Tree) -> tuple[str, dict[str, int]]:
+def env_file(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> tuple[str, dict[str, int]]:
     "The `.env` beside the compose file, and the line of each variable in it."
     path = join(dirname(tree.compose_path), ".env")
     return path, {name: line for name, (_, line) in read_variables(tree.everything.get(path, "")).items()}

@@ -181,7 +181,9 @@ def no_container_name(tree: Tree) -> Iterator[Finding]:
                      "Remove 'container_name'; the service's own name is already known to the others", "container_name")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #2f7f64a0
-def color_of(name: str) -> str:
+def color_of(
+    name: str,  # Name of a service, such as `app-blue`
+) -> str:
     "The service that a color belongs to; empty for what is no color."
     found = re.fullmatch(r"(.+)[-_](blue|green)", name)
     return found[1] if found else ""
@@ -311,7 +313,10 @@ def _old(service: ServiceFacts, mount: Mounted) -> bool:
 DEFAULTS = {"max_connections": "100", "work_mem": "4MB", "shared_buffers": "128MB"}  # of PostgreSQL
 
 
-def database_setting(service: ServiceFacts, name: str) -> str:
+def database_setting(
+    service: ServiceFacts,  # A service of the compose file, as it was read
+    name: str,  # Name of the setting, such as `max_connections`
+) -> str:
     "A setting that a database is started with (`-c name=value`), or PostgreSQL's default."
     found = [word.partition("=")[2] for word in service.command if word.partition("=")[0].lstrip("-") == name]
     return found[-1] if found else DEFAULTS[name]

@@ -64,7 +64,11 @@ class Job:
     folder: Path
     scratch: Path
 
-    def call(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def call(
+        self,
+        *command: str,  # Words of the command
+        **environment: str,  # Variables that the command gets beside `PATH`
+    ) -> subprocess.CompletedProcess[str]:
         "Run a command in the copy; nothing of the caller's home is read or written."
         own = {"HOME": str(self.scratch), "XDG_DATA_HOME": str(self.scratch), "XDG_CONFIG_HOME": str(self.scratch),
                "LC_ALL": "C.UTF-8"}
@@ -72,7 +76,11 @@ class Job:
                               text=True, errors="replace",
                               stdin=subprocess.DEVNULL, timeout=LONGEST, check=False)
 
-    def complaints(self, *command: str, **environment: str) -> list[str]:
+    def complaints(
+        self,
+        *command: str,  # Words of the command
+        **environment: str,  # Variables that the command gets beside `PATH`
+    ) -> list[str]:
         "What a command says when it fails, line by line; nothing when it is content."
         done = self.call(*command, **environment)
         said = [line for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
@@ -89,7 +97,11 @@ class Tool:
     run: Callable[[list[str], Job, list[str]], list[str]]  # program, job and files to complaints
     package: str = ""  # where to get it
 
-    def tell_version(self, found: list[str], job: Job) -> str:
+    def tell_version(
+        self,
+        found: list[str],  # The program and its first words
+        job: Job,  # Where it is run: the copy of the tree, its environment and time
+    ) -> str:
         "The version that it tells; empty for a plugin that its program does not have."
         if callable(self.version):
             return self.version()
@@ -126,7 +138,10 @@ def _run_one(tool: Tool, tree: Tree, folder: Path) -> ToolRun:
                    _reason(complaints, folder))
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #2ebc1e24
-def copy_tree(tree: Tree, folder: Path) -> None:
+def copy_tree(
+    tree: Tree,  # The emitted files as they were read from disk
+    folder: Path,  # An empty folder
+) -> None:
     "Write the text files of a tree below a folder, scripts executable."
     for path, text in tree.files.items():
         place = folder / PurePosixPath(path)
@@ -185,7 +200,9 @@ def _by_schema(found: list[str], job: Job, files: list[str]) -> list[str]:
 VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(\w+)|([A-Za-z_]\w*))")  # `$$` stands for a dollar
 
 
-def variables(text: str) -> set[str]:
+def variables(
+    text: str,  # A value of a compose file, with `${NAME:-default}` in it
+) -> set[str]:
     "The names of the variables that compose puts into a text."
     return {braced or plain for braced, plain in VARIABLE.findall(text)}
 
@@ -299,7 +316,9 @@ def _formatted(found: list[str], job: Job, path: str) -> list[str]:
 TEMPLATES = (".tftpl", ".j2")  # what a shell runs only after it was rendered
 
 
-def shell_scripts(tree: Tree) -> list[str]:
+def shell_scripts(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> list[str]:
     "Files that a shell runs, by their first line."
     return [path for path, text in tree.files.items() if not path.endswith(TEMPLATES)
             and re.match(r"#!\s*/(usr/)?bin/(env\s+(-S\s+)?)?(ba|da|k)?sh\b", text)]

@@ -32,7 +32,9 @@ def site_ports(
     return found
 
 
-def edge_services(tree: Tree) -> list[ServiceFacts]:
+def edge_services(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> list[ServiceFacts]:
     "The services that run the Caddyfile: those that mount its folder, else those whose image is Caddy."
     def found() -> list[ServiceFacts]:
         folder = tree.caddy_path.rpartition("/")[0]
@@ -58,7 +60,9 @@ def matched_paths(
     return ()
 
 
-def prefix_of(path: str) -> str:
+def prefix_of(
+    path: str,  # A path pattern of Caddy
+) -> str:
     "The prefix that a path pattern stands for: `/grafana` for `/grafana/*`."
     return path.rstrip("*").rstrip("/")
 

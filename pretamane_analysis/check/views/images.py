@@ -53,7 +53,9 @@ def support(
     return max(fitting, key=lambda each: len(each.cycle), default=None)
 
 
-def is_listed(image: Image) -> bool:
+def is_listed(
+    image: Image,  # The image, in its parts
+) -> bool:
     "Whether the table knows the repository at all."
     return image.repository in _support_table()
 
@@ -96,7 +98,9 @@ def _folder(text: str) -> tuple[str, int, int, int]:
     return path, int(user), int(group), int(mode, 8)
 
 # %% ../../../nbs/check/views/03_images.ipynb #6f0df654
-def known(image: Image) -> ImageProfile | None:
+def known(
+    image: Image,  # The image, in its parts
+) -> ImageProfile | None:
     "What is known about an image."
     return _known_table().get(image.repository)
 
@@ -113,7 +117,10 @@ def flag(
     return None
 
 
-def tree_path(service: ServiceFacts, path: str) -> str | None:
+def tree_path(
+    service: ServiceFacts,  # A service of the compose file, as it was read
+    path: str,  # Absolute path inside the container
+) -> str | None:
     "The file of the tree that stands at a path in a container; None where nothing of the tree is mounted there."
     for mount in sorted(service.volumes, key=lambda each: -len(each.target)):
         if mount.kind == "bind" and not mount.source.startswith(("/", "$", "~", "..")) and (
@@ -122,7 +129,11 @@ def tree_path(service: ServiceFacts, path: str) -> str | None:
     return None
 
 # %% ../../../nbs/check/views/03_images.ipynb #c41df373
-def setting(tree: Tree, service: ServiceFacts, name: str) -> str | None:
+def setting(
+    tree: Tree,  # The emitted files as they were read from disk
+    service: ServiceFacts,  # A service of the compose file, as it was read
+    name: str,  # `--flag`, `env:NAME` or `config:a.b`
+) -> str | None:
     "The value of `--flag`, `env:NAME` or `config:a.b` (in the file that the program is started with)."
     kind, _, rest = name.partition(":")
     if kind == "env":
@@ -135,7 +146,9 @@ def setting(tree: Tree, service: ServiceFacts, name: str) -> str | None:
     return None if value is None else str(value)
 
 # %% ../../../nbs/check/views/03_images.ipynb #d8cd2117
-def build_context(service: ServiceFacts) -> str:
+def build_context(
+    service: ServiceFacts,  # A service of the compose file, as it was read
+) -> str:
     "The folder of the tree that a service is built from; empty for none."
     build = service.raw.get("build")
     context = str(mapping(build).get("context") or ".") if isinstance(build, dict) else str(build or "")
@@ -251,7 +264,9 @@ def _below_sub_path(tree: Tree, grafana: ServiceFacts) -> bool:
     return told.lower() == "true"
 
 # %% ../../../nbs/check/views/03_images.ipynb #1edcec9d
-def is_database(image: Image) -> bool:
+def is_database(
+    image: Image,  # The image, in its parts
+) -> bool:
     "Whether an image is a database server."
     return basename(image.repository) in {"postgres", "postgresql", "timescaledb", "pgvector", "mysql", "mariadb",
                                           "mongo", "redis", "valkey"} \

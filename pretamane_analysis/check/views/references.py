@@ -32,6 +32,7 @@ class Reference:
     kind: str  # health, upstream, scrape, probe, alerts or address
 
 
+<<<<<<< HEAD
 def names(tree: Tree) -> dict[str, list[ServiceFacts]]:
     "The services by each name that the network knows them by: their own, their containers', their aliases."
     def found() -> dict[str, list[ServiceFacts]]:
@@ -49,6 +50,20 @@ def names(tree: Tree) -> dict[str, list[ServiceFacts]]:
         return by_name
 
     return tree.cached("names", found)
+=======
+def names(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> dict[str, list[ServiceFacts]]:
+    "The services by each name that the network knows them by: their own and their aliases."
+    found: dict[str, list[ServiceFacts]] = {}
+    for each in services(tree).values():
+        aliases = {str(alias) for network in mapping(each.raw.get("networks")).values()
+                   for alias in listed(mapping(network).get("aliases"))}
+        for name in {each.name, *aliases,
+                     *([str(each.raw["hostname"])] if isinstance(each.raw.get("hostname"), str) else [])}:
+            found.setdefault(name, []).append(each)
+    return found
+>>>>>>> origin/main
 
 # %% ../../../nbs/check/views/04_references.ipynb #a1010737
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")
@@ -105,6 +120,7 @@ def _of_compose(tree: Tree) -> Iterator[Reference]:
                                 str(path[1]) if host in LOCAL else host, port, where, kind)
 
 
+<<<<<<< HEAD
 def _a_store(path: tuple[str | int, ...], text: str, host: str) -> bool:
     "Whether a variable names a server that a service cannot be without."
     key = str(path[3]) if len(path) > 3 and isinstance(path[3], str) else text.partition("=")[0]
@@ -112,6 +128,11 @@ def _a_store(path: tuple[str | int, ...], text: str, host: str) -> bool:
 
 
 def mounted_files(tree: Tree) -> dict[str, list[str]]:
+=======
+def mounted_files(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> dict[str, list[str]]:
+>>>>>>> origin/main
     "The services that mount each text file of the tree."
     def found() -> dict[str, list[str]]:
         by_source: dict[str, list[str]] = {}
@@ -203,12 +224,17 @@ def _of_edge(tree: Tree) -> Iterator[Reference]:
                 yield Reference(proxy.directive.file, proxy.directive.line, caller, host, port, None, "upstream")
 
 # %% ../../../nbs/check/views/04_references.ipynb #f8cc89f5
-def is_scrape_configuration(tree: Tree, path: str) -> bool:
+def is_scrape_configuration(
+    tree: Tree,  # The emitted files as they were read from disk
+    path: str,  # Path of a YAML file of the tree
+) -> bool:
     "Whether a file is the main configuration of Prometheus."
     return tree.kind(path) == "prometheus" and isinstance(tree.yaml(path), dict) and "scrape_configs" in tree.yaml(path)
 
 
-def jobs(tree: Tree) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def jobs(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> Iterator[tuple[str, int, dict[str, Any]]]:
     "Every scrape job: its file, its place in the list, its data."
     for path in list(tree.files):
         if is_scrape_configuration(tree, path):
@@ -216,7 +242,9 @@ def jobs(tree: Tree) -> Iterator[tuple[str, int, dict[str, Any]]]:
                          mapping(job)) for number, job in enumerate(listed(tree.yaml(path).get("scrape_configs"))))
 
 
-def prober(job: dict[str, Any]) -> str:
+def prober(
+    job: dict[str, Any],  # A job of `scrape_configs`, as it was read
+) -> str:
     "The exporter that a job of probes calls; empty for any other job."
     if str(job.get("metrics_path", "")).rpartition("/")[2] != "probe":
         return ""
@@ -225,7 +253,9 @@ def prober(job: dict[str, Any]) -> str:
     return next(iter(replaced), "")
 
 
-def targets(job: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def targets(
+    job: dict[str, Any],  # A job of `scrape_configs`, as it was read
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
     "The static targets of a job, each with its keys below the job."
     for group, static in enumerate(listed(job.get("static_configs"))):
         for number, target in enumerate(listed(mapping(static).get("targets"))):

@@ -20,17 +20,23 @@ __all__ = ['mapping', 'listed', 'pairs', 'words', 'Image', 'Mounted', 'mebibytes
            'texts_of', 'written_texts']
 
 # %% ../../../nbs/check/views/01_services.ipynb #f060ac58
-def mapping(value: Any) -> dict[str, Any]:
+def mapping(
+    value: Any,  # A value of a YAML file
+) -> dict[str, Any]:
     "A mapping with text keys; empty for anything else."
     return {str(key): each for key, each in value.items()} if isinstance(value, dict) else {}
 
 
-def listed(value: Any) -> list[Any]:
+def listed(
+    value: Any,  # A value of a YAML file
+) -> list[Any]:
     "A list; empty for anything else."
     return value if isinstance(value, list) else []
 
 
-def pairs(value: Any) -> dict[str, str]:
+def pairs(
+    value: Any,  # `environment` or `labels` of a service, as it was read
+) -> dict[str, str]:
     "Variables or labels, whether written as a mapping or as `NAME=value`; None becomes empty."
     if isinstance(value, list):
         return {name: text for name, _, text in (str(each).partition("=") for each in value)}
@@ -38,7 +44,9 @@ def pairs(value: Any) -> dict[str, str]:
             else str(each).lower() if isinstance(each, bool) else str(each) for key, each in mapping(value).items()}
 
 
-def words(value: Any) -> list[str]:
+def words(
+    value: Any,  # `command`, `entrypoint` or a health check's test, as it was read
+) -> list[str]:
     "A command as words, whether written as a list or as a line; `$$` is a dollar."
     if isinstance(value, str):
         try:
@@ -56,7 +64,10 @@ class Image:
     digest: str
 
     @classmethod
-    def of(cls, text: str) -> Image:
+    def of(
+        cls,
+        text: str,  # `image` of a service
+    ) -> Image:
         "The parts of `registry/owner/name:tag@digest`."
         name, _, digest = text.partition("@")
         head, slash, last = name.rpartition("/")
@@ -79,7 +90,9 @@ class Mounted:
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.I)
 
 
-def mebibytes(value: Any) -> float | None:
+def mebibytes(
+    value: Any,  # Such as `512m`, `1g`, or bytes as a number
+) -> float | None:
     "A memory size of compose in MiB; None for what is none."
     found = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int,
                                                                       float)) and not isinstance(value, bool) else None
@@ -209,12 +222,19 @@ class ServiceFacts:
         "Whether it is said to run to its end instead of staying up."
         return str(self.raw.get("restart", "")).lower().partition(":")[0] in ("no", "false", "on-failure")
 
+<<<<<<< HEAD
     @property
     def for_ever(self) -> bool:
         "Whether it is started again when it has ended; Docker does that only where it is told to."
         return str(self.raw.get("restart", "")).lower() in ("always", "unless-stopped")
 
     def key(self, *keys: str | int) -> tuple[str | int, ...]:
+=======
+    def key(
+        self,
+        *keys: str | int,  # Keys and places from the top, such as `"services", "app", "ports", 0`
+    ) -> tuple[str | int, ...]:
+>>>>>>> origin/main
         "The path of a key of the service, for `tree.at`."
         return ("services", self.name, *keys)
 
@@ -240,8 +260,15 @@ def services(
                               for name, raw in found.items() if isinstance(raw, dict)})
 
 
+<<<<<<< HEAD
 def texts(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:
     "Every text of the compose project with its path of keys, variables filled in."
+=======
+def texts(
+    tree: Tree,  # The emitted files as they were read from disk
+) -> list[tuple[tuple[str | int, ...], str]]:
+    "Every text of the compose file with its path of keys."
+>>>>>>> origin/main
     return tree.cached("texts", lambda: list(_texts(tree.compose)))
 
 

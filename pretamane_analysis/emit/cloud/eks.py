@@ -62,7 +62,7 @@ def _cause_key(resource: Resource) -> str:
 
 
 def bill_resources(
-    stack: Stack,
+    stack: Stack,  # The product that is described
     found: Architecture,  # The stack on EKS
 ) -> list[dict[str, Any]]:  # resource, description, usage_type, addresses
     "Each line of the EKS bill with the addresses of the Terraform resources that cause it."

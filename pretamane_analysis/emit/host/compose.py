@@ -73,7 +73,7 @@ def _secrets(container: Container) -> dict[str, Any]:
 
 
 def secret_files(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> dict[str, str]:  # File on the host by name in the compose file
     "One file for each secret and each service that reads it."
     folder = f"${{SECRETS_DIR:-/run/{stack.name}/secrets}}"

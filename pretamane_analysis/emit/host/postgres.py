@@ -53,7 +53,7 @@ def _identifier(name: str, place: str) -> str:
 
 # %% ../../../nbs/emit/host/01_postgres.ipynb #f5338316
 def application_role(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> DatabaseRole | None:  # None where no application names a database
     "The role with which the application logs in. Raises PretamaneError for a name that PostgreSQL would not take."
     for name, service in stack.with_role("application").items():
@@ -66,7 +66,7 @@ def application_role(
 
 
 def monitoring_role(
-    stack: Stack,
+    stack: Stack,  # The product that is described
 ) -> DatabaseRole | None:  # None where nothing measures the database
     "The role with which the metrics exporter logs in."
     for name, service in stack.services.items():

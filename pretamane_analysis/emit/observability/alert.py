@@ -34,7 +34,7 @@ class Alert:
 
 # %% ../../../nbs/emit/observability/05_alert.ipynb #e32eda33
 def rule(
-    alert: Alert,
+    alert: Alert,  # The alert with its proof
     time_scale: int = 1,  # by how much waits are shortened
 ) -> dict[str, Any]:
     "The alerting rule."
@@ -46,7 +46,7 @@ def rule(
 
 
 def tests(
-    alert: Alert,
+    alert: Alert,  # The alert with its proof
     every: int = 1,  # minutes between evaluations
 ) -> list[dict[str, Any]]:
     "Two tests: it fires when it should and not before, and it does not fire when nothing is wrong."
@@ -65,8 +65,8 @@ def tests(
 # %% ../../../nbs/emit/observability/05_alert.ipynb #2a8a8e32
 def rule_file(
     name: str,  # of the group
-    alerts: list[Alert],
-    time_scale: int = 1,
+    alerts: list[Alert],  # Alerts of one group, in the order of the file
+    time_scale: int = 1,  # By how much waits are shortened; 1 in production
 ) -> str:  # YAML
     "A file of rules."
     return to_yaml({"groups": [{"name": name, "rules": [rule(each, time_scale) for each in alerts]}]})
@@ -74,7 +74,7 @@ def rule_file(
 
 def test_file(
     name: str,  # of the rule file, without '.yml'
-    alerts: list[Alert],
+    alerts: list[Alert],  # Alerts of one group, in the order of the file
     every: int = 1,  # minutes between evaluations
 ) -> str:  # YAML
     "A file of unit tests."

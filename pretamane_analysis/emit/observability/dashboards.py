@@ -161,12 +161,10 @@ def _host_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
 
 # %% ../../../nbs/emit/observability/13_dashboards.ipynb #b76c1133
 def _traffic_rows(of: str) -> dict[str, tuple[Panel, ...]]:
-    outside = f'{of},device!~"lo|veth.*|br-.*|docker.*"'
+    came, went = (_rate(f"pretamane_host_network_{each}_bytes_total", of) for each in ("receive", "transmit"))
     return {"Traffic": (
-        Panel("Network", "Bytes over the wire.",
-              (Query(_rate("node_network_receive_bytes_total", outside), "in"),
-               Query(_rate("node_network_transmit_bytes_total", outside), "out")),
-              "Bps"),
+        Panel("Network", "Bytes over the host's wire, looked at once a minute.",
+              (Query(came, "in"), Query(went, "out")), "Bps"),
         Panel("Disk", "Bytes read and written.",
               (Query(_rate("node_disk_read_bytes_total", of), "read"),
                Query(_rate("node_disk_written_bytes_total", of), "written")), "Bps"),

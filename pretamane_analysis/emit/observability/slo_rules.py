@@ -98,11 +98,18 @@ class Named:
         services = [*self.stack.with_role("application"), *self.stack.with_role("edge"), self.stack.name]
         return {"slo": self.name, "service": services[0]}
 
-    def series(self, name: str) -> str:
+    def series(
+        self,
+        name: str,  # What is recorded, such as `ratio_rate5m`
+    ) -> str:
         "A recorded series of this SLO."
         return f'{name}{{slo="{self.name}"}}'
 
-    def record(self, name: str, expression: str) -> Rule:
+    def record(
+        self,
+        name: str,  # What is recorded, such as `ratio_rate5m`
+        expression: str,  # PromQL
+    ) -> Rule:
         "A recording rule."
         return {"record": name, "expr": expression, "labels": self.labels}
 
@@ -185,7 +192,7 @@ def _no_data(of: Named) -> Rule:
 
 # %% ../../../nbs/emit/observability/02_slo_rules.ipynb #de495013
 def rules(
-    of: Named,
+    of: Named,  # The SLO with its name and stack
 ) -> list[dict[str, Any]]:  # Groups, as Prometheus reads them
     """All rules of an SLO. Those of a group see what the ones before them recorded; what spans days is worked out
     once a minute."""

@@ -29,7 +29,7 @@ class Moment:
 
 
 def moment(
-    alert: BurnAlert,
+    alert: BurnAlert,  # The alert: burn rate, windows and severity
     burn: Decimal,  # times the budget's rate, at least that of the alert
     step: Decimal = Decimal(1),  # minutes between scrapes
     every: int = 1,  # minutes between evaluations
@@ -49,29 +49,50 @@ class Case:
     traffic: list[Traffic]
     checks: list[dict[str, Any]] = field(default_factory=list)
 
-    def time(self, at: int) -> str:
+    def time(
+        self,
+        at: int,  # Minutes from the start
+    ) -> str:
         "Minutes as Prometheus writes them, shortened where the SLO is under test."
         return duration(at * 60_000 // self.of.slo.time_scale) if at else "0s"
 
-    def value(self, at: int, expression: str, *samples: tuple[str, float]) -> Self:
+    def value(
+        self,
+        at: int,  # Minutes from the start
+        expression: str,  # PromQL
+        *samples: tuple[str, float],  # Labels as PromQL writes them, and the value
+    ) -> Self:
         "At a minute an expression gives these samples, and no others."
         self.checks.append({"expr": expression, "eval_time": self.time(at), "exp_samples": [
             {"labels": labels, "value": number} for labels, number in samples]})
         return self
 
-    def firing(self, at: int, *alerts: BurnAlert) -> Case:
+    def firing(
+        self,
+        at: int,  # Minutes from the start
+        *alerts: BurnAlert,  # Those that fire, all others do not
+    ) -> Case:
         "At a minute exactly these burn alerts fire."
         about = ",".join(f'{key}="{value}"' for key, value in self.of.labels.items())
         return self.value(at, 'ALERTS{alertname=~"Slo(Page|Ticket).*",alertstate="firing"}', *(
             (f'ALERTS{{alertname="{each.name}",alertstate="firing",category="slo",severity="{each.severity}",{about}}}',
              1) for each in alerts))
 
-    def heard(self, at: int, alert: BurnAlert, fires: bool) -> Case:
+    def heard(
+        self,
+        at: int,  # Minutes from the start
+        alert: BurnAlert,  # The alert: burn rate, windows and severity
+        fires: bool,  # Whether it fires then
+    ) -> Case:
         "At a minute one alert fires or does not."
         return self.value(at, f'count(ALERTS{{alertname="{alert.name}",alertstate="firing"}})',
                           *([("{}", 1)] if fires else []))
 
-    def never(self, until: int, names: str = "Slo.*") -> Case:
+    def never(
+        self,
+        until: int,  # Last minute, from the start
+        names: str = "Slo.*",  # Names of alerts, such as `SloBurn`
+    ) -> Case:
         "From the start to a minute no alert of these names fires."
         return self.value(
             until, f'count(count_over_time(ALERTS{{alertname=~"{names}",alertstate="firing"}}[{self.time(until)}]))')
@@ -85,7 +106,7 @@ def _test(case: Case) -> dict[str, Any]:
 
 
 def busy(
-    of: Named,
+    of: Named,  # The SLO with its name and stack
 ) -> Decimal:  # requests in a minute
     "Traffic that is enough for every alert within ten minutes."
     most = max(of.slo.least_requests(each) for each in of.slo.alerts)

@@ -26,14 +26,17 @@ class Stretch:
     restart: bool = False  # all counters begin again at 0
     probes: Decimal = Decimal(0)  # of the stack's own, in a minute; they always succeed
 
-    def growth(self, share: str) -> Decimal:
+    def growth(
+        self,
+        share: str,  # `all`, `good`, `bad`, `none` or `probes`
+    ) -> Decimal:
         "What a counter of all, good, bad or no requests, or of probes, gains in a minute."
         return self.probes if share == "probes" else self.requests * {"all": Decimal(1), "good": 1 - self.bad,
                                                                       "bad": self.bad, "none": Decimal(0)}[share]
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #8876f3e2
 def counter(
-    stretches: list[Stretch],
+    stretches: list[Stretch],  # Traffic, one stretch after the other
     share: str,  # all, good, bad, none or probes
     step: Decimal = Decimal(1),  # minutes between two values
     begin: Decimal = Decimal(0),  # what it counted before
@@ -60,7 +63,7 @@ class Statuses:
 
 
 def statuses(
-    of: Named,
+    of: Named,  # The SLO with its name and stack
     broken: str = "",  # Status of the bad answers; left out: a dead application
 ) -> Statuses:
     "Typical statuses where an SLO counts."
@@ -126,7 +129,7 @@ class Traffic:
 
     def series(
         self,
-        of: Named,
+        of: Named,  # The SLO with its name and stack
     ) -> list[dict[str, str]]:  # `input_series` of a test
         "The counters of this traffic."
         kinds = {"availability": _availability, "latency": _latency}
