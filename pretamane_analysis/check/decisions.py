@@ -115,7 +115,9 @@ def _key(each: Finding) -> tuple[str, str, str]:
     return each.rule, each.file, each.message
 
 
-def baseline(findings: Iterable[Finding]) -> str:
+def baseline(
+    findings: Iterable[Finding],  # What the rules found, in order
+) -> str:
     "Findings as a file that a later check compares with."
     return json.dumps({"findings": [dict(zip(("rule", "file", "message"), _key(each))) for each in findings]},
                       indent=1, ensure_ascii=False) + "\n"

@@ -28,28 +28,18 @@ class About:
     rules: int = 0  # how many rules were applied
 
 
-<<<<<<< HEAD
-def failed(findings: Sequence[Finding], tools: Sequence[ToolRun]) -> bool:
-=======
-# %% ../../nbs/check/01_report.ipynb #f0335707
 def failed(
-    findings: Sequence[Finding],  # What the rules found, in the order of the report
-    tools: Sequence[ToolRun],  # The validators of others, run or not
+    findings: Sequence[Finding],  # What the rules found, in order
+    tools: Sequence[ToolRun],  # What became of each tool
 ) -> bool:
->>>>>>> origin/main
     "Whether anything is an error: a finding of that severity, or a tool that complains."
     return any(each.severity == "error" for each in findings) or any(each.status == "fail" for each in tools)
 
 
 def verdict(
-<<<<<<< HEAD
-    findings: Sequence[Finding],
-    tools: Sequence[ToolRun],
+    findings: Sequence[Finding],  # What the rules found, in order
+    tools: Sequence[ToolRun],  # What became of each tool
     rules: int = 0,  # How many rules were applied; all unless given
-=======
-    findings: Sequence[Finding],  # What the rules found, in the order of the report
-    tools: Sequence[ToolRun],  # The validators of others, run or not
->>>>>>> origin/main
 ) -> str:
     "The result in one line, with what was not done."
     counts = Counter(each.severity for each in findings) + Counter(each.status for each in tools)
@@ -60,8 +50,8 @@ def verdict(
 
 
 def to_text(
-    findings: Sequence[Finding],  # What the rules found, in the order of the report
-    tools: Sequence[ToolRun],  # The validators of others, run or not
+    findings: Sequence[Finding],  # What the rules found, in order
+    tools: Sequence[ToolRun],  # What became of each tool
     width: int | None = None,  # Characters that the tables may take
     about: About | None = None,  # What else is known of the check
 ) -> str:
@@ -76,7 +66,6 @@ def to_text(
     left = [f"{counted(len(about.left), 'finding')} left out: {_shares(about)}."] if about and about.left else []
     return "\n\n".join([*head, *parts, *left, verdict(findings, tools, about.rules if about else 0)]) + "\n"
 
-<<<<<<< HEAD
 
 def _shares(about: About) -> str:
     "How many findings were left out for each reason."
@@ -84,14 +73,11 @@ def _shares(about: About) -> str:
     return "; ".join(f"{count} × {what}" if count > 1 else what for what, count in sorted(counts.items()))
 
 # %% ../../nbs/check/02_report.ipynb #ff0625d5
-def document(findings: Sequence[Finding], tools: Sequence[ToolRun], about: About = About()) -> dict[str, Any]:
-=======
-# %% ../../nbs/check/01_report.ipynb #ff0625d5
 def document(
-    findings: Sequence[Finding],  # What the rules found, in the order of the report
-    tools: Sequence[ToolRun],  # The validators of others, run or not
+    findings: Sequence[Finding],  # What the rules found, in order
+    tools: Sequence[ToolRun],  # What became of each tool
+    about: About = About(),  # What else is known of the check
 ) -> dict[str, Any]:
->>>>>>> origin/main
     "Everything as data."
     return {"read": list(about.read), "findings": [each.row() for each in findings],
             "suppressed": [{**each.row(), "reason": why.reason} for each, why in about.left],
@@ -116,7 +102,6 @@ def _notification(each: ToolRun) -> dict[str, Any]:
     return {"descriptor": {"id": f"tool/{each.tool}"}, "level": level,
             "message": {"text": f"{each.tool} {each.version}: {each.status}. {each.reason}".strip()}}
 
-<<<<<<< HEAD
 # %% ../../nbs/check/02_report.ipynb #a4de40a2
 def _described(each: Rule) -> dict[str, Any]:
     return {"id": each.id, "shortDescription": {"text": f"{each.title}."}, "fullDescription": {"text": each.why},
@@ -125,16 +110,12 @@ def _described(each: Rule) -> dict[str, Any]:
             "properties": {"tags": [each.group, *each.defects]}}
 
 
-def sarif(findings: Sequence[Finding], tools: Sequence[ToolRun], about: About = About()) -> dict[str, Any]:
-    "A SARIF 2.1.0 log: findings are results, those left out too, with the reason; tools are notifications."
-=======
-# %% ../../nbs/check/01_report.ipynb #a4de40a2
 def sarif(
-    findings: Sequence[Finding],  # What the rules found, in the order of the report
-    tools: Sequence[ToolRun],  # The validators of others, run or not
+    findings: Sequence[Finding],  # What the rules found, in order
+    tools: Sequence[ToolRun],  # What became of each tool
+    about: About = About(),  # What else is known of the check
 ) -> dict[str, Any]:
-    "A SARIF 2.1.0 log: findings are results, tools are notifications."
->>>>>>> origin/main
+    "A SARIF 2.1.0 log: findings are results, those left out too, with the reason; tools are notifications."
     from pretamane_analysis import __version__
 
     numbers = {id: number for number, id in enumerate(RULES)}
@@ -149,8 +130,8 @@ def sarif(
 
 
 def written(
-    findings: Sequence[Finding],  # What the rules found, in the order of the report
-    tools: Sequence[ToolRun],  # The validators of others, run or not
+    findings: Sequence[Finding],  # What the rules found, in order
+    tools: Sequence[ToolRun],  # What became of each tool
     form: str,  # `table`, `json` or `sarif`
     width: int | None = None,  # Characters that tables may take
     about: About = About(),  # What else is known of the check

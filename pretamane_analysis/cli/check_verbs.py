@@ -83,7 +83,9 @@ def _read_text(path: str, option: str) -> str:
         raise PretamaneError(f"cannot read: {getattr(error, 'strerror', None) or error}", f"{option} {path}") from error
 
 
-def check(arguments: list[str]) -> int:
+def check(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "What is wrong with a folder."
     options = _options(arguments)
     from pretamane_analysis.base.files import write_whole
@@ -97,8 +99,7 @@ def check(arguments: list[str]) -> int:
     old = read_baseline(_read_text(options.baseline, "--baseline"), options.baseline) if options.baseline else None
     findings, runs = _examined(tree, settings.only, not options.no_tools)
     if options.write_baseline:
-        print(f"{write_whole(options.write_baseline, baseline(findings))}: {len(findings)} findings")
-        return 0
+        return print(f"{write_whole(options.write_baseline, baseline(findings))}: {len(findings)} findings") or 0
     done = decided(tree, findings, settings, old)
     about = About(tuple(told(tree)), tuple(done.left), len(chosen_rules(tree, settings.only or None)))
     text = written(done.counted, runs, options.format, screen_width(), about)
@@ -109,7 +110,15 @@ def check(arguments: list[str]) -> int:
     return 1 if failed(done.counted, runs) else 0
 
 # %% ../../nbs/cli/07_check_verbs.ipynb #c4ab457f
-def rules(arguments: list[str]) -> int:
+def _row(each: Any) -> dict[str, Any]:
+    "A rule as a row of the table."
+    return {"rule": each.id, "group": each.group, "severity": each.severity, "what must hold": each.title,
+            "why": each.why, "what to do": each.remedy, "written at": each.source_url}
+
+
+def rules(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
     "The rules that `check` applies."
     parser = verb_parser("rules", "The rules that `pretamane check` applies: what must hold, why, where that is "
                          "written, what to do.")
@@ -128,8 +137,7 @@ def rules(arguments: list[str]) -> int:
     elif options.format == "csv":
         print(to_csv([{**each.row(), "defects": " ".join(each.defects)} for each in found]), end="")
     else:
-        rows = [{"rule": each.id, "group": each.group, "severity": each.severity, "what must hold": each.title,
-                 "why": each.why, "what to do": each.remedy, "written at": each.source_url} for each in found]
+        rows = [_row(each) for each in found]
         print(render(rows, "table", screen_width(), ("why", "written at") if len(found) > 5 else ()))
         print(f"\n{counted(len(found), 'rule')}. House style applies only to what `pretamane emit` wrote, unless "
               f"--only asks for it.")

@@ -176,13 +176,8 @@ def blocks(
 
 
 def references(
-<<<<<<< HEAD
-    block: Block,
+    block: Block,  # A block of directives or arguments
 ) -> Iterator[tuple[int, str]]:  # The line, and a name such as 'loki.write.loki.receiver'
-=======
-    block: Block,  # A component of the configuration, with all blocks inside
-) -> Iterator[str]:  # Such as 'loki.write.loki.receiver'
->>>>>>> origin/main
     "Everything that a block takes from others."
     def inside(value: Any) -> Iterator[tuple[int, str]]:
         if isinstance(value, Reference):

@@ -63,23 +63,22 @@ class Document:
         "Keys that stand twice in the same mapping, with their line: all readers of YAML but PyYAML refuse them."
         return _doubles(self.node) if self.doubles is None else self.doubles
 
-<<<<<<< HEAD
     @cached_property
     def names(self) -> _Names:
         "The children of each mapping that was asked, by name."
         return {}
 
-    def place(self, *keys: str | int) -> tuple[int, int]:
+    def place(
+        self,
+        *keys: str | int,  # Names and numbers from the top down
+    ) -> tuple[int, int]:
         "The line (from 1) of a path of keys, as far as it exists, and how many of the keys exist."
         return _line(self.node, keys, self.names)
 
-    def line(self, *keys: str | int) -> int:
-=======
     def line(
         self,
-        *keys: str | int,  # Keys and places from the top, such as `"services", "app", "ports", 0`
+        *keys: str | int,  # Names and numbers from the top down
     ) -> int:
->>>>>>> origin/main
         "The line (from 1) of a path of keys, as far as it exists."
         return self.place(*keys)[0]
 

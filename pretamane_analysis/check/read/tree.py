@@ -177,6 +177,49 @@ def _variables(tree: Tree, folder: str) -> dict[str, str]:
     return found
 
 # %% ../../../nbs/check/read/05_tree.ipynb #ab9fb9ff
+def _kind(tree: Tree, path: str) -> str:
+    "What a file is, such as `compose`; empty for what no rule reads."
+    return tree.common(("kind", path), lambda: kind_of(path, tree.everything[path]))
+
+
+def _documents(tree: Tree, path: str) -> list[Document]:
+    "The documents of a YAML, JSON or TOML file; an empty one where it is missing or cannot be parsed."
+    return tree.common(("documents", path), lambda: _view(tree, path))
+
+
+def _yaml(tree: Tree, path: str) -> Any:
+    "The data of a file's first document; an empty mapping where there is none."
+    data = tree.documents(path)[0].data
+    return {} if data is None else data
+
+
+def _line(tree: Tree, path: str, *keys: str | int) -> int:
+    "The line of a path of keys in a file's first document."
+    return tree.documents(path)[0].line(*keys)
+
+
+def _place(tree: Tree, path: str, keys: tuple[str | int, ...]) -> tuple[str, int]:
+    "The file and the line of a path of keys: of a compose project, in that of its files which goes deepest."
+    files = [each for each in tree.project.files if each == path
+             or path == tree.project.path] if tree.project else []
+    found = [(tree.documents(each)[0].place(*keys), each) for each in files or [path]]
+    (line, _), file = max(found, key=lambda each: each[0][1])
+    return file, line
+
+
+def _search(tree: Tree, path: str, pattern: str) -> int | None:
+    "The first line of a file that a regular expression matches."
+    text = tree.everything.get(path, "")
+    found = re.search(pattern, text, re.M)
+    return text.count("\n", 0, found.start()) + 1 if found else None
+
+
+def _has(tree: Tree, path: str) -> bool:
+    "Whether there is a file, or a folder with files."
+    known = tree.common("folders", lambda: _folders([*tree.everything, *tree.others]))
+    return path in ("", ".") or path.rstrip("/") in known
+
+# %% ../../../nbs/check/read/05_tree.ipynb #bb9ae3c0
 class Tree:
     "The text files of a folder by path, and parsed views of them."
 
@@ -203,54 +246,26 @@ class Tree:
 
     def cached(
         self,
-        key: Any,  # What it is known by, hashable
-        make: Callable[[], _T],  # Makes the value when it is asked for first
+        key: Any,  # A name for the fact; equal keys are one fact
+        make: Callable[[], _T],  # Works the fact out, without arguments
     ) -> _T:
         "What `make` returns, made once for a key."
         return cast(_T, self._cached[key] if key in self._cached else self._cached.setdefault(key, make()))
 
-    def common(self, key: Any, make: Callable[[], _T]) -> _T:
+    def common(
+        self,
+        key: Any,  # A name for the fact; equal keys are one fact
+        make: Callable[[], _T],  # Works the fact out, without arguments
+    ) -> _T:
         "What `make` returns, made once for a key and all parts of a tree."
         return cast(_T, self.shared[key] if key in self.shared else self.shared.setdefault(key, make()))
 
-    def kind(self, path: str) -> str:
-        "What a file is, such as `compose`; empty for what no rule reads."
-        return self.common(("kind", path), lambda: kind_of(path, self.everything[path]))
-
-    def of(self, *kinds: str) -> list[str]:
+    def of(
+        self,
+        *kinds: str,  # Names of kinds, such as `compose`
+    ) -> list[str]:
         "The files of some kinds, in the order of their paths."
         return self.cached(("of", kinds), lambda: [path for path in self.files if self.kind(path) in kinds])
-
-    def documents(
-        self,
-        path: str,  # Path of a file, relative to the top of the tree
-    ) -> list[Document]:
-        "The documents of a YAML, JSON or TOML file; an empty one where it is missing or cannot be parsed."
-        return self.common(("documents", path), lambda: _view(self, path))
-
-    def yaml(
-        self,
-        path: str,  # Path of a file, relative to the top of the tree
-    ) -> Any:
-        "The data of a file's first document; an empty mapping where there is none."
-        data = self.documents(path)[0].data
-        return {} if data is None else data
-
-    def line(
-        self,
-        path: str,  # Path of a file, relative to the top of the tree
-        *keys: str | int,  # Keys and places from the top, such as `"services", "app", "ports", 0`
-    ) -> int:
-        "The line of a path of keys in a file's first document."
-        return self.documents(path)[0].line(*keys)
-
-    def place(self, path: str, keys: tuple[str | int, ...]) -> tuple[str, int]:
-        "The file and the line of a path of keys: of a compose project, in that of its files which goes deepest."
-        files = [each for each in self.project.files if each == path
-                 or path == self.project.path] if self.project else []
-        found = [(self.documents(each)[0].place(*keys), each) for each in files or [path]]
-        (line, _), file = max(found, key=lambda each: each[0][1])
-        return file, line
 
     def at(
         self,
@@ -264,37 +279,10 @@ class Tree:
         file, line = self.place(path, place) if isinstance(place, tuple) else (path, place)
         return Finding("", severity, file, line, message, remedy)
 
-    def search(
-        self,
-        path: str,  # Path of a file, relative to the top of the tree
-        pattern: str,  # Regular expression, matched within a line
-    ) -> int | None:
-        "The first line of a file that a regular expression matches."
-        text = self.everything.get(path, "")
-        found = re.search(pattern, text, re.M)
-        return text.count("\n", 0, found.start()) + 1 if found else None
-
-    def has(
-        self,
-        path: str,  # A file or a folder, relative to the top of the tree
-    ) -> bool:
-        "Whether there is a file, or a folder with files."
-        known = self.common("folders", lambda: _folders([*self.everything, *self.others]))
-        return path in ("", ".") or path.rstrip("/") in known
-
-<<<<<<< HEAD
     @property
     def project(self) -> Project | None:
         "The compose project; None where there is none."
         return self.cached("project", lambda: _first_project(self))
-=======
-    def first(
-        self,
-        names: tuple[str, ...],  # Paths in the order of preference
-    ) -> str:
-        "The first of these files that is there; the first of all where none is."
-        return next((name for name in names if name in self.files), names[0])
->>>>>>> origin/main
 
     @property
     def compose_path(self) -> str:
@@ -321,8 +309,8 @@ class Tree:
     @classmethod
     def read(
         cls,
-        folder: str | Path,  # Folder that `pretamane emit` wrote, or another like it
-        as_of: date | None = None,  # The day that support is judged for; today unless given
+        folder: str | Path,  # A folder, relative to the tree
+        as_of: date | None = None,  # The day that counts
     ) -> Tree:
         "The tree on disk. Raises PretamaneError for a folder that is missing or cannot be listed."
         files: dict[str, str] = {}
@@ -331,13 +319,15 @@ class Tree:
         _read(Path(folder), files, others, problems)
         return cls(files, as_of, Path(folder), problems, frozenset(others))
 
+    kind, documents, yaml, line = _kind, _documents, _yaml, _line
+    place, search, has = _place, _search, _has
+
 # %% ../../../nbs/check/read/05_tree.ipynb #d9fafba3
 def _first_project(tree: Tree) -> Project | None:
     path = next((name for name in (*COMPOSE, *tree.of("compose")) if name in tree.files), "")
     return compose_project(tree, (path,)) if path else None
 
 
-<<<<<<< HEAD
 def part_of(
     tree: Tree,  # A whole tree
     paths: Iterable[str],  # Files that belong to the part
@@ -360,12 +350,8 @@ def compose_project(
     return project_of(paths, lambda path: tree.yaml(path) if path in tree.everything else None, known)
 
 # %% ../../../nbs/check/read/05_tree.ipynb #9dc3ee49
-def dockerfiles(tree: Tree) -> list[str]:
-=======
-# %% ../../../nbs/check/read/03_tree.ipynb #ab9fb9ff
 def dockerfiles(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> list[str]:
->>>>>>> origin/main
     "The Dockerfiles of a tree."
     return tree.of("dockerfile")

@@ -196,7 +196,9 @@ def inventory(
     return found
 
 
-def recognized(tree: Tree) -> bool:
+def recognized(
+    tree: Tree,  # Any tree, or a part of one
+) -> bool:
     "Whether anything is there that a rule reads."
     return bool(set(inventory(tree)) - {"", "script", "variables"})
 

@@ -72,7 +72,7 @@ def _holds(matcher: Matcher, alert: dict[str, str]) -> bool:
 def leaves(
     route: dict[str, Any],  # A route that takes the alert
     alert: dict[str, str],  # Labels
-    keys: tuple[str | int, ...] = ("route",),
+    keys: tuple[str | int, ...] = ("route",),  # Names and numbers from the top down
 ) -> list[tuple[str | int, ...]]:  # Keys of the routes where the alert ends
     "Where an alert ends in a tree of routes."
     found: list[tuple[str | int, ...]] = []

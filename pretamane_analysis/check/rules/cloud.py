@@ -118,15 +118,10 @@ WIDE = ("AmazonSSMManagedInstanceCore", "AmazonSSMFullAccess", "AmazonSSMReadOnl
         "PowerUserAccess", "AmazonS3FullAccess")
 
 
-<<<<<<< HEAD
-def statements(tree: Tree) -> Iterator[tuple[Block, dict[str, Any]]]:
-    "Each allowing statement of each policy, inline or as a document of its own, with the block where it stands."
-=======
 def statements(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> Iterator[tuple[Block, dict[str, Any]]]:
-    "Each allowing statement of each inline policy of a role, with the policy's block."
->>>>>>> origin/main
+    "Each allowing statement of each policy, inline or as a document of its own, with the block where it stands."
     found = module(tree)
     for each in found.resources("aws_iam_role_policy", "aws_iam_policy", "aws_iam_user_policy", "aws_iam_group_policy"):
         policy = each.values.get("policy")
@@ -145,7 +140,7 @@ def statements(
 
 
 def strings(
-    value: Any,  # A value of Terraform, as it was parsed
+    value: Any,  # A value, as it is written
 ) -> list[str]:
     "A text or a list of texts, as a list."
     return [str(each) for each in (value if isinstance(value, list) else [value]) if each is not None]

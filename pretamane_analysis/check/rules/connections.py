@@ -38,7 +38,9 @@ _KINDS = {"postgres": "POSTGRES", "postgis/postgis": "POSTGRES", "pgvector/pgvec
           "mysql": "MYSQL", "mariadb": "MYSQL"}
 
 
-def created(service: ServiceFacts) -> Account | None:
+def created(
+    service: ServiceFacts,  # One of the services of the tree
+) -> Account | None:
     "What a database service creates; None for what is none, and where scripts may create more."
     kind = _KINDS.get(service.image.repository)
     if kind is None or any("initdb" in mount.target for mount in service.volumes) or service.raw.get("env_file"):

@@ -87,7 +87,7 @@ _NOT_ASKED = re.compile(r"^(loki|alloy|grafana|cloudflared|minio|meilisearch|pro
 
 
 def recorded(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> dict[str, frozenset[str]]:  # Labels by the name that a rule records
     "What the rules of a tree record."
     found: dict[str, frozenset[str]] = {}
@@ -190,7 +190,6 @@ def seconds(
                for number, unit in parts) if parts and "".join(map("".join, parts)) == str(text) else None
 
 
-<<<<<<< HEAD
 @rule("O09")
 def jobs_have_names_of_their_own(tree: Tree) -> Iterator[Finding]:
     "Jobs of a configuration that share a name."
@@ -202,27 +201,6 @@ def jobs_have_names_of_their_own(tree: Tree) -> Iterator[Finding]:
                           f"a second job is called {name!r}, so Prometheus does not start",
                           "Give it another name, or add its targets to the first")
         seen.add((path, name))
-=======
-def _taken(route: dict[str, Any], alert: dict[str, str]) -> bool:
-    plain = [f'{name}="{value}"' for name, value in (route.get("match") or {}).items()]
-    expressions = [f'{name}=~"{value}"' for name, value in (route.get("match_re") or {}).items()]
-    return all(_matches(str(each), alert) for each in [*plain, *expressions, *(route.get("matchers") or ())])
-
-# %% ../../../nbs/check/rules/10_observability.ipynb #11e1be4f
-def leaves(
-    route: dict[str, Any],  # A route that takes the alert
-    alert: dict[str, str],  # Labels
-    keys: tuple[str | int, ...] = ("route",),  # Keys and places of the route from the top of the file
-) -> list[tuple[str | int, ...]]:  # Keys of the routes where the alert ends
-    "Where an alert ends in a tree of routes."
-    found: list[tuple[str | int, ...]] = []
-    for number, each in _dicts(route.get("routes")):
-        if _taken(each, alert):
-            found += leaves(each, alert, (*keys, "routes", number))
-            if each.get("continue") is not True:
-                break
-    return found or [keys]
->>>>>>> origin/main
 
 
 @rule("O10")

@@ -183,7 +183,10 @@ def _movable(service: ServiceFacts) -> bool:
                   re.M)) or any(re.search(r"\bport\b|:\d{2,5}\b|-p\b", word) for word in service.command)
 
 # %% ../../../nbs/check/views/03_images.ipynb #b660f2c9
-def nginx_ports(tree: Tree, service: ServiceFacts) -> set[int] | None:
+def nginx_ports(
+    tree: Tree,  # Any tree, or a part of one
+    service: ServiceFacts,  # One of the services of the tree
+) -> set[int] | None:
     "Where nginx listens by the files that it mounts; None where none of them is here."
     ports: set[int] = set()
     for path in tree.of("nginx"):
@@ -229,7 +232,9 @@ def listening(
                       if not tree.house else set())
 
 
-def listening_ports(tree: Tree) -> dict[str, set[int] | None]:
+def listening_ports(
+    tree: Tree,  # Any tree, or a part of one
+) -> dict[str, set[int] | None]:
     "The ports on which each service listens, by name."
     return tree.cached("listening", lambda: {name: listening(tree, each) for name, each in services(tree).items()})
 

@@ -16,7 +16,10 @@ from .services import listed, mapping
 __all__ = ['alloy_components', 'label_stages', 'log_labels']
 
 # %% ../../../nbs/check/views/05_logs.ipynb #b61810ef
-def alloy_components(tree: Tree, path: str) -> list[Block]:
+def alloy_components(
+    tree: Tree,  # Any tree, or a part of one
+    path: str,  # A path in the tree, with slashes
+) -> list[Block]:
     "The components of a configuration of Alloy; none where it cannot be read."
     try:
         return tree.common(("alloy", path), lambda: blocks(tree.everything[path]))

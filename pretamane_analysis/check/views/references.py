@@ -32,8 +32,9 @@ class Reference:
     kind: str  # health, upstream, scrape, probe, alerts or address
 
 
-<<<<<<< HEAD
-def names(tree: Tree) -> dict[str, list[ServiceFacts]]:
+def names(
+    tree: Tree,  # Any tree, or a part of one
+) -> dict[str, list[ServiceFacts]]:
     "The services by each name that the network knows them by: their own, their containers', their aliases."
     def found() -> dict[str, list[ServiceFacts]]:
         by_name: dict[str, list[ServiceFacts]] = {}
@@ -50,20 +51,6 @@ def names(tree: Tree) -> dict[str, list[ServiceFacts]]:
         return by_name
 
     return tree.cached("names", found)
-=======
-def names(
-    tree: Tree,  # The emitted files as they were read from disk
-) -> dict[str, list[ServiceFacts]]:
-    "The services by each name that the network knows them by: their own and their aliases."
-    found: dict[str, list[ServiceFacts]] = {}
-    for each in services(tree).values():
-        aliases = {str(alias) for network in mapping(each.raw.get("networks")).values()
-                   for alias in listed(mapping(network).get("aliases"))}
-        for name in {each.name, *aliases,
-                     *([str(each.raw["hostname"])] if isinstance(each.raw.get("hostname"), str) else [])}:
-            found.setdefault(name, []).append(each)
-    return found
->>>>>>> origin/main
 
 # %% ../../../nbs/check/views/04_references.ipynb #a1010737
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")
@@ -120,19 +107,15 @@ def _of_compose(tree: Tree) -> Iterator[Reference]:
                                 str(path[1]) if host in LOCAL else host, port, where, kind)
 
 
-<<<<<<< HEAD
 def _a_store(path: tuple[str | int, ...], text: str, host: str) -> bool:
     "Whether a variable names a server that a service cannot be without."
     key = str(path[3]) if len(path) > 3 and isinstance(path[3], str) else text.partition("=")[0]
     return bool(_STORES.search(key)) and host.lower() not in _WORDS
 
 
-def mounted_files(tree: Tree) -> dict[str, list[str]]:
-=======
 def mounted_files(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> dict[str, list[str]]:
->>>>>>> origin/main
     "The services that mount each text file of the tree."
     def found() -> dict[str, list[str]]:
         by_source: dict[str, list[str]] = {}
@@ -225,15 +208,15 @@ def _of_edge(tree: Tree) -> Iterator[Reference]:
 
 # %% ../../../nbs/check/views/04_references.ipynb #f8cc89f5
 def is_scrape_configuration(
-    tree: Tree,  # The emitted files as they were read from disk
-    path: str,  # Path of a YAML file of the tree
+    tree: Tree,  # Any tree, or a part of one
+    path: str,  # A path in the tree, with slashes
 ) -> bool:
     "Whether a file is the main configuration of Prometheus."
     return tree.kind(path) == "prometheus" and isinstance(tree.yaml(path), dict) and "scrape_configs" in tree.yaml(path)
 
 
 def jobs(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> Iterator[tuple[str, int, dict[str, Any]]]:
     "Every scrape job: its file, its place in the list, its data."
     for path in list(tree.files):
@@ -243,7 +226,7 @@ def jobs(
 
 
 def prober(
-    job: dict[str, Any],  # A job of `scrape_configs`, as it was read
+    job: dict[str, Any],  # As it is written
 ) -> str:
     "The exporter that a job of probes calls; empty for any other job."
     if str(job.get("metrics_path", "")).rpartition("/")[2] != "probe":
@@ -254,7 +237,7 @@ def prober(
 
 
 def targets(
-    job: dict[str, Any],  # A job of `scrape_configs`, as it was read
+    job: dict[str, Any],  # As it is written
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
     "The static targets of a job, each with its keys below the job."
     for group, static in enumerate(listed(job.get("static_configs"))):

@@ -21,21 +21,21 @@ __all__ = ['mapping', 'listed', 'pairs', 'words', 'Image', 'Mounted', 'mebibytes
 
 # %% ../../../nbs/check/views/01_services.ipynb #f060ac58
 def mapping(
-    value: Any,  # A value of a YAML file
+    value: Any,  # A value, as it is written
 ) -> dict[str, Any]:
     "A mapping with text keys; empty for anything else."
     return {str(key): each for key, each in value.items()} if isinstance(value, dict) else {}
 
 
 def listed(
-    value: Any,  # A value of a YAML file
+    value: Any,  # A value, as it is written
 ) -> list[Any]:
     "A list; empty for anything else."
     return value if isinstance(value, list) else []
 
 
 def pairs(
-    value: Any,  # `environment` or `labels` of a service, as it was read
+    value: Any,  # A value, as it is written
 ) -> dict[str, str]:
     "Variables or labels, whether written as a mapping or as `NAME=value`; None becomes empty."
     if isinstance(value, list):
@@ -45,7 +45,7 @@ def pairs(
 
 
 def words(
-    value: Any,  # `command`, `entrypoint` or a health check's test, as it was read
+    value: Any,  # A value, as it is written
 ) -> list[str]:
     "A command as words, whether written as a list or as a line; `$$` is a dollar."
     if isinstance(value, str):
@@ -66,7 +66,7 @@ class Image:
     @classmethod
     def of(
         cls,
-        text: str,  # `image` of a service
+        text: str,  # The text of a file
     ) -> Image:
         "The parts of `registry/owner/name:tag@digest`."
         name, _, digest = text.partition("@")
@@ -91,7 +91,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.I)
 
 
 def mebibytes(
-    value: Any,  # Such as `512m`, `1g`, or bytes as a number
+    value: Any,  # A value, as it is written
 ) -> float | None:
     "A memory size of compose in MiB; None for what is none."
     found = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int,
@@ -222,19 +222,15 @@ class ServiceFacts:
         "Whether it is said to run to its end instead of staying up."
         return str(self.raw.get("restart", "")).lower().partition(":")[0] in ("no", "false", "on-failure")
 
-<<<<<<< HEAD
     @property
     def for_ever(self) -> bool:
         "Whether it is started again when it has ended; Docker does that only where it is told to."
         return str(self.raw.get("restart", "")).lower() in ("always", "unless-stopped")
 
-    def key(self, *keys: str | int) -> tuple[str | int, ...]:
-=======
     def key(
         self,
-        *keys: str | int,  # Keys and places from the top, such as `"services", "app", "ports", 0`
+        *keys: str | int,  # Names and numbers from the top down
     ) -> tuple[str | int, ...]:
->>>>>>> origin/main
         "The path of a key of the service, for `tree.at`."
         return ("services", self.name, *keys)
 
@@ -260,15 +256,10 @@ def services(
                               for name, raw in found.items() if isinstance(raw, dict)})
 
 
-<<<<<<< HEAD
-def texts(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:
-    "Every text of the compose project with its path of keys, variables filled in."
-=======
 def texts(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> list[tuple[tuple[str | int, ...], str]]:
-    "Every text of the compose file with its path of keys."
->>>>>>> origin/main
+    "Every text of the compose project with its path of keys, variables filled in."
     return tree.cached("texts", lambda: list(_texts(tree.compose)))
 
 
@@ -287,7 +278,9 @@ def texts_of(
     return tree.cached("texts of services", found).get(service.name, [])
 
 
-def written_texts(tree: Tree) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
+def written_texts(
+    tree: Tree,  # Any tree, or a part of one
+) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
     "Every text of the project's files as it is written: file, keys, text."
     for path in tree.project.files if tree.project else ():
         yield from ((path, keys, text) for keys, text in _texts(tree.yaml(path)))
