@@ -26,7 +26,8 @@ setup(
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split(), "lab": cfg["lab_requirements"].split(),
                     "bench": cfg["bench_requirements"].split(), "audit": cfg["audit_requirements"].split(),
-                    "mutation": cfg["mutation_requirements"].split()},
+                    "mutation": cfg["mutation_requirements"].split(),
+                    "bill-athena": cfg["bill_athena_requirements"].split()},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],

@@ -20,6 +20,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 ABOUT = {
     "start": "The start of the command, from the wheel in an environment of its own",
     "offer_files": "Reading AWS's bulk offer files, against ijson, polars and DuckDB",
+    "bill_rows": "Reading a large Cost and Usage Report, against DuckDB doing a bare sum",
     "slo_histories": "Alert rules over simulated histories, against promtool",
 }
 

@@ -9,7 +9,7 @@ from pretamane_analysis.bill.architectures import bill_of
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack import example
 
-HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic"}
+HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic", "duckdb"}
 
 
 def test_command_imports_nothing_heavy(root):

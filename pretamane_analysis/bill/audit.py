@@ -64,7 +64,7 @@ def _with(at: Saving, egress: tuple[str, Decimal, Decimal] | None, both: bool, k
 @dataclass(frozen=True)
 class Audit:
     "What is left of a claim."
-    desk: AuditInputs
+    inputs: AuditInputs
     lines: list[Priced]
     left_out: list[dict[str, Any]]
     steps: list[Step]
@@ -73,12 +73,12 @@ class Audit:
     @property
     def claimed(self) -> Saving:
         "The saving as printed; of a claim with one side, its total twice."
-        return _claimed(self.desk.claim)
+        return _claimed(self.inputs.claim)
 
     @property
     def one_sided(self) -> bool:
         "Whether the claim is a bill, with nothing to compare it with."
-        return len(self.desk.claim.sides) < 2
+        return len(self.inputs.claim.sides) < 2
 
     @property
     def unchecked(self) -> list[Priced]:
@@ -86,10 +86,10 @@ class Audit:
         return [each for each in self.lines if not each.checked and each.claimed_usd]
 
     def __repr__(self) -> str:
-        return f"<Audit of {self.desk.claim.claim!r} in {self.desk.claim.region}>"
+        return f"<Audit of {self.inputs.claim.claim!r} in {self.inputs.claim.region}>"
 
     def _repr_html_(self) -> str:
-        caption = (f"{self.desk.claim.claim}: as printed and from the price list of {self.desk.claim.region}, "
+        caption = (f"{self.inputs.claim.claim}: as printed and from the price list of {self.inputs.claim.region}, "
                    f"USD a month")
         return to_html([each.row() for each in self.lines], caption)
 
@@ -152,7 +152,7 @@ def waterfall(
     "Both sides and the saving after each step."
     rows, at = [], found.claimed
     rows.append({"step": "the claim", "change": Decimal(0), **at.document(), "counted": True,
-                 "reason": found.desk.claim.claim})
+                 "reason": found.inputs.claim.claim})
     for each in found.steps:
         after = Saving(at.baseline_usd + each.baseline_usd, at.alternative_usd + each.alternative_usd)
         rows.append({"step": each.what, "change": each.baseline_usd - each.alternative_usd, **after.document(),
@@ -165,7 +165,7 @@ def document(
     found: Audit,  # The audit, as `audit` returns it
 ) -> dict[str, Any]:
     "An audit as the JSON contract of `pretamane audit`."
-    claim, book = found.desk.claim, found.desk.book
+    claim, book = found.inputs.claim, found.inputs.book
     totals = [sum((each.priced_usd for each in found.lines if each.side == side), Decimal(0)) for side in claim.sides]
     return {"claim": claim.claim, "source": claim.source, "region": claim.region, "currency": "USD",
             "sides": list(claim.sides),

@@ -24,7 +24,7 @@ from ..base.tables import less, money, plain, to_html
 from .what_if import with_host_memory
 
 # %% auto #0
-__all__ = ['Answer', 'Row', 'Saving', 'attribution', 'with_memory', 'Comparison', 'compare_rows', 'compare', 'no_migration',
+__all__ = ['Answer', 'Name', 'Saving', 'attribution', 'with_memory', 'Comparison', 'compare_rows', 'compare', 'no_migration',
            'document']
 
 # %% ../../nbs/bill/09_compare.ipynb #92180c32
@@ -183,10 +183,10 @@ def compare(
 
 
 Answer = TypeVar("Answer")
-Row = TypeVar("Row")
+Name = TypeVar("Name")
 
 
-def _answered(found: dict[Row, Answer | None]) -> dict[Row, Answer]:
+def _answered(found: dict[Name, Answer | None]) -> dict[Name, Answer]:
     "The rows that have an answer."
     return {row: answer for row, answer in found.items() if answer is not None}
 

@@ -154,7 +154,7 @@ def _audit_parts(found: Any) -> list[Part]:
     from pretamane_analysis.report.views import scenario_rows, waterfall_rows
 
     lines = [each.row() for each in found.lines]
-    return [Part(f"The claim, line by line, in {found.desk.claim.region}: USD a month as printed and from the price "
+    return [Part(f"The claim, line by line, in {found.inputs.claim.region}: USD a month as printed and from the price "
                  "list", lines, ("side", "difference")),
             Part("Billed, but in no printed line: USD a month", found.left_out, ("side",)),
             Part("From the claim to like with like: USD a month of both sides after each step, and what is left of the "

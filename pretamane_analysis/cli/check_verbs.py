@@ -137,8 +137,7 @@ def rules(
     elif options.format == "csv":
         print(to_csv([{**each.row(), "defects": " ".join(each.defects)} for each in found]), end="")
     else:
-        rows = [_row(each) for each in found]
-        print(render(rows, "table", screen_width(), ("why", "written at") if len(found) > 5 else ()))
+        print(render([*map(_row, found)], "table", screen_width(), ("why", "written at") if len(found) > 5 else ()))
         print(f"\n{counted(len(found), 'rule')}. House style applies only to what `pretamane emit` wrote, unless "
               f"--only asks for it.")
     return 0

@@ -25,6 +25,8 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   emit      write the artifacts of a stack (compose file, Caddyfile, …) to a folder
   check     what is wrong with a folder, anybody's or an emitted one, and where; exit code 1 for errors
   rules     the rules that check applies: what must hold, why, and what to do
+  bill      what you really paid: read a bill, or set a stack beside it
+  import    a stack file from what you have: a bill
   slo       the error budget of each objective, and when its alerts fire
   prices    price books: find, list, sources, rows, refresh, verify, diff
   stack     the stack file: schema, example, check
@@ -38,6 +40,7 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 VERBS = {**dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "prices": "price_verbs",
          "options": "options_verb",
          **dict.fromkeys(("draw", "report", "emit", "slo", "stack"), "verbs"),
+         **dict.fromkeys(("bill", "import"), "paid_verbs"),
          **dict.fromkeys(("check", "rules"), "check_verbs")}
 
 
@@ -58,8 +61,10 @@ def _run(verb: str, arguments: list[str]) -> int:
         if verb not in VERBS:
             raise PretamaneError(f"unknown verb {verb!r}", remedy=did_you_mean(verb, VERBS))
         from importlib import import_module
+        from keyword import iskeyword
 
-        return int(getattr(import_module(f"pretamane_analysis.cli.{VERBS[verb]}"), verb)(arguments))
+        name = f"{verb}_" if iskeyword(verb) else verb
+        return int(getattr(import_module(f"pretamane_analysis.cli.{VERBS[verb]}"), name)(arguments))
     except PretamaneError as error:
         print(f"pretamane: {error}", file=sys.stderr)
         return error.exit_code

@@ -275,11 +275,11 @@ def waterfall(
     form: Form = "svg",  # The appearance: size, fonts and colors
 ) -> str | bytes:
     "From the claimed saving to the defensible one, step by step."
-    rows, defended, book = waterfall_rows(found), defensible(found), found.desk.book
+    rows, defended, book = waterfall_rows(found), defensible(found), found.inputs.book
     low, high = _number(defended["low_percent"]), _number(defended["high_percent"])
     date = f", list prices of {book.as_of}" if book.as_of else ""
     with _style():
-        subtitle = f"saving in percent of the baseline, {found.desk.claim.region}{date}"
+        subtitle = f"saving in percent of the baseline, {found.inputs.claim.region}{date}"
         figure, axes = _page(_finding(found), subtitle, [row["step"] for row in rows], 0.38, 1.75)
         _span(axes, [100.0, low, high, *(_number(row["percent"]) for row in rows)], "percent saved")
         _steps(axes, rows)

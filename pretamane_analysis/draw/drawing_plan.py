@@ -19,11 +19,11 @@ from ..prices.snapshot import instance_type
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['SOURCES', 'STORES', 'NETWORK_COLORS', 'OBSERVED', 'PROGRAM_ROLES', 'PODS', 'FEW', 'NODE_DISKS', 'network_frames',
+__all__ = ['COLLECTORS', 'STORES', 'NETWORK_COLORS', 'OBSERVED', 'PROGRAM_ROLES', 'PODS', 'FEW', 'NODE_DISKS', 'network_frames',
            'service_arrows', 'managed_arrows', 'zone_frames', 'plan']
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #19a793e0
-SOURCES, STORES = ("log-shipper", "host-metrics", "database-metrics", "probes"), ("metrics", "logs")
+COLLECTORS, STORES = ("log-shipper", "host-metrics", "database-metrics", "probes"), ("metrics", "logs")
 NETWORK_COLORS = {"edge": "#FFF4E5", "app": "#E8F1FB", "data": "#E9F5EC", "obs": "#F3EDF9"}
 
 
@@ -44,7 +44,7 @@ def network_frames(
     cards: dict[str, list[Card]] = {each: [] for each in (*NETWORK_COLORS, "sources", "stores", "viewers")}
     for name in sorted(chosen.on_machines, key=lambda each: stack.services[each].role != "tunnel"):
         service = stack.services[name]
-        group = "sources" if service.role in SOURCES else "stores" if service.role in STORES else "viewers"
+        group = "sources" if service.role in COLLECTORS else "stores" if service.role in STORES else "viewers"
         cards[group if home(service) == "obs" else home(service)].append(service_card(name, service))
     style: dict[str,
                 Any] = {each: {"title": f"{word} {each}", "color": color} for each, color in NETWORK_COLORS.items()}

@@ -113,7 +113,7 @@ def _change(found: Findings) -> Iterator[Section]:
 
 # %% ../../nbs/report/04_sections.ipynb #708433c2
 def _claim(found: Findings, audit: audits.Audit) -> Iterator[Section]:
-    claim, (first, second) = audit.desk.claim, _short(found)
+    claim, (first, second) = audit.inputs.claim, _short(found)
     lines, names = [each.row() for each in audit.lines], {"baseline": f"{first}, USD", "alternative": f"{second}, USD",
                                                           "saving": "saved"}
     sides = {"baseline": first, "alternative": second}

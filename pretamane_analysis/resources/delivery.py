@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..prices.book import GLOBAL
-from .charge import Charge, Resource, billed, metered
+from .charge import Charge, Resource, billed, metered, used
 from .compute import FargateTasks
 
 # %% auto #0
@@ -51,15 +51,13 @@ class Cdn(Resource):
         if self.area not in AREAS:
             raise PretamaneError(f"CloudFront has no price area {self.area!r}", remedy=did_you_mean(self.area, AREAS))
         place = self.area.upper()
-        for quantity, usage_type, unit, what in (
-            (self.gb, f"{place}-DataTransfer-Out-Bytes", "GB", "GB to readers"),
-            (self.https_requests, f"{place}-Requests-Tier2-HTTPS", "Requests", "HTTPS requests"),
-            (self.http_requests, f"{place}-Requests-Tier1", "Requests", "HTTP requests"),
-            (self.to_origin_gb, f"{place}-DataTransfer-Out-OBytes", "GB", "GB to the origin"),
-            (self.invalidated_paths, "Invalidations", "Paths", "invalidated paths"),
-        ):
-            if quantity:
-                yield metered("AmazonCloudFront", usage_type, unit, quantity, what, region=GLOBAL)
+        yield from used(self, "AmazonCloudFront", (
+            ("gb", f"{place}-DataTransfer-Out-Bytes", "GB", "GB to readers"),
+            ("https_requests", f"{place}-Requests-Tier2-HTTPS", "Requests", "HTTPS requests"),
+            ("http_requests", f"{place}-Requests-Tier1", "Requests", "HTTP requests"),
+            ("to_origin_gb", f"{place}-DataTransfer-Out-OBytes", "GB", "GB to the origin"),
+            ("invalidated_paths", "Invalidations", "Paths", "invalidated paths"),
+        ), GLOBAL)
 
 # %% ../../nbs/resources/11_delivery.ipynb #9cc83c85
 TIERS = {
@@ -102,16 +100,14 @@ class WebAcl(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Lists, rules, groups, requests, Bot Control."
-        for quantity, usage_type, unit, what in (
-            (self.count, "WebACLV2", "Month", "web ACLs"),
-            (self.rules, "RuleV2", "Month", "rules"),
-            (self.rule_groups, "RuleGroupV2", "Month", "groups of rules"),
-            (self.requests, "RequestV2-48KB", "Request", "requests"),
-            (int(self.bot_control), "AMR-BotControl", "Month", "Bot Control"),
-            (self.bot_requests, "AMR-BotControl-Request", "Request", "Bot Control requests"),
-        ):
-            if quantity:
-                yield metered("awswaf", usage_type, unit, quantity, what)
+        yield from used(self, "awswaf", (
+            ("count", "WebACLV2", "Month", "web ACLs"),
+            ("rules", "RuleV2", "Month", "rules"),
+            ("rule_groups", "RuleGroupV2", "Month", "groups of rules"),
+            ("requests", "RequestV2-48KB", "Request", "requests"),
+            ("bot_control", "AMR-BotControl", "Month", "Bot Control"),
+            ("bot_requests", "AMR-BotControl-Request", "Request", "Bot Control requests"),
+        ))
 
 # %% ../../nbs/resources/11_delivery.ipynb #5dc8ac61
 OVERHEAD_GB = Decimal("0.25")

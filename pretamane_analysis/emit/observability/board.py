@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 # %% auto #0
-__all__ = ['SOURCES', 'HEIGHTS', 'Query', 'Panel', 'Variable', 'Board', 'board_json']
+__all__ = ['DATA_SOURCES', 'HEIGHTS', 'Query', 'Panel', 'Variable', 'Board', 'board_json']
 
 # %% ../../../nbs/emit/observability/12_board.ipynb #4b33837f
-SOURCES = {"prometheus": "Prometheus", "loki": "Loki"}  # types of data sources, and what they are called
+DATA_SOURCES = {"prometheus": "Prometheus", "loki": "Loki"}  # types of data sources, and what they are called
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,9 @@ def _json(board: Board) -> str:
 
     built = Dashboard(board.title).uid(board.uid).description(board.description).tags(["pretamane"]).readonly()
     built = built.refresh("1m").time("now-6h", "now").timezone("utc").tooltip(DashboardCursorSync.CROSSHAIR)
-    for each in (kind for kind in SOURCES if any(panel.source == kind for panel in board.panels)):
+    for each in (kind for kind in DATA_SOURCES if any(panel.source == kind for panel in board.panels)):
         built = built.with_variable(
-            DatasourceVariable(f"{each}_datasource").label(f"{SOURCES[each]} data source").type(each))
+            DatasourceVariable(f"{each}_datasource").label(f"{DATA_SOURCES[each]} data source").type(each))
     for variable in board.variables:
         built = built.with_variable(_variable(variable))
     return json.dumps(json.loads(JSONEncoder().encode(_rows(built, board).build())), indent=1, sort_keys=True,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .board import SOURCES, board_json
+from .board import DATA_SOURCES, board_json
 from .dashboards import boards
 from ..targets import Target, answering
 from ..templates import rendered
@@ -25,7 +25,7 @@ def _derived(name: str, label: str) -> dict[str, Any]:
 
 
 def _source(kind: str, target: Target, **settings: Any) -> dict[str, Any]:
-    return {"name": SOURCES.get(kind, kind.title()), "uid": kind, "type": kind, "access": "proxy",
+    return {"name": DATA_SOURCES.get(kind, kind.title()), "uid": kind, "type": kind, "access": "proxy",
             "url": f"http://{target.targets[0]}{target.prefix}", "isDefault": kind == "prometheus", "editable": False,
             "jsonData": settings}
 

@@ -14,7 +14,7 @@ from ...stack.slo import BUCKETS
 from ...base.tables import plain
 
 # %% auto #0
-__all__ = ['Row', 'Stretch', 'counter', 'Statuses', 'statuses', 'Traffic']
+__all__ = ['CountedSeries', 'Stretch', 'counter', 'Statuses', 'statuses', 'Traffic']
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #d1bd2a17
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def counter(
     return " ".join(parts)
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #ee0ef609
-Row = tuple[str, dict[str, str], str]  # metric, labels, which share it counts
+CountedSeries = tuple[str, dict[str, str], str]  # metric, labels, which share it counts
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _probes(of: Named) -> list[dict[str, str]]:
     return [labels | {"server": "probes"}] if "server" in labels else []
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #c800a862
-def _availability(of: Named, status: Statuses) -> Iterator[Row]:
+def _availability(of: Named, status: Statuses) -> Iterator[CountedSeries]:
     found = source(of.stack, of.slo)
     seen = [found.labels, *([found.labels | {"handler": "headers"}] if "handler" in found.labels else [])]
     for labels in seen:
@@ -96,7 +96,7 @@ def _availability(of: Named, status: Statuses) -> Iterator[Row]:
         yield found.counter, labels | {found.status: status.fine}, "probes"
 
 # %% ../../../nbs/emit/observability/03_slo_traffic.ipynb #754a33ff
-def _latency(of: Named, status: Statuses) -> Iterator[Row]:
+def _latency(of: Named, status: Statuses) -> Iterator[CountedSeries]:
     found, at = source(of.stack, of.slo), BUCKETS.index(of.slo.threshold)
     served, failed = ({**found.labels, **({found.status: each} if found.served else {})}
                       for each in (status.fine, status.broken))
