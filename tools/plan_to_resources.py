@@ -16,6 +16,7 @@ from typing import Any
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.bill import HOURS_PER_MONTH
+from pretamane_analysis.bill.building_blocks import pod_volumes
 from pretamane_analysis.bill.sizing import needs
 from pretamane_analysis.prices.snapshot import eks_support, instance_type
 from pretamane_analysis.resources import (
@@ -154,6 +155,8 @@ def _nodes(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     yield Volume(name="node disks", volume_type=disk["volume_type"], gb=disk["volume_size"],
                  count=sum(count for *_, count in counts), iops=disk.get("iops") or None,
                  throughput_mibps=disk.get("throughput") or None)
+    if any(each["addon_name"] == "aws-ebs-csi-driver" for each in plan["aws_eks_addon"]):
+        yield from pod_volumes(plan.stack, plan.scenario, stay)
 
 
 def _clusters(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
-from math import ceil
+from decimal import ROUND_CEILING, Decimal
 
 from ..base.errors import PretamaneError
 from .features import FEATURE
@@ -133,7 +132,8 @@ def pod_volumes(
     gb = sum((stack.services[name].replicas * stack.volume_gb(volume, scenario) for name in services
               for volume in dict.fromkeys(each.volume for each in stack.services[name].mounts if not each.read_only)
               if not _is_scratch(stack, volume, scenario, stack.services[name])), Decimal(0))
-    return [Volume(feature="disks", name=POD_VOLUMES, volume_type="gp3", gb=Decimal(ceil(gb)))] if gb else []
+    whole = gb.to_integral_value(ROUND_CEILING)
+    return [Volume(feature="disks", name=POD_VOLUMES, volume_type="gp3", gb=whole)] if gb else []
 
 
 POD_VOLUMES = "volumes of what stays"
@@ -162,7 +162,8 @@ def data_gb(
     for name in services:
         for volume in {each.volume for each in stack.services[name].mounts}:
             copies[volume] = max(copies[volume], stack.services[name].replicas if each_its_own else 1)
-    return Decimal(ceil(sum(count * stack.volume_gb(volume, scenario) for volume, count in copies.items())))
+    return sum((count * stack.volume_gb(volume, scenario) for volume, count in copies.items()),
+               Decimal(0)).to_integral_value(ROUND_CEILING)
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #75fa336d
 def host_disk_gb(
@@ -172,7 +173,7 @@ def host_disk_gb(
     services: Iterable[str],  # Names of services of the stack
 ) -> Decimal:
     "GB of a disk that holds the volumes and the images, with a fifth to spare: a full disk stops everything."
-    return Decimal(ceil((data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")))
+    return ((data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")).to_integral_value(ROUND_CEILING)
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #f59f1023
 def shared(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from math import ceil
 
 from .bill import HOURS_PER_MONTH
@@ -54,7 +54,7 @@ def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: Hosts) -> list
     data = data_gb(stack, scenario, services_of(stack)) * hosts.copies / hosts.count
     root = Volume(feature="disks", name="root disks", volume_type=stack.host.boot_disk_type, count=hosts.count,
                   gb=Decimal(stack.host.root_disk_gb))
-    disk, *copies = own_data(stack, use, Decimal(ceil((data + use["image_gb"]) * Decimal("1.2"))))
+    disk, *copies = own_data(stack, use, ((data + use["image_gb"]) * Decimal("1.2")).to_integral_value(ROUND_CEILING))
     assert isinstance(disk, Volume)
     return [root, Volume(feature="disks", name="data disks", volume_type=disk.volume_type, gb=disk.gb,
                          count=hosts.count, iops=disk.iops, throughput_mibps=disk.throughput_mibps), *copies]

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError, did_you_mean
-from ..facts.accelerators import gpus_of
+from ..facts.accelerators import gpus_of, specialized
 from ..prices.book import ON_DEMAND, MissingPrice, PriceBook
 from ..prices.snapshot import InstanceType, instance_types
 from ..resources import Instances, instance_hour
@@ -157,7 +157,7 @@ def current_types(
 ) -> list[InstanceType]:
     "Instance types of the current generation."
     return [kind for kind in instance_types().values() if kind.current_generation and kind.architecture == architecture
-            and (gpus or not gpus_of(kind.name).count)]
+            and not specialized(kind.name) and (gpus or not gpus_of(kind.name).count)]
 
 
 def _large_enough(machine: Machine) -> list[InstanceType]:

@@ -48,7 +48,7 @@ class Questions(PriceBook):
 
 def _sizes(stack: Stack, book: PriceBook, scenario: Scenario) -> None:
     "Ask for the instances that a host for all services may be."
-    candidates(book, stack.region, host_for(stack, None, scenario), stack.host.purchase_option)
+    candidates(book, stack.region, host_for(stack, None, scenario))
 
 # %% ../../nbs/bill/14_verify.ipynb #44fbae6b
 def required_queries(

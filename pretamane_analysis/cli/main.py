@@ -20,6 +20,11 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   audit     what is left of a claimed saving; exit code 1 when it cannot be defended
   options   all ways to host the stack in one table: cost, what each survives, who has the work
   size      what the services need, and the cheapest instances that give it
+  ranges    what both bills are likely to be: percentiles over drawn usage
+  sensitivity   which usage figure moves the saving most
+  break-even    from which usage, memory or work on the other one is cheaper
+  attribution   the saving split over its causes, adding up exactly
+  growth    what each architecture costs from a tenth to a hundred times the load
   draw      draw an architecture as SVG, PNG or DOT
   report    everything in one folder: page, tables, pictures
   emit      write the artifacts of a stack (compose file, Caddyfile, …) to a folder
@@ -29,16 +34,17 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   import    a stack file from what you have: a bill
   slo       the error budget of each objective, and when its alerts fire
   prices    price books: find, list, sources, rows, refresh, verify, diff
-  stack     the stack file: schema, example, check
+  stack     the stack file: init, schema, example, check
 
 `pretamane VERB --help` lists the options of a verb. Without --stack the example stack is used;
-`pretamane stack example > stack.yaml` is where to start your own.
+`pretamane stack init` is where to start your own.
 Exit codes: 0 fine, 1 something was found, 2 bad input.
 """
 
 # %% ../../nbs/cli/06_main.ipynb #73b05e78
 VERBS = {**dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "prices": "price_verbs",
          "options": "options_verb",
+         **dict.fromkeys(("ranges", "sensitivity", "break-even", "attribution", "growth"), "analysis_verbs"),
          **dict.fromkeys(("draw", "report", "emit", "slo", "stack"), "verbs"),
          **dict.fromkeys(("bill", "import"), "paid_verbs"),
          **dict.fromkeys(("check", "rules"), "check_verbs")}
@@ -63,7 +69,7 @@ def _run(verb: str, arguments: list[str]) -> int:
         from importlib import import_module
         from keyword import iskeyword
 
-        name = f"{verb}_" if iskeyword(verb) else verb
+        name = f"{verb}_" if iskeyword(verb) else verb.replace("-", "_")
         return int(getattr(import_module(f"pretamane_analysis.cli.{VERBS[verb]}"), name)(arguments))
     except PretamaneError as error:
         print(f"pretamane: {error}", file=sys.stderr)

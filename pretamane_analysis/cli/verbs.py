@@ -5,7 +5,7 @@
 # %% ../../nbs/cli/05_verbs.ipynb #5aa8e81e
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import Any
 
@@ -20,20 +20,31 @@ from pretamane_analysis.cli.options import (
 __all__ = ['stack', 'slo', 'draw', 'report', 'emit']
 
 # %% ../../nbs/cli/05_verbs.ipynb #3a1e9c57
-def stack(
-    arguments: list[str],  # Words of the command line after the verb
-) -> int:
-    "Print the schema or the example, or check a file."
-    parser = verb_parser("stack", "The stack file: its schema, an example, a check.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="schema|example|check")
+def _stack_parser() -> ArgumentParser:
+    from pretamane_analysis.cli.stack_init import init_options
+
+    parser = verb_parser("stack", "The stack file: a first one of your own, its schema, an example, a check.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="init|schema|example|check")
+    init_options(verbs.add_parser("init", help="write a first stack file from a few answers", allow_abbrev=False))
     verbs.add_parser("schema", help="JSON Schema, for editors", allow_abbrev=False)
     verbs.add_parser("example", help="the example stack as YAML", allow_abbrev=False)
     check = verbs.add_parser("check", help="check a stack file", allow_abbrev=False)
     check.add_argument("file", help="stack file (YAML)")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def stack(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
+    "Write a first file, print the schema or the example, or check a file."
+    options = _stack_parser().parse_args(arguments)
     from pretamane_analysis.stack import stack as stacks
     from pretamane_analysis.base.tables import counted, to_json
 
+    if options.verb == "init":
+        from pretamane_analysis.cli.stack_init import init
+
+        return init(options)
     if options.verb == "schema":
         print(to_json(stacks.schema()))
     elif options.verb == "example":

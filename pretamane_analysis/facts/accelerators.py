@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..base.files import data_path, read_text
 
 # %% auto #0
-__all__ = ['Gpus', 'gpus_of']
+__all__ = ['OTHERS', 'Gpus', 'specialized', 'gpus_of']
 
 # %% ../../nbs/facts/05_accelerators.ipynb #04f0e382
 @dataclass(frozen=True)
@@ -27,6 +27,16 @@ class Gpus:
 def _known() -> dict[str, Gpus]:
     rows = csv.DictReader(read_text(data_path("gpus.csv")).splitlines())
     return {row["instance_type"]: Gpus(int(row["gpus"]), row["gpu"], int(row["memory_mib"])) for row in rows}
+
+
+OTHERS = ("inf", "trn", "dl", "vt", "f1", "f2")  # Families with accelerators that are no GPUs: Inferentia, FPGAs, …
+
+
+def specialized(
+    instance_type: str,  # Such as `inf1.6xlarge`
+) -> bool:
+    "Whether a type has a chip that no service can ask for: it is no host for anything, however cheap its CPU is."
+    return instance_type.startswith(OTHERS)
 
 
 def gpus_of(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from math import ceil
 from typing import Any
 
@@ -57,12 +57,15 @@ def figures(
     service, eks, gb = stack.services[name], stack.eks, held_gb(stack, name, scenario, share)
     zones, nodes = eks.availability_zones, max(eks.search_instances, service.replicas)
     memory_gb = Decimal(service.memory_mib) / 1024
-    search_gb = eks.search_disk_gb or max(LEAST_SEARCH_GB, ceil((gb or 0) * SEARCH_OVERHEAD))
+    held = gb if gb is not None else Decimal(0)
+    search_gb = Decimal(eks.search_disk_gb) if eks.search_disk_gb else max(
+        Decimal(LEAST_SEARCH_GB), (held * SEARCH_OVERHEAD).to_integral_value(ROUND_CEILING))
     return {**dict.fromkeys(Usage.model_fields), **stack.usage.at(scenario),
-            "gb": gb, "disk_gb": Decimal(max(LEAST_DISK_GB, ceil((gb or 0) * SPARE))), "memory_gb": memory_gb,
+            "gb": gb, "disk_gb": max(Decimal(LEAST_DISK_GB), (held * SPARE).to_integral_value(ROUND_CEILING)),
+            "memory_gb": memory_gb,
             "acu": max(Decimal("0.5"), memory_gb / 2), "replicas": Decimal(service.replicas), "share": share,
             "brokers": Decimal(zones * ceil(service.replicas / zones)), "search_nodes": Decimal(nodes),
-            "search_disk_gb": Decimal(nodes * search_gb)}
+            "search_disk_gb": nodes * search_gb}
 
 
 def product(
@@ -195,12 +198,13 @@ def _how(stack: Stack, choice: Choice, size: Size) -> str:
     return f", {size.name}: the smallest class that has its {memory}{passed}"
 
 
-def _words(stack: Stack, choice: Choice, provider: Provider, size: Size, share: Decimal) -> str:
+def _words(stack: Stack, choice: Choice, provider: Provider, size: Size, share: Decimal,
+           shared: bool) -> str:
     service = stack.services[choice.service]
     said = " as the stack says" if choice.named else ""
     single = ", in one zone" if provider.resources and provider.resources[0]["kind"] == "DbInstance" and not (
         choice.service in stack.managed and stack.managed[choice.service].settings.get("multi_az")) else ""
-    split = f"; it takes 1/{1 / share:.0f} of the usage of its kind" if share != 1 else ""
+    split = f"; it takes 1/{1 / share:.0f} of the usage of its kind" if share != 1 and shared else ""
     more = f"; {provider.assumes}" if provider.assumes else ""
     what = f"{provider.title} replaces {program(service.image)} ({choice.service})"
     return f"{what}{said}{_how(stack, choice, size)}{single}{split}{more}"
@@ -221,7 +225,9 @@ def _one(stack: Stack, book: PriceBook, scenario: Scenario, choice: Choice, foun
     settings = stack.managed[choice.service].settings if choice.service in stack.managed else {}
     of, words = figures(stack, choice.service, scenario, share), _names(stack, choice.service, size.name)
     resources = made(provider, of, words, **{"feature": feature, **_name(choice, found), **settings})
-    return Replacement(choice, feature, resources, _words(stack, choice, provider, size, share))
+    by_usage = [each for template in provider.resources for each in template.values() if "share" in str(each)]
+    shared = any(product(each, of) for each in by_usage)
+    return Replacement(choice, feature, resources, _words(stack, choice, provider, size, share, shared))
 
 
 def _together(stack: Stack, scenario: Scenario, found: list[Choice]) -> Replacement:

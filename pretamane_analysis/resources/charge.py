@@ -46,7 +46,7 @@ def metered(
 ) -> Charge:
     "A charge in one call."
     query = Query(service, usage_type, unit, region, option, tuple(sorted(attributes.items())))
-    return Charge(query, Decimal(quantity), description, note, free)
+    return Charge(query, quantity if isinstance(quantity, Decimal) else Decimal(quantity), description, note, free)
 
 # %% ../../nbs/resources/01_charge.ipynb #72747f62
 KINDS: dict[str, type[Resource]] = {}  # every kind of resource by its name, for claim files

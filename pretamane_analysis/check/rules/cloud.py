@@ -232,8 +232,9 @@ def memory(tree: Tree) -> Iterator[Finding]:
         name = found.resolved(host.values.get("instance_type"))
         if isinstance(name, Raw) or name not in instance_types():
             continue
-        limits = [mebibytes(each.raw.get("mem_limit", "")) for each in services(tree).values() if not each.one_shot]
-        needed, there = sum(each or 0 for each in limits) + RESERVE_MIB, instance_types()[name].memory_mib
+        limits = [each.copies * (mebibytes(each.raw.get("mem_limit", "")) or 0)
+                  for each in services(tree).values() if not each.one_shot]
+        needed, there = sum(limits) + RESERVE_MIB, instance_types()[name].memory_mib
         if needed > there:
             place = next((each for each in found.blocks if each.kind == "variable"
                           and each.labels == ("instance_type",)), host)

@@ -193,8 +193,7 @@ def color_of(
 def can_run_twice(tree: Tree) -> Iterator[Finding]:
     "Of two colors, or two replicas, the second would not start."
     for each in services(tree).values():
-        replicas = each.raw.get("scale", mapping(each.raw.get("deploy")).get("replicas"))
-        if color_of(each.name) and tree.house or isinstance(replicas, int) and replicas > 1:
+        if color_of(each.name) and tree.house or each.copies > 1:
             for key in ("container_name", "ports"):
                 if each.raw.get(key) and (tree.house or _fixed(each, key)):
                     yield of(tree, each, f"runs more than once, which {key!r} does not allow", f"Remove '{key}'", key)

@@ -218,6 +218,12 @@ class ServiceFacts:
         return int(found[1]) if found else None
 
     @property
+    def copies(self) -> int:
+        "How many of it run at the same time."
+        count = self.raw.get("scale", mapping(self.raw.get("deploy")).get("replicas"))
+        return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 1
+
+    @property
     def one_shot(self) -> bool:
         "Whether it is said to run to its end instead of staying up."
         return str(self.raw.get("restart", "")).lower().partition(":")[0] in ("no", "false", "on-failure")

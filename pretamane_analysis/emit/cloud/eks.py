@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ...bill.building_blocks import Architecture
+from ...bill.building_blocks import POD_VOLUMES, Architecture
 from ...bill.cluster import remaining_secrets
 from ...bill.bill import HOURS_PER_MONTH
 from ...bill.nodes import max_pods
@@ -42,6 +42,7 @@ CAUSES = {
     "CloudWatch metrics and alarms": ("aws_cloudwatch_metric_alarm.main", "aws_iam_role_policy.application"),
     "Secrets Manager": ("aws_secretsmanager_secret.application",),
     "control plane logs": ("aws_cloudwatch_log_group.control_plane",),
+    POD_VOLUMES: ("aws_eks_addon.storage",),
     "backups": (), "edge": (),  # free lines that say what is not ordered
 }
 
@@ -183,6 +184,7 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "zone_count": eks.availability_zones,
         "version": eks.version, "support": _supported(stack, found), **_nodes(stack, found),
         "nat_gateways": eks.nat_gateways,
+        "pod_volumes": any(each.name == POD_VOLUMES for each in found.resources),
         "control_plane_logs": any(each.name == "control plane logs" for each in found.resources),
         "balancer": eks.load_balancer, "edge": _edge(stack), "database": "database" in features,
         "search": bool(search),

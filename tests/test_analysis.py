@@ -1,0 +1,218 @@
+"""Ranges, sensitivity, break-even, causes and growth: from the same charges as one bill, and told where they cannot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from itertools import permutations
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from test_any_stack import strangers
+
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.bill.architectures import CORNERS, architecture, bill_of
+from pretamane_analysis.bill.break_even import (
+    cpu_break_even,
+    crossing,
+    usage_break_even,
+)
+from pretamane_analysis.bill.causes import by_cause, causes
+from pretamane_analysis.bill.growth import growth, growth_rows
+from pretamane_analysis.bill.ranges import open_fields, ranges
+from pretamane_analysis.bill.sensitivity import indices, tornado
+from pretamane_analysis.bill.surface import totals, with_usage
+from pretamane_analysis.bill.what_if import with_purchase_option
+from pretamane_analysis.cli.main import main
+from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.stack.stack import dump, example, loads
+
+BOOK, STACK = bundled(), example()
+MOST = {
+    "requests": 3e8,
+    "egress_gb": 60_000,
+    "log_gb": 40,
+    "stored_gb": 200,
+    "cpu_cores": 6,
+    "image_gb": 20,
+    "emails": 9e5,
+}
+
+
+def exact(stack, name, row):
+    """The bill of one row, or None"""
+    here = with_usage(stack, {key: Decimal(float(value)).quantize(Decimal("1e-9")) for key, value in row.items()})
+    return bill_of(architecture(name, here, BOOK), here, BOOK).total
+
+
+@settings(max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate])
+@given(strangers(), st.integers(0, 1000))
+def test_many_bills_are_the_bills(stack, seed):
+    """Random stacks and usage: each amount is that of the exact bill to a billionth"""
+    from numpy.random import default_rng
+
+    random = default_rng(seed)
+    columns = {name: random.uniform(0, most, 24).round(6) for name, most in MOST.items()}
+    for name in ("eks", "ec2"):
+        try:
+            many = totals(stack, BOOK, name, columns)
+        except PretamaneError:
+            continue
+        for at in range(0, 24, 6):
+            one = float(exact(stack, name, {key: each[at] for key, each in columns.items()}))
+            assert abs(many[at] - one) <= 1e-9 * one, (name, at)
+
+
+def test_a_lost_number_is_an_error_and_no_amount():
+    """A computation that makes a number of its own from a column ends in an error"""
+    from numpy import array
+
+    from pretamane_analysis.bill.surface import each_way
+
+    with pytest.raises(PretamaneError, match="lost on the way"):
+        each_way(lambda row: Decimal(row["x"]) + 1, {"x": array([1.0, 2.0])})
+
+
+@pytest.mark.parametrize("shape", ["pert", "triangular"])
+def test_ranges_lie_between_low_and_high(shape):
+    """The same seed, the same answer; every case is between the bills of low and high usage; odds fall"""
+    found = ranges(STACK, BOOK, cases=256, seed=3, shape=shape)
+    assert found.rows() == ranges(STACK, BOOK, cases=256, seed=3, shape=shape).rows()
+    for name, values in (("eks", found.baseline_usd), ("ec2", found.alternative_usd)):
+        low, high = (
+            float(bill_of(architecture(name, STACK, BOOK, each), STACK, BOOK).total) for each in ("low", "high")
+        )
+        assert low <= values.min() and values.max() <= high
+    odds = [found.holds(Decimal(each)) for each in (0, 60, 70, 99)]
+    assert odds == sorted(odds, reverse=True) and odds[0] == 100 and odds[-1] == 0
+    assert {"baseline_usd_per_month", "saved_usd_per_month"} <= set(found.frame().columns)
+
+
+def test_the_tornado_is_two_bills_for_each_figure():
+    """Each bar is the difference of exact bills"""
+    for row in tornado(STACK, BOOK)[:3]:
+        saved = [
+            exact(STACK, "eks", {row["usage"]: row[end]}) - exact(STACK, "ec2", {row["usage"]: row[end]})
+            for end in ("low", "high")
+        ]
+        assert [each.quantize(Decimal("0.01")) for each in saved] == [
+            row["saved at low, USD"],
+            row["saved at high, USD"],
+        ]
+
+
+def test_indices_explain_the_variance():
+    """The first indices add up to about all of it where figures hardly act together; one that does nothing has none"""
+    found = {row["usage"]: row for row in indices(STACK, BOOK, cases=256, seed=1)}
+    assert Decimal("0.85") < sum(row["first"] for row in found.values()) < Decimal("1.15")
+    assert abs(found["emails"]["total"]) < Decimal("0.01")  # both sides pay mail alike
+
+
+def test_a_break_even_is_where_bills_meet():
+    """Just below one side is cheaper, just above the other; traffic that both pay at one rate never decides"""
+    assert usage_break_even(STACK, BOOK, "egress_gb") == []
+    (place,) = usage_break_even(STACK, BOOK, "cpu_cores", ("eks", "ec2"), Decimal(12))[:1]
+    sides = [
+        exact(STACK, "eks", {"cpu_cores": at}) < exact(STACK, "ec2", {"cpu_cores": at})
+        for at in (place * Decimal("0.99"), place * Decimal("1.01"))
+    ]
+    assert sides[0] != sides[1]
+    assert crossing(lambda x: Decimal(3) - x, Decimal(0), Decimal(8)) == 3
+    assert cpu_break_even(BOOK, "us-east-1", "m5.large", "m5.xlarge") is None
+
+
+@pytest.mark.parametrize(("baseline", "alternative"), list(permutations(CORNERS, 2)))
+def test_causes_add_up_exactly(baseline, alternative):
+    """For every pair, to the last digit of Decimal; the way back is the same with the other sign but for memory"""
+    rows = causes(STACK, BOOK, baseline, alternative)
+    first, second = (bill_of(architecture(name, STACK, BOOK), STACK, BOOK).total for name in (baseline, alternative))
+    assert sum(row["USD/month"] for row in rows) == first - second
+    assert sum(row["USD/month"] for row in by_cause(rows)) == first - second
+
+
+def test_how_machines_are_bought_is_a_cause():
+    """Nodes on demand against a reserved host: a part of the saving is the contract's"""
+    stack = STACK.model_copy(update={"host": with_purchase_option(STACK, "Reserved-1yr-AllUpfront").host})
+    rows = causes(stack, BOOK)
+    assert next(row["USD/month"] for row in by_cause(rows) if "bought" in row["cause"]) > 0
+    with pytest.raises(PretamaneError, match="the four architectures"):
+        causes(stack, BOOK, "as-is", "ec2")
+
+
+def test_growth_has_steps_and_an_end():
+    """More load never costs less; where nothing suffices the reason stands instead of an amount"""
+    found = growth(STACK, BOOK, ("eks", "ec2"), [Decimal(each) for each in (1, 10, 100, 2000)])
+    for name in ("eks", "ec2"):
+        usd = [each.usd for each in found if each.name == name and each.usd is not None]
+        assert usd == sorted(usd)
+    last = next(each for each in found if each.name == "ec2" and each.load == 2000)
+    assert last.usd is None and "a gp3 disk has 1 to 65,536 GB" in last.why
+    assert growth_rows(found)[-1]["ec2, USD"] == "does not fit"
+
+
+FLAT = "name: a\nservices: {b: {image: 'c:1', memory: 64Mi}}\nusage: {%s}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ranges", "--cases", "1000"],
+        ["ranges", "--claim", "many"],
+        ["ranges", "--baseline", "ec2"],
+        ["break-even", "--field", "egres_gb"],
+        ["break-even", "--field", "egress_gb", "--up-to", "-1"],
+        ["break-even", "--up-to", "5"],
+        ["ranges", "--stack", "flat.yaml"],
+        ["attribution", "--baseline", "as-is"],
+    ],
+)
+def test_bad_input_is_told(words, tmp_path, monkeypatch, capsys):
+    """Exit code 2 and one sentence with a remedy, never a traceback"""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flat.yaml").write_text(FLAT % ", ".join(f"{name}: 1" for name in open_fields(STACK)), encoding="utf-8")
+    if "flat.yaml" in words:
+        flat = loads((tmp_path / "flat.yaml").read_text(encoding="utf-8"))
+        usage = {
+            name: {"low": each.typical, "typical": each.typical, "high": each.typical}
+            for name in type(flat.usage).model_fields
+            if (each := getattr(flat.usage, name)) is not None
+        }
+        (tmp_path / "flat.yaml").write_text(
+            dump(type(flat).model_validate(flat.model_dump(exclude_unset=True) | {"usage": usage})), encoding="utf-8"
+        )
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("pretamane: ") and "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "form"),
+    [
+        (["ranges", "--cases", "16"], "json"),
+        (["sensitivity", "--cases", "4"], "json"),
+        (["break-even", "--field", "log_gb"], "json"),
+        (["growth"], "json"),
+        *((["attribution"], each) for each in ("table", "json", "csv", "md")),
+    ],
+)
+def test_every_verb_in_every_form(words, form, capsys):
+    """Each verb prints in each form; JSON says what was compared and how old prices are"""
+    assert main([*words, "--format", form]) == 0
+    said = capsys.readouterr().out
+    assert said.strip()
+    if form == "json":
+        found = json.loads(said)
+        assert (found["baseline"], found["alternative"]) == ("eks", "ec2") and "age_days" in found["prices"]
+
+
+def test_scipy_is_read_only_where_it_is_needed():
+    """`--help` of a verb does not wait for NumPy or SciPy"""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pretamane_analysis", "ranges", "--help"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "scipy" not in done.stderr and "numpy" not in done.stderr
