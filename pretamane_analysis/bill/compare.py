@@ -24,8 +24,8 @@ from ..base.tables import less, money, plain, to_html
 from .what_if import with_host_memory
 
 # %% auto #0
-__all__ = ['Answer', 'Name', 'Saving', 'attribution', 'with_memory', 'Comparison', 'compare_rows', 'compare', 'no_migration',
-           'document']
+__all__ = ['Answer', 'Name', 'Saving', 'attribution', 'with_memory', 'Comparison', 'dependent_lines', 'compare_rows', 'compare',
+           'no_migration', 'document']
 
 # %% ../../nbs/bill/09_compare.ipynb #92180c32
 @dataclass(frozen=True)
@@ -141,13 +141,28 @@ class Comparison:
         return to_html(compare_rows(self), f"{self.caption()}. Saved: {saving}.", ("USD", "USD "))
 
 # %% ../../nbs/bill/09_compare.ipynb #0024d3b9
+def dependent_lines(
+    *sides: Side,  # Both of a comparison
+) -> tuple[str, ...]:  # Sentences
+    "What is billed by usage that nobody gave: it is in no total."
+    return tuple(dict.fromkeys(f"{each.resource}, {each.description}: {each.depends()}"
+                               for side in sides for each in side.bill.lines if each.unknown))
+
+
+def _known(usd: Decimal, side: Side, feature: str) -> Decimal | str:
+    "An amount; where all of it depends on usage that nobody gave, that."
+    return usd if usd or not any(each.unknown for each in side.bill.lines if each.feature == feature) else "on usage"
+
+
 def compare_rows(
     comparison: Comparison,  # Both sides with their bills, as `compare` returns them
 ) -> list[dict[str, Any]]:  # One row for each feature and one for the total
     "A comparison for reading."
     first, second = comparison.baseline, comparison.alternative
-    rows = [{"feature": row["title"], first.architecture.name: row["baseline_provider"], "USD": row["baseline"],
-             second.architecture.name: row["alternative_provider"], "USD ": row["alternative"],
+    rows = [{"feature": row["title"], first.architecture.name: row["baseline_provider"],
+             "USD": _known(row["baseline"], first, row["feature"]),
+             second.architecture.name: row["alternative_provider"],
+             "USD ": _known(row["alternative"], second, row["feature"]),
              "difference": row["difference"]}
             for row in feature_rows(first, second, comparison.stack)]
     return [*rows,
@@ -252,7 +267,9 @@ def document(
         "without_migration": _without_migration(comparison),
         "architectures": comparison.totals, "attribution": comparison.attribution(),
         "ranges": {name: each.document() for name, each in comparison.ranges.items()},
-        "assumptions": list(dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions))),
+        "assumptions": [*dict.fromkeys((*first.architecture.assumptions, *second.architecture.assumptions)),
+                        *(f"in no total: {each}" for each in dependent_lines(first, second))],
+        "depends_on_usage": list(dependent_lines(first, second)),
         "shortfalls": {each.architecture.name: list(each.architecture.shortfalls) for each in (first, second)},
         "unanswered": comparison.unanswered}
 

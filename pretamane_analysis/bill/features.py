@@ -124,6 +124,8 @@ def open_source_provider(
     if feature.key == "names":
         return "Cloudflare DNS" if "Cloudflare Tunnel" in programs(stack, "tunnel") else "DNS of the registrar"
     names = programs(stack, *feature.named) or programs(stack, *feature.roles)
+    if feature.key == "edge":
+        names = names or programs(stack, "gateway", "web")
     return feature.open_source or (_listed(names) if names else "the application itself")
 
 

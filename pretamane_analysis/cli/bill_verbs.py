@@ -85,6 +85,15 @@ def compare(
     return 0
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #15039206
+def _dependent(*sides: Any) -> list[str]:
+    "What is in no total, because nobody said how much it is."
+    from textwrap import fill
+
+    from pretamane_analysis.bill.compare import dependent_lines
+
+    return [fill(f"In no total: {each}.", screen_width(), subsequent_indent="  ") for each in dependent_lines(*sides)]
+
+
 def _print_comparison(found: Any, options: Namespace) -> None:
     from textwrap import fill
 
@@ -93,7 +102,7 @@ def _print_comparison(found: Any, options: Namespace) -> None:
     from pretamane_analysis.base.tables import less, money
 
     first, second = found.baseline, found.alternative
-    saving = "\n".join([*_replaced(first.architecture, second.architecture),
+    saving = "\n".join([*_replaced(first.architecture, second.architecture), *_dependent(first, second),
                         f"Difference: {money(found.saving.usd)} USD a month, {less(found.saving.percent)}.",
                         *(fill(f"{each}.", screen_width()) for each in [comparisons.no_migration(found)] if each)])
     document = with_age(comparisons.document(found), first.bill.as_of)

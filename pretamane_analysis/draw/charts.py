@@ -193,9 +193,10 @@ GROUPS = {  # The features of each group
 
 def _split(comparison: Comparison) -> str:
     "How the saving of the last architecture over the first splits."
-    if not all(each.is_finite() for each in comparison.totals.values()):
-        return "What the four architectures cost"
-    kubernetes, services = (row["usd"] for row in attribution(comparison.totals))
+    parts = attribution(comparison.totals)
+    if not parts or not all(each.is_finite() for each in comparison.totals.values()):
+        return "What the four architectures cost" if parts else "What the architectures cost that can be built"
+    kubernetes, services = (row["usd"] for row in parts)
     if kubernetes >= 0 and services >= 0:
         return (f"Leaving Kubernetes saves {_usd(kubernetes)} a month, leaving the managed data services "
                 f"{_usd(services)}")

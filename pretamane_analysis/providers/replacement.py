@@ -198,12 +198,13 @@ def _how(stack: Stack, choice: Choice, size: Size) -> str:
     return f", {size.name}: the smallest class that has its {memory}{passed}"
 
 
-def _words(stack: Stack, choice: Choice, provider: Provider, size: Size, share: Decimal) -> str:
+def _words(stack: Stack, choice: Choice, provider: Provider, size: Size, share: Decimal,
+           shared: bool) -> str:
     service = stack.services[choice.service]
     said = " as the stack says" if choice.named else ""
     single = ", in one zone" if provider.resources and provider.resources[0]["kind"] == "DbInstance" and not (
         choice.service in stack.managed and stack.managed[choice.service].settings.get("multi_az")) else ""
-    split = f"; it takes 1/{1 / share:.0f} of the usage of its kind" if share != 1 else ""
+    split = f"; it takes 1/{1 / share:.0f} of the usage of its kind" if share != 1 and shared else ""
     more = f"; {provider.assumes}" if provider.assumes else ""
     what = f"{provider.title} replaces {program(service.image)} ({choice.service})"
     return f"{what}{said}{_how(stack, choice, size)}{single}{split}{more}"
@@ -224,7 +225,9 @@ def _one(stack: Stack, book: PriceBook, scenario: Scenario, choice: Choice, foun
     settings = stack.managed[choice.service].settings if choice.service in stack.managed else {}
     of, words = figures(stack, choice.service, scenario, share), _names(stack, choice.service, size.name)
     resources = made(provider, of, words, **{"feature": feature, **_name(choice, found), **settings})
-    return Replacement(choice, feature, resources, _words(stack, choice, provider, size, share))
+    by_usage = [each for template in provider.resources for each in template.values() if "share" in str(each)]
+    shared = any(product(each, of) for each in by_usage)
+    return Replacement(choice, feature, resources, _words(stack, choice, provider, size, share, shared))
 
 
 def _together(stack: Stack, scenario: Scenario, found: list[Choice]) -> Replacement:

@@ -227,6 +227,7 @@ def _service(stack: Stack, container: Container) -> dict[str, Any]:
         **_image(service),
         **({"profiles": Line(container.profiles)} if container.profiles else {}),
         "restart": _restart(stack, container),
+        **({"scale": service.on_one_host} if service.on_one_host > 1 and container.kind != "job" else {}),
         **_start(stack, container),
         **({"environment": environment} if environment else {}),
         **_secrets(container),
