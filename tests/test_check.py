@@ -82,7 +82,7 @@ def test_contract_of_json(tmp_path, files):
     """Findings and tools have the keys that were promised, and the exit code is 1"""
     done = run(str(written(tmp_path, files | {"loki/loki.yaml": "a: [\n"})), "--format", "json")
     found = json.loads(done.stdout)
-    assert done.returncode == 1 and set(found) == {"findings", "tools"}
+    assert done.returncode == 1 and set(found) == {"read", "findings", "suppressed", "tools"}
     assert all(list(each) == ["rule", "severity", "file", "line", "message", "remedy"] for each in found["findings"])
     assert all(list(each) == ["tool", "version", "status", "seconds", "reason"] for each in found["tools"])
     assert {"rule": "X00", "severity": "error", "file": "loki/loki.yaml"}.items() <= found["findings"][0].items()

@@ -128,7 +128,7 @@ def test_every_component_has_its_arguments_and_no_other():
 def test_every_reference_leads_to_what_a_component_exports():
     found = blocks(ALLOY)
     exported = {f"{each.name}.{each.label}.{field}" for each in found for field in EXPORTS.get(each.name, ())}
-    taken = {path for each in found for path in references(each)}
+    taken = {path for each in found for _, path in references(each)}
     assert taken and taken <= exported and exported <= taken
 
 

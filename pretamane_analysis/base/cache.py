@@ -18,7 +18,8 @@ __all__ = ['FORMAT', 'KINDS', 'LIMIT', 'cache_folder', 'cache_path', 'recall', '
 
 # %% ../../nbs/base/04_cache.ipynb #aae71fa2
 FORMAT = "pretamane cache 1"
-KINDS = ("downloads", "offers", "pricing-api")  # folders below the cache folder; nothing else in it is touched
+# folders below the cache folder; nothing else in it is touched
+KINDS = ("downloads", "offers", "pricing-api", "rule-tests")
 LIMIT = 8 << 30  # bytes of all kinds together
 
 

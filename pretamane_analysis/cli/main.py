@@ -28,7 +28,8 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   draw      draw an architecture as SVG, PNG or DOT
   report    everything in one folder: page, tables, pictures
   emit      write the artifacts of a stack (compose file, Caddyfile, …) to a folder
-  check     what is wrong with an emitted folder, and where; exit code 1 for errors
+  check     what is wrong with a folder, anybody's or an emitted one, and where; exit code 1 for errors
+  rules     the rules that check applies: what must hold, why, and what to do
   bill      what you really paid: read a bill, or set a stack beside it
   import    a stack file from what you have: a bill
   slo       the error budget of each objective, and when its alerts fire
@@ -44,8 +45,9 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 VERBS = {**dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "prices": "price_verbs",
          "options": "options_verb",
          **dict.fromkeys(("ranges", "sensitivity", "break-even", "attribution", "growth"), "analysis_verbs"),
-         **dict.fromkeys(("draw", "report", "emit", "check", "slo", "stack"), "verbs"),
-         **dict.fromkeys(("bill", "import"), "paid_verbs")}
+         **dict.fromkeys(("draw", "report", "emit", "slo", "stack"), "verbs"),
+         **dict.fromkeys(("bill", "import"), "paid_verbs"),
+         **dict.fromkeys(("check", "rules"), "check_verbs")}
 
 
 def _without_plugins() -> None:

@@ -39,7 +39,7 @@ class Answers:
 
 
 def init_options(
-    parser: ArgumentParser,  # The parser that gets the options
+    parser: ArgumentParser,  # Of `stack init`
 ) -> None:
     "What can be said instead of being asked."
     parser.add_argument("--name", default="", help="name of the product (default: that of the folder)")
@@ -94,7 +94,7 @@ def _region(text: str) -> str:
 
 
 def answers(
-    options: Namespace,  # Parsed options of the verb
+    options: Namespace,  # As `init_options` parses them
     ask: bool,  # Whether somebody sits at a terminal
 ) -> Answers:
     "What the options say, and what the reader answers to the rest. Raises PretamaneError."
@@ -142,7 +142,7 @@ class Guess:
 
 def guess(
     name: str,  # Of the service
-    image: str,  # Name of an image, with or without registry and tag
+    image: str,  # With its tag, such as `postgres:17.11`
 ) -> Guess:
     "What is usual for an image."
     from pretamane_analysis.facts.known_images import known_image
@@ -201,7 +201,7 @@ def _own_check(each: Guess) -> str:
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #6f2789b4
 def starter(
-    said: Answers,  # What the reader answered
+    said: Answers,  # At least one service
 ) -> str:  # YAML with comments
     "A stack file that works, every guessed figure marked."
     found = [guess(name, image) for name, image in said.services.items()]
@@ -242,7 +242,7 @@ def _usage(said: Answers) -> Iterator[str]:
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #c80eccdb
 def init(
-    options: Namespace,  # Parsed options of the verb
+    options: Namespace,  # As `init_options` parses them
 ) -> int:
     "Write a first stack file."
     from pretamane_analysis.bill.own_stack import CHECKS as rules

@@ -13,12 +13,12 @@ from typing import Any
 from ..read.hcl import Block, Call, Module, Raw, module
 from .registry import rule
 from ..views.services import mebibytes, services
-from ..read.tree import COMPOSE, Finding, Tree
+from ..read.tree import Finding, Tree
 from ...prices.snapshot import instance_types
 
 # %% auto #0
-__all__ = ['WIDE', 'RESERVE_MIB', 'template_values', 'open_ports', 'statements', 'strings', 'secrets_path', 'memory',
-           'credentials']
+__all__ = ['WIDE', 'RESERVE_MIB', 'template_values', 'open_ports', 'statements', 'strings', 'secrets_path',
+           'administration_is_not_open', 'memory', 'credentials']
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #99d825ec
 def _calls(value: Any) -> Iterator[Call]:
@@ -41,21 +41,23 @@ def _placeholders(text: str) -> tuple[dict[str, int], set[str]]:
     return asked, made | {"if", "else", "endif", "for", "endfor", "in", "true", "false", "null"}
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #180b9ae4
-@rule("X02", "a template gets a value for each of its placeholders, and no others", defects=("D01",))
+@rule("X02")
 def template_values(tree: Tree) -> Iterator[Finding]:
     "Calls of `templatefile` whose values are not those that the file asks for."
     for block in _every(module(tree).blocks):
         for call in (call for value in block.values.values() for call in _calls(value) if call.name == "templatefile"):
             path, values = (*call.arguments, None, None)[:2]
             place = normpath(join(dirname(block.file), str(path).replace("${path.module}/", "")))
-            if place not in tree.files:
+            if "$" in place or place.startswith("..") or not isinstance(path, str):
+                continue
+            if place not in tree.everything:
                 yield tree.at(block.file, call.line, f"template {place!r} does not exist", "Correct the path")
             elif isinstance(values, dict):
-                asked, made = _placeholders(tree.files[place])
+                asked, made = _placeholders(tree.everything[place])
                 for name in sorted(set(asked) - set(values) - made):
                     yield tree.at(place, asked[name], f"{name!r} gets no value in {block.file}, line {call.line}",
                                   "Give it one there")
-                for name in sorted(set(values) - set(asked)):
+                for name in sorted(set(values) - set(asked)) if tree.house else ():
                     yield tree.at(block.file, call.line, f"{place} has no placeholder {name!r}",
                                   "Remove the value, or use it")
 
@@ -90,7 +92,7 @@ def _published(tree: Tree) -> dict[int, tuple[str | int, ...]]:
             if port["published"].isdigit() and not port["host_ip"].startswith("127.")}
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #4eea4a52
-@rule("X07b", "the security group lets in what the containers publish, and nothing else", defects=("D09",))
+@rule("X07b")
 def open_ports(tree: Tree) -> Iterator[Finding]:
     "Ports that are open but not published, and ports that are published but not open."
     found = module(tree)
@@ -105,10 +107,10 @@ def open_ports(tree: Tree) -> Iterator[Finding]:
         for port in sorted(ports - set(published)):
             yield tree.at(each.file, each.line_of("from_port"), f"port {port} is open, but no container publishes it",
                           "Remove the rule: whoever needs a shell uses Session Manager")
-    file = next((path for path in COMPOSE if path in tree.files), "")
     for port, place in sorted(published.items()):
         if port not in opened:
-            yield tree.at(file, place, f"port {port} is published, but the security group does not let it in",
+            yield tree.at(tree.compose_path, place,
+                          f"port {port} is published, but the security group does not let it in",
                           "Open it in terraform/security.tf, or do not publish it")
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #17b58438
@@ -117,27 +119,34 @@ WIDE = ("AmazonSSMManagedInstanceCore", "AmazonSSMFullAccess", "AmazonSSMReadOnl
 
 
 def statements(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> Iterator[tuple[Block, dict[str, Any]]]:
-    "Each allowing statement of each inline policy of a role, with the policy's block."
+    "Each allowing statement of each policy, inline or as a document of its own, with the block where it stands."
     found = module(tree)
-    for each in found.resources("aws_iam_role_policy", "aws_iam_policy"):
+    for each in found.resources("aws_iam_role_policy", "aws_iam_policy", "aws_iam_user_policy", "aws_iam_group_policy"):
         policy = each.values.get("policy")
         if isinstance(policy, Call) and policy.name == "jsonencode" and policy.arguments:
             data = found.resolved(policy.arguments[0])
             listed = data.get("Statement", []) if isinstance(data, dict) else []
             yield from ((each, one) for one in (listed if isinstance(listed, list) else [listed])
                         if isinstance(one, dict) and one.get("Effect") == "Allow")
+    for document in found.blocks:
+        if document.kind == "data" and document.labels[:1] == ("aws_iam_policy_document",):
+            for each in document.all("statement"):
+                values = {name.capitalize()[:-1]: found.resolved(value)
+                          for name, value in each.values.items() if name in ("actions", "resources")}
+                if each.values.get("effect", "Allow") == "Allow" and not each.all("principals"):
+                    yield each, values
 
 
 def strings(
-    value: Any,  # A value of Terraform, as it was parsed
+    value: Any,  # A value, as it is written
 ) -> list[str]:
     "A text or a list of texts, as a list."
     return [str(each) for each in (value if isinstance(value, list) else [value]) if each is not None]
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #5bdc9666
-@rule("X11", "the host may read and store the secrets of its own path, and no others", defects=("D07", "D08"))
+@rule("X11")
 def secrets_path(tree: Tree) -> Iterator[Finding]:
     "Policies that read too much, and secrets that nobody may read or store."
     found = module(tree)
@@ -178,11 +187,44 @@ def _attached(tree: Tree, found: Module) -> Iterator[Finding]:
             yield tree.at(each.file, each.line_of("managed_policy_arns"),
                           f"{each.address} takes managed policies of AWS beside its own", "Write inline policies")
 
+# %% ../../../nbs/check/rules/12_cloud.ipynb #fb09cc64
+_ADMINISTRATION = {22: "SSH", 23: "Telnet", 445: "SMB", 1433: "SQL Server", 1521: "Oracle", 2375: "Docker",
+                   2376: "Docker", 3306: "MySQL",
+                   3389: "RDP", 5432: "PostgreSQL", 5601: "Kibana", 5900: "VNC", 5984: "CouchDB", 6379: "Redis",
+                   9200: "Elasticsearch", 11211: "memcached", 27017: "MongoDB"}
+_WORLD = ("0.0.0.0/0", "::/0")
+
+
+def _from_anywhere(found: Module, each: Block) -> bool:
+    "Whether a rule lets in the whole internet."
+    sources = [found.resolved(each.values.get(name)) for name in ("cidr_blocks", "cidr_ipv4", "cidr_ipv6",
+                                                                  "ipv6_cidr_blocks")]
+    return any(text in _WORLD for value in sources for text in strings(value))
+
+
+@rule("T08")
+def administration_is_not_open(tree: Tree) -> Iterator[Finding]:
+    "Rules that let the whole internet in to a port of administration or of a database, or to every port."
+    found = module(tree)
+    for each, ports in _let_in(found):
+        if not _from_anywhere(found, each):
+            continue
+        last = found.resolved(each.values.get("to_port"))
+        wide = ports is None and isinstance(last, int) and found.resolved(each.values.get("from_port")) in (
+            0, 1) and last in (0, 65535, -1)
+        for port in sorted((ports or set()) & set(_ADMINISTRATION)):
+            yield tree.at(each.file, each.line_of("from_port"),
+                          f"port {port} ({_ADMINISTRATION[port]}) is open to the whole internet",
+                          "Name the addresses that may connect, or use Session Manager")
+        if wide:
+            yield tree.at(each.file, each.line_of("from_port"), "every port is open to the whole internet",
+                          "Name the ports, and who may connect")
+
 # %% ../../../nbs/check/rules/12_cloud.ipynb #e57bbe79
 RESERVE_MIB = 512
 
 
-@rule("X16", "the memory limits of all containers fit the host and leave 512 MiB to the system", defects=("D13",))
+@rule("X16")
 def memory(tree: Tree) -> Iterator[Finding]:
     "A host that is too small; both colors count, because a deployment runs both."
     found = module(tree)
@@ -210,7 +252,7 @@ def _needs(tree: Tree) -> str:
                  if any(action.startswith("ses:") for action in strings(one.get("Action")))), "")
 
 
-@rule("X20", "credentials of the host reach containers where one needs them, and only there", defects=("D14",))
+@rule("X20")
 def credentials(tree: Tree) -> Iterator[Finding]:
     "Hop limits that do not fit, tokens that are not asked for, keys in the environment."
     for host in module(tree).resources("aws_instance"):
@@ -227,6 +269,6 @@ def credentials(tree: Tree) -> Iterator[Finding]:
                           f"every container the role's credentials, and none needs them", "Set it to 1")
     for each in services(tree).values():
         if "AWS_ACCESS_KEY_ID" in each.environment:
-            file = next(path for path in COMPOSE if path in tree.files)
-            yield tree.at(file, each.key("environment"), f"{each.name} gets keys of AWS by its environment",
+            yield tree.at(tree.compose_path, each.key("environment"),
+                          f"{each.name} gets keys of AWS by its environment",
                           "Leave them out: the role of the host has no keys that could leak")

@@ -17,8 +17,8 @@ from ..read.tree import Finding, Tree
 # %% auto #0
 __all__ = ['HARMLESS', 'SOCKETS', 'SOCKET_PROXIES', 'of', 'limit', 'capabilities_dropped', 'capabilities_added',
            'volumes_writable', 'no_new_privileges', 'not_privileged', 'own_user', 'read_only_root', 'tmpfs_owner',
-           'memory_limit', 'cpu_limit', 'process_limit', 'log_rotation', 'init_and_grace', 'no_engine_socket',
-           'no_host_namespaces', 'host_folders', 'exporter_sees_host']
+           'memory_limit', 'sane_limits', 'cpu_limit', 'process_limit', 'log_rotation', 'init_and_grace',
+           'no_engine_socket', 'no_host_namespaces', 'host_folders', 'exporter_sees_host']
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #16a08cb4
 def of(
@@ -50,7 +50,7 @@ def _capabilities(service: ServiceFacts, key: str) -> set[str]:
     return {str(each).upper().removeprefix("CAP_") for each in listed(service.raw.get(key))}
 
 
-@rule("C01", "every container drops all capabilities", defects=("D26",))
+@rule("C01")
 def capabilities_dropped(tree: Tree) -> Iterator[Finding]:
     "Docker leaves 14 capabilities to a container unless told otherwise."
     for each in services(tree).values():
@@ -59,7 +59,7 @@ def capabilities_dropped(tree: Tree) -> Iterator[Finding]:
                      "Write 'cap_drop: [ALL]' and add back what its image needs", "cap_drop")
 
 
-@rule("C02", "no container adds a capability that reaches the host", defects=("D26",))
+@rule("C02")
 def capabilities_added(tree: Tree) -> Iterator[Finding]:
     "Capabilities for changing a user or binding a port are harmless; SYS_ADMIN, NET_ADMIN and the like are not."
     for each in services(tree).values():
@@ -76,7 +76,7 @@ def _may_write(service: ServiceFacts, user: int, folder: tuple[str, int, int, in
     return bool(mode & 0o200 and user == owner or mode & 0o020 and service.group == group or mode & 0o002)
 
 
-@rule("C17", "a container may write in its volumes", defects=("D33",))
+@rule("C17")
 def volumes_writable(tree: Tree) -> Iterator[Finding]:
     "A new volume takes owner and mode from the folder in the image; root without capabilities is nobody special there."
     for each in services(tree).values():
@@ -89,7 +89,7 @@ def volumes_writable(tree: Tree) -> Iterator[Finding]:
                 yield of(tree, each, f"cannot write in {folder[0]}, {given}",
                          f"Write 'user: \"{user}:{folder[2]}\"', or the user who owns it", "user")
 
-@rule("C03", "no container can gain rights", defects=("D26",))
+@rule("C03")
 def no_new_privileges(tree: Tree) -> Iterator[Finding]:
     "Without it a setuid program in the image makes anyone root in the container."
     for each in services(tree).values():
@@ -101,16 +101,22 @@ def no_new_privileges(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, f"switches off {', '.join(unconfined)}", "Remove it", "security_opt")
 
 
-@rule("C04", "no container is privileged", defects=("D26",))
+_NEEDS_ALL = re.compile(r"(^|/)(cadvisor|docker|dind|buildkit|binfmt|wireguard|k3s|kind|rancher|falco\w*|netdata"
+                        r"|systemd\S*|home-assistant)$")
+
+
+@rule("C04")
 def not_privileged(tree: Tree) -> Iterator[Finding]:
     "A privileged container is the host."
     for each in services(tree).values():
-        if each.raw.get("privileged") not in (None, False) or listed(each.raw.get("devices")):
+        if _NEEDS_ALL.search(each.image.repository) and not tree.house:
+            continue
+        if each.raw.get("privileged") not in (None, False) or listed(each.raw.get("devices")) and tree.house:
             yield of(tree, each, "is privileged or has devices of the host",
                      "Remove 'privileged' and 'devices'", "privileged")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #f4d9de0c
-@rule("C05", "a container starts as a user of its own, not as root", defects=("D26",))
+@rule("C05")
 def own_user(tree: Tree) -> Iterator[Finding]:
     "Images that are known to need root, or to change their user themselves, may start as root."
     for each in services(tree).values():
@@ -119,7 +125,7 @@ def own_user(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, "starts as root", "Give it a numeric 'user'", "user")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #ba72c675
-@rule("C06", "the root file system of a container is read-only", severity="warning", defects=("D26",))
+@rule("C06")
 def read_only_root(tree: Tree) -> Iterator[Finding]:
     """What cannot be written cannot be changed by an intruder. Own images, and those that are known to run so, have
     no excuse."""
@@ -130,7 +136,7 @@ def read_only_root(tree: Tree) -> Iterator[Finding]:
                      "Write 'read_only: true' and a tmpfs for each folder that it writes to", "read_only")
 
 
-@rule("C07", "a tmpfs belongs to the user who writes to it", defects=("D26",))
+@rule("C07")
 def tmpfs_owner(tree: Tree) -> Iterator[Finding]:
     "With runc a tmpfs on a folder that the image lacks is root's after a restart, unless it names its user."
     for each in services(tree).values():
@@ -143,7 +149,7 @@ def tmpfs_owner(tree: Tree) -> Iterator[Finding]:
                          f"Add 'uid={each.user}'", "tmpfs", number)
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #2d891cfc
-@rule("C08", "every container has a memory limit that is more than nothing", defects=("D13", "D26"))
+@rule("C08")
 def memory_limit(tree: Tree) -> Iterator[Finding]:
     "Without one the kernel kills whatever it likes."
     for each in services(tree).values():
@@ -153,8 +159,25 @@ def memory_limit(tree: Tree) -> Iterator[Finding]:
         elif (mebibytes(each.raw.get("mem_reservation")) or 0) > most:
             yield of(tree, each, "reserves more memory than it may use", "Lower 'mem_reservation'", "mem_reservation")
 
+# %% ../../../nbs/check/rules/02_containers.ipynb #0df908bf
+_LARGEST = 4 * 2**20  # MiB: no host has more memory
 
-@rule("C09", "every container has a CPU limit", defects=("D26",))
+
+@rule("C35")
+def sane_limits(tree: Tree) -> Iterator[Finding]:
+    "Limits that were meant in another unit."
+    for each in services(tree).values():
+        for key in ("mem_limit", "mem_reservation", "memswap_limit"):
+            size = mebibytes(each.raw.get(key))
+            if size and (size < 6 or size > _LARGEST):
+                yield of(tree, each, f"has {key} {each.raw[key]}, which is {size:.4g} MiB",
+                         "Write the unit, such as 512m", key)
+        cpus = re.fullmatch(r"\d+(\.\d+)?", str(limit(each, "cpus", "cpus") or ""))
+        if cpus and float(cpus[0]) > 512:
+            yield of(tree, each, f"may use {cpus[0]} CPUs", "Write a number of CPUs, not of thousandths", "cpus")
+
+# %% ../../../nbs/check/rules/02_containers.ipynb #e3e2682a
+@rule("C09")
 def cpu_limit(tree: Tree) -> Iterator[Finding]:
     "One busy service must not stop the others on a small host."
     for each in services(tree).values():
@@ -162,7 +185,7 @@ def cpu_limit(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, "may use every CPU", "Write 'cpus'", "cpus")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #b5dd4aef
-@rule("C10", "every container has a limit of processes", defects=("D26",))
+@rule("C10")
 def process_limit(tree: Tree) -> Iterator[Finding]:
     "A fork bomb in one container takes the host otherwise."
     for each in services(tree).values():
@@ -171,7 +194,7 @@ def process_limit(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, "may start any number of processes", "Write 'pids_limit'", "pids_limit")
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #fe9ef693
-@rule("C11", "logs of containers rotate", defects=("D26",))
+@rule("C11")
 def log_rotation(tree: Tree) -> Iterator[Finding]:
     "json-file keeps everything for ever by default; the disk fills."
     for each in services(tree).values():
@@ -183,7 +206,7 @@ def log_rotation(tree: Tree) -> Iterator[Finding]:
                  "Write 'logging.options.max-size' and 'max-file'", "logging")
 
 
-@rule("C12", "every container has an init process and time to stop", defects=("D26",))
+@rule("C12")
 def init_and_grace(tree: Tree) -> Iterator[Finding]:
     "Without init a program that is process 1 ignores SIGTERM and leaves zombies; 10 seconds are short for a database."
     for each in services(tree).values():
@@ -198,7 +221,7 @@ SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containe
 SOCKET_PROXIES = ("tecnativa/docker-socket-proxy", "linuxserver/socket-proxy", "wollomatic/socket-proxy")
 
 
-@rule("C13", "no container but a filtering proxy has the engine's socket", defects=("D26",))
+@rule("C13")
 def no_engine_socket(tree: Tree) -> Iterator[Finding]:
     "Who can speak to the engine is root on the host, also where the mount is read-only."
     for each in services(tree).values():
@@ -208,7 +231,7 @@ def no_engine_socket(tree: Tree) -> Iterator[Finding]:
                          "volumes", mount.index)
 
 
-@rule("C14", "no container shares a namespace of the host", defects=("D26",))
+@rule("C14")
 def no_host_namespaces(tree: Tree) -> Iterator[Finding]:
     "Only an exporter of the host's metrics has to see the host's processes."
     for each in services(tree).values():
@@ -217,7 +240,7 @@ def no_host_namespaces(tree: Tree) -> Iterator[Finding]:
                 yield of(tree, each, f"shares the host's {key.partition('_')[0]}", f"Remove '{key}: host'", key)
 
 # %% ../../../nbs/check/rules/02_containers.ipynb #811547c0
-@rule("C15", "a folder of the host is mounted read-only", defects=("D26",))
+@rule("C15")
 def host_folders(tree: Tree) -> Iterator[Finding]:
     "Folders of the host and of this tree are for reading; what is written goes to a named volume."
     for each in services(tree).values():
@@ -227,7 +250,7 @@ def host_folders(tree: Tree) -> Iterator[Finding]:
                          "Add 'read_only: true', or use a named volume", "volumes", mount.index)
 
 
-@rule("C16", "an exporter of the host's metrics sees the host", defects=("D32",))
+@rule("C16")
 def exporter_sees_host(tree: Tree) -> Iterator[Finding]:
     "Without the host's root and processes its disk alerts look at the container's own overlay."
     for each in services(tree).values():
@@ -235,8 +258,10 @@ def exporter_sees_host(tree: Tree) -> Iterator[Finding]:
             continue
         root = next((word.partition("=")[2] for word in each.command if word.lstrip("-").startswith("path.rootfs=")),
                     "")
-        if not any(mount.source == "/" and mount.target == root for mount in each.volumes):
+        if not any(mount.source == "/" and mount.target == root
+                   for mount in each.volumes) and (tree.house or not root and any(
+                           mount.source == "/" for mount in each.volumes)):
             yield of(tree, each, "does not see the host's file systems",
                      "Mount / and name the place with '--path.rootfs='", "command")
-        if each.raw.get("pid") != "host":
+        if each.raw.get("pid") != "host" and not any("path.procfs" in word for word in each.command) and tree.house:
             yield of(tree, each, "does not see the host's processes", "Write 'pid: host'", "pid")

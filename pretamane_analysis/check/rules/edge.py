@@ -21,7 +21,7 @@ from ..read.tree import Finding, Tree
 # %% auto #0
 __all__ = ['SHIPPERS', 'at', 'tunnels', 'public_sites', 'below', 'tunnel_means_no_ports', 'logs_are_shipped', 'named_tunnel',
            'administration_is_closed', 'prefixes_are_cut_right', 'public_addresses', 'no_over_matching',
-           'routes_are_complete']
+           'paths_take_what_is_below', 'routes_are_complete']
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #0c6b78fd
 def at(
@@ -69,7 +69,7 @@ def below(
     return found
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #b24788a0
-@rule("X07", "where a tunnel is the way in, the host opens no port", defects=("D09", "D52"))
+@rule("X07")
 def tunnel_means_no_ports(tree: Tree) -> Iterator[Finding]:
     "A published port goes past the tunnel, and past the host's firewall. Without a tunnel only the edge may publish."
     edges = {each.name for each in edge_services(tree)}
@@ -86,7 +86,7 @@ def tunnel_means_no_ports(tree: Tree) -> Iterator[Finding]:
 SHIPPERS = ("grafana/alloy", "grafana/promtail", "fluent/fluent-bit", "timberio/vector")
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #3d250774
-@rule("C32", "the log shipper sees what containers write, and remembers how far it read", defects=("D33",))
+@rule("C32")
 def logs_are_shipped(tree: Tree) -> Iterator[Finding]:
     "Applications write to their standard output; a shipper that watches a folder of files ships nothing of it."
     for each in services(tree).values():
@@ -106,13 +106,14 @@ def logs_are_shipped(tree: Tree) -> Iterator[Finding]:
                      "Mount a named volume there", "command")
 
 
-@rule("C40", "the tunnel is a named one", defects=("D52",))
+@rule("C40")
 def named_tunnel(tree: Tree) -> Iterator[Finding]:
     "A quick tunnel has another name after each restart and no promise to be up. `x-dev: true` says that this is meant."
     for each in tunnels(tree):
-        if flag(each.command, "--url") is not None and each.raw.get("x-dev") is not True:
-            yield of(tree, each, "opens a quick tunnel",
-                     "Make a named tunnel and run it with '--token-file'", "command")
+        variable = "TUNNEL_URL" in each.environment and "run" not in each.command
+        if (flag(each.command, "--url") is not None or variable) and each.raw.get("x-dev") is not True:
+            yield of(tree, each, "opens a quick tunnel", "Make a named tunnel and run it with '--token-file'",
+                     *(("environment", "TUNNEL_URL") if variable else ("command",)))
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #4de06dea
 def _administration(tree: Tree, proxy: Proxy) -> str:
@@ -125,26 +126,42 @@ def _administration(tree: Tree, proxy: Proxy) -> str:
     return ""
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #cb8ce8a3
-@rule("X09", "administration asks for a password, and no service sees it", defects=("D42",))
+_OPEN = ("prom/", "prometheuscommunity/", "grafana/loki", "grafana/alloy", "cadvisor", "quay.io/prometheus")
+
+
+def _without_login(tree: Tree) -> set[str]:
+    "The services whose program asks nobody for a password."
+    return {each.name for each in services(tree).values() if each.image.repository.startswith(_OPEN)
+            and not any("web.config" in word for word in each.command)}
+
+
+def _own_login(tree: Tree, proxy: Proxy) -> bool:
+    "Whether a proxy leads to a program that takes a password for a login of its own."
+    return any(service.image.repository in ("grafana/grafana", "getmeili/meilisearch")
+               for host, _ in proxy.targets() for service in names(tree).get(host, []))
+
+# %% ../../../nbs/check/rules/04_edge.ipynb #f9e777bc
+@rule("X09")
 def administration_is_closed(tree: Tree) -> Iterator[Finding]:
     "Grafana takes a forwarded password for a login of its own and refuses; Meilisearch too."
     for proxy in proxies(tree):
         name, prefix = _administration(tree, proxy), proxy.prefixes[0] or "/"
         password = proxy.around.password
-        if name and password is None:
+        if name and password is None and (tree.house or name in _without_login(tree)):
             yield at(tree, proxy.place, f"{prefix} leads to {name!r} and asks for no password",
                      "Put basic_auth in front of it")
-        elif password is not None and password.name != "forward_auth" and not proxy.around.hides:
+        elif password is not None and password.name != "forward_auth" and not proxy.around.hides and (
+                tree.house or _own_login(tree, proxy)):
             yield at(tree, proxy.place, f"{prefix} passes the caller's password on to {', '.join(proxy.upstreams)}",
                      "Add 'request_header -Authorization' after basic_auth")
 
-# %% ../../../nbs/check/rules/04_edge.ipynb #f9e777bc
-@rule("X10", "what is cut off a path is what the service does not know", defects=("D43",))
+# %% ../../../nbs/check/rules/04_edge.ipynb #eb41a84e
+@rule("X10")
 def prefixes_are_cut_right(tree: Tree) -> Iterator[Finding]:
     "A service that serves below a prefix gets it; one that serves at the root does not; nothing is cut twice."
     for proxy in proxies(tree):
         cut, where = proxy.around.stripped, proxy.place
-        if len(cut) != len(set(cut)):
+        if len(cut) != len(set(cut)) and cut:
             yield at(tree, where, f"{cut[0]} is cut off twice", "Use handle_path or 'uri strip_prefix', not both")
         for host, _ in proxy.targets():
             for service in names(tree).get(host, [])[:1]:
@@ -163,7 +180,7 @@ _PUBLIC = {"prom/prometheus": "flag:--web.external-url", "prom/alertmanager": "f
            "pgsty/silo": "env:MINIO_BROWSER_REDIRECT_URL"}
 
 
-@rule("E01", "the address that a service tells browsers leads back to it", defects=("D51",))
+@rule("E01")
 def public_addresses(tree: Tree) -> Iterator[Finding]:
     "A redirect to localhost works on nobody's machine but the host."
     routed = {(host, prefix) for proxy in proxies(tree) for host, _ in proxy.targets() for prefix in proxy.prefixes}
@@ -181,7 +198,7 @@ def public_addresses(tree: Tree) -> Iterator[Finding]:
                      f"at the edge", "Make both the same", *keys)
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #8c55d94f
-@rule("E02", "a path pattern ends at a slash", defects=("D44",))
+@rule("E02")
 def no_over_matching(tree: Tree) -> Iterator[Finding]:
     "`/grafana*` takes /grafana-of-somebody-else as well."
     for each in tree.caddy.walk():
@@ -193,12 +210,35 @@ def no_over_matching(tree: Tree) -> Iterator[Finding]:
                          f"Write 'path {pattern[:-1]} {pattern[:-1]}/*'")
 
 # %% ../../../nbs/check/rules/04_edge.ipynb #e878fea5
-@rule("E03", "each site has a place for all that is left, and no route is named twice", defects=("D44",))
+@rule("E20")
+def paths_take_what_is_below(tree: Tree) -> Iterator[Finding]:
+    """Paths without `*` in front of a service: the one with a slash at its end, and what handle_path cuts off, match
+    nothing below."""
+    for each in tree.caddy.walk():
+        path = each.args[0] if each.args else ""
+        if not re.fullmatch(r"/[^*]+", path) or each.name not in ("handle", "handle_path", "reverse_proxy", "route"):
+            continue
+        leads = each.name == "reverse_proxy" or bool(below(each, "reverse_proxy", "file_server"))
+        if leads and (each.name == "handle_path" or path.endswith("/")):
+            yield at(tree, each, f"{path} takes this one path and nothing below it", f"Write '{path.rstrip('/')}/*'")
+
+# %% ../../../nbs/check/rules/04_edge.ipynb #e384bf2b
+_ANSWERS = ("reverse_proxy", "file_server", "respond", "redir", "error", "abort", "php_fastcgi")
+
+
+def _answers_rest(block: Directive) -> bool:
+    "Whether something outside all handlers answers every path."
+    return any(each.name in _ANSWERS and not (each.args and each.args[0].startswith(("@", "/")))
+               or each.name in ("route", "reverse_proxy") and not each.args
+               and _answers_rest(each) for each in block.children)
+
+
+@rule("E03")
 def routes_are_complete(tree: Tree) -> Iterator[Finding]:
     "A path without a handler is answered with an empty 200."
     for site in public_sites(tree):
         handlers = [each for each in below(site, "handle", "handle_path") if each.children]
-        if handlers and all(each.args for each in handlers):
+        if handlers and all(each.args for each in handlers) and not _answers_rest(site):
             yield at(tree, site, f"site {site.name} answers paths that it does not know with an empty 200",
                      "End with a 'handle' without a path")
     found: dict[tuple[int, str], Proxy] = {}

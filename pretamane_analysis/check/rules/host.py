@@ -23,25 +23,30 @@ __all__ = ['grants', 'data_disk', 'buckets', 'state', 'unused', 'owned', 'cluste
 _WITHOUT_RESOURCE = re.compile(r"(ec2messages|ssmmessages):\w+|ec2:Describe\w+|cloudwatch:PutMetricData|xray:Put\w+")
 
 
-def _too_much(statement: dict[str, Any]) -> Iterator[str]:
+def _too_much(statement: dict[str, Any], strict: bool) -> Iterator[str]:
     actions, resources = strings(statement.get("Action")), strings(statement.get("Resource"))
-    yield from (f"allows {action!r}" for action in actions if action == "*" or action.endswith(":*"))
+    everything = "*" in resources
+    yield from (f"allows {action!r}"
+                for action in actions if action == "*" or action.endswith(":*") and (strict or everything))
+    if not strict:
+        return
     yield from (f"allows {action!r}" for action in actions if re.fullmatch(r"s3:\*\w+", action))
     narrow = [action for action in actions if not _WITHOUT_RESOURCE.fullmatch(action)]
-    if "*" in resources and narrow:
+    if everything and narrow:
         yield f"allows {', '.join(narrow)} on everything"
     yield from (f"reaches buckets of others by the pattern {resource!r}"
                 for resource in resources if re.search(r":s3:::[^/]*\*", resource))
 
 
-@rule("T01", "policies and security groups grant no more than is needed", defects=("D15",))
+@rule("T01")
 def grants(tree: Tree) -> Iterator[Finding]:
     "Wildcards in policies, and rules that let everything out."
     for block, statement in statements(tree):
-        for what in _too_much(statement):
-            yield tree.at(block.file, block.line, f"{block.address} {what}", "Name the actions and the resources")
+        for what in _too_much(statement, tree.house):
+            yield tree.at(block.file, block.line_of("actions"), f"{block.address or 'a statement'} {what}",
+                          "Name the actions and the resources")
     found = module(tree)
-    for each in [*found.resources("aws_vpc_security_group_egress_rule"),
+    for each in [] if not tree.house else [*found.resources("aws_vpc_security_group_egress_rule"),
                  *(inner for group in found.resources("aws_security_group") for inner in group.all("egress"))]:
         if found.resolved(each.values.get("ip_protocol", each.values.get("protocol"))) in ("-1", -1, "all"):
             yield tree.at(each.file, each.line, f"{each.address or 'a rule'} lets everything out",
@@ -70,7 +75,7 @@ def _host(tree: Tree, host: Block) -> Iterator[Finding]:
                       "is not replaced", "Set user_data_replace_on_change to true")
 
 # %% ../../../nbs/check/rules/13_host.ipynb #519b0501
-@rule("T02", "the data is on an encrypted disk that outlives the host, with snapshots", defects=("D11", "D12"))
+@rule("T02")
 def data_disk(tree: Tree) -> Iterator[Finding]:
     "Hosts that keep data on the disk that goes with them, disks that can be destroyed, and disks without snapshots."
     found = module(tree)
@@ -123,8 +128,7 @@ def _lacks(found: Module, bucket: Block) -> dict[str, bool]:
     }
 
 # %% ../../../nbs/check/rules/13_host.ipynb #894b979b
-@rule("T03", "a bucket keeps versions, is encrypted, closed to the public and to plain connections, and cannot "
-      "be destroyed by a plan", defects=("D12",))
+@rule("T03")
 def buckets(tree: Tree) -> Iterator[Finding]:
     "Buckets that lack a protection."
     found = module(tree)
@@ -138,8 +142,7 @@ def _arguments(block: Block) -> Any:
     return policy.arguments if isinstance(policy, Call) else policy
 
 # %% ../../../nbs/check/rules/13_host.ipynb #fb3d478d
-@rule("T04", "the state of Terraform is not in the tree, and where it is remote it is encrypted and locked",
-      defects=("D19", "D84"))
+@rule("T04")
 def state(tree: Tree) -> Iterator[Finding]:
     "States and plans beside the configuration, and backends without lock or encryption."
     for path in sorted({*tree.files, *tree.others}):
@@ -148,11 +151,11 @@ def state(tree: Tree) -> Iterator[Finding]:
                           "Remove it from the tree and from its history")
     for block in module(tree).blocks:
         for backend in block.all("backend") if block.kind == "terraform" else ():
-            if backend.labels == ("local",):
+            if backend.labels == ("local",) and tree.house:
                 yield tree.at(backend.file, backend.line, "a state in a local file cannot be locked or shared",
                               "Keep it in a bucket")
             elif backend.labels == ("s3",):
-                if backend.values.get("encrypt") is not True:
+                if backend.values.get("encrypt") is not True and (tree.house or backend.values.get("encrypt") is False):
                     yield tree.at(backend.file, backend.line_of("encrypt"), "the state is not encrypted",
                                   "Set encrypt to true")
                 if backend.values.get("use_lockfile") is not True and "dynamodb_table" not in backend.values:
@@ -160,12 +163,11 @@ def state(tree: Tree) -> Iterator[Finding]:
                                   "two people can change the state at once", "Set use_lockfile to true")
 
 # %% ../../../nbs/check/rules/13_host.ipynb #7f568ca6
-@rule("T05", "every variable and local of the configuration is used", defects=("D20",))
+@rule("T05")
 def unused(tree: Tree) -> Iterator[Finding]:
     "Variables and locals that nothing refers to: whoever sets one is deceived."
     found = module(tree)
-    text = "\n".join(content
-                     for path, content in tree.files.items() if path.startswith("terraform/") and path.endswith(".tf"))
+    text = "\n".join(tree.files[path] for path in found.paths)
     for block in found.blocks:
         names = ([("var", block.labels[0], block.line)] if block.kind == "variable"
                  else [("local", *each) for each in block.lines.items()] if block.kind == "locals" else [])
@@ -180,7 +182,7 @@ _OWNED = re.compile(r"\b(?:i|vol|subnet|vpc|sg|eni|eipalloc|rtb|igw|snap)-([0-9a
                     r"|\bec2-\d+-\d+-\d+-\d+\.[\w.-]*amazonaws\.com\b")
 
 
-@rule("T06", "no file names a resource of one account", defects=("D21",))
+@rule("T06")
 def owned(tree: Tree) -> Iterator[Finding]:
     "Ids of instances, disks, networks and names of hosts, which are different in every account."
     for path, text in tree.files.items():
@@ -196,7 +198,7 @@ _LATE = {"extended": ("is billed with the surcharge of extended support", "warni
          "ended": ("is past all support", "error")}
 
 
-@rule("T07", "a cluster runs a version of Kubernetes that has standard support", defects=("D83",))
+@rule("T07")
 def cluster_version(tree: Tree) -> Iterator[Finding]:
     "Judged for the day of the check, by the table of support dates that the bill uses."
     found = module(tree)

@@ -23,7 +23,7 @@ def named_images(
     "Each image that is pulled: file, line, its name, and whether a service may use it past its end."
     for each in services(tree).values():
         if isinstance(each.raw.get("image"), str) and not each.raw.get("build"):
-            yield tree.compose_path, tree.line(tree.compose_path, *each.key("image")), each.raw["image"], each.raw.get(
+            yield *tree.place(tree.compose_path, each.key("image")), each.raw["image"], each.raw.get(
                 "x-allow-eol") is True
     for path in dockerfiles(tree):
         stages: set[str] = {"scratch"}
@@ -44,7 +44,7 @@ def _is_public(text: str) -> bool:
     return not (slash and (first == "localhost" or "." in first or ":" in first))
 
 
-@rule("X25", "an image that is built here is asked of no registry", defects=("D27",))
+@rule("X25")
 def built_not_pulled(tree: Tree) -> Iterator[Finding]:
     """Compose asks the registry first and builds where that has none: whoever owns the name there would run with the
     secrets."""
@@ -76,20 +76,24 @@ def _faults(text: str, image: Image) -> Iterator[tuple[str, str]]:
         yield f"image {text!r} moves with every release of its major", "Name a tag with at least major and minor"
 
 # %% ../../../nbs/check/rules/03_images.ipynb #0c102448
-@rule("X17", "every image is a fixed version that can be pulled and is supported", defects=("D26", "D27", "D73"))
+@rule("X17")
 def images_are_supported(tree: Tree) -> Iterator[Finding]:
     """Judged for the day of the check. A line of versions that the table does not know is a warning: the table may
     be older than it."""
     for path, line, text, allowed in named_images(tree):
         image = Image.of(text)
         faults = list(_faults(text, image))
-        yield from (tree.at(path, line, message, remedy) for message, remedy in faults)
+        if "$" in text:
+            continue
+        yield from (tree.at(path, line, message, remedy) for message, remedy in faults if tree.house
+                    or "digest" in message)
         found = support(image)
         if found is None:
-            if is_listed(image) and image.tag and not faults:
+            if is_listed(image) and image.tag and not faults and tree.house:
                 yield tree.at(path, line, f"image {text!r} is of a line of versions that is not in the table "
                               f"of support", "Add it to image_support.csv with its source", severity="warning")
         elif found.until and found.until < tree.as_of:
             what = "was withdrawn" if found.cycle == "*" else "has had no support"
             yield tree.at(path, line, f"image {text!r} {what} since {found.until} ({found.source})",
-                          "Move to a line that is supported", severity="warning" if allowed else "error")
+                          "Move to a line that is supported",
+                          severity="warning" if allowed or not tree.house else "error")

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from posixpath import dirname
 from typing import Any
 
-from ..read.alloy import AlloyError, Block, blocks, references
+from ..read.alloy import AlloyError, blocks, references
 from .registry import rule
 from ..read.tree import Finding, Tree
-from ...stack.vocabulary import LABELS
+from ..views.logs import alloy_components, label_stages
+from ..views.references import mounted_files
+from ..views.services import listed, mapping, services
 
 # %% auto #0
 __all__ = ['old_logs_go', 'labels_are_few', 'alloy_is_whole', 'probes_can_pass', 'grafana_is_its_files']
@@ -31,128 +34,139 @@ def _at(data: Any, path: str) -> Any:
 
 
 def _stores(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in tree.files:
-        data = tree.yaml(path) if path.endswith((".yml", ".yaml")) else None
+    for path in tree.of("loki"):
+        data = tree.yaml(path)
         if isinstance(data, dict) and "schema_config" in data:
             yield path, data
 
 # %% ../../../nbs/check/rules/11_logs.ipynb #be2c1b61
-@rule("O01", "Loki deletes what is older than its retention", defects=("D72",))
+def _set(data: Any, key: str) -> bool:
+    return str(_at(data, key) or "0") not in ("0", "0s", "False")
+
+
+@rule("O01")
 def old_logs_go(tree: Tree) -> Iterator[Finding]:
     "Retention in the compactor, an index that is still written, a ruler that reaches Alertmanager."
     for path, data in _stores(tree):
-        for key, value, why in (("compactor.retention_enabled", True, "nothing is ever deleted"),
-                                ("compactor.delete_request_store", "filesystem", "Loki 3 does not start")):
-            if not _at(data, key) or (value is True and _at(data, key) is not True):
-                yield tree.at(path, tuple(key.split(".")), f"without {key!r} {why}", f"Set it to {str(value).lower()}")
-        if str(_at(data, "limits_config.retention_period") or "0") in ("0", "0s"):
+        kept, deletes = _set(data, "limits_config.retention_period"), _at(data, "compactor.retention_enabled") is True
+        if not deletes and (tree.house or kept):
+            yield tree.at(path, ("compactor", "retention_enabled"),
+                          "without 'compactor.retention_enabled' nothing is ever deleted", "Set it to true")
+        if not _at(data, "compactor.delete_request_store") and (tree.house or deletes):
+            yield tree.at(path, ("compactor", "delete_request_store"),
+                          "without 'compactor.delete_request_store' Loki 3 does not start",
+                          "Set it to filesystem, or to the store of your chunks")
+        if not kept and tree.house:
             yield tree.at(path, ("limits_config",), "no retention is set, so logs are kept until the disk is full",
                           "Set `limits_config.retention_period`")
         for key, why in _GONE.items():
-            if _at(data, key) is not None:
+            if _at(data, key) is not None and (tree.house
+                                               or key != "storage_config.boltdb_shipper") and not _old(tree, path):
                 yield tree.at(path, tuple(key.split(".")), f"{key!r} has no effect: {why}",
                               "Use the compactor and a TSDB index")
-        newest = (_at(data, "schema_config.configs") or [{}])[-1]
-        if (newest.get("store"), newest.get("schema")) != ("tsdb", "v13"):
-            yield tree.at(path, ("schema_config",), f"the newest index is {newest.get('store')} {newest.get('schema')}",
-                          "Add a period with store tsdb and schema v13")
-        if "localhost" in str(_at(data, "ruler.alertmanager_url")):
-            yield tree.at(path, ("ruler", "alertmanager_url"), "the ruler sends alerts to itself",
-                          "Name the service of Alertmanager")
+        if tree.house:
+            yield from _index(tree, path, data)
+
+
+def _old(tree: Tree, path: str) -> bool:
+    "Whether the Loki that reads a file is older than version 3."
+    readers = [services(tree)[name] for name in mounted_files(tree).get(path, ())]
+    return any(re.match(r"v?[12]\.", each.image.tag) for each in readers)
+
+
+def _index(tree: Tree, path: str, data: dict[str, Any]) -> Iterator[Finding]:
+    "The newest index, and where the ruler sends alerts."
+    newest = mapping((listed(_at(data, "schema_config.configs")) or [{}])[-1])
+    if (newest.get("store"), newest.get("schema")) != ("tsdb", "v13"):
+        yield tree.at(path, ("schema_config",), f"the newest index is {newest.get('store')} {newest.get('schema')}",
+                      "Add a period with store tsdb and schema v13")
+    if "localhost" in str(_at(data, "ruler.alertmanager_url")):
+        yield tree.at(path, ("ruler", "alertmanager_url"), "the ruler sends alerts to itself",
+                      "Name the service of Alertmanager")
 
 # %% ../../../nbs/check/rules/11_logs.ipynb #e535e984
-_KNOWN = (*LABELS, "stream")
+_MANY = re.compile(r"(?i)^((client_|remote_|source_|user_)?ip(_?addr(ess)?)?|remote_addr|address|path|uri|url"
+                   r"|request_uri|user(_?id|name)?|email"
+                   r"|(\w*_)?(request|trace|span|session|correlation|message|order|customer|document)_?id|traceparent"
+                   r"|uuid|guid|query"
+                   r"|token|time(stamp)?|ts|msg|message|pid|user_agent|referer|bytes|duration|latency)$")
 
 
-def _label_stages(tree: Tree) -> Iterator[tuple[str, Any, list[str]]]:
-    "The names that become labels: file, place and names."
-    for path in tree.files:
-        if path.endswith(".alloy"):
-            for each in (block for component in _components(tree, path) for block in component.walk()):
-                if each.name in ("stage.labels",
-                                 "stage.static_labels") and isinstance(each.attributes.get("values"), dict):
-                    yield path, each.line, [*each.attributes["values"]]
-        data = tree.yaml(path) if path.endswith((".yml", ".yaml")) else None
-        for i, job in enumerate((_at(data, "scrape_configs") or ()) if isinstance(data, dict) else ()):
-            for j, stage in enumerate(job.get("pipeline_stages") or ()):
-                if isinstance(stage, dict) and isinstance(stage.get("labels"), dict):
-                    yield path, ("scrape_configs", i, "pipeline_stages", j), [*stage["labels"]]
-
-
-def _components(tree: Tree, path: str) -> list[Block]:
-    try:
-        return blocks(tree.files[path])
-    except AlloyError:
-        return []
-
-# %% ../../../nbs/check/rules/11_logs.ipynb #941c7042
-@rule("O02", "only what has few values becomes a label of logs", defects=("D73",))
+@rule("O02")
 def labels_are_few(tree: Tree) -> Iterator[Finding]:
     "Addresses, ids and statuses as labels: each value is a stream of its own."
-    for path, place, names in _label_stages(tree):
-        for name in sorted({*names} - {*_KNOWN}):
+    for path, place, names in label_stages(tree):
+        for name in filter(_MANY.match, sorted({*names})):
             yield tree.at(path, place, f"{name!r} becomes a label: each of its values is a stream",
-                          f"Make it structured metadata; labels are {', '.join(_KNOWN)}")
+                          "Make it structured metadata; a label is what has few values")
 
 
-@rule("O04", "Alloy's configuration can be read, and every reference leads to a component")
+_SPACES = ("loki", "prometheus", "discovery", "otelcol", "local", "remote", "mimir", "pyroscope", "faro", "beyla",
+           "database_observability")
+
+
+@rule("O04")
 def alloy_is_whole(tree: Tree) -> Iterator[Finding]:
     "Syntax, and references to components that are not there."
-    for path in (each for each in tree.files if each.endswith(".alloy")):
+    for path in tree.of("alloy"):
         try:
             found = blocks(tree.files[path])
         except AlloyError as error:
             yield tree.at(path, error.line, f"not a configuration of Alloy: {error}", "Mend the syntax")
             continue
-        there = {f"{each.name}.{each.label}" for each in found}
-        for each in found:
-            for name in references(each):
-                if name.rpartition(".")[0] not in there:
-                    yield tree.at(path, each.line, f"{each.name} {each.label!r} takes {name!r}, which no "
-                                  f"component gives", f"Name one of: {', '.join(sorted(there))}")
+        beside = [each for each in tree.of("alloy") if dirname(each) == dirname(path)]
+        there = {f"{each.name}.{each.label}" for one in beside for each in alloy_components(tree, one)}
+        for each in found if not any(each.name in ("declare", "foreach") or each.name.startswith("import.")
+                                     for each in found) else ():
+            for line, name in references(each):
+                parts = name.split(".")
+                if parts[0] in _SPACES and not any(".".join(parts[:length]) in there
+                                                   for length in range(2, len(parts))):
+                    yield tree.at(path, line, f"{each.name} {each.label!r} takes {name!r}, which no component gives",
+                                  f"Name one of: {', '.join(sorted(there))}")
 
 # %% ../../../nbs/check/rules/11_logs.ipynb #ee4fb0ca
 def _modules(tree: Tree) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path in tree.files:
-        data = tree.yaml(path) if path.endswith((".yml", ".yaml")) else None
-        for name, each in (data.get("modules") or {}).items() if isinstance(data, dict) and isinstance(
-                data.get("modules"), dict) else ():
+    for path in tree.of("blackbox"):
+        for name, each in mapping(mapping(tree.yaml(path)).get("modules")).items():
             if isinstance(each, dict) and "prober" in each:
-                yield path, str(name), each
+                yield path, name, each
 
 
-@rule("O03", "a probe can pass, and passes only on what its name says", defects=("D64",))
+@rule("O03")
 def probes_can_pass(tree: Tree) -> Iterator[Finding]:
     "Modules that contradict themselves, and modules named after a status that they do not ask for."
     for path, name, each in _modules(tree):
-        http = each.get("http") or {}
+        http = mapping(each.get("http"))
         if http.get("fail_if_ssl") and http.get("fail_if_not_ssl"):
             yield tree.at(path, ("modules", name, "http", "fail_if_ssl"), f"module {name!r} fails with TLS and without",
                           "Keep one of the two")
         wanted = re.search(r"(?:^|_)([345]\d\d)(?:_|$)", name)
-        if wanted and [int(wanted[1])] != list(http.get("valid_status_codes") or ()):
+        if wanted and [int(wanted[1])] != listed(http.get("valid_status_codes")):
             yield tree.at(path, ("modules", name), f"module {name!r} does not ask for the status {wanted[1]}",
                           f"Set `valid_status_codes: [{wanted[1]}]`")
 
 # %% ../../../nbs/check/rules/11_logs.ipynb #8ab14464
-@rule("O06", "Grafana takes everything from files that are there", defects=("D74",))
+@rule("O06")
 def grafana_is_its_files(tree: Tree) -> Iterator[Finding]:
     "Plugins that are fetched at start, data sources and links to data sources that do not exist."
-    for path, text in tree.files.items():
+    for path, text in tree.files.items() if tree.house else ():
         if number := re.search(r"GF_INSTALL_PLUGINS|GF_PLUGINS_PREINSTALL(?!_DISABLED)|^preinstall\s*=", text, re.M):
             yield tree.at(path, text.count("\n", 0, number.start()) + 1,
                           "plugins are fetched from the internet at every start", "Put them into an image of your own")
-    for path in (each for each in tree.files if each.startswith("grafana/provisioning/datasources/")):
-        data = tree.yaml(path)
-        sources = [each for each in (data.get("datasources") or ()) if isinstance(each, dict)] if isinstance(
-            data, dict) else []
-        yield from _links(tree, path, {each.get("uid"): each.get("type") for each in sources}, sources)
+    found = {path: [mapping(each) for each in listed(mapping(tree.yaml(path)).get("datasources"))]
+             for path in tree.of("data sources")}
+    types = {each.get("uid"): each.get("type") for sources in found.values() for each in sources}
+    for path, sources in found.items():
+        yield from _links(tree, path, types, sources)
 
 
 def _links(tree: Tree, path: str, types: dict[Any, Any], sources: list[dict[str, Any]]) -> Iterator[Finding]:
     for number, each in enumerate(sources):
-        for field in (each.get("jsonData") or {}).get("derivedFields") or ():
-            if types.get(field.get("datasourceUid")) not in ("loki", "tempo", "jaeger", "zipkin"):
+        for field in map(mapping, listed(mapping(each.get("jsonData")).get("derivedFields"))):
+            uid = field.get("datasourceUid")
+            if (tree.house or uid) and types.get(uid) not in ("loki", "tempo", "jaeger", "zipkin",
+                                                              "grafana-x-ray-datasource") and "$" not in str(uid):
                 yield tree.at(path, ("datasources", number, "jsonData", "derivedFields"),
                               f"the link {field.get('name')!r} leads to {field.get('datasourceUid')!r}, "
                               "which knows no requests", "Link to the data source of logs or traces")

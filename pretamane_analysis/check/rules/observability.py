@@ -8,17 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from .registry import rule
 from ..read.tree import Finding, Tree
-from ...facts.metrics import labels
+from ..views.logs import log_labels
+from ..views.references import jobs, mounted_files
+from ..views.services import mapping, services
+from ...facts.metrics import catalogue, labels
 from ...facts.promql import filled, read
-from ...stack.vocabulary import CATEGORIES, LABELS, SEVERITIES, WATCHDOG
 
 # %% auto #0
-__all__ = ['Asked', 'queries', 'recorded', 'queries_have_answers', 'shares_are_shares', 'leaves', 'alerts_reach_somebody',
-           'inhibitions_work']
+__all__ = ['ANY', 'Asked', 'queries', 'recorded', 'queries_have_answers', 'shares_are_shares', 'seconds',
+           'jobs_have_names_of_their_own', 'ranges_hold_two_samples']
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #cd0dba30
 @dataclass(frozen=True)
@@ -36,12 +40,24 @@ def _dicts(value: Any) -> list[tuple[int, dict[str, Any]]]:
              each) for number, each in enumerate(value if isinstance(value, list) else ()) if isinstance(each, dict)]
 
 
+_LOGQL = re.compile(r"\|[=~]|\|\s*(json|logfmt|pattern|unpack|regexp)\b|(count|rate|bytes)_over_time\(\s*\{"
+                    r"|_over_time\(\s*\{[^}]*\}\s*\|")
+
+
+def _of_loki(tree: Tree, path: str) -> bool:
+    "Whether a file of rules is for Loki: Loki mounts it, or it asks for lines."
+    every = services(tree)
+    images = [every[name].image.repository for name in mounted_files(tree).get(path, ())]
+    return (any("loki" in each for each in images) or not images
+            and bool(_LOGQL.search(tree.files[path]) or re.search(r"(^|/)loki/", path)))
+
+
 def _of_rules(tree: Tree, path: str) -> Iterator[Asked]:
     data = tree.yaml(path)
     for i, group in _dicts(data.get("groups")) if isinstance(data, dict) and "tests" not in data else ():
         for j, each in _dicts(group.get("rules")):
             if isinstance(each.get("expr"), str | int | float):
-                language = "logql" if path.startswith("loki/") else "promql"
+                language = "logql" if _of_loki(tree, path) else "promql"
                 yield Asked(path, ("groups", i, "rules", j, "expr"), str(each["expr"]), language, each)
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #e444be11
@@ -61,8 +77,8 @@ def queries(
 ) -> list[Asked]:  # In the order of the files
     "The queries of all rules and dashboards."
     def found() -> list[Asked]:
-        rules = [each for path in tree.files if path.endswith((".yml", ".yaml")) for each in _of_rules(tree, path)]
-        return rules + [each for path in tree.files if path.endswith(".json") for each in _of_panels(tree, path)]
+        rules = [each for path in tree.of("rules") for each in _of_rules(tree, path)]
+        return rules + [each for path in tree.of("dashboard") for each in _of_panels(tree, path)]
 
     return tree.cached("queries", found)
 
@@ -71,7 +87,7 @@ _NOT_ASKED = re.compile(r"^(loki|alloy|grafana|cloudflared|minio|meilisearch|pro
 
 
 def recorded(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> dict[str, frozenset[str]]:  # Labels by the name that a rule records
     "What the rules of a tree record."
     found: dict[str, frozenset[str]] = {}
@@ -84,134 +100,122 @@ def recorded(
     return found
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #3b9cf38d
-@rule("X06", "rules and panels ask for metrics and labels that somebody gives",
-      defects=("D54", "D55", "D65", "D66", "D68", "D74"))
+_SUFFIXES = ("_total", "_bytes", "_seconds", "_bytes_total", "_seconds_total")
+
+
+@cache
+def _meant(metric: str) -> str:
+    "The metric of the catalogue that a name is nearly or was once; empty for one that may be anybody's."
+    family = metric.partition("_")[0] + "_"
+    names = [each for each in catalogue() if each.startswith(family)]
+    longer = [each for each in names if each in {metric + suffix for suffix in _SUFFIXES}]
+    return next(iter(longer or get_close_matches(metric, names, 1, 0.95)), "")
+
+
+def _sure(problem: str, asked: Asked) -> bool:
+    """Whether a problem is one in anybody's tree, where relabeling adds labels and programs give metrics that no
+    catalogue has."""
+    unknown = re.fullmatch(r"nobody gives the metric '(.*)'", problem)
+    if unknown:
+        return bool(re.fullmatch(r"\w+", unknown[1]) and _meant(unknown[1]))
+    return "label" not in problem and not (problem.startswith("not a query") and not asked.rule)
+
+
+@rule("X06")
 def queries_have_answers(tree: Tree) -> Iterator[Finding]:
     "Metrics and labels against the catalogue, joins that never meet, rates of gauges."
-    there = recorded(tree)
+    there, more = recorded(tree), _given(tree)
+
+    def known(metric: str) -> frozenset[str] | None:
+        return there.get(metric) or labels(metric) or (ANY if metric in more else None)
+
     for each in queries(tree):
-        problems = _log_problems(each) if each.language == "logql" else read(
-            filled(each.text), lambda metric: there.get(metric, labels(metric)))[1].problems
+        if each.language == "logql":
+            problems = _log_problems(tree, each)
+        else:
+            problems = [one for one in read(filled(each.text), known)[1].problems if tree.house or _sure(one, each)]
         for problem in dict.fromkeys(problems):
-            doubt = any(_NOT_ASKED.match(name) for name in re.findall(r"'(\w+)'$", problem))
-            yield tree.at(each.path, each.keys, problem, "Ask for what is in the catalogue of metrics, with its labels",
-                          "warning" if doubt else "error")
+            found = re.search(r"'(\w+)'$", problem)
+            meant = "" if tree.house or not found else _meant(found[1])
+            yield tree.at(each.path, each.keys, problem, f"Ask for {meant}" if meant
+                          else "Ask for what is in the catalogue of metrics, with its labels",
+                          "warning" if found and _NOT_ASKED.match(found[1]) else "error")
 
 
-def _log_problems(each: Asked) -> list[str]:
+ANY = frozenset[str]()
+_SAMPLE = re.compile(r"^(?:# TYPE )?([a-zA-Z_:][\w:]*)(?:\{.*\})?\s+\S+\s*$", re.M)
+
+
+def _given(tree: Tree) -> frozenset[str]:
+    "Metrics that the tree itself tells of: files of samples (`*.prom`, `*.metrics`), as an exporter prints them."
+    return frozenset(name for path, text in tree.files.items() if path.endswith((".prom", ".metrics", "metrics.txt"))
+                     for name in _SAMPLE.findall(text))
+
+
+def _log_problems(tree: Tree, each: Asked) -> list[str]:
+    "Labels of lines that no shipper gives."
+    given = log_labels(tree)
+    if not given:
+        return []
     selectors = re.findall(r"\{([^{}]*=[^{}]*)\}", filled(each.text))
     used = {name for one in selectors for name in re.findall(r"([A-Za-z_]\w*)\s*(?:=~|!~|!=|=)\s*[\"`]", one)}
-    unknown = sorted(used - {*LABELS, "stream"})
-    return [f"no line has the label {name!r}: those of logs are {', '.join((*LABELS, 'stream'))}" for name in unknown]
+    return [f"no line has the label {name!r}: those of logs are {', '.join(sorted(given))}"
+            for name in sorted(used - given)]
 
-# %% ../../../nbs/check/rules/10_observability.ipynb #0a4f9bb7
-@rule("O07", "an alert that speaks of percent compares a share", defects=("D68",))
+# %% ../../../nbs/check/rules/10_observability.ipynb #1ffbc305
+@rule("O07")
 def shares_are_shares(tree: Tree) -> Iterator[Finding]:
     "Alerts whose text names a percentage while their query divides nothing."
     for each in queries(tree):
         notes = each.rule.get("annotations")
         said = " ".join(map(str, notes.values())) if isinstance(notes, dict) else ""
-        if "alert" in each.rule and re.search(r"\d\s?(%|percent)",
-                                              said) and not re.search(r"/|ratio|share|percent", each.text):
+        rated = tree.house or re.search(r"\b(rate|increase)\(\w*(request|error|response|http|fail)\w*_total\b",
+                                        each.text)
+        if rated and "alert" in each.rule and re.search(r"\d\s?(%|percent)", said) and not re.search(
+                r"/|ratio|share|percent|100\s*-|\*\s*100", each.text):
             yield tree.at(each.path, each.keys, f"alert {each.rule['alert']!r} speaks of percent, but its query "
                           f"is a number of requests or bytes",
                           "Divide by the total, or change the text")
 
-# %% ../../../nbs/check/rules/10_observability.ipynb #1cca484a
-def _alertmanagers(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in tree.files:
-        data = tree.yaml(path) if path.endswith((".yml", ".yaml")) else None
-        if isinstance(data, dict) and isinstance(data.get("route"), dict) and isinstance(data.get("receivers"), list):
-            yield path, data
+# %% ../../../nbs/check/rules/10_observability.ipynb #0a4f9bb7
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
 
-def _matches(matcher: str, alert: dict[str, str]) -> bool:
-    found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*\"?(.*?)\"?\s*", matcher)
-    if not found:
-        return False
-    name, operator, value = found.groups()
-    have = alert.get(name, "")
-    equal = re.fullmatch(value, have) is not None if "~" in operator else have == value
-    return equal != operator.startswith("!")
+def seconds(
+    text: Any,  # A duration of Prometheus, such as 1m30s
+) -> float | None:  # None for what is none
+    "A duration in seconds."
+    parts = re.findall(r"(\d+)(ms|[smhdwy])", str(text))
+    return sum(int(number) * _UNITS[unit]
+               for number, unit in parts) if parts and "".join(map("".join, parts)) == str(text) else None
 
 
-def _taken(route: dict[str, Any], alert: dict[str, str]) -> bool:
-    plain = [f'{name}="{value}"' for name, value in (route.get("match") or {}).items()]
-    expressions = [f'{name}=~"{value}"' for name, value in (route.get("match_re") or {}).items()]
-    return all(_matches(str(each), alert) for each in [*plain, *expressions, *(route.get("matchers") or ())])
-
-# %% ../../../nbs/check/rules/10_observability.ipynb #11e1be4f
-def leaves(
-    route: dict[str, Any],  # A route that takes the alert
-    alert: dict[str, str],  # Labels
-    keys: tuple[str | int, ...] = ("route",),  # Keys and places of the route from the top of the file
-) -> list[tuple[str | int, ...]]:  # Keys of the routes where the alert ends
-    "Where an alert ends in a tree of routes."
-    found: list[tuple[str | int, ...]] = []
-    for number, each in _dicts(route.get("routes")):
-        if _taken(each, alert):
-            found += leaves(each, alert, (*keys, "routes", number))
-            if each.get("continue") is not True:
-                break
-    return found or [keys]
+@rule("O09")
+def jobs_have_names_of_their_own(tree: Tree) -> Iterator[Finding]:
+    "Jobs of a configuration that share a name."
+    seen: set[tuple[str, str]] = set()
+    for path, number, job in jobs(tree):
+        name = str(job.get("job_name"))
+        if (path, name) in seen:
+            yield tree.at(path, ("scrape_configs", number),
+                          f"a second job is called {name!r}, so Prometheus does not start",
+                          "Give it another name, or add its targets to the first")
+        seen.add((path, name))
 
 
-def _all_routes(route: dict[str, Any],
-                keys: tuple[str | int, ...] = ("route",)) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
-    yield keys, route
-    for number, each in _dicts(route.get("routes")):
-        yield from _all_routes(each, (*keys, "routes", number))
-
-# %% ../../../nbs/check/rules/10_observability.ipynb #fca598b6
-def _alerts(tree: Tree, data: dict[str, Any]) -> list[dict[str, str]]:
-    "Labels that can occur: those of the tree's alerts, every severity with every category, and what routes ask for."
-    own = [{str(key): str(value) for key, value in (each.rule.get("labels") or {}).items()}
-           | {"alertname": str(each.rule["alert"])}
-           for each in queries(tree) if "alert" in each.rule]
-    services = sorted({each.get("service", "") for each in own})
-    product = [{"severity": severity, "category": category, "alertname": "Any", "service": service}
-               for severity in SEVERITIES for category in CATEGORIES for service in services or [""]]
-    return [*own, *product, {"alertname": WATCHDOG, "severity": "none"}, {"alertname": "Any"}]
-
-
-@rule("X12", "every route of alerts can be reached and ends at a receiver with a channel", defects=("D70", "D71"))
-def alerts_reach_somebody(tree: Tree) -> Iterator[Finding]:
-    "Receivers without a channel or without a route, routes that nothing reaches, matchers of an old kind."
-    for path, data in _alertmanagers(tree):
-        receivers = {str(each.get("name")): (number, each) for number, each in _dicts(data["receivers"])}
-        for name, (number, each) in receivers.items():
-            if not any(key.endswith("_configs") and value for key, value in each.items()):
-                yield tree.at(path, ("receivers", number), f"receiver {name!r} has no channel, so alerts end there",
-                              "Give it a webhook, Slack or e-mail")
-        yield from _routes(tree, path, data, set(receivers))
-
-# %% ../../../nbs/check/rules/10_observability.ipynb #322a84d2
-def _routes(tree: Tree, path: str, data: dict[str, Any], receivers: set[str]) -> Iterator[Finding]:
-    reached = {keys for alert in _alerts(tree, data) for keys in leaves(data["route"], alert)}
-    passed = {keys[:length] for keys in reached for length in range(1, len(keys) + 1)}
-    for keys, route in _all_routes(data["route"]):
-        name = route.get("receiver")
-        if name is not None and name not in receivers:
-            yield tree.at(path, (*keys, "receiver"), f"receiver {name!r} does not exist",
-                          f"Name one of: {', '.join(sorted(receivers))}")
-        if keys not in passed:
-            yield tree.at(path, keys, f"no alert reaches the route to {name!r}: one before it takes them all",
-                          "Put it before the wider one, or remove it")
-        for old in {"match", "match_re"} & {*route}:
-            yield tree.at(path, (*keys, old), f"{old!r} is the old way to match", "Write `matchers`", "warning")
-    used = {route.get("receiver") for _, route in _all_routes(data["route"])}
-    for number, each in _dicts(data["receivers"]):
-        if each.get("name") not in used:
-            yield tree.at(path, ("receivers", number), f"no route leads to receiver {each.get('name')!r}",
-                          "Add a route, or remove it")
-
-# %% ../../../nbs/check/rules/10_observability.ipynb #77378df7
-@rule("O08", "an inhibition compares labels that both alerts can have alike", defects=("D71",))
-def inhibitions_work(tree: Tree) -> Iterator[Finding]:
-    "Inhibitions that compare the name of the alert."
-    for path, data in _alertmanagers(tree):
-        for number, each in _dicts(data.get("inhibit_rules")):
-            if "alertname" in (each.get("equal") or ()):
-                yield tree.at(path, ("inhibit_rules", number, "equal"),
-                              "an alert of another name never has the same 'alertname'",
-                              "Compare what both have alike, such as 'slo' or 'service'")
+@rule("O10")
+def ranges_hold_two_samples(tree: Tree) -> Iterator[Finding]:
+    "Ranges of rates that are shorter than two of the shortest scrape intervals."
+    paths = {path for path, _, _ in jobs(tree)}
+    if len(paths) != 1:
+        return
+    data = mapping(tree.yaml(next(iter(paths))))
+    usual = mapping(data.get("global")).get("scrape_interval", "1m")
+    every = [found for _, _, job in jobs(tree) if (found := seconds(job.get("scrape_interval", usual)))]
+    for each in queries(tree) if every else ():
+        for name, text in re.findall(r"\b(i?rate|increase|i?delta|deriv)\([^\[\]]*\[(\w+)(?::\w*)?\]",
+                                     each.text) if each.rule and each.language == "promql" else ():
+            if (found := seconds(text)) and found < 2 * min(every):
+                yield tree.at(each.path, each.keys,
+                              f"{name} over {text} holds fewer than two samples: targets are scraped "
+                              f"every {min(every):g} s", f"Use at least {4 * min(every):g}s")

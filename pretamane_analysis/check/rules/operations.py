@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from .boot import shell_files
 from .registry import rule
 from ..read.tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['starting_units', 'hardened_tasks', 'whole_backup', 'live_backup', 'kept_errors']
+__all__ = ['PROGRAMS', 'starting_units', 'hardened_tasks', 'whole_backup', 'live_backup', 'kept_errors', 'timers_fire',
+           'units_start_programs']
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #1ad93a0c
 def _units(tree: Tree) -> dict[str, str]:
@@ -44,8 +46,7 @@ _REFUSED = [
 ]
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #0ed8422d
-@rule("S01", "the unit that starts the services waits for what it needs and says when they are healthy",
-      defects=("D22",))
+@rule("S01")
 def starting_units(tree: Tree) -> Iterator[Finding]:
     "Each directive that is missing from a unit with `compose up`, or should not be there."
     for path, text in _starters(tree).items():
@@ -60,7 +61,7 @@ def starting_units(tree: Tree) -> Iterator[Finding]:
 _TAKEN = ("NoNewPrivileges", "ProtectSystem", "CapabilityBoundingSet", "SystemCallFilter")
 
 
-@rule("S02", "a script that a timer starts has no more rights than it needs", defects=("D22",))
+@rule("S02")
 def hardened_tasks(tree: Tree) -> Iterator[Finding]:
     "Units beside a timer that keep the rights of root."
     for path, text in _units(tree).items():
@@ -91,8 +92,7 @@ _STEPS = [("copies that leave the host", r"\bs3:|\baws s3\b|\brclone\b"),
           ("a result that others can see", r"\.prom\b|\bmetrics\b")]
 
 # %% ../../../nbs/check/rules/14_operations.ipynb #db42f43a
-@rule("S03", "data has a backup that starts by itself, leaves the host, forgets old ones and is restored for proof",
-      defects=("D81",))
+@rule("S03")
 def whole_backup(tree: Tree) -> Iterator[Finding]:
     "What a tree with volumes and scripts lacks of a backup."
     script = next((path for path in tree.files if path.endswith("scripts/backup.sh")), None)
@@ -112,7 +112,7 @@ _STOPS = re.compile(
     r"\b(?:compose|docker)\b[^|;&#\n]*\s(?:stop|down|kill|pause|restart)\b|\bsystemctl\s+(?:stop|restart)\b")
 
 
-@rule("S04", "a backup stops no service, and a database is dumped", defects=("D80", "D81"))
+@rule("S04")
 def live_backup(tree: Tree) -> Iterator[Finding]:
     "Lines of the backup that stop something; databases whose files are copied."
     for path, text in _backup(tree).items():
@@ -130,7 +130,7 @@ _SWALLOWED = re.compile(r"\|\|\s*(?:true\b|:(?=\s|$)|echo\b|log\b)")
 _CLEANING = re.compile(r"\brestic\s+(?:forget|unlock)\b|\brm\s")
 
 
-@rule("S05", "no script of the backup throws an error away", defects=("D79", "D80", "D81"))
+@rule("S05")
 def kept_errors(tree: Tree) -> Iterator[Finding]:
     "Lines that do the work and go on whatever comes of it; scripts without strict mode or a trap."
     for path, text in _backup(tree).items():
@@ -145,3 +145,62 @@ def kept_errors(tree: Tree) -> Iterator[Finding]:
             if not re.search(r"^\s*trap \w+ EXIT", text, re.M):
                 yield tree.at(path, 1, "leaves behind what it began when it fails",
                               "Add a trap that cleans up and reports")
+
+# %% ../../../nbs/check/rules/14_operations.ipynb #650c95fd
+_WHEN = re.compile(
+    r"^On(Calendar|ActiveSec|BootSec|StartupSec|UnitActiveSec|UnitInactiveSec|ClockChange|TimezoneChange)\s*=\s*\S",
+    re.M)
+
+
+@rule("S06")
+def timers_fire(tree: Tree) -> Iterator[Finding]:
+    "Timers that say no time, and timers that nothing enables."
+    scripts = "\n".join(text for path, text in tree.everything.items()
+                        if tree.kind(path) in ("script", "terraform", "dockerfile")
+                        or path.endswith((".md", "Makefile", ".yml", ".yaml")))
+    for path, text in tree.files.items():
+        if not path.endswith(".timer") or tree.kind(path) != "unit":
+            continue
+        name = path.rpartition("/")[2]
+        if not _WHEN.search(text):
+            yield tree.at(path, tree.search(path, r"^\[Timer\]") or 1, "never fires: it says no time",
+                          "Add OnCalendar= or OnUnitActiveSec=")
+        elif not re.search(r"^(WantedBy|RequiredBy)\s*=\s*\S", text, re.M) and not re.search(
+                rf"\b(enable|start)\b[^\n]*\b{re.escape(name)}", scripts):
+            yield tree.at(path, 1, "is enabled by nothing, so it never fires",
+                          "Add [Install] WantedBy=timers.target, and enable it")
+
+# %% ../../../nbs/check/rules/14_operations.ipynb #21f29088
+_STARTS = re.compile(r"^(Exec(?:Start|StartPre|StartPost|Reload|Stop|StopPost))\s*=\s*[-@:+!|]*(\S+)(.*)$", re.M)
+_RELEASE = re.compile(r"/(?:opt|srv)/[\w.-]+/current/(.+)")
+PROGRAMS = ("bash", "sh", "env", "docker", "docker-compose", "podman", "systemctl", "python3", "python", "node",
+            "java", "test", "sleep", "true",
+            "curl", "wget", "rsync", "restic", "rclone", "aws", "certbot", "nginx", "caddy", "mkdir", "chown",
+            "chmod", "rm", "cp", "mv", "logger",
+            "journalctl", "find", "flock", "timeout", "mount", "umount", "install", "echo", "cat", "kill", "pkill",
+            "sudo", "npm", "npx", "php", "ruby")
+
+
+def _broken(tree: Tree, program: str) -> str:
+    "What is wrong with the program that a unit starts; empty for nothing."
+    if "/" in program and not program.startswith(("/", "$", "%", "~", "{")):
+        return f"starts {program!r}, which is no whole path"
+    if (found := _RELEASE.fullmatch(program)) and "$" not in program and "%" not in program:
+        return "" if tree.has(found[1]) else f"starts {program}, but the tree has no {found[1]}"
+    folder, _, name = program.rpartition("/")
+    near = get_close_matches(name, PROGRAMS, 1, 0.8) if folder in ("/usr/bin", "/bin", "/usr/sbin", "/sbin",
+                                                                   "") and len(name) > 3 else []
+    return (f"starts {program}, which is nearly {near[0]!r}" if near and name not in PROGRAMS and near[0] not in name
+            and sorted(name) != sorted(
+                near[0]) or near and sorted(name) == sorted(near[0]) and name != near[0] else "")
+
+
+@rule("S07")
+def units_start_programs(tree: Tree) -> Iterator[Finding]:
+    "Programs of units whose path is not whole, not in the release, or misspelt."
+    for path in tree.of("unit"):
+        text = tree.files[path]
+        for found in _STARTS.finditer(text):
+            if problem := _broken(tree, found[2]):
+                yield tree.at(path, text.count("\n", 0, found.start()) + 1, problem,
+                              "Write the whole path of a program that is there")

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatch
-from posixpath import dirname, join, normpath
+from posixpath import dirname, join
 
 from .containers import of
 from ..views.edge import edge_services, proxies, site_ports
-from ..views.images import build_context, is_database, known, listening, own_prefix, tree_path
+from ..read.compose import Project, read_variables
+from ..views.images import is_database, known, listening_ports, own_prefix
 from ..views.references import Reference, jobs, mounted_files, names, prober, references, targets
 from .registry import rule
-from ..views.services import ServiceFacts, listed, mapping, services, texts
-from ..read.tree import Finding, Tree, dockerfiles
+from ..views.services import ServiceFacts, listed, mapping, services, texts_of, written_texts
+from ..read.tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['PLACES', 'env_file', 'variables_and_secrets', 'readable_secrets', 'addresses_lead_somewhere', 'networks_fit',
-           'prefixes_fit', 'probes_expect_passwords', 'files_are_mounted', 'volumes_are_saved']
+__all__ = ['env_file', 'variables_and_secrets', 'readable_secrets', 'addresses_lead_somewhere', 'networks_fit', 'prefixes_fit',
+           'probes_expect_passwords']
 
 # %% ../../../nbs/check/rules/06_references.ipynb #4f1f6699
 _VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(\w+)(:?[-?+][^}]*)?\}|([A-Za-z_]\w*))")
+_SHELL = {"HOME", "USER", "PWD", "UID", "GID", "PATH", "HOSTNAME", "SHELL", "LANG", "TMPDIR",
+          "XDG_RUNTIME_DIR", "DISPLAY"}
 
 
 def env_file(
@@ -31,24 +33,30 @@ def env_file(
 ) -> tuple[str, dict[str, int]]:
     "The `.env` beside the compose file, and the line of each variable in it."
     path = join(dirname(tree.compose_path), ".env")
-    lines = enumerate(tree.files.get(path, "").splitlines(), 1)
-    return path, {found[1]: number
-                  for number, line in lines if (found := re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=", line))}
+    return path, {name: line for name, (_, line) in read_variables(tree.everything.get(path, "")).items()}
 
 
-@rule("X01", "every variable and secret that a service reads is produced, and every one that is produced is read",
-      defects=("D06", "D36"))
+def _mentioned(tree: Tree) -> frozenset[str]:
+    "Names that anything but a compose file speaks of: a script that exports them, a page that says to set them."
+    return tree.common("mentioned", lambda: frozenset(
+        word for path, text in tree.everything.items() if tree.kind(path) != "compose" and len(text) < 500_000
+        for word in re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", text)))
+
+
+@rule("X01")
 def variables_and_secrets(tree: Tree) -> Iterator[Finding]:
     "Variables of the compose file, secrets of services, and files below /run/secrets that anything names."
     path, produced = env_file(tree)
+    known = {*produced, *(tree.project.known if tree.project else ())}
+    known |= set() if tree.house else {*_mentioned(tree), *_SHELL}
     used = set()
-    for keys, text in texts(tree):
+    for file, keys, text in written_texts(tree):
         for braced, default, plain in _VARIABLE.findall(text):
             used.add(braced or plain)
-            if (braced or plain) not in produced and not default.lstrip(":").startswith(("-", "+", "?")):
-                yield tree.at(tree.compose_path, keys, f"the variable {braced or plain!r} is set nowhere and "
+            if (braced or plain) not in known and not default.lstrip(":").startswith(("-", "+", "?")):
+                yield tree.at(file, keys, f"the variable {braced or plain!r} is set nowhere and "
                               f"would be blank", f"Give it a default, or set it in {path}")
-    for name, line in produced.items():
+    for name, line in produced.items() if tree.house else ():
         if name not in used and not name.startswith(("COMPOSE_", "DOCKER_")):
             yield tree.at(path, line, f"the variable {name!r} is read by nothing",
                           "Remove it, or use it in the compose file")
@@ -67,7 +75,7 @@ def _secrets(tree: Tree) -> Iterator[Finding]:
                 have = ", ".join(sorted(each.secrets)) or "none"
                 yield tree.at(file, line, f"service {each.name!r} reads {path}, which it is not given",
                               f"Add it to the service's secrets; it has: {have}")
-    for name in sorted(set(defined) - used):
+    for name in sorted(set(defined) - used) if tree.house else ():
         yield tree.at(tree.compose_path, ("secrets", name), f"the secret {name!r} is read by no service",
                       "Remove it, or give it to the service that needs it")
 
@@ -78,24 +86,42 @@ _SECRET_PATH = re.compile(r"/run/secrets/[\w.-]*\w")
 def _named_secrets(tree: Tree, service: ServiceFacts) -> dict[str, tuple[str, int | None]]:
     "Paths below /run/secrets that a service's definition or a file that it mounts names, each with its place."
     found: dict[str, tuple[str, int | None]] = {}
-    for keys, text in texts(tree):
-        if keys[:2] == ("services", service.name) and keys[2:3] != ("secrets",):
-            for path in _SECRET_PATH.findall(text):
-                found.setdefault(path, (tree.compose_path, tree.line(tree.compose_path, *keys)))
-    for file, callers in mounted_files(tree).items():
-        for path in _SECRET_PATH.findall(tree.files[file]) if service.name in callers else ():
+    for keys, text in texts_of(tree, service):
+        for path in _SECRET_PATH.findall(text) if keys[2:3] not in (("secrets",), ("volumes",)) else ():
+            found.setdefault(path, tree.place(tree.compose_path, keys))
+    for file in _files_of(tree).get(service.name, ()):
+        for path in _SECRET_PATH.findall(tree.files[file]):
             found.setdefault(path, (file, tree.search(file, re.escape(path))))
-    return found
+    mounted = {mount.target for mount in service.volumes}
+    return {path: place for path, place in found.items() if path not in mounted and not {*_parents(path)} & mounted}
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _files_of(tree: Tree) -> dict[str, list[str]]:
+    "The files of the tree that each service mounts and that speak of secrets."
+    def found() -> dict[str, list[str]]:
+        by_name: dict[str, list[str]] = {}
+        for file, callers in mounted_files(tree).items():
+            for name in callers if "/run/secrets/" in tree.files[file] else ():
+                by_name.setdefault(name, []).append(file)
+        return by_name
+
+    return tree.cached("files with secrets", found)
 
 # %% ../../../nbs/check/rules/06_references.ipynb #daddfd0c
-@rule("X15", "the user of a container can read each secret file", defects=("D26",))
+@rule("X15")
 def readable_secrets(tree: Tree) -> Iterator[Finding]:
     """Compose ignores uid, gid and mode of a secret from a file: the file belongs to one user, so one consumer, or
     consumers of one user."""
     readers: dict[str, dict[int, ServiceFacts]] = {}
     for each in services(tree).values():
         facts = known(each.image)
-        if each.secrets and each.user is None and facts and facts.user:
+        if tree.house and each.secrets and each.user is None and facts and facts.user:
             yield of(tree, each, f"runs as user {facts.user} of its image, but its secret files belong to root",
                      f"Write 'user: \"{facts.user}\"', so that the files are made for it", "secrets")
         for number, secret in enumerate(listed(each.raw.get("secrets"))):
@@ -106,23 +132,53 @@ def readable_secrets(tree: Tree) -> Iterator[Finding]:
             file = str(mapping(mapping(tree.compose.get("secrets")).get(name)).get("file", name))
             readers.setdefault(file, {}).setdefault(each.user or 0, each)
     for file, users in readers.items():
-        if len(users) > 1:
+        if len(users) > 1 and tree.house:
             first, second, *_ = users.values()
             yield of(tree, second, f"shares the secret file {file} with {first.name!r}, which runs as another user",
                      "Give each consumer a file of its own", "secrets")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #cf2a867f
-@rule("X04", "every address leads to a service that listens there", defects=("D44", "D51", "D58", "D67"))
+_ELSEWHERE = {"host.docker.internal", "gateway.docker.internal", "localhost", "host-gateway", "example", "docker",
+              "metadata", "unix"}
+
+
+def _may_be_elsewhere(tree: Tree, each: Reference) -> bool:
+    """Whether a host that is no service can exist all the same: on a network that others share, or in the caller's
+    own list."""
+    caller = services(tree).get(each.caller)
+    if each.host in _ELSEWHERE or tree.house and each.host not in _ELSEWHERE:
+        return each.host in _ELSEWHERE
+    if any(each.host in mapping(one.data.get("services")) and dirname(one.path) == dirname(tree.compose_path)
+           for one in tree.common("projects", list[Project])):
+        return True  # the files of a folder may be started together
+    if caller is None:
+        return each.kind not in ("upstream", "scrape", "alerts")
+    definitions = mapping(tree.compose.get("networks"))
+    shared = any(mapping(definitions.get(name)).get("external") for name in caller.networks)
+    hosts = {re.split(r"[:=]", str(one))[0] for one in listed(caller.raw.get("extra_hosts"))} | {
+        *mapping(caller.raw.get("extra_hosts"))}
+    linked = {str(one).partition(":")[2] or str(one) for one in listed(caller.raw.get("external_links"))}
+    return shared or bool(tree.project and tree.project.fragment
+                          and _partly(tree)) or bool(caller.raw.get("network_mode")) or each.host in hosts | linked
+
+
+def _partly(tree: Tree) -> bool:
+    "Whether a project that is a fragment has services without an image: then it is a part of another one."
+    return any(not {"image", "build"} & set(each.raw) for each in services(tree).values())
+
+
+@rule("X04")
 def addresses_lead_somewhere(tree: Tree) -> Iterator[Finding]:
     """The host is a service, the port is one on which it listens. Where it listens nothing may be known, then
     nothing is said."""
-    named = names(tree)
+    named, ports_of = names(tree), listening_ports(tree)
     for each in references(tree) if services(tree) else ():
         answering = named.get(each.host, [])
-        ports = [listening(tree, service) for service in answering]
+        ports = [ports_of[service.name] for service in answering]
         if not answering:
-            yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service",
-                          f"Name one of: {', '.join(sorted(named))}")
+            if not _may_be_elsewhere(tree, each):
+                yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service",
+                              f"Name one of: {', '.join(sorted(named)[:20])}")
         elif each.port and all(found is not None and each.port not in found for found in ports):
             have = ", ".join(str(port) for port in sorted({port for found in ports for port in found or ()})) or "none"
             yield tree.at(each.file, each.line, f"{_caller(each)} {each.host}:{each.port}, where nothing listens",
@@ -135,24 +191,34 @@ def _caller(each: Reference) -> str:
     return f"service {each.caller!r} {verb}" if each.caller else verb
 
 # %% ../../../nbs/check/rules/06_references.ipynb #bb16b040
-@rule("X23", "who calls a service shares a network with it, and nobody from outside shares one with the database",
-      defects=("D28",))
+@rule("X23")
 def networks_fit(tree: Tree) -> Iterator[Finding]:
     "The network graph: enough to call what is called, too little to reach the data from the edge."
     every, named = services(tree), names(tree)
     for each in references(tree):
         caller, answering = every.get(each.caller), named.get(each.host, [])
         if caller and answering and not any(set(caller.networks) & set(one.networks) or one is caller
+                                            or caller.raw.get("network_mode") or one.raw.get("network_mode")
                                             for one in answering):
             yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, but no network leads there",
                           f"{each.host!r} is on: {', '.join(answering[0].networks)}")
+    yield from _near_databases(tree) if tree.house else ()
+
+
+def _near_databases(tree: Tree) -> Iterator[Finding]:
+    "Services that outsiders reach on a network of a database, and databases on a network that leads outside."
+    every, edges = services(tree), edge_services(tree)
     outside = [each for each in every.values() if each.published or each.image.repository == "cloudflare/cloudflared"
-               or each in edge_services(tree)]
+               or each in edges]
+    on_network: dict[str, list[ServiceFacts]] = {}
+    for each in outside:
+        for network in each.networks:
+            on_network.setdefault(network, []).append(each)
     definitions = mapping(tree.compose.get("networks"))
     for store in every.values():
         for network in store.networks if is_database(store.image) else ():
-            for other in outside:
-                if network in other.networks and other is not store:
+            for other in on_network.get(network, ()):
+                if other is not store:
                     yield of(tree, other, f"is reached from outside and shares the network {network!r} with the "
                              f"database {store.name!r}", "Take it off that network", "networks")
             if mapping(definitions.get(network)).get("internal") is not True:
@@ -160,7 +226,7 @@ def networks_fit(tree: Tree) -> Iterator[Finding]:
                          f"Write 'internal: true' for {network!r}", "networks")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #a76f1127
-@rule("X03", "a request to a service that serves below a path prefix includes that prefix", defects=("D29", "D30"))
+@rule("X03")
 def prefixes_fit(tree: Tree) -> Iterator[Finding]:
     "A program that is told to serve below /prometheus answers 404 to everything else, its health check included."
     named = names(tree)
@@ -175,11 +241,10 @@ def prefixes_fit(tree: Tree) -> Iterator[Finding]:
                               f"serves below {prefix}", f"Begin the path with {prefix}")
 
 # %% ../../../nbs/check/rules/06_references.ipynb #1afe741f
-@rule("X22", "a probe of a path that asks for a password expects 401", defects=("D64",))
+@rule("X22")
 def probes_expect_passwords(tree: Tree) -> Iterator[Finding]:
     "A probe that wants 200 from such a path is red for ever; one that takes both proves nothing."
-    modules = {name: mapping(module) for path in tree.files
-               if path.endswith((".yml", ".yaml")) and "modules" in mapping(tree.yaml(path))
+    modules = {name: mapping(module) for path in tree.of("blackbox")
                for name, module in mapping(mapping(tree.yaml(path)).get("modules")).items()}
     edges = {each.name for each in edge_services(tree)}
     for path, number, job in jobs(tree):
@@ -203,96 +268,3 @@ def _asks_for_password(tree: Tree, target: str, edges: set[str]) -> bool:
                for proxy in proxies(tree) if port in site_ports(tree, proxy.site)
                for prefix in proxy.prefixes if path == prefix or path.startswith(f"{prefix}/")]
     return bool(fitting) and max(fitting)[1]
-
-# %% ../../../nbs/check/rules/06_references.ipynb #7f30d5ec
-PLACES = ("/etc/ssl", "/usr/", "/bin/", "/sbin/", "/lib", "/dev/", "/proc", "/sys", "/opt/", "/app", "/run/secrets/",
-          "/var/run/docker.sock")
-_PATH = re.compile(r"(?<![\w.:}@/-])(/[\w.-]+(?:/[\w.*-]+)+)")
-_CONFIGURATION = re.compile(r"\.(ya?ml|json|toml|conf|cfg|ini|alloy|caddy|pem|crt|key|rules|tmpl|sql)$")
-
-
-def _known_place(service: ServiceFacts, path: str) -> bool:
-    "Whether something else than this tree gives a path: the image, a volume, a tmpfs, a secret, a folder of the host."
-    mounts = service.raw.get("tmpfs")
-    tmpfs = [str(each).partition(":")[0] for each in ([mounts] if isinstance(mounts, str) else listed(mounts))]
-    outside = [mount.target for mount in service.volumes if mount.kind != "bind" or mount.source.startswith("/")]
-    return any(path == place
-               or path.startswith(f"{place.rstrip('/')}/") for place in (*PLACES, *tmpfs, *outside, *service.secrets))
-
-# %% ../../../nbs/check/rules/06_references.ipynb #7bd8d2e8
-@rule("X05", "every file that a configuration or a command names is mounted", defects=("D50", "D53"))
-def files_are_mounted(tree: Tree) -> Iterator[Finding]:
-    "A file that is not there is no error for many programs: Prometheus starts without its rules."
-    for each in services(tree).values():
-        for mount in each.volumes:
-            if mount.kind == "bind" and not mount.source.startswith(("/", "$", "~")) and not tree.has(mount.source):
-                yield of(tree, each, f"mounts {mount.source!r}, which is not in the tree",
-                         "Emit it, or correct the path", "volumes", mount.index)
-        if (context := build_context(each)) and not any(path.startswith(f"{context}/") for path in dockerfiles(tree)):
-            yield of(tree, each, f"is built from {context!r}, where no Dockerfile is",
-                     "Emit it, or correct the path", "build")
-        for keys, text in texts(tree):
-            if keys[:2] == ("services", each.name) and keys[2] in ("command", "entrypoint", "environment"):
-                for path in _PATH.findall(text):
-                    yield from _missing(tree, each, path, tree.compose_path, tree.line(tree.compose_path, *keys))
-    yield from _in_configurations(tree)
-
-# %% ../../../nbs/check/rules/06_references.ipynb #bc7b433b
-def _missing(tree: Tree, service: ServiceFacts, path: str, file: str, line: int | None) -> Iterator[Finding]:
-    place = tree_path(service, path)
-    if place is not None:
-        if not tree.has(place) and not any(fnmatch(name, place) for name in tree.files):
-            yield tree.at(file, line, f"service {service.name!r} names {path}, but the tree has no {place}",
-                          "Emit the file, or correct the path")
-    elif _CONFIGURATION.search(path) and not _known_place(service, path):
-        yield tree.at(file, line, f"service {service.name!r} names {path}, which is not mounted",
-                      "Mount it, or correct the path")
-
-
-def _in_configurations(tree: Tree) -> Iterator[Finding]:
-    "Files that mounted configurations name: rules of Prometheus, templates of Alertmanager, folders that Caddy serves."
-    every = services(tree)
-    for file, callers in mounted_files(tree).items():
-        data = mapping(tree.yaml(file)) if file.endswith((".yml", ".yaml")) else {}
-        for key in ("rule_files", "scrape_config_files", "templates"):
-            for number, named in enumerate(listed(data.get(key))):
-                own = tree_path(every[callers[0]],
-                                str(named)) if str(named).startswith("/") else normpath(join(dirname(file), str(named)))
-                if own is None or not any(fnmatch(name, own) for name in tree.files):
-                    yield tree.at(file, (key, number), f"{key} names {named!r}, which service {callers[0]!r} "
-                                  f"does not see", "Emit the file below a mounted folder, or correct the path")
-    for service in edge_services(tree)[:1]:
-        for each in tree.caddy.walk():
-            if each.name == "root" and each.args:
-                place = tree_path(service, each.args[-1])
-                if not _known_place(service, each.args[-1]) and not (place and tree.has(f"{place}/index.html")):
-                    yield tree.at(each.file, each.line, f"the site below {each.args[-1]} has no index.html that "
-                                  f"service {service.name!r} sees", "Mount the folder with the site")
-
-# %% ../../../nbs/check/rules/06_references.ipynb #6a42ee24
-@rule("X13", "every volume is in the plan of the backup, or left out by name", defects=("D81",))
-def volumes_are_saved(tree: Tree) -> Iterator[Finding]:
-    "A volume that is used is defined, one that is defined is used, and the backup forgets none."
-    defined = mapping(tree.compose.get("volumes"))
-    used = {mount.source: service for service in services(tree).values() for mount in service.volumes
-            if mount.kind == "volume" and mount.source}
-    scripts = [path for path in tree.files if path.startswith("scripts/")]
-    plan = "\n".join(line for path in scripts
-                     for line in tree.files[path].splitlines() if not line.lstrip().startswith("#"))
-    for name, service in used.items():
-        if name not in defined:
-            yield of(tree, service, f"mounts the volume {name!r}, which is not defined",
-                     "Define it under 'volumes'", "volumes")
-    for name in defined:
-        if name not in used:
-            yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is used by nothing",
-                          "Remove it, or mount it")
-        elif any(path.endswith("/backup.sh")
-                 for path in scripts) and not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plan):
-            yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is in no plan of the backup",
-                          "Add it, or name it among those that are left out")
-    for path in scripts:
-        for name in re.findall(r"'(?:dump|mirror|copy) [\w-]+ ([\w-]+)'", tree.files[path]):
-            if name not in defined:
-                yield tree.at(path, tree.search(path, re.escape(name)), f"the backup saves the volume {name!r}, "
-                              f"which does not exist", "Remove it, or correct the name")

@@ -5,19 +5,27 @@
 # %% ../../../nbs/check/rules/01_registry.ipynb #7895d4af
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path, PurePosixPath
+from posixpath import dirname, join, normpath
+from typing import Any
 
-from ..read.tree import CADDYFILE, Finding, FindingList, PARSERS, Tree
+from ...base.files import data_path
+from ..read.tree import Finding, FindingList, PARSERS, Tree
+from ..read.units import units
 
 # %% auto #0
-__all__ = ['Find', 'RULES', 'Rule', 'rule', 'rule_modules', 'rules', 'check', 'readable']
+__all__ = ['Find', 'GROUPS', 'HOUSE', 'RULES', 'Rule', 'rule', 'rule_modules', 'rules', 'chosen_rules', 'check', 'readable']
 
 # %% ../../../nbs/check/rules/01_registry.ipynb #b26c8357
 Find = Callable[[Tree], Iterable[Finding]]
+GROUPS = ("correctness", "security", "reliability", "house style")
+HOUSE = GROUPS[-1]
 
 
 @dataclass(frozen=True)
@@ -25,19 +33,31 @@ class Rule:
     "A rule: what must hold, and a function that finds where it does not."
     id: str
     title: str  # what must hold, as a sentence without the final period
+    group: str  # one of `GROUPS`
     severity: str  # error or warning
-    defects: tuple[str, ...]
+    why: str  # what happens otherwise
+    source_url: str  # where that is written
+    remedy: str  # what to do, without the final period
+    defects: tuple[str, ...]  # numbers of the audit of the source, such as D53
     find: Find
+
+    def row(self) -> dict[str, Any]:
+        "The rule as it is written in JSON."
+        return {key: list(value) if isinstance(value, tuple) else value
+                for key, value in vars(self).items() if key != "find"}
 
 
 RULES: dict[str, Rule] = {}
 
+
+@cache
+def _table() -> dict[str, dict[str, str]]:
+    with open(data_path("check_rules.csv"), encoding="utf-8", newline="") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
 # %% ../../../nbs/check/rules/01_registry.ipynb #fc2ee95c
 def rule(
-    id: str,  # Such as X05
-    title: str,  # What must hold
-    severity: str = "error",  # Or warning
-    defects: tuple[str, ...] = (),  # Such as ('D53',)
+    id: str,  # Such as X05; a row of the table
 ) -> Callable[[Find], Find]:
     """Register a function that yields the findings of a rule; it makes them with `tree.at`, which can make one a
     mere warning."""
@@ -45,7 +65,9 @@ def rule(
         known = RULES.get(id)
         if known and known.find.__qualname__ != find.__qualname__:
             raise ValueError(f"two rules are called {id}: {known.find.__qualname__} and {find.__qualname__}")
-        RULES[id] = Rule(id, title, severity, defects, find)
+        row = _table()[id]
+        RULES[id] = Rule(id, row["title"], row["group"], row["severity"], row["why"], row["source_url"], row["remedy"],
+                         tuple(row["defects"].split()), find)
         return find
 
     return register
@@ -68,37 +90,69 @@ def rules() -> dict[str, Rule]:
 def _applied(each: Rule, tree: Tree) -> Iterator[Finding]:
     try:
         for found in each.find(tree):
-            yield replace(found, rule=each.id,
+            yield replace(found, rule=each.id, remedy=found.remedy or each.remedy,
                           severity="warning" if "warning" in (found.severity, each.severity) else "error")
     except Exception as error:
         if os.environ.get("PRETAMANE_DEBUG"):
             raise
-        yield Finding("X00", "error", ".", None,
+        place = tree.compose_path if tree.project else next(iter(tree.files), ".")
+        yield Finding("X00", "error", place, None,
                       f"rule {each.id} could not be applied: {type(error).__name__}: {error}",
                       "Mend what other findings name first; if it stays, report it")
 
 
+def chosen_rules(
+    tree: Tree,  # Any tree
+    only: Iterable[str] | None = None,  # Ids or groups; without them all, house style only for a tree that we emitted
+) -> list[Rule]:
+    "The rules that are for a tree."
+    wanted = None if only is None else set(only)
+    return [each for each in rules().values()
+            if (tree.house or each.group != HOUSE if wanted is None else bool(wanted & {each.id, each.group}))]
+
+
 def check(
     tree: Tree,  # Any tree
-    only: Iterable[str] | None = None,  # Ids of rules; all unless given
+    only: Iterable[str] | None = None,  # Ids or groups of rules; all that are for the tree unless given
 ) -> FindingList:  # Sorted by file, line and rule
-    "What the rules find in a tree."
-    chosen = [each for each in rules().values() if only is None or each.id in set(only)]
-    found = [finding for each in chosen for finding in _applied(each, tree)]
+    "What the rules find in a tree, part by part."
+    chosen, parts = chosen_rules(tree, only), units(tree)
+    found = [finding for part in parts for each in chosen for finding in _applied(each, part)]
+    if any(each.id == "X00" for each in chosen):
+        found += [replace(each, rule="X00") for each in tree.problems]
     return FindingList(sorted(dict.fromkeys(found),
                               key=lambda each: (each.file, each.line or 0, each.rule, each.message)))
 
 # %% ../../../nbs/check/rules/01_registry.ipynb #9cc54e38
-@rule("X00", "every file can be read and is what its name says")
+def _to_parse(tree: Tree) -> Iterator[str]:
+    "The files that must be what their name says."
+    places = {str(each).removeprefix("./") for each in _sources(tree)}
+    for path in tree.files:
+        if PurePosixPath(path).suffix in PARSERS and (tree.house
+                                                      or tree.kind(path) not in ("", "kubernetes") or path in places):
+            yield path
+
+
+def _sources(tree: Tree) -> Iterator[str]:
+    "Single files that services mount."
+    services = tree.compose.get("services")
+    for each in services.values() if isinstance(services, dict) else ():
+        volumes = each.get("volumes") if isinstance(each, dict) else None
+        for one in volumes if isinstance(volumes, list) else ():
+            source = str(one.get("source", "")) if isinstance(one, dict) else str(one).partition(":")[0]
+            yield normpath(join(dirname(tree.compose_path), source))
+
+
+@rule("X00")
 def readable(tree: Tree) -> Iterator[Finding]:
     "Files that cannot be read or parsed, and keys that stand twice."
-    for path in tree.files:
-        if PurePosixPath(path).suffix in PARSERS:
-            for document in tree.documents(path):
-                for key, line in document.repeated:
-                    yield tree.at(path, line, f"the key {key!r} stands twice", "Keep one of them")
-    if any(path in tree.files for path in CADDYFILE):
-        for lost in tree.caddy.missing:
-            yield tree.at(lost.file, lost.line, f"import of {' '.join(lost.args)!r}, which is neither a snippet "
-                          f"nor a file here", "Define it, or correct the name")
+    for path in _to_parse(tree):
+        for document in tree.documents(path):
+            for key, line in document.repeated:
+                yield tree.at(path, line, f"the key {key!r} stands twice", "Keep one of them")
+    for lost in tree.caddy.missing if tree.caddy_path in tree.files else ():
+        yield tree.at(lost.file, lost.line, f"import of {' '.join(lost.args)!r}, which is neither a snippet "
+                      f"nor a file here", "Define it, or correct the name")
+    for path, keys, name in tree.project.missing if tree.project else ():
+        yield tree.at(path, keys, f"takes in {name}, which is not there", "Add it, or correct the name")
     yield from tree.problems

@@ -18,8 +18,8 @@ from ..views.services import services
 from ..read.tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['FORMS', 'WEAK', 'CODE', 'LONGEST_LINE', 'entropy', 'secrets_in', 'no_secrets_in_files', 'no_secrets_in_environment',
-           'no_secrets_in_arguments']
+__all__ = ['FORMS', 'WEAK', 'CODE', 'LONGEST_LINE', 'entropy', 'secrets_in', 'likely_secret', 'no_secrets_in_files',
+           'no_secrets_in_environment', 'no_secrets_in_arguments']
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #ca01fffb
 FORMS = {
@@ -102,22 +102,105 @@ def secrets_in(
 LONGEST_LINE = 20_000  # characters; more is a bundle that a program wrote
 
 
-@rule("X21", "no file holds a secret", defects=("D05", "D47"))
+_GENERATED = re.compile(r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|go\.sum"
+                        r"|[\w.-]+\.lock(\.\w+)?|[\w.-]+\.min\.\w+"
+                        r"|[\w.-]+\.(map|svg|css|ipynb|csv|tsv|snap|pem|crt|pub|asc|sum|html?|rst|adoc|po|xml|md|mdx"
+                        r"|txt))$|authorized_keys|known_hosts")
+_EXERCISES = re.compile(r"(?i)(^|/)(tests?|specs?|fixtures?|testdata|test[-_]\w+|examples?|samples?|docs?|__tests__"
+                        r"|mocks?|stubs?|locales?|i18n|lang)(/|$)"
+                        r"|example|sample|template|\.dist$|\.j2$|_test\.|\.test\.|\.spec\.|(^|/)test_")
+_SURE = tuple(f"form{number}"
+              for number, name in enumerate(FORMS) if re.search("private key|AWS|GitHub|Slack|Google|tunnel", name))
+_CONFIGURATION = {".yml", ".yaml", ".toml", ".ini", ".conf", ".cfg", ".json", ".properties", ".tfvars", ".env", ""}
+_PROSE = re.compile(r"(?i)change|example|your|xxx|placeholder|dummy|test|sample|todo|insert|replace|default|dev\b"
+                    r"|dev-|demo|<|enter|here|secret$|^secret|password|passw0rd"
+                    r"|foo|bar|local|admin|root|123456|abcdef|not-secret|none|null|true|false")
+
+
+def _by_others(path: str, text: str) -> bool:
+    "Whether a file is no place of configuration: generated, public keys, encrypted, an exercise."
+    return bool(_GENERATED.search(path) or _EXERCISES.search(path)) or "ENC[AES256_GCM" in text
+
+
+def _likely(name: str, text: str, quoted: bool, suffix: str) -> bool:
+    "Whether what is assigned to a name is a secret in a file of a stranger's."
+    if re.search(r"(?i)(_file|_path|_id|_name|_length|_hash|_url|_uri|_header|_type|file|_field|_param|_key_id|_ttl"
+                 r"|_expir\w*)$", name):
+        return False
+    if not 8 <= len(text) <= 200 or re.search(r"[${}<>()|\\%*\[\]]|^/|^\.\.?/|://|^!", text) or _PROSE.search(text):
+        return False
+    if suffix not in _CONFIGURATION and (not quoted or len(text) < 20):
+        return False
+    if " " in text:
+        return bool(quoted
+                    and re.search(r"(?i)passw|passphrase", name) and re.search(r"\d", text) and entropy(text) > 3.2)
+    random = _classes(text) + (entropy(text) > 3.5) + (len(text) >= 20)
+    return (random >= 4 and bool(re.search(r"\d", text)) and entropy(text) > 2.9
+            and not re.fullmatch(r"v?\d[\d.:-]*\w{0,3}|[a-z]+([-_.][a-z]+)*\d?", text))
+
+
+@lru_cache(maxsize=1 << 14)
+def likely_secret(
+    line: str,  # One line of a file
+    suffix: str = "",  # The ending of the file's name
+) -> str:  # What it is, without the secret; empty for nothing
+    "What in a line of anybody's file is a secret beyond much doubt."
+    found = _FORMS.search(line)
+    if found and found.lastgroup in _SURE and not re.search(r"X{6}|x{6}|0{6}|EXAMPLE|YOUR|1234567", found[0]):
+        return list(FORMS)[int((found.lastgroup or "").removeprefix("form"))]
+    if not _HINT.search(line):
+        return ""
+    for name, double, single, bare in _ASSIGNED.findall(line):
+        if _likely(name, double or single or bare, bool(double or single), suffix):
+            return f"a value for {name!r}"
+    named = re.match(r"\s*[\"']?(\w*(?:key|secret|token|passw\w*))[\"']?\s*[:=]", line, re.I)
+    return ("a random string" if named and suffix in _CONFIGURATION
+            and not re.search(r"(?i)public|pub_?key|_id$", named[1]) and any(
+                not _PROSE.search(text) for text in _random(line)) else "")
+
+
+_HINT = re.compile(r"(?i)passw|passphrase|secret|token|key")
+
+
+@rule("X21")
 def no_secrets_in_files(tree: Tree) -> Iterator[Finding]:
     "Comments count: a password in a comment is a password."
+    look = secrets_in if tree.house else likely_secret
     for path, text in tree.files.items():
-        suffix = PurePosixPath(path).suffix
-        for number, line in enumerate(text.splitlines(), 1):
-            if 8 <= len(line) <= LONGEST_LINE and (what := secrets_in(line, suffix)):
+        name = PurePosixPath(path)
+        suffix = ".env" if name.name.startswith(".env") else name.suffix
+        if not tree.house and (_by_others(path, text) or not _MAY_HOLD.search(text)):
+            continue
+        for number, line in _suspicious(text):
+            if 8 <= len(line) <= LONGEST_LINE and (what := look(line, suffix)):
                 yield tree.at(path, number, f"this looks like {what}",
                               "Move it to a secret, and make a new one: this one is known")
+
+
+_ANY = re.compile(r"(?i)passw|passphrase|secret|token|key|[a-z0-9+/_-]{24}|\$(?:2[abxy]|apr1|[156])\$"
+                  r"|://[^\s/]*:|AKIA|ASIA|xox|AIza")
+
+
+def _suspicious(text: str) -> Iterator[tuple[int, str]]:
+    "The lines that can hold a secret at all, each with its number: the many others cost one look at the whole file."
+    number, start, done = 1, 0, -1
+    for found in _ANY.finditer(text):
+        begin = text.rfind("\n", 0, found.start()) + 1
+        if begin == done:
+            continue
+        number, start, done = number + text.count("\n", start, begin), begin, begin
+        end = text.find("\n", begin)
+        yield number, text[begin:end if end >= 0 else len(text)].rstrip("\r")
+
+
+_MAY_HOLD = re.compile(r"(?i)passw|passphrase|secret|token|key|AKIA|ASIA|xox|eyJhI|gh[pousr]_|glpat")
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #9dee48cb
 _SECRET_NAME = re.compile(r"(?i)(passw(or)?d|secret|token|api_?key|master_?key|private_?key)")
 _NO_SECRET = re.compile(r"(?i)(_file|_path|_id|_name|_user|_username|_length|_ttl|_expiry|_header|_url|_key_id)$")
 
 
-@rule("C41", "no secret is in the environment of a container", defects=("D26",))
+@rule("C41")
 def no_secrets_in_environment(tree: Tree) -> Iterator[Finding]:
     "A variable that names a file is fine; the value itself is in every dump of the process."
     for each in services(tree).values():
@@ -133,7 +216,7 @@ _ARGUMENT = re.compile(
 _ALIAS = re.compile(r"\bmc\s+(alias\s+set|config\s+host\s+add)\s+\S+\s+\S+\s+\S+\s+\S")
 
 
-@rule("C42", "no secret is an argument of a program", defects=("D34",))
+@rule("C42")
 def no_secrets_in_arguments(tree: Tree) -> Iterator[Finding]:
     "Whoever may list processes reads it; a variable that a shell exports before it starts the program is not listed."
     for each in services(tree).values():

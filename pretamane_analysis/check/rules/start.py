@@ -14,17 +14,17 @@ from ..views.edge import proxies
 from ..views.images import known
 from ..views.references import names
 from .registry import rule
-from ..views.services import ServiceFacts, mapping, mebibytes, services
+from ..views.services import Image, Mounted, ServiceFacts, mapping, mebibytes, services
 from ..read.tree import Finding, Tree
 
 # %% auto #0
 __all__ = ['SHELL_WORDS', 'DEFAULTS', 'USERS', 'depends_with_condition', 'waits_end', 'has_health_check', 'health_check_times',
-           'health_check_program', 'comes_back', 'no_container_name', 'color_of', 'can_run_twice', 'two_colors',
-           'no_version_key', 'has_project_name', 'no_sleeping_jobs', 'database_folder', 'database_setting',
-           'database_memory', 'database_roles']
+           'health_check_program', 'health_can_fail', 'services_have_an_image', 'comes_back', 'no_container_name',
+           'color_of', 'can_run_twice', 'two_colors', 'no_version_key', 'has_project_name', 'no_sleeping_jobs',
+           'database_folder', 'database_setting', 'database_memory', 'database_roles']
 
 # %% ../../../nbs/check/rules/05_start.ipynb #e3e6cad0
-@rule("C20", "who depends on a service says what for", defects=("D23",))
+@rule("C20")
 def depends_with_condition(tree: Tree) -> Iterator[Finding]:
     "The list form waits for a container to exist, not for the program in it to answer."
     for each in services(tree).values():
@@ -38,22 +38,43 @@ def depends_with_condition(tree: Tree) -> Iterator[Finding]:
                          "depends_on", other)
 
 # %% ../../../nbs/check/rules/05_start.ipynb #ee98f6c5
-@rule("C21", "what a service waits for can come true", defects=("D23", "D24"))
+_UNCHECKED = {"postgres", "redis", "valkey/valkey", "mysql", "mariadb", "mongo", "rabbitmq", "nginx",
+              "httpd", "memcached"}
+
+
+def _sure_without(tree: Tree, service: ServiceFacts) -> bool:
+    "Whether a service has no health check for sure: neither its definition, nor its Dockerfile, nor its image."
+    if service.health or tree.house:
+        return not service.health
+    bases = re.findall(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", service.recipe, re.M | re.I)
+    image = Image.of(bases[-1]) if bases else service.image
+    return image.repository in _UNCHECKED or bool(known(image))
+
+
+def _never(tree: Tree, each: ServiceFacts, name: str, how: dict[str, Any]) -> tuple[str, str] | None:
+    "Why a wait for another service never ends, and what to do."
+    target, condition = services(tree).get(name), how.get("condition")
+    if target is None:
+        fragment = tree.project is not None and tree.project.fragment and not tree.house
+        return None if fragment or how.get("required") is False else (f"waits for {name!r}, which is not in the file",
+                                                                      "Correct the name")
+    if target.profiles and how.get("required") is not False and not target.profiles & each.profiles and not tree.house:
+        return (f"waits for {name!r}, which starts only with the profile {', '.join(sorted(target.profiles))}",
+                "Give both the same profile, or write 'required: false'")
+    if condition == "service_healthy" and _sure_without(tree, target):
+        return f"waits until {name!r} is healthy, but {name!r} has no health check", "Give it one"
+    if condition == "service_completed_successfully" and (not target.one_shot if tree.house else target.for_ever):
+        return f"waits until {name!r} has ended, but {name!r} is restarted for ever", "Write 'restart: \"no\"' there"
+    return None
+
+
+@rule("C21")
 def waits_end(tree: Tree) -> Iterator[Finding]:
     "Health needs a health check, completion a job that ends; a wait for oneself, or in a circle, never ends."
-    every = services(tree)
-    for each in every.values():
+    for each in services(tree).values():
         for other, how in each.depends_on.items():
-            target, condition = every.get(other), how.get("condition")
-            if target is None:
-                yield of(tree, each, f"waits for {other!r}, which is not in the file", "Correct the name",
-                         "depends_on", other)
-            elif condition == "service_healthy" and not target.health:
-                yield of(tree, each, f"waits until {other!r} is healthy, but {other!r} has no health check",
-                         "Give it one", "depends_on", other)
-            elif condition == "service_completed_successfully" and not target.one_shot:
-                yield of(tree, each, f"waits until {other!r} has ended, but {other!r} is restarted for ever",
-                         "Write 'restart: \"no\"' there", "depends_on", other)
+            if found := _never(tree, each, other, how):
+                yield of(tree, each, found[0], found[1], "depends_on", other)
     yield from _circles(tree)
 
 # %% ../../../nbs/check/rules/05_start.ipynb #4fc06fff
@@ -74,7 +95,7 @@ def _circles(tree: Tree) -> Iterator[Finding]:
             done.add(name)
 
 # %% ../../../nbs/check/rules/05_start.ipynb #c63fde93
-@rule("C22", "a service that stays up says whether it works", defects=("D24",))
+@rule("C22")
 def has_health_check(tree: Tree) -> Iterator[Finding]:
     "Jobs end, and some images have no program that could ask."
     for each in services(tree).values():
@@ -83,7 +104,7 @@ def has_health_check(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, "has no health check", "Write one with a program that is in the image", "healthcheck")
 
 
-@rule("C23", "a health check leaves time to start and has an end", defects=("D24",))
+@rule("C23")
 def health_check_times(tree: Tree) -> Iterator[Finding]:
     "Without start_period a slow start counts as failure."
     for each in services(tree).values():
@@ -97,7 +118,7 @@ SHELL_WORDS = {"exit", "test", "true", "false", "echo", "cat", "grep", "[", "cd"
                "kill", "printf", "read"}
 
 # %% ../../../nbs/check/rules/05_start.ipynb #2504f2f1
-@rule("X08", "the program of a health check is in the image", defects=("D31",))
+@rule("X08")
 def health_check_program(tree: Tree) -> Iterator[Finding]:
     "Distroless images have no shell, no curl and no wget."
     for each in services(tree).values():
@@ -108,13 +129,37 @@ def health_check_program(tree: Tree) -> Iterator[Finding]:
         if used[0] in ("sh", "bash") and "-c" in words[:-1]:
             used += [part.split()[0].rpartition("/")[2]
                      for part in re.split(r"\|\||&&|[|;]", words[-1]) if part.split()]
-        for missing in dict.fromkeys(one for one in used if one not in facts.programs and one not in SHELL_WORDS):
+        for missing in dict.fromkeys(one for one in used if one not in facts.programs and one not in SHELL_WORDS
+                                     and re.fullmatch(r"[\w.-]+", one)):
             have = ", ".join(sorted(facts.programs)) or "none"
             yield of(tree, each, f"asks for its health with {missing!r}, which is not in {each.image.repository}",
                      f"Use one of: {have}", "healthcheck", "test")
 
+# %% ../../../nbs/check/rules/05_start.ipynb #3b542d0f
+_ALWAYS = re.compile(r"(\|\||;|&&)\s*(true|:|exit\s+0|echo\b[^|;&]*)\s*[\"']?\s*$|^\s*(true|:|exit\s+0|/bin/true)\s*$")
+
+
+@rule("C33")
+def health_can_fail(tree: Tree) -> Iterator[Finding]:
+    "Checks that end with success whatever the program says."
+    for each in services(tree).values():
+        words = each.health
+        line = words[-1] if words[:2] == ["sh", "-c"] else " ".join(words)
+        if words and "healthcheck" in each.raw and re.search(r"(&&|;)\s*echo\b", line) is None and _ALWAYS.search(line):
+            yield of(tree, each, f"has a health check that cannot fail: {line[-60:]}",
+                     "Let it end with the program's own answer", "healthcheck", "test")
+
+
+@rule("X33")
+def services_have_an_image(tree: Tree) -> Iterator[Finding]:
+    "Services of the merged project that are neither pulled nor built."
+    for each in services(tree).values() if tree.project and not (tree.project.fragment and not tree.house) else ():
+        if not {"image", "build",
+                "provider"} & {key for key, value in each.raw.items() if value} and not each.raw.get("extends"):
+            yield of(tree, each, "has neither an image nor a build", "Give it one, or correct its name")
+
 # %% ../../../nbs/check/rules/05_start.ipynb #ca86e6dc
-@rule("C24", "a service that stays up comes back after a crash", defects=("D26",))
+@rule("C24")
 def comes_back(tree: Tree) -> Iterator[Finding]:
     "A service that others wait for to end is a job; all else restarts."
     every = services(tree)
@@ -127,7 +172,7 @@ def comes_back(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, "stays down after a crash", "Write 'restart: unless-stopped'", "restart")
 
 
-@rule("C25", "no container has a fixed name", defects=("D25",))
+@rule("C25")
 def no_container_name(tree: Tree) -> Iterator[Finding]:
     "A second one cannot start beside it, and two projects on a host collide."
     for each in services(tree).values():
@@ -144,18 +189,24 @@ def color_of(
     return found[1] if found else ""
 
 
-@rule("X19", "what runs more than once has neither a fixed name nor a port of the host", defects=("D25", "D37"))
+@rule("X19")
 def can_run_twice(tree: Tree) -> Iterator[Finding]:
     "Of two colors, or two replicas, the second would not start."
     for each in services(tree).values():
-        if color_of(each.name) or each.copies > 1:
+        if color_of(each.name) and tree.house or each.copies > 1:
             for key in ("container_name", "ports"):
-                if each.raw.get(key):
+                if each.raw.get(key) and (tree.house or _fixed(each, key)):
                     yield of(tree, each, f"runs more than once, which {key!r} does not allow", f"Remove '{key}'", key)
 
 # %% ../../../nbs/check/rules/05_start.ipynb #eddde961
-@rule("C26", "blue and green services exist in pairs, are configured alike, and the edge has both as upstreams",
-      defects=("D37",))
+def _fixed(service: ServiceFacts, key: str) -> bool:
+    """Whether a name or port of the host is one: a range, or a port that Docker chooses, is none; swarm shares its
+    ports."""
+    return key == "container_name" or not mapping(service.raw.get("deploy")) and any(
+        re.fullmatch(r"\d+", each["published"]) for each in service.published)
+
+
+@rule("C26")
 def two_colors(tree: Tree) -> Iterator[Finding]:
     "A deployment without an outage starts the idle color, waits for its health, and lets the edge choose."
     every = services(tree)
@@ -178,7 +229,7 @@ def _without_color(service: ServiceFacts) -> dict[str, Any]:
     return {key: value for key, value in service.raw.items() if key not in ("profiles", "container_name", "hostname")}
 
 
-@rule("C27", "the version key is gone", defects=("D35",))
+@rule("C27")
 def no_version_key(tree: Tree) -> Iterator[Finding]:
     """It chose between formats that no longer exist; Compose v2 warns about it and v1 speaks an API that the engine
     dropped."""
@@ -187,14 +238,14 @@ def no_version_key(tree: Tree) -> Iterator[Finding]:
                       "Remove it; write 'name' instead")
 
 
-@rule("C28", "the project has a name", severity="warning")
+@rule("C28")
 def has_project_name(tree: Tree) -> Iterator[Finding]:
     "Without one the folder's name is used: 'compose' for every stack."
     if services(tree) and not tree.compose.get("name"):
         yield tree.at(tree.compose_path, 1, "the project has no name", "Write 'name' at the top")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #5744390e
-@rule("C29", "nothing waits by the clock or opens a bucket to everybody", defects=("D34",))
+@rule("C29")
 def no_sleeping_jobs(tree: Tree) -> Iterator[Finding]:
     "A job that sleeps five seconds fails on a slow morning; depends_on waits for health."
     for each in services(tree).values():
@@ -207,20 +258,55 @@ def no_sleeping_jobs(tree: Tree) -> Iterator[Finding]:
                      "command" if "command" in each.raw else "entrypoint")
 
 
-@rule("X18", "the database's volume is where its major version keeps data", defects=("D26",))
+_DATA = {"mysql": "/var/lib/mysql", "mariadb": "/var/lib/mysql", "mongo": "/data/db", "redis": "/data",
+         "valkey/valkey": "/data",
+         "rabbitmq": "/var/lib/rabbitmq", "grafana/grafana": "/var/lib/grafana", "influxdb": "/var/lib/influxdb",
+         "clickhouse/clickhouse-server": "/var/lib/clickhouse",
+         "elasticsearch/elasticsearch": "/usr/share/elasticsearch/data",
+         "opensearchproject/opensearch": "/usr/share/opensearch/data", "neo4j": "/data", "couchdb": "/opt/couchdb/data"}
+
+
+def _data_place(service: ServiceFacts) -> str:
+    "Where an image keeps its data; empty where that is unknown or set by its command."
+    major = re.match(r"(\d+)", service.image.tag)
+    if service.image.repository == "postgres":
+        own = "/var/lib/postgresql" if major and int(major[1]) >= 18 else "/var/lib/postgresql/data"
+        return service.environment.get("PGDATA") or (own if major else "")
+    moved = re.search(r"--?(dbpath|datadir|dir|path\.data)\b", " ".join(service.command))
+    place = _DATA.get(service.image.repository, "") if not moved else ""
+    return "/var/lib/influxdb2" if service.image.repository == "influxdb" and major and int(major[1]) >= 2 else place
+
+
+@rule("X18")
 def database_folder(tree: Tree) -> Iterator[Finding]:
-    "From 18 on the image keeps data below /var/lib/postgresql/MAJOR; a volume on the old place would stay empty."
+    "From 18 on PostgreSQL's image keeps data below /var/lib/postgresql/MAJOR; a volume at another place stays empty."
     for each in services(tree).values():
-        major = re.match(r"(\d+)", each.image.tag)
-        if each.image.repository != "postgres" or not major:
+        place, kept = _data_place(each), [mount for mount in each.volumes if _keeps(mount)]
+        if not place or any(place == one.target.rstrip("/") or place.startswith(f"{one.target.rstrip('/')}/")
+                            for one in kept) and not (
+                                    wrong := [one for one in kept if _old(each, one)]):
             continue
-        place = each.environment.get("PGDATA") or ("/var/lib/postgresql" if int(major[1]) >= 18
-                                                   else "/var/lib/postgresql/data")
-        mounted = [mount.target.rstrip("/") for mount in each.volumes if mount.kind == "volume" and mount.source]
-        wrong = [target for target in mounted if target == "/var/lib/postgresql/data" and int(major[1]) >= 18]
-        if wrong or not any(place == target or place.startswith(f"{target}/") for target in mounted):
+        wrong = [one for one in kept if _old(each, one)] or kept
+        if wrong:
+            yield of(tree, each, f"keeps its data at {place}, not at {wrong[0].target}", f"Mount the volume at {place}",
+                     "volumes", wrong[0].index)
+        elif tree.house:
             yield of(tree, each, f"keeps its data at {place}, where no volume is mounted",
                      f"Mount the volume at {place}", "volumes")
+
+
+def _keeps(mount: Mounted) -> bool:
+    "Whether a mount is for data: a named volume."
+    return mount.kind == "volume" and bool(mount.source) and not mount.read_only and not re.search(
+        r"log|conf|initdb|backup|certs?|plugins|scripts|run|sock|tmp", mount.target)
+
+
+def _old(service: ServiceFacts, mount: Mounted) -> bool:
+    "Whether a volume is where PostgreSQL kept its data before 18."
+    major = re.match(r"(\d+)", service.image.tag)
+    return bool(service.image.repository == "postgres" and major and int(major[1]) >= 18
+                and "PGDATA" not in service.environment
+                and mount.target.rstrip("/") == "/var/lib/postgresql/data")
 
 # %% ../../../nbs/check/rules/05_start.ipynb #25643e7e
 DEFAULTS = {"max_connections": "100", "work_mem": "4MB", "shared_buffers": "128MB"}  # of PostgreSQL
@@ -235,11 +321,11 @@ def database_setting(
     return found[-1] if found else DEFAULTS[name]
 
 
-@rule("C30", "the database's memory fits its limit at its most connections", defects=("D38",))
+@rule("C30")
 def database_memory(tree: Tree) -> Iterator[Finding]:
     "Each connection may use work_mem at least once, beside the shared buffers."
     for each in services(tree).values():
-        if each.image.repository == "postgres":
+        if each.image.repository == "postgres" and (tree.house or "max_connections" in " ".join(each.command)):
             connections, work, shared = (database_setting(each, name) for name in DEFAULTS)
             allowed = mebibytes(limit(each, "mem_limit", "memory"))
             need = int(connections) * (mebibytes(work) or 0) + (mebibytes(shared)
@@ -248,11 +334,11 @@ def database_memory(tree: Tree) -> Iterator[Finding]:
                 yield of(tree, each, f"may need {need:.0f} MiB at {connections} connections, but may use {allowed:.0f}",
                          "Lower max_connections or work_mem", "command")
 
-# %% ../../../nbs/check/rules/05_start.ipynb #e7311d73
+# %% ../../../nbs/check/rules/05_start.ipynb #55cc46d6
 USERS = ("DB_USER", "DATABASE_USER", "PGUSER", "POSTGRES_USERNAME", "DATA_SOURCE_USER")
 
 
-@rule("C31", "no application is the database's superuser, and its role is created", defects=("D06", "D38"))
+@rule("C31")
 def database_roles(tree: Tree) -> Iterator[Finding]:
     "The user that the image creates first is a superuser; others come from scripts that it runs once."
     for server in services(tree).values():
@@ -261,7 +347,8 @@ def database_roles(tree: Tree) -> Iterator[Finding]:
         first = server.environment.get("POSTGRES_USER") or "postgres"
         scripts = [mount.source for mount in server.volumes if mount.target.startswith("/docker-entrypoint-initdb.d")]
         text = "\n".join(body for path, body in tree.files.items()
-                         if any(path == source or path.startswith(f"{source}/") for source in scripts))
+                         if any(path == source
+                                or path.startswith(f"{source}/") for source in scripts)) if scripts else ""
         created = {found.strip('"')
                    for found in re.findall(r"\bCREATE\s+(?:ROLE|USER)\s+(\"[^\"]+\"|[\w-]+)", text, re.I)}
         for each in services(tree).values():

@@ -5,25 +5,55 @@
 # %% ../../../nbs/check/tools/02_observability.ipynb #7413560e
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
+from ...base.cache import keep, recall
 from .validators import TOOLS, Job, Tool
 from ..read.tree import Tree
+from ..rules.observability import queries
 
 # %% auto #0
 __all__ = ['TOOLS', 'for_amtool']
 
 # %% ../../../nbs/check/tools/02_observability.ipynb #3aff5815
-def _there(*paths: str) -> Callable[[Tree], list[str]]:
-    return lambda tree: [path for path in paths if path in tree.files]
+def _kinds(*kinds: str) -> Callable[[Tree], list[str]]:
+    return lambda tree: tree.of(*kinds)
 
 
 def _promtool(found: list[str], job: Job, files: list[str]) -> list[str]:
-    rules = sorted(path for path in job.tree.files if path.startswith("prometheus/rules/"))
-    said = job.complaints(*found, "check", "config", "--lint=none", files[0])
-    return said + (job.complaints(*found, "check", "rules", "--lint=all", "--lint-fatal", *rules) if rules else [])
+    tree = job.tree
+    said: list[str] = []
+    for path in tree.of("prometheus"):
+        strict = ("--lint=none",) if tree.house else ("--syntax-only",)
+        said += job.complaints(*found, "check", "config", *strict, path)
+    rules = sorted(each.path for each in {one.path: one
+                                          for one in queries(tree) if one.rule and one.language == "promql"}.values())
+    lint = ("--lint=all", "--lint-fatal") if tree.house else ("--lint=none",)
+    return said + (job.complaints(*found, "check", "rules", *lint, *rules) if rules else [])
+
+# %% ../../../nbs/check/tools/02_observability.ipynb #7ed23847
+def _unit_tests(found: list[str], job: Job, files: list[str]) -> list[str]:
+    "The tests of rules that the tree brings, beside each other; only those that did not pass before."
+    rules = "".join(job.tree.files[path] for path in job.tree.of("rules"))
+    version = job.call(*found, "--version").stdout.partition("\n")[0]
+
+    def run(path: str) -> list[str]:
+        name = sha256(f"{version}\n{rules}\n{path}\n{job.tree.files[path]}".encode()).hexdigest()
+        if recall("rule-tests", name) is not None:
+            return []
+        said = [line for line in job.complaints(*found, "test", "rules",
+                                                path) if line.strip() and not line.startswith("Unit Testing")]
+        if not said:
+            keep("rule-tests", name, b"passed")
+        return [f"{path}: {line.strip()}" for line in said]
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return [line for said in pool.map(run, files) for line in said]
 
 
 def _blackbox(found: list[str], job: Job, files: list[str]) -> list[str]:
@@ -55,14 +85,15 @@ def _one(*words: str) -> Callable[[list[str], Job, list[str]], list[str]]:
 
 
 TOOLS += [
-    Tool("promtool", ("promtool",), ("--version",), _there("prometheus/prometheus.yml"), _promtool, "prometheus"),
-    Tool("amtool", ("amtool",), ("--version",), _there("alertmanager/alertmanager.yml"), _amtool,
+    Tool("promtool", ("promtool",), ("--version",), _kinds("prometheus", "rules"), _promtool, "prometheus"),
+    Tool("promtool test rules", ("promtool",), ("--version",), _kinds("tests of rules"), _unit_tests, "prometheus"),
+    Tool("amtool", ("amtool",), ("--version",), _kinds("alertmanager"), _amtool,
          "prometheus-alertmanager"),
     Tool("blackbox_exporter", ("blackbox_exporter", "prometheus-blackbox-exporter"), ("--version",),
-         _there("blackbox/blackbox.yml"), _blackbox,
+         _kinds("blackbox"), _blackbox,
          "prometheus-blackbox-exporter"),
-    Tool("alloy", ("alloy",), ("--version",), _there("alloy/config.alloy"), _one("validate"), "grafana/alloy"),
+    Tool("alloy", ("alloy",), ("--version",), _kinds("alloy"), _one("validate"), "grafana/alloy"),
     # Debian's `loki` is a program for genetics.
-    Tool("loki", ("loki-linux-amd64",), ("--version",), _there("loki/loki.yaml"),
+    Tool("loki", ("loki-linux-amd64",), ("--version",), _kinds("loki"),
          _one("-verify-config", "-config.file"), "grafana/loki"),
 ]

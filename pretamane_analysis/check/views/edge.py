@@ -36,10 +36,13 @@ def edge_services(
     tree: Tree,  # The emitted files as they were read from disk
 ) -> list[ServiceFacts]:
     "The services that run the Caddyfile: those that mount its folder, else those whose image is Caddy."
-    folder = tree.caddy_path.rpartition("/")[0]
-    mounts = [each for each in services(tree).values()
-              if any(one.kind == "bind" and one.source in (folder, tree.caddy_path) for one in each.volumes)]
-    return mounts or [each for each in services(tree).values() if each.image.repository == "caddy"]
+    def found() -> list[ServiceFacts]:
+        folder = tree.caddy_path.rpartition("/")[0]
+        mounts = [each for each in services(tree).values()
+                  if any(one.kind == "bind" and one.source in (folder, tree.caddy_path) for one in each.volumes)]
+        return mounts or [each for each in services(tree).values() if each.image.repository == "caddy"]
+
+    return tree.cached("edge services", found)
 
 # %% ../../../nbs/check/views/02_edge.ipynb #59b8692b
 def matched_paths(
@@ -112,6 +115,8 @@ def _applies(each: Directive, paths: tuple[str, ...], scope: Scope) -> bool:
     if not _matcher(each):
         return True
     wanted = [prefix_of(path) for path in matched_paths(_matcher(each), scope)]
+    if "" in wanted:
+        return True
     return bool(paths) and all(any(prefix_of(path) == want or prefix_of(path).startswith(f"{want}/") for want in wanted)
                                for path in paths)
 

@@ -15,13 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .edge import edge_services, site_ports
-from .services import Image, ServiceFacts, mapping
+from .services import Image, ServiceFacts, listed, mapping, services
 from ..read.tree import Tree
 from ...base.files import data_path
 
 # %% auto #0
 __all__ = ['Support', 'support', 'is_listed', 'ImageProfile', 'known', 'flag', 'tree_path', 'setting', 'build_context',
-           'listening', 'own_prefix', 'is_database']
+           'nginx_ports', 'sure_ports', 'listening', 'listening_ports', 'own_prefix', 'is_database']
 
 # %% ../../../nbs/check/views/03_images.ipynb #89f01cd7
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def tree_path(
 ) -> str | None:
     "The file of the tree that stands at a path in a container; None where nothing of the tree is mounted there."
     for mount in sorted(service.volumes, key=lambda each: -len(each.target)):
-        if mount.kind == "bind" and not mount.source.startswith("/") and (
+        if mount.kind == "bind" and not mount.source.startswith(("/", "$", "~", "..")) and (
                 path == mount.target or path.startswith(f"{mount.target.rstrip('/')}/")):
             return normpath(join(mount.source, path[len(mount.target):].lstrip("/")))
     return None
@@ -151,35 +151,92 @@ def build_context(
 ) -> str:
     "The folder of the tree that a service is built from; empty for none."
     build = service.raw.get("build")
-    context = str(mapping(build).get("context") or "") if isinstance(build, dict) else str(build or "")
-    return normpath(join(service.base, context)) if context and "://" not in context else ""
+    context = str(mapping(build).get("context") or ".") if isinstance(build, dict) else str(build or "")
+    return normpath(join(service.base, context)) if context and "://" not in context and "git@" not in context else ""
 
 
-def _exposed(tree: Tree, service: ServiceFacts) -> set[int]:
+def _exposed(service: ServiceFacts) -> set[int]:
     "Ports that the service or the Dockerfile that it is built from names with EXPOSE."
-    context = build_context(service)
-    file = join(context, str(mapping(service.raw.get("build")).get("dockerfile") or "Dockerfile")) if context else ""
-    lines = re.findall(r"^\s*EXPOSE\s+(.+)$", tree.files.get(file, ""), re.M | re.I)
+    lines = re.findall(r"^\s*EXPOSE\s+(.+)$", service.recipe, re.M | re.I)
     words = " ".join(lines).split() + [str(each)
-                                       for each in service.raw.get("expose") or () if isinstance(each, (str, int))]
+                                       for each in listed(service.raw.get("expose")) if isinstance(each, (str, int))]
     return {int(found[1]) for word in words if (found := re.match(r"(\d+)(/tcp)?$", word))}
 
+
+_USUAL = {"redis": (6379,), "valkey/valkey": (6379,), "mysql": (3306, 33060), "mariadb": (3306,), "mongo": (27017,),
+          "rabbitmq": (5672, 15672, 4369, 25672, 5671, 15692, 1883, 61613), "memcached": (11211,)}
+_OPENERS = ("grafana/alloy", "grafana/promtail")  # their configuration can open any port
+_MOVES = re.compile(r"(?i)port|bind|listen|\.conf\b|\.cnf\b")
+
+
+def _usual(service: ServiceFacts) -> set[int] | None:
+    "The ports of a server that nothing in its definition moves."
+    words = [*service.command, *service.environment, *(mount.target for mount in service.volumes)]
+    return ({*_USUAL[service.image.repository]} if service.image.repository in _USUAL
+            and not any(map(_MOVES.search, words)) else None)
+
+
+def _movable(service: ServiceFacts) -> bool:
+    "Whether a program that is built here may be told its port: then what EXPOSE says is a guess."
+    return any(re.search(r"PORT|LISTEN|BIND|ADDR", name) for name in service.environment) or bool(
+        re.search(r"(?i)^\s*ENV\s.*PORT", service.recipe,
+                  re.M)) or any(re.search(r"\bport\b|:\d{2,5}\b|-p\b", word) for word in service.command)
+
 # %% ../../../nbs/check/views/03_images.ipynb #b660f2c9
+def nginx_ports(
+    tree: Tree,  # Any tree, or a part of one
+    service: ServiceFacts,  # One of the services of the tree
+) -> set[int] | None:
+    "Where nginx listens by the files that it mounts; None where none of them is here."
+    ports: set[int] = set()
+    for path in tree.of("nginx"):
+        if any(mount.kind == "bind"
+               and (path == mount.source or path.startswith(f"{mount.source}/")) for mount in service.volumes):
+            ports |= {int(found) for found in re.findall(r"^\s*listen\s+(?:\S+:)?(\d+)\b", tree.files[path], re.M)}
+    return ports or None
+
+
+def sure_ports(
+    tree: Tree,  # Any tree
+    service: ServiceFacts,  # One of its services
+) -> set[int] | None:  # None where nothing is known
+    "The ports on which a program listens by what is known of it, whatever the compose file publishes."
+    if any(each is service for each in edge_services(tree)) and tree.caddy.sites:
+        admin = tree.caddy.option("admin")
+        api = set() if admin and not re.search(r":2019$", " ".join(admin.args)) else {2019}
+        return api | {port for site in tree.caddy.sites for port in site_ports(tree, site)}
+    facts = known(service.image)
+    if service.image.repository in _OPENERS and not tree.house:
+        return None
+    if facts is None:
+        return _usual(service) or (nginx_ports(tree,
+                                               service) if basename(service.image.repository) == "nginx" else None)
+    moved = {port: value
+             for port, name in facts.port_settings if (value := setting(tree, service, name)) is not None and port}
+    added = [value for port, name in facts.port_settings if not port and (value := setting(tree, service, name))]
+    ports = [port for port in facts.ports if port not in moved] + [_port(each) for each in [*moved.values(), *added]]
+    return {port for port in ports if port}
+
+
 def listening(
     tree: Tree,  # Any tree
     service: ServiceFacts,  # One of its services
 ) -> set[int] | None:  # None where nothing is known
     "The ports on which a service listens."
-    if service.name in {each.name for each in edge_services(tree)} and tree.caddy.sites:
-        return {port for site in tree.caddy.sites for port in site_ports(tree, site)}
-    facts, found = known(service.image), _exposed(tree, service)
-    if facts is None:
-        return found or None
-    moved = {port: value
-             for port, name in facts.port_settings if (value := setting(tree, service, name)) is not None and port}
-    added = [value for port, name in facts.port_settings if not port and (value := setting(tree, service, name))]
-    ports = [port for port in facts.ports if port not in moved] + [_port(each) for each in [*moved.values(), *added]]
-    return found | {port for port in ports if port}
+    sure, exposed = sure_ports(tree, service), _exposed(service)
+    if sure is not None:
+        return sure | exposed
+    if not exposed or not tree.house and _movable(service):
+        return None
+    return exposed | ({int(port["target"]) for port in service.published if port["target"].isdigit()}
+                      if not tree.house else set())
+
+
+def listening_ports(
+    tree: Tree,  # Any tree, or a part of one
+) -> dict[str, set[int] | None]:
+    "The ports on which each service listens, by name."
+    return tree.cached("listening", lambda: {name: listening(tree, each) for name, each in services(tree).items()})
 
 # %% ../../../nbs/check/views/03_images.ipynb #8033ccac
 def _port(address: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from posixpath import join, normpath
 from typing import Any
 
 from .edge import edge_services, proxies
@@ -32,17 +33,24 @@ class Reference:
 
 
 def names(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> dict[str, list[ServiceFacts]]:
-    "The services by each name that the network knows them by: their own and their aliases."
-    found: dict[str, list[ServiceFacts]] = {}
-    for each in services(tree).values():
-        aliases = {str(alias) for network in mapping(each.raw.get("networks")).values()
-                   for alias in listed(mapping(network).get("aliases"))}
-        for name in {each.name, *aliases,
-                     *([str(each.raw["hostname"])] if isinstance(each.raw.get("hostname"), str) else [])}:
-            found.setdefault(name, []).append(each)
-    return found
+    "The services by each name that the network knows them by: their own, their containers', their aliases."
+    def found() -> dict[str, list[ServiceFacts]]:
+        by_name: dict[str, list[ServiceFacts]] = {}
+        for each in services(tree).values():
+            aliases = {str(alias) for network in mapping(each.raw.get("networks")).values()
+                       for alias in listed(mapping(network).get("aliases"))}
+            own = {str(each.raw[key]) for key in ("hostname", "container_name") if isinstance(each.raw.get(key), str)}
+            for name in {each.name, *aliases, *own}:
+                by_name.setdefault(name, []).append(each)
+        for each in services(tree).values():
+            for link in listed(each.raw.get("links")):
+                name, _, alias = str(link).partition(":")
+                by_name.setdefault(alias or name, by_name.get(name, []))
+        return by_name
+
+    return tree.cached("names", found)
 
 # %% ../../../nbs/check/views/04_references.ipynb #a1010737
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")
@@ -52,10 +60,11 @@ _URL = re.compile(
 
 def _in_text(text: str, known: dict[str, Any]) -> Iterator[tuple[str, int | None, str | None]]:
     "Addresses in a text: URLs whose host has no dot, and `service:port` of a service."
-    for host, port, path in _URL.findall(text):
+    for host, port, path in _URL.findall(text) if "://" in text else ():
         if "." not in host or host in LOCAL:
             yield host, int(port) if port else None, path
-    for name, port in re.findall(r"(?<![\w./@:-])([a-zA-Z][\w-]*):(\d{2,5})(?![\w.:-])", _URL.sub(" ", text)):
+    for name, port in re.findall(r"(?<![\w./@:-])([a-zA-Z][\w-]*):(\d{2,5})(?![\w.:-])",
+                                 _URL.sub(" ", text)) if ":" in text else ():
         if name in known:
             yield name, int(port), None
 
@@ -75,48 +84,121 @@ def _in_variable(path: tuple[str | int, ...], text: str) -> Iterator[tuple[str, 
 _KEYS = ("environment", "command", "entrypoint", "healthcheck")
 
 
+_STORES = re.compile(r"(?i)(^|_)(DB|DATABASE|POSTGRES|PG|MYSQL|MARIADB|REDIS|VALKEY|CACHE|MONGO(DB)?|ELASTIC(SEARCH)?"
+                     r"|RABBIT(MQ)?|AMQP|BROKER|QUEUE"
+                     r"|KAFKA|MEMCACHED|SMTP|MAIL|SEARCH|MEILI(SEARCH)?|MINIO|S3|LDAP|LOKI|PROMETHEUS|CLICKHOUSE)_")
+_WORDS = {"true", "false", "none", "null", "yes", "no", "auto", "default", "smtp", "http", "https", "your",
+          "changeme", "disabled"}
+
+
 def _of_compose(tree: Tree) -> Iterator[Reference]:
     known = names(tree)
     for path, text in texts(tree):
         if len(path) < 3 or path[0] != "services" or path[2] not in _KEYS:
             continue
         kind = "health" if path[2] == "healthcheck" else "address"
-        named = _in_variable(path, text) if path[2] == "environment" else ()
+        named = list(_in_variable(path, text)) if path[2] == "environment" else []
+        if named and not tree.house and not (named[0][0] in known or _a_store(path, text, named[0][0])):
+            named = []
         for host, port, where in dict.fromkeys([*_in_text(text, known), *named]):
-            if host not in LOCAL or kind == "health":
-                yield Reference(tree.compose_path, tree.line(tree.compose_path, *path), str(path[1]),
+            if (host not in LOCAL or kind == "health") and (tree.house or host in known or host in LOCAL
+                                                            or "://" in text or named):
+                yield Reference(*tree.place(tree.compose_path, path), str(path[1]),
                                 str(path[1]) if host in LOCAL else host, port, where, kind)
 
 
+def _a_store(path: tuple[str | int, ...], text: str, host: str) -> bool:
+    "Whether a variable names a server that a service cannot be without."
+    key = str(path[3]) if len(path) > 3 and isinstance(path[3], str) else text.partition("=")[0]
+    return bool(_STORES.search(key)) and host.lower() not in _WORDS
+
+
 def mounted_files(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> dict[str, list[str]]:
     "The services that mount each text file of the tree."
-    found: dict[str, list[str]] = {}
-    for each in services(tree).values():
-        for mount in each.volumes:
-            if mount.kind == "bind" and not mount.source.startswith("/"):
-                for path in tree.files:
-                    if path == mount.source or path.startswith(f"{mount.source}/"):
-                        found.setdefault(path, []).append(each.name)
-    return found
+    def found() -> dict[str, list[str]]:
+        by_source: dict[str, list[str]] = {}
+        for each in services(tree).values():
+            for mount in each.volumes:
+                if mount.kind == "bind" and not mount.source.startswith(("/", "$", "~", "..")):
+                    by_source.setdefault(mount.source, []).append(each.name)
+        callers: dict[str, list[str]] = {}
+        for path in tree.files:
+            for above in _above(path):
+                for name in by_source.get(above, ()):
+                    if name not in callers.setdefault(path, []):
+                        callers[path].append(name)
+        return callers
+
+    return tree.cached("mounted files", found)
+
+
+def _above(path: str) -> Iterator[str]:
+    "A path and every folder above it."
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+    yield "."
 
 # %% ../../../nbs/check/views/04_references.ipynb #90a0cdc8
 UNIT_TEST = (".test.yml", ".test.yaml")  # of rules: its series come from no service
+_SETTINGS = re.compile(r"\.(ya?ml|toml|json|conf|cfg|ini|cnf|properties|env|alloy|river|xml|rules)$")
+_LEADS = re.compile(r"\burl\b|\bhost|endpoint|address|server|target|upstream|remote", re.I)
 
 
 def _of_files(tree: Tree) -> Iterator[Reference]:
     known, edges = names(tree), {each.name for each in edge_services(tree)}
     for path, callers in mounted_files(tree).items():
-        if set(callers) <= edges or is_scrape_configuration(tree, path) or path.endswith(UNIT_TEST):
+        if (set(callers) <= edges or tree.kind(path) in ("nginx", "tests of rules", "dashboard")
+            or is_scrape_configuration(tree, path) or path.endswith(UNIT_TEST)):
+            continue
+        if not tree.house and not _SETTINGS.search(path):
             continue
         for number, line in enumerate(tree.files[path].splitlines(), 1):
-            if not line.lstrip().startswith(("#", "//", "--", ";")):
+            if (":" in line or "//" in line) and not line.lstrip().startswith(("#", "//", "--", ";")):
                 for host, port, where in _in_text(line, known):
-                    if host not in LOCAL:
+                    if host not in LOCAL and (tree.house or host in known or _sure(tree, path, line)):
                         yield Reference(path, number, callers[0], host, port, where, "address")
 
 
+def _sure(tree: Tree, path: str, line: str) -> bool:
+    "Whether a host that nobody knows is meant to be one: in a configuration that we read, in a line about an address."
+    return bool(tree.kind(path)) and bool(_LEADS.search(line))
+
+# %% ../../../nbs/check/views/04_references.ipynb #4779fcb0
+_UPSTREAM = re.compile(r"^\s*upstream\s+([\w.-]+)\s*\{", re.M)
+_PASSED = re.compile(r"(?:^|[{;\s])(?:(?:proxy|grpc|uwsgi|fastcgi|scgi)_pass\s+(?:https?://|grpcs?://|uwsgi://)?"
+                     r"|server\s+)"
+                     r"([A-Za-z][\w-]*)(?::(\d+))?(?=[/;\s])")
+
+
+def _nginx_readers(tree: Tree, path: str) -> list[str]:
+    "The services that run with a file of nginx: those that mount it, else those that are built from its folder."
+    mounted = mounted_files(tree).get(path)
+    return mounted or [each.name for each in services(tree).values()
+                       if path.rpartition("/")[2] in each.recipe and path.startswith(_context(each))]
+
+
+def _context(service: ServiceFacts) -> str:
+    build = service.raw.get("build")
+    context = str(mapping(build).get("context") or ".") if isinstance(build, dict) else str(build or "\0")
+    found = normpath(join(service.base, context))
+    return "" if found == "." else f"{found}/"
+
+
+def _of_nginx(tree: Tree) -> Iterator[Reference]:
+    paths = tree.of("nginx")
+    named = {name for path in paths for name in _UPSTREAM.findall(tree.files[path])}
+    for path in paths:
+        for caller in _nginx_readers(tree, path)[:1]:
+            for number, line in enumerate(tree.files[path].splitlines(), 1):
+                if ((found := _PASSED.search(line.partition("#")[0])) and found[1] not in named
+                    and found[1] not in ("unix", "localhost")):
+                    yield Reference(path, number, caller, found[1], int(found[2]) if found[2] else None,
+                                    None, "upstream")
+
+# %% ../../../nbs/check/views/04_references.ipynb #2e655a91
 def _of_edge(tree: Tree) -> Iterator[Reference]:
     caller = next((each.name for each in edge_services(tree)), "")
     for proxy in proxies(tree):
@@ -126,16 +208,15 @@ def _of_edge(tree: Tree) -> Iterator[Reference]:
 
 # %% ../../../nbs/check/views/04_references.ipynb #f8cc89f5
 def is_scrape_configuration(
-    tree: Tree,  # The emitted files as they were read from disk
-    path: str,  # Path of a YAML file of the tree
+    tree: Tree,  # Any tree, or a part of one
+    path: str,  # A path in the tree, with slashes
 ) -> bool:
     "Whether a file is the main configuration of Prometheus."
-    return path.endswith((".yml", ".yaml")) and isinstance(tree.yaml(path),
-                                                           dict) and "scrape_configs" in tree.yaml(path)
+    return tree.kind(path) == "prometheus" and isinstance(tree.yaml(path), dict) and "scrape_configs" in tree.yaml(path)
 
 
 def jobs(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> Iterator[tuple[str, int, dict[str, Any]]]:
     "Every scrape job: its file, its place in the list, its data."
     for path in list(tree.files):
@@ -145,7 +226,7 @@ def jobs(
 
 
 def prober(
-    job: dict[str, Any],  # A job of `scrape_configs`, as it was read
+    job: dict[str, Any],  # As it is written
 ) -> str:
     "The exporter that a job of probes calls; empty for any other job."
     if str(job.get("metrics_path", "")).rpartition("/")[2] != "probe":
@@ -156,7 +237,7 @@ def prober(
 
 
 def targets(
-    job: dict[str, Any],  # A job of `scrape_configs`, as it was read
+    job: dict[str, Any],  # As it is written
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
     "The static targets of a job, each with its keys below the job."
     for group, static in enumerate(listed(job.get("static_configs"))):
@@ -201,5 +282,5 @@ def references(
     tree: Tree,  # Any tree
 ) -> list[Reference]:  # Without doubles
     "Every address in a tree that names a service or the container itself."
-    parts = (_of_compose, _of_files, _of_edge, _of_scrapes, _of_alerting)
+    parts = (_of_compose, _of_files, _of_nginx, _of_edge, _of_scrapes, _of_alerting)
     return tree.cached("references", lambda: list(dict.fromkeys(each for part in parts for each in part(tree))))

@@ -16,25 +16,26 @@ from typing import Any
 from ..read.tree import Tree
 
 # %% auto #0
-__all__ = ['mapping', 'listed', 'pairs', 'words', 'Image', 'Mounted', 'mebibytes', 'ServiceFacts', 'services', 'texts']
+__all__ = ['mapping', 'listed', 'pairs', 'words', 'Image', 'Mounted', 'mebibytes', 'ServiceFacts', 'services', 'texts',
+           'texts_of', 'written_texts']
 
 # %% ../../../nbs/check/views/01_services.ipynb #f060ac58
 def mapping(
-    value: Any,  # A value of a YAML file
+    value: Any,  # A value, as it is written
 ) -> dict[str, Any]:
     "A mapping with text keys; empty for anything else."
     return {str(key): each for key, each in value.items()} if isinstance(value, dict) else {}
 
 
 def listed(
-    value: Any,  # A value of a YAML file
+    value: Any,  # A value, as it is written
 ) -> list[Any]:
     "A list; empty for anything else."
     return value if isinstance(value, list) else []
 
 
 def pairs(
-    value: Any,  # `environment` or `labels` of a service, as it was read
+    value: Any,  # A value, as it is written
 ) -> dict[str, str]:
     "Variables or labels, whether written as a mapping or as `NAME=value`; None becomes empty."
     if isinstance(value, list):
@@ -44,7 +45,7 @@ def pairs(
 
 
 def words(
-    value: Any,  # `command`, `entrypoint` or a health check's test, as it was read
+    value: Any,  # A value, as it is written
 ) -> list[str]:
     "A command as words, whether written as a list or as a line; `$$` is a dollar."
     if isinstance(value, str):
@@ -65,7 +66,7 @@ class Image:
     @classmethod
     def of(
         cls,
-        text: str,  # `image` of a service
+        text: str,  # The text of a file
     ) -> Image:
         "The parts of `registry/owner/name:tag@digest`."
         name, _, digest = text.partition("@")
@@ -90,7 +91,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.I)
 
 
 def mebibytes(
-    value: Any,  # Such as `512m`, `1g`, or bytes as a number
+    value: Any,  # A value, as it is written
 ) -> float | None:
     "A memory size of compose in MiB; None for what is none."
     found = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int,
@@ -129,6 +130,7 @@ class ServiceFacts:
     name: str
     raw: dict[str, Any]
     base: str  # folder of the compose file
+    recipe: str = ""  # the Dockerfile that it is built from
 
     @cached_property
     def image(self) -> Image:
@@ -152,7 +154,7 @@ class ServiceFacts:
         "Entry point and command as words."
         return words(self.raw.get("entrypoint")) + words(self.raw.get("command"))
 
-    @property
+    @cached_property
     def volumes(self) -> list[Mounted]:
         "What is mounted, but for secrets."
         found = (_mount(each, index, self.base) for index, each in enumerate(listed(self.raw.get("volumes"))))
@@ -184,7 +186,19 @@ class ServiceFacts:
         found = words(test)
         if found[:1] == ["CMD-SHELL"]:
             return ["sh", "-c", " ".join(found[1:])]
-        return found[1:] if found[:1] == ["CMD"] else []
+        return (found[1:] if found[:1] == ["CMD"] else [] if found
+                or mapping(self.raw.get("healthcheck")).get("disable") else self.built_health)
+
+    @property
+    def built_health(self) -> list[str]:
+        "The health check of the Dockerfile that it is built from."
+        found = re.search(r"^\s*HEALTHCHECK\b(?:\s+--\S+|\s*\\\n)*\s+CMD\s+(.*)$", self.recipe, re.M | re.I)
+        return ["sh", "-c", found[1]] if found else []
+
+    @property
+    def profiles(self) -> set[str]:
+        "The profiles that start it; none where it always starts."
+        return {str(each) for each in listed(self.raw.get("profiles"))}
 
     @property
     def published(self) -> list[dict[str, str]]:
@@ -211,32 +225,71 @@ class ServiceFacts:
 
     @property
     def one_shot(self) -> bool:
-        "Whether it runs to its end instead of staying up."
+        "Whether it is said to run to its end instead of staying up."
         return str(self.raw.get("restart", "")).lower().partition(":")[0] in ("no", "false", "on-failure")
+
+    @property
+    def for_ever(self) -> bool:
+        "Whether it is started again when it has ended; Docker does that only where it is told to."
+        return str(self.raw.get("restart", "")).lower() in ("always", "unless-stopped")
 
     def key(
         self,
-        *keys: str | int,  # Keys and places from the top, such as `"services", "app", "ports", 0`
+        *keys: str | int,  # Names and numbers from the top down
     ) -> tuple[str | int, ...]:
         "The path of a key of the service, for `tree.at`."
         return ("services", self.name, *keys)
 
 # %% ../../../nbs/check/views/01_services.ipynb #991d0022
+def _recipe(tree: Tree, base: str, raw: dict[str, Any]) -> str:
+    "The text of the Dockerfile that a service is built from."
+    build = raw.get("build")
+    if build is None:
+        return ""
+    context = str(mapping(build).get("context") or ".") if isinstance(build, dict) else str(build)
+    name = str(mapping(build).get("dockerfile") or "Dockerfile")
+    return str(mapping(build).get("dockerfile_inline") or tree.everything.get(normpath(join(base, context, name)), ""))
+
+
 def services(
     tree: Tree,  # Any tree
 ) -> dict[str, ServiceFacts]:  # By name, in the order of the file
-    "The services of the compose file."
+    "The services of the compose project."
     base = dirname(tree.compose_path)
     found = mapping(tree.compose.get("services"))
-    return tree.cached("services", lambda: {name: ServiceFacts(name, mapping(raw), base)
-                                          for name, raw in found.items() if isinstance(raw, dict)})
+    return tree.cached("services",
+                       lambda: {name: ServiceFacts(name, mapping(raw), base, _recipe(tree, base, mapping(raw)))
+                              for name, raw in found.items() if isinstance(raw, dict)})
 
 
 def texts(
-    tree: Tree,  # The emitted files as they were read from disk
+    tree: Tree,  # Any tree, or a part of one
 ) -> list[tuple[tuple[str | int, ...], str]]:
-    "Every text of the compose file with its path of keys."
+    "Every text of the compose project with its path of keys, variables filled in."
     return tree.cached("texts", lambda: list(_texts(tree.compose)))
+
+
+def texts_of(
+    tree: Tree,  # Any tree
+    service: ServiceFacts,  # One of its services
+) -> list[tuple[tuple[str | int, ...], str]]:  # The path of keys begins with `services` and the name
+    "Every text of one service."
+    def found() -> dict[str, list[tuple[tuple[str | int, ...], str]]]:
+        by_name: dict[str, list[tuple[tuple[str | int, ...], str]]] = {}
+        for keys, text in texts(tree):
+            if len(keys) > 2 and keys[0] == "services":
+                by_name.setdefault(str(keys[1]), []).append((keys, text))
+        return by_name
+
+    return tree.cached("texts of services", found).get(service.name, [])
+
+
+def written_texts(
+    tree: Tree,  # Any tree, or a part of one
+) -> Iterator[tuple[str, tuple[str | int, ...], str]]:
+    "Every text of the project's files as it is written: file, keys, text."
+    for path in tree.project.files if tree.project else ():
+        yield from ((path, keys, text) for keys, text in _texts(tree.yaml(path)))
 
 
 def _texts(data: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
