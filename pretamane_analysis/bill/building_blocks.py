@@ -25,8 +25,8 @@ from ..stack.service import Service
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Figures', 'SCRATCH', 'POD_VOLUMES', 'Capacity', 'Architecture', 'services_on_machines', 'capacity', 'busy_percent',
-           'guessed', 'pod_volumes', 'managed_data', 'data_gb', 'host_disk_gb', 'shared', 'own_data']
+__all__ = ['Figures', 'POD_VOLUMES', 'Capacity', 'Architecture', 'services_on_machines', 'capacity', 'busy_percent', 'guessed',
+           'pod_volumes', 'managed_data', 'data_gb', 'host_disk_gb', 'shared', 'own_data']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -115,11 +115,9 @@ def guessed(
 Figures = dict[str, Decimal]
 
 
-SCRATCH = ("none", "derived")  # backups of what may be lost: such volumes of an application stay on the node's own disk
-
-
 def _is_scratch(stack: Stack, volume: str, scenario: Scenario, service: Service) -> bool:
-    return (service.role in ("application", "web", "worker", "job") and stack.volumes[volume].backup in SCRATCH
+    "A small volume of a program has room on the node's own disk."
+    return (service.role in ("application", "web", "worker", "job")
             and stack.volume_gb(volume, scenario) <= stack.eks.node_disk_gb // 2)
 
 

@@ -71,9 +71,9 @@ def required_queries(
         sides = ((stack.host, stack.host.instance_type), (stack.eks, stack.eks.node_instance_type))
         left_open = {side.purchase_option for side, kind in sides if not kind and not chooser}
         hourly = [each for each in book.asked if each.unit == "Hrs"
-                  and dict(each.attributes).get("tenancy") and each.purchase_option == ON_DEMAND]
+                  and dict(each.attributes).get("tenancy")]
         found |= book.asked
-        found |= dict.fromkeys(replace(each, purchase_option=option) for option in sorted(left_open - {ON_DEMAND})
+        found |= dict.fromkeys(replace(each, purchase_option=option) for option in sorted(left_open | {ON_DEMAND})
                                for each in hourly)
     return tuple(found)
 

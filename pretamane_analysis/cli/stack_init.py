@@ -38,7 +38,9 @@ class Answers:
     numbers: dict[str, str] = field(default_factory=dict)  # By option
 
 
-def init_options(parser: ArgumentParser) -> None:
+def init_options(
+    parser: ArgumentParser,  # Of `stack init`
+) -> None:
     "What can be said instead of being asked."
     parser.add_argument("--name", default="", help="name of the product (default: that of the folder)")
     parser.add_argument("--region", metavar="CODE", default="", help=f"region code (default: {DEFAULT_REGION})")
@@ -92,7 +94,7 @@ def _region(text: str) -> str:
 
 
 def answers(
-    options: Namespace,
+    options: Namespace,  # As `init_options` parses them
     ask: bool,  # Whether somebody sits at a terminal
 ) -> Answers:
     "What the options say, and what the reader answers to the rest. Raises PretamaneError."
@@ -140,7 +142,7 @@ class Guess:
 
 def guess(
     name: str,  # Of the service
-    image: str,
+    image: str,  # With its tag, such as `postgres:17.11`
 ) -> Guess:
     "What is usual for an image."
     from pretamane_analysis.facts.known_images import known_image
@@ -199,7 +201,7 @@ def _own_check(each: Guess) -> str:
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #6f2789b4
 def starter(
-    said: Answers,
+    said: Answers,  # At least one service
 ) -> str:  # YAML with comments
     "A stack file that works, every guessed figure marked."
     found = [guess(name, image) for name, image in said.services.items()]
@@ -240,7 +242,7 @@ def _usage(said: Answers) -> Iterator[str]:
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #c80eccdb
 def init(
-    options: Namespace,
+    options: Namespace,  # As `init_options` parses them
 ) -> int:
     "Write a first stack file."
     from pretamane_analysis.bill.own_stack import CHECKS as rules
