@@ -421,3 +421,15 @@ def test_an_unknown_cache_size_is_named_by_its_engine():
         for engine in ("valkey", "redis", "memcached")
     }
     assert usd["valkey"] < usd["redis"] == usd["memcached"]
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-west-2", "eu-central-1", "eu-west-3",
+                                    "ap-southeast-1", "ap-southeast-2", "ap-northeast-1", "ap-northeast-2", "ap-south-1"])
+def test_rds_has_a_price_in_twelve_regions(region):
+    """Where the usual disk has no price the one before it is taken, and that is said; what the stack names is not replaced"""
+    stack = PRODUCTS["saas"].model_copy(update={"region": region})
+    database = next(each for each in replacements(stack, BOOK) if each.choice.service == "db")
+    assert bill(database.resources, BOOK, region).total > 0
+    gp2 = region in ("us-east-2", "eu-central-1", "ap-southeast-2", "ap-northeast-1")
+    assert database.resources[0].disk_type == ("gp2" if gp2 else "gp3")
+    assert ("disk type gp2, because the usual one has no price here" in database.words) == gp2

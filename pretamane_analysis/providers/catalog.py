@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -55,6 +55,7 @@ class Provider:
     gateway_endpoint: bool = False  # Reached from a VPC without charge and without NAT gateway
     backups: str = ""  # What of its backups is part of its price
     assumes: str = ""  # What its bill takes for granted
+    unpriced: Mapping[str, Any] = field(default_factory=dict)  # Fields of its first resource where theirs have no price
     lost: str = ""  # What is given up by leaving it
     lost_source: str = ""
     gained: str = ""  # What is gained by leaving it

@@ -218,16 +218,33 @@ def _name(choice: Choice, found: Mapping[str, Choice]) -> dict[str, str]:
     return {"name": f"{KINDS[kind].title} {choice.service}"} if kinds.count(kind) > 1 else {}
 
 
+def _has_prices(found: Resource, stack: Stack, book: PriceBook) -> bool:
+    "Whether every charge of a resource has a price in the stack's region."
+    try:
+        for each in found.charges(Decimal(730)):
+            (book.shortlist or book).find(each.query.at(stack.region))
+    except MissingPrice:
+        return False
+    return True
+
+
 def _one(stack: Stack, book: PriceBook, scenario: Scenario, choice: Choice, found: Mapping[str, Choice]) -> Replacement:
     provider, feature = choice.provider, _feature(stack, choice.service)
     assert provider is not None
     share, size = _share(stack, choice, found), _class(stack, choice, provider, book)
     settings = stack.managed[choice.service].settings if choice.service in stack.managed else {}
     of, words = figures(stack, choice.service, scenario, share), _names(stack, choice.service, size.name)
-    resources = made(provider, of, words, **{"feature": feature, **_name(choice, found), **settings})
+    more = {"feature": feature, **_name(choice, found), **settings}
+    resources, other = made(provider, of, words, **more), {}
+    if not _has_prices(resources[0], stack, book):
+        instead = made(provider, of, words, **{**provider.unpriced, **more})
+        if instead != resources and _has_prices(instead[0], stack, book):
+            resources, other = instead, dict(provider.unpriced)
     by_usage = [each for template in provider.resources for each in template.values() if "share" in str(each)]
     shared = any(product(each, of) for each in by_usage)
-    return Replacement(choice, feature, resources, _words(stack, choice, provider, size, share, shared))
+    taken = "".join(f"; {field.replace('_', ' ')} {value}, because the usual one has no price here"
+                    for field, value in other.items())
+    return Replacement(choice, feature, resources, _words(stack, choice, provider, size, share, shared) + taken)
 
 
 def _together(stack: Stack, scenario: Scenario, found: list[Choice]) -> Replacement:
