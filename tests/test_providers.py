@@ -423,10 +423,13 @@ def test_an_unknown_cache_size_is_named_by_its_engine():
     assert usd["valkey"] < usd["redis"] == usd["memcached"]
 
 
-@pytest.mark.parametrize("region", ["us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-west-2", "eu-central-1", "eu-west-3",
-                                    "ap-southeast-1", "ap-southeast-2", "ap-northeast-1", "ap-northeast-2", "ap-south-1"])
+TWELVE = """us-east-1 us-east-2 us-west-2 eu-west-1 eu-west-2 eu-central-1 eu-west-3
+ap-southeast-1 ap-southeast-2 ap-northeast-1 ap-northeast-2 ap-south-1""".split()
+
+
+@pytest.mark.parametrize("region", TWELVE)
 def test_rds_has_a_price_in_twelve_regions(region):
-    """Where the usual disk has no price the one before it is taken, and that is said; what the stack names is not replaced"""
+    """Where the usual disk has no price the one before it is taken, and that is said"""
     stack = PRODUCTS["saas"].model_copy(update={"region": region})
     database = next(each for each in replacements(stack, BOOK) if each.choice.service == "db")
     assert bill(database.resources, BOOK, region).total > 0
