@@ -199,7 +199,7 @@ class PriceBook:
         query: Query,  # The question: one usage type, unit, region and purchase option
     ) -> Price:
         "The reader's own price, or the one that is listed. Raises MissingPrice or AmbiguousPrice."
-        return own_price(self.own, query) or self.listed(query)
+        return self.own and own_price(self.own, query) or self.listed(query)
 
     def listed(
         self,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -21,7 +22,7 @@ from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
 from ..stack.quantities import Scenario
 from ..resources.network import FINEST, LCU_COVERS, InternetEgress, LoadBalancer
-from ..bill.sizing import Candidate, candidates, cheapest, current_types, host_for, lacking
+from ..bill.sizing import Candidate, cheapest, current_types, host_for, hosts, lacking
 from ..stack.settings import PURCHASE_OPTIONS, NodeGroupSettings
 from ..prices.snapshot import Snapshot, allowances
 from ..stack.stack import Stack
@@ -173,14 +174,15 @@ def _of_cluster(asked: Question, option: str, features: dict[str, Any], sentence
 
 def _of_host(asked: Question, option: str, sentences: Sentences) -> dict[str, Any]:
     "The host and what it costs, by memory: of all that are large enough, cheapest first, the first that has it."
-    stack, ranked = changed(asked.stack, purchase_option=option), list[Candidate]()
-    bought = stack.host.purchase_option
+    stack = changed(asked.stack, purchase_option=option)
+    bought, ranked = stack.host.purchase_option, list[Candidate]()
+    with suppress(PretamaneError):  # Told below, of each memory
+        if not stack.host.instance_type:
+            ranked = hosts(asked.book, stack.region, host_for(stack, None, asked.scenario), bought)
 
     def host(memory: str) -> dict[str, str]:
         wanted = with_host_memory(stack, memory) if memory else stack
         machine = host_for(wanted, None, asked.scenario)
-        if not wanted.host.instance_type and not ranked:
-            ranked.extend(candidates(asked.book, stack.region, host_for(stack, None, asked.scenario), bought))
         first = next((each.kind for each in ranked if not lacking(each.kind, machine)), None)
         named = wanted.host.instance_type or (first or cheapest(asked.book, stack.region, machine, bought)).name
         chosen = architecture("ec2", with_host(stack, named), asked.book, asked.scenario)
