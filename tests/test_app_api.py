@@ -17,7 +17,7 @@ from app_server import API_KEY, form, until
 
 from pretamane_analysis.emit.targets import probe_targets
 from pretamane_analysis.facts.images import facts
-from pretamane_analysis.stack.stack_file import example
+from pretamane_analysis.stack.stack import example
 
 CONTACT = {"name": "Ada Lovelace", "email": "ada@example.org", "company": "Engines", "phone": "+44 20 7946 0000",
            "notes": "first\nsecond"}

@@ -325,7 +325,7 @@ def test_answers_show_themselves():
     comparison = pretamane_analysis.compare(stack, book)
     found = pretamane_analysis.findings(stack, book, pretamane_analysis.load_claim(), date(2026, 11, 1))
     problems = pretamane_analysis.check_tree(
-        pretamane_analysis.Tree({"compose/compose.yaml": "services: {a: {image: x}}\n"}))
+        pretamane_analysis.Tree({"compose/compose.yaml": "services: {a: {image: x, environment: {DB_HOST: b}}}\n"}))
     for each, words in ((stack, "meilisearch"), (comparison, f"{comparison.baseline.bill.total:.2f}"),
                         (comparison.baseline.bill, "SKU"), (found, "<img"),
                         (found.audit, "priced"), (problems, "compose/compose.yaml")):

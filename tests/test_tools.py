@@ -200,9 +200,9 @@ def planned(kind: str, **values: object) -> dict:
 
 
 def test_a_plan_is_read_back():
-    """A disk is billed, a network is free, and of an unknown kind it is not known what it costs"""
+    """A disk is billed, a network is free, mail is billed by use; of an unknown kind it is not known what it costs"""
     data = next(each for each in architecture("ec2", example(), bundled()).resources if each.name == "data disk")
-    (found,) = planned_resources(planned("aws_ebs_volume", type="gp3", size=int(data.gb)), example())
-    assert found.gb == data.gb
+    disk, mail = planned_resources(planned("aws_ebs_volume", type="gp3", size=int(data.gb)), example())
+    assert disk.gb == data.gb and mail.recipients == example().usage.at("typical")["emails"]
     with pytest.raises(PretamaneError, match="aws_kms_key"):
         planned_resources(planned("aws_kms_key"), example())

@@ -196,6 +196,12 @@ def _search(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
                            disk_type=disk["volume_type"], disk_gb=cluster["instance_count"] * disk["volume_size"])
 
 
+def _mail(plan: Planned) -> Iterator[Resource]:
+    "Mail costs by the message, whether this plan makes the sender's identity or the account has one already."
+    if emails := plan.use["emails"]:
+        yield Mail(recipients=emails)
+
+
 def _used(make: Callable[[dict[str, Decimal]], Resource]) -> Reader:
     "A reader for what is billed by use, however many resources of the kind there are."
     def reader(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
@@ -211,19 +217,18 @@ def _logs(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
 
 
 def _none(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
-    "Read with another kind."
+    "Read with another kind, or billed by use alone."
     return iter(())
 
 
 READERS: dict[str, Reader] = {
     "aws_instance": _instances, "aws_ebs_volume": _disks, "aws_s3_bucket": _buckets, "aws_eip": _none,
-    "aws_launch_template": _none,
+    "aws_launch_template": _none, "aws_ses_domain_identity": _none,
     "aws_eks_cluster": _clusters, "aws_eks_node_group": _nodes, "aws_lb": _balancers, "aws_elb": _balancers,
     "aws_nat_gateway": _gateways, "aws_dynamodb_table": _tables, "aws_opensearch_domain": _search,
     "aws_subnet": lambda plan, found: iter([CrossZoneTraffic(gb=plan.use["cross_zone_gb"])] if len(found) > 1 else []),
     "aws_internet_gateway": _used(lambda use: InternetEgress(gb=use["egress_gb"])),
     "aws_dlm_lifecycle_policy": _used(lambda use: DiskSnapshots(gb=use["snapshot_gb"])),
-    "aws_ses_domain_identity": _used(lambda use: Mail(recipients=use["emails"])),
     "aws_ecr_repository": _used(lambda use: ImageRegistry(gb=use["image_gb"])),
     "aws_route53_zone": lambda plan,
     found: iter([HostedZones(zones=len(found), queries=plan.use["requests"] * plan.use["dns_queries_per_request"])]),
@@ -247,4 +252,4 @@ def planned_resources(
         if kind not in READERS and kind not in _FREE_KINDS:
             raise PretamaneError(f"it is not known what {kind} costs", remedy="Add it to tools/plan_to_resources.py")
     billed = [each for kind, reader in READERS.items() if found[kind] for each in reader(found, found[kind])]
-    return [*billed, *_addresses(found)]
+    return [*billed, *_addresses(found), *_mail(found)]

@@ -10,6 +10,7 @@ import ast
 import base64
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,9 @@ class Api(BasicMarkdownRenderer):  # type: ignore[misc]  # nbdev has no types
             super().__init__(sym, name=name, title_level=title_level, maxline=maxline)
         except NameError:
             sym.__annotations__ = {}
-            if isinstance(sym, type):
-                sym.__init__.__annotations__ = {}  # type: ignore[misc]
+            for method in (vars(sym).get("__init__"), vars(sym).get("__new__")):
+                with suppress(AttributeError):  # not its own
+                    getattr(method, "__func__", method).__annotations__ = {}
             super().__init__(sym, name=name, title_level=title_level, maxline=maxline)
 
 

@@ -66,7 +66,7 @@ def attribution(
     found = ((cluster, cluster_after, "Kubernetes: control plane, nodes, balancer, NAT", kubernetes),
              (managed, managed_after, "the managed data services", services))
     return [{"what": f"{'leaving' if before else 'moving to'} {what}", "usd": saved,
-             "share_percent": 100 * saved / whole if whole else Decimal(0)}
+             "share_percent": 100 * saved / whole if whole and whole.is_finite() else Decimal(0)}
             for before, after, what, saved in found if before != after]
 
 # %% ../../nbs/bill/09_compare.ipynb #267b718c

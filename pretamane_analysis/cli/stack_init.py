@@ -16,10 +16,11 @@ from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import write_whole
+from ..facts.conventions import HEALTH_PATH, PROBES_PORT
 
 # %% auto #0
-__all__ = ['NUMBERS', 'DEFAULT_REGION', 'CHECKS', 'HOLDS', 'WORKERS', 'CADDY', 'Answers', 'init_options', 'answers', 'Guess',
-           'guess', 'starter', 'init']
+__all__ = ['NUMBERS', 'DEFAULT_REGION', 'CHECKS', 'HOLDS', 'MAY_KEEP', 'WORKERS', 'CADDY', 'Answers', 'init_options', 'answers',
+           'Guess', 'guess', 'starter', 'init']
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #b6128bd5
 NUMBERS = {  # option: (usage figure, question, what is taken where nobody says)
@@ -121,8 +122,9 @@ CHECKS = {  # image: user (empty: the image's own), command that asks whether it
     "pgsty/silo": ("", "[CMD, mc, ready, local]"),
     "getmeili/meilisearch": ("", '[CMD, curl, -sf, "http://127.0.0.1:7700/health"]'),
     "rabbitmq": ("999:999", "[CMD, rabbitmq-diagnostics, -q, ping]"),
-    "caddy": ("1000:1000", '[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:8082/healthz"]')}
+    "caddy": ("1000:1000", f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{PROBES_PORT}{HEALTH_PATH}"]')}
 HOLDS = {"database": "database_gb", "search": "index_gb", "object-store": "stored_gb"}
+MAY_KEEP = ("cache", "queue", "dashboards", "alerts")  # where "maybe" it keeps data: a volume is the safe guess
 WORKERS = re.compile(r"work|job|cron|schedul|consum|queue-|celery|sidekiq")
 CADDY = "caddy:2.11.4"
 
@@ -151,7 +153,7 @@ def guess(
     if found is None or (found.role == "application" and not found.ports):
         worker = bool(WORKERS.search(name))
         return Guess(name, image, "worker" if worker else "application", 512, "0.5", 0 if worker else 8000, "", "")
-    path = found.data_path if found.keeps_data == "yes" else ""
+    path = found.data_path if found.keeps_data == "yes" or found.role in MAY_KEEP else ""
     if found.image == "postgres" and re.search(r":(9|1[0-7])(\D|$)", image):
         path = "/var/lib/postgresql/data"  # from 18 on the folder above is the volume
     edge, caddy = found.role == "edge", found.name == "Caddy"  # what is emitted for a host has Caddy in front
@@ -196,8 +198,10 @@ def _start(each: Guess) -> Iterator[str]:
 
 def _own_check(each: Guess) -> str:
     "A check for an image of which nobody knows what is in it."
-    asks = f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{each.port}/"]' if each.port else '[CMD, "true"]'
-    return f"{asks}  # guessed: a program that is in the image and knows whether the service is well"
+    if each.port:
+        return (f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{each.port}/"]  '
+                "# guessed: a program that is in the image and knows whether the service is well")
+    return '[CMD-SHELL, "find /tmp/alive -mmin -2 | grep -q ."]  # guessed: it touches this file while it is well'
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #6f2789b4
 def starter(
@@ -227,7 +231,7 @@ def starter(
 def _filled(each: Guess) -> str:
     "What fills a volume, and how it is saved."
     holds = HOLDS.get(each.role)
-    size = f"holds: {holds}" if holds else f"size_gb: {1 if each.role == 'edge' else 5}"
+    size = f"holds: {holds}" if holds else f"size_gb: {1 if each.role in ('edge', 'cache') else 5}"
     backup = "dump" if each.known == "PostgreSQL" else "none" if each.role == "edge" else "copy"
     return f"{size}, backup: {backup}"
 

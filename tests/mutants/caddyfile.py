@@ -5,6 +5,7 @@ import re
 
 from mutants import CADDYFILE, Mutant, added, replaced, service, substituted
 
+UPSTREAMS = "caddy/upstreams.caddy"
 HASH = "$2a$14$" + "abcdefghijklmnopqrstuv" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ01234"  # the form of one, of nothing
 
 
@@ -16,9 +17,9 @@ def in_errors(files):
     return {**files, CADDYFILE: text}
 
 
-def without(pattern):
-    """The Caddyfile without the lines that match"""
-    return substituted(CADDYFILE, rf"^[ \t]*{pattern}[^\n]*\n", "", count=0)
+def without(pattern, file=CADDYFILE):
+    """The Caddyfile, or another one of the edge's, without the lines that match"""
+    return substituted(file, rf"^[ \t]*{pattern}[^\n]*\n", "", count=0)
 
 
 def without_block(name):
@@ -94,8 +95,8 @@ MUTANTS = [
            replaced("compose/compose.yaml", "https://admin.app.example.com/minio/",
                     "https://admin.app.example.com/console/"), "E01"),
     Mutant("D37", "colors without active health",
-           substituted("caddy/Caddyfile", r"^\s*health_uri [^\n]*\n", "", count=0), "E16"),
+           substituted(UPSTREAMS, r"^\s*health_uri [^\n]*\n", "", count=0), "E16"),
     Mutant("D37", "a color that the edge does not know",
            substituted("caddy/upstreams.caddy", r" fastapi-app-green:8000", "", count=0), "C26"),
-    Mutant("D37", "no second try", without("lb_try_duration"), "E16"),
+    Mutant("D37", "no second try", without("lb_try_duration", UPSTREAMS), "E16"),
 ]

@@ -61,8 +61,8 @@ def _chosen(tree: Tree, folder: str) -> tuple[str, ...]:
 def _lacking(tree: Tree, path: str) -> set[str]:
     "The services that a file takes for granted: without an image of their own, or waited for and not there."
     every = _services(tree, path)
-    waits = {str(name) for each in every.values() if isinstance(each, dict)
-             for name in (each.get("depends_on") or ()) if isinstance(each.get("depends_on"), (list, dict))}
+    asked = [each.get("depends_on") for each in every.values() if isinstance(each, dict)]
+    waits = {str(name) for each in asked if isinstance(each, (list, dict)) for name in each}
     return {*_partial(tree, path)} | waits - set(map(str, every))
 
 

@@ -5,7 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from prometheus_client import (
-    CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector, ProcessCollector,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
 )
 from prometheus_client.core import GaugeMetricFamily
 
