@@ -193,7 +193,7 @@ def require_services(names: list[str], file: str) -> None:
     """An error for a name that the file has not; the text is searched since to read YAML would be slow"""
     text = Path(file).read_text()
     for name in names:
-        if f"\n  {name}:\n" not in text.partition("\nservices:\n")[2]:
+        if f"\n  {name}:\n" not in text.partition("\nservices:")[2]:
             leave(1, f"no such service: {name}")
 
 
