@@ -103,7 +103,7 @@ def make_host(folder: Path, server: PostgresServer, repository: Path) -> Host:
     host.environment |= {"RESTIC_REPOSITORY": str(repository)}
     host.save(environment={"postgresql": {"PGHOST": str(server.folder), "PGPORT": str(server.port)}},
               replace={"/run/secrets/": f"{host.secrets}/postgresql/"})
-    for volume in ("minio-data", "grafana-data", "postgres-data"):
+    for volume in ("minio-data", "grafana-data", "postgres-data", "logs-data"):
         host.volume(volume)
     host.start("postgresql", "minio", "grafana", "fastapi-app-blue", "caddy")
     return host

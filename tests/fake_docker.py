@@ -189,11 +189,20 @@ def enabled(file: str) -> list[str]:
             and (not each.get("profiles") or profiles & {*each["profiles"]})]
 
 
+def require_services(names: list[str], file: str) -> None:
+    """An error for a name that the file has not; the text is searched since to read YAML would be slow"""
+    text = Path(file).read_text()
+    for name in names:
+        if f"\n  {name}:\n" not in text.partition("\nservices:")[2]:
+            leave(1, f"no such service: {name}")
+
+
 def up(words: list[str], file: str, dry: bool) -> None:
     """docker compose up"""
     chosen, names = options(words, ("--wait-timeout",),
                             ("--detach", "--wait", "--remove-orphans", "--no-deps", "--no-build", "--force-recreate"))
     release = str(Path(file).resolve().parent.parent)
+    require_services(names, file)
     names = names or enabled(file)
     if dry:
         for name in names:
@@ -229,6 +238,7 @@ def compose(words: list[str]) -> None:
     elif verb == "stop":
         import threading
         given, names = options(rest, ("--timeout",), ())
+        require_services(names, file)
         threads = [threading.Thread(target=stop, args=[name, float(given["--timeout"])]) for name in names]
         for thread in threads:
             thread.start()

@@ -28,6 +28,7 @@ from cheap_restic import cheapen
 from needed import programs
 
 KEY = "the key of this test"
+AUDIT = '{"event": "document deleted", "actor": "ကျော်"}\n'
 
 
 def restic(repository: Path, *arguments: str) -> str:
@@ -56,6 +57,7 @@ def place(tmp_path_factory):
     found.host = make_host(found.folder / "host", found.server, found.repository)
     found.server.psql(SEED)
     fill_objects(found.host.volume("minio-data"))
+    (found.host.volume("logs-data") / "audit.jsonl").write_text(AUDIT)
     found.grafana = grafana(found.host)
     restic(found.repository, "init")
     cheapen(found.repository, KEY)
@@ -118,6 +120,18 @@ def test_a_new_host_gets_everything_back(place, fresh):
         assert database.execute("select count(*), min(theme) from preferences").fetchone() == (100, "dark")
     assert (host.volume("grafana-data") / "plugins" / "note.txt").read_text() == "kept"
     assert not (host.data / "backup" / "restore").exists()
+
+
+def test_the_audit_trail_comes_back_while_the_application_is_stopped(place, fresh):
+    """Its volume belongs to a service with two colors: both are stopped before, and no store is started by its name"""
+    host, _ = fresh
+    done = host.run("restore.sh")
+    assert done.returncode == 0, done.stderr
+    assert (host.volume("logs-data") / "audit.jsonl").read_text() == AUDIT
+    calls = (host.engine_folder / "calls").read_text().splitlines()
+    stores, = [call for call in calls if " --no-deps postgresql " in call and " --wait " in call]
+    assert "fastapi-app" not in stores
+    assert [call for call in calls if call.endswith("stop --timeout 60 fastapi-app-blue fastapi-app-green")]
 
 
 def test_a_restore_refuses_what_is_not_empty_and_force_keeps_it(place, fresh):

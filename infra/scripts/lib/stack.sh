@@ -16,7 +16,7 @@ declare -A REBUILD=([fastapi-app]='python -m app.reindex')
 BACKUP_KEY=restic_password
 KEEP_DAILY=7 KEEP_WEEKLY=5 KEEP_MONTHLY=12
 APPLICATIONS=(fastapi-app-blue fastapi-app-green) # stopped while data is restored
-STORES=(postgresql minio grafana fastapi-app) # started for a restore
+STORES=(postgresql minio grafana) # started for a restore
 
 COLORED=(fastapi-app:8000) # service:port, each twice: -blue and -green
 COLOR_MIB=512

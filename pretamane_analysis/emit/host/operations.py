@@ -138,7 +138,8 @@ def _roles(stack: Stack) -> dict[str, str]:
                   if each.role in CONFIGURATION and each.role not in _STEADY]
     return {
         "applications": _words(name for each in stack.with_role("application") for name in names(stack, each)),
-        "stores": _words(dict.fromkeys(each.service for each in backup_plan(stack))),
+        "stores": _words(dict.fromkeys(each.service for each in backup_plan(stack)
+                                       if stack.services[each.service].role != "application")),
         "steady": _words(name for name in stack.with_role(*_STEADY) if name in always),
         "configured": _words(configured),
         "long_running": _words(each for each in always if each not in awaited),

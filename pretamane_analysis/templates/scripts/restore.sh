@@ -57,13 +57,21 @@ SQL
     done 3< <(each dump)
 }
 
+# Of a service with two colors, both: neither is called what the service is called.
+stop_service() {
+    case " ${COLORED[*]} " in
+        *" $1:"*) compose stop --timeout 60 "$1-blue" "$1-green" ;;
+        *) compose stop --timeout 60 "$1" ;;
+    esac
+}
+
 restore_volumes() {
     local kind service volume folder
     for kind in mirror copy; do
         while read -r -u 3 service volume; do
             [ -d "$FOUND/volumes/$volume" ] || die "the backup holds no volume $volume"
             folder="$(volume_folder "$volume")"
-            compose stop --timeout 60 "$service"
+            stop_service "$service"
             if [ -n "$(ls -A "$folder")" ]; then
                 mkdir -p "$ASIDE/$volume"
                 archive put "$folder" "$ASIDE/$volume"
