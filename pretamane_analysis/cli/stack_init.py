@@ -49,8 +49,8 @@ def init_options(
     parser.add_argument("--service", metavar="NAME=IMAGE", action="append", default=[],
                         help="a service and its image with a fixed tag, such as web=me/web:1.0; may be repeated")
     for name, (_, question, usual) in NUMBERS.items():
-        parser.add_argument(f"--{name}", metavar="N", default="", help=f"{question[0].lower()}{question[1:]} "
-                            f"(default: {usual}, marked as guessed)")
+        asked = question if question.startswith("GB") else question[0].lower() + question[1:]
+        parser.add_argument(f"--{name}", metavar="N", default="", help=f"{asked} (default: {usual}, marked as guessed)")
     parser.add_argument("--out", metavar="FILE", default="stack.yaml", help="where to write (default: stack.yaml)")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
