@@ -201,7 +201,7 @@ def _own_check(each: Guess) -> str:
     if each.port:
         return (f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{each.port}/"]  '
                 "# guessed: a program that is in the image and knows whether the service is well")
-    return '[CMD-SHELL, "find /tmp/alive -mmin -2 | grep -q ."]  # guessed: it touches this file while it is well'
+    return '[CMD-SHELL, "find /dev/shm/alive -mmin -2 | grep -q ."]  # guessed: it touches this file while it is well'
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #6f2789b4
 def starter(
