@@ -28,8 +28,6 @@ from pretamane_analysis.stack.stack import dump, example, example_text, loads
 ROOT = Path(__file__).resolve().parents[1]
 NAMED = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-west-2", "eu-central-1", "eu-west-3", "ap-southeast-1",
          "ap-southeast-2", "ap-northeast-1", "ap-northeast-2", "ap-south-1")
-# whose database prices the snapshot does not have
-NO_RDS = ("us-east-2", "eu-central-1", "ap-southeast-2", "ap-northeast-1")
 RATE = ("prices:\n  - {usage_type: TimedStorage-ByteHrs, service: AmazonDynamoDB, usd: 0.30, unit: GB-Mo, source: "
         "our contract, date: 2026-11-20%s}\n")
 
@@ -47,18 +45,12 @@ def guide_stacks():
 
 @pytest.mark.parametrize("region", NAMED)
 def test_the_named_regions_have_every_price(region):
-    """The example and the guides' stacks compare without a missing price; where RDS has none, the message names it
-    and what to do"""
+    """The example and the guides' stacks compare without a missing price"""
     stacks = guide_stacks()
     assert len(stacks) > 1
     for name, stack in stacks.items():
         if any(each.gpus for each in stack.services.values()):
             continue  # machines with GPUs have prices in few regions; tests/test_ways.py has their stack
-        if region in NO_RDS and any(each.role == "database" for each in stack.services.values()) and not stack.managed:
-            with pytest.raises(MissingPrice, match="AmazonRDS") as caught:
-                compare(stack.model_copy(update={"region": region}), bundled())
-            assert {each.service for each in caught.value.queries} == {"AmazonRDS"}
-            continue
         found = compare(stack.model_copy(update={"region": region}), bundled())
         assert found.baseline.bill.total > found.alternative.bill.total > 0, name
         for line in found.baseline.bill.lines:

@@ -143,8 +143,8 @@ def test_a_class_without_a_price_is_passed_over_and_said():
 
 def test_a_region_without_any_price_names_it():
     """No class has a price: the bill says which query has none, not 0 and not another region's"""
-    stack = sql().model_copy(update={"region": "eu-central-1"})
-    with pytest.raises(PretamaneError, match="AmazonRDS RDS:GP3-Storage"):
+    stack = sql().model_copy(update={"region": "ap-east-1"})
+    with pytest.raises(PretamaneError, match="AmazonRDS"):
         bill_of(architecture("eks", stack, BOOK), stack, BOOK)
 
 
