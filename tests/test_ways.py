@@ -15,7 +15,7 @@ from test_coverage import guide_stacks
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import TITLES, architecture, bill_of, names_for
 from pretamane_analysis.bill.compare import compare, document, no_migration
-from pretamane_analysis.bill.optimized import in_one_zone, without_arm64
+from pretamane_analysis.bill.optimized import without_arm64, without_standby
 from pretamane_analysis.bill.options import options
 from pretamane_analysis.bill.own_stack import CHECKS
 from pretamane_analysis.bill.resilience import survives_machine, survives_zone
@@ -132,8 +132,8 @@ services:
 
 def test_a_standby_goes_where_the_other_side_has_none():
     """Multi-AZ becomes one zone, two search nodes one with half of the disks"""
-    assert not in_one_zone(DbInstance(instance_type="db.t4g.micro", multi_az=True)).multi_az
-    domain = in_one_zone(SearchDomain(instance_type="t3.small.search", count=2, disk_gb=Decimal(40)))
+    assert not without_standby(DbInstance(instance_type="db.t4g.micro", multi_az=True)).multi_az
+    domain = without_standby(SearchDomain(instance_type="t3.small.search", count=2, disk_gb=Decimal(40)))
     assert (domain.count, domain.disk_gb) == (1, 20)
 
 

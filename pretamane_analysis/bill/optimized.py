@@ -24,7 +24,7 @@ from ..stack.settings import NodeGroupSettings
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['ARM64', 'PLANS', 'SPOT', 'SPOT_SHARE', 'without_arm64', 'first_sold', 'in_one_zone', 'eks_optimized']
+__all__ = ['ARM64', 'PLANS', 'SPOT', 'SPOT_SHARE', 'without_arm64', 'first_sold', 'without_standby', 'eks_optimized']
 
 # %% ../../nbs/bill/06b_optimized.ipynb #fec9fece
 ARM64 = frozenset((
@@ -79,7 +79,7 @@ def _bought(stack: Stack, book: PriceBook, count: int, instance_type: str, state
                              purchase_option=first_sold(book, stack.region, instance_type, PLANS))
 
 # %% ../../nbs/bill/06b_optimized.ipynb #2ff3b0fb
-def in_one_zone(
+def without_standby(
     resource: Resource,  # A billed thing of the architecture
 ) -> Resource:
     "A data service in one zone, without a standby; anything else as it is."
@@ -119,7 +119,7 @@ def eks_optimized(
     known = {"node_groups": groups, "architecture": None}
     bought = small.model_copy(update={"eks": small.eks.model_copy(update=known)})
     found = eks(bought, book, scenario)
-    resources = tuple(in_one_zone(each) if each.feature in DATA_FEATURES else each for each in found.resources)
+    resources = tuple(without_standby(each) if each.feature in DATA_FEATURES else each for each in found.resources)
     return replace(found, name="eks-optimized", title="EKS, optimized", resources=resources,
                    assumptions=(*_said(lacking, groups, stateless), *found.assumptions))
 

@@ -23,6 +23,6 @@ __all__ = [
     "InterRegionTraffic", "InternetEgress", "InternetIngress", "KafkaCluster", "Keys", "Load", "LoadBalancer",
     "Logs", "Mail", "ManagedInstances", "Monitoring", "NatGateway", "NodeGroup", "Parameters",
     "ProvisionedConcurrency", "PublicAddresses", "Queue", "Resource", "SearchDomain", "SearchServerless", "Secrets",
-    "ServerlessCache", "ServerlessKafka", "StatedCost", "Table", "TenantIsolation", "Topic", "UserPool", "Volume", "VpcEndpoint",
-    "WebAcl", "Workflow", "instance_hour", "metered", "resource",
+    "ServerlessCache", "ServerlessKafka", "StatedCost", "Table", "TenantIsolation", "Topic", "UserPool", "Volume",
+    "VpcEndpoint", "WebAcl", "Workflow", "instance_hour", "metered", "resource",
 ]

@@ -9,19 +9,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .containers import limit, of
+from .containers import of
 from ..views.edge import proxies
 from ..views.images import known
-from ..views.references import names
 from .registry import rule
-from ..views.services import Image, Mounted, ServiceFacts, mapping, mebibytes, services
+from ..views.services import Image, ServiceFacts, mapping, services
 from ..read.tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['SHELL_WORDS', 'DEFAULTS', 'USERS', 'depends_with_condition', 'waits_end', 'has_health_check', 'health_check_times',
-           'health_check_program', 'health_can_fail', 'services_have_an_image', 'comes_back', 'no_container_name',
-           'color_of', 'can_run_twice', 'two_colors', 'no_version_key', 'has_project_name', 'no_sleeping_jobs',
-           'database_folder', 'database_setting', 'database_memory', 'database_roles']
+__all__ = ['SHELL_WORDS', 'depends_with_condition', 'waits_end', 'has_health_check', 'health_check_times', 'health_check_program',
+           'health_can_fail', 'services_have_an_image', 'comes_back', 'no_container_name', 'color_of', 'can_run_twice',
+           'two_colors', 'no_version_key', 'has_project_name', 'no_sleeping_jobs']
 
 # %% ../../../nbs/check/rules/05_start.ipynb #e3e6cad0
 @rule("C20")
@@ -256,110 +254,3 @@ def no_sleeping_jobs(tree: Tree) -> Iterator[Finding]:
         if re.search(r"\bmc\s+(anonymous|policy)\s+set\s+(download|public|upload)|public-read", line):
             yield of(tree, each, "opens a bucket to everybody", "Leave it closed; hand out presigned addresses",
                      "command" if "command" in each.raw else "entrypoint")
-
-
-_DATA = {"mysql": "/var/lib/mysql", "mariadb": "/var/lib/mysql", "mongo": "/data/db", "redis": "/data",
-         "valkey/valkey": "/data",
-         "rabbitmq": "/var/lib/rabbitmq", "grafana/grafana": "/var/lib/grafana", "influxdb": "/var/lib/influxdb",
-         "clickhouse/clickhouse-server": "/var/lib/clickhouse",
-         "elasticsearch/elasticsearch": "/usr/share/elasticsearch/data",
-         "opensearchproject/opensearch": "/usr/share/opensearch/data", "neo4j": "/data", "couchdb": "/opt/couchdb/data"}
-
-
-def _data_place(service: ServiceFacts) -> str:
-    "Where an image keeps its data; empty where that is unknown or set by its command."
-    major = re.match(r"(\d+)", service.image.tag)
-    if service.image.repository == "postgres":
-        own = "/var/lib/postgresql" if major and int(major[1]) >= 18 else "/var/lib/postgresql/data"
-        return service.environment.get("PGDATA") or (own if major else "")
-    moved = re.search(r"--?(dbpath|datadir|dir|path\.data)\b", " ".join(service.command))
-    place = _DATA.get(service.image.repository, "") if not moved else ""
-    return "/var/lib/influxdb2" if service.image.repository == "influxdb" and major and int(major[1]) >= 2 else place
-
-
-@rule("X18")
-def database_folder(tree: Tree) -> Iterator[Finding]:
-    "From 18 on PostgreSQL's image keeps data below /var/lib/postgresql/MAJOR; a volume at another place stays empty."
-    for each in services(tree).values():
-        place, kept = _data_place(each), [mount for mount in each.volumes if _keeps(mount)]
-        if not place or any(place == one.target.rstrip("/") or place.startswith(f"{one.target.rstrip('/')}/")
-                            for one in kept) and not (
-                                    wrong := [one for one in kept if _old(each, one)]):
-            continue
-        wrong = [one for one in kept if _old(each, one)] or kept
-        if wrong:
-            yield of(tree, each, f"keeps its data at {place}, not at {wrong[0].target}", f"Mount the volume at {place}",
-                     "volumes", wrong[0].index)
-        elif tree.house:
-            yield of(tree, each, f"keeps its data at {place}, where no volume is mounted",
-                     f"Mount the volume at {place}", "volumes")
-
-
-def _keeps(mount: Mounted) -> bool:
-    "Whether a mount is for data: a named volume."
-    return mount.kind == "volume" and bool(mount.source) and not mount.read_only and not re.search(
-        r"log|conf|initdb|backup|certs?|plugins|scripts|run|sock|tmp", mount.target)
-
-
-def _old(service: ServiceFacts, mount: Mounted) -> bool:
-    "Whether a volume is where PostgreSQL kept its data before 18."
-    major = re.match(r"(\d+)", service.image.tag)
-    return bool(service.image.repository == "postgres" and major and int(major[1]) >= 18
-                and "PGDATA" not in service.environment
-                and mount.target.rstrip("/") == "/var/lib/postgresql/data")
-
-# %% ../../../nbs/check/rules/05_start.ipynb #25643e7e
-DEFAULTS = {"max_connections": "100", "work_mem": "4MB", "shared_buffers": "128MB"}  # of PostgreSQL
-
-
-def database_setting(
-    service: ServiceFacts,  # A service of the compose file, as it was read
-    name: str,  # Name of the setting, such as `max_connections`
-) -> str:
-    "A setting that a database is started with (`-c name=value`), or PostgreSQL's default."
-    found = [word.partition("=")[2] for word in service.command if word.partition("=")[0].lstrip("-") == name]
-    return found[-1] if found else DEFAULTS[name]
-
-
-@rule("C30")
-def database_memory(tree: Tree) -> Iterator[Finding]:
-    "Each connection may use work_mem at least once, beside the shared buffers."
-    for each in services(tree).values():
-        if each.image.repository == "postgres" and (tree.house or "max_connections" in " ".join(each.command)):
-            connections, work, shared = (database_setting(each, name) for name in DEFAULTS)
-            allowed = mebibytes(limit(each, "mem_limit", "memory"))
-            need = int(connections) * (mebibytes(work) or 0) + (mebibytes(shared)
-                                                                or 0) if connections.isdigit() else None
-            if allowed and need and need > allowed:
-                yield of(tree, each, f"may need {need:.0f} MiB at {connections} connections, but may use {allowed:.0f}",
-                         "Lower max_connections or work_mem", "command")
-
-# %% ../../../nbs/check/rules/05_start.ipynb #55cc46d6
-USERS = ("DB_USER", "DATABASE_USER", "PGUSER", "POSTGRES_USERNAME", "DATA_SOURCE_USER")
-
-
-@rule("C31")
-def database_roles(tree: Tree) -> Iterator[Finding]:
-    "The user that the image creates first is a superuser; others come from scripts that it runs once."
-    for server in services(tree).values():
-        if server.image.repository != "postgres":
-            continue
-        first = server.environment.get("POSTGRES_USER") or "postgres"
-        scripts = [mount.source for mount in server.volumes if mount.target.startswith("/docker-entrypoint-initdb.d")]
-        text = "\n".join(body for path, body in tree.files.items()
-                         if any(path == source
-                                or path.startswith(f"{source}/") for source in scripts)) if scripts else ""
-        created = {found.strip('"')
-                   for found in re.findall(r"\bCREATE\s+(?:ROLE|USER)\s+(\"[^\"]+\"|[\w-]+)", text, re.I)}
-        for each in services(tree).values():
-            host = next((each.environment[key].partition(":")[0] for key in (
-                "DB_HOST", "PGHOST", "DATABASE_HOST", "DATA_SOURCE_URI") if key in each.environment), "")
-            key = next((key for key in USERS if key in each.environment), "")
-            if not key or server not in names(tree).get(host, []):
-                continue
-            if each.environment[key] == first:
-                yield of(tree, each, f"connects as {first!r}, the superuser of {server.name!r}",
-                         "Create a role of its own in a script of docker-entrypoint-initdb.d", "environment", key)
-            elif each.environment[key] not in created:
-                yield of(tree, each, f"connects as {each.environment[key]!r}, which nothing creates",
-                         f"Create the role in a script of {server.name!r}", "environment", key)
