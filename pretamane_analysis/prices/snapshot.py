@@ -21,11 +21,11 @@ from urllib.parse import unquote
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import data_path
-from .book import MissingPrice, Price, PriceBook, Query, Tier
+from .book import Price, PriceBook, Query, Tier
 
 # %% auto #0
-__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'REMEMBERED', 'read_rows', 'Snapshot', 'bundled', 'sources', 'cited',
-           'age_text', 'InstanceType', 'instance_types', 'instance_type', 'eks_support', 'Allowance', 'allowances']
+__all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'cited', 'age_text',
+           'InstanceType', 'instance_types', 'instance_type', 'eks_support', 'Allowance', 'allowances']
 
 # %% ../../nbs/prices/02_snapshot.ipynb #6c472185
 STALE_AFTER_DAYS = 180
@@ -107,9 +107,6 @@ def _by_usage_type(path: Path, counted: bool) -> dict[str, list[Row]]:
     return index
 
 # %% ../../nbs/prices/02_snapshot.ipynb #9cadd009
-REMEMBERED = 30_000  # answers that a snapshot keeps at most: those about one region, as a report asks for them
-
-
 @dataclass
 class Snapshot(PriceBook):
     "A price book over the files of a snapshot folder, loaded per service and region."
@@ -118,7 +115,6 @@ class Snapshot(PriceBook):
 
     def __post_init__(self) -> None:
         self._files: dict[tuple[str, str], dict[str, list[Row]]] = {}
-        self._answers: dict[Query, Price | MissingPrice] = {}
         self.manifest = _manifest(Path(self.folder))
         self.data = Path(self.folder) / self.manifest.get("data", "")
         self.as_of = date.fromisoformat(self.manifest["as_of"])
@@ -139,23 +135,6 @@ class Snapshot(PriceBook):
         rows = self._rows(query.service, query.region).get(query.usage_type, ())
         return list(_prices(query.service, query.region,
                             [row for row in rows if row["purchase_option"] == query.purchase_option]))
-
-    def listed(
-        self,
-        query: Query,  # The question: one usage type, unit, region and purchase option
-    ) -> Price:
-        "The one price of the list that answers a query, remembered. Raises MissingPrice or AmbiguousPrice."
-        if (found := self._answers.get(query)) is None:
-            try:
-                found = super().listed(query)
-            except MissingPrice as error:
-                found = error
-            if len(self._answers) >= REMEMBERED:
-                self._answers.clear()
-            self._answers[query] = found
-        if isinstance(found, MissingPrice):
-            raise found.with_traceback(None)
-        return found
 
     def usage_types(self, service: str, region: str) -> Iterable[str]:
         return sorted(self._rows(service, region))
