@@ -15,7 +15,16 @@ from typing import NoReturn
 from ..base.errors import PretamaneError
 from ..base.tables import counted
 from .bill import HOURS_PER_MONTH
-from .sizing import SHORTLISTED, Candidate, Machine, busy_shares, current_types, hosts, priced
+from pretamane_analysis.bill.sizing import (
+    SHORTLISTED,
+    Candidate,
+    Machine,
+    busy_shares,
+    current_types,
+    hosts,
+    priced,
+    sold_types,
+)
 from ..facts.accelerators import gpus_of
 from ..prices.book import ON_DEMAND, PriceBook
 from ..prices.snapshot import InstanceType
@@ -294,7 +303,7 @@ def cheapest_nodes(
 ) -> InstanceType:
     """The type whose nodes hold the work for the least money. Raises PretamaneError that says what no type has."""
     sums, ranked = _sums(held), []
-    for kind in current_types(architecture, sums.gpus > 0):
+    for kind in sold_types(book.shortlist or book, region, option, current_types(architecture, sums.gpus > 0)):
         count = sums.bound(room(kind, held.daemons, prefix_delegation), fixed or at_least)
         if count and (fixed is None or count <= fixed) and (
                 found := priced(book.shortlist or book, region, kind, held.busy_cores, count, option)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError, did_you_mean
@@ -20,7 +21,8 @@ from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['CONSTRAINTS', 'SHORTLISTED', 'Needs', 'busy_shares', 'needs', 'Machine', 'host_for', 'Constraint', 'lacking',
-           'Candidate', 'priced', 'current_types', 'candidates', 'why_none', 'where_sold', 'hosts', 'cheapest']
+           'Candidate', 'priced', 'current_types', 'sold_types', 'candidates', 'why_none', 'where_sold', 'hosts',
+           'cheapest']
 
 # %% ../../nbs/bill/02_sizing.ipynb #a0140deb
 @dataclass(frozen=True)
@@ -152,19 +154,33 @@ def priced(
     return Candidate(kind, hourly, surplus, count * hourly * HOURS_PER_MONTH + surplus)
 
 # %% ../../nbs/bill/02_sizing.ipynb #b33c4c71
+@cache
 def current_types(
     architecture: str = "x86_64",  # or `arm64`
     gpus: bool = False,  # Whether types with GPUs are among them: they are never the cheapest way to anything else
-) -> list[InstanceType]:
+) -> tuple[InstanceType, ...]:
     "Instance types of the current generation."
-    return [kind for kind in instance_types().values() if kind.current_generation and kind.architecture == architecture
-            and not specialized(kind.name) and (gpus or not gpus_of(kind.name).count)]
+    return tuple(kind for kind in instance_types().values() if kind.current_generation
+                 and kind.architecture == architecture and not specialized(kind.name)
+                 and (gpus or not gpus_of(kind.name).count))
 
 
-def _large_enough(machine: Machine) -> list[InstanceType]:
+def sold_types(
+    book: PriceBook,  # Where prices are looked up
+    region: str,  # Region code
+    option: str,  # Purchase option
+    kinds: Iterable[InstanceType],  # Those in question
+) -> Iterable[InstanceType]:
+    "The instance types that a region sells so, as far as the book can tell without asking for each price."
+    sold = book.sold("AmazonEC2", region, option)
+    return kinds if sold is None else [kind for kind in kinds if instance_hour(kind.name).usage_type in sold]
+
+
+def _large_enough(machine: Machine, kinds: Iterable[InstanceType] | None = None) -> list[InstanceType]:
+    "Of the kinds, or of all of the current generation."
     limits = [(each.has, wanted) for each in CONSTRAINTS if (wanted := each.wanted(machine))]
-    return [kind for kind in current_types(machine.architecture, machine.gpus > 0)
-            if all(has(kind) >= wanted for has, wanted in limits)]
+    among = current_types(machine.architecture, machine.gpus > 0) if kinds is None else kinds
+    return [kind for kind in among if all(has(kind) >= wanted for has, wanted in limits)]
 
 
 def candidates(
@@ -174,7 +190,8 @@ def candidates(
     option: str = ON_DEMAND,  # How it is bought
 ) -> list[Candidate]:  # Cheapest first
     "Instance types of the current generation that have enough of everything and a price in the region."
-    kinds = _large_enough(machine)
+    among = current_types(machine.architecture, machine.gpus > 0)
+    kinds = _large_enough(machine, sold_types(book, region, option, among))
     if book.shortlist:
         kinds = [each.kind for each in _ranked(book.shortlist, region, kinds, machine.busy_cores, option)
                  or _ranked(book.shortlist, region, kinds, machine.busy_cores)][:SHORTLISTED] or kinds

@@ -5,7 +5,7 @@
 # %% ../../nbs/prices/01_book.ipynb #14970438
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -178,6 +178,15 @@ class PriceBook:
     ) -> Iterable[Price]:
         "Those of a usage type that are bought as a query says; a book that can, looks at no others."
         return self.candidates(query.service, query.region, query.usage_type)
+
+    def sold(
+        self,
+        service: str,  # Offer code of the price list, such as `AmazonEC2`
+        region: str,  # Region code such as `us-east-1`, or `global`
+        option: str,  # Purchase option such as `OnDemand`
+    ) -> Collection[str] | None:  # Usage types; None where the book would have to look at each
+        "What a region sells under a purchase option, so that nobody asks for the rest."
+        return None
 
     def usage_types(
         self,
