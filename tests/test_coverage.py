@@ -49,8 +49,6 @@ def test_the_named_regions_have_every_price(region):
     stacks = guide_stacks()
     assert len(stacks) > 1
     for name, stack in stacks.items():
-        if any(each.gpus for each in stack.services.values()):
-            continue  # machines with GPUs have prices in few regions; tests/test_ways.py has their stack
         found = compare(stack.model_copy(update={"region": region}), bundled())
         assert found.baseline.bill.total > found.alternative.bill.total > 0, name
         for line in found.baseline.bill.lines:
