@@ -16,7 +16,7 @@ from ..base.errors import PretamaneError, nearest
 
 # %% auto #0
 __all__ = ['ON_DEMAND', 'GLOBAL', 'CONFIDENCE', 'OWN_RATE', 'Query', 'Tier', 'Price', 'spread', 'PriceError', 'MissingPrice',
-           'AmbiguousPrice', 'PriceBook', 'own_price']
+           'AmbiguousPrice', 'PriceBook']
 
 # %% ../../nbs/prices/01_book.ipynb #b01cdf14
 ON_DEMAND = "OnDemand"
@@ -208,7 +208,7 @@ class PriceBook:
         query: Query,  # The question: one usage type, unit, region and purchase option
     ) -> Price:
         "The reader's own price, or the one that is listed. Raises MissingPrice or AmbiguousPrice."
-        return self.own and own_price(self.own, query) or self.listed(query)
+        return self.own and _own_price(self.own, query) or self.listed(query)
 
     def listed(
         self,
@@ -227,7 +227,7 @@ class PriceBook:
         return found
 
 # %% ../../nbs/prices/01_book.ipynb #d2a3befb
-def own_price(
+def _own_price(
     own: Iterable[Price],  # The reader's rates; an empty service stands for any
     query: Query,  # The question: one usage type, unit, region and purchase option
 ) -> Price | None:
