@@ -5,7 +5,7 @@
 # %% ../../nbs/prices/01_book.ipynb #14970438
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -17,7 +17,7 @@ from ..base.numbers import least, most
 
 # %% auto #0
 __all__ = ['ON_DEMAND', 'GLOBAL', 'CONFIDENCE', 'OWN_RATE', 'Query', 'Tier', 'Price', 'spread', 'PriceError', 'MissingPrice',
-           'AmbiguousPrice', 'PriceBook', 'own_price']
+           'AmbiguousPrice', 'PriceBook']
 
 # %% ../../nbs/prices/01_book.ipynb #b01cdf14
 ON_DEMAND = "OnDemand"
@@ -184,6 +184,15 @@ class PriceBook:
         "Those of a usage type that are bought as a query says; a book that can, looks at no others."
         return self.candidates(query.service, query.region, query.usage_type)
 
+    def sold(
+        self,
+        service: str,  # Offer code of the price list, such as `AmazonEC2`
+        region: str,  # Region code such as `us-east-1`, or `global`
+        option: str,  # Purchase option such as `OnDemand`
+    ) -> Collection[str] | None:  # Usage types; None where the book would have to look at each
+        "What a region sells under a purchase option, so that nobody asks for the rest."
+        return None
+
     def usage_types(
         self,
         service: str,  # Offer code of the price list, such as `AmazonEC2`
@@ -204,7 +213,7 @@ class PriceBook:
         query: Query,  # The question: one usage type, unit, region and purchase option
     ) -> Price:
         "The reader's own price, or the one that is listed. Raises MissingPrice or AmbiguousPrice."
-        return self.own and own_price(self.own, query) or self.listed(query)
+        return self.own and _own_price(self.own, query) or self.listed(query)
 
     def listed(
         self,
@@ -223,7 +232,7 @@ class PriceBook:
         return found
 
 # %% ../../nbs/prices/01_book.ipynb #d2a3befb
-def own_price(
+def _own_price(
     own: Iterable[Price],  # The reader's rates; an empty service stands for any
     query: Query,  # The question: one usage type, unit, region and purchase option
 ) -> Price | None:
