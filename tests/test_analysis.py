@@ -15,6 +15,7 @@ from test_any_stack import strangers
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import CORNERS, architecture, bill_of
+from pretamane_analysis.bill.availability import components
 from pretamane_analysis.bill.break_even import (
     cpu_break_even,
     crossing,
@@ -23,6 +24,7 @@ from pretamane_analysis.bill.break_even import (
 from pretamane_analysis.bill.causes import by_cause, causes
 from pretamane_analysis.bill.formula import Ways
 from pretamane_analysis.bill.growth import growth, growth_rows
+from pretamane_analysis.bill.ownership import Terms, ownership
 from pretamane_analysis.bill.ranges import open_fields, pair, points, ranges
 from pretamane_analysis.bill.sensitivity import indices, tornado
 from pretamane_analysis.bill.surface import totals, with_usage
@@ -187,6 +189,9 @@ FLAT = "name: a\nservices: {b: {image: 'c:1', memory: 64Mi}}\nusage: {%s}\n"
         ["break-even", "--up-to", "5"],
         ["ranges", "--stack", "flat.yaml"],
         ["attribution", "--baseline", "as-is"],
+        ["ownership", "--minute", "-1"],
+        ["ownership", "--hour", "much"],
+        ["ownership", "--months", "0"],
     ],
 )
 def test_bad_input_is_told(words, tmp_path, monkeypatch, capsys):
@@ -215,6 +220,7 @@ def test_bad_input_is_told(words, tmp_path, monkeypatch, capsys):
         (["sensitivity", "--cases", "4"], "json"),
         (["break-even", "--field", "log_gb"], "json"),
         (["growth"], "json"),
+        (["ownership", "--minute", "1"], "json"),
         *((["attribution"], each) for each in ("table", "json", "csv", "md")),
     ],
 )
@@ -225,7 +231,7 @@ def test_every_verb_in_every_form(words, form, capsys):
     assert said.strip()
     if form == "json":
         found = json.loads(said)
-        assert (found["baseline"], found["alternative"]) == ("eks", "ec2") and "age_days" in found["prices"]
+        assert found["baseline"] == "eks" and found["alternative"] != "eks" and "age_days" in found["prices"]
 
 
 def test_scipy_is_read_only_where_it_is_needed():
@@ -236,3 +242,25 @@ def test_scipy_is_read_only_where_it_is_needed():
         text=True,
     )
     assert done.returncode == 0 and "scipy" not in done.stderr and "numpy" not in done.stderr
+
+
+def test_what_nobody_says_is_not_counted():
+    """A part without a figure is named, is no 100 % and no 0, and every figure has a source"""
+    for each in components().values():
+        assert each.source and (each.percent is None) == (each.kind == "") and (each.percent is None) == (
+            each.minutes() is None)
+    for each in ownership(STACK, BOOK):
+        assert each.available.unknown == [one.title for one in each.available.parts if one.percent is None]
+        assert each.exact()["down_not_counted"] == each.available.unknown
+
+
+def test_ownership_adds_up():
+    """Bill, work and downtime over the months and what is paid once; what stays pays no move, all others pay egress"""
+    terms = Terms(Decimal(60), Decimal(2), 36, Decimal(100), Decimal(3000), Decimal(300))
+    for each in ownership(STACK, BOOK, terms, ("eks", "ec2")):
+        down = each.available.minutes()
+        month = each.bill_usd + 60 * each.work_hours + 2 * down
+        once = 100 if each.name == "eks" else 3100 + 300 * Decimal("0.09")
+        assert each.total_usd == 36 * month + once
+    as_text = [each.row() for each in ownership(STACK.model_copy(update={"region": "eu-nowhere-1"}), BOOK)]
+    assert all("no price" in each["36 months, USD"] for each in as_text)
