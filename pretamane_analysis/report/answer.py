@@ -12,6 +12,7 @@ from typing import Any
 from ..base.tables import less, money, percent
 from ..bill import audit as audits
 from ..bill import compare as comparisons
+from ..bill.analysis import Analysis, analysis
 from ..bill.building_blocks import Architecture
 from ..bill.options import Option, options
 from ..bill.sides import Side
@@ -38,6 +39,7 @@ class Findings:
     book: PriceBook  # For what the page can be asked
     command: str = "pretamane cost"  # That prints one side, with the options that were given
     options: tuple[Option, ...] = ()  # All ways to host the stack, the cheapest first
+    analysis: Analysis | None = None  # What lies around the two bills
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -71,7 +73,9 @@ def findings(
     "Compare, and audit the claim if there is one. Raises MissingPrice where a price is not known."
     compared = comparisons.compare(stack, book, scenario=scenario, hours=hours)
     ways = tuple(options(stack, book, scenario, hours))
-    return Findings(stack, compared, audits.audit(claim, stack, book) if claim else None, today, book, command, ways)
+    around = analysis(stack, book, compared.baseline.architecture.name, compared.alternative.architecture.name, hours)
+    return Findings(stack, compared, audits.audit(claim, stack, book) if claim else None, today, book, command, ways,
+                    around)
 
 # %% ../../nbs/report/03_answer.ipynb #d9681e60
 def headline(
