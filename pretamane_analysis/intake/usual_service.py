@@ -31,6 +31,8 @@ CHECKS = {  # image: user (empty: the image's own), command that asks whether it
     "prometheuscommunity/postgres-exporter": ("65534:65534",
                                               '[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:9187/"]'),
     "grafana/grafana": ("472:0", '[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:3000/api/health"]'),
+    "cloudflare/cloudflared": (
+        "65532:65532", "[CMD, cloudflared, tunnel, --metrics, \"127.0.0.1:2000\", ready]"),
     "grafana/loki": ("10001:10001", "[CMD, loki, -config.file=/etc/loki/loki.yaml, -verify-config]"),
     "caddy": ("1000:1000", f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{PROBES_PORT}{HEALTH_PATH}"]')}
 HOLDS = {"database": "database_gb", "search": "index_gb", "object-store": "stored_gb"}
