@@ -26,10 +26,10 @@ from ..stack.stack import Stack
 from ..stack.stack_checks import Problem
 
 # %% auto #0
-__all__ = ['line_resource', 'as_is_problems', 'as_is']
+__all__ = ['as_is_problems', 'as_is']
 
 # %% ../../nbs/bill/06a_as_is.ipynb #d1ea78d8
-def line_resource(
+def _line_resource(
     feature: str,  # Key of a feature
     line: AsIsLine,  # What the reader said of one thing: a kind with its fields, or what it costs
     stack: Stack,  # For where all lines were read, and the day
@@ -47,7 +47,7 @@ def line_resource(
 def _trouble(feature: str, line: AsIsLine, stack: Stack) -> str:
     "What is wrong with a line; empty where nothing is."
     try:
-        for machine in (line_resource(feature, line, stack),):
+        for machine in (_line_resource(feature, line, stack),):
             list(machine.charges(HOURS_PER_MONTH))
             if isinstance(machine, Instances | NodeGroup):
                 instance_type(machine.instance_type)
@@ -132,7 +132,7 @@ def as_is(
                              "Add `as_is: {source: …, features: {…}}`, or choose another architecture")
     if problems := [f"{'.'.join(map(str, path))}: {text}" for path, text in as_is_problems(stack)]:
         raise PretamaneError("\n".join(problems))
-    resources = _told_apart(line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
+    resources = _told_apart(_line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
     groups = _groups(resources)
     managed = any(each.feature in DATA_FEATURES for each in resources)
     return Architecture("as-is", stack.as_is.title, resources, _capacity(stack.as_is, resources, groups),

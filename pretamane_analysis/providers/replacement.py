@@ -21,8 +21,8 @@ from ..stack.quantities import Scenario, Usage
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Figures', 'LEAST_DISK_GB', 'SPARE', 'SEARCH_OVERHEAD', 'LEAST_SEARCH_GB', 'held_gb', 'figures', 'product', 'made',
-           'Size', 'sized', 'Replacement', 'replacements', 'assumed', 'staying']
+__all__ = ['Figures', 'LEAST_DISK_GB', 'SPARE', 'SEARCH_OVERHEAD', 'LEAST_SEARCH_GB', 'figures', 'product', 'made', 'Size',
+           'sized', 'Replacement', 'replacements', 'assumed', 'staying']
 
 # %% ../../nbs/providers/03_replacement.ipynb #32001898
 Figures = dict[str, Decimal | None]  # None: nobody knows it
@@ -32,7 +32,7 @@ LEAST_DISK_GB, SPARE = 20, Decimal("1.2")  # RDS makes no smaller disk; a full o
 SEARCH_OVERHEAD, LEAST_SEARCH_GB = Decimal("1.45"), 20
 
 
-def held_gb(
+def _held_gb(
     stack: Stack,  # Any stack
     name: str,  # Of a service
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
@@ -54,7 +54,7 @@ def figures(
     share: Decimal = Decimal(1),  # Its part of what the usage counts for all services of its kind
 ) -> Figures:
     "What the fields of a provider's resources are made of: the stack's usage, and what follows from the service."
-    service, eks, gb = stack.services[name], stack.eks, held_gb(stack, name, scenario, share)
+    service, eks, gb = stack.services[name], stack.eks, _held_gb(stack, name, scenario, share)
     zones, nodes = eks.availability_zones, max(eks.search_instances, service.replicas)
     memory_gb = Decimal(service.memory_mib) / 1024
     held = gb if gb is not None else Decimal(0)
