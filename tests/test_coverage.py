@@ -192,6 +192,19 @@ def test_bills_find_plans_and_what_follows_from_reservations():
     assert "ComputeSavingsPlans" not in bundled().manifest["services"]
 
 
+def test_the_site_has_the_table():
+    """One row for each region that sells EKS; the twelve say yes, and how machines are bought stands beneath"""
+    from site_pages import coverage_page
+
+    text = coverage_page()["coverage.md"]
+    rows = {each[0]: each for line in text.split("## How machines")[0].splitlines()
+            if len(each := [cell.strip() for cell in line.strip("|").split("|")]) == 4}
+    assert set(bundled().regions("AmazonEKS")) <= set(rows)
+    assert [rows[region][1:] for region in NAMED] == [["yes", "0", "none"]] * len(NAMED)
+    assert "DynamoDB" in rows["ca-central-1"][3] and all(f"| {region}" in text.split("## How machines")[1]
+                                                         for region in NAMED)
+
+
 def test_options_that_are_offered_can_be_answered():
     """Each option that coverage names has a bill on both sides, and `--help` gives such a one as its example"""
     stack = example()

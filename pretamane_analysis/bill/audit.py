@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import product
 from typing import Any
 
-from ..base.tables import to_html
+from ..base.tables import plain, to_html
 from .architectures import architecture
 from pretamane_analysis.bill.audit_steps import (
     HostLike, Step, comparisons, corrections, egress_on_one_side, sizes, snapshots_missing,
@@ -23,7 +23,7 @@ from ..prices.book import PriceBook
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['HOLDS_WITHIN', 'scenarios', 'Audit', 'audit', 'defensible', 'waterfall', 'document']
+__all__ = ['HOLDS_WITHIN', 'scenarios', 'Audit', 'audit', 'defensible', 'defended_text', 'waterfall', 'document']
 
 # %% ../../nbs/bill/13_audit.ipynb #163fb575
 def scenarios(
@@ -144,6 +144,17 @@ def defensible(
     holds = abs(percents[0]) <= HOLDS_WITHIN if found.one_sided else min(percents) <= claimed <= max(percents)
     return {"low_percent": min(percents), "central_percent": percents[0], "high_percent": max(percents),
             "claimed_percent": claimed, "claim_holds": holds}
+
+
+def defended_text(
+    found: Audit,  # The audit, as `audit` returns it
+) -> str:  # Such as `43 to 86 % can be defended, 73 % with address and egress counted on both sides`
+    "The range in whole percent, and the claimed host with like counted on both sides; one figure where they agree."
+    said = defensible(found)
+    low, central, high = (plain(said[f"{each}_percent"], 0) for each in ("low", "central", "high"))
+    if low == high:
+        return f"{low} % can be defended"
+    return f"{low} to {high} % can be defended, {central} % with address and egress counted on both sides"
 
 
 def waterfall(
