@@ -12,6 +12,7 @@ from math import ceil
 from typing import Any
 
 from ..base.errors import PretamaneError
+from ..base.numbers import most
 from ..facts.known_images import program
 from ..prices.book import MissingPrice, PriceBook
 from .catalog import Class, Provider, of_role
@@ -58,10 +59,10 @@ def figures(
     zones, nodes = eks.availability_zones, max(eks.search_instances, service.replicas)
     memory_gb = Decimal(service.memory_mib) / 1024
     held = gb if gb is not None else Decimal(0)
-    search_gb = Decimal(eks.search_disk_gb) if eks.search_disk_gb else max(
+    search_gb = Decimal(eks.search_disk_gb) if eks.search_disk_gb else most(
         Decimal(LEAST_SEARCH_GB), (held * SEARCH_OVERHEAD).to_integral_value(ROUND_CEILING))
     return {**dict.fromkeys(Usage.model_fields), **stack.usage.at(scenario),
-            "gb": gb, "disk_gb": max(Decimal(LEAST_DISK_GB), (held * SPARE).to_integral_value(ROUND_CEILING)),
+            "gb": gb, "disk_gb": most(Decimal(LEAST_DISK_GB), (held * SPARE).to_integral_value(ROUND_CEILING)),
             "memory_gb": memory_gb,
             "acu": max(Decimal("0.5"), memory_gb / 2), "replicas": Decimal(service.replicas), "share": share,
             "brokers": Decimal(zones * ceil(service.replicas / zones)), "search_nodes": Decimal(nodes),
