@@ -19,7 +19,7 @@ report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no 
 
 test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## Run every notebook, then pytest
 	$(NOTEBOOKS)
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --durations=30 tests
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --durations=15 tests
 
 e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
 	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -p no:xdist -rs --durations=15 tests/e2e
