@@ -51,10 +51,12 @@ def stack(
         print(stacks.example_text(), end="")
     else:
         from pretamane_analysis.bill.own_stack import load
+        from pretamane_analysis.providers.choice import role_hints
 
         loaded = load(options.file)
         parts = [counted(len(getattr(loaded, f"{each}s")), each) for each in ("service", "volume", "secret")]
-        print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine")
+        print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine",
+              *(f"services.{each}" for each in role_hints(loaded)), sep="\n")
     return 0
 
 # %% ../../nbs/cli/05_verbs.ipynb #91fe2047
