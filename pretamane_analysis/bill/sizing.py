@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError, did_you_mean
 from ..facts.accelerators import gpus_of, specialized
-from ..prices.book import ON_DEMAND, MissingPrice, PriceBook
+from ..prices.book import ON_DEMAND, OWN_RATE, MissingPrice, PriceBook
 from ..prices.snapshot import InstanceType, instance_types
 from ..resources import Instances, instance_hour
 from ..stack.quantities import Scenario, mebibytes
@@ -20,7 +21,8 @@ from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['CONSTRAINTS', 'SHORTLISTED', 'Needs', 'busy_shares', 'needs', 'Machine', 'host_for', 'Constraint', 'lacking',
-           'Candidate', 'priced', 'current_types', 'candidates', 'why_none', 'hosts', 'cheapest']
+           'Candidate', 'priced', 'current_types', 'sold_types', 'candidates', 'why_none', 'where_sold', 'hosts',
+           'cheapest']
 
 # %% ../../nbs/bill/02_sizing.ipynb #a0140deb
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Constraint:
         amount: Decimal,  # How much, in the unit of the constraint
     ) -> str:
         "An amount for a message."
-        return f"{amount.normalize():,f} {self.unit or self.what}"
+        unit = self.unit or self.what
+        return f"{amount.normalize():,f} {unit.removesuffix('s') if amount == 1 else unit}"
 
 
 CONSTRAINTS = (
@@ -151,19 +154,33 @@ def priced(
     return Candidate(kind, hourly, surplus, count * hourly * HOURS_PER_MONTH + surplus)
 
 # %% ../../nbs/bill/02_sizing.ipynb #b33c4c71
+@cache
 def current_types(
     architecture: str = "x86_64",  # or `arm64`
     gpus: bool = False,  # Whether types with GPUs are among them: they are never the cheapest way to anything else
-) -> list[InstanceType]:
+) -> tuple[InstanceType, ...]:
     "Instance types of the current generation."
-    return [kind for kind in instance_types().values() if kind.current_generation and kind.architecture == architecture
-            and not specialized(kind.name) and (gpus or not gpus_of(kind.name).count)]
+    return tuple(kind for kind in instance_types().values() if kind.current_generation
+                 and kind.architecture == architecture and not specialized(kind.name)
+                 and (gpus or not gpus_of(kind.name).count))
 
 
-def _large_enough(machine: Machine) -> list[InstanceType]:
+def sold_types(
+    book: PriceBook,  # Where prices are looked up
+    region: str,  # Region code
+    option: str,  # Purchase option
+    kinds: Iterable[InstanceType],  # Those in question
+) -> Iterable[InstanceType]:
+    "The instance types that a region sells so, as far as the book can tell without asking for each price."
+    sold = book.sold("AmazonEC2", region, option)
+    return kinds if sold is None else [kind for kind in kinds if instance_hour(kind.name).usage_type in sold]
+
+
+def _large_enough(machine: Machine, kinds: Iterable[InstanceType] | None = None) -> list[InstanceType]:
+    "Of the kinds, or of all of the current generation."
     limits = [(each.has, wanted) for each in CONSTRAINTS if (wanted := each.wanted(machine))]
-    return [kind for kind in current_types(machine.architecture, machine.gpus > 0)
-            if all(has(kind) >= wanted for has, wanted in limits)]
+    among = current_types(machine.architecture, machine.gpus > 0) if kinds is None else kinds
+    return [kind for kind in among if all(has(kind) >= wanted for has, wanted in limits)]
 
 
 def candidates(
@@ -173,7 +190,8 @@ def candidates(
     option: str = ON_DEMAND,  # How it is bought
 ) -> list[Candidate]:  # Cheapest first
     "Instance types of the current generation that have enough of everything and a price in the region."
-    kinds = _large_enough(machine)
+    among = current_types(machine.architecture, machine.gpus > 0)
+    kinds = _large_enough(machine, sold_types(book, region, option, among))
     if book.shortlist:
         kinds = [each.kind for each in _ranked(book.shortlist, region, kinds, machine.busy_cores, option)
                  or _ranked(book.shortlist, region, kinds, machine.busy_cores)][:SHORTLISTED] or kinds
@@ -187,19 +205,50 @@ def _ranked(book: PriceBook, region: str, kinds: Iterable[InstanceType], busy: D
     return sorted(found, key=lambda each: (each.monthly_usd, each.kind.name))
 
 # %% ../../nbs/bill/02_sizing.ipynb #25812dcb
+def _without_price(book: PriceBook, region: str, machine: Machine) -> str:
+    "Which need none of the types with a price meets; empty where only all needs together are too much."
+    kinds = [kind for kind in current_types(machine.architecture, machine.gpus > 0)
+             if priced(book.shortlist or book, region, kind, Decimal(0))]
+    for each in reversed(CONSTRAINTS):
+        if (most := max(map(each.has, kinds), default=Decimal(0))) < (wanted := each.wanted(machine)):
+            return f"{each.text(wanted)}; the most is {most.normalize():,f}"
+    return ""
+
+
 def why_none(
     machine: Machine,  # What was looked for
+    book: PriceBook | None = None,  # Where prices are looked up; left out: only what types have is told
+    region: str = "",  # Region code
 ) -> str:
-    "Which need no known instance type meets, or that only their prices are missing."
+    "Which need no known instance type meets, or which none meets that has a price."
     kinds = current_types(machine.architecture, gpus=True)
+    together = " and ".join(each.text(each.wanted(machine)) for each in CONSTRAINTS if each.wanted(machine))
     if found := _large_enough(machine):
-        return f"none of the {len(found)} {machine.architecture} instance types that are large enough has a known price"
+        needed = (book and _without_price(book, region, machine)) or f"{together} together"
+        return (f"no {machine.architecture} instance type that has a known price has {needed}; "
+                f"{len(found)} without one have all")
     for each in CONSTRAINTS:
         if (most := max(map(each.has, kinds))) < (wanted := each.wanted(machine)):
             return (f"no {machine.architecture} instance type has {each.text(wanted)}; the largest has "
                     f"{most.normalize():,f}")
-    together = " and ".join(each.text(each.wanted(machine)) for each in CONSTRAINTS if each.wanted(machine))
     return f"no {machine.architecture} instance type has {together} together"
+
+
+def where_sold(
+    book: PriceBook,  # Where prices are looked up
+    region: str,  # Region code where none has a price
+    machine: Machine,  # What was looked for
+) -> str:  # A remedy; empty where no known type is large enough
+    "Which types are large enough, in which regions they have a price, and how a rate of one's own is given."
+    kinds = sorted(_large_enough(machine), key=lambda kind: (kind.vcpu, kind.memory_mib, kind.name))[:3]
+    if not kinds:
+        return ""
+    known = book.shortlist or book
+    sold = [each for each in known.regions("AmazonEC2") if any(priced(known, each, kind, Decimal(0)) for kind in kinds)]
+    first = instance_hour(kinds[0].name)
+    return (f"{', '.join(kind.name for kind in kinds)} would do, with a price in {', '.join(sold) or 'no region'}. "
+            f"{OWN_RATE}: usage_type {first.usage_type!r}, unit {first.unit!r}, service {first.service!r}, "
+            f"region {region!r}")
 
 
 def hosts(
@@ -215,8 +264,8 @@ def hosts(
         return hosts(book, region, machine)
     if (known := list(book.regions("AmazonEC2"))) and region not in known:
         raise PretamaneError("no price of any EC2 instance is known", region, did_you_mean(region, known))
-    raise PretamaneError(why_none(machine), region,
-                         "Set host.instance_type, divide the services, or choose another region")
+    raise PretamaneError(why_none(machine, book, region), region, lambda: where_sold(book, region, machine)
+                         or "Divide the services, or choose another region")
 
 
 def cheapest(

@@ -62,6 +62,7 @@ def _index() -> tuple[dict[str, KnownImage], dict[str, KnownImage]]:
     return exact, last
 
 # %% ../../nbs/facts/06_known_images.ipynb #0233492b
+@cache
 def known_image(
     image: str,  # An image such as `ghcr.io/owner/name:1.0@sha256:…`
 ) -> KnownImage | None:  # None for an image that the table does not have

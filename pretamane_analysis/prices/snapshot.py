@@ -9,7 +9,7 @@ import csv
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -115,6 +115,7 @@ class Snapshot(PriceBook):
 
     def __post_init__(self) -> None:
         self._files: dict[tuple[str, str], dict[str, list[Row]]] = {}
+        self._sold: dict[tuple[str, str, str], frozenset[str]] = {}
         self.manifest = _manifest(Path(self.folder))
         self.data = Path(self.folder) / self.manifest.get("data", "")
         self.as_of = date.fromisoformat(self.manifest["as_of"])
@@ -135,6 +136,14 @@ class Snapshot(PriceBook):
         rows = self._rows(query.service, query.region).get(query.usage_type, ())
         return list(_prices(query.service, query.region,
                             [row for row in rows if row["purchase_option"] == query.purchase_option]))
+
+    def sold(self, service: str, region: str, option: str) -> Collection[str]:
+        asked = (service, region, option)
+        if asked not in self._sold:
+            self._sold[asked] = frozenset(name for name, rows in self._rows(service, region).items()
+                                          if any(row["purchase_option"] == option for row in rows))
+        own = (each.usage_type for each in self.own if each.service in ("", service) and each.region == region)
+        return self._sold[asked].union(own) if self.own else self._sold[asked]
 
     def usage_types(self, service: str, region: str) -> Iterable[str]:
         return sorted(self._rows(service, region))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..facts.known_images import known_image, program
@@ -32,9 +33,9 @@ class Choice:
     why: str = ""  # Why it stays, unless the stack says so
 
 # %% ../../nbs/providers/02_choice.ipynb #9d0f189d
-def _needed(service: Service) -> tuple[Capability, ...]:
+def _needed(role: str, image: str) -> tuple[Capability, ...]:
     "What a service provides: by its role first, then by what its image usually is."
-    by_role, known = of_role(service.role), known_image(service.image)
+    by_role, known = of_role(role), known_image(image)
     return (*by_role, *(each for each in of_role(known.role) if each not in by_role)) if by_role and known else by_role
 
 
@@ -52,8 +53,13 @@ def fitting(
     service: Service,  # One of a stack
 ) -> tuple[Provider, ...]:  # Best first: the first would be taken
     "The managed services that replace a service without a change of what speaks to it."
-    found = [*_of_capabilities(_needed(service))]
-    exact = [each for each in found if _names(service.image, each.replaces)]
+    return _fitting(service.role, service.image)
+
+
+@cache
+def _fitting(role: str, image: str) -> tuple[Provider, ...]:
+    found = [*_of_capabilities(_needed(role, image))]
+    exact = [each for each in found if _names(image, each.replaces)]
     return tuple(dict.fromkeys((*exact, *(each for each in found if "*" in each.replaces))))
 
 
@@ -62,7 +68,8 @@ def allowed(
 ) -> tuple[Provider, ...]:
     "The managed services that a stack may name for a service: also those with another interface."
     unknown = known_image(service.image) is None
-    more = [each for each in _of_capabilities(_needed(service)) if (each.replaces or each.instead_of) and (
+    able = _of_capabilities(_needed(service.role, service.image))
+    more = [each for each in able if (each.replaces or each.instead_of) and (
         unknown or "*" in each.instead_of or _names(service.image, each.instead_of))]
     return tuple(dict.fromkeys((*fitting(service), *more)))
 
@@ -75,6 +82,7 @@ def _suggested(name: str, service: Service) -> Choice:
     return Choice(name, None, why=f"no managed service here speaks like {program(service.image)}")
 
 
+@cache
 def _one_may_be_replaced(role: str) -> bool:
     return any(each.replaces for each in _of_capabilities(of_role(role)))
 

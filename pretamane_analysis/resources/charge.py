@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, FrozenInstanceError, dataclass, fields, replace
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from ..base.errors import PretamaneError, did_you_mean
@@ -77,18 +78,20 @@ class Resource:
         KINDS.setdefault(cls.__name__, cls)  # a notebook that defines a kind again does not replace it
 
     def __init__(self, **given: Any):
-        missing = [each.name for each in fields(self) if each.default is MISSING and each.name not in given]
+        kind: Any = type(self)
+        known = _fields(kind)
+        missing = [each.name for each in known if each.default is MISSING and each.name not in given]
         if missing:
             raise TypeError(f"{type(self).__name__}.__init__() missing {len(missing)} required keyword-only arguments: "
                             f"{', '.join(missing)}")
         unknown = tuple(name for name in self.usage if name in given and given[name] is None)
         given |= dict.fromkeys(unknown, Decimal(0))
-        vars(self).update({each.name: given.pop(each.name, each.default) for each in fields(self)})
+        vars(self).update({each.name: given.pop(each.name, each.default) for each in known})
         if given:
             raise TypeError(f"{type(self).__name__}.__init__() got unexpected keyword arguments: {', '.join(given)}")
         vars(self)["name"] = self.name or self.title
         vars(self).update({"_unknown": unknown} if unknown else {})
-        for each in fields(self):
+        for each in known:
             _check_number(self, each.name, each.type)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -117,6 +120,11 @@ class Resource:
         raise NotImplementedError
 
 # %% ../../nbs/resources/01_charge.ipynb #be385a1c
+@cache
+def _fields(kind: Any) -> tuple[Field[Any], ...]:
+    return fields(kind)
+
+
 def _number(value: Any, place: str) -> Decimal:
     try:
         number = value if isinstance(value, Decimal) else Decimal(str(value))
@@ -129,10 +137,13 @@ def _number(value: Any, place: str) -> Decimal:
 
 def _check_number(owner: Resource, name: str, kind: Any) -> None:
     "Turn what is declared as Decimal into one; a value of another kind than the declared one is an error."
-    value, place = getattr(owner, name), f"{type(owner).__name__}.{name}"
-    if kind.startswith("Decimal") and value is not None:
-        vars(owner)[name] = _number(value, place)
-    elif kind in ("bool", "str") and not isinstance(value, bool if kind == "bool" else str):
+    value = getattr(owner, name)
+    if kind.startswith("Decimal"):
+        if value is not None:
+            vars(owner)[name] = _number(value, f"{type(owner).__name__}.{name}")
+        return
+    place = f"{type(owner).__name__}.{name}"
+    if kind in ("bool", "str") and not isinstance(value, bool if kind == "bool" else str):
         wanted = "true or false" if kind == "bool" else "text in quotes"
         raise PretamaneError(f"{place}: {wanted} is expected, not {value!r}")
     elif kind.startswith("int") and (not isinstance(value, int) or value < 0):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from posixpath import dirname
 from typing import Any
 
-from .lines import Unreadable
+from ...base.lines import Unreadable
 from .tree import Tree
 
 # %% auto #0

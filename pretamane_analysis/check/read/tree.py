@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
 from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
-from .compose import EXAMPLES, Project, project_of, read_variables
+from ...intake.compose_project import EXAMPLES, Project, project_of, read_variables
 from .kinds import kind_of
-from .lines import Document, Unreadable, read_json, read_yaml
+from ...base.lines import Document, Unreadable, read_json, read_yaml
 from ...base.errors import PretamaneError
 from ...base.tables import counted, to_html
 

@@ -15,7 +15,7 @@ from typing import Any
 from .observability import queries
 from .registry import rule
 from ..read.tree import Finding, Tree
-from ..views.services import listed, mapping
+from ...intake.compose_service import listed, mapping
 
 # %% auto #0
 __all__ = ['Matcher', 'matchers', 'leaves', 'alerts_reach_somebody', 'inhibitions_work']

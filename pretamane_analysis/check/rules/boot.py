@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from .registry import rule
-from ..views.services import listed, mapping, services
+from ..views.services import services
+from ...intake.compose_service import listed, mapping
 from ..read.tree import Finding, Tree
 
 # %% auto #0

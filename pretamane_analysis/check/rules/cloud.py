@@ -12,7 +12,8 @@ from typing import Any
 
 from ..read.hcl import Block, Call, Module, Raw, module
 from .registry import rule
-from ..views.services import mebibytes, services
+from ..views.services import services
+from ...intake.compose_service import mebibytes
 from ..read.tree import Finding, Tree
 from ...prices.snapshot import instance_types
 

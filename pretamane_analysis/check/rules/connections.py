@@ -16,7 +16,8 @@ from ..views.edge import edge_services, matched_paths, site_ports
 from ..views.images import sure_ports
 from ..views.references import jobs, mounted_files, names, prober, references
 from .registry import rule
-from ..views.services import ServiceFacts, listed, mapping, services
+from ..views.services import services
+from ...intake.compose_service import ServiceFacts, listed, mapping
 from ..read.caddyfile import Directive
 from ..read.tree import Finding, Tree
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..views.images import known
 from .registry import rule
-from ..views.services import ServiceFacts, listed, mapping, mebibytes, services
+from ..views.services import services
+from ...intake.compose_service import ServiceFacts, listed, mapping, mebibytes
 from ..read.tree import Finding, Tree
 
 # %% auto #0

@@ -12,7 +12,8 @@ from .containers import limit, of
 from .registry import rule
 from ..read.tree import Finding, Tree
 from ..views.references import names
-from ..views.services import Mounted, ServiceFacts, mebibytes, services
+from ..views.services import services
+from ...intake.compose_service import Mounted, ServiceFacts, mebibytes
 from ...facts.known_images import known_image
 
 # %% auto #0

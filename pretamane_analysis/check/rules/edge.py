@@ -15,7 +15,8 @@ from ..views.edge import Proxy, edge_services, proxies
 from ..views.images import flag, known, own_prefix
 from ..views.references import names
 from .registry import rule
-from ..views.services import ServiceFacts, services
+from ..views.services import services
+from ...intake.compose_service import ServiceFacts
 from ..read.tree import Finding, Tree
 
 # %% auto #0

@@ -15,7 +15,8 @@ from ..views.edge import edge_services
 from ..views.images import build_context, tree_path
 from ..views.references import is_scrape_configuration, mounted_files
 from .registry import rule
-from ..views.services import ServiceFacts, listed, mapping, services, texts_of
+from ..views.services import services, texts_of
+from ...intake.compose_service import ServiceFacts, listed, mapping
 from ..read.tree import Finding, Tree, dockerfiles
 
 # %% auto #0

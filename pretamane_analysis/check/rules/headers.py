@@ -14,7 +14,8 @@ from ..read.caddyfile import Directive
 from ..views.edge import PASSWORDS, edge_services, proxies
 from .edge import at, below, public_sites, tunnels
 from .registry import rule
-from ..views.services import listed, mapping, services
+from ..views.services import services
+from ...intake.compose_service import listed, mapping
 from .start import color_of
 from ..read.tree import Finding, Tree
 

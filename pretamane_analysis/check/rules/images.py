@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from ..views.images import is_listed, support
 from .registry import rule
-from ..views.services import Image, services
+from ..views.services import services
+from ...intake.compose_service import Image
 from ..read.tree import Finding, Tree, dockerfiles
 
 # %% auto #0

@@ -15,7 +15,8 @@ from .registry import rule
 from ..read.tree import Finding, Tree
 from ..views.logs import alloy_components, label_stages
 from ..views.references import mounted_files
-from ..views.services import listed, mapping, services
+from ..views.services import services
+from ...intake.compose_service import listed, mapping
 
 # %% auto #0
 __all__ = ['old_logs_go', 'labels_are_few', 'alloy_is_whole', 'probes_can_pass', 'grafana_is_its_files']

@@ -16,7 +16,8 @@ from .registry import rule
 from ..read.tree import Finding, Tree
 from ..views.logs import log_labels
 from ..views.references import jobs, mounted_files
-from ..views.services import mapping, services
+from ..views.services import services
+from ...intake.compose_service import mapping
 from ...facts.metrics import catalogue, labels
 from ...facts.promql import filled, read
 

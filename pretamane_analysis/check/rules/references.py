@@ -11,11 +11,12 @@ from posixpath import dirname, join
 
 from .containers import of
 from ..views.edge import edge_services, proxies, site_ports
-from ..read.compose import Project, read_variables
+from ...intake.compose_project import Project, read_variables
 from ..views.images import is_database, known, listening_ports, own_prefix
 from ..views.references import Reference, jobs, mounted_files, names, prober, references, targets
 from .registry import rule
-from ..views.services import ServiceFacts, listed, mapping, services, texts_of, written_texts
+from ..views.services import services, texts_of, written_texts
+from ...intake.compose_service import ServiceFacts, listed, mapping
 from ..read.tree import Finding, Tree
 
 # %% auto #0

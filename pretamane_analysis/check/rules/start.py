@@ -13,7 +13,8 @@ from .containers import of
 from ..views.edge import proxies
 from ..views.images import known
 from .registry import rule
-from ..views.services import Image, ServiceFacts, mapping, services
+from ..views.services import services
+from ...intake.compose_service import Image, ServiceFacts, mapping
 from ..read.tree import Finding, Tree
 
 # %% auto #0

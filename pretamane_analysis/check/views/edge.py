@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..read.caddyfile import Directive
-from .services import ServiceFacts, services
+from .services import services
+from ...intake.compose_service import ServiceFacts
 from ..read.tree import Tree
 
 # %% auto #0

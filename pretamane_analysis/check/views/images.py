@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .edge import edge_services, site_ports
-from .services import Image, ServiceFacts, listed, mapping, services
+from .services import services
+from ...intake.compose_service import Image, ServiceFacts, listed, mapping
 from ..read.tree import Tree
 from ...base.files import data_path
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..read.alloy import AlloyError, Block, blocks
 from ..read.tree import Tree
-from .services import listed, mapping
+from ...intake.compose_service import listed, mapping
 
 # %% auto #0
 __all__ = ['alloy_components', 'label_stages', 'log_labels']

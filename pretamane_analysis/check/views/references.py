@@ -12,7 +12,8 @@ from posixpath import join, normpath
 from typing import Any
 
 from .edge import edge_services, proxies
-from .services import ServiceFacts, listed, mapping, services, texts
+from .services import services, texts
+from ...intake.compose_service import ServiceFacts, listed, mapping
 from ..read.tree import Tree
 
 # %% auto #0
