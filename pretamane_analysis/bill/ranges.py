@@ -198,7 +198,7 @@ class Ranges:
 def _figures(first: ndarray, second: ndarray) -> tuple[ndarray, ...]:
     return first, second, first - second, 100 * (first - second) / first
 
-# %% ../../nbs/bill/17_ranges.ipynb #12815895
+# %% ../../nbs/bill/17_ranges.ipynb #774f2401
 Pair = tuple[Surface, Surface]
 
 

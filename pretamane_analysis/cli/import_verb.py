@@ -13,10 +13,10 @@ from .options import Part, price_book, show, source_options, today, verb_parser
 from .paid_verbs import bill_options, opened
 
 # %% auto #0
-__all__ = ['import_options', 'import_']
+__all__ = ['import_']
 
 # %% ../../nbs/cli/04b_import_verb.ipynb #7faf2126
-def import_options(
+def _import_options(
     parser: ArgumentParser,  # Of `import`
 ) -> None:
     "What is read, and where the stack goes."
@@ -117,7 +117,7 @@ def import_(
 ) -> int:
     "Write a stack file from compose files, Kubernetes manifests, Terraform plans and bills."
     parser = verb_parser("import", "A stack file from what you have: compose, Kubernetes, Terraform, a bill.",
-                         bill_options, import_options, source_options)
+                         bill_options, _import_options, source_options)
     options = parser.parse_args(arguments)
     from pathlib import Path
 
