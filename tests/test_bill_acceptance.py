@@ -57,7 +57,7 @@ def test_what_ran_in_it(tmp_path, capsys):
     capsys.readouterr()
     assert main(["bill", "compare", str(PORTAL), "--stack", str(stack), "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    apart = [each for each in document["rows"] if abs(Decimal(each["difference_usd"])) > Decimal("0.05")]
+    apart = [each for each in document["rows"] if abs(Decimal(each["difference"])) > Decimal("0.05")]
     assert document["explained_percent"] > 80 and [each["usage_type"] for each in apart] == ["PublicIPv4:InUseAddress"]
 
 
