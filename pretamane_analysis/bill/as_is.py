@@ -27,10 +27,10 @@ from ..stack.stack import Stack
 from ..stack.stack_checks import Problem
 
 # %% auto #0
-__all__ = ['line_resource', 'trouble_of', 'as_is_problems', 'as_is']
+__all__ = ['trouble_of', 'as_is_problems', 'as_is']
 
 # %% ../../nbs/bill/06a_as_is.ipynb #d1ea78d8
-def line_resource(
+def _line_resource(
     feature: str,  # Key of a feature
     line: AsIsLine,  # What the reader said of one thing: a kind with its fields, or what it costs
     stack: Stack,  # For where all lines were read, and the day
@@ -67,7 +67,7 @@ def as_is_problems(
         if feature not in FEATURE:
             text = f"feature {feature!r} does not exist. {did_you_mean(feature, FEATURE)}"
             yield ("as_is", "features", feature), text
-        elif text := trouble_of(partial(line_resource, feature, line, stack)):
+        elif text := trouble_of(partial(_line_resource, feature, line, stack)):
             yield ("as_is", "features", feature, at), text
 
 # %% ../../nbs/bill/06a_as_is.ipynb #a76fcba5
@@ -135,7 +135,7 @@ def as_is(
                              "Add `as_is: {source: …, features: {…}}`, or choose another architecture")
     if problems := [f"{'.'.join(map(str, path))}: {text}" for path, text in as_is_problems(stack)]:
         raise PretamaneError("\n".join(problems))
-    resources = _told_apart(line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
+    resources = _told_apart(_line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
     groups = _groups(resources)
     managed = any(each.feature in DATA_FEATURES for each in resources)
     return Architecture("as-is", stack.as_is.title, resources, _capacity(stack.as_is, resources, groups),

@@ -23,8 +23,7 @@ from ..prices.book import PriceBook
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['HOLDS_WITHIN', 'scenarios', 'Audit', 'baseline_left_out', 'audit', 'defensible', 'defended_text', 'waterfall',
-           'document']
+__all__ = ['HOLDS_WITHIN', 'scenarios', 'Audit', 'audit', 'defensible', 'defended_text', 'waterfall', 'document']
 
 # %% ../../nbs/bill/13_audit.ipynb #163fb575
 def scenarios(
@@ -100,7 +99,7 @@ def _claimed(claim: Claim) -> Saving:
     return Saving(totals[0], totals[-1])
 
 # %% ../../nbs/bill/13_audit.ipynb #743716df
-def baseline_left_out(
+def _baseline_left_out(
     inputs: AuditInputs,  # The claim, its stack and the price book
 ) -> list[dict[str, Any]]:  # None without a stack
     "Resources of the stack's EKS architecture that no line of the baseline mentions, with what they cost."
@@ -128,7 +127,7 @@ def audit(
     left_out = [{"side": "baseline" if each.baseline_usd else "alternative", "what": each.what,
                  "usd": each.baseline_usd or each.alternative_usd,
                  "reason": each.reason} for each in taken if each.counted and each.kind not in ("total", "list price")]
-    return Audit(inputs, priced_lines(inputs), baseline_left_out(inputs) + left_out, taken,
+    return Audit(inputs, priced_lines(inputs), _baseline_left_out(inputs) + left_out, taken,
                  scenarios(inputs, _claimed(claim)))
 
 # %% ../../nbs/bill/13_audit.ipynb #265f6610

@@ -16,14 +16,14 @@ from ..base.numbers import most
 from ..facts.known_images import program
 from ..prices.book import MissingPrice, PriceBook
 from .catalog import Class, Provider, of_role
-from .choice import Choice, choices
+from .choice import Choice, choices, role_hints
 from ..resources import KINDS, Resource, resource
 from ..stack.quantities import Scenario, Usage
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Figures', 'LEAST_DISK_GB', 'SPARE', 'SEARCH_OVERHEAD', 'LEAST_SEARCH_GB', 'held_gb', 'figures', 'product', 'made',
-           'Size', 'sized', 'Replacement', 'replacements', 'assumed', 'staying']
+__all__ = ['Figures', 'LEAST_DISK_GB', 'SPARE', 'SEARCH_OVERHEAD', 'LEAST_SEARCH_GB', 'figures', 'product', 'made', 'Size',
+           'sized', 'Replacement', 'replacements', 'assumed', 'staying']
 
 # %% ../../nbs/providers/03_replacement.ipynb #32001898
 Figures = dict[str, Decimal | None]  # None: nobody knows it
@@ -33,7 +33,7 @@ LEAST_DISK_GB, SPARE = 20, Decimal("1.2")  # RDS makes no smaller disk; a full o
 SEARCH_OVERHEAD, LEAST_SEARCH_GB = Decimal("1.45"), 20
 
 
-def held_gb(
+def _held_gb(
     stack: Stack,  # Any stack
     name: str,  # Of a service
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
@@ -55,7 +55,7 @@ def figures(
     share: Decimal = Decimal(1),  # Its part of what the usage counts for all services of its kind
 ) -> Figures:
     "What the fields of a provider's resources are made of: the stack's usage, and what follows from the service."
-    service, eks, gb = stack.services[name], stack.eks, held_gb(stack, name, scenario, share)
+    service, eks, gb = stack.services[name], stack.eks, _held_gb(stack, name, scenario, share)
     zones, nodes = eks.availability_zones, max(eks.search_instances, service.replicas)
     memory_gb = Decimal(service.memory_mib) / 1024
     held = gb if gb is not None else Decimal(0)
@@ -279,9 +279,10 @@ def assumed(
     stack: Stack,  # Any stack
     found: Iterable[Replacement],  # Those of the stack; none where nothing is managed
 ) -> tuple[str, ...]:  # Sentences
-    "Which managed service replaces which, and which services stay although others of their role do not."
+    """Which managed service replaces which, which services stay although others of their role do not, and which have
+    no role that would say what they are."""
     words = tuple(each.words for each in found)
-    return (*words, *staying(stack)) if words else ()
+    return (*((*words, *staying(stack)) if words else ()), *role_hints(stack))
 
 
 def staying(

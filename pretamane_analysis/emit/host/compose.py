@@ -20,7 +20,7 @@ from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CONFIGURATION', 'secret_files', 'files']
+__all__ = ['CONFIGURATION', 'definition', 'files']
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #6383034a
 _STOP = {"database": "60s"}
@@ -72,7 +72,7 @@ def _secrets(container: Container) -> dict[str, Any]:
     return {"secrets": wanted} if wanted else {}
 
 
-def secret_files(
+def _secret_files(
     stack: Stack,  # The product that is described
 ) -> dict[str, str]:  # File on the host by name in the compose file
     "One file for each secret and each service that reads it."
@@ -81,12 +81,13 @@ def secret_files(
             for of, service in stack.services.items() for each in service.secrets}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #cd76e353
-def _environment(stack: Stack, service: Service) -> dict[str, str]:
+def _environment(stack: Stack, service: Service) -> dict[str, Any]:
     known = facts(service.image)
     of_image = dict(known.environment)
     if known.secret_file_variable and service.secrets:
         of_image[known.secret_file_variable] = secret_path(service.secrets[0])
-    return of_image | {key: stack.filled(value) for key, value in service.environment.items()}
+    found = of_image | {key: stack.filled(value) for key, value in service.environment.items()}
+    return {"environment": found} if found else {}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #53d49c14
 def _tunnel_command(stack: Stack, service: Service) -> list[str]:
@@ -219,17 +220,20 @@ def _image(service: Service) -> dict[str, Any]:
     return {"image": local_name(service.image), "build": {"context": build}, "pull_policy": "never"}
 
 
-def _service(stack: Stack, container: Container) -> dict[str, Any]:
+def definition(
+    stack: Stack,  # The product that is described
+    container: Container,  # One of its containers
+) -> dict[str, Any]:  # Keys as a compose file has them, every `$` doubled
+    "A container as the compose file describes it. Raises PretamaneError for an image that is refused."
     service = container.service
     require_pullable(container.of, service.image)
-    environment = _environment(stack, service)
     made: dict[str, Any] = literal({
         **_image(service),
         **({"profiles": Line(container.profiles)} if container.profiles else {}),
         "restart": _restart(stack, container),
         **({"scale": service.on_one_host} if service.on_one_host > 1 and container.kind != "job" else {}),
         **_start(stack, container),
-        **({"environment": environment} if environment else {}),
+        **_environment(stack, service),
         **_secrets(container),
         **_volumes(stack, service),
         "networks": Line(service.networks),
@@ -238,8 +242,7 @@ def _service(stack: Stack, container: Container) -> dict[str, Any]:
         **_health(container),
         **_hardening(service),
         **_limits(service),
-        "logging": _LOGGING,
-        **_asked_for(stack, service),
+        "logging": _LOGGING, **_asked_for(stack, service),
     })
     return made
 
@@ -265,7 +268,7 @@ _COMMON = ("restart", "cap_drop", "security_opt", "init", "pids_limit", "logging
 # %% ../../../nbs/emit/host/02_compose.ipynb #04c3a025
 def _definitions(stack: Stack) -> tuple[str, dict[str, dict[str, Any]]]:
     "The anchors as text, and the containers by name with what they share taken out."
-    full = {each.name: _service(stack, each) for each in containers(stack)}
+    full = {each.name: definition(stack, each) for each in containers(stack)}
     common = {key: next(iter(full.values()))[key] for key in _COMMON} | {"restart": "unless-stopped"}
     short = {name: merged("service", common, each) for name, each in full.items()}
     texts = [yaml_text({"x-service": common}).replace("x-service:", "x-service: &service", 1)]
@@ -290,7 +293,7 @@ def files(
     parts.append(yaml_text({"networks": _networks(stack)}))
     if stack.volumes:
         parts.append("\n" + yaml_text({"volumes": {name: {} for name in stack.volumes}}))
-    if secrets := secret_files(stack):
+    if secrets := _secret_files(stack):
         parts.append("\n" + yaml_text({"secrets": {name: {"file": file} for name, file in secrets.items()}}))
     return {"compose/compose.yaml": "".join(parts),
             "compose/.env": f"COMPOSE_PROFILES={','.join(default_profiles(stack))}\n"}
