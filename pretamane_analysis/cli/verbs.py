@@ -51,10 +51,12 @@ def stack(
         print(stacks.example_text(), end="")
     else:
         from pretamane_analysis.bill.own_stack import load
+        from pretamane_analysis.providers.choice import role_hints
 
         loaded = load(options.file)
         parts = [counted(len(getattr(loaded, f"{each}s")), each) for each in ("service", "volume", "secret")]
-        print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine")
+        print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine",
+              *(f"services.{each}" for each in role_hints(loaded)), sep="\n")
     return 0
 
 # %% ../../nbs/cli/05_verbs.ipynb #91fe2047
@@ -145,6 +147,15 @@ def _given(options: Namespace) -> str:
                  *(word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value))])
 
 # %% ../../nbs/cli/05_verbs.ipynb #29095a79
+def _paid(paths: list[str]) -> Any:
+    "The bill of a report; None without one."
+    if not paths:
+        return None
+    from pretamane_analysis.intake.read_bill import read_bill
+
+    return read_bill(paths)
+
+
 def report(
     arguments: list[str],  # Words of the command line after the verb
 ) -> int:
@@ -152,6 +163,8 @@ def report(
     parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", *PRICED)
     about = "claim file (YAML): what both sides are said to cost; without --stack, the example's"
     parser.add_argument("--claim", metavar="FILE", help=about)
+    parser.add_argument("--bill", metavar="PATH", action="append", default=[], help="what you downloaded from AWS: "
+                        "your bill gets a page of its own, linked from the report; may be repeated")
     parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
     options = parser.parse_args(arguments)
     from tqdm import tqdm
@@ -164,7 +177,8 @@ def report(
     claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
     prefetch_prices(options, book, stack, tuple(CORNERS), ("low", "typical", "high"))
-    found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
+    paid = _paid(options.bill)
+    found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options), paid)
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
     said = (answer.headline(found), found.audit and views.verdict(found.audit), found.sides[0].bill.age(found.today))
