@@ -138,4 +138,4 @@ def hours_of_work(
 ) -> Decimal | None:  # None where the stack does not say what there is
     "Hours of work a month that an architecture is taken to make."
     found = work(chosen, stack)
-    return sum((count * stack.work_hours.of(what) for what, count in found), Decimal(0)) if found else None
+    return sum((count * stack.hours_assumed.of(what) for what, count in found), Decimal(0)) if found else None
