@@ -15,13 +15,15 @@ from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.own_stack import CHECKS
 from pretamane_analysis.intake.import_files import imported
 from pretamane_analysis.intake.priced_import import priced_text
+from pretamane_analysis.intake.terraform_files import ALLOWED
+from pretamane_analysis.intake.terraform_services import READERS
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack import loads
 
 FOLDER = Path(__file__).parent / "imports"
 WHOLE = [each.read_text() for each in sorted(FOLDER.rglob("*")) if each.suffix in (".yml", ".yaml", ".json")]
-LIKE_NO_OTHER = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture,
-                                                                                 HealthCheck.too_slow])
+LIKE_NO_OTHER = settings(max_examples=25, deadline=None, suppress_health_check=[
+    HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 leaves = st.one_of(st.none(), st.booleans(), st.integers(-5, 99999), st.text(max_size=8), st.floats(allow_nan=True),
                    st.sampled_from(["80:80", "redis:7.4.0", "512m", "./data:/data", "${X:?}", "postgres", "::", "${"]))
 values = st.recursive(leaves, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(
@@ -31,8 +33,9 @@ values = st.recursive(leaves, lambda inner: st.one_of(st.lists(inner, max_size=3
                       max_leaves=18)
 services = st.dictionaries(st.sampled_from(["web", "db", "My_App", "worker", "1x", "migrate"]), st.dictionaries(
     st.sampled_from(["image", "ports", "environment", "command", "deploy", "volumes", "depends_on", "healthcheck",
-                     "build", "secrets", "extends", "labels", "user", "scale", "env_file", "profiles", "restart", "mem_limit",
-                     "cpus", "expose", "entrypoint", "links", "networks"]), values, max_size=7), max_size=4)
+                     "build", "secrets", "extends", "labels", "user", "scale", "env_file", "profiles", "restart",
+                     "mem_limit", "cpus", "expose", "entrypoint", "links", "networks"]), values, max_size=7),
+                          max_size=4)
 
 
 def outcome(folder, name, text):
@@ -70,6 +73,15 @@ def test_any_damage(tmp_path, text, start, size, put):
 def test_any_plan(tmp_path, made):
     """Random values under the keys of plans"""
     outcome(tmp_path, "plan.json", json.dumps({"terraform_version": "1", **made}))
+
+
+@LIKE_NO_OTHER
+@given(kind=st.sampled_from(sorted(READERS)),
+       made=st.dictionaries(st.sampled_from(sorted(ALLOWED)), values, max_size=9))
+def test_any_resource_of_terraform(tmp_path, kind, made):
+    """Random values under the attributes that are read"""
+    outcome(tmp_path, "plan.json", json.dumps({"format_version": "1.0", "values": {"root_module": {"resources": [
+        {"address": f"{kind}.a", "type": kind, "values": {**made, "arn": "arn:aws:x:us-east-1:1:y"}}]}}}))
 
 
 @LIKE_NO_OTHER

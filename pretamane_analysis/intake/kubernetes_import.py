@@ -269,14 +269,7 @@ def kubernetes_import(
     "Manifests as parts of a stack. Raises PretamaneError with file and line."
     found = Imported("kubernetes", [each.path for each in files])
     reading = KubernetesReading(found, unique_objects((one for file in files for one in objects_of(file)), found))
-    reading.secret = SecretValues([each.name for each in reading.objects])
-    for each in reading.of("Secret"):
-        for key, value in {**mapping(each.raw.get("data")), **mapping(each.raw.get("stringData"))}.items():
-            reading.secret.learn(f"secret_{key}", str(value))
-    for each in reading.of(*WORKLOADS):
-        for container, _ in containers_of(pod_of(each)[0]):
-            for one in map(mapping, listed(container.get("env"))):
-                reading.secret.learn(str(one.get("name")), str(one.get("value") or ""))
+    reading.secret = _secrets(reading)
     for each in reading.of(*WORKLOADS):
         if not mapping(each.raw.get("metadata")).get("ownerReferences"):
             _service(reading, each)
@@ -289,6 +282,19 @@ def kubernetes_import(
     if not found.services and not found.cloud:
         raise PretamaneError("no workload is in it", f"{files[0].path}:1",
                              "Deployments, StatefulSets or pods are expected")
+    return found
+
+
+def _secrets(reading: KubernetesReading) -> SecretValues:
+    "What must not be shown."
+    found = SecretValues([each.name for each in reading.objects])
+    for each in reading.of("Secret"):
+        for key, value in {**mapping(each.raw.get("data")), **mapping(each.raw.get("stringData"))}.items():
+            found.learn(f"secret_{key}", str(value))
+    for each in reading.of(*WORKLOADS):
+        for container, _ in containers_of(pod_of(each)[0]):
+            for one in map(mapping, listed(container.get("env"))):
+                found.learn(str(one.get("name")), str(one.get("value") or ""))
     return found
 
 

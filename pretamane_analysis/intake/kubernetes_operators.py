@@ -51,7 +51,8 @@ OPERATED = {
                                                   "nodePools.0.diskSize", "nodePools.0.resources"),
     ("ClickHouseInstallation", "clickhouse"): Operated("clickhouse/clickhouse-server",
                                                        "configuration.clusters.0.layout.replicasCount",
-                                                       "templates.volumeClaimTemplates.0.spec.resources.requests.storage"),
+                                                       "templates.volumeClaimTemplates.0.spec.resources.requests."
+                                                       "storage"),
     ("Tenant", "min.io"): Operated("pgsty/silo", "pools.0.servers", "pools.0.volumeClaimTemplate.spec.resources."
                                    "requests.storage", "pools.0.resources"),
     ("PerconaXtraDBCluster", "percona"): Operated("percona/percona-server", "pxc.size", "pxc.volumeSpec."
@@ -101,9 +102,16 @@ def operated_service(
         "image": f"{kind.image}:choose-a-version", "role": known.role if known else "database", "replicas": count,
         "memory": f"{size or usual}Mi", "cpu": f"{cores or (known.cpu if known else 1)}",
         "ports": {"http": known.ports[0]} if known and known.ports else {}}
+    _disk(reading, each, service, gb)
+    found.services[name] = {key: value for key, value in service.items() if value}
+
+
+def _disk(reading: KubernetesReading, each: KubernetesObject, service: dict[str, Any], gb: int) -> None:
+    "The disks of what an operator makes, on the host and on AWS."
+    name, found, known = reading.name(each), reading.found, known_image(service["image"])
     if gb and known and known.data_path:
         service["mounts"] = [{"volume": f"{name}-data", "path": known.data_path}]
         found.volumes.setdefault(f"{name}-data", {"size_gb": gb, "backup": "copy"})
-        found.cloud.append(CloudLine("disks", {"kind": "Volume", "volume_type": "gp3", "gb": gb, "count": count},
+        found.cloud.append(CloudLine("disks", {"kind": "Volume", "volume_type": "gp3", "gb": gb,
+                                               "count": service["replicas"]},
                                      f"{each.kind}/{each.name} ({each.place('spec')})"))
-    found.services[name] = {key: value for key, value in service.items() if value}
