@@ -19,7 +19,7 @@ report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no 
 
 test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## Run every notebook, then pytest
 	$(NOTEBOOKS)
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --durations=30 tests
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --durations=15 tests
 
 e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
 	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -p no:xdist -rs --durations=15 tests/e2e
@@ -50,7 +50,7 @@ lint: $(VENV)/.dev ## What can be told without running anything
 	$(BIN)/python -m mypy pretamane_analysis $(addprefix tools/,publish.py reference.py guide.py site_pages.py build_site.py plan_to_resources.py)
 
 coverage: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## The tests, and which lines of the package none of them runs
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --cov --cov-report term:skip-covered --cov-report html:_coverage tests
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report term:skip-covered --cov-report html:_coverage tests
 
 licenses: $(VENV)/.dev ## What the package installs and under which license, into docs/licenses.md
 	$(BIN)/python tools/licenses.py

@@ -21,6 +21,7 @@ ABOUT = {
     "start": "The start of the command, from the wheel in an environment of its own",
     "offer_files": "Reading AWS's bulk offer files, against ijson, polars and DuckDB",
     "bill_rows": "Reading a large Cost and Usage Report, against DuckDB doing a bare sum",
+    "many_bills": "Bills for many cases of usage, against the exact bill in a loop and NumPy by hand",
     "slo_histories": "Alert rules over simulated histories, against promtool",
 }
 

@@ -16,7 +16,7 @@ import pytest
 
 # what is for development only, and tested here all the same
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
-pytest_plugins = ("postgres_server", "app_server", "passed_before")
+pytest_plugins = ("postgres_server", "app_server", "passed_before", "file_times")
 ALLOWED = "allowed:"
 SKIPPED = pytest.StashKey[list]()
 # `make e2e` runs them: they need root and some minutes

@@ -21,8 +21,9 @@ from pretamane_analysis.bill.break_even import (
     usage_break_even,
 )
 from pretamane_analysis.bill.causes import by_cause, causes
+from pretamane_analysis.bill.formula import Ways
 from pretamane_analysis.bill.growth import growth, growth_rows
-from pretamane_analysis.bill.ranges import open_fields, ranges
+from pretamane_analysis.bill.ranges import open_fields, pair, points, ranges
 from pretamane_analysis.bill.sensitivity import indices, tornado
 from pretamane_analysis.bill.surface import totals, with_usage
 from pretamane_analysis.bill.what_if import with_purchase_option
@@ -67,13 +68,33 @@ def test_many_bills_are_the_bills(stack, seed):
 
 
 def test_a_lost_number_is_an_error_and_no_amount():
-    """A computation that makes a number of its own from a column ends in an error"""
+    """A computation that makes a number of its own from a figure ends in an error"""
     from numpy import array
 
-    from pretamane_analysis.bill.surface import each_way
-
     with pytest.raises(PretamaneError, match="lost on the way"):
-        each_way(lambda row: Decimal(row["x"]) + 1, {"x": array([1.0, 2.0])})
+        Ways(lambda row: Decimal(row["x"]) + 1, {"x": (1.0, 2.0)}).at({"x": array([1.0, 2.0])})
+
+
+def test_a_bill_is_a_formula():
+    """Written down by running the bill once: no question is left that rows of the example answer differently"""
+    found = pair(STACK, BOOK)
+    drawn = points(STACK, 1024, 0)
+    for each in found:
+        each.at(drawn)
+    assert [len(node.ways) for each in found for _, ways in each.pieces for node in [ways.root]] == [0, 0, 0]
+
+
+def test_many_cases_are_counted_and_not_kept(monkeypatch):
+    """The percentiles of counted cases are those of the kept ones, to the cent, a tenth of a percent"""
+    kept = ranges(STACK, BOOK, cases=1 << 15, seed=4)
+    monkeypatch.setattr("pretamane_analysis.bill.ranges.KEPT", 1 << 12)
+    monkeypatch.setattr("pretamane_analysis.bill.ranges.CHUNK", 1 << 12)
+    counted = ranges(STACK, BOOK, cases=1 << 15, seed=4)
+    assert len(counted.baseline_usd) == 1 << 12 and counted.cases == 1 << 15
+    for one, other in zip(kept.rows(), counted.rows(), strict=True):
+        for each in ("p10", "p50", "p90"):
+            assert abs(one[each] - other[each]) <= Decimal("0.15" if "percent" in one["what"] else "0.05"), (one, other)
+    assert abs(kept.holds(Decimal(60)) - counted.holds(Decimal(60))) <= Decimal("0.1")
 
 
 @pytest.mark.parametrize("shape", ["pert", "triangular"])
@@ -88,7 +109,6 @@ def test_ranges_lie_between_low_and_high(shape):
         assert low <= values.min() and values.max() <= high
     odds = [found.holds(Decimal(each)) for each in (0, 60, 70, 99)]
     assert odds == sorted(odds, reverse=True) and odds[0] == 100 and odds[-1] == 0
-    assert {"baseline_usd_per_month", "saved_usd_per_month"} <= set(found.frame().columns)
 
 
 def test_the_tornado_is_two_bills_for_each_figure():

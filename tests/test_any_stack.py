@@ -26,7 +26,8 @@ from pretamane_analysis.bill.what_if import changed, with_purchase_option
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.cli.options import what_if_options
 from pretamane_analysis.emit.tree import OF_CLUSTER, emitted
-from pretamane_analysis.prices.book import MissingPrice
+from pretamane_analysis.prices.book import MissingPrice, PriceBook
+from pretamane_analysis.prices.own_prices import with_own_prices
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.report.controls import MEMORY, SIDES, Question, document
 from pretamane_analysis.stack.quantities import SCENARIOS
@@ -102,6 +103,40 @@ def test_a_tighter_constraint_is_never_cheaper(region, option, kind, memory, cor
 def test_the_cheapest_type_may_have_far_more_memory():
     """Four vCPU and 1 GiB of ARM in Cape Town: a t4g.xlarge with 16 GiB is cheaper than any compute-optimized type"""
     assert cheapest(BOOK, "af-south-1", Machine(1024, cores=Decimal(4), architecture="arm64")).name == "t4g.xlarge"
+
+
+GPUS = """name: lens
+region: af-south-1
+as_of: 2026-11-22
+services:
+  model: {image: "vllm/vllm-openai:v0.12.0", role: model-server, memory: 12Gi, cpu: 3, gpus: 1, gpu_memory: 20Gi}
+host: {edge: direct}
+"""
+
+
+@pytest.mark.parametrize("name", ["eks", "ec2", "k3s"])
+def test_a_gpu_without_a_price_is_what_the_message_names(name):
+    """Cape Town is known to sell T4 GPUs of 16 GiB: what fails is the GPU, not the pods; where larger ones are sold is told, and how a rate is given"""  # noqa: E501
+    with pytest.raises(PretamaneError) as caught:
+        architecture(name, loads(GPUS), BOOK)
+    text = str(caught.value)
+    assert "20,480 MiB of memory in each GPU; the most is 16,384" in text and "pods" not in text
+    assert "us-east-1" in text and "`prices:`" in text and re.search(
+        r"usage_type 'BoxUsage:g\w+\.xlarge', unit 'Hrs', service 'AmazonEC2', region 'af-south-1'", text)
+    own = ("prices: [{usage_type: 'BoxUsage:g5.xlarge', unit: Hrs, service: AmazonEC2, region: af-south-1, usd: 1.4, "
+           "source: our contract, date: 2026-11-20}]\n")
+    stack = loads(GPUS + own)
+    assert "g5.xlarge" in str(architecture(name, stack, with_own_prices(BOOK, stack)).resources)
+
+
+def test_a_need_that_no_priced_type_meets_is_named_alone():
+    """GPUs, then their memory, then vCPU, then memory: the first that fails is said, with the most that has a price"""
+    book = PriceBook([each for kind in ("t3.medium", "t3.large") for each in BOOK.candidates("AmazonEC2", "us-east-1", f"BoxUsage:{kind}")])  # noqa: E501
+    for machine, said in ((Machine(1024, gpus=1), "1 GPU; the most is 0"),
+                          (Machine(1024, cores=Decimal(16)), "16 vCPU; the most is 2"),
+                          (Machine(64 * 1024), "65,536 MiB of memory; the most is 8,192")):
+        with pytest.raises(PretamaneError, match=said):
+            cheapest(book, "us-east-1", machine)
 
 
 @pytest.mark.parametrize("option", ["Reserved-3yr-NoUpfront", "SavingsPlanCompute-1yr-NoUpfront", "Spot-typical"])

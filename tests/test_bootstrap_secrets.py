@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import threading
+from collections import Counter
 
 import pytest
 from bootstrap_host import TOKEN, Host, booted, client, cloud, free_port, host, program  # noqa: F401
@@ -103,12 +104,23 @@ def test_no_answer_later_uses_the_copy(booted, fault):
     assert booted.delivered() == values
 
 
-def test_an_outage_between_two_questions_makes_no_secret(host):
-    "The list is answered, the question for one name is not: that is no leave to make it."
-    host.cloud.faults = {"GetParameter": (400, "ThrottlingException")}
-    done = host.run()
+def test_an_outage_between_two_questions_makes_no_secret(booted):
+    "The list is answered, the question for a name that its data needs is not: that is no leave to make another value."
+    client("ssm").delete_parameter(Name=f"/pretamane/{booted.environment}/postgres_password")
+    (booted.root / "var/lib/pretamane/secrets/postgres_password").unlink()
+    booted.cloud.faults, before = {"GetParameter": (400, "ThrottlingException")}, booted.cloud.count("PutParameter")
+    done = booted.run()
     assert done.returncode != 0 and "none was made" in done.stdout
-    assert host.cloud.count("PutParameter") == 0
+    assert booted.cloud.count("PutParameter") == before
+
+
+def test_what_is_new_is_not_asked_for_by_its_name(host):
+    """The list has said that it is not there, and storing overwrites nothing: a call for each would double the first
+    boot."""
+    before = Counter(each for each, _ in host.cloud.requests)
+    host.boot()
+    asked = Counter(each for each, _ in host.cloud.requests) - before
+    assert asked["PutParameter"] > 3 and asked["GetParameter"] <= 2  # what is optional and not given
 
 
 def test_a_value_that_cannot_be_stored_is_not_used(host):

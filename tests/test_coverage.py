@@ -49,8 +49,6 @@ def test_the_named_regions_have_every_price(region):
     stacks = guide_stacks()
     assert len(stacks) > 1
     for name, stack in stacks.items():
-        if any(each.gpus for each in stack.services.values()):
-            continue  # machines with GPUs have prices in few regions; tests/test_ways.py has their stack
         found = compare(stack.model_copy(update={"region": region}), bundled())
         assert found.baseline.bill.total > found.alternative.bill.total > 0, name
         for line in found.baseline.bill.lines:
@@ -192,6 +190,19 @@ def test_bills_find_plans_and_what_follows_from_reservations():
     assert abs(large.tiers[0].usd
                - 2 * Decimal("0.0261")) < Decimal("0.0001") and "rule: reserved-family-ratio" in large.tiers[0].note
     assert "ComputeSavingsPlans" not in bundled().manifest["services"]
+
+
+def test_the_site_has_the_table():
+    """One row for each region that sells EKS; the twelve say yes, and how machines are bought stands beneath"""
+    from site_pages import coverage_page
+
+    text = coverage_page()["coverage.md"]
+    rows = {each[0]: each for line in text.split("## How machines")[0].splitlines()
+            if len(each := [cell.strip() for cell in line.strip("|").split("|")]) == 4}
+    assert set(bundled().regions("AmazonEKS")) <= set(rows)
+    assert [rows[region][1:] for region in NAMED] == [["yes", "0", "none"]] * len(NAMED)
+    assert "DynamoDB" in rows["ca-central-1"][3] and all(f"| {region}" in text.split("## How machines")[1]
+                                                         for region in NAMED)
 
 
 def test_options_that_are_offered_can_be_answered():

@@ -12,12 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pretamane_analysis.base.errors import PretamaneError
-from pretamane_analysis.prices.offer_download import (
-    download,
-    fetched,
-    offer_url,
-    region_url,
-)
+from pretamane_analysis.prices.offer_download import download, fetched, offer_url
 
 CONTENT = random.Random(1).randbytes(700_000)
 OTHER = random.Random(2).randbytes(600_000)
@@ -30,7 +25,6 @@ class Server(ThreadingHTTPServer):
     content = CONTENT
     md5 = True
     wrong = ()  # per request: a state, ("cut", bytes) or ("slow", seconds)
-    regions = b'{"regions": {"sa-east-1": {"currentVersionUrl": "/offers/v1.0/aws/AWSELB/2026/sa-east-1/index.json"}}}'
 
     def __init__(self):
         """Listen on a free port"""
@@ -54,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         server, number = self.server, len(self.server.seen)
         server.seen.append(self.headers.get("Range", ""))
         wrong = server.wrong[number] if number < len(server.wrong) else None
-        content = server.regions if "region_index" in self.path else server.content
+        content = server.content
         tag = f'"{hashlib.md5(content).hexdigest()}"' if server.md5 is True else f'"{server.md5}"'
         if isinstance(wrong, int):
             self.send_response(wrong)
@@ -134,13 +128,10 @@ def test_wrong_checksum(server, tmp_path):
 
 
 def test_says_what_is_wrong(server, tmp_path):
-    """Unknown addresses and regions are named"""
+    """An address that the server does not know is an error with its status"""
     server.wrong = (404,)
     with pytest.raises(PretamaneError, match="404"):
         download(server.base + "/index.csv", tmp_path)
-    assert region_url("AWSELB", "sa-east-1", server.base).endswith("/2026/sa-east-1/index.json")
-    with pytest.raises(PretamaneError, match="sa-east-1"):
-        region_url("AWSELB", "sa-east-2", server.base)
 
 
 def test_fetched_once(server, tmp_path, monkeypatch):

@@ -11,9 +11,11 @@ import pytest
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.base.tables import to_json
-from pretamane_analysis.bill.architectures import architecture, bill_of, compared
+from pretamane_analysis.bill.architectures import architecture, bill_of, compared, names_for
+from pretamane_analysis.bill.options import options as ways
 from pretamane_analysis.bill.sizing import candidates, host_for
-from pretamane_analysis.bill.verify import document, refresh, required_queries, verify
+from pretamane_analysis.bill.verify import buildable, document, refresh, required_queries, verify
+from pretamane_analysis.cli.main import main
 from pretamane_analysis.prices.book import MissingPrice, Price, PriceBook, Query
 from pretamane_analysis.prices.rows import RowBook, prices_of, rows_of_term
 from pretamane_analysis.prices.snapshot import Snapshot, bundled
@@ -189,6 +191,31 @@ def test_refreshed_prices_give_the_same_bills(tmp_path, region):
                     bill_of(architecture(name, stack, book, scenario), stack, book)
             else:
                 assert bill_of(architecture(name, stack, book, scenario), stack, book).total == expected
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-3"])
+def test_all_ways_can_be_refreshed(tmp_path, region):
+    """With what all ways ask for, the table of options is the same from the refreshed folder"""
+    stack = STACK.model_copy(update={"region": region})
+    refresh(BOOK, required_queries([stack], buildable(stack), ["typical"]), tmp_path, lambda: OFFERS, DAY)
+    before, after = (ways(stack, book) for book in (BOOK, Snapshot(folder=tmp_path)))
+    assert [(each.name, each.side and each.side.bill.total) for each in before] == [
+        (each.name, each.side and each.side.bill.total) for each in after] and len(before) == 8
+
+
+def test_prices_verbs_know_all_ways(capsys):
+    """`--architecture all` in coverage and verify; what cannot run a stack at all is no missing price"""
+    assert main(["prices", "coverage", "--region", "us-east-1", "--architecture", "all"]) == 0
+    assert "1 of 1 regions" in capsys.readouterr().out
+    assert main(["prices", "coverage", "--region", "ca-central-1", "--architecture", "ec2-pair"]) == 0
+    assert "1 of 1 regions" in capsys.readouterr().out  # a comparison lacks DynamoDB's prices there
+    again = ["prices", "verify", "--architecture", "all", "--prices", str(BOOK.folder), "--format", "json"]
+    assert main(again) == 0
+    row = json.loads(capsys.readouterr().out)["prices"][0]
+    assert {f"{name} USD/month" for name in names_for(STACK)} <= {*row}
+    gpu = STACK.model_copy(update={"services": {name: each.model_copy(update={"gpus": int(each.role == "application")})
+                                                for name, each in STACK.services.items()}})
+    assert "ecs-fargate" not in buildable(gpu) and "ec2" in buildable(gpu)
 
 
 def test_missing_is_reported_and_stays_missing(tmp_path):

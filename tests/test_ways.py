@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from test_coverage import guide_stacks
@@ -89,6 +90,23 @@ def test_every_verb_answers(name, tmp_path, capsys):
         assert main(["check", "--no-tools", str(tmp_path / "tree")]) in (0, 1)
 
 
+@pytest.mark.parametrize("name", [each for each in STACKS if each.split()[0] in ("gpu", "saas", "static-site")])
+def test_report_audit_and_objectives_of_a_guide(name, tmp_path, capsys):
+    """The verbs that take longest: a report with all ways and the guide's own services, an audit, an error budget"""
+    place, claim = tmp_path / "stack.yaml", Path(__file__).parent / "data" / "claims" / "vps.yaml"
+    place.write_text(dump(STACKS[name]))
+    file = ["--stack", str(place)]
+    assert main(["report", *file, "--out", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    said = (tmp_path / "out" / "report.md").read_text() + (tmp_path / "out" / "index.html").read_text()
+    assert all(each in said for each in (STACKS[name].name, "All ways to host it", *STACKS[name].services))
+    assert "OpenSearch" not in said and "90.9 %" not in said
+    capsys.readouterr()
+    assert main(["audit", *file, "--claim", str(claim)]) == 1 and "78 % can be defended" in capsys.readouterr().out
+    assert main(["slo", *file]) == 2 and "Add an objective" in capsys.readouterr().err
+    place.write_text(place.read_text() + "slos: {availability: {objective: 99.5}}\n")
+    assert main(["slo", *file]) == 0 and "99.5" in capsys.readouterr().out
+
+
 def test_a_machine_can_be_lost():
     """Two of three hosts, or one of two, hold every service; their data is there twice; one host is one host"""
     for name in ("ec2-pair", "k3s"):
@@ -151,6 +169,39 @@ def test_a_way_without_a_price_keeps_its_row():
     rows = {each.name: each for each in options(EXAMPLE.model_copy(update={"region": "us-west-1"}), BOOK)}
     assert all(bool(each.side) != bool(each.lacks) for each in rows.values())
     assert rows["ec2"].side or "no price" in rows["ec2"].lacks
+
+
+HOURS = """name: a
+services: {web: {image: "me/web:1.0", memory: 64Mi}}
+work_hours: {host: 3, source: time sheets of 2026}
+"""
+
+
+def test_hours_of_work_can_be_the_readers_own(tmp_path, capsys):
+    """A host of 3 hours in every row with hosts, the rest as assumed; table, JSON and parity say whose they are"""
+    place = tmp_path / "stack.yaml"
+    place.write_text(HOURS)
+    assert main(["options", "--stack", str(place), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["hours_of_work"]["a host"] == "3" and found["hours_of_work"]["source"] == "time sheets of 2026"
+    hours = {row["architecture"]: Decimal(row["hours_of_work"]) for row in found["options"]}
+    assert (hours["ec2"], hours["ec2-pair"], hours["eks"]) == (3, 6, 5)
+    assert main(["options", "--stack", str(place)]) == 0
+    assert "are yours (time sheets of 2026)" in capsys.readouterr().out
+    assert loads(dump(loads(HOURS))).work_hours.host == 3
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    ("{host: 3}", "stack.yaml:3: work_hours.source: say where the hours come from"),
+    ("{hosts: 3, source: a}", "stack.yaml:3: work_hours.hosts: unknown key. Did you mean 'host'?"),
+    ("{host: -1, source: a}", "stack.yaml:3: work_hours.host"),
+    ("{host: 900, source: a}", "stack.yaml:3: work_hours.host"),
+])
+def test_bad_hours_of_work(wrong, said):
+    """File, line and key"""
+    with pytest.raises(PretamaneError) as caught:
+        loads(HOURS.replace("{host: 3, source: time sheets of 2026}", wrong))
+    assert said in str(caught.value)
 
 
 # A first stack file

@@ -17,6 +17,14 @@ assert package.__file__.startswith(sys.argv[2]), package.__file__" "$version" "$
 pretamane() { "$place/environment/bin/python" -m pretamane_analysis "$@"; }
 "$place/environment/bin/pretamane" --version | grep -F "$version"
 pretamane cost --format json | "$place/environment/bin/python" -m json.tool >/dev/null
+twelve=(us-east-1 us-east-2 us-west-2 eu-west-1 eu-west-2 eu-central-1 eu-west-3 ap-southeast-1 ap-southeast-2
+    ap-northeast-1 ap-northeast-2 ap-south-1)
+pretamane prices coverage --format json | "$place/environment/bin/python" -c "
+import json, sys
+regions = json.load(sys.stdin)['regions']
+lacking = [each for each in sys.argv[1:] if not regions[each]['complete']]
+assert not lacking, f'prices of the example are missing in {lacking}'" "${twelve[@]}"
+pretamane compare --region eu-west-3 >/dev/null
 pretamane report --out out
 for file in index.html report.md compare.json audit.json tables/compare.csv pictures/cost.svg pictures/drawing-ec2.png; do
     [ -s "out/$file" ] || { echo "the report has no $file"; exit 1; }

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model f7160d708cc1. Change the stack, not this file.
+# Made by `pretamane emit` from model b8ca3e857f1b. Change the stack, not this file.
 
 variable "region" {
   description = "Region code."

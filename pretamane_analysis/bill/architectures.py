@@ -30,11 +30,10 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CORNERS', 'ARCHITECTURES', 'TITLES', 'host_type', 'host_assumptions', 'ec2', 'architecture', 'names_for', 'compared',
-           'bill_of']
+__all__ = ['CORNERS', 'ARCHITECTURES', 'TITLES', 'ec2', 'architecture', 'names_for', 'compared', 'bill_of']
 
 # %% ../../nbs/bill/07_architectures.ipynb #3e7a2177
-def host_type(
+def _host_type(
     stack: Stack,  # The product that is described
     book: PriceBook,  # Where prices are looked up
     services: Iterable[str],  # Names of services of the stack
@@ -47,7 +46,7 @@ def host_type(
     return cheapest(book, stack.region, host_for(stack, services, scenario), stack.host.purchase_option).name
 
 # %% ../../nbs/bill/07_architectures.ipynb #eec2dcd6
-def host_assumptions(
+def _host_assumptions(
     stack: Stack,  # The product that is described
 ) -> tuple[str, ...]:
     "What the bill of a host takes for granted."
@@ -92,7 +91,7 @@ def ec2(
 ) -> Architecture:
     "The stack on one EC2 host: with open source, or with the managed AWS services."
     use, host, services = stack.usage.at(scenario), stack.host, services_on_machines(stack, managed, False)
-    kind = instance_type(host_type(stack, book, services, scenario))
+    kind = instance_type(_host_type(stack, book, services, scenario))
     data, replaced = managed_data(stack, book, scenario, services) if managed else (
         own_data(stack, use, host_disk_gb(stack, use, scenario, services)), ())
     resources = [
@@ -107,7 +106,7 @@ def ec2(
     name, title = ("ec2-managed", "EC2 with managed services") if managed else ("ec2", "EC2 with open source")
     return Architecture(name, title, tuple(resources),
                         capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1), services, groups,
-                        managed, (*replaced, *host_assumptions(stack)),
+                        managed, (*replaced, *_host_assumptions(stack)),
                         _host_shortfalls(stack, kind, services, scenario), replaced)
 
 # %% ../../nbs/bill/07_architectures.ipynb #08dd3bfe

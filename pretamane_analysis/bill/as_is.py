@@ -5,9 +5,10 @@
 # %% ../../nbs/bill/06a_as_is.ipynb #394c0a9a
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
@@ -26,10 +27,10 @@ from ..stack.stack import Stack
 from ..stack.stack_checks import Problem
 
 # %% auto #0
-__all__ = ['line_resource', 'as_is_problems', 'as_is']
+__all__ = ['trouble_of', 'as_is_problems', 'as_is']
 
 # %% ../../nbs/bill/06a_as_is.ipynb #d1ea78d8
-def line_resource(
+def _line_resource(
     feature: str,  # Key of a feature
     line: AsIsLine,  # What the reader said of one thing: a kind with its fields, or what it costs
     stack: Stack,  # For where all lines were read, and the day
@@ -44,13 +45,15 @@ def line_resource(
     return found
 
 
-def _trouble(feature: str, line: AsIsLine, stack: Stack) -> str:
-    "What is wrong with a line; empty where nothing is."
+def trouble_of(
+    make: Callable[[], Resource],  # What makes the resource that somebody wrote down
+) -> str:
+    "What is wrong with a resource: its kind, a field, a value, a type that no list has; empty where nothing is."
     try:
-        for machine in (line_resource(feature, line, stack),):
-            list(machine.charges(HOURS_PER_MONTH))
-            if isinstance(machine, Instances | NodeGroup):
-                instance_type(machine.instance_type)
+        machine = make()
+        list(machine.charges(HOURS_PER_MONTH))
+        if isinstance(machine, Instances | NodeGroup):
+            instance_type(machine.instance_type)
     except PretamaneError as error:
         return str(error)
     return ""
@@ -64,7 +67,7 @@ def as_is_problems(
         if feature not in FEATURE:
             text = f"feature {feature!r} does not exist. {did_you_mean(feature, FEATURE)}"
             yield ("as_is", "features", feature), text
-        elif text := _trouble(feature, line, stack):
+        elif text := trouble_of(partial(_line_resource, feature, line, stack)):
             yield ("as_is", "features", feature, at), text
 
 # %% ../../nbs/bill/06a_as_is.ipynb #a76fcba5
@@ -132,7 +135,7 @@ def as_is(
                              "Add `as_is: {source: …, features: {…}}`, or choose another architecture")
     if problems := [f"{'.'.join(map(str, path))}: {text}" for path, text in as_is_problems(stack)]:
         raise PretamaneError("\n".join(problems))
-    resources = _told_apart(line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
+    resources = _told_apart(_line_resource(feature, line, stack) for feature, _, line in stack.as_is.lines())
     groups = _groups(resources)
     managed = any(each.feature in DATA_FEATURES for each in resources)
     return Architecture("as-is", stack.as_is.title, resources, _capacity(stack.as_is, resources, groups),

@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import product
 from typing import Any
 
-from ..base.tables import to_html
+from ..base.tables import plain, to_html
 from .architectures import architecture
 from pretamane_analysis.bill.audit_steps import (
     HostLike, Step, comparisons, corrections, egress_on_one_side, sizes, snapshots_missing,
@@ -23,7 +23,7 @@ from ..prices.book import PriceBook
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['HOLDS_WITHIN', 'scenarios', 'Audit', 'baseline_left_out', 'audit', 'defensible', 'waterfall', 'document']
+__all__ = ['HOLDS_WITHIN', 'scenarios', 'Audit', 'audit', 'defensible', 'defended_text', 'waterfall', 'document']
 
 # %% ../../nbs/bill/13_audit.ipynb #163fb575
 def scenarios(
@@ -99,7 +99,7 @@ def _claimed(claim: Claim) -> Saving:
     return Saving(totals[0], totals[-1])
 
 # %% ../../nbs/bill/13_audit.ipynb #743716df
-def baseline_left_out(
+def _baseline_left_out(
     inputs: AuditInputs,  # The claim, its stack and the price book
 ) -> list[dict[str, Any]]:  # None without a stack
     "Resources of the stack's EKS architecture that no line of the baseline mentions, with what they cost."
@@ -127,7 +127,7 @@ def audit(
     left_out = [{"side": "baseline" if each.baseline_usd else "alternative", "what": each.what,
                  "usd": each.baseline_usd or each.alternative_usd,
                  "reason": each.reason} for each in taken if each.counted and each.kind not in ("total", "list price")]
-    return Audit(inputs, priced_lines(inputs), baseline_left_out(inputs) + left_out, taken,
+    return Audit(inputs, priced_lines(inputs), _baseline_left_out(inputs) + left_out, taken,
                  scenarios(inputs, _claimed(claim)))
 
 # %% ../../nbs/bill/13_audit.ipynb #265f6610
@@ -144,6 +144,17 @@ def defensible(
     holds = abs(percents[0]) <= HOLDS_WITHIN if found.one_sided else min(percents) <= claimed <= max(percents)
     return {"low_percent": min(percents), "central_percent": percents[0], "high_percent": max(percents),
             "claimed_percent": claimed, "claim_holds": holds}
+
+
+def defended_text(
+    found: Audit,  # The audit, as `audit` returns it
+) -> str:  # Such as `43 to 86 % can be defended, 73 % with address and egress counted on both sides`
+    "The range in whole percent, and the claimed host with like counted on both sides; one figure where they agree."
+    said = defensible(found)
+    low, central, high = (plain(said[f"{each}_percent"], 0) for each in ("low", "central", "high"))
+    if low == high:
+        return f"{low} % can be defended"
+    return f"{low} to {high} % can be defended, {central} % with address and egress counted on both sides"
 
 
 def waterfall(

@@ -185,7 +185,8 @@ def _memory(inputs: AuditInputs) -> Iterator[Step]:
         yield _step(inputs, "alternative", f"memory parity: {hosts[-1].instance_type}", "memory",
                     inputs.cost(hosts[-1]) - inputs.cost(hosts[0]), text + more)
     elif machine and host and lacking(instance_type(host.instance_type), machine):
-        yield Step("memory parity", "memory", Decimal(0), Decimal(0), f"{text}; {why_none(machine)}", False)
+        why = why_none(machine, inputs.book, inputs.claim.region)
+        yield Step("memory parity", "memory", Decimal(0), Decimal(0), f"{text}; {why}", False)
     elif not host and have and want > have:
         yield Step("memory parity", "memory", Decimal(0), Decimal(0),
                    f"{text}; what a larger machine costs there is not known", False)

@@ -15,6 +15,7 @@ from ..prices.book import ON_DEMAND, MissingPrice, Price, PriceBook, Query, Tier
 from ..resources.charge import Charge, Resource, dependent, follows_use
 from ..prices.snapshot import Allowance, age_text, allowances
 from ..base.tables import counted, money, plain, to_html
+from ..base.numbers import least
 
 # %% auto #0
 __all__ = ['HOURS_PER_MONTH', 'SERVICES', 'SAID', 'LineItem', 'focus', 'bill_rows', 'Bill', 'AllowanceLedger', 'bill']
@@ -225,7 +226,7 @@ class AllowanceLedger:
         "The allowances that cover a part of a charge, and how much."
         needed = charge.quantity
         for each in self.allowances:
-            if each.covers(charge.query) and (part := min(needed, self.left[each.id])) > 0:
+            if each.covers(charge.query) and (part := least(needed, self.left[each.id])):
                 self.left[each.id] -= part
                 needed -= part
                 yield each, part

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 
 from ..base.errors import PretamaneError
+from ..base.numbers import least
 from .features import FEATURE
 from ..facts.accelerators import gpus_of
 from ..prices.book import PriceBook
@@ -100,7 +101,7 @@ def busy_percent(
     vcpu: int,  # vCPU of all machines together
 ) -> Decimal:
     "Average CPU use in percent of all vCPU, at most 100."
-    return min(Decimal(100), 100 * busy / vcpu)
+    return least(Decimal(100), 100 * busy / vcpu)
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #52c8d836
 def guessed(

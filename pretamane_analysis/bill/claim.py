@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from .as_is import trouble_of
 from .bill import HOURS_PER_MONTH
 from .features import FEATURE
 from ..base.errors import did_you_mean
@@ -21,7 +23,7 @@ from ..stack.model_file import Model, parse
 from ..stack.quantities import LARGEST, MemoryQuantity
 from ..prices.book import PriceBook, spread
 from ..prices.snapshot import Allowance, allowances
-from ..resources import KINDS, InternetEgress, Resource, resource
+from ..resources import InternetEgress, Resource, resource
 
 # %% auto #0
 __all__ = ['ClaimLine', 'ClaimSide', 'Deployed', 'Claim', 'load_claim', 'free_egress', 'egress_gb']
@@ -43,8 +45,7 @@ class ClaimLine(Model):
 
     def means(self) -> list[Resource]:
         "The resources of this line. Raises PretamaneError for an unknown kind or field."
-        return [resource(each["kind"], **{key: value for key, value in each.items() if key != "kind"})
-                for each in self.resources]
+        return [_resource(each) for each in self.resources]
 
 
 class ClaimSide(Model):
@@ -99,10 +100,14 @@ def _line_problems(line: ClaimLine, at: tuple[str | int, ...]) -> list[tuple[tup
                       "it belongs to a machine that is bought 'elsewhere'; the memory of AWS's types is known"))
     found += [((*at, "features", i), f"feature {each!r} does not exist. {did_you_mean(each, FEATURE)}")
               for i, each in enumerate(line.features) if each not in FEATURE]
-    found += [((*at, "resources", i),
-               f"kind {each.get('kind')!r} does not exist. {did_you_mean(str(each.get('kind')), KINDS)}")
-              for i, each in enumerate(line.resources) if each.get("kind") not in KINDS]
+    found += [((*at, "resources", i), text) for i, each in enumerate(line.resources)
+              if (text := trouble_of(partial(_resource, each)))]
     return found
+
+
+def _resource(given: dict[str, Any]) -> Resource:
+    "A resource of a line. Raises PretamaneError for an unknown kind or field."
+    return resource(str(given.get("kind")), **{str(key): value for key, value in given.items() if key != "kind"})
 
 
 def load_claim(

@@ -24,8 +24,8 @@ from ..stack.quantities import mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Kind', 'USUAL_DISK_GB', 'AuditInputs', 'Priced', 'resources_of', 'priced_lines', 'resources_named', 'machines_of',
-           'memory_mib', 'gpus', 'egress_of', 'on_aws', 'missing_disks', 'missing_addresses']
+__all__ = ['Kind', 'USUAL_DISK_GB', 'AuditInputs', 'Priced', 'resources_of', 'priced_lines', 'resources_named', 'memory_mib',
+           'gpus', 'egress_of', 'on_aws', 'missing_disks', 'missing_addresses']
 
 # %% ../../nbs/bill/11_claim_sides.ipynb #47b8a766
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def resources_named(
     return [each for line in side.lines for each in line.means() if isinstance(each, kind)]
 
 
-def machines_of(
+def _machines_of(
     side: ClaimSide,  # The side as it was claimed
 ) -> Iterator[tuple[str, int]]:  # Instance type and number
     "The machines that a side names on AWS."
@@ -146,14 +146,14 @@ def memory_mib(
 ) -> int:  # 0 where it names none
     "Memory of all machines of a side, those bought elsewhere included, MiB."
     elsewhere = sum(mebibytes(line.memory) for line in side.lines if line.memory)
-    return elsewhere + sum(instance_type(name).memory_mib * count for name, count in machines_of(side))
+    return elsewhere + sum(instance_type(name).memory_mib * count for name, count in _machines_of(side))
 
 
 def gpus(
     side: ClaimSide,  # The side as it was claimed
 ) -> int:
     "GPUs of all machines of a side."
-    return sum(gpus_of(name).count * count for name, count in machines_of(side))
+    return sum(gpus_of(name).count * count for name, count in _machines_of(side))
 
 
 def egress_of(

@@ -27,8 +27,7 @@ from ..stack.settings import NodeGroupSettings
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'node_groups', 'nodes_of', 'cluster_assumptions', 'remaining_secrets',
-           'eks']
+__all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'node_groups', 'remaining_secrets', 'eks']
 
 # %% ../../nbs/bill/06_cluster.ipynb #b654e2c4
 def require_architecture(
@@ -85,7 +84,7 @@ def node_groups(
     return tuple(groups)
 
 
-def nodes_of(
+def _nodes_of(
     stack: Stack,  # The product that is described
     book: PriceBook,  # Where prices are looked up
     held: Work,  # What the cluster has to hold, as `work` returns it
@@ -163,7 +162,7 @@ def _cluster(stack: Stack, use: Figures, cluster: Cluster) -> list[Resource]:
     ]
 
 # %% ../../nbs/bill/06_cluster.ipynb #edd02605
-def cluster_assumptions(
+def _cluster_assumptions(
     stack: Stack,  # The product that is described
     managed: bool,  # Whether managed data services are used
 ) -> tuple[str, ...]:
@@ -211,7 +210,7 @@ def eks(
 ) -> Architecture:
     "The stack on EKS: with managed AWS services, or with the open-source services on its nodes."
     use, services = stack.usage.at(scenario), services_on_machines(stack, managed, True)
-    cluster = nodes_of(stack, book, work(stack, services, scenario), managed)
+    cluster = _nodes_of(stack, book, work(stack, services, scenario), managed)
     data, replaced = managed_data(stack, book, scenario, services) if managed else (
         own_data(stack, use, data_gb(stack, scenario, services, True)), ())
     resources = [*_cluster(stack, use, cluster), *data, *([_no_backups(stack)] if managed else [])]
@@ -222,5 +221,5 @@ def eks(
     return Architecture("eks" if managed else "eks-open-source",
                         "EKS with managed services" if managed else "EKS with open source",
                         tuple(resources), capacity(groups, usable, stack.eks.availability_zones), services,
-                        groups, managed, (*replaced, *cluster_assumptions(stack, managed)),
+                        groups, managed, (*replaced, *_cluster_assumptions(stack, managed)),
                         tuple(cluster.shortfalls()), replaced)

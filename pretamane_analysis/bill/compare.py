@@ -24,8 +24,8 @@ from ..base.tables import less, money, plain, to_html
 from .what_if import with_host_memory
 
 # %% auto #0
-__all__ = ['Answer', 'Name', 'Saving', 'attribution', 'with_memory', 'Comparison', 'dependent_lines', 'compare_rows', 'compare',
-           'no_migration', 'document']
+__all__ = ['Answer', 'Name', 'Saving', 'attribution', 'Comparison', 'dependent_lines', 'compare_rows', 'compare', 'no_migration',
+           'document']
 
 # %% ../../nbs/bill/09_compare.ipynb #92180c32
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def attribution(
             for before, after, what, saved in found if before != after]
 
 # %% ../../nbs/bill/09_compare.ipynb #267b718c
-def with_memory(
+def _with_memory(
     name: str,  # Name of an architecture
     stack: Stack,  # The product that is described
     memory_mib: int,  # Memory that its machines must have together
@@ -191,7 +191,7 @@ def compare(
     ranges = {each: Saving(first.bill.total, second.bill.total) if each == scenario else _optional(
         f"{each} usage", partial(_saving, stack, book, names, each, hours), why) for each in SCENARIOS}
     memory = first.architecture.capacity.memory_mib
-    same = _optional("same memory", partial(with_memory, alternative, stack, memory, book, scenario, hours), why)
+    same = _optional("same memory", partial(_with_memory, alternative, stack, memory, book, scenario, hours), why)
     stays = _optional("without leaving EKS", partial(_optimized, first, second, stack, book, scenario, hours), why)
     return Comparison(stack, scenario, first, second, {name: each.bill.total for name, each in priced.items()},
                       _answered(ranges), same, priced, why, stays)

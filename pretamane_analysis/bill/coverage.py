@@ -58,14 +58,16 @@ def coverage(
     book: PriceBook,  # Where prices are looked up
     regions: Iterable[str] = (),  # Region codes; the stack's own unless given
     scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+    names: Iterable[str] = (),  # Architectures; those of a comparison unless given
 ) -> list[Coverage]:  # In the order of the regions
-    "Which prices the compared architectures of a stack lack in each region."
+    "Which prices the architectures of a stack lack in each region."
+    names = tuple(names) or compared(stack)
     found = []
     for region in tuple(regions) or (stack.region,):
         here = stack.model_copy(update={"region": region})
         missing: dict[Query, None] = {}
         other: dict[str, None] = {}
-        for name in compared(stack):
+        for name in names:
             try:
                 bill_of(architecture(name, here, book, scenario), here, book)
             except MissingPrice as error:

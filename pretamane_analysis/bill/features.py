@@ -16,7 +16,7 @@ from ..stack.service import Role
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['FEATURES', 'FEATURE', 'DATA_FEATURES', 'Feature', 'features_of', 'programs', 'managed_by', 'managed_provider',
+__all__ = ['FEATURES', 'FEATURE', 'DATA_FEATURES', 'Feature', 'features_of', 'programs', 'managed_provider',
            'open_source_provider', 'given_up', 'gained']
 
 # %% ../../nbs/bill/04_features.ipynb #389ccfad
@@ -81,7 +81,7 @@ def programs(
     return tuple(dict.fromkeys(program(each.image) for role in roles for each in stack.with_role(role).values()))
 
 # %% ../../nbs/bill/04_features.ipynb #e0cef215
-def managed_by(
+def _managed_by(
     feature: Feature,  # One of FEATURES
     stack: Stack,  # Any stack
 ) -> tuple[Provider, ...]:  # Each once, in the order of the stack
@@ -112,7 +112,7 @@ def managed_provider(
         return feature.managed
     own = [program(stack.services[name].image) for name, each in choices(stack).items()
            if not each.provider and stack.services[name].role in feature.roles]
-    names = [*(each.title for each in managed_by(feature, stack)), *(f"own {each}" for each in own)]
+    names = [*(each.title for each in _managed_by(feature, stack)), *(f"own {each}" for each in own)]
     return _listed(names) if names else open_source_provider(feature, stack)
 
 
@@ -134,7 +134,7 @@ def given_up(
     stack: Stack,  # Any stack
 ) -> str:  # Empty where nothing is known
     "What a stack gives up by leaving the managed side."
-    return feature.lost or "; ".join(dict.fromkeys(each.lost for each in managed_by(feature, stack) if each.lost))
+    return feature.lost or "; ".join(dict.fromkeys(each.lost for each in _managed_by(feature, stack) if each.lost))
 
 
 def gained(
@@ -143,6 +143,6 @@ def gained(
 ) -> str:  # Empty where nothing is known
     "What a stack gains by leaving the managed side."
     own = programs(stack, *feature.roles)
-    by = [each.gained for each in managed_by(feature, stack)
+    by = [each.gained for each in _managed_by(feature, stack)
           if each.gained and (not each.gained_with or {*each.gained_with} & {*own})]
     return feature.gained or "; ".join(dict.fromkeys([*by, *(gives(each) for each in own if gives(each))]))

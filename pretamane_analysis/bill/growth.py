@@ -18,7 +18,7 @@ from ..prices.book import PriceBook
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['GROWS', 'LOADS', 'at_load', 'Growth', 'growth', 'growth_rows', 'step_rows']
+__all__ = ['GROWS', 'LOADS', 'Growth', 'growth', 'growth_rows', 'step_rows']
 
 # %% ../../nbs/bill/21_growth.ipynb #4660cda1
 GROWS = ("requests", "egress_gb", "stored_gb", "database_gb", "index_gb", "log_gb", "searches", "emails",
@@ -27,7 +27,7 @@ LOADS = tuple(Decimal(text) for text in ("0.1", "0.2", "0.5", "1", "2", "3", "5"
                                          "70", "100"))  # Of today's load
 
 
-def at_load(
+def _at_load(
     stack: Stack,  # Any stack
     load: Decimal,  # 1 is today's
 ) -> Stack:
@@ -58,7 +58,7 @@ def growth(
 
 
 def _one(stack: Stack, book: PriceBook, name: str, load: Decimal, hours: Decimal | int | str) -> Growth:
-    here = at_load(stack, load)
+    here = _at_load(stack, load)
     try:
         chosen = architecture(name, here, book)
         if chosen.shortfalls:

@@ -13,8 +13,18 @@ from math import ceil
 from typing import NoReturn
 
 from ..base.errors import PretamaneError
+from ..base.tables import counted
 from .bill import HOURS_PER_MONTH
-from .sizing import SHORTLISTED, Candidate, busy_shares, current_types, priced, sold_types
+from pretamane_analysis.bill.sizing import (
+    SHORTLISTED,
+    Candidate,
+    Machine,
+    busy_shares,
+    current_types,
+    hosts,
+    priced,
+    sold_types,
+)
 from ..facts.accelerators import gpus_of
 from ..prices.book import ON_DEMAND, PriceBook
 from ..prices.snapshot import InstanceType
@@ -302,7 +312,7 @@ def cheapest_nodes(
         [Group("main", kind, fixed)], held, at_least, prefix_delegation), usd_for_each, option)
     if best is None and option != ON_DEMAND:
         return cheapest_nodes(book, region, held, at_least, fixed, architecture, prefix_delegation, usd_for_each)
-    return best or _fail(held, architecture, fixed, region)
+    return best or _fail(book, region, held, architecture, fixed)
 
 
 def _least(found: Candidate, count: int, busy: Decimal, usd_for_each: Decimal) -> Decimal:
@@ -327,16 +337,13 @@ def _best(book: PriceBook, region: str, ranked: Iterable[tuple[Decimal, str, Ins
     return min(costs)[2] if costs else None
 
 
-def _fail(held: Work, architecture: str, fixed: int | None, region: str) -> NoReturn:
-    raise PretamaneError(_why_none(held, architecture, fixed), region,
-                         "Divide the services, set eks.node_instance_type, or choose another region")
-
-
-def _why_none(held: Work, architecture: str, fixed: int | None) -> str:
-    kinds = current_types(architecture, gpus=True)
+def _fail(book: PriceBook, region: str, held: Work, architecture: str, fixed: int | None) -> NoReturn:
     for pod in sorted(set(held.pods), reverse=True):
-        if not any(room(kind, held.daemons).holds(pod) for kind in kinds):
-            return f"no {architecture} instance type is a node for a pod of {pod.text()}"
+        if not any(room(kind, held.daemons).holds(pod) for kind in current_types(architecture, gpus=True)):
+            raise PretamaneError(f"no {architecture} instance type is a node for a pod of {pod.text()}", region,
+                                 "Divide the services, or set eks.node_instance_type")
+        hosts(book, region, Machine(pod.mib, Decimal(0), architecture, pod.cores, pod.gpus, pod.gpu_mib))
     among = f"{fixed} nodes of any" if fixed else "nodes of any"
-    return (f"{among} {architecture} instance type that has a known price do not hold {len(held.pods)} pods that "
-            f"keep {held.busy_cores.normalize():f} vCPU busy")
+    raise PretamaneError(f"{among} {architecture} instance type that has a known price do not hold "
+                         f"{counted(len(held.pods), 'pod')} that keep {held.busy_cores.normalize():f} vCPU busy",
+                         region, "Divide the services, set eks.node_instance_type, or choose another region")

@@ -24,7 +24,7 @@ from ..stack.settings import NodeGroupSettings
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['ARM64', 'PLANS', 'SPOT', 'SPOT_SHARE', 'without_arm64', 'first_sold', 'without_standby', 'eks_optimized']
+__all__ = ['ARM64', 'PLANS', 'SPOT', 'SPOT_SHARE', 'without_arm64', 'without_standby', 'eks_optimized']
 
 # %% ../../nbs/bill/06b_optimized.ipynb #fec9fece
 ARM64 = frozenset((
@@ -54,7 +54,7 @@ PLANS = ("SavingsPlanCompute-1yr-NoUpfront", "SavingsPlanEC2Instance-1yr-NoUpfro
 SPOT, SPOT_SHARE = "Spot-typical", Decimal("0.5")
 
 
-def first_sold(
+def _first_sold(
     book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
     instance_type: str,  # Instance type such as `t3.medium`
@@ -73,10 +73,10 @@ def first_sold(
 
 def _bought(stack: Stack, book: PriceBook, count: int, instance_type: str, stateless: bool) -> NodeGroupSettings:
     "A group of nodes with the best plan and, where all on them may stop, a share of spot."
-    spot = stateless and not gpus_of(instance_type).count and first_sold(
+    spot = stateless and not gpus_of(instance_type).count and _first_sold(
         book, stack.region, instance_type, (SPOT,)) == SPOT
     return NodeGroupSettings(instance_type=instance_type, nodes=count, spot_share=SPOT_SHARE if spot else Decimal(0),
-                             purchase_option=first_sold(book, stack.region, instance_type, PLANS))
+                             purchase_option=_first_sold(book, stack.region, instance_type, PLANS))
 
 # %% ../../nbs/bill/06b_optimized.ipynb #2ff3b0fb
 def without_standby(

@@ -14,7 +14,7 @@ from ..base.tables import plain
 from .architectures import TITLES, names_for
 from .bill import HOURS_PER_MONTH
 from pretamane_analysis.bill.resilience import (
-    HOURS_OF_WORK, NOT_SAID, Verdict, hours_of_work, patches_database, survives_machine, survives_zone, work,
+    NOT_SAID, Verdict, hours_of_work, patches_database, survives_machine, survives_zone, work,
 )
 from .sides import Side, side
 from ..prices.book import PriceBook
@@ -93,10 +93,14 @@ def options(
     return sorted(found, key=lambda each: (each.side is None, each.side.bill.total if each.side else Decimal(0)))
 
 
-def work_assumed() -> str:
-    "What hours of work are taken to be, in a sentence."
-    parts = ", ".join(f"{what} {plain(hours, 2)}" for what, hours in HOURS_OF_WORK.items())
-    return f"Hours of work a month are an assumption, the same for every stack, and have no price here: {parts}."
+def work_assumed(
+    stack: Stack,  # Whose file may say its own hours
+) -> str:
+    "What hours of work are taken to be and who says so, in a sentence."
+    parts = ", ".join(f"{what} {plain(hours, 2)}" for what, hours in stack.work_hours.by_name().items())
+    said = (f"are yours ({stack.work_hours.source})" if stack.work_hours.source
+            else "are an assumption, the same for every stack that does not say its own in `work_hours:`,")
+    return f"Hours of work a month {said} and have no price here: {parts}."
 
 # %% ../../nbs/bill/09a_options.ipynb #ffa0b920
 def document(
@@ -108,7 +112,7 @@ def document(
     return {"stack": found[0].stack.name, "region": found[0].stack.region, "scenario": scenario, "currency": "USD",
             "hours_per_month": first.bill.hours if first else None,
             "prices": {"source": first.bill.source if first else "", "as_of": first.bill.as_of if first else None},
-            "hours_of_work": dict(HOURS_OF_WORK),
+            "hours_of_work": {**found[0].stack.work_hours.by_name(), "source": found[0].stack.work_hours.source},
             "options": [{**each.exact(), "work": dict(work(each.side.architecture, each.stack)) if each.side else {},
                          "assumptions": list(each.side.architecture.assumptions) if each.side else [],
                          "shortfalls": list(each.side.architecture.shortfalls) if each.side else []}

@@ -5,13 +5,14 @@
 # %% ../../nbs/bill/17_ranges.ipynb #9a18981f
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..base.errors import PretamaneError
 from .bill import HOURS_PER_MONTH
-from .surface import totals
+from .surface import CHUNK, Surface
 from ..prices.book import PriceBook
 from ..stack.quantities import Usage
 from ..stack.stack import Stack
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 # %% auto #0
-__all__ = ['Shape', 'PERCENTILES', 'open_fields', 'spread_of', 'points', 'Ranges', 'ranges']
+__all__ = ['Shape', 'PERCENTILES', 'MOST_CASES', 'TABLE', 'FEW', 'KEPT', 'BINS', 'Pair', 'open_fields', 'spread_of',
+           'drawn_cases', 'points', 'Tally', 'Ranges', 'pair', 'ranges']
 
 # %% ../../nbs/bill/17_ranges.ipynb #55f5fe73
 Shape = Literal["pert", "triangular"]
 PERCENTILES = (10, 50, 90)
+MOST_CASES = 1 << 30
 
 
 def open_fields(
@@ -52,65 +55,165 @@ def spread_of(
     return beta(1 + 4 * (typical - low) / (high - low), 1 + 4 * (high - typical) / (high - low), low, high - low)
 
 
+TABLE = 8192  # Steps of a distribution's table
+FEW = 1 << 14  # Up to so many cases are drawn exactly; more are read from the table, which is off by 1e-4 of the range
+
+
+def _quantiles(spread: Any, drawn: ndarray, exact: bool) -> ndarray:
+    "The values below which given parts of a distribution lie."
+    from numpy import linspace
+
+    if exact:
+        values: ndarray = spread.ppf(drawn)
+        return values
+    table = spread.ppf(linspace(0, 1, TABLE + 1))
+    at = drawn * TABLE
+    whole = at.astype("int64")
+    values = table[whole] + (at - whole) * (table[1:] - table[:-1])[whole]
+    return values
+
+
+def drawn_cases(
+    stack: Stack,  # Any stack
+    count: int,  # Cases, a power of two
+    seed: int,  # The same seed, the same cases
+    shape: Shape = "pert",  # What low, typical and high stand for
+) -> Iterator[dict[str, ndarray]]:  # Usage figures by field, one row for each case; at most CHUNK at a time
+    "Usage figures drawn from their distributions. Raises PretamaneError."
+    from scipy.stats import qmc
+
+    fields = open_fields(stack)
+    if count < 2 or count & (count - 1) or count > MOST_CASES:
+        raise PretamaneError(f"a power of two is expected, not {count}", "--cases",
+                             "From 2 to 1,073,741,824, such as 4096")
+    engine = qmc.Sobol(len(fields), scramble=True, rng=seed)
+    spreads = {name: spread_of(figures, shape) for name, figures in fields.items()}
+    for _ in range(0, count, CHUNK):
+        drawn = engine.random(min(count, CHUNK))
+        yield {name: _quantiles(each, drawn[:, at].copy(), count <= FEW)
+               for at, (name, each) in enumerate(spreads.items())}
+
+
 def points(
     stack: Stack,  # Any stack
     count: int,  # Cases, a power of two
     seed: int,  # The same seed, the same cases
     shape: Shape = "pert",  # What low, typical and high stand for
 ) -> dict[str, ndarray]:  # Usage figures by field, one row for each case
-    "Usage figures drawn from their distributions. Raises PretamaneError."
-    from scipy.stats import qmc
+    "All drawn usage figures at once. Raises PretamaneError."
+    from numpy import concatenate
 
-    fields = open_fields(stack)
-    if count < 2 or count & (count - 1):
-        raise PretamaneError(f"a power of two is expected, not {count}", "--cases", "Such as 4096")
-    drawn = qmc.Sobol(len(fields), scramble=True, rng=seed).random(count)
-    return {name: spread_of(figures, shape).ppf(drawn[:, at]) for at, (name, figures) in enumerate(fields.items())}
+    parts = list(drawn_cases(stack, count, seed, shape))
+    return {name: concatenate([each[name] for each in parts]) for name in parts[0]}
 
 # %% ../../nbs/bill/17_ranges.ipynb #80cddd87
+KEPT = 1 << 20  # Cases
+BINS = 1 << 18
+
+
+class Tally:
+    "How many values of a sample fell where."
+
+    def __init__(
+        self,
+        first: ndarray,  # The first of the values, from which the bins are made
+    ):
+        from numpy import zeros
+
+        low, high = float(first.min()), float(first.max())
+        room = 0.25 * (high - low) or 1.0
+        self.low, self.width = low - room, (high - low + 2 * room) / BINS
+        self.counts = zeros(BINS, dtype="int64")
+
+    def add(
+        self,
+        values: ndarray,  # Any number of them; what lies outside is counted in the first or last bin
+    ) -> None:
+        "Count values."
+        from numpy import bincount
+
+        at = ((values - self.low) / self.width).astype("int64").clip(0, BINS - 1)
+        self.counts += bincount(at, minlength=BINS)
+
+    def percentile(
+        self,
+        percent: float,  # From 0 to 100
+    ) -> float:
+        "The value below which so many percent lie, to the width of a bin."
+        from numpy import searchsorted
+
+        sums = self.counts.cumsum()
+        return self.low + (float(searchsorted(sums, percent / 100 * sums[-1])) + 0.5) * self.width
+
+    def at_least(
+        self,
+        value: float,  # A bound
+    ) -> float:  # From 0 to 1
+        "Which part is as large or larger, to the width of a bin."
+        first = int(min(max((value - self.low) / self.width, 0), BINS))
+        return float(self.counts[first:].sum() / self.counts.sum())
+
+# %% ../../nbs/bill/17_ranges.ipynb #951ee20a
 @dataclass(frozen=True)
 class Ranges:
-    "The bills of two architectures for each drawn case."
+    "The bills of two architectures for drawn cases."
     stack: Stack
     baseline: str
     alternative: str
-    baseline_usd: ndarray  # USD a month, one for each case
+    baseline_usd: ndarray  # USD a month, one for each kept case
     alternative_usd: ndarray
     shape: Shape
     seed: int
+    cases: int  # All of them
+    tallies: tuple[Tally, ...] = ()  # Of `figures`, where there are more than are kept
+
+    def figures(self) -> dict[str, tuple[ndarray, str]]:
+        "Both bills and the saving for each kept case, with the places they are shown to."
+        return dict(zip((f"{self.baseline}, USD a month", f"{self.alternative}, USD a month", "saved, USD a month",
+                         "saved, percent"), zip(_figures(self.baseline_usd, self.alternative_usd),
+                                                ("0.01", "0.01", "0.01", "0.1"))))
 
     def rows(self) -> list[dict[str, Any]]:
-        "The percentiles of both bills and of the saving; exact to the cent, a tenth of a percent."
-        saved = self.baseline_usd - self.alternative_usd
-        share = 100 * saved / self.baseline_usd
-        return [_row(f"{self.baseline}, USD a month", self.baseline_usd, "0.01"),
-                _row(f"{self.alternative}, USD a month", self.alternative_usd, "0.01"),
-                _row("saved, USD a month", saved, "0.01"), _row("saved, percent", share, "0.1")]
+        "The percentiles of both bills and of the saving."
+        from numpy import percentile
+
+        found = []
+        for at, (what, (values, places)) in enumerate(self.figures().items()):
+            shares = [self.tallies[at].percentile(each) for each in PERCENTILES] if self.tallies else percentile(
+                values, PERCENTILES)
+            found.append({"what": what, **{f"p{each}": Decimal(str(float(value))).quantize(Decimal(places))
+                                           for each, value in zip(PERCENTILES, shares)}})
+        return found
 
     def holds(
         self,
         percent: Decimal,  # Of the baseline that is claimed to be saved
     ) -> Decimal:  # Percent of the cases
         "How likely it is that at least so much is saved."
-        saved = 100 * (self.baseline_usd - self.alternative_usd) / self.baseline_usd
-        return Decimal(str(100 * float((saved >= float(percent)).mean()))).quantize(Decimal("0.1"))
-
-    def frame(self) -> Any:
-        "All cases as a pandas DataFrame."
-        from pandas import DataFrame
-
-        return DataFrame({"baseline_usd_per_month": self.baseline_usd,
-                          "alternative_usd_per_month": self.alternative_usd,
-                          "saved_usd_per_month": self.baseline_usd - self.alternative_usd})
+        share = _figures(self.baseline_usd, self.alternative_usd)[-1]
+        part = self.tallies[-1].at_least(float(percent)) if self.tallies else float((share >= float(percent)).mean())
+        return Decimal(str(100 * part)).quantize(Decimal("0.1"))
 
 
-def _row(what: str, values: ndarray, places: str) -> dict[str, Any]:
-    from numpy import percentile
+def _figures(first: ndarray, second: ndarray) -> tuple[ndarray, ...]:
+    return first, second, first - second, 100 * (first - second) / first
 
-    found = [Decimal(str(float(each))).quantize(Decimal(places)) for each in percentile(values, PERCENTILES)]
-    return {"what": what, **{f"p{each}": value for each, value in zip(PERCENTILES, found)}}
+# %% ../../nbs/bill/17_ranges.ipynb #774f2401
+Pair = tuple[Surface, Surface]
 
-# %% ../../nbs/bill/17_ranges.ipynb #12815895
+
+def pair(
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
+    baseline: str = "eks",  # Name of an architecture
+    alternative: str = "ec2",  # Name of an architecture
+    hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
+) -> Pair:
+    "Both bills for any usage between low and high, to be asked more than once. Raises PretamaneError, MissingPrice."
+    bounds = {name: (low, high) for name, (low, _, high) in open_fields(stack).items()}
+    return Surface(stack, book, baseline, bounds, hours), Surface(stack, book, alternative, bounds, hours)
+
+
 def ranges(
     stack: Stack,  # Any stack
     book: PriceBook,  # Where prices are found
@@ -121,8 +224,21 @@ def ranges(
     seed: int = 0,  # The same seed, the same cases
     shape: Shape = "pert",  # What low, typical and high stand for
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
+    surfaces: Pair | None = None,  # Of `pair`, where they were made already
 ) -> Ranges:
     "Both bills over drawn usage. Raises PretamaneError, MissingPrice."
-    drawn = points(stack, cases, seed, shape)
-    first, second = (totals(stack, book, name, drawn, hours) for name in (baseline, alternative))
-    return Ranges(stack, baseline, alternative, first, second, shape, seed)
+    from numpy import concatenate
+
+    drawn = drawn_cases(stack, cases, seed, shape)
+    one, other = surfaces or pair(stack, book, baseline, alternative, hours)
+    kept, tallies = list[Any](), list[Tally]()
+    for number, columns in enumerate(drawn):
+        both = one.at(columns), other.at(columns)
+        if number * CHUNK < KEPT:
+            kept.append(both)
+        if cases > KEPT:
+            tallies = tallies or [Tally(each) for each in _figures(*both)]
+            for tally, values in zip(tallies, _figures(*both)):
+                tally.add(values)
+    first, second = (concatenate([each[side] for each in kept]) for side in (0, 1))
+    return Ranges(stack, baseline, alternative, first, second, shape, seed, cases, tuple(tallies))

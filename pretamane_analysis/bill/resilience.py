@@ -18,8 +18,7 @@ from pretamane_analysis.resources import (
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['NOT_SAID', 'HOURS_OF_WORK', 'Verdict', 'in_one_zone', 'survives_machine', 'survives_zone', 'of_aws',
-           'patches_database', 'work', 'hours_of_work']
+__all__ = ['NOT_SAID', 'Verdict', 'survives_machine', 'survives_zone', 'of_aws', 'patches_database', 'work', 'hours_of_work']
 
 # %% ../../nbs/bill/07a_resilience.ipynb #d1946d38
 NOT_SAID = "not said"
@@ -45,7 +44,7 @@ def _disks_of_pods(chosen: Architecture) -> bool:
         isinstance(each, Volume) and each.feature == "disks" and each.name != "node disks" for each in chosen.resources)
 
 
-def in_one_zone(
+def _in_one_zone(
     resources: Iterable[Resource],  # The billed things of an architecture
 ) -> tuple[str, ...]:  # Names
     "Managed data services that run in one zone only."
@@ -85,7 +84,7 @@ def survives_zone(
         return Verdict(None)
     if chosen.capacity.zones == 1:
         return Verdict(False, "everything is in one zone")
-    if alone := in_one_zone(chosen.resources):
+    if alone := _in_one_zone(chosen.resources):
         return Verdict(False, f"{', '.join(dict.fromkeys(alone))} in one zone")
     if _disks_of_pods(chosen):
         return Verdict(False, "the data's disk stays in its zone")
@@ -113,11 +112,6 @@ def patches_database(
     return NOT_SAID if stated else "you"
 
 # %% ../../nbs/bill/07a_resilience.ipynb #255a8f4f
-HOURS_OF_WORK = {  # a month
-    "a cluster of EKS": Decimal(5), "k3s": Decimal(4), "ECS": Decimal(1), "a host": Decimal("0.5"),
-    "a data service of your own": Decimal(1), "a data service of AWS": Decimal("0.25"), "a standby": Decimal(1)}
-
-
 def work(
     chosen: Architecture,  # The architecture whose features are asked about
     stack: Stack,  # The product that is described
@@ -143,4 +137,4 @@ def hours_of_work(
 ) -> Decimal | None:  # None where the stack does not say what there is
     "Hours of work a month that an architecture is taken to make."
     found = work(chosen, stack)
-    return sum((count * HOURS_OF_WORK[what] for what, count in found), Decimal(0)) if found else None
+    return sum((count * stack.work_hours.of(what) for what, count in found), Decimal(0)) if found else None

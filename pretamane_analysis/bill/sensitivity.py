@@ -9,8 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from .bill import HOURS_PER_MONTH
-from .ranges import Shape, open_fields, spread_of
-from .surface import totals
+from .ranges import Pair, Shape, open_fields, pair, spread_of
 from ..prices.book import PriceBook
 from ..stack.stack import Stack
 
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
 __all__ = ['tornado', 'indices']
 
 # %% ../../nbs/bill/18_sensitivity.ipynb #8870deb7
-def _saved(stack: Stack, book: PriceBook, names: tuple[str, str], columns: dict[str, ndarray],
-           hours: Decimal | int | str) -> ndarray:
-    saved: ndarray = totals(stack, book, names[0], columns, hours) - totals(stack, book, names[1], columns, hours)
+def _saved(surfaces: Pair, columns: dict[str, ndarray]) -> ndarray:
+    saved: ndarray = surfaces[0].at(columns) - surfaces[1].at(columns)
     return saved
 
 
@@ -37,6 +35,7 @@ def tornado(
     baseline: str = "eks",  # Name of an architecture
     alternative: str = "ec2",  # Name of an architecture
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
+    surfaces: Pair | None = None,  # Of `pair`, where they were made already
 ) -> list[dict[str, Any]]:  # The one that moves the saving most first; USD a month
     "The saving with one usage figure low or high, and all others typical. Raises PretamaneError, MissingPrice."
     from numpy import array
@@ -45,7 +44,7 @@ def tornado(
     typical = {name: figures[1] for name, figures in fields.items()}
     cases = [typical | {name: figures[end]} for name, figures in fields.items() for end in (0, 2)]
     columns = {name: array([case[name] for case in cases]) for name in fields}
-    saved = _saved(stack, book, (baseline, alternative), columns, hours)
+    saved = _saved(surfaces or pair(stack, book, baseline, alternative, hours), columns)
     rows = [{"usage": name, "low": Decimal(str(low)), "high": Decimal(str(high)),
              "saved at low, USD": _usd(saved[2 * at]), "saved at high, USD": _usd(saved[2 * at + 1]),
              "moves the saving by, USD": abs(_usd(saved[2 * at + 1]) - _usd(saved[2 * at]))}
@@ -63,15 +62,16 @@ def indices(
     seed: int = 0,  # The same seed, the same cases
     shape: Shape = "pert",  # What low, typical and high stand for
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
+    surfaces: Pair | None = None,  # Of `pair`, where they were made already
 ) -> list[dict[str, Any]]:  # The largest total first
     "Sobol indices of the saving (Saltelli's estimator, SciPy). Raises PretamaneError, MissingPrice."
     from scipy.stats import sobol_indices
 
-    fields = open_fields(stack)
+    fields, both = open_fields(stack), surfaces or pair(stack, book, baseline, alternative, hours)
 
     def saved(drawn: ndarray) -> ndarray:
         columns = dict(zip(fields, drawn.reshape(len(fields), -1)))
-        return _saved(stack, book, (baseline, alternative), columns, hours).reshape(drawn.shape[1:])
+        return _saved(both, columns).reshape(drawn.shape[1:])
 
     found = sobol_indices(func=saved, n=cases, dists=[spread_of(each, shape) for each in fields.values()], rng=seed)
     rows = [{"usage": name, "first": Decimal(str(float(first))).quantize(Decimal("0.001")),

@@ -26,11 +26,11 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['K3S_MIB', 'Hosts', 'services_of', 'ec2_pair', 'k3s']
+__all__ = ['K3S_MIB', 'ec2_pair', 'k3s']
 
 # %% ../../nbs/bill/06d_several_hosts.ipynb #e46d05fc
 @dataclass(frozen=True)
-class Hosts:
+class _Hosts:
     "A number of like hosts, and what is particular about them."
     name: str
     title: str
@@ -41,7 +41,7 @@ class Hosts:
     runs: str  # What starts the services: a program's name
 
 
-def services_of(
+def _services_of(
     stack: Stack,  # The product that is described
 ) -> tuple[str, ...]:
     "The services that run on several hosts: all but the tunnel and an object store, which S3 replaces."
@@ -49,9 +49,9 @@ def services_of(
                  if stack.services[name].role not in FEATURE["objects"].roles)
 
 
-def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: Hosts) -> list[Resource]:
+def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: _Hosts) -> list[Resource]:
     "A root disk and a data disk for each host, copies of the data in snapshots and a bucket."
-    data = data_gb(stack, scenario, services_of(stack)) * hosts.copies / hosts.count
+    data = data_gb(stack, scenario, _services_of(stack)) * hosts.copies / hosts.count
     root = Volume(feature="disks", name="root disks", volume_type=stack.host.boot_disk_type, count=hosts.count,
                   gb=Decimal(stack.host.root_disk_gb))
     disk, *copies = own_data(stack, use, ((data + use["image_gb"]) * Decimal("1.2")).to_integral_value(ROUND_CEILING))
@@ -69,7 +69,7 @@ def _objects(stack: Stack, use: Figures) -> list[Resource]:
                    get_requests=use["requests"] * use["object_reads_per_request"])]
 
 # %% ../../nbs/bill/06d_several_hosts.ipynb #75f9252d
-def _way_in(use: Figures, hosts: Hosts) -> list[Resource]:
+def _way_in(use: Figures, hosts: _Hosts) -> list[Resource]:
     "A balancer in two zones, an address for each of them and for each host, traffic between zones."
     load = Load(new_connections_per_second=use["requests"] / SECONDS_PER_MONTH,
                 gb_per_hour=use["egress_gb"] / HOURS_PER_MONTH)
@@ -77,8 +77,8 @@ def _way_in(use: Figures, hosts: Hosts) -> list[Resource]:
             CrossZoneTraffic(feature="network", gb=use["cross_zone_gb"])]
 
 
-def _resources(stack: Stack, scenario: Scenario, hosts: Hosts) -> tuple[Resource, ...]:
-    use, host, services = stack.usage.at(scenario), stack.host, services_of(stack)
+def _resources(stack: Stack, scenario: Scenario, hosts: _Hosts) -> tuple[Resource, ...]:
+    use, host, services = stack.usage.at(scenario), stack.host, _services_of(stack)
     busy = needs(stack, services, scenario).busy_cores
     secrets = len({each for name in services for each in stack.services[name].secrets}) or 1
     return (FreeOfCharge(feature="orchestration", name=hosts.runs, description=hosts.runs, reason="open source"),
@@ -94,7 +94,7 @@ def _resources(stack: Stack, scenario: Scenario, hosts: Hosts) -> tuple[Resource
                          reason="part of the domain's price"))
 
 # %% ../../nbs/bill/06d_several_hosts.ipynb #d7938982
-def _providers(stack: Stack, hosts: Hosts) -> dict[str, str]:
+def _providers(stack: Stack, hosts: _Hosts) -> dict[str, str]:
     "Who provides what, where that is not what it is on one host."
     database = " and ".join(programs(stack, "database"))
     more = {"database": f"{database}, a standby on another host"} if database else {}
@@ -105,7 +105,7 @@ def _providers(stack: Stack, hosts: Hosts) -> dict[str, str]:
             "objects": "S3", "names": "DNS of the registrar"}
 
 
-def _said(stack: Stack, hosts: Hosts) -> tuple[str, ...]:
+def _said(stack: Stack, hosts: _Hosts) -> tuple[str, ...]:
     "What is taken for granted, in sentences."
     have = {each.key for each in features_of(stack)}
     database = " and ".join(programs(stack, "database"))
@@ -119,8 +119,8 @@ def _said(stack: Stack, hosts: Hosts) -> tuple[str, ...]:
             "traffic between zones is the stack's own figure; snapshots are kept of one copy", *guessed(stack))
 
 
-def _architecture(stack: Stack, scenario: Scenario, hosts: Hosts, needed: Machine) -> Architecture:
-    services, groups = services_of(stack), ((hosts.count, hosts.kind.name),)
+def _architecture(stack: Stack, scenario: Scenario, hosts: _Hosts, needed: Machine) -> Architecture:
+    services, groups = _services_of(stack), ((hosts.count, hosts.kind.name),)
     usable = hosts.count * (hosts.kind.memory_mib - hosts.kept_mib)
     return Architecture(hosts.name, hosts.title, _resources(stack, scenario, hosts),
                         capacity(groups, usable, hosts.count), services, groups, False, _said(stack, hosts),
@@ -133,11 +133,11 @@ def ec2_pair(
     scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Architecture:
     "The stack on two EC2 hosts in two zones behind a load balancer, with a standby of the database."
-    needed = host_for(stack, services_of(stack), scenario)
+    needed = host_for(stack, _services_of(stack), scenario)
     named = stack.host.instance_type
     kind = require_architecture(instance_type(named), stack.host.architecture, "host.instance_type") if named else (
         cheapest(book, stack.region, needed))
-    hosts = Hosts("ec2-pair", "Two EC2 hosts with open source", 2, 2, kind, mebibytes(stack.host.reserve_memory),
+    hosts = _Hosts("ec2-pair", "Two EC2 hosts with open source", 2, 2, kind, mebibytes(stack.host.reserve_memory),
                   "Docker Compose and systemd")
     return _architecture(stack, scenario, hosts, needed)
 
@@ -151,11 +151,11 @@ def k3s(
     scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Architecture:
     "The stack on three hosts in three zones that k3s makes a cluster, with two copies of the data."
-    services = services_of(stack)
+    services = _services_of(stack)
     need, kept = needs(stack, services, scenario), K3S_MIB + mebibytes(stack.host.reserve_memory)
     standby = sum(stack.services[name].kept_mib for name in services if stack.services[name].role == "database")
     largest = max((stack.services[name].kept_mib for name in services), default=0)
     each = Machine(kept + max(largest, ceil((need.memory_mib + standby) / 2)), need.busy_cores / 2,
                    stack.host.architecture, need.cores / 2, ceil(need.gpus / 2), need.gpu_mib)
-    hosts = Hosts("k3s", "k3s on three EC2 hosts", 3, 2, cheapest(book, stack.region, each), kept, "k3s")
+    hosts = _Hosts("k3s", "k3s on three EC2 hosts", 3, 2, cheapest(book, stack.region, each), kept, "k3s")
     return _architecture(stack, scenario, hosts, each)

@@ -30,7 +30,7 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['AS_IS', 'Side', 'side', 'feature_rows', 'features_between', 'unmatched', 'parity_rows', 'lost']
+__all__ = ['AS_IS', 'Side', 'side', 'feature_rows', 'unmatched', 'parity_rows', 'lost']
 
 # %% ../../nbs/bill/08a_sides.ipynb #df9a5d9c
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ def feature_rows(
         "alternative_provider": _provider(each, alternative.architecture, stack),
         "baseline": before.get(each.key, Decimal(0)), "alternative": after.get(each.key, Decimal(0)),
         "difference": after.get(each.key, Decimal(0)) - before.get(each.key, Decimal(0))}
-            for each in features_between(baseline, alternative, stack)]
+            for each in _features_between(baseline, alternative, stack)]
 
 
-def features_between(
+def _features_between(
     baseline: Side,  # The side that is left, with its bill
     alternative: Side,  # The side that is gone to, with its bill
     stack: Stack,  # The product that is described
@@ -121,7 +121,7 @@ def unmatched(
 ) -> list[dict[str, Any]]:  # Feature, the side that has it, who provides it there, USD a month
     "What one side has and the other has nothing for: neither a line on its bill nor a service on its machines."
     rows = []
-    for each in features_between(baseline, alternative, stack):
+    for each in _features_between(baseline, alternative, stack):
         sides = [each.key in one.bill.by() or bool(_own_programs(each, one.architecture, stack))
                  for one in (baseline, alternative)]
         if sides[0] != sides[1]:

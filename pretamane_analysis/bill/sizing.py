@@ -13,7 +13,7 @@ from functools import cache
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError, did_you_mean
 from ..facts.accelerators import gpus_of, specialized
-from ..prices.book import ON_DEMAND, MissingPrice, PriceBook
+from ..prices.book import ON_DEMAND, OWN_RATE, MissingPrice, PriceBook
 from ..prices.snapshot import InstanceType, instance_types
 from ..resources import Instances, instance_hour
 from ..stack.quantities import Scenario, mebibytes
@@ -21,7 +21,8 @@ from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['CONSTRAINTS', 'SHORTLISTED', 'Needs', 'busy_shares', 'needs', 'Machine', 'host_for', 'Constraint', 'lacking',
-           'Candidate', 'priced', 'current_types', 'sold_types', 'candidates', 'why_none', 'hosts', 'cheapest']
+           'Candidate', 'priced', 'current_types', 'sold_types', 'candidates', 'why_none', 'where_sold', 'hosts',
+           'cheapest']
 
 # %% ../../nbs/bill/02_sizing.ipynb #a0140deb
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class Constraint:
         amount: Decimal,  # How much, in the unit of the constraint
     ) -> str:
         "An amount for a message."
-        return f"{amount.normalize():,f} {self.unit or self.what}"
+        unit = self.unit or self.what
+        return f"{amount.normalize():,f} {unit.removesuffix('s') if amount == 1 else unit}"
 
 
 CONSTRAINTS = (
@@ -203,19 +205,50 @@ def _ranked(book: PriceBook, region: str, kinds: Iterable[InstanceType], busy: D
     return sorted(found, key=lambda each: (each.monthly_usd, each.kind.name))
 
 # %% ../../nbs/bill/02_sizing.ipynb #25812dcb
+def _without_price(book: PriceBook, region: str, machine: Machine) -> str:
+    "Which need none of the types with a price meets; empty where only all needs together are too much."
+    kinds = [kind for kind in current_types(machine.architecture, machine.gpus > 0)
+             if priced(book.shortlist or book, region, kind, Decimal(0))]
+    for each in reversed(CONSTRAINTS):
+        if (most := max(map(each.has, kinds), default=Decimal(0))) < (wanted := each.wanted(machine)):
+            return f"{each.text(wanted)}; the most is {most.normalize():,f}"
+    return ""
+
+
 def why_none(
     machine: Machine,  # What was looked for
+    book: PriceBook | None = None,  # Where prices are looked up; left out: only what types have is told
+    region: str = "",  # Region code
 ) -> str:
-    "Which need no known instance type meets, or that only their prices are missing."
+    "Which need no known instance type meets, or which none meets that has a price."
     kinds = current_types(machine.architecture, gpus=True)
+    together = " and ".join(each.text(each.wanted(machine)) for each in CONSTRAINTS if each.wanted(machine))
     if found := _large_enough(machine):
-        return f"none of the {len(found)} {machine.architecture} instance types that are large enough has a known price"
+        needed = (book and _without_price(book, region, machine)) or f"{together} together"
+        return (f"no {machine.architecture} instance type that has a known price has {needed}; "
+                f"{len(found)} without one have all")
     for each in CONSTRAINTS:
         if (most := max(map(each.has, kinds))) < (wanted := each.wanted(machine)):
             return (f"no {machine.architecture} instance type has {each.text(wanted)}; the largest has "
                     f"{most.normalize():,f}")
-    together = " and ".join(each.text(each.wanted(machine)) for each in CONSTRAINTS if each.wanted(machine))
     return f"no {machine.architecture} instance type has {together} together"
+
+
+def where_sold(
+    book: PriceBook,  # Where prices are looked up
+    region: str,  # Region code where none has a price
+    machine: Machine,  # What was looked for
+) -> str:  # A remedy; empty where no known type is large enough
+    "Which types are large enough, in which regions they have a price, and how a rate of one's own is given."
+    kinds = sorted(_large_enough(machine), key=lambda kind: (kind.vcpu, kind.memory_mib, kind.name))[:3]
+    if not kinds:
+        return ""
+    known = book.shortlist or book
+    sold = [each for each in known.regions("AmazonEC2") if any(priced(known, each, kind, Decimal(0)) for kind in kinds)]
+    first = instance_hour(kinds[0].name)
+    return (f"{', '.join(kind.name for kind in kinds)} would do, with a price in {', '.join(sold) or 'no region'}. "
+            f"{OWN_RATE}: usage_type {first.usage_type!r}, unit {first.unit!r}, service {first.service!r}, "
+            f"region {region!r}")
 
 
 def hosts(
@@ -231,8 +264,8 @@ def hosts(
         return hosts(book, region, machine)
     if (known := list(book.regions("AmazonEC2"))) and region not in known:
         raise PretamaneError("no price of any EC2 instance is known", region, did_you_mean(region, known))
-    raise PretamaneError(why_none(machine), region,
-                         "Set host.instance_type, divide the services, or choose another region")
+    raise PretamaneError(why_none(machine, book, region), region, lambda: where_sold(book, region, machine)
+                         or "Divide the services, or choose another region")
 
 
 def cheapest(

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..base.errors import PretamaneError
 from .architectures import architecture, bill_of
 from .bill import HOURS_PER_MONTH
+from .formula import Bounds, Ways, bounds_of
 from .what_if import with_host
 from ..prices.book import PriceBook
 from ..stack.quantities import Range, Usage
@@ -23,112 +23,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 # %% auto #0
-__all__ = ['Machines', 'PROBES', 'Divided', 'Column', 'each_way', 'with_usage', 'steps', 'totals']
-
-# %% ../../nbs/bill/16_surface.ipynb #07022985
-class Divided(Exception):
-    "A question that some numbers of a column answer with yes, and others with no."
-
-    def __init__(self, answers: ndarray):
-        self.answers = answers
-
-
-def _of(value: Any) -> Any:
-    "The numbers of a column, or a single one as float."
-    return value.values if isinstance(value, Column) else float(value)
-
-
-class Column(Decimal):
-    "Many numbers, float64, that are computed with as if they were one Decimal."
-    values: ndarray
-
-    def __new__(cls, values: ndarray) -> Column:
-        found = super().__new__(cls, "NaN")
-        found.values = values
-        return found
-
-    def _asked(self, answers: ndarray) -> bool:
-        if answers.all():
-            return True
-        if answers.any():
-            raise Divided(answers)
-        return False
-
-    def __add__(self, other: Any) -> Column: return Column(self.values + _of(other))
-    def __sub__(self, other: Any) -> Column: return Column(self.values - _of(other))
-    def __rsub__(self, other: Any) -> Column: return Column(_of(other) - self.values)
-    def __mul__(self, other: Any) -> Column: return Column(self.values * _of(other))
-    def __truediv__(self, other: Any) -> Column: return Column(self.values / _of(other))
-    def __rtruediv__(self, other: Any) -> Column: return Column(_of(other) / self.values)
-    def __neg__(self) -> Column: return Column(-self.values)
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __lt__(self, other: Any) -> bool: return self._asked(self.values < _of(other))
-    def __le__(self, other: Any) -> bool: return self._asked(self.values <= _of(other))
-    def __gt__(self, other: Any) -> bool: return self._asked(self.values > _of(other))
-    def __ge__(self, other: Any) -> bool: return self._asked(self.values >= _of(other))
-    def __bool__(self) -> bool: return self._asked(self.values != 0)
-    def __hash__(self) -> int: return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        "Equal to a billionth: the same sum in another order is the same."
-        from numpy import isclose
-
-        return self._asked(isclose(self.values, _of(other), 1e-9, 1e-9))
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def is_finite(self) -> bool:
-        "A column holds no infinite numbers."
-        return True
-
-    def normalize(
-        self,
-        context: Any = None,  # None: of no matter here
-    ) -> Column:
-        "Itself: digits are no matter here."
-        return self
-
-    def quantize(
-        self,
-        exp: Any,  # A Decimal with so many places: `Decimal("1E-9")`
-        rounding: Any = None,  # None: half to even
-        context: Any = None,  # None: of no matter here
-    ) -> Column:
-        "Rounded to the places of an exponent."
-        return Column(self.values.round(-int(Decimal(exp).as_tuple().exponent)))
-
-    def to_integral_value(
-        self,
-        rounding: Any = None,  # ROUND_CEILING: nothing else is asked of usage
-        context: Any = None,  # None: of no matter here
-    ) -> Column:
-        "Whole numbers, upward: nothing else is asked of usage."
-        from numpy import ceil
-
-        return Column(ceil(self.values))
-
-# %% ../../nbs/bill/16_surface.ipynb #9898c180
-def each_way(
-    compute: Callable[[dict[str, Column]], Decimal],  # One amount from columns
-    columns: Mapping[str, ndarray],  # By name, all of one length
-) -> ndarray:  # As long as they are
-    "What a computation gives for each row of columns. Raises PretamaneError where an amount cannot be told."
-    from numpy import arange, empty, isnan
-
-    size = len(next(iter(columns.values())))
-    found, waiting = empty(size), [arange(size)] if size else []
-    while waiting:
-        rows = waiting.pop()
-        try:
-            found[rows] = _of(compute({name: Column(column[rows]) for name, column in columns.items()}))
-        except Divided as divided:
-            waiting += [rows[divided.answers], rows[~divided.answers]]
-    if isnan(found).any():
-        raise PretamaneError("an amount was lost on the way: a kind of resource makes a number of its own from usage",
-                             remedy="Report this, with the stack")
-    return found
+__all__ = ['Machines', 'PROBES', 'CHUNK', 'with_usage', 'steps', 'Surface', 'totals']
 
 # %% ../../nbs/bill/16_surface.ipynb #5514b463
 def with_usage(
@@ -187,6 +82,53 @@ def steps(
     yield float("inf"), chosen[-1]
 
 
+CHUNK = 1 << 16  # Rows that are computed at a time: their columns stay in the processor's cache
+
+
+class Surface:
+    "The total of an architecture for any usage between bounds."
+
+    def __init__(
+        self,
+        stack: Stack,  # Any stack
+        book: PriceBook,  # Where prices are found
+        name: str,  # Name of an architecture
+        bounds: Mapping[str, Bounds],  # The least and the most of each usage figure that varies
+        hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
+    ):
+        typical = float(stack.usage.cpu_cores.typical)
+        self.by_cores = "cpu_cores" in bounds and name != "as-is"
+        low, high = bounds["cpu_cores"] if self.by_cores else (typical, typical)
+        self.pieces = [(end, Ways(partial(_total, name, stack if name == "as-is" else _with_machines(
+            name, stack, machines), book, hours), bounds)) for end, machines in steps(
+            lambda busy: _machines(name, stack, book, busy), low, high)]
+
+    def at(
+        self,
+        columns: Mapping[str, ndarray],  # Usage figures by field, one row for each case
+    ) -> ndarray:  # USD a month, float64
+        "The total for each row. Raises PretamaneError, MissingPrice."
+        from numpy import concatenate
+
+        size = len(next(iter(columns.values())))
+        parts = [self._chunk({key: each[start:start + CHUNK] for key, each in columns.items()})
+                 for start in range(0, size, CHUNK)]
+        return parts[0] if len(parts) == 1 else concatenate(parts)
+
+    def _chunk(self, columns: Mapping[str, ndarray]) -> ndarray:
+        from numpy import empty
+
+        if len(self.pieces) == 1:
+            return self.pieces[0][1].at(columns)
+        cores, start = columns["cpu_cores"], -float("inf")
+        found = empty(len(cores))
+        for end, ways in self.pieces:
+            rows = (cores >= start) & (cores < end)
+            found[rows] = ways.at({key: column[rows] for key, column in columns.items()})
+            start = end
+        return found
+
+
 def totals(
     stack: Stack,  # Any stack
     book: PriceBook,  # Where prices are found
@@ -195,21 +137,7 @@ def totals(
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> ndarray:  # USD a month, float64
     "The total of an architecture for each row. Raises PretamaneError, MissingPrice."
-    from numpy import empty
-
-    size = len(next(iter(columns.values())))
-    cores = columns.get("cpu_cores")
-    low, high = (float(cores.min()), float(cores.max())) if cores is not None and name != "as-is" else (0.0, 0.0)
-    if cores is None or name == "as-is":
-        low = high = float(stack.usage.cpu_cores.typical)
-    found, start = empty(size), -float("inf")
-    for end, machines in steps(lambda busy: _machines(name, stack, book, busy), low, high):
-        rows = slice(None) if cores is None else (cores >= start) & (cores < end)
-        fixed = _with_machines(name, stack, machines) if name != "as-is" else stack
-        part = {key: column[rows] for key, column in columns.items()}
-        found[rows] = each_way(partial(_total, name, fixed, book, hours), part)
-        start = end
-    return found
+    return Surface(stack, book, name, bounds_of(columns), hours).at(columns)
 
 
 def _total(name: str, stack: Stack, book: PriceBook, hours: Decimal | int | str,

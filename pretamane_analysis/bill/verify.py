@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import PretamaneError
-from .architectures import architecture, compared
+from .architectures import architecture, compared, names_for
 from .building_blocks import Architecture
+from .optimized import PLANS, SPOT
 from .bill import HOURS_PER_MONTH, Bill, bill
 from pretamane_analysis.prices.book import (
     ON_DEMAND, AmbiguousPrice, MissingPrice, Price, PriceBook, PriceError, Query, Tier,
@@ -28,7 +29,7 @@ from ..stack.quantities import SCENARIOS, Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Questions', 'required_queries', 'Refreshed', 'refresh', 'Check', 'Total', 'Drift', 'document', 'verify']
+__all__ = ['Questions', 'required_queries', 'buildable', 'Refreshed', 'refresh', 'Check', 'Total', 'Drift', 'document', 'verify']
 
 # %% ../../nbs/bill/14_verify.ipynb #4e64fc0a
 @dataclass
@@ -70,11 +71,26 @@ def required_queries(
             _priced(stack, name, scenario, hours, book, chooser)
         sides = ((stack.host, stack.host.instance_type), (stack.eks, stack.eks.node_instance_type))
         left_open = {side.purchase_option for side, kind in sides if not kind and not chooser}
+        left_open |= {*PLANS, SPOT} if "eks-optimized" in names and not chooser else set()
         hourly = [each for each in book.asked if each.unit == "Hrs"
                   and dict(each.attributes).get("tenancy")]
         found |= book.asked
         found |= dict.fromkeys(replace(each, purchase_option=option) for option in sorted(left_open | {ON_DEMAND})
                                for each in hourly)
+    return tuple(found)
+
+
+def buildable(
+    stack: Stack,  # The product that is described
+) -> tuple[str, ...]:  # In the order of the table of options
+    "The architectures that can run a stack, whatever they cost: all but Fargate where a service needs a GPU."
+    found = []
+    for name in names_for(stack):
+        try:
+            architecture(name, stack, Questions())
+        except PretamaneError:
+            continue
+        found.append(name)
     return tuple(found)
 
 

@@ -184,11 +184,12 @@ def _needed(need: Needs, reserve: int) -> str:
 def _host_rows(stack: Stack, book: PriceBook, scenario: Scenario) -> list[dict[str, Any]]:
     "The ten cheapest hosts, one a row. Raises PretamaneError where no type is large enough."
     from pretamane_analysis.base.tables import plain
-    from pretamane_analysis.bill.sizing import candidates, host_for, why_none
+    from pretamane_analysis.bill.sizing import candidates, host_for, where_sold, why_none
 
     found = candidates(book, stack.region, machine := host_for(stack, None, scenario))[:10]
     if not found:
-        raise PretamaneError(why_none(machine), stack.region, "Divide the services or choose another region")
+        raise PretamaneError(why_none(machine, book, stack.region), stack.region,
+                             lambda: where_sold(book, stack.region, machine) or "Divide the services")
     return [{"instance type": each.kind.name, "vCPU": str(each.kind.vcpu), "memory GiB": plain(each.kind.memory_gib),
              "USD/hour": plain(each.hourly_usd, 6), "surplus credits": each.surplus_usd,
              "USD/month": each.monthly_usd} for each in found]

@@ -31,7 +31,7 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   check     what is wrong with a folder, anybody's or an emitted one, and where; exit code 1 for errors
   rules     the rules that check applies: what must hold, why, and what to do
   bill      what you really paid: read a bill, or set a stack beside it
-  import    a stack file from what you have: a bill
+  import    a stack file from what you have: compose, Kubernetes, Terraform, a bill
   slo       the error budget of each objective, and when its alerts fire
   prices    price books: find, list, sources, rows, refresh, verify, diff
   stack     the stack file: init, schema, example, check
@@ -46,7 +46,7 @@ VERBS = {**dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "p
          "options": "options_verb",
          **dict.fromkeys(("ranges", "sensitivity", "break-even", "attribution", "growth"), "analysis_verbs"),
          **dict.fromkeys(("draw", "report", "emit", "slo", "stack"), "verbs"),
-         **dict.fromkeys(("bill", "import"), "paid_verbs"),
+         "bill": "paid_verbs", "import": "import_verb",
          **dict.fromkeys(("check", "rules"), "check_verbs")}
 
 

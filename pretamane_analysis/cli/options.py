@@ -17,8 +17,9 @@ from ..base.errors import PretamaneError
 
 # %% auto #0
 __all__ = ['ARCHITECTURE_NAMES', 'verb_parser', 'stack_options', 'scenario_option', 'usage_options', 'what_if_options',
-           'source_options', 'format_option', 'chosen_stack', 'month_hours', 'price_book', 'prefetch_prices',
-           'stack_and_book', 'today', 'Part', 'screen_width', 'printed', 'show', 'with_age', 'show_rows']
+           'source_options', 'format_option', 'ways_option', 'chosen_ways', 'chosen_stack', 'month_hours', 'price_book',
+           'prefetch_prices', 'stack_and_book', 'today', 'Part', 'screen_width', 'printed', 'show', 'with_age',
+           'show_rows']
 
 # %% ../../nbs/cli/01_options.ipynb #7a1e2ebb
 class _Parser(ArgumentParser):
@@ -99,6 +100,26 @@ def format_option(
 # %% ../../nbs/cli/01_options.ipynb #0a21c15f
 ARCHITECTURE_NAMES = (
     "as-is", "eks", "eks-optimized", "eks-open-source", "ecs-fargate", "k3s", "ec2-pair", "ec2-managed", "ec2")
+
+
+def ways_option(
+    parser: ArgumentParser,  # The parser that gets the option
+) -> None:
+    "For which of the ways to host a stack prices are looked at."
+    parser.add_argument("--architecture", choices=(*ARCHITECTURE_NAMES, "all"), action="append",
+                        help="for this one instead of those that are compared, or all; may be repeated")
+
+
+def chosen_ways(
+    options: Namespace,  # Parsed options: `architecture` counts
+    stack: Any,  # The stack that will be priced
+) -> tuple[str, ...]:
+    "The architectures that the options name; those of a comparison unless any is named."
+    from pretamane_analysis.bill.architectures import compared
+    from pretamane_analysis.bill.verify import buildable
+
+    named = tuple(dict.fromkeys(options.architecture or ()))
+    return buildable(stack) if "all" in named else named or compared(stack)
 
 # %% ../../nbs/cli/01_options.ipynb #b38fa1b7
 def chosen_stack(

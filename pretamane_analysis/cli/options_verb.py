@@ -49,4 +49,4 @@ def _closing(found: list[Any]) -> str:
 
     said = [text for each in found for text in each.notes()]
     return "\n".join(fill(each, screen_width(), subsequent_indent="  ", break_on_hyphens=False)
-                     for each in [*said, work_assumed()])
+                     for each in [*said, work_assumed(found[0].stack)])

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
 from typing import Any
 
 from ..base.errors import PretamaneError
@@ -16,7 +15,7 @@ from pretamane_analysis.cli.options import (
 )
 
 # %% auto #0
-__all__ = ['READERS', 'bill_options', 'opened', 'bill', 'import_']
+__all__ = ['bill_options', 'opened', 'bill']
 
 # %% ../../nbs/cli/04a_paid_verbs.ipynb #7ff98fa8
 def bill_options(
@@ -148,40 +147,3 @@ def bill(
     verbs.add_parser("example", help="a made-up bill, to try the others on", allow_abbrev=False)
     options = parser.parse_args(arguments)
     return {"read": _read, "compare": _compare, "page": _page, "example": _example}[options.verb](options)
-
-# %% ../../nbs/cli/04a_paid_verbs.ipynb #a816ed1d
-def _of_bill(options: Namespace) -> tuple[str, str] | None:
-    "A stack file and a sentence about it, where the paths are a bill."
-    from pretamane_analysis.intake.bill_to_stack import stack_text
-
-    paid = opened(options)
-    if paid.month_hours > 744:
-        raise PretamaneError("a stack is written from one month", "--month", "Choose one, such as 2026-10")
-    text = stack_text(paid, price_book(options))
-    return text, f"{paid.caption()}. What runs inside the machines no bill says: look at `services`"
-
-
-READERS: list[Callable[[Namespace], tuple[str, str] | None]] = [_of_bill]
-
-
-def import_(
-    arguments: list[str],  # Words after the verb
-) -> int:
-    "Write a stack file from a bill."
-    parser = verb_parser("import", "A stack file from what you have: a bill.", bill_options, source_options)
-    parser.add_argument("--out", metavar="FILE", default="stack.yaml", help="where to write (default: stack.yaml)")
-    parser.add_argument("--force", action="store_true", help="overwrite the file where there is one")
-    options = parser.parse_args(arguments)
-    from pathlib import Path
-
-    from pretamane_analysis.base.files import write_whole
-    from pretamane_analysis.bill.own_stack import CHECKS
-    from pretamane_analysis.stack.stack import loads
-
-    if Path(options.out).exists() and not options.force:
-        raise PretamaneError("the file is there already", options.out, "Choose another with --out, or give --force")
-    text, said = next(found for reader in READERS if (found := reader(options)))
-    loads(text, options.out, CHECKS)
-    print(f"{write_whole(options.out, text)}: {said}.\n"
-          f"`pretamane compare --stack {options.out} --baseline as-is` compares it.")
-    return 0

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from .options import Part, chosen_stack, price_book, show, show_rows, today
+from pretamane_analysis.cli.options import (
+    Part, chosen_stack, chosen_ways, price_book, show, show_rows, today, ways_option,
+)
 
 # %% auto #0
 __all__ = ['coverage_options', 'print_coverage']
@@ -22,6 +24,7 @@ def coverage_options(
                         help="region code, or all that the book knows (default: all)")
     parser.add_argument("--scenario", choices=("low", "typical", "high"), default="typical",
                         help="which usage figures (default: typical)")
+    ways_option(parser)
     parser.add_argument("--options", action="store_true",
                         help="how the machines can be bought instead of what is missing")
 
@@ -41,7 +44,7 @@ def print_coverage(
     if options.options:
         return show_rows(option_rows(stack, book, regions, options.scenario), book, options,
                          f"How {stack.name}'s nodes and host can be bought, where both have a price")
-    found = coverage(stack, book, regions, options.scenario)
+    found = coverage(stack, book, regions, options.scenario, chosen_ways(options, stack))
     document = {"prices": {"source": book.source, "as_of": book.as_of}, "stack": stack.name,
                 "scenario": options.scenario, "regions": {each.region: {
                     "complete": each.complete, "missing": each.exact(), "other": each.other} for each in found}}

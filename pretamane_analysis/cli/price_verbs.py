@@ -11,8 +11,8 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, prefetch_prices, price_book, screen_width, show,
-    show_rows, source_options, stack_options, today, usage_options, verb_parser,
+    Part, chosen_stack, chosen_ways, format_option, month_hours, prefetch_prices, price_book, screen_width, show,
+    show_rows, source_options, stack_options, today, usage_options, verb_parser, ways_option,
 )
 from .price_coverage import coverage_options, print_coverage
 
@@ -133,6 +133,7 @@ def _refresh_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", default="prices",
                         help="snapshot folder to write or replace (default: prices)")
     parser.add_argument("--regions", metavar="CODE", nargs="+", default=[], help="regions instead of the stack's own")
+    ways_option(parser)
     parser.add_argument("--savings-plans", metavar="FILE", default="", help="Savings Plan file (bulk, JSON or "
                         "CSV, path or address): its rates become purchase options")
 
@@ -146,7 +147,7 @@ def _refresh(options: Namespace) -> int:
         raise PretamaneError("a live source is expected", "--source", "Use --source api or --source offers")
     stack, book = chosen_stack(options), price_book(options)
     queries = required_queries([stack.model_copy(update={"region": region}) for region in options.regions
-                                or [stack.region]])
+                                or [stack.region]], chosen_ways(options, stack))
     if hasattr(book, "prefetch"):
         book.prefetch(queries)
     with tqdm(total=len(queries), desc="prices", disable=None, leave=False) as bar:
@@ -209,8 +210,7 @@ def _offers(book: Any, queries: Any) -> list[dict[str, str]]:
 def _verify_options(parser: ArgumentParser) -> None:
     parser.add_argument("--snapshot", metavar="DIR", default="",
                         help="snapshot folder to check; the bundled one unless given")
-    parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, action="append",
-                        help="only this one; may be repeated")
+    ways_option(parser)
     parser.add_argument("--all", action="store_true", help="show prices that are the same, too")
 
 # %% ../../nbs/cli/03_price_verbs.ipynb #bc761a02
@@ -222,7 +222,6 @@ def _totals(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _verify(options: Namespace) -> int:
-    from pretamane_analysis.bill.architectures import compared
     from pretamane_analysis.bill.sources import open_book
     from pretamane_analysis.bill.verify import document, verify
 
@@ -230,7 +229,7 @@ def _verify(options: Namespace) -> int:
         raise PretamaneError("something to compare with is expected", "--source",
                              "Use --source api, --source offers, or --prices and another snapshot")
     stack = chosen_stack(options)
-    names = tuple(options.architecture or compared(stack))
+    names = chosen_ways(options, stack)
     snapshot, live = open_book("snapshot", options.snapshot), price_book(options)
     prefetch_prices(options, live, stack, names, (options.scenario,))
     drift = verify(names, stack, snapshot, live, options.scenario, month_hours(options))

@@ -16,11 +16,11 @@ from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import write_whole
-from ..facts.conventions import HEALTH_PATH, PROBES_PORT
+from ..facts.images import repository
+from ..intake.usual_service import CADDY, CHECKS, Guess, guess, volume_of
 
 # %% auto #0
-__all__ = ['NUMBERS', 'DEFAULT_REGION', 'CHECKS', 'HOLDS', 'MAY_KEEP', 'WORKERS', 'CADDY', 'Answers', 'init_options', 'answers',
-           'Guess', 'guess', 'starter', 'init']
+__all__ = ['NUMBERS', 'DEFAULT_REGION', 'Answers', 'init_options', 'answers', 'starter', 'init']
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #b6128bd5
 NUMBERS = {  # option: (usage figure, question, what is taken where nobody says)
@@ -113,55 +113,6 @@ def answers(
     return Answers(name, _region(region), options.domain, pairs, numbers)
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #cc64bcc7
-CHECKS = {  # image: user (empty: the image's own), command that asks whether it is well
-    "postgres": ("999:999", "[CMD, pg_isready, -U, postgres]"), "redis": ("999:999", "[CMD, redis-cli, ping]"),
-    "valkey/valkey": ("999:999", "[CMD, valkey-cli, ping]"),
-    "mysql": ("999:999", "[CMD, mysqladmin, ping, -h, 127.0.0.1]"),
-    "mariadb": ("999:999", "[CMD, healthcheck.sh, --connect]"),
-    "mongo": ("999:999", "[CMD, mongosh, --quiet, --eval, \"db.runCommand('ping').ok\"]"),
-    "pgsty/silo": ("", "[CMD, mc, ready, local]"),
-    "getmeili/meilisearch": ("", '[CMD, curl, -sf, "http://127.0.0.1:7700/health"]'),
-    "rabbitmq": ("999:999", "[CMD, rabbitmq-diagnostics, -q, ping]"),
-    "caddy": ("1000:1000", f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{PROBES_PORT}{HEALTH_PATH}"]')}
-HOLDS = {"database": "database_gb", "search": "index_gb", "object-store": "stored_gb"}
-MAY_KEEP = ("cache", "queue", "dashboards", "alerts")  # where "maybe" it keeps data: a volume is the safe guess
-WORKERS = re.compile(r"work|job|cron|schedul|consum|queue-|celery|sidekiq")
-CADDY = "caddy:2.11.4"
-
-
-@dataclass
-class Guess:
-    "One service as it goes into the file."
-    name: str
-    image: str
-    role: str
-    memory_mib: int
-    cpu: str
-    port: int  # 0 for none
-    data_path: str
-    known: str  # What the image is; empty for an image that nobody knows
-
-
-def guess(
-    name: str,  # Of the service
-    image: str,  # With its tag, such as `postgres:17.11`
-) -> Guess:
-    "What is usual for an image."
-    from pretamane_analysis.facts.known_images import known_image
-
-    found = known_image(image)
-    if found is None or (found.role == "application" and not found.ports):
-        worker = bool(WORKERS.search(name))
-        return Guess(name, image, "worker" if worker else "application", 512, "0.5", 0 if worker else 8000, "", "")
-    path = found.data_path if found.keeps_data == "yes" or found.role in MAY_KEEP else ""
-    if found.image == "postgres" and re.search(r":(9|1[0-7])(\D|$)", image):
-        path = "/var/lib/postgresql/data"  # from 18 on the folder above is the volume
-    edge, caddy = found.role == "edge", found.name == "Caddy"  # what is emitted for a host has Caddy in front
-    role, port = "application" if edge and not caddy else found.role, found.ports[0] if found.ports else 0
-    return Guess(name, image, role, found.memory_mib, f"{found.cpu.normalize():f}", 8080 if edge else port,
-                 "/data" if caddy else path, found.name)
-
-# %% ../../nbs/cli/04a_stack_init.ipynb #fa03a4b6
 def _service(each: Guess, first: bool, uses_database: bool) -> Iterator[str]:
     "The lines of one service."
     usual = f"usual for {each.known}" if each.known else "nothing is known of this image"
@@ -186,8 +137,6 @@ def _service(each: Guess, first: bool, uses_database: bool) -> Iterator[str]:
 
 def _start(each: Guess) -> Iterator[str]:
     "How a container starts, and how it is asked whether it is well."
-    from pretamane_analysis.facts.images import repository
-
     user, check = CHECKS.get(repository(each.image), ("1000:1000", ""))
     if repository(each.image) == "pgsty/silo":
         yield "    command: [server, /data]"
@@ -203,7 +152,7 @@ def _own_check(each: Guess) -> str:
                 "# guessed: a program that is in the image and knows whether the service is well")
     return '[CMD-SHELL, "find /dev/shm/alive -mmin -2 | grep -q ."]  # guessed: it touches this file while it is well'
 
-# %% ../../nbs/cli/04a_stack_init.ipynb #6f2789b4
+# %% ../../nbs/cli/04a_stack_init.ipynb #fa03a4b6
 def starter(
     said: Answers,  # At least one service
 ) -> str:  # YAML with comments
@@ -229,11 +178,7 @@ def starter(
 
 
 def _filled(each: Guess) -> str:
-    "What fills a volume, and how it is saved."
-    holds = HOLDS.get(each.role)
-    size = f"holds: {holds}" if holds else f"size_gb: {1 if each.role in ('edge', 'cache') else 5}"
-    backup = "dump" if each.known == "PostgreSQL" else "none" if each.role == "edge" else "copy"
-    return f"{size}, backup: {backup}"
+    return ", ".join(f"{key}: {value}" for key, value in volume_of(each).items())
 
 
 def _usage(said: Answers) -> Iterator[str]:

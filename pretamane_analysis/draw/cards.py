@@ -17,7 +17,7 @@ from ..base.tables import plain
 
 # %% auto #0
 __all__ = ['Look', 'LOOKS', 'BALANCERS', 'UNDRAWN', 'IMAGE_ICONS', 'ROLE_ICONS', 'DATA_ROLES', 'short', 'memory', 'several',
-           'used', 'resource_card', 'service_icon', 'home', 'service_card']
+           'used', 'resource_card', 'home', 'service_card']
 
 # %% ../../nbs/draw/02_cards.ipynb #0083138f
 def short(
@@ -136,7 +136,7 @@ ROLE_ICONS = {"search": "own.search", "object-store": "generic.storage.Storage",
               "database": "aws.general.GenericDatabase"}
 
 
-def service_icon(
+def _service_icon(
     service: Service,  # A service of the stack
 ) -> str:
     "The icon of a service."
@@ -169,4 +169,4 @@ def service_card(
     if service.routes:
         more = len(service.routes) - 1
         facts.append(service.routes[0].path + (f" and {more} more" if more else ""))
-    return Card(f"service {name}", service_icon(service), name, tuple(facts))
+    return Card(f"service {name}", _service_icon(service), name, tuple(facts))

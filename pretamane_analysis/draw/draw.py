@@ -27,7 +27,7 @@ from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['LINE', 'PALE', 'RIM', 'FONT', 'ICON_PIXELS', 'ICON_COLORS', 'OWN_ICONS', 'PAD', 'ROUND', 'CHARACTER_RISE', 'BOLD',
-           'HALF_HEAD', 'Graph', 'plan_graph', 'plan_dot', 'dot', 'plan_svg', 'svg', 'png']
+           'HALF_HEAD', 'dot', 'plan_svg', 'svg', 'png']
 
 # %% ../../nbs/draw/04_draw.ipynb #c955efef
 LINE, PALE, RIM = "#616E7C", "#9AA5B1", "#CBD2D9"
@@ -87,7 +87,7 @@ def _middle(at: Rectangle, height: float) -> str:
 
 # %% ../../nbs/draw/04_draw.ipynb #e5e20b38
 @dataclass(frozen=True)
-class Graph:
+class _Graph:
     "What diagrams made of a plan."
     diagram: Any  # Its `Diagram`
     boxes: list[Any]  # Its `Cluster`s, outer ones first
@@ -111,7 +111,7 @@ def _canvas(title: str, whole: Rectangle) -> Any:
                   edge_attr={"arrowsize": "0.7"})
 
 # %% ../../nbs/draw/04_draw.ipynb #2fe94ff0
-def _draw(graph: Graph, frame: Frame, at: dict[str, Rectangle]) -> None:
+def _draw(graph: _Graph, frame: Frame, at: dict[str, Rectangle]) -> None:
     "The parts of a frame, each at its place."
     height = at[""].height
     for part in frame.parts:
@@ -138,12 +138,12 @@ def _arrow_style(each: Arrow, way: Curve, height: float) -> dict[str, str]:
             "fontsize": "9", "style": "dashed" if each.dashed else "solid", "fontcolor": INK, **label}
 
 # %% ../../nbs/draw/04_draw.ipynb #9f68309b
-def plan_graph(
+def _plan_graph(
     drawn: Plan,  # The plan of the drawing
-) -> Graph:
+) -> _Graph:
     "A plan as a graph of diagrams, with everything at its place. Raises PretamaneError without the library."
     at, cards = places(drawn), [each.id for each in drawn.frame.cards()]
-    graph = Graph(_canvas(drawn.title, at[""]), [], [], [])
+    graph = _Graph(_canvas(drawn.title, at[""]), [], [], [])
     with graph.diagram:
         _draw(graph, drawn.frame, at)
         nodes = {each.nodeid: each for each in graph.cards}
@@ -154,11 +154,11 @@ def plan_graph(
     return graph
 
 # %% ../../nbs/draw/04_draw.ipynb #62a2c31a
-def plan_dot(
+def _plan_dot(
     drawn: Plan,  # The plan of the drawing
 ) -> str:
     "A plan as DOT. Raises PretamaneError without the diagrams library."
-    return str(plan_graph(drawn).diagram.dot.source)
+    return str(_plan_graph(drawn).diagram.dot.source)
 
 
 def dot(
@@ -166,7 +166,7 @@ def dot(
     stack: Stack,  # The stack that the architecture was made from
 ) -> str:
     "The drawing of an architecture as DOT: the same text each time, with icons named but not found."
-    return plan_dot(plan(architecture, stack))
+    return _plan_dot(plan(architecture, stack))
 
 # %% ../../nbs/draw/04_draw.ipynb #6e86fe0c
 def _icon_folders() -> tuple[Path, Path]:
@@ -258,7 +258,7 @@ def plan_svg(
     drawn: Plan,  # The plan of the drawing
 ) -> str:
     "A plan as SVG, with its icons inside. Raises PretamaneError without the libraries that it needs."
-    graph = plan_graph(drawn)
+    graph = _plan_graph(drawn)
     _, (width, height) = _numbers(graph.diagram.dot.graph_attr["bb"], 0)
     height, wide, high = -height, width + 2 * PAD, -height + 2 * PAD
     parts = chain(*(_box_svg(each, height) for each in graph.boxes),

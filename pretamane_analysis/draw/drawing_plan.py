@@ -19,8 +19,7 @@ from ..prices.snapshot import instance_type
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['COLLECTORS', 'STORES', 'NETWORK_COLORS', 'OBSERVED', 'PROGRAM_ROLES', 'PODS', 'FEW', 'NODE_DISKS', 'network_frames',
-           'service_arrows', 'managed_arrows', 'zone_frames', 'plan']
+__all__ = ['COLLECTORS', 'STORES', 'NETWORK_COLORS', 'OBSERVED', 'PROGRAM_ROLES', 'PODS', 'FEW', 'NODE_DISKS', 'plan']
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #19a793e0
 COLLECTORS, STORES = ("log-shipper", "host-metrics", "database-metrics", "probes"), ("metrics", "logs")
@@ -34,7 +33,7 @@ def _observers(cards: dict[str, list[Card]], wide: bool) -> list[Frame | None]:
     return [frame(f"obs {number}", "column", *group) for number, group in enumerate(groups)]
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #c29ea9c1
-def network_frames(
+def _network_frames(
     chosen: Architecture,  # The architecture whose features are asked about
     stack: Stack,  # The product that is described
     word: str,  # What the boxes are called: `network` or `pods`
@@ -57,7 +56,7 @@ OBSERVED = (("host-metrics", "metrics"), ("database-metrics", "metrics"), ("prob
             ("log-shipper", "logs"), ("logs", "dashboards"))
 
 
-def service_arrows(
+def _service_arrows(
     chosen: Architecture,  # The architecture whose features are asked about
     stack: Stack,  # The product that is described
 ) -> Iterator[Arrow]:
@@ -82,7 +81,7 @@ def _used_features(stack: Stack, name: str) -> set[str]:
     return {*waits, "observability", "objects"} if waits else {*DATA_FEATURES}
 
 
-def managed_arrows(
+def _managed_arrows(
     chosen: Architecture,  # The architecture whose features are asked about
     stack: Stack,  # The product that is described
 ) -> Iterator[Arrow]:
@@ -155,7 +154,7 @@ def _ways_in(stack: Stack, doors: Iterable[str], tunneled: bool) -> tuple[tuple[
 def _host_plan(chosen: Architecture, stack: Stack) -> Plan:
     tunnels = [f"service {name}" for name in chosen.on_machines if stack.services[name].role == "tunnel"]
     tunneled = bool(tunnels) and stack.host.edge == "tunnel"
-    networks = network_frames(chosen, stack, "network", wide=True)
+    networks = _network_frames(chosen, stack, "network", wide=True)
     disks, data = _disks(_of(chosen, Volume)), networks["data"]
     web = networks["app"] if data else frame("web", "column", networks["app"], disks)
     upper = frame("upper", "row", networks["edge"], web, frame("store", "column", data, disks) if data else None)
@@ -174,10 +173,11 @@ def _whole(title: str, chosen: Architecture, stack: Stack, outside: Iterable[Car
     "The frame around everything, and all arrows."
     region = frame("region", "row", *inside, title=f"AWS {stack.region}", color="#F6F8FA")
     drawn = Frame("all", "row", tuple(each for each in (frame("outside", "column", *outside), region) if each), gap=60)
-    return Plan(title, drawn, (*ways, *service_arrows(chosen, stack), *managed_arrows(chosen, stack), *_copies(drawn)))
+    inside = (*_service_arrows(chosen, stack), *_managed_arrows(chosen, stack), *_copies(drawn))
+    return Plan(title, drawn, (*ways, *inside))
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #690e8dde
-def zone_frames(
+def _zone_frames(
     chosen: Architecture,  # The architecture whose features are asked about
 ) -> list[Frame]:
     "A box for each zone with one card for its nodes, spread evenly."
@@ -215,9 +215,9 @@ def _spread_plan(chosen: Architecture, stack: Stack) -> Plan:
     apart = {type(each).__name__: resource_card(each) for each in chosen.resources}
     front = [apart[kind] for kind in ("LoadBalancer", "NatGateway") if kind in apart]
     public = frame("public", "column", *front, title="public subnets", color="#FFF4E5")
-    zones, few = zone_frames(chosen), len(chosen.on_machines) <= FEW
+    zones, few = _zone_frames(chosen), len(chosen.on_machines) <= FEW
     title, word = PODS.get(chosen.name, ("Pods on these nodes", "pods"))
-    networks = network_frames(chosen, stack, word, wide=False)
+    networks = _network_frames(chosen, stack, word, wide=False)
     data = _disks(each for each in _of(chosen, Volume) if each.name != NODE_DISKS)
     upper = frame("upper", "row", frame("web", "column", networks["edge"], networks["app"]),
                   frame("store", "column", networks["data"], data))

@@ -27,8 +27,7 @@ from .rows import RowBook, prices_of
 from .book import ON_DEMAND, MissingPrice, Price, PriceBook, Query
 
 # %% auto #0
-__all__ = ['KIND', 'client', 'ask', 'Answer', 'answer', 'cached_answer', 'cache_answer', 'ask_all', 'learn', 'ApiBook', 'known',
-           'rows_for', 'status']
+__all__ = ['KIND', 'client', 'Answer', 'answer', 'cached_answer', 'ApiBook', 'known', 'status']
 
 # %% ../../nbs/prices/13_api_book.ipynb #271beb03
 def client(
@@ -58,7 +57,7 @@ def client(
         return api
 
 # %% ../../nbs/prices/13_api_book.ipynb #e02b7931
-def ask(
+def _ask(
     api: Any,  # A client
     search: Search,  # One question to GetProducts
 ) -> list[str]:  # Elements of PriceList, of all pages
@@ -120,7 +119,7 @@ def cached_answer(
         return None
 
 # %% ../../nbs/prices/13_api_book.ipynb #08fed118
-def cache_answer(
+def _cache_answer(
     search: Search,  # One question to GetProducts
     texts: list[str],  # Elements of PriceList, JSON each
     asked: datetime,  # When it was asked, UTC
@@ -131,7 +130,7 @@ def cache_answer(
         keep(KIND, _name(search), json.dumps(content).encode())
 
 # %% ../../nbs/prices/13_api_book.ipynb #ebf55c26
-def ask_all(
+def _ask_all(
     call: Callable[[Search], list[str]],  # Gives the answer to one question
     questions: list[Search],  # Questions, each asked once
     threads: int = 8,  # How many are asked at the same time
@@ -174,7 +173,7 @@ def _next(done: SimpleQueue[Any], patience: float) -> Any:
     return found
 
 # %% ../../nbs/prices/13_api_book.ipynb #0a440fba
-def learn(
+def _learn(
     book: ApiBook,  # The book whose answers these become
     questions: Iterable[Search],  # Questions; those with an answer are left out
     progress: bool | None = False,  # Whether a bar is shown; None: on a terminal
@@ -193,9 +192,9 @@ def learn(
     book.connect()  # before the clock runs: `patience` is for AWS, not for a slow start on this machine
     with tqdm(total=len(missing), desc=book.source, unit="call", leave=False,
               disable=None if progress is None else not progress) as bar:
-        for search, asked, texts in ask_all(book.call, missing, book.threads, book.patience):
+        for search, asked, texts in _ask_all(book.call, missing, book.threads, book.patience):
             book.answers[search] = answer(texts, asked)
-            cache_answer(search, texts, asked)
+            _cache_answer(search, texts, asked)
             bar.update()
 
 # %% ../../nbs/prices/13_api_book.ipynb #4968989f
@@ -230,7 +229,7 @@ class ApiBook(PriceBook):
         search: Search,  # One question to GetProducts
     ) -> list[str]:
         "The elements of PriceList for one question, from AWS."
-        return ask(self.connect(), search)
+        return _ask(self.connect(), search)
 
     def listed(
         self,
@@ -240,7 +239,7 @@ class ApiBook(PriceBook):
         if not query.purchase_option.startswith((ON_DEMAND, "Reserved")):
             raise MissingPrice.of(query, self.source,
                                   "GetProducts has on-demand and Reserved rates only; `--source snapshot` has others")
-        book = rows_for(self, query)
+        book = _rows_for(self, query)
         try:
             return book.find(query)
         except MissingPrice as error:
@@ -259,7 +258,7 @@ class ApiBook(PriceBook):
         depth = 0
         while waiting := [(query, groups) for query, groups in waiting if len(groups) > depth
                           and not known(self, query, depth)[1]]:
-            learn(self, [search for _, groups in waiting for search in groups[depth]], progress)
+            _learn(self, [search for _, groups in waiting for search in groups[depth]], progress)
             depth += 1
 
 # %% ../../nbs/prices/13_api_book.ipynb #45d60199
@@ -277,14 +276,14 @@ def known(
     return rows, bool(rows.candidates(query.service, query.region, query.usage_type))
 
 
-def rows_for(
+def _rows_for(
     book: ApiBook,  # The book whose answers these become
     query: Query,  # The question: one usage type, unit, region and purchase option
 ) -> RowBook:
     "What the price list has for one query; AWS is asked for what is not known yet. Raises ApiError."
     rows = RowBook(source=book.source)
     for depth, group in enumerate(searches(query), 1):
-        learn(book, group)
+        _learn(book, group)
         rows, enough = known(book, query, depth)
         if enough:
             break

@@ -13,10 +13,11 @@ from decimal import Decimal
 from typing import Self
 
 from ..base.errors import PretamaneError, nearest
+from ..base.numbers import least, most
 
 # %% auto #0
 __all__ = ['ON_DEMAND', 'GLOBAL', 'CONFIDENCE', 'OWN_RATE', 'Query', 'Tier', 'Price', 'spread', 'PriceError', 'MissingPrice',
-           'AmbiguousPrice', 'PriceBook', 'own_price']
+           'AmbiguousPrice', 'PriceBook']
 
 # %% ../../nbs/prices/01_book.ipynb #b01cdf14
 ON_DEMAND = "OnDemand"
@@ -98,16 +99,20 @@ def spread(
 ) -> Iterator[tuple[Tier, Decimal]]:  # Each tier that is touched and how many units fall in it
     "Split a quantity over a price's tiers. Raises PriceError where no tier covers it."
     begin, end = used, used + quantity
-    covered = Decimal(0)
-    for tier in price.tiers:
-        inside = min(end, tier.end if tier.end is not None else end) - max(begin, tier.begin)
-        if inside > 0:
-            covered += inside
-            yield tier, inside
-    if covered != quantity:
+    known = [(Decimal(0), Decimal(0)), *((tier.begin, tier.end) for tier in price.tiers)]
+    gaps = [(before, after) for (_, before), (after, _) in zip(known, [*known[1:], (None, None)])]
+    if any(_inside(begin, end, low, high) > 0 for low, high in gaps if low is not None and low != high):
         last = price.tiers[-1].end
         raise PriceError(f"no rate is known for {quantity:f} {price.unit} of {price.service} {price.usage_type}"
                          f" in {price.region}; the known tiers end at {last}")
+    for tier in price.tiers:
+        if inside := _inside(begin, end, tier.begin, tier.end):
+            yield tier, inside
+
+
+def _inside(begin: Decimal, end: Decimal, low: Decimal, high: Decimal | None) -> Decimal:
+    "How much of one stretch lies in another."
+    return most((end if high is None else least(end, high)) - most(begin, low), Decimal(0))
 
 
 class PriceError(PretamaneError):
@@ -208,7 +213,7 @@ class PriceBook:
         query: Query,  # The question: one usage type, unit, region and purchase option
     ) -> Price:
         "The reader's own price, or the one that is listed. Raises MissingPrice or AmbiguousPrice."
-        return self.own and own_price(self.own, query) or self.listed(query)
+        return self.own and _own_price(self.own, query) or self.listed(query)
 
     def listed(
         self,
@@ -227,7 +232,7 @@ class PriceBook:
         return found
 
 # %% ../../nbs/prices/01_book.ipynb #d2a3befb
-def own_price(
+def _own_price(
     own: Iterable[Price],  # The reader's rates; an empty service stands for any
     query: Query,  # The question: one usage type, unit, region and purchase option
 ) -> Price | None:

@@ -21,7 +21,7 @@ from .rows import Row, ending, prefixes, prices_of, usual
 from .book import GLOBAL, ON_DEMAND, Price, PriceBook
 
 # %% auto #0
-__all__ = ['ENDINGS', 'OfferBook', 'manifest_rows', 'offer_code', 'matching']
+__all__ = ['ENDINGS', 'OfferBook', 'manifest_rows', 'matching']
 
 # %% ../../nbs/prices/11_offer_book.ipynb #38d62a99
 ENDINGS = (".json", ".csv", ".json.gz", ".csv.gz")
@@ -59,7 +59,7 @@ class OfferBook(PriceBook):
             return [fetched(offer_url(service, "" if region == GLOBAL else region, "csv",
                                       self.place.removeprefix("aws")))]
         if not Path(self.place).is_dir():
-            return [self.place] if offer_code(self.place) in ("", service) else []
+            return [self.place] if _offer_code(self.place) in ("", service) else []
         names = [region, "aws-other", "index"] if region != GLOBAL else ["*"]
         found = [path for name in names for end in ENDINGS for path in Path(self.place, service).glob(name + end)]
         return sorted(map(str, found or [path for end in ENDINGS for path in Path(self.place).glob(service + end)]))
@@ -121,7 +121,7 @@ def _region_of(path: str) -> str:
     return name if "-" in name else ""
 
 # %% ../../nbs/prices/11_offer_book.ipynb #1392d297
-def offer_code(
+def _offer_code(
     path: str | Path,  # An offer file
 ) -> str:  # `AmazonEC2`; empty where it stands too deep in the file
     "The service of an offer file, from its head."

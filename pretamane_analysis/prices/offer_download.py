@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..base.cache import cache_path, make_room
-from ..base.errors import PretamaneError, did_you_mean
+from ..base.errors import PretamaneError
 from ..base.files import write_whole
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 # %% auto #0
-__all__ = ['BASE', 'NOTE', 'LATER', 'ATTEMPTS', 'CHUNK', 'RESUMES', 'offer_url', 'region_urls', 'region_url', 'download',
-           'fetched']
+__all__ = ['BASE', 'NOTE', 'LATER', 'ATTEMPTS', 'CHUNK', 'RESUMES', 'offer_url', 'download', 'fetched']
 
 # %% ../../nbs/prices/04_offer_download.ipynb #8dfc5ede
 BASE = "https://pricing.us-east-1.amazonaws.com"
@@ -42,35 +41,6 @@ def offer_url(
     "The address of the current offer file."
     host = (base or os.environ.get("PRETAMANE_OFFERS_URL") or BASE).rstrip("/")
     return "/".join(part for part in (f"{host}/offers/v1.0/aws/{service}/current", region, f"index.{form}") if part)
-
-# %% ../../nbs/prices/04_offer_download.ipynb #9f5dcd0e
-def region_urls(
-    service: str,  # Offer code
-    base: str = "",  # Host
-) -> dict[str, str]:  # Region code to the address of its dated JSON file
-    "What the region index of a service names. Raises PretamaneError."
-    url = offer_url(service, base=base).replace("index.json", "region_index.json")
-    response = _ask(_pool(), url, {})
-    text = response.read() if response.status == 200 else b""
-    try:
-        regions = json.loads(text)["regions"]
-        host = url.split("/offers/")[0]
-        return {name: host + each["currentVersionUrl"] for name, each in regions.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PretamaneError(f"no region index (status {response.status})", url,
-                             "Check the name of the service") from error
-
-# %% ../../nbs/prices/04_offer_download.ipynb #282be7b1
-def region_url(
-    service: str,  # Offer code
-    region: str,  # Region code
-    base: str = "",  # Host
-) -> str:
-    "The dated address of one region. Raises PretamaneError that names the nearest region."
-    urls = region_urls(service, base)
-    if region not in urls:
-        raise PretamaneError(f"{service} has no region {region!r}", "region index", did_you_mean(region, urls))
-    return urls[region]
 
 # %% ../../nbs/prices/04_offer_download.ipynb #5e4a8375
 LATER = (429, 500, 502, 503, 504)
@@ -139,7 +109,7 @@ def _begin(response: BaseHTTPResponse, part: Path, url: str) -> int:
         raise PretamaneError("the server answers with another part than asked for", url, "Run the same command again")
     if response.status != 200:
         raise PretamaneError(f"the server answers {response.status}", url,
-                             "Check the service and the region; region_urls names them")
+                             "Check the service and the region")
     size = int(headers.get("Content-Length", -1))
     note = {"url": url, "size": size, "etag": headers.get("ETag", ""),
             "last_modified": headers.get("Last-Modified", ""),

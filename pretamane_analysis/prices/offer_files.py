@@ -19,8 +19,8 @@ from .offer_layout import (LEADING, META_LINES, NO_ATTRIBUTE, OfferError, Produc
 from .rows import Row, rows_of_term
 
 # %% auto #0
-__all__ = ['SAVINGS_PLAN', 'PLAN', 'PLAN_ATTRIBUTES', 'EMPTY', 'REGION_KEYS', 'compact', 'row_maker', 'header_of', 'sections',
-           'checked', 'rows_of', 'rows']
+__all__ = ['SAVINGS_PLAN', 'PLAN', 'PLAN_ATTRIBUTES', 'EMPTY', 'REGION_KEYS', 'row_maker', 'header_of', 'sections', 'checked',
+           'rows_of', 'rows']
 
 # %% ../../nbs/prices/07_offer_files.ipynb #e6fd515b
 SAVINGS_PLAN = "SavingsPlan"
@@ -38,7 +38,7 @@ EMPTY = Row(*[""] * len(Row._fields))
 REGION_KEYS = ("regionCode", "fromRegionCode", "toRegionCode")
 
 
-def compact(
+def _compact(
     attributes: Mapping[str, Any],  # Attributes of a product, name to value
 ) -> str:
     "Attributes as one line of JSON, sorted by name."
@@ -64,7 +64,7 @@ def row_maker(
         region = next((known[key] for key in REGION_KEYS if key in known), "")
         return EMPTY._replace(**values, region_code=region, usage_type=known.get("usagetype", ""),
                               operation=known.get("operation", ""),
-                              attributes_json=compact(known) if whole else "")
+                              attributes_json=_compact(known) if whole else "")
 
     return row
 
@@ -79,7 +79,7 @@ def _plan_maker(columns: list[str]) -> Callable[[list[str]], Row]:
         lease = _lease(record["LeaseContractLength"], record["LeaseContractLengthUnit"])
         return EMPTY._replace(**{name: record[column] for column, name in PLAN.items()},
                               term_type=SAVINGS_PLAN, lease=lease,
-                              attributes_json=compact(attributes))
+                              attributes_json=_compact(attributes))
 
     return row
 
@@ -243,7 +243,7 @@ def _rates(plan: Mapping[str, Any], term: Mapping[str, Any]) -> Iterator[Row]:
             effective_date=term.get("effectiveDate", ""), region_code=rate.get("discountedRegionCode", ""),
             usage_type=rate.get("discountedUsageType", ""), operation=rate.get("discountedOperation", ""),
             product_family=plan.get("productFamily", ""),
-            attributes_json=compact(
+            attributes_json=_compact(
                 {key: str(value) for key, value in {**own, **more}.items() if value not in (None, "")}))
 
 # %% ../../nbs/prices/07_offer_files.ipynb #ddc79ccc

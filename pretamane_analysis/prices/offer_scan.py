@@ -18,7 +18,7 @@ from .rows import Row
 
 # %% auto #0
 __all__ = ['Conditions', 'CHUNK', 'HEAD', 'PRODUCT', 'TERMS', 'TERM', 'END', 'USAGE', 'LEAN', 'Question', 'Irregular', 'Scan',
-           'pieces', 'scan_json']
+           'scan_json']
 
 # %% ../../nbs/prices/08_offer_scan.ipynb #c59d4c5b
 def _test_of(value: str) -> Callable[[str], object]:
@@ -83,7 +83,7 @@ END = re.compile(rb'\n    \}\n  \}(?:,\n  "attributesList" : \{ \})?\n\}\s*')
 USAGE = b'\n        "usagetype" : "'
 
 # %% ../../nbs/prices/08_offer_scan.ipynb #e4f0f24d
-def pieces(
+def _pieces(
     path: str | Path,  # A plain JSON file
 ) -> Iterator[tuple[int, bytes, bool]]:  # Offset, text without its closing brace, whether it is a product
     "Products and terms as text. Raises Irregular where the layout is another one."
@@ -130,7 +130,7 @@ def scan_json(
 ) -> Scan:
     "The wanted rows of a JSON file, or its index. Raises Irregular or OfferError."
     found, wanted, kind, take, entries = Scan(), {}, "", _product_taker(question or Question()), []
-    for offset, piece, is_product in pieces(path):
+    for offset, piece, is_product in _pieces(path):
         head = (PRODUCT if is_product else TERM).match(piece)
         if not head:
             raise Irregular(f"another layout near byte {offset}")

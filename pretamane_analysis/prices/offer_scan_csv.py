@@ -26,7 +26,7 @@ from .offer_scan import CHUNK, Irregular, Question, Scan
 from .rows import Row
 
 # %% auto #0
-__all__ = ['LEAN_COLUMNS', 'PARALLEL_FROM', 'MOST_PROCESSES', 'HEAD', 'scan_csv', 'exact_fields', 'rows_of_lines']
+__all__ = ['LEAN_COLUMNS', 'PARALLEL_FROM', 'MOST_PROCESSES', 'HEAD', 'scan_csv', 'rows_of_lines']
 
 # %% ../../nbs/prices/09_offer_scan_csv.ipynb #cd6f927e
 LEAN_COLUMNS = ("SKU", "OfferTermCode", "RateCode", "TermType", "LeaseContractLength", "PurchaseOption",
@@ -186,13 +186,13 @@ def _matcher(
     def fields_of(line: bytes) -> Sequence[str]:
         if found := match(line.decode()):
             return found.groups("")
-        every = exact_fields(line, len(columns))
+        every = _exact_fields(line, len(columns))
         return [every[place] for place in places]
 
     return fields_of
 
 # %% ../../nbs/prices/09_offer_scan_csv.ipynb #c85529b6
-def exact_fields(
+def _exact_fields(
     line: bytes,  # One line without its end
     count: int,  # How many columns there are
 ) -> list[str]:
@@ -223,7 +223,7 @@ def _line_taker(columns: list[str], question: Question) -> Callable[[bytes], lis
             or not test({name: values[place] for name, place in named.items() if values[place]})):
             return []
         if question.whole:
-            return [make(exact_fields(line, count))]
+            return [make(_exact_fields(line, count))]
         if direct:
             return [(*direct(values), "")]  # type: ignore[list-item]
         return [Row._make(next((values[place] for place in each if values[place]), "") for each in at)]
@@ -260,4 +260,4 @@ def rows_of_lines(
     with opened(path) as file:
         columns = header_of(file, path)
     make = row_maker(columns)
-    return [make(exact_fields(line, len(columns))) for line in text.split(b"\n")[:-1]]
+    return [make(_exact_fields(line, len(columns))) for line in text.split(b"\n")[:-1]]

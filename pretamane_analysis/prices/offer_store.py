@@ -24,7 +24,7 @@ from .offer_scan_csv import rows_of_lines, scan_csv
 from .rows import Row
 
 # %% auto #0
-__all__ = ['FORMAT', 'KIND', 'key_of', 'OfferFile', 'load', 'scanned', 'entries_of', 'rows_at', 'complete']
+__all__ = ['FORMAT', 'KIND', 'key_of', 'OfferFile', 'load', 'scanned', 'rows_at', 'complete']
 
 # %% ../../nbs/prices/10_offer_store.ipynb #df2cbcd5
 FORMAT = "pretamane offer index 2"
@@ -118,7 +118,7 @@ def _plain(name: str) -> str:
     return name.replace("\t", " ").replace("\n", " ")
 
 # %% ../../nbs/prices/10_offer_store.ipynb #64917915
-def entries_of(
+def _entries_of(
     offers: OfferFile,  # The offer file that the index is of
     kind: str,  # `U`: products by usage type; `T`: terms by SKU
     name: str,  # The usage type or the SKU
@@ -154,14 +154,14 @@ def rows_at(
     "The rows of one usage type. Raises OfferError where the file is damaged at that place."
     found: list[Row] = []
     try:
-        for entry, text in _bytes(offers, entries_of(offers, "U", usage_type)):
+        for entry, text in _bytes(offers, _entries_of(offers, "U", usage_type)):
             if offers.form == "rows":
                 found.append(Row(*json.loads(text)))
             elif offers.form == "csv":
                 found += rows_of_lines(offers.path, text)
             else:
                 product = {"sku": entry[2], **json.loads(text)}
-                for term, terms in _bytes(offers, entries_of(offers, "T", entry[2])):
+                for term, terms in _bytes(offers, _entries_of(offers, "T", entry[2])):
                     found += rows_of(offers.path, product, term[2], entry[2], json.loads(terms))
     except (ValueError, TypeError, Irregular) as error:
         raise broken(offers.path, str(error), f"usage type {usage_type}") from error

@@ -19,8 +19,8 @@ from .rows import PREFIX, Row, ending, unit_of
 from .book import ON_DEMAND, MissingPrice, Price, PriceBook, PriceError, Query, Tier
 
 # %% auto #0
-__all__ = ['OPERATING_SYSTEM', 'PLANS', 'YEARS', 'ADVISOR', 'instance_attributes', 'plan_rates', 'savings_plan_prices',
-           'savings_plans_live', 'SpotQuote', 'spot_prices', 'spot_quotes', 'Advisor', 'advisor', 'fetch_advisor']
+__all__ = ['OPERATING_SYSTEM', 'PLANS', 'YEARS', 'ADVISOR', 'plan_rates', 'savings_plan_prices', 'savings_plans_live',
+           'SpotQuote', 'spot_prices', 'spot_quotes', 'Advisor', 'advisor', 'fetch_advisor']
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #95e8d112
 OPERATING_SYSTEM = {"RunInstances": "Linux", "RunInstances:0002": "Windows"}
@@ -37,7 +37,7 @@ def _usd(text: Any, place: str) -> Decimal:
     return number
 
 
-def instance_attributes(
+def _instance_attributes(
     instance_type: str,  # Instance type such as `t3.medium`
     operating_system: str = "Linux",  # As in the price list, such as `Linux`
     operation: str = "RunInstances",  # Code of the price list such as `RunInstances:0002`
@@ -58,7 +58,7 @@ def _plan_price(rate: Mapping[str, str], source: str) -> Price | None:
         return None
     attributes: tuple[tuple[str, str], ...] = (("operation", operation),) if operation else ()
     if service == "AmazonEC2" and name.startswith("BoxUsage:") and operation in OPERATING_SYSTEM:
-        attributes = instance_attributes(name.removeprefix("BoxUsage:"), OPERATING_SYSTEM[operation], operation)
+        attributes = _instance_attributes(name.removeprefix("BoxUsage:"), OPERATING_SYSTEM[operation], operation)
     elif service != "AmazonECS":
         return None
     tier = Tier(_usd(rate["DiscountedRate"], rate["RateCode"]), rate_code=rate["RateCode"],
@@ -219,7 +219,7 @@ def spot_prices(
         "AmazonEC2", f"BoxUsage:{quote.instance_type}", "Hrs", quote.region, option,
         (Tier(usd, as_of=quote.asked[:10], source="ec2 DescribeSpotPriceHistory",
               note=f"{what} at {quote.asked}: {zones}"),),
-        attributes=instance_attributes(quote.instance_type)) for option, usd, what in kinds)
+        attributes=_instance_attributes(quote.instance_type)) for option, usd, what in kinds)
 
 # %% ../../nbs/prices/16_purchase_options.ipynb #b0edcd82
 def spot_quotes(
@@ -267,8 +267,8 @@ class Advisor:
         entry = self.document["spot_advisor"].get(region, {}).get(operating_system, {}).get(instance_type)
         if entry is None:
             raise MissingPrice(f"the Spot Advisor does not know {instance_type} ({operating_system})", region)
-        attributes = instance_attributes(instance_type, operating_system,
-                                         {name: key for key, name in OPERATING_SYSTEM.items()}[operating_system])
+        attributes = _instance_attributes(instance_type, operating_system,
+                                          {name: key for key, name in OPERATING_SYSTEM.items()}[operating_system])
         listed = book.find(Query("AmazonEC2", f"BoxUsage:{instance_type}", "Hrs", region, ON_DEMAND,
                                  (attributes[1], attributes[3])))
         bands = {band["index"]: band["label"] for band in self.document["ranges"]}

@@ -15,7 +15,7 @@ from .book import GLOBAL, ON_DEMAND, Price, PriceBook, PriceError, Tier
 
 # %% auto #0
 __all__ = ['PREFIX', 'SPELLINGS', 'UNITS', 'LEASE_HOURS', 'FREE_FIRST_TIERS', 'USUAL', 'Row', 'rows_of_term', 'prefixes',
-           'ending', 'unit_of', 'option_of', 'prices_of', 'usual', 'RowBook']
+           'ending', 'unit_of', 'prices_of', 'usual', 'RowBook']
 
 # %% ../../nbs/prices/03_rows.ipynb #ad1d3b4b
 class Row(NamedTuple):
@@ -122,7 +122,7 @@ def unit_of(
     return UNITS.get(unit.lower(), unit)
 
 
-def option_of(
+def _option_of(
     row: Row,  # A row of an offer file
 ) -> str:
     "The purchase option as one word: `OnDemand`, `Reserved-1yr-NoUpfront`, `Reserved-3yr-AllUpfront-Convertible`."
@@ -184,7 +184,7 @@ def prices_of(
         tiers = _tiers(found, source)
         if usage_type is not None and tiers:
             unit = next(row.unit for row in found if row.unit != "Quantity" or row.term_type == ON_DEMAND)
-            yield Price(service, usage_type, unit_of(unit), region, option_of(first),
+            yield Price(service, usage_type, unit_of(unit), region, _option_of(first),
                         _without_free_tier(service, usage_type, tiers), first.sku, _attributes(first))
 
 

@@ -12,6 +12,7 @@ from math import ceil
 from typing import Any
 
 from ..base.errors import PretamaneError
+from ..base.numbers import most
 from ..facts.known_images import program
 from ..prices.book import MissingPrice, PriceBook
 from .catalog import Class, Provider, of_role
@@ -21,8 +22,8 @@ from ..stack.quantities import Scenario, Usage
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Figures', 'LEAST_DISK_GB', 'SPARE', 'SEARCH_OVERHEAD', 'LEAST_SEARCH_GB', 'held_gb', 'figures', 'product', 'made',
-           'Size', 'sized', 'Replacement', 'replacements', 'assumed', 'staying']
+__all__ = ['Figures', 'LEAST_DISK_GB', 'SPARE', 'SEARCH_OVERHEAD', 'LEAST_SEARCH_GB', 'figures', 'product', 'made', 'Size',
+           'sized', 'Replacement', 'replacements', 'assumed', 'staying']
 
 # %% ../../nbs/providers/03_replacement.ipynb #32001898
 Figures = dict[str, Decimal | None]  # None: nobody knows it
@@ -32,7 +33,7 @@ LEAST_DISK_GB, SPARE = 20, Decimal("1.2")  # RDS makes no smaller disk; a full o
 SEARCH_OVERHEAD, LEAST_SEARCH_GB = Decimal("1.45"), 20
 
 
-def held_gb(
+def _held_gb(
     stack: Stack,  # Any stack
     name: str,  # Of a service
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
@@ -54,14 +55,14 @@ def figures(
     share: Decimal = Decimal(1),  # Its part of what the usage counts for all services of its kind
 ) -> Figures:
     "What the fields of a provider's resources are made of: the stack's usage, and what follows from the service."
-    service, eks, gb = stack.services[name], stack.eks, held_gb(stack, name, scenario, share)
+    service, eks, gb = stack.services[name], stack.eks, _held_gb(stack, name, scenario, share)
     zones, nodes = eks.availability_zones, max(eks.search_instances, service.replicas)
     memory_gb = Decimal(service.memory_mib) / 1024
     held = gb if gb is not None else Decimal(0)
-    search_gb = Decimal(eks.search_disk_gb) if eks.search_disk_gb else max(
+    search_gb = Decimal(eks.search_disk_gb) if eks.search_disk_gb else most(
         Decimal(LEAST_SEARCH_GB), (held * SEARCH_OVERHEAD).to_integral_value(ROUND_CEILING))
     return {**dict.fromkeys(Usage.model_fields), **stack.usage.at(scenario),
-            "gb": gb, "disk_gb": max(Decimal(LEAST_DISK_GB), (held * SPARE).to_integral_value(ROUND_CEILING)),
+            "gb": gb, "disk_gb": most(Decimal(LEAST_DISK_GB), (held * SPARE).to_integral_value(ROUND_CEILING)),
             "memory_gb": memory_gb,
             "acu": max(Decimal("0.5"), memory_gb / 2), "replicas": Decimal(service.replicas), "share": share,
             "brokers": Decimal(zones * ceil(service.replicas / zones)), "search_nodes": Decimal(nodes),

@@ -75,7 +75,7 @@ def _options(found: Findings) -> Iterator[Section]:
     notes = " ".join(text for each in found.options for text in each.notes())
     yield Section("options", "All ways to host it", COST,
                   f"The cheapest first; the two that are compared below are {' and '.join(_names(found))}. "
-                  f"{notes}{' ' if notes else ''}{work_assumed()}",
+                  f"{notes}{' ' if notes else ''}{work_assumed(found.options[0].stack)}",
                   [each.row() for each in found.options], [each.exact() for each in found.options])
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bill.audit import Audit, defensible, waterfall
+from ..bill.audit import Audit, defended_text, defensible, waterfall
 from ..bill.compare import Comparison
 from ..emit.containers import containers
 from ..stack.stack import Stack
-from ..base.tables import counted, less, money, percent, plain
+from ..base.tables import counted, less, money, percent
 
 # %% auto #0
 __all__ = ['Rows', 'attribution_rows', 'range_rows', 'waterfall_rows', 'scenario_rows', 'verdict', 'container_rows']
@@ -74,11 +74,9 @@ def verdict(
         near = "That is near enough to call it right" if found["claim_holds"] else "That needs an explanation"
         return (f"Printed {money(at['baseline'])} USD a month; by the price list {money(at['alternative'])} USD, "
                 f"{less(at['percent'])}. {near}.{more}")
-    span = f"{plain(found['low_percent'], 0)} to {plain(found['high_percent'], 0)} %"
     holds = "lies within" if found["claim_holds"] else "is outside"
-    return (f"Claimed {percent(found['claimed_percent'])}; {span} can be defended, "
-            f"{plain(found['central_percent'], 0)} % with address and "
-            f"egress counted on both sides. The claim {holds} the range.{more}")
+    return (f"Claimed {percent(found['claimed_percent'])}; {defended_text(audit)}. "
+            f"The claim {holds} the range.{more}")
 
 # %% ../../nbs/report/01_views.ipynb #4e411e5a
 def container_rows(

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
+from ..base.numbers import most
 from .charge import Charge, Resource, billed, metered
 
 # %% auto #0
@@ -85,7 +86,7 @@ class ServerlessCache(Resource):
             "AmazonElastiCache",
             "ElastiCache:ServerlessCachedData",
             "GB-Hours",
-            max(self.gb, least) * hours,
+            most(self.gb, least) * hours,
             f"{title} data",
             f"{least:f} GB at least",
             cacheEngine=title,

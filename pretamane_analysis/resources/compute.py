@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from ..base.errors import PretamaneError
+from ..base.numbers import most
 from ..prices.book import ON_DEMAND, Query
 from .charge import Charge, Resource, billed, metered
 from .storage import Volume
@@ -99,7 +100,7 @@ def _credits(instances: Instances, running: Decimal) -> Iterator[Charge]:
         if instances.cpu_percent is None or not instance_type(instances.instance_type).burstable:
             return
         kind = instance_type(instances.instance_type)
-        above = max(Decimal(0), instances.cpu_percent - kind.baseline_percent)
+        above = most(Decimal(0), instances.cpu_percent - kind.baseline_percent)
         surplus = above / 100 * kind.vcpu * running
         note = (f"(average {instances.cpu_percent:.1f} % - baseline {kind.baseline_percent:f} %) x {kind.vcpu} "
                 f"vCPU x hours"

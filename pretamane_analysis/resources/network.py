@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from typing import ClassVar
 
 from ..base.errors import PretamaneError, did_you_mean
+from ..base.numbers import most
 from ..prices.book import GLOBAL
 from .charge import Charge, Resource, billed, metered, used
 
@@ -88,9 +90,11 @@ def _capacity(balancer: LoadBalancer, hours: Decimal) -> tuple[Decimal, str]:
     if balancer.lcu_hours is not None:
         return balancer.lcu_hours, "measured"
     loads = balancer.loads or (Load(gb_per_hour=balancer.processed_gb / hours / max(1, balancer.count)),)
-    largest = [max(load.dimensions(balancer.balancer).items(), key=lambda each: each[1]) for load in loads]
-    names = ", ".join(dict.fromkeys(name for name, _ in largest))
-    total = sum((balancer.count * load.share * hours * units for load, (_, units) in zip(loads, largest, strict=True)),
+    units = [load.dimensions(balancer.balancer) for load in loads]
+    largest = [reduce(most, each.values()) for each in units]
+    names = ", ".join(dict.fromkeys(next((name for name, value in each.items() if value == most_of), "")
+                                    for each, most_of in zip(units, largest)))
+    total = sum((balancer.count * load.share * hours * each for load, each in zip(loads, largest, strict=True)),
                 Decimal(0))
     return total.quantize(FINEST).normalize(), f"largest dimension in each hour: {names}"
 

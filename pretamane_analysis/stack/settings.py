@@ -18,7 +18,7 @@ from .stack_checks import BrokenLinks, Problem
 
 # %% auto #0
 __all__ = ['Architecture', 'DiskType', 'BootDiskType', 'PURCHASE_OPTIONS', 'PurchaseOption', 'Calendar', 'NodeGroupSettings',
-           'Eks', 'Managed', 'Host', 'Edge', 'Backend', 'Provisioning', 'seconds', 'Operations']
+           'Eks', 'Managed', 'Host', 'Edge', 'Backend', 'Provisioning', 'seconds', 'Operations', 'WorkHours']
 
 # %% ../../nbs/stack/10_settings.ipynb #71be0c32
 Architecture = Literal["x86_64", "arm64"]
@@ -221,3 +221,34 @@ class Operations(Model):
     rebuild: dict[Name, list[str]] = Field(
         default_factory=dict,
         description="by service, the command that makes what is derived, such as a search index, after a restore")
+
+# %% ../../nbs/stack/10_settings.ipynb #c0a81f02
+class WorkHours(Model):
+    "Hours of work a month that each thing makes which has to be looked after."
+    eks: Decimal = Field(default=Decimal(5), ge=0, le=744, description="a cluster of EKS")
+    k3s: Decimal = Field(default=Decimal(4), ge=0, le=744, description="k3s")
+    ecs: Decimal = Field(default=Decimal(1), ge=0, le=744, description="ECS")
+    host: Decimal = Field(default=Decimal("0.5"), ge=0, le=744, description="a host")
+    own_data: Decimal = Field(default=Decimal(1), ge=0, le=744, description="a data service of your own")
+    managed_data: Decimal = Field(default=Decimal("0.25"), ge=0, le=744, description="a data service of AWS")
+    standby: Decimal = Field(default=Decimal(1), ge=0, le=744, description="a standby")
+    source: str = Field(default="", description="where the hours come from, such as 'time sheets of 2026'")
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> WorkHours:
+        if self.model_fields_set and not self.source:
+            raise BrokenLinks([(("source",), "say where the hours come from, such as 'time sheets of 2026'")])
+        return self
+
+    def of(
+        self,
+        what: str,  # The description of one of them, such as `a host`
+    ) -> Decimal:  # Hours a month
+        "The hours of one thing."
+        found: Decimal = self.by_name()[what]
+        return found
+
+    def by_name(self) -> dict[str, Decimal]:
+        "Hours by what makes them, as tables say it."
+        return {str(field.description): getattr(self, name) for name, field in type(self).model_fields.items()
+                if name != "source"}

@@ -21,7 +21,7 @@ from .own_rates import OwnRate
 from .quantities import Name, Scenario, SecretName, Usage
 from .routing import Alerting
 from .service import Secret, Service, Volume
-from .settings import Edge, Eks, Host, Managed, Operations, Provisioning
+from .settings import Edge, Eks, Host, Managed, Operations, Provisioning, WorkHours
 from .slo import Slo
 from .stack_checks import BrokenLinks, Problem, broken_links
 
@@ -54,6 +54,7 @@ class Stack(Model):
     alerting: Alerting | None = Field(default=None, description="who is told when an alert fires; needed where "
                                       "a service has the role 'alerts'")
     operations: Operations = Field(default_factory=Operations)
+    work_hours: WorkHours = Field(default_factory=WorkHours, description="hours of work a month, where yours are known")
     as_is: AsIs | None = Field(default=None, description="what you have today, as its bills say it")
     prices: tuple[OwnRate, ...] = Field(default=(),
                                         description="rates that you know; each comes before the price list's")

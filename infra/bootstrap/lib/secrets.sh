@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model daedb5b6d4af. Change the stack, not this file.
+# Made by `pretamane emit` from model c7427d8c0ffb. Change the stack, not this file.
 # shellcheck shell=bash
 # Secrets: found in the Parameter Store, or made once and stored there before anybody uses them. No value is ever in a
 # variable, an argument or a message: values move between files in memory that only root reads.
@@ -80,6 +80,8 @@ make_secret() {
 find_secret() {
     if [[ -s "$2" ]]; then return 0; fi
     if [[ -n "$OUTAGE" ]]; then return 2; fi
+    # It was not listed. Storing a new value overwrites nothing, so only what would stop the start is asked for by its name.
+    if [[ -z "$(missing_secret "$1")" ]]; then return 1; fi
     if read_parameter "$1" "$2"; then return 0; fi
     rm -f -- "$2"
     if [[ "$AWS_ERROR" == ParameterNotFound ]]; then return 1; fi

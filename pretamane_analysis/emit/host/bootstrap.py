@@ -19,10 +19,10 @@ from ...stack.stack import Stack
 
 # %% auto #0
 __all__ = ['STATEFUL', 'LONGEST_HASHED', 'PACKAGES', 'DOCKER', 'COMPOSE', 'DOCKER_PACKAGES', 'DAEMON', 'TEXTS', 'USER_DATA_LIMIT',
-           'USER_DATA_VARIABLES', 'user_id', 'manifest', 'files']
+           'USER_DATA_VARIABLES', 'manifest', 'files']
 
 # %% ../../../nbs/emit/host/05_bootstrap.ipynb #776ea702
-def user_id(
+def _user_id(
     service: Service,  # Any service
 ) -> int:  # The user's number; 0 where the service names none
     "The number of the user that a service runs as."
@@ -30,7 +30,7 @@ def user_id(
 
 
 def _consumers(stack: Stack, secret: str) -> list[dict[str, Any]]:
-    found = [{"service": name, "uid": user_id(service), "file": f"{name}/{secret}", "containers": names(stack, name)}
+    found = [{"service": name, "uid": _user_id(service), "file": f"{name}/{secret}", "containers": names(stack, name)}
              for name, service in stack.services.items() if secret in service.secrets]
     return found + [{"service": "host", "uid": 0, "file": f"host/{secret}",
                      "containers": []}] * (secret == stack.operations.backup_key)

@@ -20,7 +20,7 @@ from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CONFIGURATION', 'secret_files', 'files']
+__all__ = ['CONFIGURATION', 'files']
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #6383034a
 _STOP = {"database": "60s"}
@@ -72,7 +72,7 @@ def _secrets(container: Container) -> dict[str, Any]:
     return {"secrets": wanted} if wanted else {}
 
 
-def secret_files(
+def _secret_files(
     stack: Stack,  # The product that is described
 ) -> dict[str, str]:  # File on the host by name in the compose file
     "One file for each secret and each service that reads it."
@@ -296,7 +296,7 @@ def files(
     parts.append(yaml_text({"networks": _networks(stack)}))
     if stack.volumes:
         parts.append("\n" + yaml_text({"volumes": {name: {} for name in stack.volumes}}))
-    if secrets := secret_files(stack):
+    if secrets := _secret_files(stack):
         parts.append("\n" + yaml_text({"secrets": {name: {"file": file} for name, file in secrets.items()}}))
     return {"compose/compose.yaml": "".join(parts),
             "compose/.env": f"COMPOSE_PROFILES={','.join(default_profiles(stack))}\n"}

@@ -14,7 +14,7 @@ from ...stack.vocabulary import WATCHDOG
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['KINDS', 'synthetic_alerts', 'meta_alerts', 'alerts', 'files']
+__all__ = ['KINDS', 'alerts', 'files']
 
 # %% ../../../nbs/emit/observability/07_alerts.ipynb #9367a70b
 def _series(job: str, instance: str = "x", metric: str = "probe_success") -> str:
@@ -104,7 +104,7 @@ def _certificates(jobs: dict[str, ProbeJob]) -> list[Alert]:
             for name, severity, days in (("CertificateEndsSoon", "ticket", 14), ("CertificateEnds", "page", 3))]
 
 
-def synthetic_alerts(
+def _synthetic_alerts(
     stack: Stack,  # Any stack
 ) -> list[Alert]:
     "What a user would see, and what nobody should."
@@ -167,7 +167,7 @@ def _others(jobs: dict[str, str]) -> list[Alert]:
     return found
 
 # %% ../../../nbs/emit/observability/07_alerts.ipynb #3bf20643
-def meta_alerts(
+def _meta_alerts(
     stack: Stack,  # Any stack
 ) -> list[Alert]:
     "Whether anybody would hear of anything."
@@ -179,7 +179,7 @@ def meta_alerts(
 
 # %% ../../../nbs/emit/observability/07_alerts.ipynb #c2254577
 # The alerts of each kind, and the minutes between evaluations.
-KINDS = {"infra": (infra_alerts, 1), "synthetic": (synthetic_alerts, 1), "meta": (meta_alerts, 1),
+KINDS = {"infra": (infra_alerts, 1), "synthetic": (_synthetic_alerts, 1), "meta": (_meta_alerts, 1),
          "backup": (backup_alerts, 30)}
 
 

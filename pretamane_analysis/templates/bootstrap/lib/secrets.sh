@@ -79,6 +79,8 @@ make_secret() {
 find_secret() {
     if [[ -s "$2" ]]; then return 0; fi
     if [[ -n "$OUTAGE" ]]; then return 2; fi
+    # It was not listed. Storing a new value overwrites nothing, so only what would stop the start is asked for by its name.
+    if [[ -z "$(missing_secret "$1")" ]]; then return 1; fi
     if read_parameter "$1" "$2"; then return 0; fi
     rm -f -- "$2"
     if [[ "$AWS_ERROR" == ParameterNotFound ]]; then return 1; fi
