@@ -1,9 +1,10 @@
-"""Where the minutes of a run go: seconds by test file, fixtures included, the slowest first.
+"""Where the minutes of a run go: processor and wall seconds by test file, fixtures and children included.
 
 The slowest files also begin first, so that no worker is left alone with one of them at the end.
 """
 from __future__ import annotations
 
+import resource
 from collections import Counter
 
 import pytest
@@ -13,29 +14,45 @@ BEGIN = ("test_site", "test_newcomer", "test_backup_restore", "test_deploy", "te
 SHOWN, WORTH_A_LINE = 40, 300  # files; seconds of a whole run below which nobody asks
 
 
+def processor() -> float:
+    """Processor seconds of this process and of those of its children that have ended"""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 class FileTimes:
     """Adds up what tests and their fixtures took"""
 
     def __init__(self) -> None:
         """Begin with none"""
-        self.seconds: Counter[str] = Counter()
+        self.last, self.wall, self.processor = processor(), Counter[str](), Counter[str]()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self):
+        """Give the report of a phase what was used since the last one"""
+        made = yield
+        now = processor()
+        made.get_result().user_properties.append(("processor", now - self.last))
+        self.last = now
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a phase of a test"""
-        self.seconds[report.nodeid.partition("::")[0]] += report.duration
+        name = report.nodeid.partition("::")[0]
+        self.wall[name] += report.duration
+        self.processor[name] += dict(report.user_properties).get("processor", 0)
 
     def pytest_terminal_summary(self, terminalreporter) -> None:
         """One line for each of the slowest files of a long run"""
-        if (total := sum(self.seconds.values())) >= WORTH_A_LINE:
-            terminalreporter.section(f"{total:.0f} s of all workers, by file", sep="=")
-            for name, seconds in self.seconds.most_common(SHOWN):
-                terminalreporter.write_line(f"{seconds:6.0f} s  {name}")
+        if (total := sum(self.wall.values())) < WORTH_A_LINE:
+            return
+        terminalreporter.section(f"{sum(self.processor.values()):.0f} s of processor, {total:.0f} s of all workers")
+        for name, seconds in self.processor.most_common(SHOWN):
+            terminalreporter.write_line(f"{seconds:6.0f} s {self.wall[name]:6.0f} s  {name}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Only where all reports arrive"""
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(FileTimes(), "file-times")
+    """In workers and where their reports arrive"""
+    config.pluginmanager.register(FileTimes(), "file-times")
 
 
 @pytest.hookimpl(trylast=True)

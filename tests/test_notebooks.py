@@ -189,9 +189,6 @@ def shown() -> set[str]:
     return found
 
 
-STILL_UNSHOWN = {"check", "cli"}  # may only become fewer
-
-
 def test_public_names_have_examples():
     """Every public function and class is used in an example or a test of a notebook; rules run by their number"""
     names, missing = shown(), []
@@ -199,7 +196,7 @@ def test_public_names_have_examples():
         for node in (node for cell in notebook.code if cell.exported for node in cell.tree.body):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name not in names:
                 rule = any(ast.unparse(each).startswith("rule(") for each in node.decorator_list)
-                if not (rule or node.name.startswith("_") or notebook.name.split("/")[0] in STILL_UNSHOWN):
+                if not rule and not node.name.startswith("_"):
                     missing.append(f"{notebook.name}: {node.name}")
     assert not missing, f"show it right under where it is defined: {missing}"
 

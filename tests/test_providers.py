@@ -21,7 +21,7 @@ from pretamane_analysis.cli.main import main
 from pretamane_analysis.facts.known_images import known_images, program
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.providers.catalog import capabilities, providers, self_run
-from pretamane_analysis.providers.choice import allowed, choices, fitting, gone
+from pretamane_analysis.providers.choice import allowed, choices, fitting, gone, role_hints
 from pretamane_analysis.providers.replacement import replacements
 from pretamane_analysis.resources import (
     KINDS,
@@ -436,3 +436,18 @@ def test_rds_has_a_price_in_twelve_regions(region):
     gp2 = region in ("us-east-2", "eu-central-1", "ap-southeast-2", "ap-northeast-1")
     assert database.resources[0].disk_type == ("gp2" if gp2 else "gp3")
     assert ("disk type gp2, because the usual one has no price here" in database.words) == gp2
+
+
+def test_a_role_that_was_left_out_is_hinted_at(tmp_path, capsys):
+    """PostgreSQL without a role stays on the nodes: bill, comparison and check of the file say which role it is"""
+    text = ("name: shop\nservices: {web: {image: 'me/web:1.0', memory: 512Mi}, db: {image: 'postgres:17.11', "
+            "memory: 1Gi}}\n")
+    place, said = tmp_path / "stack.yaml", ("db has no role and stays on the machines: PostgreSQL is usually `role: "
+                                            "database`, which RDS for PostgreSQL replaces")
+    place.write_text(text)
+    assert role_hints(loads(text)) == (said,) and said in architecture("eks", loads(text), bundled()).assumptions
+    for verb in (["stack", "check", str(place)], ["cost", "--stack", str(place), "--architecture", "eks"],
+                 ["compare", "--stack", str(place)]):
+        assert main(verb) == 0 and said in " ".join(capsys.readouterr().out.split()), verb
+    place.write_text(text.replace("memory: 1Gi", "memory: 1Gi, role: other"))  # said on purpose
+    assert main(["stack", "check", str(place)]) == 0 and "no role" not in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -24,6 +25,7 @@ from pretamane_analysis.bill.sides import parity_rows, side
 from pretamane_analysis.bill.sizing import needs
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.draw import draw
+from pretamane_analysis.facts.known_images import arm64_source, known_images
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.resources import (
     DbInstance,
@@ -146,6 +148,30 @@ services:
     assert without_arm64(loads(text + "eks: {architecture: arm64}\n"), ("web", "db")) == ()
     said = architecture("eks-optimized", loads(text), BOOK)
     assert "no arm64 build is known of me/web:1.0" in said.assumptions[0]
+
+
+def test_builds_for_arm64_say_where_they_are_published():
+    """Facts with a source, by the exact repository; what nobody has checked is said in the answer"""
+    known = {each.image: each.arm64 for each in known_images() if each.arm64}
+    assert len(known) > 60 and all(each == "unchecked" or re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{8}:\S+", each)
+                                   for each in known.values())
+    assert sum(each == "unchecked" for each in known.values()) < len(known) / 3
+    assert arm64_source("postgres:17.11") and not arm64_source("ghcr.io/me/postgres:1")
+    text = 'name: a\nservices: {%s: {image: "%s", memory: 64Mi, role: %s}}\n'
+    for name, image, role, said in (("web", "nginx:1.29.3", "application", "arm64 build: Graviton nodes"),
+                                    ("vectors", "qdrant/qdrant:v1.15.5", "vector-database",
+                                     "Graviton nodes (from memory for qdrant/qdrant)")):
+        assert architecture("eks-optimized", loads(text % (name, image, role)), BOOK).assumptions[0].endswith(said)
+
+
+def test_nats_is_not_asked_by_http(tmp_path):
+    """What speaks no HTTP is asked on its port: a queue, a cache, a mail relay; the known ones by their own program"""
+    place = tmp_path / "stack.yaml"
+    assert main(["stack", "init", "--name", "a", "--out", str(place), "--service", "bus=nats:2.12.1-alpine",
+                 "--service", "api=me/api:1.0", "--service", "db=cockroachdb/cockroach:v25.3.0"]) == 0
+    found = loads(place.read_text()).services
+    assert found["bus"].health_check.test == ["CMD", "nc", "-z", "127.0.0.1", "4222"]
+    assert found["api"].health_check.test[1] == "wget" and found["db"].health_check.test[1] == "nc"
 
 
 def test_a_standby_goes_where_the_other_side_has_none():

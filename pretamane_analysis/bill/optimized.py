@@ -15,6 +15,7 @@ from .cluster import eks
 from .features import DATA_FEATURES
 from ..facts.accelerators import gpus_of
 from ..facts.images import FACTS, repository
+from ..facts.known_images import arm64_source
 from ..prices.book import ON_DEMAND, MissingPrice, PriceBook
 from pretamane_analysis.resources import (
     CacheNodes, DbInstance, DocumentCluster, Instances, Resource, SearchDomain,
@@ -24,19 +25,9 @@ from ..stack.settings import NodeGroupSettings
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['ARM64', 'PLANS', 'SPOT', 'SPOT_SHARE', 'without_arm64', 'without_standby', 'eks_optimized']
+__all__ = ['PLANS', 'SPOT', 'SPOT_SHARE', 'without_arm64', 'without_standby', 'eks_optimized']
 
 # %% ../../nbs/bill/06b_optimized.ipynb #fec9fece
-ARM64 = frozenset((
-    "alpine", "caddy", "clickhouse/clickhouse-server", "cloudflare/cloudflared", "dpage/pgadmin4", "elasticsearch",
-    "getmeili/meilisearch", "grafana/alloy", "grafana/grafana", "grafana/loki", "grafana/promtail", "grafana/tempo",
-    "haproxy", "httpd", "influxdb", "mariadb", "memcached", "mongo", "mysql", "nats", "nginx", "node", "nextcloud",
-    "opensearchproject/opensearch", "pgvector/pgvector", "pgsty/silo", "postgres", "prom/alertmanager",
-    "prom/blackbox-exporter", "prom/node-exporter", "prom/prometheus", "prometheuscommunity/postgres-exporter",
-    "python", "qdrant/qdrant", "rabbitmq", "redis", "traefik", "typesense/typesense", "valkey/valkey",
-    "versity/versitygw", "wordpress"))
-
-
 def without_arm64(
     stack: Stack,  # The product that is described
     services: Iterable[str],  # Names of those that run on nodes
@@ -46,7 +37,7 @@ def without_arm64(
         return ()
     images = {stack.services[name].image: stack.services[name] for name in services}
     return tuple(image for image, each in images.items() if each.gpus or not (
-        repository(image) in ARM64 or (repository(image) in FACTS and FACTS[repository(image)].build)))
+        arm64_source(image) or (repository(image) in FACTS and FACTS[repository(image)].build)))
 
 # %% ../../nbs/bill/06b_optimized.ipynb #3cda3a27
 PLANS = ("SavingsPlanCompute-1yr-NoUpfront", "SavingsPlanEC2Instance-1yr-NoUpfront",
@@ -120,16 +111,20 @@ def eks_optimized(
     bought = small.model_copy(update={"eks": small.eks.model_copy(update=known)})
     found = eks(bought, book, scenario)
     resources = tuple(without_standby(each) if each.feature in DATA_FEATURES else each for each in found.resources)
+    unchecked = tuple(dict.fromkeys(repository(stack.services[name].image) for name in services
+                                    if arm64_source(stack.services[name].image) == "unchecked"))
     return replace(found, name="eks-optimized", title="EKS, optimized", resources=resources,
-                   assumptions=(*_said(lacking, groups, stateless), *found.assumptions))
+                   assumptions=(*_said(lacking, unchecked, groups, stateless), *found.assumptions))
 
 
-def _said(lacking: tuple[str, ...], groups: dict[str, NodeGroupSettings], stateless: bool) -> tuple[str, ...]:
+def _said(lacking: tuple[str, ...], unchecked: tuple[str, ...], groups: dict[str, NodeGroupSettings],
+          stateless: bool) -> tuple[str, ...]:
     "What was changed on the cluster, and what was not, in sentences."
     options = ", ".join(dict.fromkeys(each.purchase_option for each in groups.values()))
     spot = any(each.spot_share for each in groups.values())
     return (f"no Graviton: no arm64 build is known of {', '.join(lacking)}; `eks.architecture: arm64` says that "
-            f"there is one" if lacking else "every image has an arm64 build: Graviton nodes",
+            f"there is one" if lacking else "every image has an arm64 build: Graviton nodes"
+            + (f" (from memory for {', '.join(unchecked)})" if unchecked else ""),
             "nodes of the cheapest type and number that hold the services, gp3 disks, no NAT gateway: the nodes have "
             "public addresses, as the host has",
             f"nodes are bought as {options}" + (f", {SPOT_SHARE:.0%} of them as {SPOT}" if spot else

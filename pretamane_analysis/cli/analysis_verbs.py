@@ -16,10 +16,10 @@ from pretamane_analysis.cli.options import (
 )
 
 # %% auto #0
-__all__ = ['COMMON', 'pair_options', 'draw_options', 'ranges', 'sensitivity', 'break_even', 'attribution', 'growth']
+__all__ = ['COMMON', 'ranges', 'sensitivity', 'break_even', 'attribution', 'growth']
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #260d0537
-def pair_options(
+def _pair_options(
     parser: ArgumentParser,  # Of a verb
 ) -> None:
     "Which two architectures, and how long a month is."
@@ -28,7 +28,7 @@ def pair_options(
     parser.add_argument("--hours", metavar="N", default="730", help="hours in the month (default: 730)")
 
 
-def draw_options(
+def _draw_options(
     parser: ArgumentParser,  # Of a verb that draws cases
 ) -> None:
     "How cases are drawn."
@@ -39,7 +39,7 @@ def draw_options(
                         help="what low, typical and high stand for (default: pert)")
 
 
-COMMON = (stack_options, pair_options, source_options, format_option)
+COMMON = (stack_options, _pair_options, source_options, format_option)
 
 
 def _answer(options: Namespace, parts: list[Part], book: Any, closing: str = "", **more: Any) -> int:
@@ -71,7 +71,7 @@ def ranges(
 ) -> int:
     "The percentiles of both bills and of the saving."
     parser = verb_parser("ranges", "What both bills and the saving are likely to be: low, typical and high of each "
-                         "usage figure as a distribution, drawn as scrambled Sobol points.", *COMMON, draw_options)
+                         "usage figure as a distribution, drawn as scrambled Sobol points.", *COMMON, _draw_options)
     parser.add_argument("--claim", metavar="PERCENT", default="",
                         help="how likely it is that at least so much is saved")
     options = parser.parse_args(arguments)
@@ -105,7 +105,7 @@ def sensitivity(
 ) -> int:
     "Which usage figure moves the saving most."
     parser = verb_parser("sensitivity", "Which usage figure moves the saving most: alone from low to high, and its "
-                         "part of the variance with all others (Sobol indices).", *COMMON, draw_options)
+                         "part of the variance with all others (Sobol indices).", *COMMON, _draw_options)
     parser.set_defaults(cases=256)
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.sensitivity import indices, tornado

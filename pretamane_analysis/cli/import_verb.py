@@ -13,16 +13,18 @@ from .options import Part, price_book, show, source_options, today, verb_parser
 from .paid_verbs import bill_options, opened
 
 # %% auto #0
-__all__ = ['import_options', 'import_']
+__all__ = ['import_']
 
 # %% ../../nbs/cli/04b_import_verb.ipynb #7faf2126
-def import_options(
+def _import_options(
     parser: ArgumentParser,  # Of `import`
 ) -> None:
     "What is read, and where the stack goes."
     parser.add_argument("--as", dest="form", metavar="FORM", default="",
                         help="read all paths as compose, kubernetes, terraform or bill (default: by their content)")
     parser.add_argument("--region", metavar="CODE", default="", help="region code (default: as the files say)")
+    parser.add_argument("--usage", metavar="FILE", default="",
+                        help="how much the things of a Terraform plan are used: a usage file of Infracost")
     parser.add_argument("--out", metavar="FILE", default="stack.yaml", help="where to write (default: stack.yaml)")
     parser.add_argument("--force", action="store_true", help="overwrite the file where there is one")
     parser.add_argument("--format", choices=("table", "json", "md"), default="table",
@@ -42,18 +44,27 @@ def _sentences(found: Any, out: str) -> str:
 
 def _document(found: Any, out: str) -> dict[str, Any]:
     "What programs read."
+    from pretamane_analysis.intake.plan_costs import plan_document
+
     guessed, memory = found.guessed_mib()
     return {"stack": out, "name": found.name, "region": found.region, "files": list(dict.fromkeys(found.files)),
             "memory_mib": {"guessed": guessed, "total": memory}, "evidence": [each.row() for each in found.evidence],
-            "left_out": [each.row() for each in found.left], "free": found.free, **found.document}
+            "left_out": [each.row() for each in found.left], "free": found.free,
+            **(plan_document(found, found.document["costs"]) if "costs" in found.document else {})}
 
 
 def _told(found: Any, options: Namespace, book: Any) -> None:
+    from pretamane_analysis.intake.plan_costs import plan_comment
     from pretamane_analysis.prices.snapshot import age_text
 
+    if options.format == "md" and "terraform" in found.document:
+        print(plan_comment(found, found.document.pop("costs")), end="")
+        return
     rows = [each.row() for each in found.evidence if not each.field.startswith("secrets.")]
     parts = [Part("What was read: declared stands in the file, derived follows from it, guessed is what is usual", rows,
                   ("lost",)),
+             Part("What the plan costs in USD a month, at list prices without free allowances",
+                  [each.row() for each in found.document.get("costs", [])], ("note",)),
              Part("What was left out, and why", [each.row() for each in found.left])]
     show(parts, _document(found, options.out), options.format, age_text(book.as_of, today(), book.source), None,
          _sentences(found, options.out))
@@ -86,13 +97,16 @@ def _of_files(options: Namespace) -> int:
     from pretamane_analysis.base.files import write_whole
     from pretamane_analysis.intake.bill_import import bill_import
     from pretamane_analysis.intake.import_files import imported
+    from pretamane_analysis.intake.plan_costs import plan_costs
     from pretamane_analysis.intake.priced_import import priced_text
 
     def bills(paths: list[str]) -> Any:
         return bill_import(_month(Namespace(**vars(options) | {"paths": paths})), book)
 
     book = price_book(options)
-    found = imported(options.paths, options.form, options.region, bills)
+    found = imported(options.paths, options.form, options.region, bills, options.usage)
+    if "terraform" in found.document:
+        found.document["costs"] = plan_costs(found, book)
     write_whole(options.out, priced_text(found, book, options.out))
     _told(found, options, book)
     return 0
@@ -103,7 +117,7 @@ def import_(
 ) -> int:
     "Write a stack file from compose files, Kubernetes manifests, Terraform plans and bills."
     parser = verb_parser("import", "A stack file from what you have: compose, Kubernetes, Terraform, a bill.",
-                         bill_options, import_options, source_options)
+                         bill_options, _import_options, source_options)
     options = parser.parse_args(arguments)
     from pathlib import Path
 

@@ -17,7 +17,7 @@ from typing import Any
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import write_whole
 from ..facts.images import repository
-from ..intake.usual_service import CADDY, CHECKS, Guess, guess, volume_of
+from ..intake.usual_service import CADDY, Guess, guess, own_check, start_of, volume_of
 
 # %% auto #0
 __all__ = ['NUMBERS', 'DEFAULT_REGION', 'Answers', 'init_options', 'answers', 'starter', 'init']
@@ -137,7 +137,7 @@ def _service(each: Guess, first: bool, uses_database: bool) -> Iterator[str]:
 
 def _start(each: Guess) -> Iterator[str]:
     "How a container starts, and how it is asked whether it is well."
-    user, check = CHECKS.get(repository(each.image), ("1000:1000", ""))
+    user, check = start_of(each.image)
     if repository(each.image) == "pgsty/silo":
         yield "    command: [server, /data]"
     if user:
@@ -147,10 +147,9 @@ def _start(each: Guess) -> Iterator[str]:
 
 def _own_check(each: Guess) -> str:
     "A check for an image of which nobody knows what is in it."
-    if each.port:
-        return (f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{each.port}/"]  '
-                "# guessed: a program that is in the image and knows whether the service is well")
-    return '[CMD-SHELL, "find /dev/shm/alive -mmin -2 | grep -q ."]  # guessed: it touches this file while it is well'
+    why = ("a program that is in the image and knows whether the service is well" if each.port
+           else "it touches this file while it is well")
+    return f"{own_check(each.role, each.port)}  # guessed: {why}"
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #fa03a4b6
 def starter(

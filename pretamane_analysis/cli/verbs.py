@@ -51,10 +51,12 @@ def stack(
         print(stacks.example_text(), end="")
     else:
         from pretamane_analysis.bill.own_stack import load
+        from pretamane_analysis.providers.choice import role_hints
 
         loaded = load(options.file)
         parts = [counted(len(getattr(loaded, f"{each}s")), each) for each in ("service", "volume", "secret")]
-        print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine")
+        print(f"{options.file}: {loaded.name}, {', '.join(parts)}: fine",
+              *(f"services.{each}" for each in role_hints(loaded)), sep="\n")
     return 0
 
 # %% ../../nbs/cli/05_verbs.ipynb #91fe2047
@@ -172,6 +174,16 @@ def report(
     return 0
 
 # %% ../../nbs/cli/05_verbs.ipynb #6307c9db
+def _emit_options(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="folder to write to")
+    parser.add_argument("--architecture", choices=("ec2", "eks", "kubernetes"), default="ec2",
+                        help="the host, the Terraform of EKS, or manifests for any cluster (default: ec2)")
+    parser.add_argument("--only", metavar="NAME", action="append", help="only this emitter; may be repeated")
+    parser.add_argument("--force", action="store_true", help="overwrite files that were changed by hand")
+    parser.add_argument("--diff", action="store_true",
+                        help="show what would change and write nothing; exit code 1 when something would")
+
+
 def emit(
     arguments: list[str],  # Words of the command line after the verb
 ) -> int:
@@ -179,18 +191,15 @@ def emit(
     parser = verb_parser("emit", "Write the artifacts of a stack to a folder: the sizes are those that `pretamane "
                          "cost` bills with the same options.", stack_options,
                          scenario_option, what_if_options, source_options)
-    parser.add_argument("folder", metavar="DIR", help="folder to write to")
-    parser.add_argument("--architecture", choices=("ec2", "eks"), default="ec2",
-                        help="the host, or the cluster's Terraform (default: ec2)")
-    parser.add_argument("--only", metavar="NAME", action="append", help="only this emitter; may be repeated")
-    parser.add_argument("--force", action="store_true", help="overwrite files that were changed by hand")
-    parser.add_argument("--diff", action="store_true",
-                        help="show what would change and write nothing; exit code 1 when something would")
+    _emit_options(parser)
     options = parser.parse_args(arguments)
     from pretamane_analysis.emit import tree
 
-    (stack, book), of = stack_and_book(options), tree.OF_CLUSTER if options.architecture == "eks" else tree.EMITTERS
-    files = tree.emitted(stack, options.only, of, tree.sized(stack, of, book, options.scenario))
+    (stack, book), of = stack_and_book(options), tree.TREES[options.architecture]
+    if of is tree.OF_KUBERNETES and options.scenario != "typical":
+        parser.error("manifests follow from low, typical and high usage at once; leave --scenario out")
+    plan = None if of is tree.OF_KUBERNETES else tree.sized(stack, of, book, options.scenario)
+    files = tree.emitted(stack, options.only, of, plan)
     if options.diff:
         print(text := tree.diff(options.folder, files), end="")
         return 1 if text else 0

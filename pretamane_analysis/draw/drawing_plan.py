@@ -173,8 +173,8 @@ def _whole(title: str, chosen: Architecture, stack: Stack, outside: Iterable[Car
     "The frame around everything, and all arrows."
     region = frame("region", "row", *inside, title=f"AWS {stack.region}", color="#F6F8FA")
     drawn = Frame("all", "row", tuple(each for each in (frame("outside", "column", *outside), region) if each), gap=60)
-    inside = (*_service_arrows(chosen, stack), *_managed_arrows(chosen, stack), *_copies(drawn))
-    return Plan(title, drawn, (*ways, *inside))
+    calls = (*_service_arrows(chosen, stack), *_managed_arrows(chosen, stack), *_copies(drawn))
+    return Plan(title, drawn, (*ways, *calls))
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #690e8dde
 def _zone_frames(

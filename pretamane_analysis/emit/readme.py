@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 
 from ..base.tables import counted
 from .templates import rendered
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['FOLDERS', 'text']
+__all__ = ['FOLDERS', 'PAGES', 'text']
 
 # %% ../../nbs/emit/06_readme.ipynb #b60917f0
 FOLDERS = {  # Folder or file at the top: what it holds
+    "kubernetes": "a Kustomize base, the overlays `single` and `ha`, a component for the Prometheus operator",
     "terraform": "the machine and what surrounds it at AWS: network, disks, rights, backups; tests that "
     "need no account", "bootstrap": "what the first boot runs: packages, data disk, secrets, start",
     "compose": "the services as Docker Compose starts them, with limits, health checks, networks and secrets",
@@ -36,16 +38,23 @@ FOLDERS = {  # Folder or file at the top: what it holds
 }
 
 # %% ../../nbs/emit/06_readme.ipynb #dabe149a
+PAGES = {  # By tree: the template, and the module that knows what only this page says
+    "ec2": ("host", ""), "eks": ("cluster", ""),
+    "kubernetes": ("kubernetes", "pretamane_analysis.emit.kubernetes.particulars")}
+
+# %% ../../nbs/emit/06_readme.ipynb #6af15e70
 def text(
     stack: Stack,  # Any stack
     paths: Iterable[str],  # The other files of the tree
-    cluster: bool = False,  # The baseline's tree instead of the host's
+    of: str = "ec2",  # Which tree: `ec2`, `eks` or `kubernetes`
 ) -> str:  # README.md
     "What an emitted tree is, where to start, what is where."
     paths = list(paths)
     tops = {path.partition("/")[0] for path in paths}
     folders = {f"{name}/" if name not in paths else name: what for name, what in FOLDERS.items() if name in tops}
     provided = {name: each for name, each in stack.secrets.items() if each.source == "provided"}
-    return rendered(f"readme/{'cluster' if cluster else 'host'}.md.j2", stack=stack, folders=folders, provided=provided,
+    page, module = PAGES[of]
+    more = import_module(module).particulars(stack) if module else {}
+    return rendered(f"readme/{page}.md.j2", stack=stack, **more, folders=folders, provided=provided,
                     runbooks="runbooks" in tops, files=counted(len(paths) + 1, "file"),
                     services=counted(len(stack.services), "service"))

@@ -24,8 +24,8 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'SIZED', 'README', 'LOCK', 'emitters', 'model_hash', 'sized', 'emitted',
-           'Summary', 'write_tree', 'diff']
+__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'OF_KUBERNETES', 'SIZED', 'BY_USAGE', 'TREES', 'README', 'LOCK', 'emitters',
+           'model_hash', 'sized', 'emitted', 'Summary', 'write_tree', 'diff']
 
 # %% ../../nbs/emit/01_tree.ipynb #e584a73c
 Emitter = Callable[..., dict[str, str]]  # of the stack; those in SIZED also of the architecture that is billed
@@ -50,14 +50,20 @@ EMITTERS = {
     "bootstrap": "pretamane_analysis.emit.host.bootstrap",
 }
 OF_CLUSTER = {"eks": "pretamane_analysis.emit.cloud.eks"}  # instead of all others, for the baseline
+OF_KUBERNETES = {  # The stack itself in any cluster
+    "kubernetes": "pretamane_analysis.emit.kubernetes.manifests",
+    "app": "pretamane_analysis.emit.host.app",
+}
 SIZED = ("terraform", "eks")
+BY_USAGE = ("kubernetes",)  # Emitters whose files follow from all usage figures
+TREES = {"ec2": EMITTERS, "eks": OF_CLUSTER, "kubernetes": OF_KUBERNETES}
 README = "pretamane_analysis.emit.readme"  # what such a tree is and where to start
 LOCK = "stack.lock.json"
 
 # %% ../../nbs/emit/01_tree.ipynb #ad6ff758
 def emitters(
     only: Iterable[str] | None = None,  # Names of emitters; left out: all
-    of: dict[str, str] = EMITTERS,  # Modules by name: `EMITTERS`, or `OF_CLUSTER` for the baseline
+    of: dict[str, str] = EMITTERS,  # Modules by name: one of `TREES`
 ) -> dict[str, Emitter]:  # The functions by name, in the order of `of`
     "The emitters by name. Raises PretamaneError for a name that does not exist."
     wanted = list(of if only is None else only)
@@ -70,10 +76,12 @@ def emitters(
 def model_hash(
     stack: Stack,  # Any stack
     plan: Architecture | None = None,  # What is billed, for files that are made from it too
+    usage: bool = False,  # Whether the files follow from usage figures too
 ) -> str:  # 12 hexadecimal digits
     """The start of the SHA-256 of what a file is made from: the stack without usage and dates, and the plan that
     follows from these and the prices."""
-    made_from: list[Any] = [stack.model_dump(mode="json", exclude={"usage", "as_of", "as_is"})]
+    left_out = {"as_of", "as_is"} | (set() if usage else {"usage"})
+    made_from: list[Any] = [stack.model_dump(mode="json", exclude=left_out)]
     if plan:
         made_from += [plan.name, plan.instance_type, plan.on_machines,
                       [[type(each).__name__, vars(each)] for each in plan.resources]]
@@ -83,7 +91,7 @@ def model_hash(
 
 def sized(
     stack: Stack,  # Any stack
-    of: dict[str, str] = EMITTERS,  # `EMITTERS`, or `OF_CLUSTER` for the baseline
+    of: dict[str, str] = EMITTERS,  # one of `TREES`
     book: PriceBook | None = None,  # For the choice of the instance type; the bundled prices unless given
     scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Architecture:
@@ -131,7 +139,7 @@ _IGNORED = ("/compose/secrets/", ".terraform/", "*.tfstate", "*.tfstate.*", "*.t
 def emitted(
     stack: Stack,  # Any stack
     only: Iterable[str] | None = None,  # Names of emitters; left out: all, and the lock file
-    of: dict[str, str] = EMITTERS,  # Modules by name: `EMITTERS`, or `OF_CLUSTER` for the baseline
+    of: dict[str, str] = EMITTERS,  # Modules by name: one of `TREES`
     plan: Architecture | None = None,  # What is billed; as `sized` has it for the bundled prices unless given
 ) -> dict[str, str]:  # Text by path, sorted by path
     "All files of a stack. Raises PretamaneError when the stack asks for something that an emitter refuses."
@@ -139,16 +147,16 @@ def emitted(
     chosen = emitters(only, of)
     plan = plan or (sized(stack, of) if {*SIZED} & {*chosen} else None)
     for name, files in chosen.items():
-        model = model_hash(stack, plan if name in SIZED else None)
+        model = model_hash(stack, plan if name in SIZED else None, name in BY_USAGE)
         for path, text in (files(stack, plan) if name in SIZED else files(stack)).items():
             if path in tree:
                 raise PretamaneError(f"emitter {name!r} writes a file that another one wrote", place=path)
             tree[path] = _headed(path, text, model)
     if only is None:
         tree[".gitignore"] = _headed(".gitignore", "\n".join(_IGNORED) + "\n", model_hash(stack))
-        page = import_module(README).text(stack, [*tree, LOCK], of is OF_CLUSTER)
+        page = import_module(README).text(stack, [*tree, LOCK], next(key for key, each in TREES.items() if each is of))
         tree["README.md"] = _headed("README.md", page, model_hash(stack))
-        tree[LOCK] = _lock(model_hash(stack, plan), _hashes(tree), images=_images(stack))
+        tree[LOCK] = _lock(model_hash(stack, plan, bool({*BY_USAGE} & {*chosen})), _hashes(tree), images=_images(stack))
     return dict(sorted(tree.items()))
 
 

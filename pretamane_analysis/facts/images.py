@@ -29,6 +29,8 @@ class ImageFacts:
     host_processes: bool = False  # sees the processes of the host
     build: str = ""  # folder with its Dockerfile, from the folder of the compose file
     tunable: bool = False  # takes PostgreSQL's settings on its command line
+    user: str = ""  # user and group as which it is known to run where nobody may be root and the stack names none
+    home: str = ""  # what `HOME` must be for such a user, where the image counts on that of root
 
 # %% ../../nbs/facts/01_images.ipynb #8d60a30a
 # what containers print; Docker's own folder is on the data disk
@@ -39,11 +41,13 @@ _CHANGE_USER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 FACTS = {
     "caddy": ImageFacts(True, ("/tmp", "/run/caddy", "/config", "/data"), capabilities=_BIND),
     "pretamane/fastapi-app": ImageFacts(True, build="../app"),
-    "postgres": ImageFacts(True, ("/tmp", "/var/run/postgresql"), root_capabilities=_CHANGE_USER,
+    "postgres": ImageFacts(True, ("/tmp", "/var/run/postgresql"), root_capabilities=_CHANGE_USER, user="999:999",
                            secret_file_variable="POSTGRES_PASSWORD_FILE", tunable=True),
-    "getmeili/meilisearch": ImageFacts(secret_variable="MEILI_MASTER_KEY", program="meilisearch"),
-    "pgsty/silo": ImageFacts(True, ("/tmp", "/root/.minio"), secret_file_variable="MINIO_ROOT_PASSWORD_FILE"),
-    "versity/versitygw": ImageFacts(True, secret_variable="ROOT_SECRET_KEY", program="/usr/local/bin/versitygw"),
+    "getmeili/meilisearch": ImageFacts(secret_variable="MEILI_MASTER_KEY", program="meilisearch", user="1000:1000"),
+    "pgsty/silo": ImageFacts(True, ("/tmp", "/root/.minio"), secret_file_variable="MINIO_ROOT_PASSWORD_FILE",
+                             user="1000:1000", home="/tmp"),
+    "versity/versitygw": ImageFacts(True, secret_variable="ROOT_SECRET_KEY", program="/usr/local/bin/versitygw",
+                                    user="1000:1000"),
     "cloudflare/cloudflared": ImageFacts(True),
     # Postfix is started through sudo, which no-new-privileges forbids.
     "dpage/pgadmin4": ImageFacts(capabilities=_BIND, secret_file_variable="PGADMIN_DEFAULT_PASSWORD_FILE",
@@ -53,7 +57,7 @@ FACTS = {
     "grafana/grafana": ImageFacts(True, secret_file_variable="GF_SECURITY_ADMIN_PASSWORD__FILE"),
     "grafana/loki": ImageFacts(True),
     # /var/lib/alloy is 473:473, mode 770
-    "grafana/alloy": ImageFacts(True, ("/tmp", "/var/lib/alloy/data"), 473, host_folders=_LOG_FILES),
+    "grafana/alloy": ImageFacts(True, ("/tmp", "/var/lib/alloy/data"), 473, host_folders=_LOG_FILES, user="473:473"),
     "grafana/promtail": ImageFacts(True, host_folders=_LOG_FILES),
     "prom/node-exporter": ImageFacts(True, host_folders={"/host": "/"}, host_processes=True),
     "prom/blackbox-exporter": ImageFacts(True),

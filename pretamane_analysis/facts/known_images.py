@@ -14,7 +14,7 @@ from ..base.files import data_path, read_text
 from .images import repository
 
 # %% auto #0
-__all__ = ['KnownImage', 'known_images', 'known_image', 'program']
+__all__ = ['KnownImage', 'known_images', 'known_image', 'arm64_source', 'program']
 
 # %% ../../nbs/facts/06_known_images.ipynb #a3613c18
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class KnownImage:
     keeps_data: str  # `yes`, `no` or `maybe`
     ports: tuple[int, ...]
     data_path: str  # Where it keeps its data; empty: nowhere
+    arm64: str = ""  # Where a build for arm64 is published; `unchecked` where nobody has looked; empty: none is known
+    user: str = ""  # Number of the user and group that it runs as; empty: its own, or not known
+    health_check: str = ""  # Command in the image that tells whether it is well, as YAML; empty: none is known
 
     @property
     def name(self) -> str:
@@ -43,7 +46,8 @@ def known_images() -> tuple[KnownImage, ...]:
     rows = DictReader(read_text(data_path("known_images.csv")).splitlines())
     return tuple(KnownImage(row["image"], tuple(row["also"].split()), row["title"], row["role"], int(row["memory_mib"]),
                             int(row["least_memory_mib"]), Decimal(row["cpu"]), row["keeps_data"],
-                            tuple(map(int, row["ports"].split())), row["data_path"]) for row in rows)
+                            tuple(map(int, row["ports"].split())), row["data_path"], row["arm64"], row["user"],
+                            row["health_check"]) for row in rows)
 
 
 @cache
@@ -70,6 +74,14 @@ def known_image(
     exact, last = _index()
     name = repository(image)
     return exact.get(image.partition("@")[0].partition(":")[0]) or exact.get(name) or last.get(name.rpartition("/")[2])
+
+
+def arm64_source(
+    image: str,  # An image such as `postgres:17`; a private copy of it is another image
+) -> str:  # Empty where no build is known, `unchecked` where nobody has looked
+    "Where it is published that an image has a build for arm64."
+    found = known_image(image)
+    return found.arm64 if found and repository(image) == repository(found.image) else ""
 
 
 def program(

@@ -13,6 +13,8 @@ from .compose_import import compose_import
 from .evidence import Imported
 from .import_inputs import FORMS, Input, form_of, in_folder, read_input
 from .merge_imports import merged_imports
+from .terraform_import import terraform_import
+from .usage_files import usage_file
 
 # %% auto #0
 __all__ = ['inputs_of', 'imported']
@@ -53,6 +55,7 @@ def imported(
     form: str = "",  # One of `FORMS`; empty: as their content says
     region: str = "",  # Region code; empty: as the files say
     bills: Callable[[list[str]], Imported] | None = None,  # What reads bills, which need prices
+    usage: str = "",  # An Infracost usage file
 ) -> Imported:
     "What files and folders say, as parts of one stack. Raises PretamaneError with file and line."
     files = inputs_of(paths, form)
@@ -61,6 +64,8 @@ def imported(
         if kind == "compose":
             projects.setdefault(str(Path(file.path).parent), []).append(file.path)
     found = [compose_import(*each) for each in projects.values()]
+    said = usage_file(read_input(usage)) if usage else None
+    found += [terraform_import(file, region, said) for kind, file in files if kind == "terraform"]
     paid = [file.path for kind, file in files if kind == "bill"]
     if paid and bills:
         found.append(bills(paid))

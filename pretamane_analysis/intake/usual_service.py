@@ -9,36 +9,42 @@ import re
 from dataclasses import dataclass
 
 from ..facts.conventions import HEALTH_PATH, PROBES_PORT
+from ..facts.images import repository
 from ..facts.known_images import known_image
 
 # %% auto #0
-__all__ = ['CHECKS', 'HOLDS', 'MAY_KEEP', 'WORKERS', 'CADDY', 'Guess', 'guess', 'volume_of']
+__all__ = ['HOLDS', 'MAY_KEEP', 'WORKERS', 'CADDY', 'TCP_ROLES', 'start_of', 'own_check', 'Guess', 'guess', 'volume_of']
 
 # %% ../../nbs/intake/17_usual_service.ipynb #ca0dd59d
-CHECKS = {  # image: user (empty: the image's own), command that asks whether it is well
-    "postgres": ("999:999", "[CMD, pg_isready, -U, postgres]"), "redis": ("999:999", "[CMD, redis-cli, ping]"),
-    "valkey/valkey": ("999:999", "[CMD, valkey-cli, ping]"),
-    "mysql": ("999:999", "[CMD, mysqladmin, ping, -h, 127.0.0.1]"),
-    "mariadb": ("999:999", "[CMD, healthcheck.sh, --connect]"),
-    "mongo": ("999:999", "[CMD, mongosh, --quiet, --eval, \"db.runCommand('ping').ok\"]"),
-    "pgsty/silo": ("", "[CMD, mc, ready, local]"),
-    "getmeili/meilisearch": ("", '[CMD, curl, -sf, "http://127.0.0.1:7700/health"]'),
-    "rabbitmq": ("999:999", "[CMD, rabbitmq-diagnostics, -q, ping]"),
-    "prom/prometheus": ("65534:65534", '[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:9090/-/healthy"]'),
-    "prom/alertmanager": ("65534:65534", '[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:9093/-/healthy"]'),
-    "prom/node-exporter": ("65534:65534", '[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:9100/metrics"]'),
-    "prom/blackbox-exporter": ("65534:65534", '[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:9115/-/healthy"]'),
-    "prometheuscommunity/postgres-exporter": ("65534:65534",
-                                              '[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:9187/"]'),
-    "grafana/grafana": ("472:0", '[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:3000/api/health"]'),
-    "cloudflare/cloudflared": (
-        "65532:65532", "[CMD, cloudflared, tunnel, --metrics, \"127.0.0.1:2000\", ready]"),
-    "grafana/loki": ("10001:10001", "[CMD, loki, -config.file=/etc/loki/loki.yaml, -verify-config]"),
-    "caddy": ("1000:1000", f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{PROBES_PORT}{HEALTH_PATH}"]')}
 HOLDS = {"database": "database_gb", "search": "index_gb", "object-store": "stored_gb"}
 MAY_KEEP = ("cache", "queue", "dashboards", "alerts")  # where "maybe" it keeps data: a volume is the safe guess
 WORKERS = re.compile(r"work|job|cron|schedul|consum|queue-|celery|sidekiq")
 CADDY = "caddy:2.11.4"
+TCP_ROLES = ("database", "cache", "queue", "stream", "stream-helper", "coordination", "mail-relay")  # no HTTP
+
+
+def start_of(
+    image: str,  # With its tag, such as `postgres:17.11`
+) -> tuple[str, str]:  # The user that it runs as and a command that asks whether it is well; empty: the image's own
+    "How a container of an image starts and is asked; a user without a command where the image is not known."
+    name = repository(image)
+    if name == repository(CADDY):  # with the probes' listener that is emitted for it
+        return "1000:1000", f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{PROBES_PORT}{HEALTH_PATH}"]'
+    found = known_image(image)
+    known = found is not None and found.health_check and name == repository(found.image)
+    return (found.user, found.health_check) if found and known else ("1000:1000", "")
+
+
+def own_check(
+    role: str,  # Of the service
+    port: int,  # That it listens on; 0 for none
+) -> str:  # A command as YAML
+    "How a service is asked of which nobody knows what is in its image: by HTTP only where its role speaks it."
+    if not port:
+        return '[CMD-SHELL, "find /dev/shm/alive -mmin -2 | grep -q ."]'
+    if role in TCP_ROLES:
+        return f'[CMD, nc, -z, 127.0.0.1, "{port}"]'
+    return f'[CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:{port}/"]'
 
 # %% ../../nbs/intake/17_usual_service.ipynb #83cc77ea
 @dataclass

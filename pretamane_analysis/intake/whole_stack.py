@@ -15,7 +15,7 @@ from ..base.errors import PretamaneError
 from ..facts.images import repository
 from ..facts.known_images import known_image
 from .evidence import Imported, secret_name, stack_name
-from .usual_service import CADDY, CHECKS, HOLDS, Guess, guess, volume_of
+from .usual_service import CADDY, HOLDS, Guess, guess, own_check, start_of, volume_of
 from ..stack.presets import ENGINES
 
 # %% auto #0
@@ -94,18 +94,11 @@ def _routed(found: Imported, fronts: dict[str, tuple[str, ...]]) -> None:
                                               for each in dict.fromkeys(mine)]
 
 # %% ../../nbs/intake/40_whole_stack.ipynb #a0e63434
-def _own_check(role: str, ports: dict[str, int]) -> list[str]:
-    "A check for an image of which nobody knows what is in it."
-    if ports and role not in ("worker", "job"):
-        return ["CMD", "wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{next(iter(ports.values()))}/"]
-    return ["CMD-SHELL", "find /dev/shm/alive -mmin -2 | grep -q ."]
-
-
 def _runs(found: Imported, name: str, watched: bool) -> None:
     "Network, user, health check and profile of a service."
     service, role = found.services[name], role_of(found.services[name])
     service["networks"] = service.get("networks") or _networks(role, watched)
-    user, check = CHECKS.get(repository(image_of(service)), ("1000:1000", ""))
+    user, check = start_of(image_of(service))
     if role in _CONFIGURED:
         for key in ("command", "environment", "health_check", "user"):
             service.pop(key, None)
@@ -116,7 +109,8 @@ def _runs(found: Imported, name: str, watched: bool) -> None:
         how = "usual for its image" if check else "the number of the user that the image may run as"
         found.note(f"services.{name}.user", user, how, "guessed")
     if role != "job" and "health_check" not in service and "engine" not in service:
-        test = yaml.safe_load(check) if check else _own_check(role, service.get("ports", {}))
+        ports = {} if role in ("worker", "job") else service.get("ports", {})
+        test = yaml.safe_load(check or own_check(role, next(iter(ports.values()), 0)))
         service["health_check"] = {"test": test}
         found.note(f"services.{name}.health_check", " ".join(test), "usual for its image" if check else
                    "a program that is in the image and knows whether the service is well", "guessed")

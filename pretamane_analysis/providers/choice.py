@@ -18,7 +18,7 @@ from ..stack.stack import Stack
 from ..stack.stack_checks import Problem
 
 # %% auto #0
-__all__ = ['NONE', 'Choice', 'fitting', 'allowed', 'choices', 'gone', 'choice_problems']
+__all__ = ['NONE', 'Choice', 'fitting', 'allowed', 'choices', 'gone', 'role_hints', 'choice_problems']
 
 # %% ../../nbs/providers/02_choice.ipynb #f85c2e5e
 NONE = "none"  # What a stack says of a service that stays on the machines
@@ -117,6 +117,21 @@ def gone(
     others = {name: each for name, each in stack.services.items() if name not in stack.managed}
     return frozenset(replaced | {name for name, each in others.items() if _names(each.image, parts)
                                  or with_tools and each.role == "database-admin"})
+
+# %% ../../nbs/providers/02_choice.ipynb #c0a81f06
+def role_hints(
+    stack: Stack,  # Any stack
+) -> tuple[str, ...]:  # Sentences
+    "Services without a role whose image is known, where the role would let a managed service replace them."
+    found = []
+    for name, service in stack.services.items():
+        known = known_image(service.image)
+        if "role" in service.model_fields_set or known is None or name in stack.managed:
+            continue
+        if fits := _fitting(known.role, service.image):
+            found.append(f"{name} has no role and stays on the machines: {program(service.image)} is usually `role: "
+                         f"{known.role}`, which {fits[0].title} replaces")
+    return tuple(found)
 
 # %% ../../nbs/providers/02_choice.ipynb #46aa53cf
 def _wrong(name: str, service: Service, key: str) -> str:

@@ -16,7 +16,7 @@ from ..base.numbers import most
 from ..facts.known_images import program
 from ..prices.book import MissingPrice, PriceBook
 from .catalog import Class, Provider, of_role
-from .choice import Choice, choices
+from .choice import Choice, choices, role_hints
 from ..resources import KINDS, Resource, resource
 from ..stack.quantities import Scenario, Usage
 from ..stack.stack import Stack
@@ -279,9 +279,10 @@ def assumed(
     stack: Stack,  # Any stack
     found: Iterable[Replacement],  # Those of the stack; none where nothing is managed
 ) -> tuple[str, ...]:  # Sentences
-    "Which managed service replaces which, and which services stay although others of their role do not."
+    """Which managed service replaces which, which services stay although others of their role do not, and which have
+    no role that would say what they are."""
     words = tuple(each.words for each in found)
-    return (*words, *staying(stack)) if words else ()
+    return (*((*words, *staying(stack)) if words else ()), *role_hints(stack))
 
 
 def staying(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # %% auto #0
-__all__ = ['Token', 'AlloyError', 'tokens', 'Reference', 'Block', 'blocks', 'references']
+__all__ = ['AlloyError', 'Reference', 'Block', 'blocks', 'references']
 
 # %% ../../../nbs/check/read/08_alloy.ipynb #82b8ad18
 _TOKEN = re.compile(r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/)|(?P<string>"(?:[^"\\\n]|\\.)*")|(?P<raw>`[^`]*`)"""
@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/)|(?P<string>"(?:[^"\\\n
 
 
 @dataclass(frozen=True)
-class Token:
+class _Token:
     "One word of a configuration."
     kind: str  # string, raw, name, number or mark
     text: str
@@ -36,9 +36,9 @@ class AlloyError(ValueError):
         super().__init__(f"line {line}: {message}")
 
 # %% ../../../nbs/check/read/08_alloy.ipynb #c12f4a27
-def tokens(
+def _tokens(
     text: str,  # A configuration
-) -> Iterator[Token]:
+) -> Iterator[_Token]:
     "The words of a configuration, without spaces and comments. Raises AlloyError for a character that starts none."
     position, line = 0, 1
     while position < len(text):
@@ -46,7 +46,7 @@ def tokens(
         if found is None:
             raise AlloyError(f"unexpected {text[position]!r}", line)
         if found.lastgroup != "space":
-            yield Token(found.lastgroup or "", found.group(), line)
+            yield _Token(found.lastgroup or "", found.group(), line)
         line += found.group().count("\n")
         position = found.end()
 
@@ -78,13 +78,13 @@ class _Words:
     "Words one after the other."
 
     def __init__(self, text: str):
-        self.found, self.at = list(tokens(text)), 0
+        self.found, self.at = list(_tokens(text)), 0
 
-    def peek(self) -> Token:
-        return self.found[self.at] if self.at < len(self.found) else Token("end", "",
+    def peek(self) -> _Token:
+        return self.found[self.at] if self.at < len(self.found) else _Token("end", "",
                                                                            self.found[-1].line if self.found else 1)
 
-    def next(self, *wanted: str) -> Token:
+    def next(self, *wanted: str) -> _Token:
         token = self.peek()
         if wanted and token.text not in wanted and token.kind not in wanted:
             raise AlloyError(f"{' or '.join(wanted)} is expected, not {token.text or 'the end'!r}", token.line)
@@ -133,7 +133,7 @@ def _primary(words: _Words) -> Any:
     return token.text[1:-1] if token.kind == "raw" else _literal(token)
 
 
-def _literal(token: Token) -> Any:
+def _literal(token: _Token) -> Any:
     try:
         return json.loads(token.text)
     except ValueError:  # an escape that JSON does not have

@@ -17,7 +17,7 @@ from ...intake.compose_service import Mounted, ServiceFacts, mebibytes
 from ...facts.known_images import known_image
 
 # %% auto #0
-__all__ = ['DEFAULTS', 'USERS', 'database_folder', 'database_setting', 'database_memory', 'database_roles']
+__all__ = ['DEFAULTS', 'USERS', 'database_folder', 'database_memory', 'database_roles']
 
 # %% ../../../nbs/check/rules/05a_databases.ipynb #0b62cb23
 _SURE = frozenset((  # Images that keep their data at the usual place unless a command says otherwise
@@ -74,7 +74,7 @@ def _old(service: ServiceFacts, mount: Mounted) -> bool:
 DEFAULTS = {"max_connections": "100", "work_mem": "4MB", "shared_buffers": "128MB"}  # of PostgreSQL
 
 
-def database_setting(
+def _database_setting(
     service: ServiceFacts,  # A service of the compose file, as it was read
     name: str,  # Name of the setting, such as `max_connections`
 ) -> str:
@@ -88,7 +88,7 @@ def database_memory(tree: Tree) -> Iterator[Finding]:
     "Each connection may use work_mem at least once, beside the shared buffers."
     for each in services(tree).values():
         if each.image.repository == "postgres" and (tree.house or "max_connections" in " ".join(each.command)):
-            connections, work, shared = (database_setting(each, name) for name in DEFAULTS)
+            connections, work, shared = (_database_setting(each, name) for name in DEFAULTS)
             allowed = mebibytes(limit(each, "mem_limit", "memory"))
             need = int(connections) * (mebibytes(work) or 0) + (mebibytes(shared)
                                                                 or 0) if connections.isdigit() else None

@@ -20,7 +20,7 @@ from ...intake.compose_service import ServiceFacts, listed, mapping
 from ..read.tree import Finding, Tree, dockerfiles
 
 # %% auto #0
-__all__ = ['PLACES', 'files_are_mounted', 'seen_at', 'rules_are_loaded', 'volumes_are_saved']
+__all__ = ['PLACES', 'files_are_mounted', 'rules_are_loaded', 'volumes_are_saved']
 
 # %% ../../../nbs/check/rules/15_files.ipynb #856c0aeb
 PLACES = ("/etc/ssl", "/usr/", "/bin/", "/sbin/", "/lib", "/dev/", "/proc", "/sys", "/opt/", "/app", "/run/secrets/",
@@ -125,7 +125,7 @@ def _missing(tree: Tree, service: ServiceFacts, path: str, file: str, line: int 
                       "Mount it, or correct the path")
 
 # %% ../../../nbs/check/rules/15_files.ipynb #cd7000ec
-def seen_at(
+def _seen_at(
     service: ServiceFacts,  # Who reads the file
     file: str,  # A file of the tree that it mounts
     named: str,  # A path that stands in the file
@@ -152,7 +152,7 @@ def _in_configurations(tree: Tree) -> Iterator[Finding]:
     every, callers = services(tree), mounted_files(tree)
     for file in tree.of("prometheus", "alertmanager"):
         for key, number, named in _loaded(tree, file) if callers.get(file) else ():
-            own = seen_at(every[callers[file][0]], file, named)
+            own = _seen_at(every[callers[file][0]], file, named)
             there = own is not None and any(fnmatch(name, own) for name in tree.everything)
             if not there and (tree.house or own is None
                               or "*" not in named) and not _given(every[callers[file][0]], named):
@@ -184,7 +184,7 @@ def rules_are_loaded(tree: Tree) -> Iterator[Finding]:
     configurations = [path
                       for path in tree.of("prometheus") if is_scrape_configuration(tree, path) and callers.get(path)]
     patterns = {each for file in configurations for _, _, named in _loaded(tree, file)
-                for each in (seen_at(every[callers[file][0]], file, named),
+                for each in (_seen_at(every[callers[file][0]], file, named),
                              normpath(join(dirname(file), named))) if each}
     for path in tree.of("rules") if configurations else ():
         readers = {every[name].image.repository for name in callers.get(path, ())}

@@ -20,11 +20,11 @@ from .start import color_of
 from ..read.tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['EXPECTED', 'header_fields', 'headers_everywhere', 'no_open_cors', 'honest_headers', 'trusted_tunnel', 'known_ranges',
+__all__ = ['EXPECTED', 'headers_everywhere', 'no_open_cors', 'honest_headers', 'trusted_tunnel', 'known_ranges',
            'administration_endpoint', 'limits', 'active_health', 'known_directives', 'passwords_from_files']
 
 # %% ../../../nbs/check/rules/07_headers.ipynb #fb3b5d65
-def header_fields(
+def _header_fields(
     scope: tuple[Directive, ...],  # Directives of one block, in order
 ) -> dict[str, str]:
     """The response header fields that the `header` directives of a block set (`Name`) or remove (`-Name`), and their
@@ -46,7 +46,7 @@ EXPECTED = ("strict-transport-security", "x-content-type-options", "content-secu
 def headers_everywhere(tree: Tree) -> Iterator[Finding]:
     "A 404 or 502 of Caddy's own has only what handle_errors sets."
     for site in public_sites(tree):
-        own = header_fields(site.children)
+        own = _header_fields(site.children)
         for name in (name for name in EXPECTED if name not in own):
             yield at(tree, site, f"site {site.name} does not {'hide' if name[0] == '-' else 'set'} {name.lstrip('-')}",
                      "Import the security headers")
@@ -55,7 +55,7 @@ def headers_everywhere(tree: Tree) -> Iterator[Finding]:
             yield at(tree, site, f"site {site.name} answers errors without its headers",
                      "Add handle_errors and import the headers there, too")
         for block in errors:
-            if lost := [name for name in own if name not in header_fields(block.children)]:
+            if lost := [name for name in own if name not in _header_fields(block.children)]:
                 yield at(tree, block, f"answers to errors lack {', '.join(lost)}",
                          "Import the same snippet in handle_errors as in the site")
 
@@ -77,7 +77,7 @@ def honest_headers(tree: Tree) -> Iterator[Finding]:
              for word in re.findall(r"https://([\w.-]+\.[a-z]{2,})", word)}
     subdomain = bool(hosts) and all(host.count(".") > 1 for host in hosts)
     for site in public_sites(tree):
-        fields = header_fields(site.children)
+        fields = _header_fields(site.children)
         transport, policy = fields.get("strict-transport-security", ""), fields.get("content-security-policy", "")
         if subdomain and re.search(r"preload|includeSubDomains", transport, re.I):
             yield at(tree, site, f"site {site.name} promises HTTPS for a domain that is not its own: {transport}",

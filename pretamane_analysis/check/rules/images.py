@@ -15,10 +15,10 @@ from ...intake.compose_service import Image
 from ..read.tree import Finding, Tree, dockerfiles
 
 # %% auto #0
-__all__ = ['FLOATING', 'named_images', 'built_not_pulled', 'images_are_supported']
+__all__ = ['FLOATING', 'built_not_pulled', 'images_are_supported']
 
 # %% ../../../nbs/check/rules/03_images.ipynb #ac74f1b9
-def named_images(
+def _named_images(
     tree: Tree,  # The emitted files as they were read from disk
 ) -> Iterator[tuple[str, int | None, str, bool]]:
     "Each image that is pulled: file, line, its name, and whether a service may use it past its end."
@@ -81,7 +81,7 @@ def _faults(text: str, image: Image) -> Iterator[tuple[str, str]]:
 def images_are_supported(tree: Tree) -> Iterator[Finding]:
     """Judged for the day of the check. A line of versions that the table does not know is a warning: the table may
     be older than it."""
-    for path, line, text, allowed in named_images(tree):
+    for path, line, text, allowed in _named_images(tree):
         image = Image.of(text)
         faults = list(_faults(text, image))
         if "$" in text:

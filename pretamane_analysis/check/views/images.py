@@ -22,7 +22,7 @@ from ...base.files import data_path
 
 # %% auto #0
 __all__ = ['Support', 'support', 'is_listed', 'ImageProfile', 'known', 'flag', 'tree_path', 'setting', 'build_context',
-           'nginx_ports', 'sure_ports', 'listening', 'listening_ports', 'own_prefix', 'is_database']
+           'sure_ports', 'listening', 'listening_ports', 'own_prefix', 'is_database']
 
 # %% ../../../nbs/check/views/03_images.ipynb #89f01cd7
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _movable(service: ServiceFacts) -> bool:
                   re.M)) or any(re.search(r"\bport\b|:\d{2,5}\b|-p\b", word) for word in service.command)
 
 # %% ../../../nbs/check/views/03_images.ipynb #b660f2c9
-def nginx_ports(
+def _nginx_ports(
     tree: Tree,  # Any tree, or a part of one
     service: ServiceFacts,  # One of the services of the tree
 ) -> set[int] | None:
@@ -210,7 +210,7 @@ def sure_ports(
     if service.image.repository in _OPENERS and not tree.house:
         return None
     if facts is None:
-        return _usual(service) or (nginx_ports(tree,
+        return _usual(service) or (_nginx_ports(tree,
                                                service) if basename(service.image.repository) == "nginx" else None)
     moved = {port: value
              for port, name in facts.port_settings if (value := setting(tree, service, name)) is not None and port}

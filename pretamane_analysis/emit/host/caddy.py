@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,6 +191,7 @@ def _promises(stack: Stack) -> dict[str, Any]:
 # %% ../../../nbs/emit/host/03_caddy.ipynb #1a7f6e8d
 def files(
     stack: Stack,  # Any stack
+    networks: Mapping[str, str] = SUBNETS,  # Where the tunnel (`edge`) and Prometheus (`obs`) call from
 ) -> dict[str, str]:  # `caddy/Caddyfile` and `caddy/upstreams.caddy`; nothing where there is no edge
     """The edge's files. Raises PretamaneError for an edge of another program, a password without a hash, or a route
     to what is internal."""
@@ -203,7 +205,7 @@ def files(
     caddyfile = rendered(
         "caddy/Caddyfile.j2", direct=stack.host.edge == "direct", http_port=ports["http"], https_port=ports["https"],
         admin_port=ports["admin"], probes_port=ports["probes"], tunnels=_tunnels(stack),
-        metrics_port=ports.get("metrics"), tunnel_network=SUBNETS["edge"], metrics_network=SUBNETS["obs"],
+        metrics_port=ports.get("metrics"), tunnel_network=networks["edge"], metrics_network=networks["obs"],
         invoked=_invoked(stack),
         servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes),
         **_promises(stack))

@@ -20,7 +20,7 @@ from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CONFIGURATION', 'files']
+__all__ = ['CONFIGURATION', 'definition', 'files']
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #6383034a
 _STOP = {"database": "60s"}
@@ -81,12 +81,13 @@ def _secret_files(
             for of, service in stack.services.items() for each in service.secrets}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #cd76e353
-def _environment(stack: Stack, service: Service) -> dict[str, str]:
+def _environment(stack: Stack, service: Service) -> dict[str, Any]:
     known = facts(service.image)
     of_image = dict(known.environment)
     if known.secret_file_variable and service.secrets:
         of_image[known.secret_file_variable] = secret_path(service.secrets[0])
-    return of_image | {key: stack.filled(value) for key, value in service.environment.items()}
+    found = of_image | {key: stack.filled(value) for key, value in service.environment.items()}
+    return {"environment": found} if found else {}
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #53d49c14
 def _tunnel_command(stack: Stack, service: Service) -> list[str]:
@@ -225,17 +226,20 @@ def _scale(stack: Stack, container: Container) -> dict[str, int]:
     return {"scale": container.service.on_one_host} if several and len(instances(stack, container.of)) == 1 else {}
 
 
-def _service(stack: Stack, container: Container) -> dict[str, Any]:
+def definition(
+    stack: Stack,  # The product that is described
+    container: Container,  # One of its containers
+) -> dict[str, Any]:  # Keys as a compose file has them, every `$` doubled
+    "A container as the compose file describes it. Raises PretamaneError for an image that is refused."
     service = container.service
     require_pullable(container.of, service.image)
-    environment = _environment(stack, service)
     made: dict[str, Any] = literal({
         **_image(service),
         **({"profiles": Line(container.profiles)} if container.profiles else {}),
         "restart": _restart(stack, container),
         **_scale(stack, container),
         **_start(stack, container),
-        **({"environment": environment} if environment else {}),
+        **_environment(stack, service),
         **_secrets(container),
         **_volumes(stack, service),
         "networks": Line(service.networks),
@@ -244,8 +248,7 @@ def _service(stack: Stack, container: Container) -> dict[str, Any]:
         **_health(container),
         **_hardening(service),
         **_limits(service),
-        "logging": _LOGGING,
-        **_asked_for(stack, service),
+        "logging": _LOGGING, **_asked_for(stack, service),
     })
     return made
 
@@ -271,7 +274,7 @@ _COMMON = ("restart", "cap_drop", "security_opt", "init", "pids_limit", "logging
 # %% ../../../nbs/emit/host/02_compose.ipynb #04c3a025
 def _definitions(stack: Stack) -> tuple[str, dict[str, dict[str, Any]]]:
     "The anchors as text, and the containers by name with what they share taken out."
-    full = {each.name: _service(stack, each) for each in containers(stack)}
+    full = {each.name: definition(stack, each) for each in containers(stack)}
     common = {key: next(iter(full.values()))[key] for key in _COMMON} | {"restart": "unless-stopped"}
     short = {name: merged("service", common, each) for name, each in full.items()}
     texts = [yaml_text({"x-service": common}).replace("x-service:", "x-service: &service", 1)]

@@ -117,7 +117,7 @@ def _promtail(port: int, push: str, positions: str) -> dict[str, Any]:
                 "pipeline_stages": stages}]}
 
 # %% ../../../nbs/emit/observability/11_logs.ipynb #02dad233
-def _shipper(stack: Stack, loki: Target) -> dict[str, str]:
+def _shipper(stack: Stack, loki: Target, kubernetes: bool) -> dict[str, str]:
     "The configuration of the shipper, for the engine that the stack names."
     push = f"http://{loki.targets[0]}/loki/api/v1/push"
     for each in [*stack.with_role("log-shipper").values()][:1]:
@@ -127,7 +127,7 @@ def _shipper(stack: Stack, loki: Target) -> dict[str, str]:
         return {"alloy/config.alloy": rendered("alloy/config.alloy.j2", files=FILES, service=SERVICE, fields=FIELDS,
                                                noises=NOISES,
                                                levels=LEVELS, level=LEVEL, labels=LABELS, ids=IDS,
-                                               trace=TRACE, push=push)}
+                                               trace=TRACE, push=push, kubernetes=kubernetes)}
     return {}
 
 
@@ -137,6 +137,7 @@ def _dump(content: dict[str, Any]) -> str:
 # %% ../../../nbs/emit/observability/11_logs.ipynb #e0232958
 def files(
     stack: Stack,  # Any stack
+    kubernetes: bool = False,  # Whether the shipper asks Kubernetes for the logs of its pods, not Docker's files
 ) -> dict[str, str]:  # Configuration by path; nothing for a stack without logs
     "The configuration of Loki and of the program that ships to it."
     if (loki := answering(stack, "logs")) is None:
@@ -147,4 +148,4 @@ def files(
     books = {f"runbooks/{each}.md": rendered(f"runbooks/{each}.md.j2")
              for each in ("error-logs", "logs-missing")} if alerts else {}
     return {"loki/loki.yaml": _dump(_loki(stack.services[loki.name], alerts)), **rules, **books,
-            **_shipper(stack, loki)}
+            **_shipper(stack, loki, kubernetes)}
