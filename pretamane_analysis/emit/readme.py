@@ -47,5 +47,6 @@ def text(
     folders = {f"{name}/" if name not in paths else name: what for name, what in FOLDERS.items() if name in tops}
     provided = {name: each for name, each in stack.secrets.items() if each.source == "provided"}
     return rendered(f"readme/{'cluster' if cluster else 'host'}.md.j2", stack=stack, folders=folders, provided=provided,
-                    runbooks="runbooks" in tops, files=counted(len(paths) + 1, "file"),
+                    runbooks="runbooks" in tops, reference="app" in tops,
+                    files=counted(len(paths) + 1, "file"),
                     services=counted(len(stack.services), "service"))
