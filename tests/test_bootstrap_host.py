@@ -380,8 +380,8 @@ def test_user_data_brings_up_the_whole_example(fresh):
     assert sorted(host.delivered()) == sorted(wanted)
     before = host.state()
     assert host.run(script).returncode == 0
-    assert {path: each
-            for path, each in host.state().items() if before.get(path) != each}.keys() <= {"etc/pretamane/host.conf", "opt/aws-cli/list"}
+    after = {path: each for path, each in host.state().items() if before.get(path) != each}
+    assert after.keys() <= {"etc/pretamane/host.conf", "opt/aws-cli/list"}
 
 
 @pytest.mark.parametrize(("first", "goes_on"), [("the same", True), ("another", False)])
