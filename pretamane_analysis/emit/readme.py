@@ -57,4 +57,5 @@ def text(
     more = import_module(module).particulars(stack) if module else {}
     return rendered(f"readme/{page}.md.j2", stack=stack, **more, folders=folders, provided=provided,
                     runbooks="runbooks" in tops, reference="app" in tops,
+                    colored=any(each.deploy == "blue-green" for each in stack.services.values()),
                     files=counted(len(paths) + 1, "file"), services=counted(len(stack.services), "service"))
