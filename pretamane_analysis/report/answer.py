@@ -12,6 +12,7 @@ from typing import Any
 from ..base.tables import less, money, percent
 from ..bill import audit as audits
 from ..bill import compare as comparisons
+from ..bill.analysis import Analysis, analysis
 from ..bill.building_blocks import Architecture
 from ..bill.options import Option, options
 from ..bill.sides import Side
@@ -40,6 +41,7 @@ class Findings:
     command: str = "pretamane cost"  # That prints one side, with the options that were given
     options: tuple[Option, ...] = ()  # All ways to host the stack, the cheapest first
     paid: PaidBill | None = None  # What was really paid, where a bill was given; it has a page of its own
+    analysis: Analysis | None = None  # What lies around the two bills
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -75,7 +77,8 @@ def findings(
     compared = comparisons.compare(stack, book, scenario=scenario, hours=hours)
     ways = tuple(options(stack, book, scenario, hours))
     audited = audits.audit(claim, stack, book) if claim else None
-    return Findings(stack, compared, audited, today, book, command, ways, paid)
+    around = analysis(stack, book, compared.baseline.architecture.name, compared.alternative.architecture.name, hours)
+    return Findings(stack, compared, audited, today, book, command, ways, paid, around)
 
 # %% ../../nbs/report/03_answer.ipynb #d9681e60
 def headline(

@@ -15,7 +15,8 @@ from ..bill import compare as comparisons
 from ..draw.colors import dark_rules, inline
 from . import controls
 from .answer import Findings, machines, points
-from .sections import Section, sections
+from .section import Section
+from .sections import sections
 from ..stack.stack import Stack
 
 # %% auto #0
