@@ -19,8 +19,8 @@ from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['POLICY', 'TOOLS_POLICY', 'LONGEST_WRITE', 'SECRET_PARAMETERS', 'SECRET_HEADERS', 'EdgeRoute', 'edge_routes',
-           'upstreams', 'files']
+__all__ = ['POLICY', 'TOOLS_POLICY', 'LONGEST_WRITE', 'SECRET_PARAMETERS', 'SECRET_HEADERS', 'CLIENT_HEADERS', 'EdgeRoute',
+           'edge_routes', 'upstreams', 'files']
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #7968c2fa
 @dataclass(frozen=True)
@@ -189,9 +189,13 @@ def _promises(stack: Stack) -> dict[str, Any]:
     }
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #1a7f6e8d
+CLIENT_HEADERS = "Cf-Connecting-Ip X-Forwarded-For"
+
+
 def files(
     stack: Stack,  # Any stack
     networks: Mapping[str, str] = SUBNETS,  # Where the tunnel (`edge`) and Prometheus (`obs`) call from
+    headers: str = CLIENT_HEADERS,  # In which the one before the edge says for whom it speaks, first come first
 ) -> dict[str, str]:  # `caddy/Caddyfile` and `caddy/upstreams.caddy`; nothing where there is no edge
     """The edge's files. Raises PretamaneError for an edge of another program, a password without a hash, or a route
     to what is internal."""
@@ -205,8 +209,8 @@ def files(
     caddyfile = rendered(
         "caddy/Caddyfile.j2", direct=stack.host.edge == "direct", http_port=ports["http"], https_port=ports["https"],
         admin_port=ports["admin"], probes_port=ports["probes"], tunnels=_tunnels(stack),
-        metrics_port=ports.get("metrics"), tunnel_network=networks["edge"], metrics_network=networks["obs"],
-        invoked=_invoked(stack),
+        client_headers=headers, metrics_port=ports.get("metrics"), tunnel_network=networks["edge"],
+        metrics_network=networks["obs"], invoked=_invoked(stack),
         servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes),
         **_promises(stack))
     colored = _orders(stack)
