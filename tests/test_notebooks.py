@@ -159,7 +159,8 @@ def public_functions(body: list[ast.stmt], below: str = "") -> Iterator[tuple[st
                 yield f"{below}{node.name}", node
 
 
-INTERFACES = {"charges": "Resource", "candidates": "PriceBook", "usage_types": "PriceBook", "regions": "PriceBook"}
+INTERFACES = {"charges": "Resource", "candidates": "PriceBook", "usage_types": "PriceBook", "regions": "PriceBook",
+              "sold": "PriceBook"}
 STILL_BARE: set[str] = set()  # rooms; may only become fewer
 
 

@@ -5,7 +5,7 @@
 # %% ../../nbs/bill/17_ranges.ipynb #9a18981f
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -231,14 +231,19 @@ def ranges(
 
     drawn = drawn_cases(stack, cases, seed, shape)
     one, other = surfaces or pair(stack, book, baseline, alternative, hours)
+    kept, tallies = _counted(((one.at(columns), other.at(columns)) for columns in drawn), cases)
+    first, second = (concatenate([each[side] for each in kept]) for side in (0, 1))
+    return Ranges(stack, baseline, alternative, first, second, shape, seed, cases, tuple(tallies))
+
+
+def _counted(bills: Iterable[tuple[ndarray, ndarray]], cases: int) -> tuple[list[Any], list[Tally]]:
+    "The bills that are kept, part by part, and where there are more cases than that, the tallies of all."
     kept, tallies = list[Any](), list[Tally]()
-    for number, columns in enumerate(drawn):
-        both = one.at(columns), other.at(columns)
+    for number, both in enumerate(bills):
         if number * CHUNK < KEPT:
             kept.append(both)
         if cases > KEPT:
             tallies = tallies or [Tally(each) for each in _figures(*both)]
             for tally, values in zip(tallies, _figures(*both)):
                 tally.add(values)
-    first, second = (concatenate([each[side] for each in kept]) for side in (0, 1))
-    return Ranges(stack, baseline, alternative, first, second, shape, seed, cases, tuple(tallies))
+    return kept, tallies

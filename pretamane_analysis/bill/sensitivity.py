@@ -74,7 +74,10 @@ def indices(
         return _saved(both, columns).reshape(drawn.shape[1:])
 
     found = sobol_indices(func=saved, n=cases, dists=[spread_of(each, shape) for each in fields.values()], rng=seed)
-    rows = [{"usage": name, "first": Decimal(str(float(first))).quantize(Decimal("0.001")),
-             "total": Decimal(str(float(total))).quantize(Decimal("0.001"))}
+    rows = [{"usage": name, "first": _thousandths(first), "total": _thousandths(total)}
             for name, first, total in zip(fields, found.first_order, found.total_order)]
     return sorted(rows, key=lambda row: (-row["total"], row["usage"]))
+
+
+def _thousandths(value: Any) -> Decimal:
+    return Decimal(str(float(value))).quantize(Decimal("0.001"))

@@ -69,15 +69,20 @@ def required_queries(
             _sizes(stack, book, scenario)
         for scenario, name in product(scenarios, names or compared(stack)):
             _priced(stack, name, scenario, hours, book, chooser)
-        sides = ((stack.host, stack.host.instance_type), (stack.eks, stack.eks.node_instance_type))
-        left_open = {side.purchase_option for side, kind in sides if not kind and not chooser}
-        left_open |= {*PLANS, SPOT} if "eks-optimized" in names and not chooser else set()
+        left_open = set() if chooser else _left_open(stack, names)
         hourly = [each for each in book.asked if each.unit == "Hrs"
                   and dict(each.attributes).get("tenancy")]
         found |= book.asked
         found |= dict.fromkeys(replace(each, purchase_option=option) for option in sorted(left_open | {ON_DEMAND})
                                for each in hourly)
     return tuple(found)
+
+
+def _left_open(stack: Stack, names: tuple[str, ...]) -> set[str]:
+    "The purchase options of machines whose type a stack does not name."
+    sides = ((stack.host, stack.host.instance_type), (stack.eks, stack.eks.node_instance_type))
+    found: set[str] = {side.purchase_option for side, kind in sides if not kind}
+    return found | {*PLANS, SPOT} if "eks-optimized" in names else found
 
 
 def buildable(
