@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from test_any_stack import strangers
 
 from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.bill.analysis import analysis
 from pretamane_analysis.bill.architectures import CORNERS, architecture, bill_of
+from pretamane_analysis.bill.availability import components
 from pretamane_analysis.bill.break_even import (
     cpu_break_even,
     crossing,
@@ -23,12 +25,18 @@ from pretamane_analysis.bill.break_even import (
 from pretamane_analysis.bill.causes import by_cause, causes
 from pretamane_analysis.bill.formula import Ways
 from pretamane_analysis.bill.growth import growth, growth_rows
+from pretamane_analysis.bill.ownership import Terms, ownership
 from pretamane_analysis.bill.ranges import open_fields, pair, points, ranges
+from pretamane_analysis.bill.search import architectures_of, search
 from pretamane_analysis.bill.sensitivity import indices, tornado
+from pretamane_analysis.bill.sizing import host_for, lacking
 from pretamane_analysis.bill.surface import totals, with_usage
 from pretamane_analysis.bill.what_if import with_purchase_option
 from pretamane_analysis.cli.main import main
+from pretamane_analysis.prices.book import Price, Tier
 from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.report import frames
+from pretamane_analysis.report.analysis_sections import analysis_pictures, analysis_sections
 from pretamane_analysis.stack.stack import dump, example, loads
 
 BOOK, STACK = bundled(), example()
@@ -187,6 +195,11 @@ FLAT = "name: a\nservices: {b: {image: 'c:1', memory: 64Mi}}\nusage: {%s}\n"
         ["break-even", "--up-to", "5"],
         ["ranges", "--stack", "flat.yaml"],
         ["attribution", "--baseline", "as-is"],
+        ["ownership", "--minute", "-1"],
+        ["size", "--regions", "eu-nowhere-1"],
+        ["size", "--options", "Spot"],
+        ["ownership", "--hour", "much"],
+        ["ownership", "--months", "0"],
     ],
 )
 def test_bad_input_is_told(words, tmp_path, monkeypatch, capsys):
@@ -215,6 +228,7 @@ def test_bad_input_is_told(words, tmp_path, monkeypatch, capsys):
         (["sensitivity", "--cases", "4"], "json"),
         (["break-even", "--field", "log_gb"], "json"),
         (["growth"], "json"),
+        (["ownership", "--minute", "1"], "json"),
         *((["attribution"], each) for each in ("table", "json", "csv", "md")),
     ],
 )
@@ -225,7 +239,7 @@ def test_every_verb_in_every_form(words, form, capsys):
     assert said.strip()
     if form == "json":
         found = json.loads(said)
-        assert (found["baseline"], found["alternative"]) == ("eks", "ec2") and "age_days" in found["prices"]
+        assert found["baseline"] == "eks" and found["alternative"] != "eks" and "age_days" in found["prices"]
 
 
 def test_scipy_is_read_only_where_it_is_needed():
@@ -236,3 +250,81 @@ def test_scipy_is_read_only_where_it_is_needed():
         text=True,
     )
     assert done.returncode == 0 and "scipy" not in done.stderr and "numpy" not in done.stderr
+
+
+def test_what_nobody_says_is_not_counted():
+    """A part without a figure is named, is no 100 % and no 0, and every figure has a source"""
+    for each in components().values():
+        assert each.source and (each.percent is None) == (each.kind == "") and (each.percent is None) == (
+            each.minutes() is None)
+    for each in ownership(STACK, BOOK):
+        assert each.available.unknown == [one.title for one in each.available.parts if one.percent is None]
+        assert each.exact()["down_not_counted"] == each.available.unknown
+
+
+def test_ownership_adds_up():
+    """Bill, work and downtime over the months and what is paid once; what stays pays no move, all others pay egress"""
+    terms = Terms(Decimal(60), Decimal(2), 36, Decimal(100), Decimal(3000), Decimal(300))
+    for each in ownership(STACK, BOOK, terms, ("eks", "ec2")):
+        down = each.available.minutes()
+        month = each.bill_usd + 60 * each.work_hours + 2 * down
+        once = 100 if each.name == "eks" else 3100 + 300 * Decimal("0.09")
+        assert each.total_usd == 36 * month + once
+    as_text = [each.row() for each in ownership(STACK.model_copy(update={"region": "eu-nowhere-1"}), BOOK)]
+    assert all("no price" in each["36 months, USD"] for each in as_text)
+
+
+def test_search_proves_its_answer():
+    """Each host that costs less than the best lacks something; a region without an answer costs that region only"""
+    found = search(STACK, BOOK, ["us-east-1", "eu-west-3"], ["OnDemand", "Spot-typical"])
+    usd = [each.candidate.monthly_usd for each in found.offers]
+    assert usd == sorted(usd) and found.looked_at > len(found.offers)
+    best, needed = found.offers[0], host_for(STACK)
+    assert not lacking(best.candidate.kind, needed)
+    assert found.failing and all(each.lacks and each.candidate.monthly_usd < usd[0] for each in found.failing)
+    services = {name: each.model_copy(update={"image": f"registry.example/own/{name}:1"})
+                for name, each in STACK.services.items()}
+    x86 = STACK.model_copy(update={"services": services})
+    assert architectures_of(x86) == ("x86_64",) and architectures_of(STACK) == ("x86_64", "arm64")
+    huge = STACK.model_copy(update={"host": STACK.host.model_copy(update={"memory": "900000Gi"})})
+    with pytest.raises(PretamaneError, match="GiB|MiB"):
+        search(huge, BOOK, ["us-east-1"], ["OnDemand"])
+
+
+def test_the_oracles_of_aws():
+    """A t3.large costs more than an m5.large from 42.5 % of CPU on, a t3.xlarge more than an m5.xlarge from 52.5 %"""
+    rates = {"t3.large": "0.0835", "m5.large": "0.096", "t3.xlarge": "0.1670", "m5.xlarge": "0.192"}
+    own = [own_rate(f"BoxUsage:{name}", usd) for name, usd in rates.items()]
+    book = BOOK.with_own([*own, own_rate("CPUCredits:t3", "0.05", "vCPU-Hours")])
+    pairs = (("t3.large", "m5.large"), ("t3.xlarge", "m5.xlarge"))
+    found = [cpu_break_even(book, "us-east-1", *each) for each in pairs]
+    assert [each.quantize(Decimal("0.001")) for each in found] == [Decimal("42.5"), Decimal("52.5")]
+
+
+def own_rate(usage_type, usd, unit="Hrs"):
+    """A rate as that page printed it"""
+    tier = Tier(Decimal(usd), Decimal(0), None, "", "2023", "yours", "AWS, unlimited mode concepts")
+    return Price("AmazonEC2", usage_type, unit, "us-east-1", "OnDemand", (tier,))
+
+
+def test_every_table_is_a_frame():
+    """Columns say their unit; amounts are numbers"""
+    made = [frames.tornado(STACK, BOOK), frames.causes(STACK, BOOK), frames.options(STACK, BOOK),
+            frames.ownership(STACK, BOOK), frames.growth(STACK, BOOK, ["ec2"]), frames.ranges(STACK, BOOK, cases=16)]
+    for each in made:
+        assert len(each) and not any(" " in name or "USD" in name for name in each.columns)
+        assert any(name.endswith(("_usd_per_month", "_usd", "usd_per_month")) for name in each.columns)
+        assert all(each[name].dtype == "float64" for name in each.columns if name.endswith("usd_per_month"))
+
+
+def test_the_report_shows_what_lies_around():
+    """Each analysis has its section and its picture; a stack without ranges says why, and the rest is answered"""
+    found = analysis(STACK, BOOK)
+    assert not found.unanswered and {name for name, _, _ in analysis_pictures(found, "")} == {
+        "likely", "tornado", "break-even", "causes", "growth"}
+    usage = {name: getattr(STACK.usage, name).typical for name in open_fields(STACK)}
+    flat = analysis(with_usage(STACK, usage), BOOK)
+    shown = {each.name: each for each in analysis_sections(flat)}
+    assert "nothing varies" in str(shown["likely"].shown) and shown["growth"].shown and shown["break-even"].shown
+    no_price = analysis(STACK.model_copy(update={"region": "eu-nowhere-1"}), BOOK)
+    assert {"ranges", "attribution", "break-even"} == {*no_price.unanswered} and list(analysis_sections(no_price))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 import re
 import subprocess
 from dataclasses import replace
@@ -15,15 +16,19 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from foreign import AS_OF
 from hypothesis import given
 from kubernetes_objects import Cluster, Pod, built, matches, parsed, without_hashes
 from needed import found, needs, program
 from test_any_stack import CHEAP, DOOR, strangers
+from test_check import STRANGE, spots
 from test_own_stacks import STACKS
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import architecture
 from pretamane_analysis.bill.nodes import allocatable_cores, allocatable_mib
+from pretamane_analysis.check.read.tree import Tree
+from pretamane_analysis.check.rules.registry import check
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.emit.containers import containers
 from pretamane_analysis.emit.kubernetes.adapted import adapted
@@ -485,3 +490,63 @@ def test_what_cannot_be_is_said(text, said):
     with pytest.raises(PretamaneError, match=said) as caught:
         tree_of(text)
     assert caught.value.place and caught.value.remedy
+
+
+# `check` reads it
+
+def checked(tree: dict[str, str]) -> set[tuple[str, str]]:
+    """Rule and file of each finding"""
+    return {(each.rule, each.file) for each in check(Tree(tree, AS_OF))}
+
+
+@pytest.mark.parametrize("name", sorted(FIVE))
+def test_what_is_emitted_has_no_finding(name):
+    """Of any stack, but that an edge without a port for metrics cannot be measured, on the host neither"""
+    found_ = {each for each in checked(tree_of(FIVE[name])) if each[1].startswith(("kubernetes/", "prometheus/"))}
+    assert {rule for rule, _ in found_} <= ({"E14"} if name != "example" else set())
+
+
+SERVICE = "kubernetes/base/service-"
+
+
+@pytest.mark.parametrize(("rule", "path", "old", "new"), [
+    ("K01", SERVICE + "minio.yaml", "  selector:\n    app.kubernetes.io/name: minio", "  selector:\n    app.kubernetes.io/name: silo"),  # noqa: E501
+    ("K02", SERVICE + "minio.yaml", "    matchLabels:\n      app.kubernetes.io/name: minio", "    matchLabels:\n      app.kubernetes.io/name: silo"),  # noqa: E501
+    ("K03", SERVICE + "minio.yaml", "targetPort: 9001", "targetPort: 9002"),
+    ("K05", SERVICE + "caddy.yaml", "name: caddy-configuration", "name: caddy-configuratoin"),
+    ("K05", SERVICE + "caddy.yaml", "- key: Caddyfile", "- key: caddyfile"),
+    ("K05", SERVICE + "grafana.yaml", "secretName: grafana-secrets", "secretName: grafana-secret"),
+    ("K06", SERVICE + "fastapi-app.yaml", "claimName: logs-data", "claimName: log-data"),
+    ("K06", SERVICE + "loki.yaml", "- name: loki-data\n              mountPath", "- name: loki\n              mountPath"),  # noqa: E501
+    ("K08", "kubernetes/overlays/ha/availability.yaml", "kind: Deployment\n    name: fastapi-app", "kind: Deployment\n    name: app"),  # noqa: E501
+    ("K09", "kubernetes/base/kustomization.yaml", "- volumes.yaml", "- volume.yaml"),
+    ("K10", SERVICE + "loki.yaml", "memory: 384Mi", "storage: 384Mi"),
+    ("K11", SERVICE + "loki.yaml", "grafana/loki:3.7.6", "grafana/loki:latest"),
+    ("K12", SERVICE + "loki.yaml", "allowPrivilegeEscalation: false", "privileged: true"),
+])
+def test_a_slip_in_the_tree_is_found(rule, path, old, new):
+    """Each rule about manifests sees its own slip in the example's tree"""
+    tree = tree_of()
+    assert old in tree[path]
+    assert (rule, path) in checked(tree | {path: tree[path].replace(old, new)})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rules_about_manifests_survive_any_shape(seed):
+    """Whatever stands at some place of some object, no rule falls over"""
+    chance, texts = random.Random(seed), {path: text for path, text in tree_of().items() if path.startswith("kubernetes/") and "/configuration/" not in path}  # noqa: E501
+    for _ in range(12):
+        changed_ = dict(texts)
+        for path in chance.sample([each for each in texts if each.endswith(".yaml") and "checkov" not in each], 4):
+            data = parsed(texts[path])
+            for place in chance.sample([each for each in spots(data) if each], 3):
+                node = data
+                try:
+                    for key in place[:-1]:
+                        node = node[key]
+                    node[place[-1]] = chance.choice(STRANGE)
+                except (KeyError, IndexError, TypeError):
+                    continue
+            changed_[path] = yaml.safe_dump_all(data)
+        fallen = [each for each in check(Tree(changed_, AS_OF)) if "could not be applied" in each.message]
+        assert not fallen, fallen

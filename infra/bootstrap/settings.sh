@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 840e58707032. Change the stack, not this file.
+# Made by `pretamane emit` from model 7ce39d15c6ea. Change the stack, not this file.
 # shellcheck shell=bash disable=SC2034
 # What the scripts know of this stack.
 

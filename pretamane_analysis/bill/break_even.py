@@ -6,23 +6,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import PretamaneError, did_you_mean
 from .architectures import architecture, bill_of
+from .availability import availability
 from .bill import HOURS_PER_MONTH
+from .resilience import hours_of_work
 from .sizing import priced
-from .surface import totals, with_usage
+from .surface import remembering, totals, with_usage
 from .what_if import with_host_memory
 from ..prices.book import PriceBook
 from ..prices.snapshot import instance_type
 from ..stack.quantities import LARGEST
 from ..stack.stack import Stack
 
+if TYPE_CHECKING:
+    from numpy import ndarray
+
 # %% auto #0
-__all__ = ['FINEST', 'FIELDS', 'SAMPLES', 'crossing', 'cpu_break_even', 'usage_break_even', 'break_evens', 'one_field']
+__all__ = ['FINEST', 'FIELDS', 'MOST_NODES', 'SAMPLES', 'Curves', 'crossing', 'cpu_break_even', 'UsageCurve', 'usage_curve',
+           'usage_break_even', 'usage_curves', 'break_evens', 'one_field']
 
 # %% ../../nbs/bill/19_break_even.ipynb #79d15a0c
 FINEST = Decimal("1e-9")  # Of any figure: more digits than a bill adds up exactly are no answer
@@ -66,6 +73,7 @@ def cpu_break_even(
 
 # %% ../../nbs/bill/19_break_even.ipynb #05049771
 FIELDS = ("egress_gb", "requests", "cpu_cores", "log_gb", "database_gb", "stored_gb")
+MOST_NODES = 450  # Of a managed node group
 SAMPLES = 129  # Points at which a sign is asked for first
 
 
@@ -77,6 +85,46 @@ def _difference(stack: Stack, book: PriceBook, field: str, names: tuple[str, str
     return first - second
 
 
+@dataclass(frozen=True)
+class UsageCurve:
+    "Two bills as one usage figure grows from 0, and where they meet."
+    field: str  # Of usage, such as `egress_gb`
+    at: ndarray  # The usage figure at each point
+    usd: dict[str, ndarray]  # USD a month at each point, by architecture
+    places: list[Decimal]  # Where the cheaper one changes
+
+
+def usage_curve(
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
+    field: str,  # Of usage, such as `egress_gb`
+    names: tuple[str, str] = ("eks", "ec2"),  # Two architectures
+    high: Decimal | None = None,  # Up to where; a thousand times what is typical unless given
+    hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
+) -> UsageCurve:
+    "Two bills over one usage figure. Raises PretamaneError."
+    from numpy import geomspace, insert, sign
+
+    if field not in (known := type(stack.usage).model_fields):
+        raise PretamaneError(f"unknown usage figure {field!r}", remedy=did_you_mean(field, known))
+    most, book = high or 1000 * max(Decimal(1), _typical(stack, field)), remembering(book, stack)
+    if field == "cpu_cores":
+        most = min(most, Decimal(64))
+    at = insert(geomspace(float(most) / 1e5, float(most), SAMPLES - 1), 0, 0.0)
+    usd = {name: totals(stack, book, name, {field: at}, hours) for name in names}
+    signs = sign(usd[names[0]] - usd[names[1]])
+    difference = partial(_difference, stack, book, field, names, hours)
+    changed = [index for index in range(len(at) - 1) if signs[index] != signs[index + 1]]
+    low_high = [[Decimal(float(at[index + more])).quantize(FINEST) for more in (0, 1)] for index in changed]
+    found = [crossing(difference, low, high_one, Decimal("1e-6")) for low, high_one in low_high]
+    return UsageCurve(field, at, usd, [each for each in found if each is not None])
+
+
+def _typical(stack: Stack, field: str) -> Decimal:
+    figure = getattr(stack.usage, field)
+    return Decimal(0) if figure is None else figure.typical
+
+
 def usage_break_even(
     stack: Stack,  # Any stack
     book: PriceBook,  # Where prices are found
@@ -86,44 +134,90 @@ def usage_break_even(
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> list[Decimal]:  # Each place where the cheaper one changes, empty: never
     "Where two architectures cost the same as one usage figure grows from 0. Raises PretamaneError."
-    from numpy import geomspace, insert, sign
-
-    if field not in (known := type(stack.usage).model_fields):
-        raise PretamaneError(f"unknown usage figure {field!r}", remedy=did_you_mean(field, known))
-    most = high or 1000 * max(Decimal(1), getattr(stack.usage, field).typical)
-    if field == "cpu_cores":
-        most = min(most, Decimal(64))
-    at = insert(geomspace(float(most) / 1e5, float(most), SAMPLES - 1), 0, 0.0)
-    signs = sign(totals(stack, book, names[0], {field: at}, hours) - totals(stack, book, names[1], {field: at}, hours))
-
-    difference = partial(_difference, stack, book, field, names, hours)
-    changed = [index for index in range(len(at) - 1) if signs[index] != signs[index + 1]]
-    low_high = [[Decimal(float(at[index + more])).quantize(FINEST) for more in (0, 1)] for index in changed]
-    found = [crossing(difference, low, high_one, Decimal("1e-6")) for low, high_one in low_high]
-    return [each for each in found if each is not None]
+    return usage_curve(stack, book, field, names, high, hours).places
 
 # %% ../../nbs/bill/19_break_even.ipynb #35a70af3
+Curves = dict[str, "UsageCurve | PretamaneError"]  # By usage figure; why there is none
+
+
+def usage_curves(
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
+    names: tuple[str, str] = ("eks", "ec2"),  # Two architectures
+    hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
+) -> Curves:
+    "Two bills over each usage figure that may flip the choice."
+    found: Curves = {}
+    for field in FIELDS:
+        try:
+            found[field] = usage_curve(stack, book, field, names, None, hours)
+        except PretamaneError as error:
+            found[field] = error
+    return found
+
+
+def _places(curve: UsageCurve | PretamaneError) -> list[Decimal]:
+    if isinstance(curve, PretamaneError):
+        raise curve
+    return curve.places
+
+
 def break_evens(
     stack: Stack,  # Any stack
     book: PriceBook,  # Where prices are found
     baseline: str = "eks",  # Name of an architecture
     alternative: str = "ec2",  # Name of an architecture
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
+    curves: Curves | None = None,  # Of `usage_curves`, where they were made already
 ) -> list[dict[str, Any]]:  # One row for each thing that may flip the choice
     "Where the better choice flips, by each usage figure, memory, hours of work. Raises PretamaneError, MissingPrice."
-    names, rows = (baseline, alternative), []
-    for field in FIELDS:
-        solve = partial(usage_break_even, stack, book, field, names, None, hours)
-        rows.append(_row(field, getattr(stack.usage, field).typical, solve))
+    names = baseline, alternative
+    solved = curves or usage_curves(stack, book, names, hours)
+    rows = [_row(field, _typical(stack, field), partial(_places, each)) for field, each in solved.items()]
     first, second = (bill_of(architecture(name, stack, book), stack, book, hours).total for name in names)
     if any(name.startswith("ec2") for name in names):
         rows.append(_row("memory of the host, GiB", "as needed",
                          lambda: _memory(stack, book, names, hours)))
-    saved = abs(first - second).quantize(Decimal("0.01"))
-    dearer, cheaper = names if first > second else names[::-1]
-    rows.append({"what": "work or downtime, USD a month", "now": "0.00 more",
-                 "flips at": f"{saved} more on {cheaper} than on {dearer}"})
-    return rows
+    if "eks" in names and not stack.eks.node_groups:
+        rows.append(_row("nodes of the cluster", architecture("eks", stack, book).machines,
+                         lambda: _nodes(stack, book, names, hours)))
+    return [*rows, *_priced_by_you(stack, book, names, first - second)]
+
+
+def _nodes(stack: Stack, book: PriceBook, names: tuple[str, str], hours: Decimal | int | str) -> list[Decimal]:
+    "Nodes of the type that the cluster has, from which on the other architecture is the cheaper one."
+    ((_, kind), *_) = architecture("eks", stack, book).groups
+    other = next(name for name in names if name != "eks")
+    limit = bill_of(architecture(other, stack, book), stack, book, hours).total
+
+    def dearer(count: int) -> bool:
+        eks = stack.eks.model_copy(update={"nodes": count, "node_instance_type": kind})
+        here = stack.model_copy(update={"eks": eks})
+        return bill_of(architecture("eks", here, book), here, book, hours).total > limit
+
+    low, high = 1, MOST_NODES
+    if dearer(low) == dearer(high):
+        return []
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if dearer(middle) else (middle, high)
+    return [Decimal(high)]
+
+
+def _priced_by_you(stack: Stack, book: PriceBook, names: tuple[str, str], dearer_usd: Decimal) -> list[dict[str, Any]]:
+    "At which price of an hour of work or a minute of downtime the choice flips, by what is taken for granted of both."
+    sides = [architecture(name, stack, book) for name in names]
+    work = [hours_of_work(each, stack) for each in sides]
+    down = [availability(each, stack).minutes() for each in sides]
+
+    def solve(amounts: list[Decimal | None]) -> list[Decimal]:
+        if amounts[0] is None or amounts[1] is None:
+            raise PretamaneError("the stack does not say enough of both")
+        more = amounts[1] - amounts[0]
+        return [dearer_usd / more] if more and dearer_usd / more > 0 else []
+
+    return [_row("price of an hour of work, USD", Decimal(0), lambda: solve(work)),
+            _row("price of a minute of downtime, USD", Decimal(0), lambda: solve(down))]
 
 
 def one_field(
@@ -142,7 +236,7 @@ def one_field(
     if high is not None and not (high.is_finite() and 0 < high <= LARGEST):
         raise PretamaneError(f"a number above 0 is expected, not {up_to!r}", "--up-to", f"At most {LARGEST:,}")
     found = usage_break_even(stack, book, field, names, high, hours)
-    return _row(field, getattr(stack.usage, field).typical, lambda: found)
+    return _row(field, _typical(stack, field), lambda: found)
 
 
 def _memory(stack: Stack, book: PriceBook, names: tuple[str, str], hours: Decimal | int | str) -> list[Decimal]:

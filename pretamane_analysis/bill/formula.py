@@ -202,7 +202,11 @@ class Formula(Decimal):
     def __gt__(self, other: Any) -> bool: return self.paper.below((other - self).terms)
     def __le__(self, other: Any) -> bool: return not self > other
     def __ge__(self, other: Any) -> bool: return not self < other
-    def __eq__(self, other: object) -> bool: return self.paper.block.sheet.span((self - other).terms) == (0, 0)
+
+    def __eq__(self, other: object) -> bool:
+        "Only what is the same for all rows; nothing that is no number."
+        return isinstance(other, Decimal | int | float) and self.paper.block.sheet.span((self - other).terms) == (0, 0)
+
     def __ne__(self, other: object) -> bool: return not self == other
     def __bool__(self) -> bool: return self != 0
     def __hash__(self) -> int: return id(self)

@@ -97,8 +97,8 @@ def work_assumed(
     stack: Stack,  # Whose file may say its own hours
 ) -> str:
     "What hours of work are taken to be and who says so, in a sentence."
-    parts = ", ".join(f"{what} {plain(hours, 2)}" for what, hours in stack.work_hours.by_name().items())
-    said = (f"are yours ({stack.work_hours.source})" if stack.work_hours.source
+    parts = ", ".join(f"{what} {plain(hours, 2)}" for what, hours in stack.hours_assumed.by_name().items())
+    said = (f"are yours ({stack.work_hours.source})" if stack.work_hours
             else "are an assumption, the same for every stack that does not say its own in `work_hours:`,")
     return f"Hours of work a month {said} and have no price here: {parts}."
 
@@ -112,7 +112,7 @@ def document(
     return {"stack": found[0].stack.name, "region": found[0].stack.region, "scenario": scenario, "currency": "USD",
             "hours_per_month": first.bill.hours if first else None,
             "prices": {"source": first.bill.source if first else "", "as_of": first.bill.as_of if first else None},
-            "hours_of_work": {**found[0].stack.work_hours.by_name(), "source": found[0].stack.work_hours.source},
+            "hours_of_work": {**found[0].stack.hours_assumed.by_name(), "source": found[0].stack.hours_assumed.source},
             "options": [{**each.exact(), "work": dict(work(each.side.architecture, each.stack)) if each.side else {},
                          "assumptions": list(each.side.architecture.assumptions) if each.side else [],
                          "shortfalls": list(each.side.architecture.shortfalls) if each.side else []}

@@ -18,7 +18,8 @@ from pretamane_analysis.resources import (
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['NOT_SAID', 'Verdict', 'survives_machine', 'survives_zone', 'of_aws', 'patches_database', 'work', 'hours_of_work']
+__all__ = ['NOT_SAID', 'Verdict', 'in_one_zone', 'survives_machine', 'survives_zone', 'of_aws', 'patches_database', 'work',
+           'hours_of_work']
 
 # %% ../../nbs/bill/07a_resilience.ipynb #d1946d38
 NOT_SAID = "not said"
@@ -44,7 +45,7 @@ def _disks_of_pods(chosen: Architecture) -> bool:
         isinstance(each, Volume) and each.feature == "disks" and each.name != "node disks" for each in chosen.resources)
 
 
-def _in_one_zone(
+def in_one_zone(
     resources: Iterable[Resource],  # The billed things of an architecture
 ) -> tuple[str, ...]:  # Names
     "Managed data services that run in one zone only."
@@ -84,7 +85,7 @@ def survives_zone(
         return Verdict(None)
     if chosen.capacity.zones == 1:
         return Verdict(False, "everything is in one zone")
-    if alone := _in_one_zone(chosen.resources):
+    if alone := in_one_zone(chosen.resources):
         return Verdict(False, f"{', '.join(dict.fromkeys(alone))} in one zone")
     if _disks_of_pods(chosen):
         return Verdict(False, "the data's disk stays in its zone")
@@ -137,4 +138,4 @@ def hours_of_work(
 ) -> Decimal | None:  # None where the stack does not say what there is
     "Hours of work a month that an architecture is taken to make."
     found = work(chosen, stack)
-    return sum((count * stack.work_hours.of(what) for what, count in found), Decimal(0)) if found else None
+    return sum((count * stack.hours_assumed.of(what) for what, count in found), Decimal(0)) if found else None

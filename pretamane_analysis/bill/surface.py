@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from .architectures import architecture, bill_of
@@ -15,6 +16,7 @@ from .bill import HOURS_PER_MONTH
 from .formula import Bounds, Ways, bounds_of
 from .what_if import with_host
 from ..prices.book import PriceBook
+from ..prices.own_prices import with_own_prices
 from ..stack.quantities import Range, Usage
 from ..stack.settings import NodeGroupSettings
 from ..stack.stack import Stack
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 # %% auto #0
-__all__ = ['Machines', 'PROBES', 'CHUNK', 'with_usage', 'Surface', 'totals']
+__all__ = ['Machines', 'PROBES', 'CHUNK', 'with_usage', 'remembering', 'Surface', 'totals']
 
 # %% ../../nbs/bill/16_surface.ipynb #5514b463
 def with_usage(
@@ -59,6 +61,16 @@ def _with_machines(name: str, stack: Stack, machines: Machines) -> Stack:
     return stack.model_copy(update={"eks": eks.model_copy(update={"node_groups": fixed})})
 
 # %% ../../nbs/bill/16_surface.ipynb #ba1f859d
+def remembering(
+    book: PriceBook,  # Where prices are found
+    stack: Stack,  # Whose own prices come first
+) -> PriceBook:
+    "A book that looks for each price once: machines are chosen among the same types again and again."
+    found = copy(with_own_prices(book, stack))
+    found.find = cache(found.find)  # type: ignore[method-assign]
+    return found
+
+
 PROBES = 5  # Where machines are asked for first, between the least and the most
 
 
@@ -96,7 +108,7 @@ class Surface:
         bounds: Mapping[str, Bounds],  # The least and the most of each usage figure that varies
         hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
     ):
-        typical = float(stack.usage.cpu_cores.typical)
+        typical, book = float(stack.usage.cpu_cores.typical), remembering(book, stack)
         self.by_cores = "cpu_cores" in bounds and name != "as-is"
         low, high = bounds["cpu_cores"] if self.by_cores else (typical, typical)
         self.pieces = [(end, Ways(partial(_total, name, stack if name == "as-is" else _with_machines(

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from decimal import Decimal, InvalidOperation
+from textwrap import fill
 from typing import Any
 
 from ..base.errors import PretamaneError
 from pretamane_analysis.cli.options import (
-    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, price_book, show, source_options,
+    ARCHITECTURE_NAMES, Part, chosen_stack, format_option, month_hours, price_book, screen_width, show, source_options,
     stack_options, today, verb_parser, with_age,
 )
 
 # %% auto #0
-__all__ = ['COMMON', 'ranges', 'sensitivity', 'break_even', 'attribution', 'growth']
+__all__ = ['COMMON', 'AMOUNTS', 'ranges', 'sensitivity', 'break_even', 'attribution', 'growth', 'ownership']
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #260d0537
 def _pair_options(
@@ -178,3 +179,53 @@ def growth(
                   growth_rows(found)),
              Part("Where machines change, and where they no longer suffice", step_rows(found))]
     return _answer(options, parts, book, loads=growth_rows(found), steps=step_rows(found))
+
+# %% ../../nbs/cli/04a_analysis_verbs.ipynb #c8c91dc6
+AMOUNTS = {  # Option, what it is
+    "--hour": "USD for an hour of work (default: 0)", "--minute": "USD for a minute of downtime (default: 0)",
+    "--upfront": "USD paid once, whichever is chosen (default: 0)",
+    "--migration": "USD paid once for any but the one that stays (default: 0)",
+    "--moved-gb": "GB sent out once by any but the one that stays, at the region's price of egress (default: 0)"}
+
+
+def _terms_options(parser: ArgumentParser) -> None:
+    for name, text in AMOUNTS.items():
+        parser.add_argument(name, metavar="N", default="0", help=text)
+    parser.add_argument("--months", type=int, default=36, metavar="N", help="how long (default: 36)")
+    parser.add_argument("--stays", choices=ARCHITECTURE_NAMES, default="eks",
+                        help="what there is today (default: eks, or as-is where the stack says it)")
+    parser.add_argument("--hours", metavar="N", default="730", help="hours in the month (default: 730)")
+
+
+def _amount(options: Namespace, name: str) -> Decimal:
+    text = getattr(options, name.strip("-").replace("-", "_"))
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise PretamaneError(f"a number is expected, not {text!r}", name, "Such as 60") from None
+
+
+def ownership(
+    arguments: list[str],  # Words of the command line after the verb
+) -> int:
+    "What each way to host a stack costs over years."
+    parser = verb_parser("ownership", "What each way to host a stack costs over years, with work, downtime and the "
+                         "move at your own prices.", stack_options, _terms_options, source_options, format_option)
+    options = parser.parse_args(arguments)
+    from pretamane_analysis.bill import ownership as owned
+    from pretamane_analysis.bill.availability import component_rows
+    from pretamane_analysis.prices.own_prices import with_own_prices
+
+    stack = chosen_stack(options)
+    book = with_own_prices(price_book(options, stack), stack)
+    hour, minute, upfront, migration, moved = (_amount(options, name) for name in AMOUNTS)
+    options.baseline = "as-is" if options.stays == "eks" and stack.as_is else options.stays
+    terms = owned.Terms(hour, minute, options.months, upfront, migration, moved, options.baseline)
+    found = owned.ownership(stack, book, terms, (), month_hours(options))
+    parts = [Part(f"{stack.name} in {stack.region} over {options.months} months; {options.baseline} stays",
+                  [each.row() for each in found]),
+             Part("What each part promises, and who says so",
+                  component_rows(dict.fromkeys(part for each in found for part in each.available.parts)))]
+    options.alternative = found[0].name
+    said = fill(owned.terms_said(terms), screen_width(), break_on_hyphens=False)
+    return _answer(options, parts, book, said, ownership=[each.exact() for each in found])

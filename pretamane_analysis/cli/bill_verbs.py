@@ -5,7 +5,7 @@
 # %% ../../nbs/cli/04_bill_verbs.ipynb #3063545d
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import PretamaneError
@@ -195,12 +195,41 @@ def _host_rows(stack: Stack, book: PriceBook, scenario: Scenario) -> list[dict[s
              "USD/month": each.monthly_usd} for each in found]
 
 
+def _searched(options: Namespace, stack: Stack, book: PriceBook) -> int:
+    "The cheapest hosts of several regions and ways to pay, and what those that cost less lack."
+    from pretamane_analysis.bill.search import search
+    from pretamane_analysis.prices.snapshot import age_text
+
+    regions, ways = ([] if text in ("", "all") else text.split(",") for text in (options.regions, options.options))
+    found = search(stack, book, regions if options.regions else [stack.region],
+                   ways if options.options else [stack.host.purchase_option], options.scenario)
+    rows, failing = [each.row() for each in found.offers[:20]], [each.row() for each in found.failing[:10]]
+    parts = [Part(f"The cheapest of {len(found.offers):,} hosts that hold {stack.name} at {options.scenario} usage, of "
+                  f"{found.looked_at:,} that are sold; USD for one host", rows, ("surplus credits, USD",)),
+             Part(f"Cheaper in {found.offers[0].region} under {found.offers[0].option}, and why they do not do",
+                  failing, ("surplus credits, USD", "built for"))]
+    document = {"offers": [each.row() for each in found.offers], "failing": [each.row() for each in found.failing],
+                "looked_at": found.looked_at, "without": found.without,
+                "prices": {"source": book.source, "as_of": book.as_of}}
+    said = "\n".join(f"{region} has no answer: {why}." for region, why in found.without.items())
+    show([each for each in parts if each.rows], with_age(document, book.as_of), options.format,
+         age_text(book.as_of, today(), book.source), rows, said)
+    return 0
+
+
+def _search_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--regions", metavar="all|NAMES", default="",
+                        help="look in these regions, divided by commas (default: the stack's)")
+    parser.add_argument("--options", metavar="all|NAMES", default="",
+                        help="bought in these ways, such as OnDemand,Spot-typical (default: the stack's)")
+
+
 def size(
     arguments: list[str],  # Words of the command line after the verb
 ) -> int:
     "What the services need and the cheapest hosts that give it."
     parser = verb_parser("size", "What the services need, and the cheapest instances that give it.", stack_options,
-                         usage_options, source_options, format_option)
+                         usage_options, _search_options, source_options, format_option)
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.sizing import needs
     from pretamane_analysis.prices.snapshot import age_text
@@ -208,6 +237,8 @@ def size(
 
     stack = chosen_stack(options)
     book = price_book(options, stack)
+    if options.regions or options.options:
+        return _searched(options, stack, book)
     need, reserve = needs(stack, None, options.scenario), mebibytes(stack.host.reserve_memory)
     rows = _host_rows(stack, book, options.scenario)
     document = {"memory_mib": need.memory_mib, "reserve_mib": reserve, "busy_cores": need.busy_cores,

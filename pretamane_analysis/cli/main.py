@@ -24,6 +24,7 @@ What EKS with managed AWS services costs against one EC2 host with open source.
   sensitivity   which usage figure moves the saving most
   break-even    from which usage, memory or work on the other one is cheaper
   attribution   the saving split over its causes, adding up exactly
+  ownership     what each way costs over years, with work, downtime and the move
   growth    what each architecture costs from a tenth to a hundred times the load
   draw      draw an architecture as SVG, PNG or DOT
   report    everything in one folder: page, tables, pictures
@@ -44,7 +45,8 @@ Exit codes: 0 fine, 1 something was found, 2 bad input.
 # %% ../../nbs/cli/06_main.ipynb #73b05e78
 VERBS = {**dict.fromkeys(("cost", "compare", "audit", "size"), "bill_verbs"), "prices": "price_verbs",
          "options": "options_verb",
-         **dict.fromkeys(("ranges", "sensitivity", "break-even", "attribution", "growth"), "analysis_verbs"),
+         **dict.fromkeys(("ranges", "sensitivity", "break-even", "attribution", "growth", "ownership"),
+                         "analysis_verbs"),
          **dict.fromkeys(("draw", "report", "emit", "slo", "stack"), "verbs"),
          "bill": "paid_verbs", "import": "import_verb",
          **dict.fromkeys(("check", "rules"), "check_verbs")}

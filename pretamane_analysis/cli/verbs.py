@@ -147,14 +147,29 @@ def _given(options: Namespace) -> str:
                  *(word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value))])
 
 # %% ../../nbs/cli/05_verbs.ipynb #29095a79
+def _report_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--claim", metavar="FILE", help="claim file (YAML): what both sides are said to cost; without "
+                        "--stack, the example's")
+    parser.add_argument("--bill", metavar="PATH", action="append", default=[], help="what you downloaded from AWS: "
+                        "your bill gets a page of its own, linked from the report; may be repeated")
+    parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
+
+
+def _paid(paths: list[str]) -> Any:
+    "The bill of a report; None without one."
+    if not paths:
+        return None
+    from pretamane_analysis.intake.read_bill import read_bill
+
+    return read_bill(paths)
+
+
 def report(
     arguments: list[str],  # Words of the command line after the verb
 ) -> int:
     "Write the report."
     parser = verb_parser("report", "Compare, audit and draw; write page, tables and pictures to a folder.", *PRICED)
-    about = "claim file (YAML): what both sides are said to cost; without --stack, the example's"
-    parser.add_argument("--claim", metavar="FILE", help=about)
-    parser.add_argument("--out", metavar="DIR", default="report", help="folder to write to (default: report)")
+    _report_options(parser)
     options = parser.parse_args(arguments)
     from tqdm import tqdm
 
@@ -166,7 +181,8 @@ def report(
     claim = load_claim(options.claim) if options.claim or not options.stack else None
     stack, book = stack_and_book(options)
     prefetch_prices(options, book, stack, tuple(CORNERS), ("low", "typical", "high"))
-    found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options))
+    found = answer.findings(stack, book, claim, today(), options.scenario, month_hours(options), _given(options),
+                            _paid(options.bill))
     with tqdm(desc="report", unit=" files", disable=None, leave=False) as bar:
         written = reports.write(found, options.out, lambda path: bar.update())
     said = (answer.headline(found), found.audit and views.verdict(found.audit), found.sides[0].bill.age(found.today))

@@ -123,15 +123,30 @@ def _typed(amounts: _Amounts) -> Iterator[tuple[str, dict[str, Any], tuple[str, 
         elif found := re.fullmatch(r"EBS:VolumeUsage\.(gp2|gp3)", key):
             yield "disks", {"kind": "Volume", "volume_type": found[1], "gb": _figure(quantity)}, (key,)
         elif kind in ("InstanceUsage", "Multi-AZUsage") and lines[0].meaning.resource == "DbInstance":
-            engine = re.search(r"MySQL|PostgreSQL|MariaDB", lines[0].meaning.what)
-            if engine:
-                yield "database", {"kind": "DbInstance", "instance_type": size, "engine": engine[0].lower(),
-                                   "count": count, **({"multi_az": True} if kind == "Multi-AZUsage" else {})}, (key,)
+            yield from _database(amounts, key, int(count))
         elif key == "LoadBalancerUsage" and len({each.operation for each in lines}) == 1:
             words = {"network load balancer": "nlb", "classic load balancer": "clb"}
             load = amounts.of("LCUUsage")
             yield "edge", {"kind": "LoadBalancer", "balancer": words.get(lines[0].meaning.what, "alb"), "count": count,
                            **({"lcu_hours": load} if load else {})}, (key, "LCUUsage")
+
+
+def _database(amounts: _Amounts, key: str, count: int) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
+    "A database with its disks where the bill has one kind of both; else without them, and the disks stay dollars."
+    kind, _, size = key.partition(":")
+    engine = re.search(r"MySQL|PostgreSQL|MariaDB", amounts.by_key[key][0][0].meaning.what)
+    if not engine:
+        return
+    zones = "Multi-AZ-" if kind == "Multi-AZUsage" else ""
+    fields: dict[str, Any] = {"kind": "DbInstance", "instance_type": size, "engine": engine[0].lower(), "count": count,
+                              **({"multi_az": True} if zones else {})}
+    disks = [each for each in amounts.by_key if re.fullmatch(rf"RDS:{zones}GP[23]-Storage", each)]
+    alone = [each for each in amounts.by_key if each.startswith(f"{kind}:db.")
+             and amounts.by_key[each][0][0].meaning.resource == "DbInstance"] == [key]
+    if alone and len(disks) == 1 and (gb := amounts.by_key[disks[0]][1]):
+        whole = {**fields, "disk_type": f"gp{disks[0].split('GP')[1][0]}", "disk_gb": _figure(gb / count)}
+        yield "database", whole, (key, disks[0])
+    yield "database", fields, (key,)
 
 
 def _tabled(amounts: _Amounts) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
@@ -149,6 +164,8 @@ def _tabled(amounts: _Amounts) -> Iterator[tuple[str, dict[str, Any], tuple[str,
 def _resources(amounts: _Amounts, region: str) -> Iterator[Found]:
     "Lines of `as_is` that have a kind, and a price in the region."
     for feature, fields, keys in (*_tabled(amounts), *_typed(amounts)):
+        if keys[0] in amounts.used and fields["kind"] == "DbInstance":
+            continue  # it was taken with its disks
         try:
             priced([resource(**fields, feature=feature)], amounts.book, region)
         # no such price here, or a field that is required is not known: it stays dollars

@@ -12,12 +12,14 @@ from typing import Any
 from ..base.tables import less, money, percent
 from ..bill import audit as audits
 from ..bill import compare as comparisons
+from ..bill.analysis import Analysis, analysis
 from ..bill.options import Option, options
 from ..bill.sides import Side
 from ..bill.features import features_of
 from ..bill.bill import HOURS_PER_MONTH
 from ..bill.claim import Claim
 from ..draw.cards import several
+from ..intake.paid_bill import PaidBill
 from ..prices.book import PriceBook
 from .views import verdict
 from ..stack.quantities import Scenario
@@ -37,6 +39,8 @@ class Findings:
     book: PriceBook  # For what the page can be asked
     command: str = "pretamane cost"  # That prints one side, with the options that were given
     options: tuple[Option, ...] = ()  # All ways to host the stack, the cheapest first
+    paid: PaidBill | None = None  # What was really paid, where a bill was given; it has a page of its own
+    analysis: Analysis | None = None  # What lies around the two bills
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -66,11 +70,14 @@ def findings(
     scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
     hours: Any = HOURS_PER_MONTH,  # Hours in the month
     command: str = "pretamane cost",  # That prints one side, with the options that were given
+    paid: PaidBill | None = None,  # What was really paid
 ) -> Findings:
     "Compare, and audit the claim if there is one. Raises MissingPrice where a price is not known."
     compared = comparisons.compare(stack, book, scenario=scenario, hours=hours)
     ways = tuple(options(stack, book, scenario, hours))
-    return Findings(stack, compared, audits.audit(claim, stack, book) if claim else None, today, book, command, ways)
+    audited = audits.audit(claim, stack, book) if claim else None
+    around = analysis(stack, book, compared.baseline.architecture.name, compared.alternative.architecture.name, hours)
+    return Findings(stack, compared, audited, today, book, command, ways, paid, around)
 
 # %% ../../nbs/report/03_answer.ipynb #d9681e60
 def headline(

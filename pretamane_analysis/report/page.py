@@ -15,11 +15,12 @@ from ..bill import compare as comparisons
 from ..draw.colors import dark_rules, inline
 from . import controls
 from .answer import Findings, points
-from .sections import Section, sections
+from .section import Section
+from .sections import sections
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['MINUS', 'PHONE_COLUMNS', 'PHONE_WORD', 'TABLET_COLUMNS', 'cell', 'grid', 'paid', 'page']
+__all__ = ['MINUS', 'PHONE_COLUMNS', 'PHONE_WORD', 'TABLET_COLUMNS', 'PAID_PAGE', 'cell', 'grid', 'paid', 'page']
 
 # %% ../../nbs/report/05_page.ipynb #8448b49d
 MINUS = "\N{MINUS SIGN}"
@@ -76,6 +77,9 @@ def paid(
     return ", ".join((title, *(upfront[each] for each in rest)))
 
 # %% ../../nbs/report/05_page.ipynb #4501bb58
+PAID_PAGE = "your-bill.html"  # Beside the report
+
+
 def _context(found: Findings, drawn: dict[str, tuple[str, str]]) -> dict[str, Any]:
     first, saving = found.sides[0], found.comparison.saving
     return {"stack": found.stack, "sides": found.sides, "saving": saving, "sections": sections(found),
@@ -87,7 +91,7 @@ def _context(found: Findings, drawn: dict[str, tuple[str, str]]) -> dict[str, An
             "scenario": found.comparison.scenario,
             "prices": f"list prices of {first.bill.as_of}" if first.bill.as_of else "list prices",
             "age": first.bill.age(found.today), "hours": first.bill.hours, "today": found.today,
-            "answers": _answers(found),
+            "answers": _answers(found), "bill_page": PAID_PAGE if found.paid else "",
             "assumptions": comparisons.document(found.comparison)["assumptions"], "picture_rules": _picture_rules()}
 
 

@@ -13,8 +13,12 @@ from ..base.files import Staging
 from ..base.tables import to_csv, to_json, to_markdown
 from ..bill import audit as audits
 from ..bill import compare as comparisons
+from ..bill.sides import side
+from ..intake.paid_bill import PaidBill
+from ..intake.reconcile import Reconciled, reconcile
 from .answer import Findings, headline, points
-from .page import page
+from .bill_page import bill_page
+from .page import PAID_PAGE, page
 from .sections import pictures, png, sections
 
 # %% auto #0
@@ -30,6 +34,7 @@ def markdown(
     for title, sentences in points(found).items():
         parts += [f"**{title}**", "\n".join(f"- {each}" for each in sentences)]
     parts += [found.sides[0].bill.age(found.today)]
+    parts += [f"[What you really paid]({PAID_PAGE}), line by line."] if found.paid else []
     for each in sections(found):
         parts += [f"## {each.title}", each.intro,
                   *(f"![{captions[name]}](pictures/{name}.svg)" for name in each.pictures)]
@@ -53,16 +58,27 @@ def files(
             yield f"tables/{each.name}.csv", to_csv(each.exact)
             yield f"tables/{each.name}.json", to_json(each.exact) + "\n"
     yield from _documents(found)
+    if found.paid:
+        yield PAID_PAGE, bill_page(found.paid, found.book, _explained(found, found.paid), "index.html")
     yield "report.md", markdown(found)
     yield "index.html", page(found, drawn)
+
+
+def _explained(found: Findings, paid: PaidBill) -> tuple[Reconciled, ...]:
+    "What the stack as it is, else its cluster, explains of a bill of one month."
+    if paid.month_hours > 744:
+        return ()
+    name = "as-is" if found.stack.as_is else "eks"
+    model = side(name, found.stack, found.book, found.comparison.scenario, paid.month_hours).bill
+    return tuple(reconcile(model, paid, found.book))
 
 
 def _documents(found: Findings) -> Iterator[tuple[str, str]]:
     yield "compare.json", to_json(comparisons.document(found.comparison)) + "\n"
     if found.audit:
         yield "audit.json", to_json(audits.document(found.audit)) + "\n"
-    for side in found.sides:
-        yield f"cost-{side.architecture.name}.json", to_json(side.bill.document()) + "\n"
+    for each in found.sides:
+        yield f"cost-{each.architecture.name}.json", to_json(each.bill.document()) + "\n"
 
 # %% ../../nbs/report/06_report.ipynb #911914e8
 def write(

@@ -54,7 +54,7 @@ class Stack(Model):
     alerting: Alerting | None = Field(default=None, description="who is told when an alert fires; needed where "
                                       "a service has the role 'alerts'")
     operations: Operations = Field(default_factory=Operations)
-    work_hours: WorkHours = Field(default_factory=WorkHours, description="hours of work a month, where yours are known")
+    work_hours: WorkHours | None = Field(default=None, description="hours of work a month, where yours are known")
     as_is: AsIs | None = Field(default=None, description="what you have today, as its bills say it")
     prices: tuple[OwnRate, ...] = Field(default=(),
                                         description="rates that you know; each comes before the price list's")
@@ -98,6 +98,11 @@ class Stack(Model):
         each = self.volumes[volume]
         found: Decimal = getattr(getattr(self.usage, each.holds) if each.holds else each.size_gb, scenario)
         return found
+
+    @property
+    def hours_assumed(self) -> WorkHours:
+        "Hours of work a month that things make: those of the stack, or what is assumed of every stack."
+        return self.work_hours or WorkHours()
 
     def day(self) -> date:
         "The day the bill is for."

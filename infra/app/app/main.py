@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 840e58707032. Change the stack, not this file.
+# Made by `pretamane emit` from model 7ce39d15c6ea. Change the stack, not this file.
 """The application: routes, what surrounds them, and what starts and stops with them."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 840e58707032. Change the stack, not this file.
+# Made by `pretamane emit` from model 7ce39d15c6ea. Change the stack, not this file.
 # shellcheck shell=bash
 # What every script here starts with: settings, places, one at a time, a private folder in memory.
 # cloud-init sets neither HOME nor a useful folder, and its PATH lacks that of snaps.

@@ -57,7 +57,9 @@ def kind_of(
     "What a file is, first by its name, else by its content."
     name = basename(path)
     if name.endswith(YAML):
-        found = _of_yaml(text)
+        found = "kubernetes" if name.startswith("kustomization.") else _of_yaml(text)
+        if found == "kubernetes" and _OF_HELM.search(text):
+            return "templates"
         return found or ("compose" if _NAMED[-1][1].fullmatch(name) else "")
     if name.endswith(".json") and _DASHBOARD.search(text) and re.search(r'"(schemaVersion|templating|timezone)"', text):
         return "dashboard"
@@ -69,7 +71,9 @@ def kind_of(
     return named or ("nginx" if name.endswith((".conf", ".conf.template", ".nginx")) and _NGINX.search(text) else "")
 
 # %% ../../../nbs/check/read/01_kinds.ipynb #fa263b05
-UNCHECKED = {"kubernetes": "Kubernetes manifests are not checked"}
+UNCHECKED = {"templates": "templates of Helm, which are no manifests before Helm has filled them in"}
+_OF_HELM = re.compile(r"\{\{-?\s*(\.(Values|Release|Chart|Capabilities|Template|Files)"
+                      r"|include|if|range|with|end|template|toYaml|define|default|printf|quote)\b")
 SAID = {"compose": "compose file", "caddyfile": "Caddyfile", "prometheus": "Prometheus", "rules": "rules",
         "tests of rules": "tests of rules", "alertmanager": "Alertmanager", "loki": "Loki", "promtail": "Promtail",
         "alloy": "Alloy", "blackbox": "blackbox exporter", "data sources": "Grafana data sources",

@@ -129,7 +129,7 @@ def _to_parse(tree: Tree) -> Iterator[str]:
     places = {str(each).removeprefix("./") for each in _sources(tree)}
     for path in tree.files:
         if PurePosixPath(path).suffix in PARSERS and (tree.house
-                                                      or tree.kind(path) not in ("", "kubernetes") or path in places):
+                                                      or tree.kind(path) not in ("", "templates") or path in places):
             yield path
 
 
