@@ -158,7 +158,7 @@ def _cluster(stack: Stack, use: Figures, cluster: Cluster) -> list[Resource]:
         *_way_in_and_out(stack, use, sum(cluster.counts.values())),
         ImageRegistry(feature="images", gb=use["image_gb"]),
         HostedZones(feature="names", zones=1, queries=use["requests"] * use["dns_queries_per_request"]),
-        *shared(use),
+        *shared(stack, use),
     ]
 
 # %% ../../nbs/bill/06_cluster.ipynb #edd02605

@@ -128,8 +128,9 @@ def _business_rows(of: str) -> dict[str, tuple[Panel, ...]]:
                Query(_rate("documents_deleted_total", of), "deleted")), "cps"),
         Panel("Searches", "By outcome.", (Query(_rate("searches_total", of, by="outcome"), "{{outcome}}"),), "cps"),
         Panel("Refused",
-              "Requests without a valid key: a rising number is somebody who guesses, or a client with an old key.",
-              (Query(_rate("auth_failures_total", of, by="reason"), "{{reason}}"),), "cps", width=24),
+              "Requests without a valid key: somebody who guesses, or an old key. And those of who asks too often.",
+              (Query(_rate("auth_failures_total", of, by="reason"), "{{reason}}"),
+               Query(_rate("rate_limited_total", of, by="caller"), "too often, by {{caller}}")), "cps", width=24),
     )}
 
 # %% ../../../nbs/emit/observability/13_dashboards.ipynb #bb2baf66
