@@ -40,7 +40,7 @@ def _slo_rows() -> dict[str, tuple[Panel, ...]]:
         "Budget": (
             Panel("Budget left", "Share of the error budget that is left; below 0 the promise is broken.",
                   (Query(f"slo:period_error_budget_remaining:ratio{chosen}", "{{slo}}"),), "percentunit", "stat"),
-            Panel("Burn rate now", "1 spends the budget exactly in its period; 14.4 for an hour pages somebody.",
+            Panel("Burn rate now", "1 spends the budget exactly in its period; the runbook says what pages somebody.",
                   (Query(f"slo:current_burn_rate:ratio{chosen}", "{{slo}}"),), "none", "stat", steps=worst),
         ),
         "History": (
