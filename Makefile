@@ -12,7 +12,7 @@ SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test e2e e2e-long lint coverage licenses audit docs guides lab export mutants mutation checkov tools bench bare clean help
+.PHONY: report test e2e e2e-long lint coverage licenses audit docs guides lab export mutants precision mutation checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
@@ -60,6 +60,9 @@ audit: $(VENV)/.audit ## Known vulnerabilities in what the package installs, whe
 
 mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print who notices it
 	PYTHONPATH=tests:tools $(BIN)/python -m mutants
+
+precision: $(VENV)/.dev ## How many of check's findings in trees of others' kind a reviewer would sign
+	PYTHONPATH=tests:tools $(BIN)/python -m foreign
 
 mutation: $(VENV)/.mutation ## Change the package's own Python in small ways and write who notices into docs/mutation.md
 	$(BIN)/python tools/mutation.py

@@ -342,6 +342,8 @@ def test_without_a_tunnel_an_ingress_leads_to_the_edge():
     places = {rule["host"]: rule["http"]["paths"][0]["backend"]["service"] for rule in ingress["spec"]["rules"]}
     assert places == {"app.example.com": {"name": "caddy", "port": {"number": 8080}}, "admin.app.example.com": {"name": "caddy", "port": {"number": 8081}}}  # noqa: E501
     assert "cloudflared" not in cluster.names("Deployment")
+    trusted = re.findall(r"client_ip_headers (.+)", next(each["data"]["Caddyfile"] for each in several if each["metadata"]["name"] == "caddy-configuration"))  # noqa: E501
+    assert set(trusted) == {"X-Forwarded-For"}  # Cloudflare's header would be the caller's own word
     open_to_all = [pod.owner for pod in cluster.pods if cluster.allowed("203.0.113.9", pod, 8080)]
     assert open_to_all == ["caddy"]
     assert not missing(cluster)
@@ -402,7 +404,8 @@ def test_checkov_finds_nothing_unexplained(tmp_path):
     assert set(broken) == set(rules), {key: broken[key] for key in set(broken) - set(rules)}
 
 
-# Scheduling, simulated: no API server is in the registries that this project reaches (docs/kubernetes.md)
+# Scheduling, simulated: no API server is in the registries that this project reaches
+# (docs/guide/when-one-host-is-not-enough.md)
 
 CORES = re.compile(r"(\d+)m")
 

@@ -67,6 +67,7 @@ FREE = {
                               "aws_s3_bucket_lifecycle_configuration", "aws_s3_bucket_object_lock_configuration"),
     "some hundred kilobytes": ("aws_s3_object",),
     "a thousand mails a month are free": ("aws_sns_topic",),
+    "the first copy of management events is free": ("aws_cloudtrail",),
 }
 _FREE_KINDS = {kind for kinds in FREE.values() for kind in kinds}
 
@@ -123,7 +124,9 @@ def _disks(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
 def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     requests, use = plan.use["requests"], plan.use
     for each in found:
-        if "-backup-" in each["bucket"]:
+        if "-audit-" in each["bucket"]:
+            yield Bucket(name="audit trail", standard_gb=use["audit_gb"], put_requests=use["audit_writes"])
+        elif "-backup-" in each["bucket"]:
             yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"],
                          put_requests=use["backup_writes"])
         else:

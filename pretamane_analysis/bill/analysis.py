@@ -42,6 +42,14 @@ class Analysis:
     unanswered: dict[str, str] = field(default_factory=dict)  # Why there is no answer, by name of the analysis
 
 
+def _told(why: dict[str, str], name: str, make: Callable[[], Any], without: Any) -> Any:
+    try:
+        return make()
+    except PretamaneError as error:
+        why[name] = error.message
+        return without
+
+
 def analysis(
     stack: Stack,  # Any stack
     book: PriceBook,  # Where prices are found
@@ -53,18 +61,14 @@ def analysis(
     pairs, why = (stack, book, baseline, alternative), dict[str, str]()
 
     def told(name: str, make: Callable[[], Any], without: Any) -> Any:
-        try:
-            return make()
-        except PretamaneError as error:
-            why[name] = error.message
-            return without
+        return _told(why, name, make, without)
 
     both = told("ranges", lambda: pair(*pairs, hours), None)
+    moves = both and (tornado(*pairs, surfaces=both), indices(*pairs, cases=256, surfaces=both)) or ([], [])
     solved = usage_curves(stack, book, (baseline, alternative), hours)
     flips = [each for each in solved.values() if isinstance(each, UsageCurve) and each.places]
     return Analysis(
-        both and ranges(*pairs, surfaces=both), both and tornado(*pairs, surfaces=both) or [],
-        both and indices(*pairs, cases=256, surfaces=both) or [], flips[0] if flips else None,
+        both and ranges(*pairs, surfaces=both), *moves, flips[0] if flips else None,
         told("break-even", lambda: break_evens(*pairs, hours, solved), []),
         told("attribution", lambda: causes(*pairs, hours), []),
         growth(stack, book, (baseline, alternative), hours=hours), ownership(stack, book, hours=hours), why)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any
 
 from ..base.errors import PretamaneError
@@ -18,7 +19,7 @@ from ..prices.book import PriceBook
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['GROWS', 'LOADS', 'Growth', 'growth', 'growth_rows', 'step_rows']
+__all__ = ['GROWS', 'LOADS', 'Growth', 'growth', 'growth_rows', 'step_rows', 'reach', 'reach_rows']
 
 # %% ../../nbs/bill/21_growth.ipynb #4660cda1
 GROWS = ("requests", "egress_gb", "stored_gb", "database_gb", "index_gb", "log_gb", "searches", "emails",
@@ -94,3 +95,33 @@ def step_rows(
                          "machines": each.machines if each.usd is not None else f"does not fit: {each.why}"})
         last[each.name] = now
     return sorted(rows, key=lambda row: list(dict.fromkeys(each.name for each in found)).index(row["architecture"]))
+
+# %% ../../nbs/bill/21_growth.ipynb #43ab64db
+def _carried(above: list[Growth]) -> Decimal | None:
+    "The largest load up to which the machines are those of the first."
+    first = above[0] if above and above[0].load == 1 and above[0].usd is not None else None
+    if first is None:
+        return None
+    return [*takewhile(lambda each: each.usd is not None and each.machines == first.machines, above)][-1].load
+
+
+def reach(
+    found: list[Growth],  # Of `growth`, 1 among its loads
+) -> dict[str, tuple[Decimal | None, Decimal | None]]:
+    "By architecture: the largest load that today's machines carry, and the first that does not fit; None for neither."
+    carried: dict[str, tuple[Decimal | None, Decimal | None]] = {}
+    for name in dict.fromkeys(each.name for each in found):
+        above = sorted((each for each in found if each.name == name and each.load >= 1), key=lambda each: each.load)
+        carried[name] = (_carried(above), next((each.load for each in above if each.usd is None), None))
+    return carried
+
+
+def reach_rows(
+    found: list[Growth],  # Of `growth`, 1 among its loads
+) -> dict[str, dict[str, str]]:  # Columns by architecture
+    "How far each architecture reaches, for reading."
+    most, rows = max(each.load for each in found), {}
+    for name, (same, ends) in reach(found).items():
+        text = "" if same is None else f"{same.normalize():f} x" + (" or more" if same == most else "")
+        rows[name] = {"machines suffice to": text, "ends at": f"{ends.normalize():f} x" if ends else "no end seen"}
+    return rows

@@ -5,6 +5,7 @@
 # %% ../../nbs/cli/05a_options_verb.ipynb #03bfce61
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import Any
 
 from pretamane_analysis.cli.options import (
@@ -23,6 +24,8 @@ def options(
     parser = verb_parser("options", "All ways to host a stack, one row each: what each costs, what it survives, who "
                          "patches the database, how much work it is taken to be.", stack_options, usage_options,
                          what_if_options, source_options, format_option)
+    parser.add_argument("--growth", action="store_true", help="also how much more load today's machines carry, and "
+                        "where a way ends; takes some seconds")
     chosen = parser.parse_args(arguments)
     from pretamane_analysis.bill import options as ways
     from pretamane_analysis.bill.architectures import names_for
@@ -32,12 +35,27 @@ def options(
     prefetch_prices(chosen, book, stack, names_for(stack), (chosen.scenario,))
     found = ways.options(stack, book, chosen.scenario, month_hours(chosen))
     part = Part(f"All ways to host {stack.name} in {stack.region} at {chosen.scenario} usage, {chosen.hours} hours; "
-                f"`pretamane cost --architecture NAME` has every line", [each.row() for each in found],
+                f"`pretamane cost --architecture NAME` has every line", _rows(found, book, chosen),
                 ("machines",))
     document = with_age(ways.document(found, chosen.scenario), book.as_of)
     show([part], document, chosen.format, age_text(book.as_of, today(), book.source), [each.exact() for each in found],
          _closing(found))
     return 0
+
+
+def _rows(found: list[Any], book: Any, chosen: Namespace) -> list[dict[str, Any]]:
+    "The table, with how far each way reaches where that is asked for."
+    if not chosen.growth:
+        return [each.row() for each in found]
+    from pretamane_analysis.bill.growth import growth, reach_rows
+
+    reached = reach_rows(growth(found[0].stack, book, [each.name for each in found if each.name != "as-is"],
+                                hours=month_hours(chosen)))
+    return [{**{key: value for key, value in each.row().items() if key in _REACH},
+             **reached.get(each.name, dict.fromkeys(("machines suffice to", "ends at"), ""))} for each in found]
+
+
+_REACH = ("architecture", "USD a month", "machines", "survives machine", "survives zone")
 
 
 def _closing(found: list[Any]) -> str:

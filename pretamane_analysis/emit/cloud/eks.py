@@ -49,6 +49,7 @@ CAUSES = {
     "Secrets Manager": ("aws_secretsmanager_secret.application",),
     "control plane logs": ("aws_cloudwatch_log_group.control_plane",),
     POD_VOLUMES: ("aws_eks_addon.storage",),
+    "CloudTrail": ("aws_cloudtrail.audit",), "audit trail": ("aws_s3_bucket.audit",),
     "backups": (), "edge": (),  # free lines that say what is not ordered
 }
 
@@ -204,7 +205,7 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "search": bool(search),
         "objects": "objects" in features, "observability": "observability" in features, "mail": True,
         **_search_values(search, eks.availability_zones), "alarms": _alarms(stack, found),
-        "services_json": json.dumps(list(found.on_machines)),
+        "services_json": json.dumps(list(found.on_machines)), "audit_trail_days": stack.provisioning.audit_trail_days,
         "secrets_json": json.dumps(remaining_secrets(stack, found.on_machines) or ["application"]),
     }
 
@@ -224,6 +225,8 @@ def files(
              "observability.tf": values["observability"]}
     wanted = [*FILES, *(name for name, there in parts.items() if there)]
     tree = {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
+    if stack.provisioning.audit_trail_days:
+        tree["terraform/audit.tf"] = rendered("terraform/audit.tf.j2", **values)
     tree["bill-resources.json"] = json.dumps({"architecture": found.name, "lines": bill_resources(stack, found)},
                                              indent=2) + "\n"
     return tree

@@ -22,10 +22,16 @@ _ANYBODY_INSIDE = {"edge": "private_ranges", "obs": "private_ranges"}
 _LARGEST = 1_000_000  # bytes; the API server takes no larger object
 
 
+def _edge(found: Adapted) -> dict[str, str]:
+    "The edge's files. Behind an Ingress nobody takes Cloudflare's header away, so a caller could write it."
+    headers = caddy.CLIENT_HEADERS if found.way_in == "tunnel" else "X-Forwarded-For"
+    return caddy.files(found.stack, _ANYBODY_INSIDE, headers) if found.edge else {}
+
+
 def _texts(found: Adapted) -> dict[str, str]:
     "All files by path, as the tree of the host has them."
     stack = found.stack
-    made = {**(caddy.files(stack, _ANYBODY_INSIDE) if found.edge else {}), **prometheus_files(found),
+    made = {**_edge(found), **prometheus_files(found),
             **alertmanager.files(stack), **blackbox.files(stack), **grafana.files(stack), **logs.files(stack, True)}
     return {path: text for path, text in made.items() if not path.startswith(("prometheus/tests/", "runbooks/"))}
 
