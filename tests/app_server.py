@@ -265,7 +265,7 @@ class Platform:
             "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY_FILE": str(self.folder / "s3"), "MEILISEARCH_URL": self.search.url,
             "MEILISEARCH_KEY_FILE": str(self.folder / "search"), "API_KEY_FILE": str(self.folder / "api"),
             "OUTBOX_POLL_SECONDS": "0.2", "OUTBOX_MAX_DELAY_SECONDS": "0.5", "OUTBOX_LEASE_SECONDS": "2",
-            "MIGRATE_WAIT_SECONDS": "10"}
+            "MIGRATE_WAIT_SECONDS": "10", "CALLER_RATE": "0", "STRANGER_RATE": "0"}
 
     def app(self, source: Path = SOURCE, **environment: str | None) -> App:
         """The application on this platform, not yet started"""

@@ -1,7 +1,7 @@
 """A host for the bootstrap: a folder that stands for its root, stand-ins for what needs a real machine, the real AWS
 CLI.
 
-Stand-ins: apt-get, dpkg-query, snap, curl, gpg, blkid, mkfs.ext4, mount, mountpoint, findmnt, resize2fs, systemctl,
+Stand-ins: apt-get, dpkg-query, pip, curl, gpg, blkid, mkfs.ext4, mount, mountpoint, findmnt, resize2fs, systemctl,
 docker
 (and chown, unless root). Each keeps a little state, so that a second run sees what the first did. Real: bash,
 awscli, jq,
@@ -73,7 +73,18 @@ esac
 [[ "${KILL_AFTER:-}" == "$n" || -n "${KILL_AFTER_CALL:-}" && "$name $*" == *"${KILL_AFTER_CALL:-}"* ]] && kill -9 0
 exit "$code"
 """  # noqa: E501
-STANDINS = ("apt-get", "dpkg-query", "snap", "curl", "gpg", "blkid", "mkfs.ext4", "mount", "mountpoint",
+# A new environment of Python gets a pip that notes what it is told, and fails where the test says so.
+PYTHON = """#!/bin/bash
+if [[ "$1 $2" != "-m venv" ]]; then exec "$STUBS/real/python3" "$@"; fi
+mkdir -p "${@: -1}/bin"
+cat >"${@: -1}/bin/pip" <<'END'
+#!/bin/bash
+printf '%s\\n' "$*" >>"$STUBS/pip"
+exit "${PIP_CODE:-0}"
+END
+chmod 755 "${@: -1}/bin/pip"
+"""
+STANDINS = ("apt-get", "dpkg-query", "curl", "gpg", "blkid", "mkfs.ext4", "mount", "mountpoint",
             "findmnt", "resize2fs", "systemctl", "docker", "aws", "mv", "htpasswd")
 REAL = ("mv", "htpasswd")  # Stand-ins that pass on to the real program
 
@@ -246,6 +257,9 @@ class Host:
         for name, path in real.items():
             (self.stubs / "real" / name).symlink_to(path)
         (self.stubs / "real" / "chown").symlink_to("/bin/true")
+        (self.stubs / "real" / "python3").symlink_to(sys.executable)
+        (self.bin / "python3").write_text(PYTHON)
+        (self.bin / "python3").chmod(0o755)
         (self.stubs / "real" / "aws").write_text(CLIENT)
         (self.stubs / "real" / "aws").chmod(0o755)
         self.install()

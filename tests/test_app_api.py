@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from app_server import API_KEY, form, until
+from app_server import API_KEY, SOURCE, form, until
 
 from pretamane_analysis.emit.targets import probe_targets
 from pretamane_analysis.facts.images import facts
@@ -368,3 +368,57 @@ def test_pages_for_people_need_no_script(app):
         assert (page.status == 200 and "<script" not in text and "style" not in text
                 and "http" not in text.replace("http-", ""))
     assert "POST /documents" in app.call("GET", "/docs", key=None).body.decode()
+
+
+# Who asks too often
+
+def test_who_asks_too_often_waits(make_app):
+    """Strangers by address, callers by key: 429 with when to come back, and nobody else is kept out"""
+    app = make_app(STRANGER_RATE="2", CALLER_RATE="4")
+    strangers = [app.call("GET", "/contacts", key=None) for _ in range(15)]
+    assert [each.status for each in strangers[:10]] == [401] * 10
+    refused = strangers[-1]
+    assert refused.status == 429 and int(refused.headers["Retry-After"]) >= 1
+    assert refused.headers["Content-Type"] == "application/problem+json" and refused.headers["X-Request-ID"]
+    assert refused.json["status"] == 429
+    guesses = [app.call("GET", "/contacts", key=f"a key that somebody guessed {n}").status for n in range(3)]
+    assert 429 in guesses, "another key each time is the same address"
+    assert app.call("GET", "/contacts").status == 200, "a caller with a key is no stranger"
+    assert {app.call("GET", "/readyz", key=None).status for _ in range(40)} == {200}, "checks of health are not counted"
+    answers = [app.call("GET", "/contacts").status for _ in range(60)]
+    assert answers[:15] == [200] * 15 and 429 in answers
+    samples = app.metrics()
+    assert samples['rate_limited_total{caller="address"}'] >= 4 and samples['rate_limited_total{caller="key"}'] >= 1
+    until(lambda: app.call("GET", "/contacts").status == 200, seconds=5, pause=0.3)
+
+
+def test_addresses_have_buckets_of_their_own(make_app):
+    """What the edge says of a caller's address counts: one that floods does not keep another out; IPv6 by network"""
+    app = make_app(STRANGER_RATE="1", TRUSTED_PROXIES="127.0.0.1")
+
+    def ask(address):
+        return app.call("GET", "/contacts", key=None, headers={"X-Forwarded-For": address}).status
+
+    assert {ask("198.51.100.7") for _ in range(5)} == {401} and 429 in [ask("198.51.100.7") for _ in range(5)]
+    assert ask("198.51.100.8") == 401
+    assert 429 in [ask(f"2001:db8::{n}") for n in range(1, 12)] and ask("2001:db8:0:1::1") == 401
+
+
+def test_buckets_fill_again_and_forget():
+    """Ten a second: fifty at once, then one each tenth of a second; the quietest of ten thousand is forgotten"""
+    done = subprocess.run([sys.executable, "-c", """
+from app.rates import MOST_CALLERS, Buckets
+clock = [0.0]
+found = Buckets(10, lambda: clock[0])
+assert [found.wait("a") == 0 for _ in range(51)] == [True] * 50 + [False]
+assert 0.09 < found.wait("a") <= 0.1
+clock[0] = 0.1001
+assert found.wait("a") == 0 < found.wait("a")
+clock[0] = 1000
+assert sum(found.wait("a") == 0 for _ in range(60)) == 50
+for number in range(MOST_CALLERS + 5):
+    found.wait(f"caller {number}")
+assert len(found.callers) == MOST_CALLERS and "a" not in found.callers
+assert not any(Buckets(0).wait("a") for _ in range(1000))
+"""], cwd=SOURCE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 "A first boot that is killed anywhere, the data disk, Docker, units, user-data and the bundle."
 import base64
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -379,8 +380,8 @@ def test_user_data_brings_up_the_whole_example(fresh):
     assert sorted(host.delivered()) == sorted(wanted)
     before = host.state()
     assert host.run(script).returncode == 0
-    assert {path: each
-            for path, each in host.state().items() if before.get(path) != each}.keys() <= {"etc/pretamane/host.conf"}
+    after = {path: each for path, each in host.state().items() if before.get(path) != each}
+    assert after.keys() <= {"etc/pretamane/host.conf", "opt/aws-cli/list"}
 
 
 @pytest.mark.parametrize(("first", "goes_on"), [("the same", True), ("another", False)])
@@ -400,6 +401,34 @@ def test_a_new_host_goes_on_with_what_was_deployed(fresh, first, goes_on):
     assert done.returncode == 0, done.stdout
     assert os.readlink(host.root / "opt/pretamane/current") == f"releases/{'d' * 64 if goes_on else sha256}"
     assert ("going on with it" in done.stdout) == goes_on and host.calls("systemctl")
+
+
+def test_the_aws_command_line_is_pinned(fresh):
+    """By user-data, and again by a release with another list: only with hashes, and put in place once it is whole"""
+    host, script, sha256 = fresh
+    (host.bin / "jq").symlink_to(program("jq"))
+    link = host.root / "usr/local/bin/aws"
+    assert host.run(script, PIP_CODE="1").returncode != 0 and not link.is_symlink()
+    done = host.run(script)
+    assert done.returncode == 0, done.stdout
+    asked = (host.stubs / "pip").read_text().splitlines()
+    assert {each.split(" --requirement ")[0] for each in asked} == {
+        "--quiet --disable-pip-version-check install --require-hashes --only-binary=:all: --no-deps"}
+    list_ = tree()["bootstrap/aws-cli.txt"]
+    folder = hashlib.sha256(re.sub(r"^#.*\n", "", list_, flags=re.MULTILINE).encode()).hexdigest()[:12]
+    assert os.readlink(link) == str(host.root / "opt/aws-cli" / folder / "bin/aws")
+    assert len(asked) == 4, "three tries that failed, one that did not; the bootstrap found it done"
+    pinned = host.root / "opt/pretamane/releases" / sha256 / "bootstrap/aws-cli.txt"
+    pinned.write_text(list_ + "another==1.0 --hash=sha256:" + "0" * 64 + "\n")
+    assert host.run(str(pinned.with_name("bootstrap.sh"))).returncode == 0
+    assert os.readlink(link) != str(host.root / "opt/aws-cli" / folder / "bin/aws")
+
+
+def test_every_package_of_the_command_line_has_its_hash():
+    """One exact version each, a SHA-256 for each file, and nothing left for pip to choose"""
+    text = re.sub(r"^#.*\n", "", tree()["bootstrap/aws-cli.txt"], flags=re.MULTILINE).replace(" \\\n", "")
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( +--hash=sha256:[0-9a-f]{64}){1,2}", each)
+               for each in text.splitlines()) and "awscli==" in text
 
 
 def test_a_bundle_with_another_hash_is_not_unpacked(fresh):

@@ -6,14 +6,23 @@ import http.client
 import select
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
+import yaml
 from edge import HEALTH_INTERVAL, TUNNEL, caddy, running, until, varied
 from edge_behaviors import BLUE, GREEN
-from needed import needs
+from needed import needs as needs_program
 
-pytestmark = needs("caddy")
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.bill.sizing import needs
+from pretamane_analysis.check.read.tree import Tree
+from pretamane_analysis.check.rules.registry import check
+from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.stack.stack import Stack, example
+
+pytestmark = needs_program("caddy")
 CLIENTS, ATTEMPTS = 12, 3
 
 
@@ -258,3 +267,111 @@ def test_poison_does_not_shut_the_colors_out(edge):
     for _ in range(3):
         assert edge.ask("/contacts/crash", method="POST").status == 502
         assert edge.ask("/contacts/x").upstream == BLUE
+
+
+# Several replicas
+
+@pytest.fixture(scope="module")
+def several():
+    """A Caddy before three replicas of each color"""
+    with running(varied(services={"fastapi-app": {"replicas": 3}})) as found:
+        yield found
+
+
+def share(edge, number=120) -> Counter:
+    """Who answers so many requests"""
+    return Counter(edge.ask("/contacts/x").upstream for _ in range(number))
+
+
+def replicas(color):
+    """The addresses of a color's replicas"""
+    return {f"fastapi-app{number}-{color}:8000" for number in ("", "-2", "-3")}
+
+
+def test_requests_are_spread_over_the_replicas_of_one_color(several):
+    """Each replica of the color in service has its share, the other color nothing; a deployment moves them all"""
+    found = share(several)
+    assert {*found} == replicas("blue") and min(found.values()) > 15, found
+    folder = several.folder / "second-first"
+    folder.mkdir()
+    for each in ("some", "most"):
+        (folder / each).touch()
+    try:
+        found = share(several)
+        assert {*found} == replicas("green") and min(found.values()) > 15, found
+        (folder / "most").unlink()
+        found = share(several, 240)
+        assert 3 <= sum(found[each] for each in replicas("green")) <= 50, found
+    finally:
+        for each in folder.iterdir():
+            each.unlink()
+
+
+def test_a_replica_that_is_not_well_gets_nothing(several):
+    """Its share goes to the other replicas of its color; only without any of them does the other color answer"""
+    first, *others = sorted(replicas("blue"))
+    several.behind[first].ready = False
+    try:
+        until(lambda: first not in share(several, 30))
+        assert {*share(several)} == {*others}
+        for each in others:
+            several.behind[each].ready = False
+        until(lambda: {*share(several, 20)} <= replicas("green"))
+        assert {*share(several)} == replicas("green")
+    finally:
+        for each in replicas("blue"):
+            several.behind[each].ready = True
+        until(lambda: {*share(several, 60)} == replicas("blue"))
+
+
+def test_a_replica_that_dies_fails_nobody(several):
+    """It stops without a word: who reaches nobody is sent to the next replica"""
+    name = sorted(replicas("blue"))[1]
+    several.behind[name].stop()
+    try:
+        assert {several.ask("/contacts/x").status for _ in range(60)} == {200}
+    finally:
+        several.behind[name] = several.behind[name].again()
+    until(lambda: name in share(several, 60))
+
+
+def test_replicas_without_colors_are_known_by_name_too(tmp_path):
+    """A service that is routed and keeps no data has an address for each replica; one of them may be away"""
+    stack = varied(services={"meilisearch": {"mounts": [], "replicas": 2}}, volumes={
+        name: each for name, each in varied().model_dump(exclude_unset=True)["volumes"].items()
+        if name != "meilisearch-data"})
+    with running(stack) as edge:
+        both = {"meilisearch:7700", "meilisearch-2:7700"}
+        assert {edge.admin("/meilisearch/x").upstream for _ in range(30)} == both
+        edge.behind["meilisearch:7700"].stop()
+        found = [edge.admin("/meilisearch/x") for _ in range(20)]
+        assert {each.upstream for each in found} == {"meilisearch-2:7700"} and {each.status for each in found} == {200}
+
+
+def test_names_and_room_of_replicas():
+    """Compose, scripts and Prometheus know each replica; the host has room for both colors of all"""
+    one = example()
+    data = one.model_dump(exclude_unset=True)
+    data["services"]["fastapi-app"]["replicas"] = 3
+    stack = Stack.model_validate(data)
+    files = emitted(stack)
+    defined = yaml.safe_load(files["compose/compose.yaml"])["services"]
+    wanted = {each.partition(":")[0] for each in replicas("blue") | replicas("green")}
+    assert {each for each in defined if each.startswith("fastapi-app")} == wanted
+    assert not any("scale" in each for each in defined.values())
+    assert {defined[each]["profiles"][0] for each in wanted} == {"blue", "green"}
+    assert "COLORED=(fastapi-app:8000 fastapi-app-2:8000 fastapi-app-3:8000)" in files["scripts/lib/stack.sh"]
+    assert "COLOR_MIB=1536" in files["scripts/lib/stack.sh"]
+    assert all(f"{each}:9091" in files["prometheus/prometheus.yml"] for each in wanted)
+    assert check(Tree(files)) == []
+    assert (needs(stack, stack.services).memory_mib - needs(one, one.services).memory_mib) == 4 * 512
+
+
+def test_a_name_is_not_taken_twice():
+    """A replica's name that another service has, and more replicas than the edge can tell apart, are refused"""
+    data = varied(services={"fastapi-app": {"replicas": 3}}).model_dump(exclude_unset=True)
+    data["services"]["fastapi-app-2"] = {"image": "redis:8.2.1", "memory": "64Mi"}
+    with pytest.raises(PretamaneError, match="'fastapi-app-2' is a service"):
+        emitted(Stack.model_validate(data), ["compose"])
+    with pytest.raises(PretamaneError, match="at most 16 replicas"):
+        emitted(varied(services={"fastapi-app": {"replicas": 17}}), ["caddy"])

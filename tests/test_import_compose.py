@@ -15,7 +15,7 @@ from pretamane_analysis.intake.import_files import imported
 from pretamane_analysis.intake.import_text import stack_text
 from pretamane_analysis.intake.priced_import import priced_text
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack import loads
+from pretamane_analysis.stack.stack import example, loads
 
 FOLDER = Path(__file__).parent / "imports"
 ROLES = {  # the role of each service, and which answers at /
@@ -33,11 +33,11 @@ ROLES = {  # the role of each service, and which answers at /
     "search": ({"caddy": "edge", "site": "application", "elasticsearch": "search", "kibana": "dashboards"}, "site"),
     "tunnel": ({"caddy": "edge", "cloudflared": "tunnel", "wiki": "application", "db": "database"}, "wiki"),
     "model": ({"caddy": "edge", "ollama": "model-server", "qdrant": "vector-database", "chat": "application"}, "chat"),
-    "flows": ({"caddy": "edge", "n8n": "workflow", "n8n-worker": "worker", "postgres": "database", "redis": "queue"},
+    "flows": ({"caddy": "edge", "n8n": "application", "n8n-worker": "worker", "postgres": "database", "redis": "queue"},
               "n8n"),
     "oddnames": ({"caddy": "edge", "my-app-web": "application", "s-2nd-db": "database"}, "my-app-web"),
     "limits": ({"caddy": "edge", "frontend-proxy": "application", "frontend": "application", "cart": "application",
-                "valkey-cart": "cache", "kafka": "stream", "otel-collector": "traces"}, "frontend-proxy"),
+                "valkey-cart": "cache", "kafka": "stream", "otel-collector": "log-shipper"}, "frontend-proxy"),
 }
 
 
@@ -177,3 +177,20 @@ def test_a_missing_file_is_told(tmp_path):
     """With what to do"""
     with pytest.raises(PretamaneError, match="cannot read"):
         imported([str(tmp_path / "none.yaml")])
+
+
+@pytest.mark.parametrize("name", [*ROLES, ""])
+def test_what_we_emitted_is_read_back(name, tmp_path):
+    """Names, roles, sizes, disks, networks, colors, jobs and what waits for what come back from the tree of a host"""
+    before = stack_of(name)[0] if name else example()
+    for path, text in emitted(before, ["compose"]).items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    after = loads(priced_text(imported([str(tmp_path)]), bundled()), "stack.yaml", CHECKS)
+    assert (after.name, set(after.services), {*before.volumes}) == (before.name, set(before.services), {*after.volumes})
+    for service, was in before.services.items():
+        now = after.services[service]
+        for field in ("image", "memory_mib", "cpu_cores", "on_one_host", "deploy", "networks", "jobs", "mounts"):
+            assert getattr(now, field) == getattr(was, field), (service, field)
+        assert {*was.secrets} <= {*now.secrets} and set(now.depends_on) == set(was.depends_on), service
+        assert now.role == was.role or {now.role, was.role} <= {"application", "worker", "job", "queue", "cache"}

@@ -182,24 +182,28 @@ def test_a_bare_parameter_is_noticed():
     assert documented([Cell("code", source, (), "x")]) == ({"good": {"a"}}, {"bad": {"a", "b"}})
 
 
-def shown() -> set[str]:
-    """Return the names that the examples and tests of the notebooks use"""
+def shown(notebook: Notebook) -> set[str]:
+    """Return the names that the examples and tests of a notebook use"""
     found: set[str] = set()
-    for node in (node for each in ALL for cell in each.code if not cell.exported for node in ast.walk(cell.tree)):
+    for node in (node for cell in notebook.code if not cell.exported for node in ast.walk(cell.tree)):
         found |= {node.id} if isinstance(node, ast.Name) else {node.attr} if isinstance(node, ast.Attribute) else set()
     return found
 
 
-def test_public_names_have_examples():
-    """Every public function and class is used in an example or a test of a notebook; rules run by their number"""
-    names, missing = shown(), []
-    for notebook in MODULES.values():
-        for node in (node for cell in notebook.code if cell.exported for node in cell.tree.body):
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name not in names:
-                rule = any(ast.unparse(each).startswith("rule(") for each in node.decorator_list)
-                if not rule and not node.name.startswith("_"):
-                    missing.append(f"{notebook.name}: {node.name}")
-    assert not missing, f"show it right under where it is defined: {missing}"
+def unshown(notebook: Notebook) -> Iterator[str]:
+    """Yield the public functions and classes of a notebook that it does not use; rules run by their number"""
+    names = shown(notebook)
+    for node in (node for cell in notebook.code if cell.exported for node in cell.tree.body):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name not in names:
+            rule = any(ast.unparse(each).startswith("rule(") for each in node.decorator_list)
+            if not rule and not node.name.startswith("_"):
+                yield node.name
+
+
+@each(list(MODULES.values()))
+def test_public_names_have_examples(notebook):
+    """Every public function and class is used in an example or a test of the notebook that defines it"""
+    assert not (missing := list(unshown(notebook))), f"{notebook.name}: show it under where it is defined: {missing}"
 
 
 @each()

@@ -2,11 +2,13 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 import yaml
 
 from pretamane_analysis.cli.main import main
+from pretamane_analysis.stack.slo import Slo, minutes
 from pretamane_analysis.stack.stack import example_text
 
 
@@ -70,3 +72,15 @@ def test_a_stack_without_promises(answered, tmp_path):
 def test_a_promise_that_cannot_be_guarded_names_its_line(answered, tmp_path):
     code, _, err = answered("--stack", stack_with(tmp_path, slos={"mine": {"objective": 80}}))
     assert code == 2 and "slos.mine" in err and "could never fire" in err and "stack.yaml:" in err
+
+
+@pytest.mark.parametrize("days", [7, 14, 28, 30, 60, 90])
+def test_alerts_fit_the_window(days, tmp_path, capsys):
+    """No alert of the table waits for more than its part of the budget; no percentage has more digits than one reads"""
+    spent = [each.burn * minutes(each.long) / (days * 1440) for each in Slo(objective=99.5, window_days=days).alerts]
+    assert all(part <= most for part, most in zip(spent, (0.0801, 0.1251, 0.2001, 0.4201), strict=True)), spent
+    text = re.sub(r"(objective: [\d.]+)", rf"\1, window_days: {days}", example_text())
+    (tmp_path / "stack.yaml").write_text(text, encoding="utf-8")
+    assert main(["slo", "--stack", str(tmp_path / "stack.yaml"), "--format", "md"]) == 0
+    said = capsys.readouterr().out
+    assert f"{days} d" in said and not re.search(r"\d\.\d{4,} ?%", said)

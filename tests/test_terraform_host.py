@@ -1,6 +1,8 @@
 """The host's Terraform under the real Terraform: format, validation, its own tests, and what a plan does."""
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -21,6 +23,7 @@ from terraform_runner import (
     resources,
 )
 
+from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack import Stack, example
 
 pytestmark = needs_terraform
@@ -248,6 +251,61 @@ def test_bucket_refuses_plain_connections(plan):
     assert allowed([owner, bucket], "s3:GetObject", f"{BUCKET}/a", recent)
     assert not allowed([owner, bucket], "s3:GetObject", f"{BUCKET}/a", recent | {"aws:SecureTransport": "false"})
     assert not allowed([owner, bucket], "s3:GetObject", f"{BUCKET}/a", recent | {"s3:TlsVersion": "1.1"})
+
+
+# The audit trail
+
+AUDIT = f"arn:aws:s3:::pretamane-production-audit-{ACCOUNT}"
+TRAIL = {"aws:SourceArn": f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/pretamane-production-audit",
+         "s3:x-amz-acl": "bucket-owner-full-control"}
+
+
+def test_audit_trail(plan, other):
+    """The trail's files can be proven whole and are kept as long as the stack says; without the key there is none"""
+    trail = resources(plan, "aws_cloudtrail")["aws_cloudtrail.audit"]
+    assert trail["enable_log_file_validation"] and trail["include_global_service_events"]
+    rule, = resources(plan, "aws_s3_bucket_lifecycle_configuration")[
+        "aws_s3_bucket_lifecycle_configuration.audit"]["rule"]
+    assert rule["expiration"][0]["days"] == example().provisioning.audit_trail_days == 365
+    assert "aws_s3_bucket.audit" in resources(plan) and "aws_s3_bucket_public_access_block.audit" in resources(plan)
+    assert not [each for each in resources(first_plan(other)) if "audit" in each]
+
+
+def test_only_the_trail_writes_its_bucket(plan, policies):
+    """Another account's trail cannot write there, nor can the host read, write or stop it"""
+    bucket = resources(plan, "aws_s3_bucket_policy")["aws_s3_bucket_policy.audit"]["policy"]
+    inside = f"{AUDIT}/AWSLogs/{ACCOUNT}/CloudTrail/a.json.gz"
+    assert allowed([bucket], "s3:PutObject", inside, TRAIL) and allowed([bucket], "s3:GetBucketAcl", AUDIT, TRAIL)
+    assert not allowed([bucket], "s3:PutObject", inside, TRAIL | {"aws:SourceArn": TRAIL["aws:SourceArn"] + "2"})
+    assert not allowed([bucket], "s3:PutObject", inside, TRAIL | {"aws:SecureTransport": "false"})
+    assert not allowed([bucket], "s3:PutObject", f"{AUDIT}/AWSLogs/999999999999/a", TRAIL)
+    for action, resource in (("s3:GetObject", inside), ("s3:PutObject", inside), ("s3:DeleteObject", inside),
+                             ("cloudtrail:StopLogging", TRAIL["aws:SourceArn"]), ("s3:PutBucketPolicy", AUDIT)):
+        assert not allowed(policies, action, resource), action
+
+
+def test_query_of_the_runbook(plan, tmp_path):
+    """The runbook's query, as it is printed, says who read which parameter; it asks in the trail's own bucket"""
+    page = emitted(example(), ["runbooks"])["runbooks/secret-read.md"]
+    assert resources(plan, "aws_s3_bucket")["aws_s3_bucket.audit"]["bucket"] == AUDIT.rpartition(":")[2]
+    assert f"s3://{AUDIT.rpartition(':')[2].replace(ACCOUNT, '$account')}/AWSLogs/$account/CloudTrail/{REGION}/" in page
+    assert TRAIL["aws:SourceArn"].replace(ACCOUNT, "$account") in page
+    asked = {"eventTime": "2026-11-02T03:04:05Z", "eventSource": "ssm.amazonaws.com", "eventName": "GetParameters",
+             "requestParameters": {"names": ["/pretamane/production/api_key"]}, "sourceIPAddress": "192.0.2.7",
+             "userIdentity": {"arn": "arn:aws:iam::123456789012:user/somebody"}}
+    refused = asked | {"eventName": "GetParametersByPath", "errorCode": "AccessDenied",
+                       "requestParameters": {"path": "/pretamane/production"}}
+    other_event = asked | {"eventSource": "ec2.amazonaws.com", "eventName": "DescribeInstances"}
+    (tmp_path / "records").mkdir()
+    with gzip.open(tmp_path / "records" / "a.json.gz", "wt") as file:
+        json.dump({"Records": [other_event, refused, asked]}, file)
+    shown, = re.findall(r"^ +(shown=.*)$", page, re.MULTILINE)
+    query, = re.findall(r"^ +(find records.*\n.*)$", page, re.MULTILINE)
+    done = subprocess.run(["bash", "-c", f"{shown}\n{query}"], cwd=tmp_path, capture_output=True, text=True)
+    assert [line.split("\t")[1:] for line in done.stdout.splitlines()] == [
+        ["GetParameters", "/pretamane/production/api_key", asked["userIdentity"]["arn"], "192.0.2.7", "ok"],
+        ["GetParametersByPath", "/pretamane/production", asked["userIdentity"]["arn"], "192.0.2.7", "AccessDenied"],
+    ], done.stderr
 
 
 # TF5: secrets

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model 7ce39d15c6ea. Change the stack, not this file.
+# Made by `pretamane emit` from model 2d6eb9262b71. Change the stack, not this file.
 # Brings a backup back: roles and databases, then volumes, then what is built from them. Only into an empty target; with
 # --force what is there is moved aside first, never deleted.
 #   restore.sh [--force] [--snapshot ID]
@@ -58,12 +58,13 @@ SQL
     done 3< <(each dump)
 }
 
-# Of a service with two colors, both: neither is called what the service is called.
+# Of a service with two colors, both, of each replica: none of them is called what the service is called.
 stop_service() {
-    case " ${COLORED[*]} " in
-        *" $1:"*) compose stop --timeout 60 "$1-blue" "$1-green" ;;
-        *) compose stop --timeout 60 "$1" ;;
-    esac
+    local each found=()
+    for each in "${COLORED[@]%%:*}"; do
+        if [[ "$each" =~ ^"$1"(-[0-9]+)?$ ]]; then found+=("$each-blue" "$each-green"); fi
+    done
+    compose stop --timeout 60 "${found[@]:-$1}"
 }
 
 restore_volumes() {

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 4415dc5dc350. Change the stack, not this file.
+# Made by `pretamane emit` from model e70929b47ad2. Change the stack, not this file.
 
 variable "region" {
   description = "Region code."
@@ -146,6 +146,17 @@ variable "flow_log_bucket_arn" {
   validation {
     condition     = var.flow_log_bucket_arn == "" || can(regex("^arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]+", var.flow_log_bucket_arn))
     error_message = "The ARN of a bucket is expected, or nothing."
+  }
+}
+
+variable "audit_trail_days" {
+  description = "Days for which the records of who read which secret are kept."
+  type        = number
+  default     = 365
+
+  validation {
+    condition     = var.audit_trail_days >= 1 && floor(var.audit_trail_days) == var.audit_trail_days
+    error_message = "A whole number of days is expected."
   }
 }
 

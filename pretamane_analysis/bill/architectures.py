@@ -97,7 +97,7 @@ def ec2(
     resources = [
         _machine(stack, kind, needs(stack, services, scenario).busy_cores),
         Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
-        PublicAddresses(feature="network", count=1), *data, *shared(use),
+        PublicAddresses(feature="network", count=1), *data, *shared(stack, use),
         Parameters(feature="secrets",
                    standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),

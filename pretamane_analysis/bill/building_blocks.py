@@ -18,7 +18,7 @@ from ..prices.snapshot import instance_type
 from ..providers.choice import gone
 from ..providers.replacement import assumed, replacements
 from pretamane_analysis.resources import (
-    Bucket, DiskSnapshots, InternetEgress, Mail, Resource, Volume,
+    Bucket, DiskSnapshots, FreeOfCharge, InternetEgress, Mail, Resource, Volume,
 )
 from ..stack.disks import disk_refusals
 from ..stack.quantities import Scenario
@@ -108,7 +108,8 @@ def guessed(
     stack: Stack,  # Any stack
 ) -> tuple[str, ...]:  # One sentence or none
     "Which usage figures are guesses, because the stack does not give them."
-    rate = [name for name in type(stack.usage).model_fields if name not in stack.usage.model_fields_set
+    unused = () if stack.provisioning.audit_trail_days else ("audit_gb", "audit_writes")
+    rate = [name for name in type(stack.usage).model_fields if name not in (*stack.usage.model_fields_set, *unused)
             and getattr(stack.usage, name) is not None]
     return (f"not in the stack's usage, so guessed: {', '.join(rate)}",) if rate else ()
 
@@ -176,10 +177,22 @@ def host_disk_gb(
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #f59f1023
 def shared(
+    stack: Stack,  # The product that is described
     use: Figures,  # Usage in one scenario, as `Usage.at` returns it
 ) -> list[Resource]:
     "What both sides pay alike."
-    return [InternetEgress(feature="egress", gb=use["egress_gb"]), Mail(feature="mail", recipients=use["emails"])]
+    return [InternetEgress(feature="egress", gb=use["egress_gb"]), Mail(feature="mail", recipients=use["emails"]),
+            *_audit_trail(stack, use)]
+
+
+def _audit_trail(stack: Stack, use: Figures) -> list[Resource]:
+    "Who read which secret: CloudTrail's first copy of management events is free, its bucket is not."
+    if not stack.provisioning.audit_trail_days:
+        return []
+    return [FreeOfCharge(feature="secrets", name="CloudTrail", description="trail of management events",
+                         reason="the first copy in a region is free", service="AWSCloudTrail"),
+            Bucket(feature="secrets", name="audit trail", standard_gb=use["audit_gb"],
+                   put_requests=use["audit_writes"])]
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #3525e988
 def own_data(

@@ -27,7 +27,7 @@ from ..stack.settings import NodeGroupSettings
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'node_groups', 'remaining_secrets', 'eks']
+__all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'remaining_secrets', 'eks']
 
 # %% ../../nbs/bill/06_cluster.ipynb #b654e2c4
 def require_architecture(
@@ -59,7 +59,7 @@ def _chosen(stack: Stack, book: PriceBook, held: Work, nodes: int | None, at_lea
                           eks.prefix_delegation, _usd_for_each(stack, book), eks.purchase_option)
 
 # %% ../../nbs/bill/06_cluster.ipynb #1ad19be7
-def node_groups(
+def _node_groups(
     stack: Stack,  # The product that is described
     book: PriceBook,  # For the choice of types that the stack leaves open
     held: Work,  # What the cluster has to hold, as `work` returns it
@@ -92,10 +92,10 @@ def _nodes_of(
 ) -> Cluster:
     "The nodes of a cluster. More services than the stack's own number of nodes was meant for may need more nodes."
     zones, prefixes = stack.eks.availability_zones, stack.eks.prefix_delegation
-    cluster = filled(node_groups(stack, book, held), held, zones, prefixes)
+    cluster = filled(_node_groups(stack, book, held), held, zones, prefixes)
     if managed or not any(cluster.shortfalls()):
         return cluster
-    return filled(node_groups(stack, book, held, grows=True), held, sum(cluster.counts.values()), prefixes)
+    return filled(_node_groups(stack, book, held, grows=True), held, sum(cluster.counts.values()), prefixes)
 
 # %% ../../nbs/bill/06_cluster.ipynb #049f9c07
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
@@ -158,7 +158,7 @@ def _cluster(stack: Stack, use: Figures, cluster: Cluster) -> list[Resource]:
         *_way_in_and_out(stack, use, sum(cluster.counts.values())),
         ImageRegistry(feature="images", gb=use["image_gb"]),
         HostedZones(feature="names", zones=1, queries=use["requests"] * use["dns_queries_per_request"]),
-        *shared(use),
+        *shared(stack, use),
     ]
 
 # %% ../../nbs/bill/06_cluster.ipynb #edd02605

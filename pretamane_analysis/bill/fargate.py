@@ -94,7 +94,7 @@ def ecs_fargate(
         *tasks, *_files(stack, scenario, services), *_way_in_and_out(stack, use, count),
         ImageRegistry(feature="images", gb=use["image_gb"]),
         HostedZones(feature="names", zones=1, queries=use["requests"] * use["dns_queries_per_request"]),
-        *shared(use), *(each for each in data if not isinstance(each, Volume)),
+        *shared(stack, use), *(each for each in data if not isinstance(each, Volume)),
         FreeOfCharge(feature="backups", name="backups", description="no further backups are ordered",
                      reason="beyond what is part of the managed services"),
         Secrets(feature="secrets", count=Decimal(len(remaining_secrets(stack, services)) or 1))]

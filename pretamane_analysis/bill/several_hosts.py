@@ -86,7 +86,7 @@ def _resources(stack: Stack, scenario: Scenario, hosts: _Hosts) -> tuple[Resourc
                       purchase_option=host.purchase_option, cpu_credits=host.cpu_credits,
                       cpu_percent=busy_percent(busy, hosts.count * hosts.kind.vcpu),
                       detailed_monitoring=host.detailed_monitoring),
-            *_disks(stack, use, scenario, hosts), *_way_in(use, hosts), *_objects(stack, use), *shared(use),
+            *_disks(stack, use, scenario, hosts), *_way_in(use, hosts), *_objects(stack, use), *shared(stack, use),
             Parameters(feature="secrets", standard=secrets),
             FreeOfCharge(feature="images", name="images", description="images from public registries",
                          reason="no registry of one's own"),

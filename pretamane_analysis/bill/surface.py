@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 # %% auto #0
-__all__ = ['Machines', 'PROBES', 'CHUNK', 'with_usage', 'remembering', 'steps', 'Surface', 'totals']
+__all__ = ['Machines', 'PROBES', 'CHUNK', 'with_usage', 'remembering', 'Surface', 'totals']
 
 # %% ../../nbs/bill/16_surface.ipynb #5514b463
 def with_usage(
@@ -74,7 +74,7 @@ def remembering(
 PROBES = 5  # Where machines are asked for first, between the least and the most
 
 
-def steps(
+def _steps(
     choose: Callable[[float], Machines],  # The machines at so many busy vCPU
     least: float,  # vCPU kept busy
     most: float,  # vCPU kept busy
@@ -112,7 +112,7 @@ class Surface:
         self.by_cores = "cpu_cores" in bounds and name != "as-is"
         low, high = bounds["cpu_cores"] if self.by_cores else (typical, typical)
         self.pieces = [(end, Ways(partial(_total, name, stack if name == "as-is" else _with_machines(
-            name, stack, machines), book, hours), bounds)) for end, machines in steps(
+            name, stack, machines), book, hours), bounds)) for end, machines in _steps(
             lambda busy: _machines(name, stack, book, busy), low, high)]
 
     def at(

@@ -20,7 +20,7 @@ from ..facts.images import repository
 from ..intake.usual_service import CADDY, Guess, guess, own_check, start_of, volume_of
 
 # %% auto #0
-__all__ = ['NUMBERS', 'DEFAULT_REGION', 'Answers', 'init_options', 'answers', 'starter', 'init']
+__all__ = ['NUMBERS', 'DEFAULT_REGION', 'Answers', 'init_options', 'starter', 'init']
 
 # %% ../../nbs/cli/04a_stack_init.ipynb #b6128bd5
 NUMBERS = {  # option: (usage figure, question, what is taken where nobody says)
@@ -94,7 +94,7 @@ def _region(text: str) -> str:
     return text
 
 
-def answers(
+def _answers(
     options: Namespace,  # As `init_options` parses them
     ask: bool,  # Whether somebody sits at a terminal
 ) -> Answers:
@@ -199,7 +199,7 @@ def init(
     if Path(options.out).exists() and not options.force:
         raise PretamaneError("there is a file already, and it stays as it is", options.out,
                              "Name another one with --out, or replace it with --force")
-    text = starter(answers(options, sys.stdin.isatty()))
+    text = starter(_answers(options, sys.stdin.isatty()))
     stack: Any = loads(text, options.out, rules)
     write_whole(options.out, text)
     print(f"{options.out}: {stack.name} in {stack.region}, {len(stack.services)} services; {text.count('# guessed')} "

@@ -12,7 +12,7 @@ from ..stack.budget import Budget, firing, minutes_text
 from .charts import Form, _saved, _style
 from .colors import GROUP_COLORS, INK, QUIET
 from ..stack.slo import minutes
-from ..base.tables import plain
+from ..base.tables import percent, plain
 
 # %% auto #0
 __all__ = ['budget_burn']
@@ -25,8 +25,8 @@ def _title(budget: Budget) -> str:
     if not pages:
         return f"{budget.name}: a complete failure pages nobody"
     minutes, spent = min(pages)
-    return (f"{budget.name}: a complete failure pages somebody after {minutes_text(minutes)}, {plain(spent, 1)} "
-            f"% of the error budget spent")
+    return (f"{budget.name}: a complete failure pages somebody after {minutes_text(minutes)}, "
+            f"{percent(spent)} of the error budget spent")
 
 
 def _axes(budget: Budget) -> tuple[Any, Any]:

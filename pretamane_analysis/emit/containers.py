@@ -14,7 +14,8 @@ from ..stack.service import Service
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['COLORS', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'names', 'containers', 'default_profiles', 'edge_of']
+__all__ = ['COLORS', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'instances', 'names', 'containers', 'default_profiles',
+           'edge_of']
 
 # %% ../../nbs/emit/04_containers.ipynb #415671c0
 COLORS = ("blue", "green")
@@ -36,12 +37,31 @@ class Container:
         return () if self.service.profile == "core" else (self.service.profile,)
 
 # %% ../../nbs/emit/04_containers.ipynb #0cb0c9c1
+def instances(
+    stack: Stack,  # The product that is described
+    service: str,  # Name of a service
+) -> list[str]:  # `api`, `api-2` …
+    """The names of its replicas, so that the edge knows each. What no request is sent to has one name, and Compose's
+    `scale` for its replicas. Raises PretamaneError for a name that another service has."""
+    each = stack.services[service]
+    if not (each.routes or each.deploy == "blue-green"):
+        return [service]
+    found = [service, *(f"{service}-{number}" for number in range(2, each.on_one_host + 1))]
+    if taken := [name for name in found[1:] if name in stack.services]:
+        raise PretamaneError(f"{taken[0]!r} is a service, and would be a replica of {service!r} too",
+                             place=f"services.{service}.replicas", remedy=f"Give {taken[0]!r} another name")
+    return found
+
+
 def names(
     stack: Stack,  # The product that is described
     service: str,  # Name of a service
-) -> list[str]:  # Its host names: one, or one for each color
+) -> list[str]:  # Its host names: one for each replica, of each color, blue first
     "The names under which a service answers."
-    return [f"{service}-{color}" for color in COLORS] if stack.services[service].deploy == "blue-green" else [service]
+    found = instances(stack, service)
+    if stack.services[service].deploy != "blue-green":
+        return found
+    return [f"{each}-{color}" for color in COLORS for each in found]
 
 
 def containers(

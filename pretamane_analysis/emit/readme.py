@@ -56,5 +56,6 @@ def text(
     page, module = PAGES[of]
     more = import_module(module).particulars(stack) if module else {}
     return rendered(f"readme/{page}.md.j2", stack=stack, **more, folders=folders, provided=provided,
-                    runbooks="runbooks" in tops, files=counted(len(paths) + 1, "file"),
-                    services=counted(len(stack.services), "service"))
+                    runbooks="runbooks" in tops, reference="app" in tops,
+                    colored=any(each.deploy == "blue-green" for each in stack.services.values()),
+                    files=counted(len(paths) + 1, "file"), services=counted(len(stack.services), "service"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from posixpath import normpath
-from typing import Any
+from typing import Any, get_args
 
 from ..base.errors import PretamaneError
 from ..facts.images import repository
@@ -18,6 +18,7 @@ from pretamane_analysis.intake.compose_values import (
     cpu_of, gpus_asked, health_of, inner_ports, kept_cpu, kept_memory, labeled, memory_of, open_ports,
 )
 from .evidence import Imported, stack_name
+from ..stack.service import Network
 
 # %% auto #0
 __all__ = ['compose_import']
@@ -154,7 +155,7 @@ def _ports(project: ComposeReading, name: str, role: str) -> dict[str, int]:
     if found:
         keys: tuple[str | int, ...] = ("ports",) if service.published else ("expose",)
         project.say(name, "ports", (", ".join(map(str, found)), keys if declared else (), "declared" if declared
-                                    else "guessed", "usual for its image" if known else "nothing says where"))
+                                    else "guessed", "usual for its image" if known else "nothing says on which one"))
     first = _NAMED.get(role, "http")
     return {first if number == 0 else f"port-{port}": port for number, port in enumerate(found[:20])}
 
@@ -196,6 +197,9 @@ def _service(project: ComposeReading, name: str, jobs: list[str]) -> dict[str, A
         environment, ports, start = {}, {}, dict[str, Any]()
     else:
         start = _start(project, name)
+    networks = [each for each in service.networks if each in get_args(Network)]
+    found |= {"networks": networks} if networks == service.networks else {}
+    found |= {"deploy": "blue-green"} if name in project.colors else {}
     return {**({"description": old} if old else {}), **found, **({"ports": ports} if ports else {}),
             **({"gpus": gpus} if gpus else {}), **({"environment": environment} if environment else {}),
             **({"secrets": secrets} if secrets else {}), **start, **({"mounts": mounts} if mounts else {}),
@@ -268,4 +272,6 @@ def compose_import(
 def _rank(project: ComposeReading, ours: str) -> tuple[bool, bool]:
     "What is at / first: what is told to a proxy or has port 80 or 443."
     name = next(name for name, each in project.names.items() if each == ours)
-    return not (labeled(project.services[name]) or {80, 443} & {*open_ports(project.services[name])}), False
+    service = project.services[name]
+    return (not (labeled(service) or {80, 443} & {*open_ports(service)}),
+            not any(each["published"] for each in service.published))

@@ -14,9 +14,10 @@ from posixpath import dirname, join, normpath
 from typing import Any
 
 from ..base.errors import PretamaneError
+from ..facts.images import facts
 from .compose_project import project_of, read_variables
 from .compose_roles import Part, part_of_service
-from .compose_service import Image, ServiceFacts, mapping
+from .compose_service import Image, ServiceFacts, listed, mapping
 from .compose_values import at_keys
 from .evidence import How, Imported, secret_name, stack_name
 from .import_inputs import Input, read_input
@@ -86,6 +87,7 @@ class ComposeReading:
     secret: SecretValues
     by_value: dict[str, str] = field(default_factory=dict)  # Secrets by what they hold
     gone: set[str] = field(default_factory=set)  # Services that are left out, or jobs of others
+    colors: dict[str, str] = field(default_factory=dict)  # Services in two colors: the first of them as it is written
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -113,7 +115,7 @@ class ComposeReading:
         *keys: str | int,  # Below it, from the top down
     ) -> str:
         "Where something of a service stands."
-        return self.files.place(self.paths, "services", name, *keys)
+        return self.files.place(self.paths, "services", self.colors.get(name, name), *keys)
 
     def say(
         self,
@@ -139,6 +141,8 @@ def fixed_image(
     "An image as a stack has it: without the port of a registry, and with a version."
     name, at, digest = text.strip().partition("@")
     name = re.sub(r"^([\w.-]+):\d+/", r"\1/", name.removeprefix("docker://"))
+    if facts(name.removeprefix("localhost/")).build:  # built on the host from what we emit
+        name = name.removeprefix("localhost/")
     tag = Image.of(name).tag
     digest = digest if re.fullmatch(r"sha256:[0-9a-f]{64}", digest) else ""
     if tag and tag != "latest" or digest:
@@ -193,7 +197,7 @@ def environment_of(
     service, plain, secrets = project.services[name], dict[str, str](), list[str]()
     for variable, value in service.environment.items():
         value = value or project.known.get(variable, "")
-        if secret_by_name(variable) or project.secret.holds(value):
+        if project.secret.hides(variable, value):
             secrets.append(_secret(project, name, variable, value))
         elif value and re.fullmatch(r"[A-Za-z_][\w.-]*", variable) and not variable.endswith("_FILE"):
             plain[variable] = value.replace("$$", "$")
@@ -201,7 +205,7 @@ def environment_of(
             project.found.leave(f"what {variable} of {name} leads to", "a service that AWS runs: import a Terraform "
                                 "plan or a bill for what it costs", project.place(name, "environment", variable))
     for source in service.secrets.values():
-        secrets.append(_secret(project, name, source, ""))
+        secrets.append(_secret(project, name, source.removeprefix(f"{name}."), ""))
     return plain, list(dict.fromkeys([*secrets, *_of_env_files(project, name)]))
 
 
@@ -223,12 +227,24 @@ def _of_env_files(project: ComposeReading, name: str) -> Iterator[str]:
                     if secret_by_name(variable))
 
 # %% ../../nbs/intake/23_compose_reading.ipynb #da336534
+def _joined_colors(raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    "Two colors of a service, as we emit them, as that service; and by its name the first of them."
+    colors = {name.removesuffix("-blue"): name for name, each in raw.items() if name.endswith("-blue") and listed(
+        mapping(each).get("profiles")) == ["blue"] and f"{name.removesuffix('-blue')}-green" in raw}
+    ours = {f"{name}-{color}": name for name in colors for color in ("blue", "green")}
+    found: dict[str, Any] = {}
+    for name, each in raw.items():
+        waits = mapping(mapping(each).get("depends_on"))
+        joined = {ours.get(other, other): how for other, how in waits.items()}
+        found.setdefault(ours.get(name, name), {**each, "depends_on": joined} if waits else each)
+    return found, colors
+
+
 def opened_project(
-    paths: tuple[str, ...],  # Files of one project, as after `-f`: the later one wins
+    paths: tuple[str, ...],  # Files of one project; the later one wins
 ) -> ComposeReading:
     "A project with variables filled in. Raises PretamaneError."
-    files = ProjectFiles()
-    known = _variables(dirname(paths[0]))
+    files, known = ProjectFiles(), _variables(dirname(paths[0]))
     project = project_of(paths, files.read, known)
     data = _visible(project.data)
     raw = data.get("services")
@@ -237,22 +253,24 @@ def opened_project(
     if other := next((str(name) for name, each in raw.items() if not isinstance(each, dict)), ""):
         raise PretamaneError(f"service {other}: a mapping is expected", files.place(project.files, "services", other),
                              "Write `image:` below its name")
-    home = dirname(paths[0])
-    services = {str(name): ServiceFacts(str(name), mapping(each), "", _recipe(home, each)) for name, each in raw.items()
-                if each.get("image") or each.get("build")}
+    raw, colors = _joined_colors({str(name): each for name, each in raw.items()})
+    services = {name: ServiceFacts(name, mapping(each), "", _recipe(dirname(paths[0]), each))
+                for name, each in raw.items() if each.get("image") or each.get("build")}
     found = Imported("compose", [each for each in project.files if files.known.get(each)])
     found.name = stack_name(str(data.get("name") or Path(paths[0]).resolve().parent.name))
-    for name in set(map(str, raw)) - set(services):
+    for name in raw.keys() - services.keys():
         found.leave(f"service {name}", "neither image nor build: a part of a service that stands in another file",
                     files.place(project.files, "services", name))
     for path, keys, what in project.missing:
         found.leave(what, "the file is not there", files.place([path], *keys))
-    return ComposeReading(found, files, found.files, services, known, _learned(services, known))
+    return ComposeReading(found, files, found.files, services, known, _learned(services, known, found.name),
+                          colors=colors)
 
 
-def _learned(services: dict[str, ServiceFacts], known: dict[str, str]) -> SecretValues:
+def _learned(services: dict[str, ServiceFacts], known: dict[str, str], project: str) -> SecretValues:
     "What must not be shown."
-    secret = SecretValues([*services, *(each.image.repository.rpartition("/")[2] for each in services.values()),
+    images = (each.image.repository.rpartition("/")[2] for each in services.values())
+    secret = SecretValues([project, *services, *images,
                            "true", "false", "admin", "root", "example", "changeme", "password", "secret"])
     for variables in (known, *(each.environment for each in services.values())):
         for variable, value in variables.items():

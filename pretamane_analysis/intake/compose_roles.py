@@ -21,7 +21,8 @@ __all__ = ['built_from', 'program_of', 'Part', 'runs_once', 'works', 'only_passe
 _VARIABLES = {"POSTGRES_PASSWORD": "postgres", "POSTGRES_DB": "postgres", "MYSQL_ROOT_PASSWORD": "mysql",
               "MARIADB_ROOT_PASSWORD": "mariadb", "RABBITMQ_DEFAULT_USER": "rabbitmq",
               "MONGO_INITDB_ROOT_USERNAME": "mongo", "MEILI_MASTER_KEY": "getmeili/meilisearch",
-              "CLICKHOUSE_USER": "clickhouse/clickhouse-server", "MINIO_ROOT_USER": "minio/minio"}
+              "CLICKHOUSE_USER": "clickhouse/clickhouse-server", "MINIO_ROOT_USER": "minio/minio",
+              "KAFKA_HEAP_OPTS": "apache/kafka", "KAFKA_PROCESS_ROLES": "apache/kafka"}
 _FOLDERS = {"/var/lib/postgresql": "postgres", "/var/lib/mysql": "mysql", "/var/lib/rabbitmq": "rabbitmq",
             "/data/db": "mongo", "/usr/share/elasticsearch/data": "elasticsearch",
             "/meili_data": "getmeili/meilisearch"}
@@ -134,7 +135,7 @@ def part_of_service(
     service = services[name]
     known, why = program_of(service, image)
     once = runs_once(name, services)
-    if once and (known is None or known.role in ("application", "job", "workflow")):
+    if once and (known is None or "waits until" in once or known.role in ("application", "job", "workflow")):
         return Part("job", once, known)
     working = works(name, service, shared)
     if working and (known is None or shared or known.role in ("application", "workflow")):

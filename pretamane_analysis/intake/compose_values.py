@@ -23,7 +23,8 @@ Said = tuple[Any, tuple[str | int, ...], How, str]  # Value, keys in the file, h
 _HEAP = re.compile(r"-Xmx(\d+)([kKmMgG]?)")
 HEAP_TIMES = Decimal("1.5")  # memory of a Java program for its heap: stacks, code and buffers come besides
 _LIMITS = (("deploy", "resources", "limits", "memory"), ("mem_limit",))
-_KEPT = (("deploy", "resources", "reservations", "memory"), ("mem_reservation",))
+_KEPT = (("deploy", "resources", "reservations", "memory"),)
+_SOFT = ("mem_reservation",)  # a soft limit, which keeps nothing free
 _CORES = (("deploy", "resources", "limits", "cpus"), ("cpus",))
 _CORES_KEPT = (("deploy", "resources", "reservations", "cpus"),)
 
@@ -54,7 +55,7 @@ def memory_of(
     "Memory limit in MiB."
     if found := _size(service, _LIMITS):
         return found[0], found[1], "declared", ""
-    if found := _size(service, _KEPT):
+    if found := _size(service, (*_KEPT, _SOFT)):
         return found[0], found[1], "derived", "what is reserved, since no limit is set"
     heap = _HEAP.search(" ".join([*service.command, *service.environment.values()]))
     if heap:

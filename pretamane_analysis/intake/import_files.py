@@ -12,6 +12,8 @@ from ..base.errors import PretamaneError, did_you_mean
 from .compose_import import compose_import
 from .evidence import Imported
 from .import_inputs import FORMS, Input, form_of, in_folder, read_input
+from .kubernetes_import import kubernetes_import
+from .kubernetes_reading import kustomized
 from .merge_imports import merged_imports
 from .terraform_import import terraform_import
 from .usage_files import usage_file
@@ -64,6 +66,9 @@ def imported(
         if kind == "compose":
             projects.setdefault(str(Path(file.path).parent), []).append(file.path)
     found = [compose_import(*each) for each in projects.values()]
+    manifests = [kustomized(file.path) if kind == "kustomization" else file for kind, file in files
+                 if kind in ("kubernetes", "kustomization")]
+    found += [kubernetes_import(*manifests)] if manifests else []
     said = usage_file(read_input(usage)) if usage else None
     found += [terraform_import(file, region, said) for kind, file in files if kind == "terraform"]
     paid = [file.path for kind, file in files if kind == "bill"]

@@ -72,8 +72,10 @@ def _as_is(found: Imported) -> Iterator[str]:
     yield from ("", "as_is:", f"  source: {_value(', '.join(dict.fromkeys(found.files))[:200])}", "  features:")
     features: dict[str, list[str]] = {}
     for each in found.cloud:
+        address = each.source.rpartition(" (")[0]
+        named = {"name": address} if address and "name" not in each.fields else {}
         features.setdefault(each.feature, []).append(
-            f"      - {_value({**each.fields, 'source': each.source})}")
+            f"      - {_value({**each.fields, **named, 'source': each.source})}")
     for feature, lines in features.items():
         yield f"    {feature}:"
         yield from lines

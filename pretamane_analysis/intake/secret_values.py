@@ -58,6 +58,15 @@ class SecretValues:
         if secret_by_name(name) and len(value) >= 4 and value.lower() not in self.names:
             self.values |= {value, *re.findall(r"://[^/\s:@]*:([^/\s@]{4,})@", value)}
 
+    def hides(
+        self,
+        name: str,  # Of a variable
+        value: str,  # What it holds
+    ) -> bool:
+        "Whether a variable is a secret: by its name, unless it holds only a name, or by what it holds."
+        named = name.lower().endswith("access_key") and value.lower() in self.names
+        return secret_by_name(name) and not named or self.holds(value)
+
     def holds(
         self,
         text: str,  # Anything that would be shown

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..base.errors import PretamaneError
+from .compose_service import listed, mapping
 from .import_inputs import LARGEST, Input
 from .terraform_binary import Unknown, saved_changes
 
 # %% auto #0
-__all__ = ['ALLOWED', 'kept', 'TerraformThing', 'TerraformFile', 'terraform_file']
+__all__ = ['ALLOWED', 'REGION', 'kept', 'TerraformThing', 'TerraformFile', 'terraform_file']
 
 # %% ../../nbs/intake/26_terraform_files.ipynb #cb3d1864
 ALLOWED = frozenset("""
@@ -94,13 +95,13 @@ def _modules(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[st
     "Every managed resource below a module, with its address; old versions leave module and index out of it."
     if not isinstance(module, dict) or depth > 50:
         return
-    for each in module.get("resources") or ():
+    for each in listed(module.get("resources")):
         if isinstance(each, dict) and each.get("mode", "managed") == "managed" and isinstance(each.get("type"), str):
             address = str(each.get("address", f"{each['type']}.{each.get('name')}"))
             if "index" in each and not address.endswith("]"):
                 address += f"[{json.dumps(each['index'])}]"
             yield address if not prefix or address.startswith("module.") else f"{prefix}.{address}", each
-    for child in module.get("child_modules") or ():
+    for child in listed(module.get("child_modules")):
         if isinstance(child, dict):
             yield from _modules(child, str(child.get("address", prefix)), depth + 1)
 
@@ -119,63 +120,62 @@ class _Lines:
         return f"{self.file.path}:{self.text.count(chr(10), 0, max(0, at)) + 1}"
 
 # %% ../../nbs/intake/26_terraform_files.ipynb #2ff69c1b
-_ACTIONS = {("create",): "create", ("update",): "update", ("delete",): "delete", ("no-op",): "no-op"}
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_ACTIONS: dict[tuple[str, ...], str] = {("create",): "create", ("update",): "update",
+            ("delete",): "delete", ("no-op",): "no-op"}
 
 
 def _unknown(change: dict[str, Any]) -> frozenset[str]:
     "Top attributes that are known after apply."
-    after = change.get("after_unknown")
-    return frozenset(key for key, value in after.items() if value is True) if isinstance(after, dict) else frozenset()
+    return frozenset(key for key, value in mapping(change.get("after_unknown")).items() if value is True)
 
 
 def _of_plan(file: Input, data: dict[str, Any]) -> TerraformFile:
     "A plan: what there is before and after."
     lines, found = _Lines(file), TerraformFile("Terraform plan", regions=_regions(data))
-    changes = {str(each.get("address")): each.get("change") or {} for each in data.get("resource_changes") or ()
-               if isinstance(each, dict)}
+    told = [mapping(each) for each in listed(data.get("resource_changes"))]
+    changes = {str(each.get("address")): mapping(each.get("change")) for each in told}
     found.planned = [_thing(lines, address, each, changes) for address, each in
-                     _modules((data.get("planned_values") or {}).get("root_module"))]
-    values = (data.get("prior_state") or {}).get("values") or {}
+                     _modules(mapping(data.get("planned_values")).get("root_module"))]
+    values = mapping(mapping(data.get("prior_state")).get("values"))
     found.prior = [_thing(lines, address, each, changes) for address, each in _modules(values.get("root_module"))]
     known = {each.address for each in found.prior}
-    for each in data.get("resource_changes") or ():
-        before = (each.get("change") or {}).get("before") if isinstance(each, dict) else None
-        if isinstance(before, dict) and str(each.get("address")) not in known and each.get("mode") == "managed":
+    for each in told:
+        before = mapping(mapping(each.get("change")).get("before"))
+        if before and str(each.get("address")) not in known and each.get("mode") == "managed":
             thing = {"type": each.get("type"), "values": before}
             found.prior.append(_thing(lines, str(each["address"]), thing, changes))
     return found
 
 
 def _thing(lines: _Lines, address: str, each: dict[str, Any], changes: dict[str, Any]) -> TerraformThing:
-    change = changes.get(address) or {}
-    actions = tuple(change.get("actions") or ("no-op",))
-    values = each.get("values")
-    return TerraformThing(address, str(each.get("type")), kept(values if isinstance(values, dict) else {}),
+    change = mapping(changes.get(address))
+    actions = tuple(map(str, listed(change.get("actions")))) or ("no-op",)
+    return TerraformThing(address, str(each.get("type")), kept(mapping(each.get("values"))),
                           _ACTIONS.get(actions, "replace"), _unknown(change), lines.of(address))
 
 
 def _regions(data: dict[str, Any]) -> tuple[str, ...]:
     "The regions that the configuration gives to providers, also through variables."
-    providers = (data.get("configuration") or {}).get("provider_config") or {}
     found = []
-    for each in providers.values() if isinstance(providers, dict) else ():
-        told = ((each.get("expressions") or {}).get("region") or {}) if isinstance(each, dict) else {}
-        names = [str(name).removeprefix("var.") for name in told.get("references") or ()]
-        given = [((data.get("variables") or {}).get(name) or {}).get("value") for name in names]
+    for each in mapping(mapping(data.get("configuration")).get("provider_config")).values():
+        told = mapping(mapping(mapping(each).get("expressions")).get("region"))
+        names = [str(name).removeprefix("var.") for name in listed(told.get("references"))]
+        given = [mapping(mapping(data.get("variables")).get(name)).get("value") for name in names]
         found += [str(value) for value in (told.get("constant_value"), *given) if value]
-    return tuple(dict.fromkeys(found))
+    return tuple(each for each in dict.fromkeys(found) if REGION.fullmatch(each))
 
 # %% ../../nbs/intake/26_terraform_files.ipynb #f33a7411
 def _of_state(file: Input, data: dict[str, Any]) -> TerraformFile:
     "A state of version 4."
     found = TerraformFile("Terraform state", is_plan=False)
-    for each in data.get("resources") or ():
+    for each in listed(data.get("resources")):
         if not isinstance(each, dict) or each.get("mode") != "managed":
             continue
-        name = ".".join(filter(None, [each.get("module"), str(each.get("type")), str(each.get("name"))]))
+        name = ".".join(filter(None, [str(each.get("module") or ""), str(each.get("type")), str(each.get("name"))]))
         at = file.text.find(f'"name": {json.dumps(each.get("name"))}')
         place = f"{file.path}:{file.text.count(chr(10), 0, max(0, at)) + 1}"
-        for one in each.get("instances") or ():
+        for one in listed(each.get("instances")):
             index = f"[{json.dumps(one['index_key'])}]" if isinstance(one, dict) and "index_key" in one else ""
             values = one.get("attributes") if isinstance(one, dict) else None
             found.planned.append(TerraformThing(name + index, str(each.get("type")),

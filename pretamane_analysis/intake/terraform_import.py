@@ -5,7 +5,6 @@
 # %% ../../nbs/intake/29_terraform_import.ipynb #a45c918c
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from ..base.errors import PretamaneError
 from .evidence import CloudLine, Imported
 from .import_inputs import Input
-from .terraform_files import TerraformFile, TerraformThing, terraform_file
+from .terraform_files import REGION, TerraformFile, TerraformThing, terraform_file
 from .terraform_kinds import Around
 from .terraform_services import READERS, standing
 from .usage_files import UsageFile, with_usage
@@ -22,9 +21,6 @@ from .usage_files import UsageFile, with_usage
 __all__ = ['region_of', 'cloud_lines', 'terraform_import']
 
 # %% ../../nbs/intake/29_terraform_import.ipynb #00cdf0f5
-_REGION = re.compile(r"^[a-z]{2}(-[a-z]+)+-\d$")
-
-
 def region_of(
     thing: TerraformThing,  # One of a plan
 ) -> str:
@@ -32,7 +28,7 @@ def region_of(
     for text in (thing.values.get("region"), str(thing.values.get("arn") or "").split(":")[3:4],
                  str(thing.values.get("availability_zone") or "").rstrip("abcdef")):
         found = text[0] if isinstance(text, list) and text else text
-        if isinstance(found, str) and _REGION.fullmatch(found):
+        if isinstance(found, str) and REGION.fullmatch(found):
             return found
     return ""
 

@@ -74,9 +74,12 @@ def _with_edge(found: Imported) -> None:
         found.note(f"services.{name}.memory", "128Mi", "usual for Caddy, the edge of what is emitted", "guessed")
     caddy = {"image": CADDY, "role": "edge", "memory": "128Mi", "cpu": "0.25"} | {
         key: value for key, value in services.get(name, {}).items()
-        if key in ("image", "role", "memory", "cpu", "description")}
-    found.services = {name: caddy | {"ports": {"http": 8080, "metrics": 2020}, "mounts": [
-        {"volume": f"{name}-data", "path": "/data"}]}, **{key: each for key, each in services.items() if key != name}}
+        if key in ("image", "role", "memory", "cpu", "description", "networks", "secrets")}
+    tunnel = any(role_of(each) == "tunnel" for each in services.values())
+    data = [each for each in services.get(name, {}).get("mounts", []) if each["path"] == "/data"] or (
+        [] if tunnel else [{"volume": f"{name}-data", "path": "/data"}])
+    caddy |= {"ports": {"http": 8080, "metrics": 2020}} | ({"mounts": data} if data else {})
+    found.services = {name: caddy, **{key: each for key, each in services.items() if key != name}}
 
 
 def _routed(found: Imported, fronts: dict[str, tuple[str, ...]]) -> None:

@@ -27,7 +27,7 @@ from .rows import RowBook, prices_of
 from .book import ON_DEMAND, MissingPrice, Price, PriceBook, Query
 
 # %% auto #0
-__all__ = ['KIND', 'client', 'Answer', 'answer', 'cached_answer', 'ApiBook', 'known', 'status']
+__all__ = ['KIND', 'client', 'Answer', 'answer', 'cached_answer', 'ApiBook', 'status']
 
 # %% ../../nbs/prices/13_api_book.ipynb #271beb03
 def client(
@@ -257,12 +257,12 @@ class ApiBook(PriceBook):
         waiting = [(query, searches(query)) for query in dict.fromkeys(queries)]
         depth = 0
         while waiting := [(query, groups) for query, groups in waiting if len(groups) > depth
-                          and not known(self, query, depth)[1]]:
+                          and not _known(self, query, depth)[1]]:
             _learn(self, [search for _, groups in waiting for search in groups[depth]], progress)
             depth += 1
 
 # %% ../../nbs/prices/13_api_book.ipynb #45d60199
-def known(
+def _known(
     book: ApiBook,  # The book whose answers these become
     query: Query,  # The question: one usage type, unit, region and purchase option
     depth: int,  # How many groups of its questions are answered
@@ -284,7 +284,7 @@ def _rows_for(
     rows = RowBook(source=book.source)
     for depth, group in enumerate(searches(query), 1):
         _learn(book, group)
-        rows, enough = known(book, query, depth)
+        rows, enough = _known(book, query, depth)
         if enough:
             break
     return rows

@@ -19,8 +19,7 @@ from .offer_layout import (LEADING, META_LINES, NO_ATTRIBUTE, OfferError, Produc
 from .rows import Row, rows_of_term
 
 # %% auto #0
-__all__ = ['SAVINGS_PLAN', 'PLAN', 'PLAN_ATTRIBUTES', 'EMPTY', 'REGION_KEYS', 'row_maker', 'header_of', 'sections', 'checked',
-           'rows_of', 'rows']
+__all__ = ['SAVINGS_PLAN', 'PLAN', 'PLAN_ATTRIBUTES', 'EMPTY', 'REGION_KEYS', 'row_maker', 'header_of', 'rows_of', 'rows']
 
 # %% ../../nbs/prices/07_offer_files.ipynb #e6fd515b
 SAVINGS_PLAN = "SavingsPlan"
@@ -126,7 +125,7 @@ def _csv_rows(path: str | Path) -> Iterator[Row]:
             raise broken(path, str(error), f"line {reader.line_num + META_LINES + 1}") from error
 
 # %% ../../nbs/prices/07_offer_files.ipynb #f3fe73cf
-def sections(
+def _sections(
     path: str | Path,  # A JSON file
 ) -> tuple[list[str], bool]:  # Term types in order; whether the terms are lists, as Savings Plans have them
     "The outline of a price list. Raises OfferError for JSON that is broken or no price list."
@@ -171,14 +170,14 @@ def _read(path: str | Path, parse: Callable[..., Iterable[Any]], *words: str) ->
 def _json_rows(path: str | Path) -> Iterator[Row]:
     import ijson
 
-    kinds, lists = sections(path)
+    kinds, lists = _sections(path)
     if lists:
         yield from _plan_rows(path, kinds)
         return
     products = Products()
     try:
         for sku, product in _read(path, ijson.kvitems, "products"):
-            products[sku] = {"sku": sku, **checked(path, product, sku)}
+            products[sku] = {"sku": sku, **_checked(path, product, sku)}
         for kind in kinds:
             for sku, terms in _read(path, ijson.kvitems, f"terms.{kind}"):
                 yield from rows_of(path, products.get(sku), kind, sku, terms)
@@ -186,7 +185,7 @@ def _json_rows(path: str | Path) -> Iterator[Row]:
         products.close()
 
 # %% ../../nbs/prices/07_offer_files.ipynb #b06cd053
-def checked(
+def _checked(
     path: str | Path,  # The file, for the message
     value: Any,  # What JSON gave
     sku: str,  # Which product it is of, for the message
@@ -207,7 +206,7 @@ def rows_of(
     "The rows of all terms of one product. Raises OfferError."
     if product is None:
         raise broken(path, "terms of a product that the file does not have", f"SKU {sku}")
-    for term in checked(path, terms, sku).values():
+    for term in _checked(path, terms, sku).values():
         try:
             for row in rows_of_term(product, kind, term):
                 yield row if isinstance(row.usd, str) else row._replace(usd=str(row.usd))

@@ -24,7 +24,7 @@ from .offer_scan_csv import rows_of_lines, scan_csv
 from .rows import Row
 
 # %% auto #0
-__all__ = ['FORMAT', 'KIND', 'key_of', 'OfferFile', 'load', 'scanned', 'rows_at', 'complete']
+__all__ = ['FORMAT', 'KIND', 'key_of', 'OfferFile', 'load', 'scanned', 'rows_at']
 
 # %% ../../nbs/prices/10_offer_store.ipynb #df2cbcd5
 FORMAT = "pretamane offer index 2"
@@ -165,10 +165,10 @@ def rows_at(
                     found += rows_of(offers.path, product, term[2], entry[2], json.loads(terms))
     except (ValueError, TypeError, Irregular) as error:
         raise broken(offers.path, str(error), f"usage type {usage_type}") from error
-    return complete(found, offers.path)
+    return _complete(found, offers.path)
 
 # %% ../../nbs/prices/10_offer_store.ipynb #1ca52a1b
-def complete(
+def _complete(
     found: list[Row],  # All rows of some products
     path: str,  # For messages
 ) -> list[Row]:

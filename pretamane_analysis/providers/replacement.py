@@ -22,8 +22,8 @@ from ..stack.quantities import Scenario, Usage
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Figures', 'LEAST_DISK_GB', 'SPARE', 'SEARCH_OVERHEAD', 'LEAST_SEARCH_GB', 'figures', 'product', 'made', 'Size',
-           'sized', 'Replacement', 'replacements', 'assumed', 'staying']
+__all__ = ['Figures', 'LEAST_DISK_GB', 'SPARE', 'SEARCH_OVERHEAD', 'LEAST_SEARCH_GB', 'figures', 'product', 'Size', 'sized',
+           'Replacement', 'replacements', 'assumed', 'staying']
 
 # %% ../../nbs/providers/03_replacement.ipynb #32001898
 Figures = dict[str, Decimal | None]  # None: nobody knows it
@@ -91,7 +91,7 @@ def _value(kind: str, given: Any, of: Figures, words: Mapping[str, str]) -> Any:
     return given.format(**words) if isinstance(given, str) else given
 
 
-def made(
+def _made(
     provider: Provider,  # One of the catalogue
     of: Figures,  # Of the service that it replaces
     words: Mapping[str, str],  # `class` and other words that its fields take up
@@ -146,7 +146,7 @@ def _first(classes: list[Class]) -> Class:
 def _usd_of(provider: Provider, stack: Stack, name: str, book: PriceBook) -> Callable[[str], Decimal | None]:
     "What an hour of a class costs in the stack's region, as a service would be billed for it."
     def usd(size: str) -> Decimal | None:
-        first = made(provider, figures(stack, name, "typical"), _names(stack, name, size))[0]
+        first = _made(provider, figures(stack, name, "typical"), _names(stack, name, size))[0]
         query = next(iter(first.charges(Decimal(1)))).query.at(stack.region)
         try:
             return (book.shortlist or book).find(query).tiers[0].usd
@@ -236,9 +236,9 @@ def _one(stack: Stack, book: PriceBook, scenario: Scenario, choice: Choice, foun
     settings = stack.managed[choice.service].settings if choice.service in stack.managed else {}
     of, words = figures(stack, choice.service, scenario, share), _names(stack, choice.service, size.name)
     more = {"feature": feature, **_name(choice, found), **settings}
-    resources, other = made(provider, of, words, **more), {}
+    resources, other = _made(provider, of, words, **more), {}
     if not _has_prices(resources[0], stack, book):
-        instead = made(provider, of, words, **{**provider.unpriced, **more})
+        instead = _made(provider, of, words, **{**provider.unpriced, **more})
         if instead != resources and _has_prices(instead[0], stack, book):
             resources, other = instead, dict(provider.unpriced)
     by_usage = [each for template in provider.resources for each in template.values() if "share" in str(each)]
@@ -254,7 +254,7 @@ def _together(stack: Stack, scenario: Scenario, found: list[Choice]) -> Replacem
     provider, feature = first.provider, _feature(stack, first.service)
     assert provider is not None
     programs = dict.fromkeys(program(stack.services[each.service].image) for each in found)
-    resources = made(provider, figures(stack, first.service, scenario), {}, feature=feature)
+    resources = _made(provider, figures(stack, first.service, scenario), {}, feature=feature)
     return Replacement(first, feature, resources, f"{provider.title} replaces {', '.join(programs)}")
 
 

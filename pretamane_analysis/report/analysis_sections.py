@@ -68,8 +68,9 @@ def analysis_sections(
 
 def _owned(found: Analysis) -> Iterator[Section]:
     parts = component_rows(dict.fromkeys(part for each in found.ownership for part in each.available.parts))
-    yield Section("ownership", "Over 36 months", SURFACE, f"{terms_said(found.ownership[0].terms)} `pretamane "
-                  "ownership --hour 60 --minute 2` takes your own prices.", [each.row() for each in found.ownership],
+    yield Section("ownership", "Over 36 months", SURFACE,
+                  f"{terms_said(found.ownership[0].terms)} The verb `ownership` takes your own prices: "
+                  "`--hour 60 --minute 2`.", [each.row() for each in found.ownership],
                   [each.exact() for each in found.ownership])
     yield Section("availability", "What each part promises", SURFACE, "And who says so.", parts, parts)
 

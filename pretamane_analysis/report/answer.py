@@ -13,7 +13,6 @@ from ..base.tables import less, money, percent
 from ..bill import audit as audits
 from ..bill import compare as comparisons
 from ..bill.analysis import Analysis, analysis
-from ..bill.building_blocks import Architecture
 from ..bill.options import Option, options
 from ..bill.sides import Side
 from ..bill.features import features_of
@@ -27,7 +26,7 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Findings', 'findings', 'headline', 'machines', 'points']
+__all__ = ['Findings', 'findings', 'headline', 'points']
 
 # %% ../../nbs/report/03_answer.ipynb #32158a47
 @dataclass(frozen=True)
@@ -94,13 +93,6 @@ def headline(
             f"{money(second.bill.total)} USD on {second.architecture.title} ({second.architecture.instance_type}): "
             f"{less(saving.percent)} "
             f"at {found.comparison.scenario} usage, {parity}.")
-
-
-def machines(
-    chosen: Architecture,  # The architecture whose features are asked about
-) -> str:
-    "How many machines of which type."
-    return chosen.machines
 
 # %% ../../nbs/report/03_answer.ipynb #481c0ce9
 def _memory(found: Findings) -> str:

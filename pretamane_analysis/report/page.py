@@ -14,7 +14,7 @@ from ..base.tables import less, money, percent
 from ..bill import compare as comparisons
 from ..draw.colors import dark_rules, inline
 from . import controls
-from .answer import Findings, machines, points
+from .answer import Findings, points
 from .section import Section
 from .sections import sections
 from ..stack.stack import Stack
@@ -122,7 +122,7 @@ def _environment() -> Any:
                               trim_blocks=True, lstrip_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # in the order of the stack
     environment.filters |= {
-        "cell": linked, "grid": grid, "machines": machines, "paid": paid,
+        "cell": linked, "grid": grid, "paid": paid,
         "inline": lambda picture, name: Markup(inline(picture[1], name, picture[0])),
         "groupby_order": lambda parts: [(group,
                                          list(each)) for group, each in groupby(parts, key=lambda one: one.group)]}

@@ -12,7 +12,7 @@ from typing import Any
 from .quantities import Scenario
 from .slo import BurnAlert, Slo, minutes
 from .stack import Stack
-from ..base.tables import plain
+from ..base.tables import percent, plain
 
 # %% auto #0
 __all__ = ['DAYS_PER_MONTH', 'Rows', 'Budget', 'budgets', 'Firing', 'firing', 'burn_rates', 'firings', 'minutes_text',
@@ -133,7 +133,7 @@ def _cell(found: Firing, budget: Budget) -> str:
     spent = found.spent(budget)
     if found.minutes is None or spent is None:
         return "never" if found.why == "too slow for it" else found.why
-    return f"{minutes_text(found.minutes)} ({plain(spent, 1)} %)"
+    return f"{minutes_text(found.minutes)} ({percent(spent)})"
 
 
 def burn_rows(

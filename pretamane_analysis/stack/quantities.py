@@ -113,6 +113,9 @@ class Usage(Model):
     dns_queries_per_request: Range = _range("0.1", "0.1", "0.1",
                                             "DNS queries for each request; resolvers and browsers remember an answer")
     backup_writes: Range = _range(30, 30, 30, "objects written to the backup bucket in a month, one a night")
+    audit_gb: Range = _range("0.1", "0.5", 5, "GB of the audit trail kept, where there is one")
+    audit_writes: Range = _range(9490, 9490, 28470, "objects that the audit trail writes in a month: a file of records "
+                                 "every five minutes, a digest every hour")
     image_gb: Range = _range(1, 3, 10, "GB of container images kept in a registry")
     cpu_cores: Range = _range("0.1", "0.3", "1", "vCPU that all services together keep busy on average")
     nat_gb: Range | None = Field(default=None, description="GB through the NAT gateways; left out: logs, and the "

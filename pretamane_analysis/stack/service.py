@@ -114,8 +114,9 @@ class Service(Model):
     @property
     def on_one_host(self) -> int:
         """How many of it run on one host: what keeps data in a volume runs once, since a second one on the same disk
-        guards against nothing."""
-        return 1 if any(not each.read_only for each in self.mounts) else self.replicas
+        guards against nothing. What has two colors shares its volumes already."""
+        alone = self.deploy != "blue-green" and any(not each.read_only for each in self.mounts)
+        return 1 if alone else self.replicas
 
     @property
     def kept_mib(self) -> int:

@@ -185,6 +185,9 @@ class Provisioning(Model):
                                   description="days for which overwritten or deleted backups can be brought back")
     object_lock_days: int | None = Field(default=None, ge=1,
                                          description="days for which nobody can delete a backup; left out: no lock")
+    audit_trail_days: int | None = Field(default=None, ge=1, le=3653,
+                                         description="days for which a CloudTrail trail keeps who read which secret; "
+                                         "left out: no trail, only the 90 days of CloudTrail's event history")
 
 # %% ../../nbs/stack/10_settings.ipynb #69297c32
 Calendar = Annotated[str, Field(pattern=r"^[A-Za-z0-9*:,./~ -]+$",

@@ -5,7 +5,8 @@
 # %% ../../nbs/stack/06_slo.ipynb #99bb92e3
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
+from math import log
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -14,7 +15,8 @@ from .model_file import Model
 from .vocabulary import Severity
 
 # %% auto #0
-__all__ = ['Window', 'WORKBOOK', 'BUCKETS', 'BASE_INTERVAL', 'EXTRAPOLATED', 'minutes', 'duration', 'BurnAlert', 'Slo']
+__all__ = ['Window', 'WORKBOOK', 'WEEK', 'MONTH', 'SPENT', 'BUCKETS', 'BASE_INTERVAL', 'EXTRAPOLATED', 'minutes', 'duration',
+           'BurnAlert', 'alerts_for', 'Slo']
 
 # %% ../../nbs/stack/06_slo.ipynb #54332124
 Window = Annotated[str, Field(pattern=r"^[1-9]\d*[mhd]$", description="a window such as '5m', '6h' or '3d'")]
@@ -45,7 +47,7 @@ class BurnAlert(Model):
     severity: Severity
     long: Window
     short: Window
-    burn: Decimal = Field(ge=1, le=10_000, decimal_places=2,
+    burn: Decimal = Field(gt=0, le=10_000, decimal_places=2,
                           description="times the rate that spends the budget exactly in the SLO's window")
     keep_firing: int = Field(default=5, ge=0, le=60,
                              description="minutes that it fires on after both windows are below")
@@ -69,6 +71,29 @@ def _alert(severity: Severity, long: str, short: str, burn: str, keep_firing: in
 
 WORKBOOK = (_alert("page", "1h", "5m", "14.4", 0), _alert("page", "6h", "30m", "6"),
             _alert("ticket", "1d", "2h", "3"), _alert("ticket", "3d", "6h", "1"))
+WEEK, MONTH = 7, 30  # Days; the windows for which sloth and the Workbook say what each alert may spend
+# Of the budget, in the order of the Workbook's alerts: in a week, in a month
+SPENT = ((Decimal("0.08"), Decimal("0.02")), (Decimal("0.125"), Decimal("0.05")), (Decimal("0.2"), Decimal("0.1")),
+         (Decimal("0.42"), Decimal("0.1")))
+
+
+def alerts_for(
+    window_days: int,  # Over which a promise holds
+    budget: Decimal,  # Share of the requests that may be bad
+) -> list[BurnAlert]:  # The Workbook's at 30 days
+    "Alerts whose burn rates fit a window: each fires once its part of the budget is spent, a larger one in a week."
+    if window_days == MONTH:
+        return list(WORKBOOK)
+    place = min(max((log(window_days) - log(WEEK)) / (log(MONTH) - log(WEEK)), 0.0), 1.0)
+    found = []
+    for alert, (week, month) in zip(WORKBOOK, SPENT):
+        share = Decimal(str(float(week) ** (1 - place) * float(month) ** place))
+        burn = share * window_days * 1440 / minutes(alert.long)
+        fits = min(burn, max(alert.burn, 1 / budget)).quantize(Decimal("0.01"), ROUND_FLOOR)
+        found.append(alert.model_copy(update={"burn": fits.normalize()}))
+    return found
+
+
 # seconds
 BUCKETS = tuple(map(Decimal, ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10")))
 BASE_INTERVAL = 15_000  # milliseconds between scrapes; divided by `time_scale`
@@ -87,7 +112,7 @@ class Slo(Model):
     threshold: Decimal | None = Field(default=None,
                                       description=f"seconds, for latency: one of {', '.join(map(str, BUCKETS))}")
     alerts: list[BurnAlert] = Field(default=list(WORKBOOK), min_length=1,
-                                    description="left out: the table of the SRE Workbook")
+                                    description="left out: the table of the SRE Workbook, fitted to the window")
     ignored_failures: int = Field(default=1, ge=0, le=1000,
                                   description="failures that alone must never alert: sets the least traffic")
     time_scale: int = Field(default=1, ge=1, le=100, description="divides every window, for tests; 1 in earnest")
@@ -127,6 +152,12 @@ class Slo(Model):
     def windows(self) -> list[str]:
         "Every window that is recorded, shortest first; the shortest is also the current burn."
         return sorted({window for each in self.alerts for window in (each.long, each.short)}, key=minutes)
+
+    @model_validator(mode="after")
+    def _alerts_fit_the_window(self) -> Slo:
+        if "alerts" not in self.model_fields_set:
+            self.__dict__["alerts"] = alerts_for(self.window_days, self.budget)
+        return self
 
     @model_validator(mode="after")
     def _alerts_can_fire(self) -> Slo:

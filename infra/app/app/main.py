@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 7ce39d15c6ea. Change the stack, not this file.
+# Made by `pretamane emit` from model 2d6eb9262b71. Change the stack, not this file.
 """The application: routes, what surrounds them, and what starts and stops with them."""
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from . import __version__, contacts, documents, health, problems, site
 from .health import Readiness
 from .middleware import LimitBody, Observe
 from .outbox import Worker
+from .rates import LimitRate
 from .services import Services
 from .settings import Settings
 from .uploads import FORM_OVERHEAD
@@ -52,6 +53,8 @@ def make_app(settings: Settings) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(LimitBody, metrics=services.metrics, limit=SMALL_BODY,
                        larger={"/documents": settings.max_upload_bytes + FORM_OVERHEAD})
+    app.add_middleware(LimitRate, metrics=services.metrics, keys=services.api_keys, of_keys=settings.caller_rate,
+                       of_addresses=settings.stranger_rate)
     app.add_middleware(Observe, metrics=services.metrics, drain=services.drain)
     services.metrics.declare(_routes(app))
     tempfile.tempdir = str(settings.uploads_folder)  # where the form parser puts what is too large for memory

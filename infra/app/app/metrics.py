@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 7ce39d15c6ea. Change the stack, not this file.
+# Made by `pretamane emit` from model 2d6eb9262b71. Change the stack, not this file.
 """What the service counts. One process serves all requests, so a counter never goes back while it lives."""
 from __future__ import annotations
 
@@ -55,6 +55,8 @@ class Metrics:
         self.contacts = self._counter("contacts_created_total", "Contacts created")
         self.searches = self._counter("searches_total", "Searches by outcome", "outcome")
         self.refused = self._counter("auth_failures_total", "Requests without a valid API key", "reason")
+        self.rate_limited = self._counter("rate_limited_total", "Requests of callers that asked too often", "caller")
+        self._zero(self.rate_limited, "key", "address")
         self._zero(self.rejected, "too_large", "type", "form")
         self._zero(self.searches, "found", "nothing", "error")
         self._zero(self.refused, "missing", "wrong")

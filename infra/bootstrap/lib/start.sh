@@ -1,10 +1,10 @@
-# Made by `pretamane emit` from model 7ce39d15c6ea. Change the stack, not this file.
+# Made by `pretamane emit` from model 2d6eb9262b71. Change the stack, not this file.
 # shellcheck shell=bash
 # What every script here starts with: settings, places, one at a time, a private folder in memory.
 # cloud-init sets neither HOME nor a useful folder, and its PATH lacks that of snaps.
 
 export HOME="${HOME:-/root}" LC_ALL=C.UTF-8 AWS_PAGER="" AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS="${AWS_MAX_ATTEMPTS:-2}"
-export PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
+export PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 umask 077
 cd /
 

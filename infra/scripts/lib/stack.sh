@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 7ce39d15c6ea. Change the stack, not this file.
+# Made by `pretamane emit` from model 2d6eb9262b71. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 

@@ -15,7 +15,7 @@ from .kinds import SAID, UNCHECKED
 from .tree import Tree, compose_project, part_of
 
 # %% auto #0
-__all__ = ['CANONICAL', 'projects', 'units', 'inventory', 'recognized', 'told']
+__all__ = ['CANONICAL', 'projects', 'units', 'recognized', 'told']
 
 # %% ../../../nbs/check/read/06_units.ipynb #3326afc8
 CANONICAL = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -185,7 +185,7 @@ def units(
                       module=None) for mine, project in zip(owned, found)), *parts]
 
 # %% ../../../nbs/check/read/06_units.ipynb #7846b3a4
-def inventory(
+def _inventory(
     tree: Tree,  # A whole tree
 ) -> dict[str, list[str]]:  # By what they were read as; under an empty name what was not read
     "The files of a tree by what they were read as."
@@ -200,7 +200,7 @@ def recognized(
     tree: Tree,  # Any tree, or a part of one
 ) -> bool:
     "Whether anything is there that a rule reads."
-    return bool(set(inventory(tree)) - {"", "script", "variables"})
+    return bool(set(_inventory(tree)) - {"", "script", "variables"})
 
 # %% ../../../nbs/check/read/06_units.ipynb #08fc2cda
 def _few(paths: list[str]) -> str:
@@ -211,7 +211,7 @@ def told(
     tree: Tree,  # A whole tree
 ) -> list[str]:  # Lines
     "What was read as what, and what was not."
-    found = inventory(tree)
+    found = _inventory(tree)
     lines = [f"{SAID[kind]}: {_few(found[kind])}" for kind in SAID if found.get(kind)]
     left = found.get("", [])
     unread = [path for path in left if tree.kind(path) in UNCHECKED]

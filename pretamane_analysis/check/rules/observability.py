@@ -22,8 +22,8 @@ from ...facts.metrics import catalogue, labels
 from ...facts.promql import filled, read
 
 # %% auto #0
-__all__ = ['ANY', 'Asked', 'queries', 'recorded', 'queries_have_answers', 'shares_are_shares', 'seconds',
-           'jobs_have_names_of_their_own', 'ranges_hold_two_samples']
+__all__ = ['ANY', 'Asked', 'queries', 'queries_have_answers', 'shares_are_shares', 'seconds', 'jobs_have_names_of_their_own',
+           'ranges_hold_two_samples']
 
 # %% ../../../nbs/check/rules/10_observability.ipynb #cd0dba30
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def queries(
 _NOT_ASKED = re.compile(r"^(loki|alloy|grafana|cloudflared|minio|meilisearch|promtail|logcli|tempo)_")
 
 
-def recorded(
+def _recorded(
     tree: Tree,  # Any tree, or a part of one
 ) -> dict[str, frozenset[str]]:  # Labels by the name that a rule records
     "What the rules of a tree record."
@@ -125,7 +125,7 @@ def _sure(problem: str, asked: Asked) -> bool:
 @rule("X06")
 def queries_have_answers(tree: Tree) -> Iterator[Finding]:
     "Metrics and labels against the catalogue, joins that never meet, rates of gauges."
-    there, more = recorded(tree), _given(tree)
+    there, more = _recorded(tree), _given(tree)
 
     def known(metric: str) -> frozenset[str] | None:
         return there.get(metric) or labels(metric) or (ANY if metric in more else None)

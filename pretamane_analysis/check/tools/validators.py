@@ -25,7 +25,7 @@ from ..read.units import projects
 from ..views.edge import edge_services
 
 # %% auto #0
-__all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'TEMPLATES', 'ToolRun', 'program', 'Job', 'Tool', 'run_tools', 'variables']
+__all__ = ['LONGEST', 'TOOLS', 'VARIABLE', 'TEMPLATES', 'ToolRun', 'Job', 'Tool', 'run_tools', 'variables']
 
 # %% ../../../nbs/check/tools/01_validators.ipynb #57335f7b
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ToolRun:
         return asdict(self)
 
 
-def program(
+def _program(
     *names: str,  # Names of one program, the best first; `docker compose` is a program with a word
 ) -> list[str]:  # Its path and words; empty where there is none
     "A program beside the running Python (where pip installs it) or on the path."
@@ -124,7 +124,7 @@ def _reason(complaints: list[str], folder: Path, limit: int = 6) -> str:
 def _run_one(tool: Tool, tree: Tree, folder: Path) -> ToolRun:
     began, files, version, complaints = time.perf_counter(), tool.files(tree), "", []
     with tempfile.TemporaryDirectory() as scratch:
-        job, found = Job(tree, folder, Path(scratch)), program(*tool.programs)
+        job, found = Job(tree, folder, Path(scratch)), _program(*tool.programs)
         try:
             version = tool.tell_version(found, job) if files and (found or not tool.programs) else ""
             complaints = tool.run(found, job, files) if version else []

@@ -82,7 +82,8 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "spot": host.purchase_option.startswith("Spot"),
         "cpu_credits": host.cpu_credits if size["burstable"] else "", **size, **_secrets(stack),
         "snapshots_kept": chosen.snapshots_kept, "old_backups_days": chosen.old_backups_days,
-        "object_lock_days": chosen.object_lock_days, "mail_senders": _mail_senders(stack),
+        "object_lock_days": chosen.object_lock_days, "audit_trail_days": chosen.audit_trail_days,
+        "mail_senders": _mail_senders(stack),
         "mail": bool(stack.provisioning.mail_senders) and any(each.recipients for each in found.resources
                                                               if isinstance(each, Mail)),
         "template_values": TEMPLATE_VALUES, "template_width": max(map(len, TEMPLATE_VALUES)),
@@ -102,7 +103,8 @@ def files(
 ) -> dict[str, str]:  # `terraform/…`
     "The configuration and its tests. Raises PretamaneError for what Terraform cannot make of the stack."
     values = _values(stack, plan)
-    wanted = [*FILES, *(["mail.tf"] if values["mail"] else [])]
+    wanted = [*FILES, *(name for name, there in (("mail.tf", values["mail"]), ("audit.tf", values["audit_trail_days"]))
+                        if there)]
     found = {f"terraform/{name}": rendered(f"terraform/{name}.j2", **values) for name in wanted}
     if backend := stack.provisioning.backend:
         found["terraform/backend.tf"] = rendered("terraform/backend.tf.j2", bucket=backend.bucket,

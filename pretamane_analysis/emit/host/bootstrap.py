@@ -127,7 +127,8 @@ def manifest(
     return {"stack": stack.name, "secrets": found}
 
 # %% ../../../nbs/emit/host/05_bootstrap.ipynb #790aa108
-PACKAGES = ("apache2-utils", "ca-certificates", "curl", "e2fsprogs", "gnupg", "jq", "python3", "restic", "util-linux")
+PACKAGES = ("apache2-utils", "ca-certificates", "curl", "e2fsprogs", "gnupg", "jq", "python3", "python3-venv",
+            "restic", "util-linux")
 DOCKER = "5:29.7.*"
 COMPOSE = "5.5.*"
 DOCKER_PACKAGES = (f"docker-ce={DOCKER}", f"docker-ce-cli={DOCKER}", "containerd.io", "docker-buildx-plugin",
@@ -158,6 +159,7 @@ _LIBRARY = ("aws.sh", "disk.sh", "files.sh", "log.sh", "packages.sh", "retry.sh"
 TEXTS = {
     "terraform/templates/user-data.sh.tftpl": "terraform/templates/user-data.sh.tftpl",
     "bootstrap/bootstrap.sh": "bootstrap/bootstrap.sh",
+    "bootstrap/aws-cli.txt": "bootstrap/aws-cli.txt",
     "scripts/bundle.sh": "bootstrap/scripts/bundle.sh",
     "scripts/rotate-secret.sh": "bootstrap/scripts/rotate-secret.sh",
     "bootstrap/lib/scram.py": "bootstrap/lib/scram.py.in",
@@ -177,7 +179,9 @@ def files(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # `bootstrap/`, two scripts, and the template of user-data
     "What a host needs to become one that runs the stack. Raises PretamaneError for a hash that cannot be made."
-    return {path: _text(name) for path, name in TEXTS.items()} | {
+    texts, first = {path: _text(name) for path, name in TEXTS.items()}, "terraform/templates/user-data.sh.tftpl"
+    return texts | {
+        first: texts[first].replace("@AWS_CLI@\n", texts["bootstrap/aws-cli.txt"]),
         "bootstrap/settings.sh": _settings(stack),
         "bootstrap/secrets.manifest.json": _json(manifest(stack)),
         "bootstrap/daemon.json": _json(DAEMON),

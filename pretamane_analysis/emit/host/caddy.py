@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..containers import SUBNETS, edge_of, names
+from ..containers import SUBNETS, edge_of, instances, names
 from ..targets import through_edge
 from ..templates import rendered
 from ...facts.conventions import EDGE_CHOICE, HEALTH_PATH, INTERNAL_PATHS, edge_ports
@@ -45,13 +45,43 @@ def edge_routes(
 # %% ../../../nbs/emit/host/03_caddy.ipynb #5c623d27
 def upstreams(
     stack: Stack,  # Any stack
-) -> dict[str, list[str]]:  # Addresses by 'service:port', the preferred one first
-    "Where each routed port of each service answers: one address, or one for each color."
+) -> dict[str, list[str]]:  # Addresses by 'service:port', the preferred color first
+    "Where each routed port of each service answers: an address for each replica, of each color."
     found: dict[str, list[str]] = {}
     for name, service in stack.services.items():
         for route in service.routes:
             port = service.ports[route.port]
             found[f"{name}:{port}"] = [f"{container}:{port}" for container in names(stack, name)]
+    return found
+
+# %% ../../../nbs/emit/host/03_caddy.ipynb #7aed8866
+_DIGITS = "0123456789abcdef"  # of a request's UUID
+
+
+def _rotated(found: list[str], turn: int) -> list[str]:
+    return found[turn:] + found[:turn]
+
+
+def _orders(
+    stack: Stack,  # Any stack
+) -> dict[str, list[dict[str, Any]]]:  # By 'service:port', for each turn of a request: digits, first, second
+    """In which order the addresses of a service with colors are tried. Each replica is the first for its share of the
+    requests, which the last digit of a request's UUID decides; whoever is not well is passed over. Raises
+    PretamaneError for more replicas than digits."""
+    found = {}
+    for name, each in stack.services.items():
+        if each.deploy != "blue-green" or not each.routes:
+            continue
+        count = len(instances(stack, name))
+        if count > len(_DIGITS):
+            raise PretamaneError(f"the edge spreads requests over at most {len(_DIGITS)} replicas",
+                                 place=f"services.{name}.replicas", remedy=f"Ask for at most {len(_DIGITS)}")
+        for port in sorted({each.ports[route.port] for route in each.routes}):
+            places = [f"{container}:{port}" for container in names(stack, name)]
+            blue, green = places[:count], places[count:]
+            found[f"{name}:{port}"] = [
+                {"digits": _DIGITS[turn::count], "first": _rotated(blue, turn) + _rotated(green, turn),
+                 "second": _rotated(green, turn) + _rotated(blue, turn)} for turn in range(count)]
     return found
 
 # %% ../../../nbs/emit/host/03_caddy.ipynb #10b2f435
@@ -132,7 +162,7 @@ def _tunnels(stack: Stack) -> dict[str, int]:
 def _invoked(stack: Stack) -> list[str]:
     """The upstreams with one route for all paths. Where the edge ends TLS, Caddy would count a user once more in such a
     route, so each path has its own there."""
-    return [] if stack.host.edge == "direct" else [each for each, places in upstreams(stack).items() if len(places) > 1]
+    return [] if stack.host.edge == "direct" else [*_orders(stack)]
 
 
 def _door(stack: Stack, edge: str, routes: list[EdgeRoute]) -> dict[str, Any]:
@@ -183,6 +213,11 @@ def files(
         metrics_network=networks["obs"], invoked=_invoked(stack),
         servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes),
         **_promises(stack))
-    return {"caddy/Caddyfile": caddyfile,
-            "caddy/upstreams.caddy": rendered("caddy/upstreams.caddy.j2", upstreams=upstreams(stack),
-                                              flags=EDGE_CHOICE, direct=stack.host.edge == "direct")}
+    return {"caddy/Caddyfile": caddyfile, "caddy/upstreams.caddy": _upstreams_file(stack)}
+
+
+def _upstreams_file(stack: Stack) -> str:
+    colored = _orders(stack)
+    plain = {each: places for each, places in upstreams(stack).items() if each not in colored}
+    return rendered("caddy/upstreams.caddy.j2", upstreams=plain, orders=colored, flags=EDGE_CHOICE,
+                    direct=stack.host.edge == "direct")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pretamane_analysis.emit.containers import (
-    edge_of, INTERNAL, NETWORKS, SUBNETS, Container, containers, default_profiles, names,
+    edge_of, INTERNAL, NETWORKS, SUBNETS, Container, containers, default_profiles, instances, names,
 )
 from ...facts.images import facts, local_name, require_pullable
 from .postgres import files as roles
@@ -220,6 +220,12 @@ def _image(service: Service) -> dict[str, Any]:
     return {"image": local_name(service.image), "build": {"context": build}, "pull_policy": "never"}
 
 
+def _scale(stack: Stack, container: Container) -> dict[str, int]:
+    "How many Compose starts, where each has no name of its own."
+    several = container.service.on_one_host > 1 and container.kind != "job"
+    return {"scale": container.service.on_one_host} if several and len(instances(stack, container.of)) == 1 else {}
+
+
 def definition(
     stack: Stack,  # The product that is described
     container: Container,  # One of its containers
@@ -231,7 +237,7 @@ def definition(
         **_image(service),
         **({"profiles": Line(container.profiles)} if container.profiles else {}),
         "restart": _restart(stack, container),
-        **({"scale": service.on_one_host} if service.on_one_host > 1 and container.kind != "job" else {}),
+        **_scale(stack, container),
         **_start(stack, container),
         **_environment(stack, service),
         **_secrets(container),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files as package_files
 
 from .compose import CONFIGURATION
-from ..containers import COLORS, containers, default_profiles, names
+from ..containers import COLORS, containers, default_profiles, instances, names
 from ...facts.conventions import EDGE_CHOICE, EDGE_NEXT
 from ...facts.images import facts, local_name
 from .postgres import application_role, monitoring_role
@@ -109,15 +109,15 @@ def _rebuild(stack: Stack) -> dict[str, str]:
 
 # %% ../../../nbs/emit/host/07_operations.ipynb #dcf697a7
 def _colored(stack: Stack) -> dict[str, int]:
-    "Port by service with two colors. Raises PretamaneError where a deploy could not see what it does."
-    found = {}
+    "Port by replica of each service with two colors. Raises PretamaneError where a deploy could not see what it does."
+    found: dict[str, int] = {}
     for name, service in stack.services.items():
         if service.deploy != "blue-green":
             continue
         if service.health_check is None or "http" not in service.ports:
             raise PretamaneError(f"service {name!r} has two colors, but no health check or no port 'http'",
                                  place=f"services.{name}", remedy="Give it both, or use 'deploy: recreate'")
-        found[name] = service.ports["http"]
+        found |= dict.fromkeys(instances(stack, name), service.ports["http"])
     for name, edge in stack.with_role("edge").items():
         if found and "metrics" not in edge.ports:
             raise PretamaneError(f"the edge {name!r} shows no metrics, by which a deploy judges a release",
@@ -172,7 +172,8 @@ def _settings(stack: Stack) -> str:
         plan=_words(f"{each.kind} {each.service} {each.volume}" for each in backup_plan(stack)),
         left_out=shlex.quote(" ".join(f"{name}:{why}" for name, why in left_out(stack).items())),
         rebuild=_table(_rebuild(stack)), colored=_words(f"{name}:{port}" for name, port in colored.items()),
-        color_mib=sum(stack.services[name].memory_mib for name in colored),
+        color_mib=sum(each.memory_mib * each.on_one_host for each in stack.services.values()
+                      if each.deploy == "blue-green"),
         edge=next(iter(edges), ""),
         edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
         edge_handler=edge_series(stack)["handler"], edge_choice=EDGE_CHOICE, edge_next=EDGE_NEXT,

@@ -13,7 +13,7 @@ from ...stack.vocabulary import Category
 from ...stack.slo import duration
 
 # %% auto #0
-__all__ = ['Alert', 'rule', 'tests', 'rule_file', 'test_file']
+__all__ = ['Alert', 'tests', 'rule_file', 'test_file']
 
 # %% ../../../nbs/emit/observability/05_alert.ipynb #46ca61c8
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Alert:
     labels: dict[str, str] = field(default_factory=dict)
 
 # %% ../../../nbs/emit/observability/05_alert.ipynb #e32eda33
-def rule(
+def _rule(
     alert: Alert,  # The alert with its proof
     time_scale: int = 1,  # by how much waits are shortened
 ) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def rule_file(
     time_scale: int = 1,  # By how much waits are shortened; 1 in production
 ) -> str:  # YAML
     "A file of rules."
-    return to_yaml({"groups": [{"name": name, "rules": [rule(each, time_scale) for each in alerts]}]})
+    return to_yaml({"groups": [{"name": name, "rules": [_rule(each, time_scale) for each in alerts]}]})
 
 
 def test_file(

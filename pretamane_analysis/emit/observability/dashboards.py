@@ -40,7 +40,7 @@ def _slo_rows() -> dict[str, tuple[Panel, ...]]:
         "Budget": (
             Panel("Budget left", "Share of the error budget that is left; below 0 the promise is broken.",
                   (Query(f"slo:period_error_budget_remaining:ratio{chosen}", "{{slo}}"),), "percentunit", "stat"),
-            Panel("Burn rate now", "1 spends the budget exactly in its period; 14.4 for an hour pages somebody.",
+            Panel("Burn rate now", "1 spends the budget exactly in its period; the runbook says what pages somebody.",
                   (Query(f"slo:current_burn_rate:ratio{chosen}", "{{slo}}"),), "none", "stat", steps=worst),
         ),
         "History": (
@@ -128,8 +128,9 @@ def _business_rows(of: str) -> dict[str, tuple[Panel, ...]]:
                Query(_rate("documents_deleted_total", of), "deleted")), "cps"),
         Panel("Searches", "By outcome.", (Query(_rate("searches_total", of, by="outcome"), "{{outcome}}"),), "cps"),
         Panel("Refused",
-              "Requests without a valid key: a rising number is somebody who guesses, or a client with an old key.",
-              (Query(_rate("auth_failures_total", of, by="reason"), "{{reason}}"),), "cps", width=24),
+              "Requests without a valid key: somebody who guesses, or an old key. And those of who asks too often.",
+              (Query(_rate("auth_failures_total", of, by="reason"), "{{reason}}"),
+               Query(_rate("rate_limited_total", of, by="caller"), "too often, by {{caller}}")), "cps", width=24),
     )}
 
 # %% ../../../nbs/emit/observability/13_dashboards.ipynb #bb2baf66

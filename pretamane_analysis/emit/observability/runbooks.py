@@ -20,6 +20,7 @@ __all__ = ['files']
 
 # %% ../../../nbs/emit/observability/08_runbooks.ipynb #dec0f327
 _OF_SLOS = ("slo-budget-spent", "slo-burn", "slo-no-data")
+_OF_PEOPLE = ("secret-read",)  # no alert leads there
 
 
 def _promise(name: str, slo: Slo) -> dict[str, Any]:
@@ -32,18 +33,19 @@ def _promise(name: str, slo: Slo) -> dict[str, Any]:
 def _values(stack: Stack) -> dict[str, Any]:
     roles = ("edge", "database", "tunnel", "probes", "metrics")
     first = {role: next(iter(stack.with_role(role)), "") for role in roles}
-    return {"stack": stack.name, "edge_handler": edge_series(stack)["handler"], "domain": stack.domain,
-            "admin_domain": stack.admin_domain,
+    return {"stack": stack.name, "environment": stack.environment, "region": stack.region,
+            "trail": stack.provisioning.audit_trail_days, "edge_handler": edge_series(stack)["handler"],
+            "domain": stack.domain, "admin_domain": stack.admin_domain,
             "slos": [_promise(name, slo) for name, slo in stack.slos.items()], **first}
 
 # %% ../../../nbs/emit/observability/08_runbooks.ipynb #1004d3f6
 def files(
     stack: Stack,  # Any stack
-) -> dict[str, str]:  # `runbooks/NAME.md` for each name that an alert gives
+) -> dict[str, str]:  # `runbooks/NAME.md` for each name that an alert gives, and for what people notice
     "The runbooks; nothing where the stack has no Prometheus."
     if not stack.with_role("metrics"):
         return {}
     named = {each.runbook for group in alerts(stack).values() for each in group}
     values = _values(stack)
     return {f"runbooks/{name}.md": rendered(f"runbooks/{name}.md.j2", **values)
-            for name in sorted(named | set(_OF_SLOS if stack.slos else ()))}
+            for name in sorted({*named, *_OF_PEOPLE, *(_OF_SLOS if stack.slos else ())})}

@@ -18,7 +18,7 @@ from ...stack.stack import Stack
 from ...base.tables import plain
 
 # %% auto #0
-__all__ = ['Moment', 'moment', 'Case', 'busy', 'files']
+__all__ = ['Moment', 'moment', 'Case', 'files']
 
 # %% ../../../nbs/emit/observability/04_slo_tests.ipynb #8c48ee58
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _test(case: Case) -> dict[str, Any]:
             "promql_expr_test": case.checks}
 
 
-def busy(
+def _busy(
     of: Named,  # The SLO with its name and stack
 ) -> Decimal:  # requests in a minute
     "Traffic that is enough for every alert within ten minutes."
@@ -119,7 +119,7 @@ def _step(of: Named) -> Decimal:
 
 
 def _steady(of: Named, length: int, bad: Decimal, **how: Any) -> list[Traffic]:
-    return [Traffic([Stretch(length, busy(of), bad)], _step(of), **how)]
+    return [Traffic([Stretch(length, _busy(of), bad)], _step(of), **how)]
 
 # %% ../../../nbs/emit/observability/04_slo_tests.ipynb #f3ab796f
 def _first(of: Named) -> BurnAlert:
@@ -136,7 +136,7 @@ def _onset(of: Named) -> Iterator[Case]:
     alert, before = _first(of), minutes(_first(of).long)
     for burn in _burns(of):
         when = moment(alert, burn, _step(of))
-        bad = [Stretch(before, busy(of)), Stretch(when.firing, busy(of), burn * of.slo.budget)]
+        bad = [Stretch(before, _busy(of)), Stretch(when.firing, _busy(of), burn * of.slo.budget)]
         case = Case(of, f"SL1 {plain(burn, 2)}x fires {alert.name} after {when.firing} minutes",
                     [Traffic(bad, _step(of))])
         yield case.heard(before + when.silent, alert, False).heard(before + when.firing, alert, True)
@@ -148,8 +148,8 @@ def _recovery(of: Named) -> Iterator[Case]:
     over = before + outage
     clear = int((minutes(alert.short) * (1 - of.slo.limit(alert))).to_integral_value(ROUND_FLOOR)) + 1
     case = Case(of, f"SL3 {alert.name} ends {clear + alert.keep_firing} minutes after recovery", [Traffic([
-        Stretch(before, busy(of)), Stretch(outage, busy(of), Decimal(1)),
-        Stretch(clear + alert.keep_firing, busy(of))], _step(of))])
+        Stretch(before, _busy(of)), Stretch(outage, _busy(of), Decimal(1)),
+        Stretch(clear + alert.keep_firing, _busy(of))], _step(of))])
     yield case.heard(over + max(clear - 3, 0) + alert.keep_firing, alert,
                      True).heard(over + clear + alert.keep_firing, alert, False)
 
@@ -173,7 +173,7 @@ def _quiet(of: Named) -> Iterator[Case]:
            .value(10, "slo:current_burn_rate:ratio", (f"slo:current_burn_rate:ratio{{{labels}}}", 0)).never(11))
     ends = 10 + minutes(window)
     silence = Case(of, "SL5 no traffic: the ratio is absent, and somebody is told",
-                   [Traffic([Stretch(10, busy(of)), Stretch(minutes(window) + 20, Decimal(0))], _step(of))])
+                   [Traffic([Stretch(10, _busy(of)), Stretch(minutes(window) + 20, Decimal(0))], _step(of))])
     told = f'ALERTS{{alertname="SloNoData",alertstate="firing",category="slo",severity="ticket",{labels}}}'
     yield (silence.value(ends - 3, f"count({RATIO}{window})", ("{}", 1)).value(ends + 1, f"count({RATIO}{window})")
            .value(ends + 6, 'ALERTS{alertname="SloNoData",alertstate="firing"}').value(
@@ -220,7 +220,7 @@ def _few_users(of: Named) -> Iterator[Case]:
 
 
 def _churn(of: Named) -> Iterator[Case]:
-    much, low = busy(of), of.slo.budget / 2
+    much, low = _busy(of), of.slo.budget / 2
     restart = [Traffic([Stretch(20, much), Stretch(20, much, restart=True), Stretch(5, much, restart=True)], _step(of),
                        begin=much * 100)]
     yield (Case(of, "SL7 counters begin again at 0: no error is invented", restart)
@@ -244,7 +244,7 @@ def _answers(of: Named) -> Iterator[Case]:
 
 # %% ../../../nbs/emit/observability/04_slo_tests.ipynb #89795bca
 def _budget(of: Named) -> Iterator[Case]:
-    much, whole, settled = busy(of), f"{RATIO}{of.slo.window_days}d", minutes(of.slo.windows()[0])
+    much, whole, settled = _busy(of), f"{RATIO}{of.slo.window_days}d", minutes(of.slo.windows()[0])
     uneven = [Stretch(15, much), Stretch(15, much / 100, Decimal(1)), Stretch(settled, Decimal(0))]
     yield (Case(of, "a bad quarter of an hour with a hundredth of the traffic is a hundredth of the damage",
                 [Traffic(uneven, _step(of))])
@@ -269,7 +269,7 @@ def _days(of: Named) -> Iterator[Case]:
     whole, slow = longest // _EVERY * _EVERY, [each for each in alerts if each.burn <= 1]
     for share in (Decimal(1), Decimal("0.9")):
         case = Case(of, f"SL2 {plain(share)}x for {duration(whole * 60_000)}",
-                    [Traffic([Stretch(whole, busy(of), of.slo.budget * share)], _STEP)])
+                    [Traffic([Stretch(whole, _busy(of), of.slo.budget * share)], _STEP)])
         yield case.never(whole, "SloPage.*|SloBudgetSpent|SloNoData").firing(whole, *(slow if share == 1 else ()))
     burn = max(_first(of).burn * 25 / 36,
                max((each.burn for each in alerts if each is not _first(of)), default=Decimal(1)) * 5 / 4)
@@ -278,7 +278,7 @@ def _days(of: Named) -> Iterator[Case]:
            and minutes(each.long) <= longest}
     length = max((each.firing for each in due.values()), default=0) + _EVERY
     case = Case(of, f"SL1 {plain(burn, 2)}x after clean days",
-                [Traffic([Stretch(whole, busy(of)), Stretch(length, busy(of), burn * of.slo.budget)], _STEP)])
+                [Traffic([Stretch(whole, _busy(of)), Stretch(length, _busy(of), burn * of.slo.budget)], _STEP)])
     for alert in alerts:
         if alert.name in due and due[alert.name].silent > 0:
             case.heard(whole + due[alert.name].silent, alert, False).heard(whole + due[alert.name].firing, alert, True)

@@ -57,12 +57,13 @@ SQL
     done 3< <(each dump)
 }
 
-# Of a service with two colors, both: neither is called what the service is called.
+# Of a service with two colors, both, of each replica: none of them is called what the service is called.
 stop_service() {
-    case " ${COLORED[*]} " in
-        *" $1:"*) compose stop --timeout 60 "$1-blue" "$1-green" ;;
-        *) compose stop --timeout 60 "$1" ;;
-    esac
+    local each found=()
+    for each in "${COLORED[@]%%:*}"; do
+        if [[ "$each" =~ ^"$1"(-[0-9]+)?$ ]]; then found+=("$each-blue" "$each-green"); fi
+    done
+    compose stop --timeout 60 "${found[@]:-$1}"
 }
 
 restore_volumes() {

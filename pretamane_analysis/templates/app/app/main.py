@@ -13,6 +13,7 @@ from . import __version__, contacts, documents, health, problems, site
 from .health import Readiness
 from .middleware import LimitBody, Observe
 from .outbox import Worker
+from .rates import LimitRate
 from .services import Services
 from .settings import Settings
 from .uploads import FORM_OVERHEAD
@@ -51,6 +52,8 @@ def make_app(settings: Settings) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(LimitBody, metrics=services.metrics, limit=SMALL_BODY,
                        larger={"/documents": settings.max_upload_bytes + FORM_OVERHEAD})
+    app.add_middleware(LimitRate, metrics=services.metrics, keys=services.api_keys, of_keys=settings.caller_rate,
+                       of_addresses=settings.stranger_rate)
     app.add_middleware(Observe, metrics=services.metrics, drain=services.drain)
     services.metrics.declare(_routes(app))
     tempfile.tempdir = str(settings.uploads_folder)  # where the form parser puts what is too large for memory

@@ -54,6 +54,8 @@ class Metrics:
         self.contacts = self._counter("contacts_created_total", "Contacts created")
         self.searches = self._counter("searches_total", "Searches by outcome", "outcome")
         self.refused = self._counter("auth_failures_total", "Requests without a valid API key", "reason")
+        self.rate_limited = self._counter("rate_limited_total", "Requests of callers that asked too often", "caller")
+        self._zero(self.rate_limited, "key", "address")
         self._zero(self.rejected, "too_large", "type", "form")
         self._zero(self.searches, "found", "nothing", "error")
         self._zero(self.refused, "missing", "wrong")

@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     api_key_file: Path = Field(SECRETS / "api_key",
                                description=f"the file with the keys that callers present, one a line, each of "
                                                                 f"{SHORTEST_API_KEY} characters or more")
+    caller_rate: float = Field(200, ge=0, le=1e6, description="requests a second that one key may send on average, "
+                               "five seconds' worth at once; 0 for no limit")
+    stranger_rate: float = Field(20, ge=0, le=1e6, description="requests a second that one address may send on "
+                                 "average without an accepted key; 0 for no limit")
     max_upload_bytes: int = Field(20 * 1024 * 1024, ge=1024, le=5 * 1024**3,
                                   description="bytes of the largest document")
     uploads_folder: Path = Field(Path("/data/uploads"),

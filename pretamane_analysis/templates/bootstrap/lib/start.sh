@@ -3,7 +3,7 @@
 # cloud-init sets neither HOME nor a useful folder, and its PATH lacks that of snaps.
 
 export HOME="${HOME:-/root}" LC_ALL=C.UTF-8 AWS_PAGER="" AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS="${AWS_MAX_ATTEMPTS:-2}"
-export PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
+export PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 umask 077
 cd /
 

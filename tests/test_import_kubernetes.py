@@ -1,0 +1,141 @@
+"""Manifests become services and what of AWS they make; several inputs of one product become one stack."""
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.bill.architectures import architecture, bill_of
+from pretamane_analysis.bill.own_stack import CHECKS
+from pretamane_analysis.cli.main import main
+from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.intake.import_files import imported
+from pretamane_analysis.intake.import_inputs import Input
+from pretamane_analysis.intake.kubernetes_import import kubernetes_import
+from pretamane_analysis.intake.priced_import import priced_text
+from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.stack.stack import loads
+
+FOLDER = Path(__file__).parent / "imports"
+
+
+def read(*paths, **options):
+    """What comes of files or folders of the examples, and its stack"""
+    found = imported([str(FOLDER / each) for each in paths], **options)
+    text = priced_text(found, bundled())
+    return found, loads(text, "stack.yaml", CHECKS), text
+
+
+def made(text):
+    """What comes of manifests"""
+    return kubernetes_import(Input("all.yaml", text.encode()))
+
+
+def test_a_list_of_kubectl_becomes_a_stack():
+    """Sums of pods, autoscaler, claims, probes, routes; helpers of the cluster and hooks are left out"""
+    found, stack, text = read("cluster")
+    api, db = stack.services["api"], stack.services["db"]
+    assert (api.memory, api.requests.memory, str(api.cpu), api.replicas) == ("309Mi", "192Mi", "0.6", 2)
+    assert [each.path for each in api.routes] == ["/api"] and stack.domain == "shop.example.org"
+    assert api.health_check.test[-1] == "http://127.0.0.1:8080/ready"
+    assert {"database_url", "api_key", "stripe_token"} <= set(stack.secrets)
+    assert (db.role, db.mounts[0].volume, stack.volume_gb("db-data", "typical")) == ("database", "db-data", 40)
+    assert {each.what for each in found.left} >= {"DaemonSet ebs-csi-node", "Pod api-test", "1 x Widget"}
+    assert "planted" not in text + json.dumps([each.row() for each in found.evidence])
+    assert stack.services["report"].role == "job"
+
+
+def test_what_of_aws_manifests_make_is_a_line_each():
+    """One balancer for a group, a disk for each replica, a file system whose size does not count"""
+    found, stack, _ = read("cluster")
+    kinds = {(each.fields["kind"], each.fields.get("count"), each.fields.get("gb")) for each in found.cloud}
+    assert kinds == {("LoadBalancer", None, None), ("FileSystem", None, None), ("Volume", 2, 40)}
+    assert len(found.cloud) == 3
+    assert all("manifests.yaml:" in each.source for each in found.cloud)
+    assert bill_of(architecture("as-is", stack, bundled()), stack, bundled()).total > 20
+
+
+def test_both_sides_are_priced_and_emitted():
+    """The stack of a cluster has a host's tree"""
+    _, stack, _ = read("cluster")
+    for side in ("eks", "ec2"):
+        assert bill_of(architecture(side, stack, bundled()), stack, bundled()).total > 0
+    assert "compose/compose.yaml" in emitted(stack)
+
+
+@pytest.mark.parametrize(("api", "kind", "spec", "role", "replicas", "gb"), [
+    ("postgresql.cnpg.io/v1", "Cluster", "{instances: 3, storage: {size: 20Gi}}", "database", 3, 20),
+    ("kafka.strimzi.io/v1beta2", "Kafka", "{kafka: {replicas: 3, storage: {size: 100Gi}}}", "stream", 3, 100),
+    ("rabbitmq.com/v1beta1", "RabbitmqCluster", "{replicas: 3, persistence: {storage: 10Gi}}", "queue", 3, 10),
+    ("elasticsearch.k8s.elastic.co/v1", "Elasticsearch", "{nodeSets: [{count: 2, volumeClaimTemplates: [{spec: "
+     "{resources: {requests: {storage: 30Gi}}}}]}]}", "search", 2, 30),
+])
+def test_operators_kinds_are_services(api, kind, spec, role, replicas, gb):
+    """Replicas, storage and role of what an operator makes"""
+    found = made(f"apiVersion: {api}\nkind: {kind}\nmetadata: {{name: it}}\nspec: {spec}\n")
+    assert (found.services["it"]["role"], found.services["it"]["replicas"]) == (role, replicas)
+    assert found.cloud[0].fields["gb"] == gb
+
+
+def test_resources_of_aws_in_yaml_are_priced():
+    """ACK and Crossplane spell them in their own ways"""
+    found = made("apiVersion: rds.aws.upbound.io/v1beta1\nkind: Instance\nmetadata: {name: db}\nspec: {forProvider: "
+                 "{instanceClass: db.t3.micro, engine: postgres, allocatedStorage: 20, region: eu-west-1}}\n"
+                 "---\napiVersion: sqs.services.k8s.aws/v1alpha1\nkind: Queue\nmetadata: {name: q}\nspec: {}\n")
+    assert [each.fields["kind"] for each in found.cloud] == ["DbInstance", "Queue"]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="allowed: kubectl is not installed")
+def test_a_kustomization_is_rendered(tmp_path, capsys):
+    """A folder with a kustomization counts as that, not as its files; one that fails is told"""
+    (tmp_path / "web.yaml").write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: "
+                                       "{spec: {containers: [{name: web, image: 'me/web:1.0.0'}]}}}\n")
+    (tmp_path / "kustomization.yaml").write_text("resources: [web.yaml]\nimages: [{name: me/web, newTag: 2.0.0}]\n")
+    assert imported([str(tmp_path)]).services["web"]["image"] == "me/web:2.0.0"
+    (tmp_path / "kustomization.yaml").write_text("resources: [none.yaml]\n")
+    assert main(["import", str(tmp_path), "--out", str(tmp_path / "s.yaml")]) == 2
+    assert "kubectl kustomize" in capsys.readouterr().err
+
+
+def test_a_template_that_was_not_rendered_is_told(tmp_path, capsys):
+    """Charts have braces where values come"""
+    (tmp_path / "web.yaml").write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: "
+                                       "{spec: {containers: [{name: web, image: \"{{ .Values.image }}\"}]}}}\n")
+    assert main(["import", str(tmp_path / "web.yaml"), "--out", str(tmp_path / "s.yaml")]) == 2
+    assert "helm template" in capsys.readouterr().err
+
+
+def test_three_inputs_of_one_product_are_one_stack():
+    """Compose, rendered charts and a plan: no service twice, and what lost is told"""
+    found, stack, text = read("store/compose.yaml", "store/rendered.yaml", "store/plan.json")
+    assert set(stack.services) == {"caddy", "ui", "cart", "carts-db", "catalog", "catalog-db"}
+    assert (stack.services["ui"].memory, stack.services["ui"].replicas, stack.region) == ("512Mi", 2, "us-west-2")
+    assert stack.services["catalog"].memory == "128Mi"  # declared in compose, guessed in the manifests
+    lost = {each.field: each.lost for each in found.evidence if each.lost}
+    assert "services.ui.image" in lost and "services.catalog.memory" in lost
+    assert {each.fields["kind"] for each in found.cloud} == {"EksCluster", "NodeGroup", "DbInstance", "Table",
+                                                             "LoadBalancer"}
+    assert "planted" not in text
+    for side in ("as-is", "eks", "ec2"):
+        assert bill_of(architecture(side, stack, bundled()), stack, bundled()).total > 0
+
+
+def test_a_folder_with_all_three_is_the_same(tmp_path):
+    """What each file is, its content tells"""
+    assert set(read("store")[1].services) == set(read("store/compose.yaml", "store/rendered.yaml",
+                                                      "store/plan.json")[1].services)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", "no workload"),
+    ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a\n", "not YAML"),
+    ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{image: 'A B'}]}\n", "no image"),
+])
+def test_bad_manifests_are_told(text, said):
+    """With file and line"""
+    with pytest.raises(PretamaneError, match=said) as error:
+        made(text)
+    assert "all.yaml:" in str(error.value)
