@@ -123,6 +123,15 @@ def test_the_command_writes_it(tmp_path, capsys):
     assert "**node-exporter** is left out" in tree_of()["README.md"] and "left out" not in tree_of(FIVE["door"])["README.md"]  # noqa: E501
 
 
+@pytest.mark.parametrize("name", sorted(FIVE))
+def test_the_readme_names_every_folder(name):
+    """What is where, how many files there are, and no word that was not filled in"""
+    tree = tree_of(FIVE[name])
+    page = tree["README.md"]
+    assert all(f"`{path.partition('/')[0]}/`" in page for path in tree if "/" in path)
+    assert f"{len(tree)} files" in page and "{{" not in page and "## Where to start" in page
+
+
 # What an API server would say
 
 def broken_schema(each: dict, version: str) -> str:
@@ -347,6 +356,18 @@ def test_without_a_tunnel_an_ingress_leads_to_the_edge():
     open_to_all = [pod.owner for pod in cluster.pods if cluster.allowed("203.0.113.9", pod, 8080)]
     assert open_to_all == ["caddy"]
     assert not missing(cluster)
+
+
+def test_the_roles_of_a_database_that_nobody_names():
+    """The SaaS of the guide has its database and owner in the variables of the image; its edge keeps no certificates and runs twice"""  # noqa: E501
+    several = objects("ha", FIVE["saas"])
+    begins = next(each for each in several if each["kind"] == "Cluster")["spec"]
+    stack = loads(FIVE["saas"])
+    service = next(iter(stack.with_role("database").values()))
+    owner = service.environment.get("POSTGRES_USER", "postgres")
+    assert begins["bootstrap"]["initdb"].get("owner") == owner or begins["enableSuperuserAccess"]
+    edge = next(each for each in several if each["kind"] == "Deployment" and each["metadata"]["name"] == "caddy")
+    assert edge["spec"]["replicas"] == 2
 
 
 # Programs that read their files

@@ -374,7 +374,7 @@ def test_every_verb_names_the_products_own_services(name, capsys, tmp_path):
 
 
 def test_the_host_of_a_product_is_emitted_with_its_replicas(tmp_path, capsys):
-    """Three workers are `scale: 3`; the Terraform of the other side is refused with what it lacks"""
+    """Three workers are `scale: 3`; the Terraform of the other side has RDS, and is refused where it lacks a service"""
     path = str(FOLDER / "saas.yaml")
     assert main(["emit", str(tmp_path / "host"), "--stack", path]) == 0
     compose = (tmp_path / "host" / "compose" / "compose.yaml").read_text(encoding="utf-8")
@@ -382,11 +382,12 @@ def test_the_host_of_a_product_is_emitted_with_its_replicas(tmp_path, capsys):
         r"db:\n(    .*\n)*    scale:", compose
     )
     capsys.readouterr()
-    assert main(["emit", str(tmp_path / "cluster"), "--stack", path, "--architecture", "eks"]) == 2
-    assert (
-        "no Terraform is written here for RDS database" in capsys.readouterr().err
-        and not (tmp_path / "cluster").exists()
-    )
+    assert main(["emit", str(tmp_path / "cluster"), "--stack", path, "--architecture", "eks"]) == 0
+    assert 'resource "aws_db_instance" "db"' in (tmp_path / "cluster" / "terraform" / "managed.tf").read_text()
+    capsys.readouterr()
+    broker = ["emit", str(tmp_path / "broker"), "--stack", str(FOLDER / "django.yaml"), "--architecture", "eks"]
+    assert main(broker) == 2 and not (tmp_path / "broker").exists()
+    assert "no Terraform is written here for Amazon MQ broker" in capsys.readouterr().err
 
 
 def test_a_report_of_a_product(tmp_path, capsys):

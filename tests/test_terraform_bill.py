@@ -64,11 +64,26 @@ def open_nodes() -> Stack:
     return stack.model_copy(update={"eks": stack.eks.model_copy(update={"node_disk_iops": Decimal(4000), "node_disk_throughput": Decimal(250)})})  # noqa: E501
 
 
+def managed() -> Stack:
+    """PostgreSQL and Redis, replaced by RDS and ElastiCache, each the smallest class that has their memory"""
+    return load(Path(__file__).parent / "data" / "managed_shop.yaml")
+
+
+def standby() -> Stack:
+    """A larger database in two zones, beside a cache of two nodes with Valkey"""
+    data = managed().model_dump(exclude_unset=True)
+    data["services"]["postgres"]["memory"] = "4Gi"
+    data["services"]["redis"] |= {"image": "valkey/valkey:9.0.0", "replicas": 2}
+    data["managed"] = {"postgres": {"provider": "rds-postgresql", "settings": {"multi_az": True, "disk_type": "gp2"}}}
+    return Stack.model_validate(data)
+
+
 STACKS = Path(__file__).parent / "stacks"
 SIDES = {
     "ec2": (example, host_files), "ec2, the other choices": (varied, host_files), "eks": (example, cluster_files),
     "eks, network load balancer": (network, cluster_files), "eks, classic load balancer": (classic, cluster_files),
     "eks, groups of nodes": (groups, cluster_files), "eks, nodes with addresses": (open_nodes, cluster_files),
+    "eks, managed database and cache": (managed, cluster_files), "eks, with a standby": (standby, cluster_files),
 }
 
 

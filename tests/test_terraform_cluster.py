@@ -18,7 +18,7 @@ from terraform_runner import (
     ready,
     resources,
 )
-from test_terraform_bill import classic, groups, network, open_nodes
+from test_terraform_bill import classic, groups, managed, network, open_nodes, standby
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.check.read.tree import Tree
@@ -27,7 +27,8 @@ from pretamane_analysis.emit.tree import LOCK, OF_CLUSTER, emitted
 from pretamane_analysis.stack.stack import Stack, example
 
 pytestmark = needs_terraform
-STACKS = {"alb": example, "nlb": network, "clb": classic, "groups": groups, "open": open_nodes}
+STACKS = {"alb": example, "nlb": network, "clb": classic, "groups": groups, "open": open_nodes,
+          "managed": managed, "standby": standby}
 
 
 @pytest.fixture(scope="module", params=STACKS)
@@ -93,7 +94,22 @@ def test_pods_may(plan):
         assert not allowed(policy, action, resource, context), action
 
 
-@pytest.mark.parametrize("name", ["alb", "clb"])
+def test_databases_are_private_and_nobody_knows_their_password():
+    """RDS and ElastiCache are encrypted and reached from the nodes only; pods connect with their role, no state has a password"""  # noqa: E501
+    found = first_plan(ready(cluster_files, standby))
+    database, = resources(found, "aws_db_instance").values()
+    assert (database["publicly_accessible"], database["storage_encrypted"], database["multi_az"]) == (False, True, True)
+    assert database["iam_database_authentication_enabled"]
+    assert not database.get("password") and not database.get("password_wo")
+    cache, = resources(found, "aws_elasticache_replication_group").values()
+    assert cache["transit_encryption_enabled"] and cache["at_rest_encryption_enabled"]
+    assert cache["num_cache_clusters"] == 2
+    ports = {name: each["from_port"] for name, each in resources(found, "aws_vpc_security_group_ingress_rule").items()
+             if not each.get("cidr_ipv4")}
+    assert {5432, 6379} <= {*ports.values()}
+
+
+@pytest.mark.parametrize("name", ["alb", "clb", "managed", "standby"])
 def test_checkov(name, tmp_path):
     """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
     folder = Configuration.of(cluster_files(STACKS[name]()), tmp_path).folder

@@ -21,7 +21,9 @@ from pretamane_analysis.bill.sizing import needs
 from pretamane_analysis.prices.snapshot import eks_support, instance_type
 from pretamane_analysis.resources import (
     Bucket,
+    CacheNodes,
     CrossZoneTraffic,
+    DbInstance,
     DiskSnapshots,
     EksCluster,
     HostedZones,
@@ -55,7 +57,8 @@ FREE = {
                  "aws_volume_attachment",
                  "aws_autoscaling_attachment", "aws_eks_addon", "aws_eks_pod_identity_association",
                  "aws_ecr_lifecycle_policy",
-                 "aws_ses_domain_dkim", "aws_lb_listener", "aws_lb_target_group", "aws_route53_record"),
+                 "aws_ses_domain_dkim", "aws_lb_listener", "aws_lb_target_group", "aws_route53_record",
+                 "aws_db_subnet_group", "aws_elasticache_subnet_group"),
     "gateway endpoints are free": ("aws_vpc_endpoint",),
     "public certificates are free": ("aws_acm_certificate", "aws_acm_certificate_validation"),
     "a setting of a bucket": ("aws_s3_bucket_versioning", "aws_s3_bucket_server_side_encryption_configuration",
@@ -199,6 +202,19 @@ def _search(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
                            disk_type=disk["volume_type"], disk_gb=cluster["instance_count"] * disk["volume_size"])
 
 
+def _databases(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
+    for each in found:
+        engine = {"postgres": "postgresql"}.get(each["engine"], each["engine"])
+        yield DbInstance(instance_type=each["instance_class"], engine=engine, multi_az=bool(each.get("multi_az")),
+                         disk_type=each["storage_type"], disk_gb=Decimal(each["allocated_storage"]),
+                         disk_iops=Decimal(each.get("iops") or 0))
+
+
+def _caches(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
+    for each in found:
+        yield CacheNodes(instance_type=each["node_type"], engine=each["engine"], count=each["num_cache_clusters"])
+
+
 def _mail(plan: Planned) -> Iterator[Resource]:
     "Mail costs by the message, whether this plan makes the sender's identity or the account has one already."
     if emails := plan.use["emails"]:
@@ -229,6 +245,7 @@ READERS: dict[str, Reader] = {
     "aws_launch_template": _none, "aws_ses_domain_identity": _none,
     "aws_eks_cluster": _clusters, "aws_eks_node_group": _nodes, "aws_lb": _balancers, "aws_elb": _balancers,
     "aws_nat_gateway": _gateways, "aws_dynamodb_table": _tables, "aws_opensearch_domain": _search,
+    "aws_db_instance": _databases, "aws_elasticache_replication_group": _caches,
     "aws_subnet": lambda plan, found: iter([CrossZoneTraffic(gb=plan.use["cross_zone_gb"])] if len(found) > 1 else []),
     "aws_internet_gateway": _used(lambda use: InternetEgress(gb=use["egress_gb"])),
     "aws_dlm_lifecycle_policy": _used(lambda use: DiskSnapshots(gb=use["snapshot_gb"])),

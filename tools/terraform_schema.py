@@ -29,7 +29,8 @@ WHEEL_SHA256 = "603c647c4de622ed0a2b5e0f1518d81a89b31eed84b67d23410840041e7df924
 ARCHIVE = f"cdktf_cdktf_provider_aws/_jsii/provider-aws@{BINDINGS_VERSION}.jsii.tgz"
 
 # As the provider's schema of 5.100.0 has them; the bindings know neither.
-WRITE_ONLY = {"aws_ssm_parameter": {"value_wo"}, "aws_secretsmanager_secret_version": {"secret_string_wo"}}
+WRITE_ONLY = {"aws_ssm_parameter": {"value_wo"}, "aws_secretsmanager_secret_version": {"secret_string_wo"},
+              "aws_db_instance": {"password_wo"}}
 SENSITIVE = {"aws_ssm_parameter": {"value", "value_wo"},
              "aws_secretsmanager_secret_version": {"secret_string", "secret_string_wo"}}
 _SWITCHES = ("exclude_lowercase", "exclude_numbers", "exclude_punctuation", "exclude_uppercase", "include_space",

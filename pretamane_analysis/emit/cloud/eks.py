@@ -13,9 +13,13 @@ from ...bill.cluster import remaining_secrets
 from ...bill.bill import HOURS_PER_MONTH
 from ...bill.nodes import max_pods
 from ...facts.accelerators import gpus_of
+from .managed import caches, databases, service_of
 from ..templates import rendered
 from ...base.errors import PretamaneError
-from ...resources import EksCluster, Monitoring, NodeGroup, Resource, SearchDomain
+from pretamane_analysis.resources import (
+    CacheNodes, DbInstance, EksCluster, Monitoring, NodeGroup, Resource, SearchDomain, Table,
+)
+from ...resources.charge import dependent
 from ...prices.snapshot import instance_type
 from ...stack.stack import Stack
 
@@ -36,6 +40,8 @@ CAUSES = {
     "internet egress": ("aws_internet_gateway.main",),
     "SES": ("aws_ses_domain_identity.main",),
     "DynamoDB table": ("aws_dynamodb_table.main",),
+    DbInstance.title: ("aws_db_instance.{service}",),
+    CacheNodes.title: ("aws_elasticache_replication_group.{service}",),
     "OpenSearch domain": ("aws_opensearch_domain.main",),
     "S3 bucket": ("aws_s3_bucket.objects",),
     "CloudWatch Logs": ("aws_cloudwatch_log_group.application",),
@@ -59,8 +65,12 @@ def _search_values(search: list[SearchDomain], zones: int) -> dict[str, Any]:
     return {"search_type": "", "search_count": 0, "search_disk_gb": 0, "search_zones": 0}
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #a959d4e5
+_OF_SERVICES = (DbInstance.title, CacheNodes.title)
+
+
 def _cause_key(resource: Resource) -> str:
-    return "EKS node group" if isinstance(resource, NodeGroup) else resource.name
+    kinds = {NodeGroup: "EKS node group", DbInstance: DbInstance.title, CacheNodes: CacheNodes.title}
+    return kinds.get(type(resource), resource.name)
 
 
 def bill_resources(
@@ -71,11 +81,12 @@ def bill_resources(
     lines = []
     for resource in found.resources:
         key = _cause_key(resource)
-        causes = [cause for each in CAUSES[key] if (cause := each.format(
+        service = service_of(stack, resource).replace("-", "_") if key in _OF_SERVICES else ""
+        causes = [cause for each in CAUSES[key] if (cause := each.format(service=service,
             edge=_edge(stack), address="aws_eip.nat" if stack.eks.nat_gateways else "aws_subnet.public"))]
         lines += [{"resource": resource.name, "description": charge.description, "usage_type": charge.query.usage_type,
                    "addresses": causes}
-                  for charge in resource.charges(HOURS_PER_MONTH)]
+                  for charge in (*resource.charges(HOURS_PER_MONTH), *dependent(resource, HOURS_PER_MONTH))]
     return lines
 
 
@@ -113,14 +124,14 @@ def _edge_alarms(stack: Stack) -> list[dict[str, Any]]:
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #e197d7d9
 def _alarms(stack: Stack, found: Architecture) -> list[dict[str, Any]]:
     "The alarms of a stack, at most as many as it keeps."
-    features, alarms = {each.feature for each in found.resources}, _edge_alarms(stack)
+    alarms = _edge_alarms(stack)
     for search in _search(found):
         domain = {"DomainName": "local.search_domain", "ClientId": "local.account"}
         alarms += [_alarm("search_red", "AWS/ES", "ClusterStatus.red", "Maximum", ABOVE, 0, 1, **domain),
                    _alarm("search_disk", "AWS/ES", "FreeStorageSpace", "Minimum", BELOW,
                           int(search.disk_gb / search.count) * 1024 // 5, 5, **domain),
                    _alarm("search_memory", "AWS/ES", "JVMMemoryPressure", "Maximum", ABOVE, 85, 15, **domain)]
-    if "database" in features:
+    if any(isinstance(each, Table) for each in found.resources):
         table = {"TableName": "aws_dynamodb_table.main.name"}
         alarms += [_alarm("table_errors", "AWS/DynamoDB", "SystemErrors", "Sum", ABOVE, 0, 5, **table),
                    _alarm("table_conflicts", "AWS/DynamoDB", "TransactionConflict", "Sum", ABOVE, 10, 5, **table)]
@@ -134,8 +145,9 @@ def _require_known(found: Architecture) -> None:
     "Raises PretamaneError for what no template here makes."
     if others := [each.name for each in found.resources if _cause_key(each) not in CAUSES]:
         raise PretamaneError(f"no Terraform is written here for {', '.join(others)}", place="managed",
-                             remedy="Name services for which it is (dynamodb, opensearch, s3, cloudwatch), or 'none', "
-                             "under 'managed'; `emit` without `--architecture` writes the host")
+                             remedy="Name services for which it is (rds-postgresql, elasticache-valkey, dynamodb, "
+                             "opensearch, s3, cloudwatch), or 'none', under 'managed'; `emit` without "
+                             "`--architecture` writes the host")
 
 
 def _supported(stack: Stack, found: Architecture) -> str:
@@ -187,7 +199,9 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "nat_gateways": eks.nat_gateways,
         "pod_volumes": any(each.name == POD_VOLUMES for each in found.resources),
         "control_plane_logs": any(each.name == "control plane logs" for each in found.resources),
-        "balancer": eks.load_balancer, "edge": _edge(stack), "database": "database" in features,
+        "balancer": eks.load_balancer, "edge": _edge(stack),
+        "database": any(isinstance(each, Table) for each in found.resources),
+        "databases": databases(stack, found), "caches": caches(stack, found),
         "search": bool(search),
         "objects": "objects" in features, "observability": "observability" in features, "mail": True,
         **_search_values(search, eks.availability_zones), "alarms": _alarms(stack, found),
@@ -207,8 +221,9 @@ def files(
     "The baseline as Terraform. Raises PretamaneError for what cannot be made as the bill counts it."
     values = _values(stack, found)
     data = any(values[each] for each in ("database", "search", "objects"))
-    wanted = [*FILES, *(name for name, there in (("balancer.tf", values["edge"]), ("data.tf", data),
-                                                 ("observability.tf", values["observability"])) if there)]
+    parts = {"balancer.tf": values["edge"], "data.tf": data, "managed.tf": values["databases"] or values["caches"],
+             "observability.tf": values["observability"]}
+    wanted = [*FILES, *(name for name, there in parts.items() if there)]
     tree = {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
     if stack.provisioning.audit_trail_days:
         tree["terraform/audit.tf"] = rendered("terraform/audit.tf.j2", **values)

@@ -213,8 +213,11 @@ def files(
         metrics_network=networks["obs"], invoked=_invoked(stack),
         servers=_servers(stack, ports, any(each.auth == "basic" for each in routes)), **_door(stack, name, routes),
         **_promises(stack))
+    return {"caddy/Caddyfile": caddyfile, "caddy/upstreams.caddy": _upstreams_file(stack)}
+
+
+def _upstreams_file(stack: Stack) -> str:
     colored = _orders(stack)
     plain = {each: places for each, places in upstreams(stack).items() if each not in colored}
-    return {"caddy/Caddyfile": caddyfile, "caddy/upstreams.caddy": rendered(
-        "caddy/upstreams.caddy.j2", upstreams=plain, orders=colored, flags=EDGE_CHOICE,
-        direct=stack.host.edge == "direct")}
+    return rendered("caddy/upstreams.caddy.j2", upstreams=plain, orders=colored, flags=EDGE_CHOICE,
+                    direct=stack.host.edge == "direct")

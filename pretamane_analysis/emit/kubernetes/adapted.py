@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ...base.errors import PretamaneError
 from ...facts.images import facts, repository
-from ...stack.service import Service
+from ...stack.service import Mount, Service
 from ...stack.stack import Stack
 
 # %% auto #0
@@ -146,6 +146,12 @@ def server_version(
     return found[0] if found and service.role == "database" and repository(service.image) == "postgres" else ""
 
 
+def _mounts(service: Service) -> list[Mount]:
+    "The mounts of a service. Caddy ends no TLS here, so it keeps no certificates and may run twice."
+    caddy = service.role == "edge" and repository(service.image) == "caddy"
+    return [each for each in service.mounts if not (caddy and each.path == "/data")]
+
+
 def adapted(
     stack: Stack,  # Any stack
 ) -> Adapted:
@@ -153,8 +159,8 @@ def adapted(
     _require_names(stack)
     left_out = {name: why for name, each in stack.services.items() if (why := _why_not(stack, each))}
     services = {name: each.model_copy(update={
-        "deploy": "recreate", "depends_on": {other: how for other, how in each.depends_on.items()
-                                             if other not in left_out}})
+        "deploy": "recreate", "mounts": _mounts(each),
+        "depends_on": {other: how for other, how in each.depends_on.items() if other not in left_out}})
         for name, each in stack.services.items() if name not in left_out}
     if not services:
         raise PretamaneError("nothing of this stack can run in a cluster", place="services",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..host.postgres import application_role, monitoring_role, server_command
+from ..host.postgres import DatabaseRole, application_role, monitoring_role, server_command
 from .adapted import Adapted, server_version
 from .pods import NETWORK, labels, ports, resources
 from .policies import policy
@@ -54,9 +54,18 @@ def _parameters(found: Adapted, name: str) -> dict[str, str]:
     return {key: value for key, _, value in (word.partition("=") for word in words) if key in _OWN}
 
 
+def _owner(found: Adapted, name: str) -> DatabaseRole | None:
+    "Whose the database is: the role that an application names, else the one that the image is told to make."
+    service = found.stack.services[name]
+    if (known := application_role(found.stack)) or not service.secrets:
+        return known
+    user = service.environment.get("POSTGRES_USER", "postgres")
+    return DatabaseRole(user, service.secrets[0], service.environment.get("POSTGRES_DB", user))
+
+
 def _roles(found: Adapted, name: str) -> tuple[dict[str, Any], dict[str, Any], list[Object]]:
     "How the database begins, which roles beside its owner it has, and the secrets with their passwords."
-    application, monitoring, made = application_role(found.stack), monitoring_role(found.stack), list[Object]()
+    application, monitoring, made = _owner(found, name), monitoring_role(found.stack), list[Object]()
 
     def login(purpose: str, role: str, secret: str) -> str:
         made.append(external_secret(found, f"{name[:50]}-{purpose}", name, {
@@ -64,13 +73,18 @@ def _roles(found: Adapted, name: str) -> tuple[dict[str, Any], dict[str, Any], l
         return f"{name[:50]}-{purpose}"
 
     begin: dict[str, Any] = {"dataChecksums": True}
-    if application:
+    more: dict[str, Any] = {}
+    if application and application.role == "postgres":  # nobody but the superuser logs in
+        more = {"enableSuperuserAccess": True,
+                "superuserSecret": {"name": login("superuser", application.role, application.secret)}}
+        begin |= {"database": application.database} if application.database != "postgres" else {}
+    elif application:
         begin |= {"database": application.database, "owner": application.role,
                   "secret": {"name": login("owner", application.role, application.secret)}}
     roles = [{"name": monitoring.role, "ensure": "present", "login": True, "connectionLimit": 5,
               "inRoles": ["pg_monitor"], "passwordSecret": {"name": login(
                   "monitoring", monitoring.role, monitoring.secret)}}] if monitoring else []
-    return begin, ({"managed": {"roles": roles}} if roles else {}), made
+    return begin, {**more, **({"managed": {"roles": roles}} if roles else {})}, made
 
 # %% ../../../nbs/emit/kubernetes/06_database.ipynb #930059c2
 _PLUGIN = "barman-cloud.cloudnative-pg.io"
@@ -104,8 +118,8 @@ def _cluster(found: Adapted, name: str, begin: dict[str, Any], managed: dict[str
         "instances": 1, "imageName": f"ghcr.io/cloudnative-pg/postgresql:{server_version(service)}-system-trixie",
         "inheritedMetadata": {"labels": marks},
         "storage": {"size": size, "resizeInUseVolumes": True}, "resources": resources(found, name),
-        "postgresql": {"parameters": _parameters(found, name)}, "bootstrap": {"initdb": begin}, **managed,
-        "enableSuperuserAccess": False, "primaryUpdateStrategy": "unsupervised",
+        "postgresql": {"parameters": _parameters(found, name)}, "bootstrap": {"initdb": begin},
+        "enableSuperuserAccess": False, **managed, "primaryUpdateStrategy": "unsupervised",
         "affinity": {"enablePodAntiAffinity": True, "podAntiAffinityType": "preferred",
                      "topologyKey": "topology.kubernetes.io/zone"},
         "plugins": [{"name": _PLUGIN, "isWALArchiver": True, "parameters": {"barmanObjectName": name}}]})
