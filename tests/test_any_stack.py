@@ -26,6 +26,7 @@ from pretamane_analysis.bill.what_if import changed, with_purchase_option
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.cli.options import what_if_options
 from pretamane_analysis.emit.tree import OF_CLUSTER, emitted
+from pretamane_analysis.facts.known_images import program
 from pretamane_analysis.prices.book import MissingPrice, PriceBook
 from pretamane_analysis.prices.own_prices import with_own_prices
 from pretamane_analysis.prices.snapshot import bundled
@@ -205,7 +206,7 @@ def test_nodes_are_the_cheapest_of_all_types():
 
 def foreign(texts: str, stack) -> set[str]:
     """Words of the example and of programs that a stack does not have"""
-    own = " ".join(each.image for each in stack.services.values())
+    own = " ".join(f"{each.image} {program(each.image).lower()}" for each in stack.services.values())
     return {word for word in words() | {"caddy", "meilisearch", "minio", "grafana", "fastapi"} if word not in own
             and re.search(rf"(?<![\w/]){re.escape(word)}(?![\w/])", texts, re.IGNORECASE)}
 

@@ -20,7 +20,7 @@ from .compose_roles import Part, part_of_service
 from .compose_service import Image, ServiceFacts, listed, mapping
 from .compose_values import at_keys
 from .evidence import How, Imported, secret_name, stack_name
-from .import_inputs import Input, read_input
+from .import_inputs import Input, is_there, read_input
 from .secret_values import SecretValues, looks_secret, secret_by_name
 from ..stack.presets import ENGINES
 
@@ -39,7 +39,7 @@ class ProjectFiles:
     ) -> Any:
         "The data of a file; None where there is none."
         if path not in self.known:
-            self.known[path] = read_input(path) if Path(path).is_file() else None
+            self.known[path] = read_input(path) if is_there(path) else None
         file = self.known[path]
         return file.data if file else None
 
@@ -73,7 +73,7 @@ def _visible(value: Any) -> Any:
 def _variables(home: str) -> dict[str, str]:
     "What `.env` beside a project sets."
     path = Path(home or ".", ".env")
-    return {key: value for key, (value, _) in read_variables(read_input(path).text).items()} if path.is_file() else {}
+    return {key: value for key, (value, _) in read_variables(read_input(path).text).items()} if is_there(path) else {}
 
 # %% ../../nbs/intake/23_compose_reading.ipynb #e8492017
 @dataclass
@@ -215,7 +215,7 @@ def _of_env_files(project: ComposeReading, name: str) -> Iterator[str]:
     for each in named if isinstance(named, list) else [named] if named else []:
         text = str(mapping(each).get("path") if isinstance(each, dict) else each)
         path = normpath(join(dirname(project.paths[0]), text))
-        known = read_variables(read_input(path).text) if Path(path).is_file() else {}
+        known = read_variables(read_input(path).text) if is_there(path) else {}
         if not known:
             project.found.leave(f"variables of {text}", "the file is not there, so their names are not known",
                                 project.place(name, "env_file"))
@@ -287,4 +287,4 @@ def _recipe(home: str, raw: Any) -> str:
     name = str(mapping(build).get("dockerfile") or "Dockerfile")
     path = Path(normpath(join(home, context, name)))
     inline = mapping(build).get("dockerfile_inline")
-    return str(inline) if inline else path.read_text(errors="replace")[:100_000] if path.is_file() else ""
+    return str(inline) if inline else path.read_text(errors="replace")[:100_000] if is_there(path) else ""

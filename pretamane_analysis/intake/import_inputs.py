@@ -18,7 +18,7 @@ from ..base.errors import PretamaneError
 from ..base.lines import Document, Unreadable, read_json, read_yaml
 
 # %% auto #0
-__all__ = ['LARGEST', 'LARGEST_YAML', 'FORMS', 'MOST', 'COMPOSE', 'Input', 'read_input', 'form_of', 'in_folder']
+__all__ = ['LARGEST', 'LARGEST_YAML', 'FORMS', 'MOST', 'COMPOSE', 'Input', 'is_there', 'read_input', 'form_of', 'in_folder']
 
 # %% ../../nbs/intake/20_import_inputs.ipynb #a7f81eec
 LARGEST = 64 * 2**20  # bytes of a plan or state
@@ -75,6 +75,16 @@ class Input:
     def data(self) -> Any:
         "What the first document holds."
         return self.documents[0].data
+
+
+def is_there(
+    path: str | Path,  # A path that a file names; it may be no path at all
+) -> bool:
+    "Whether a file is there."
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def read_input(
