@@ -555,11 +555,11 @@ def test_a_slip_in_the_tree_is_found(rule, path, old, new):
     assert (rule, path) in checked(tree | {path: tree[path].replace(old, new)})
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_rules_about_manifests_survive_any_shape(seed):
     """Whatever stands at some place of some object, no rule falls over"""
     chance, texts = random.Random(seed), {path: text for path, text in tree_of().items() if path.startswith("kubernetes/") and "/configuration/" not in path}  # noqa: E501
-    for _ in range(12):
+    for _ in range(6):
         changed_ = dict(texts)
         for path in chance.sample([each for each in texts if each.endswith(".yaml") and "checkov" not in each], 4):
             data = parsed(texts[path])
