@@ -195,14 +195,14 @@ class _Builder:
         found = data.get("services") if isinstance(data, dict) else None
         return {str(name): each for name, each in found.items()} if isinstance(found, dict) else {}
 
-    def extended(self, path: str, name: str, service: Any, seen: tuple[tuple[str, str], ...] = ()) -> Any:
-        "A service on top of the one that it extends."
+    def extended(self, path: str, base: str, name: str, service: Any, seen: tuple[tuple[str, str], ...] = ()) -> Any:
+        "A service on top of the one that it extends; `base` is the folder that paths in its file count from."
         if not isinstance(service, dict) or "extends" not in service or (path, name) in seen or len(seen) > MOST:
             return service
         how = service["extends"]
         other = str(how.get("service") if isinstance(how, dict) else how)
         file = how.get("file") if isinstance(how, dict) else None
-        place = normpath(join(dirname(path), filled(str(file), self.project.known))) if file else path
+        place = normpath(join(base, filled(str(file), self.project.known))) if file else path
         rest = {key: each for key, each in service.items() if key != "extends"}
         found = self.services_of(place).get(other)
         if not isinstance(found, dict):
@@ -210,30 +210,30 @@ class _Builder:
             return rest
         if place not in self.project.files:
             self.project.files.append(place)
-        base = self.extended(place, other, found, (*seen, (path, name)))
-        return merged(_rebased(base, dirname(place), dirname(path)), rest)
+        inner = dirname(place) if file else base
+        return merged(_rebased(self.extended(place, inner, other, found, (*seen, (path, name))), inner, base), rest)
 
-    def document(self, path: str) -> dict[str, Any]:
-        "A file with what it includes and extends."
+    def document(self, path: str, base: str) -> dict[str, Any]:
+        "A file with what it includes and extends; Compose counts paths of every file after `-f` from the first's folder."
         if path in self.project.files or len(self.project.files) >= MOST:
             return {}
         self.project.files.append(path)
         data = self.read(path)
         data = dict(data) if isinstance(data, dict) else {}
         found: dict[str, Any] = {}
-        for place in self.included(path, data.pop("include", None)):
-            found = merged(found, self.document(place))
-        services = {name: self.extended(path, name, each) for name, each in self.services_of(path).items()}
-        data["services"] = {name: _rebased(each, dirname(path), self.home) if isinstance(each, dict) else each
+        for place in self.included(path, base, data.pop("include", None)):
+            found = merged(found, self.document(place, dirname(place)))
+        services = {name: self.extended(path, base, name, each) for name, each in self.services_of(path).items()}
+        data["services"] = {name: _rebased(each, base, self.home) if isinstance(each, dict) else each
                             for name, each in services.items()}
         return {**merged(found, data), "services": merged(found.get("services", {}), data["services"])}
 
-    def included(self, path: str, value: Any) -> Iterator[str]:
+    def included(self, path: str, base: str, value: Any) -> Iterator[str]:
         "The files that `include` names and that are there."
         for number, each in enumerate(value if isinstance(value, list) else []):
             named = each.get("path") if isinstance(each, dict) else each
             for one in named if isinstance(named, list) else [named]:
-                place = normpath(join(dirname(path), filled(str(one), self.project.known)))
+                place = normpath(join(base, filled(str(one), self.project.known)))
                 if self.read(place) is None:
                     self.project.missing.append((path, ("include", number), str(one)))
                 else:
@@ -260,6 +260,6 @@ def project_of(
     built = _Builder(read, Project(known=dict(known), chosen=paths), dirname(paths[0]))
     data: dict[str, Any] = {}
     for path in paths:
-        data = merged(data, built.document(path))
+        data = merged(data, built.document(path, built.home))
     built.project.data = _interpolated(data, known)
     return built.project
