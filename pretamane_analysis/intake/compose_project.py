@@ -133,6 +133,7 @@ class Project:
     "A compose project: what it is made of and what comes out."
     files: list[str] = field(default_factory=list)  # in the order of reading; Compose starts from the first
     data: dict[str, Any] = field(default_factory=dict)
+    written: dict[str, Any] = field(default_factory=dict)  # the data before variables were filled in
     missing: list[tuple[str, tuple[str | int, ...], str]] = field(default_factory=list)  # file, keys, what is not there
     known: dict[str, str] = field(default_factory=dict)  # the variables that were filled in
     chosen: tuple[str, ...] = ()  # the files that Compose is started with
@@ -214,7 +215,7 @@ class _Builder:
         return merged(_rebased(self.extended(place, inner, other, found, (*seen, (path, name))), inner, base), rest)
 
     def document(self, path: str, base: str) -> dict[str, Any]:
-        "A file with what it includes and extends; Compose counts paths of every file after `-f` from the first's folder."
+        "A file with what it includes and extends; `base` is the folder that its paths count from."
         if path in self.project.files or len(self.project.files) >= MOST:
             return {}
         self.project.files.append(path)
@@ -257,9 +258,11 @@ def project_of(
     known: Mapping[str, str],  # Variables that are set
 ) -> Project:
     "A project with everything in place."
+    # Compose counts the paths of every file after `-f` from the first one's folder
     built = _Builder(read, Project(known=dict(known), chosen=paths), dirname(paths[0]))
     data: dict[str, Any] = {}
     for path in paths:
         data = merged(data, built.document(path, built.home))
+    built.project.written = data
     built.project.data = _interpolated(data, known)
     return built.project

@@ -198,11 +198,35 @@ def _line(tree: Tree, path: str, *keys: str | int) -> int:
     return tree.documents(path)[0].line(*keys)
 
 
+def _at(data: Any, keys: tuple[str | int, ...]) -> Any:
+    "What stands at a path of keys; None where nothing does."
+    for key in keys:
+        fits = isinstance(data, dict) or isinstance(data, list) and isinstance(key, int) and key < len(data)
+        data = (data.get(key) if isinstance(data, dict) else data[key]) if fits else None
+    return data
+
+
+def _own_keys(tree: Tree, path: str, keys: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    "The keys in one file of a project for what has others in the merged data: its lists are joined."
+    number = next((each for each, key in enumerate(keys) if isinstance(key, int)), None)
+    if number is None or tree.project is None:
+        return keys
+    item = _at(tree.project.written, keys[:number + 1])
+    own = {each: _at(tree.yaml(each), keys[:number]) for each in tree.project.files}
+    if not any(isinstance(each, list) and item in each for each in own.values()):
+        return keys
+    here = own[path]
+    if not isinstance(here, list) or item not in here:
+        return keys[:number]
+    return (*keys[:number], here.index(item), *keys[number + 1:])
+
+
 def _place(tree: Tree, path: str, keys: tuple[str | int, ...]) -> tuple[str, int]:
     "The file and the line of a path of keys: of a compose project, in that of its files which goes deepest."
     files = [each for each in tree.project.files if each == path
              or path == tree.project.path] if tree.project else []
-    found = [(tree.documents(each)[0].place(*keys), each) for each in files or [path]]
+    found = [(tree.documents(each)[0].place(*(_own_keys(tree, each, keys) if len(files) > 1 else keys)), each)
+             for each in files or [path]]
     (line, _), file = max(found, key=lambda each: each[0][1])
     return file, line
 
