@@ -12,7 +12,7 @@ from posixpath import dirname, join, normpath, relpath
 from typing import Any
 
 # %% auto #0
-__all__ = ['EXAMPLES', 'MOST', 'Read', 'filled', 'read_variables', 'merged', 'Project', 'project_of']
+__all__ = ['EXAMPLES', 'MOST', 'Read', 'filled', 'read_variables', 'merged', 'Project', 'project_of', 'set_from_files']
 
 # %% ../../nbs/intake/15_compose_project.ipynb #30963917
 _PLACE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>\w+)(?P<kind>:?[-?+])?)")
@@ -137,6 +137,8 @@ class Project:
     missing: list[tuple[str, tuple[str | int, ...], str]] = field(default_factory=list)  # file, keys, what is not there
     known: dict[str, str] = field(default_factory=dict)  # the variables that were filled in
     chosen: tuple[str, ...] = ()  # the files that Compose is started with
+    origins: dict[tuple[str | int, ...], tuple[str, int]] = field(default_factory=dict)  # file and line of what
+    # `env_file` put into the data, by keys
     fragment: bool = False  # whether it is meant to be put on a file that is not here: what it lacks may stand there
 
     @property
@@ -266,3 +268,41 @@ def project_of(
     built.project.written = data
     built.project.data = _interpolated(data, known)
     return built.project
+
+# %% ../../nbs/intake/15_compose_project.ipynb #8932243a
+def _set_variables(
+    service: dict[str, Any], keys: tuple[str | int, ...], found: Mapping[str, tuple[str, str, int]]
+) -> Iterator[tuple[tuple[str | int, ...], tuple[str, int]]]:
+    "Put variables into a service's environment where it has none of that name; their keys, with file and line."
+    own = service.get("environment")
+    named = set(_as_mapping(own, "environment") or {}) if isinstance(own, (dict, list)) else set()
+    new = {name: each for name, each in found.items() if name not in named}
+    if isinstance(own, list):
+        service["environment"] = [*own, *(f"{name}={value}" for name, (value, _, _) in new.items())]
+        yield from (((*keys, "environment", len(own) + number), each[1:]) for number, each in enumerate(new.values()))
+    else:
+        service["environment"] = {**{name: each[0] for name, each in new.items()}, **(own or {})}
+        yield from (((*keys, "environment", name), each[1:]) for name, each in new.items())
+
+
+def set_from_files(
+    project: Project,  # Gets the variables of its files of `env_file`, and where each is written
+    text_of: Callable[[str], str | None],  # The text of a file; None where there is none
+) -> None:
+    "Put what the files of `env_file` set into the environment of their services; files that are missing stay named."
+    services = project.data.get("services")
+    for name, service in services.items() if isinstance(services, dict) else ():
+        named = service.get("env_file") if isinstance(service, dict) else None
+        found: dict[str, tuple[str, str, int]] = {}
+        missing = []
+        for each in named if isinstance(named, list) else [named] if named else []:
+            path = normpath(join(dirname(project.path), str(each.get("path") if isinstance(each, dict) else each)))
+            text = text_of(path)
+            missing += [each] if text is None else []
+            for variable, (value, line) in read_variables(text or "").items():
+                known = {**project.known, **{one: value for one, (value, _, _) in found.items()}}
+                found[variable] = (filled(value, known), path, line)
+        if found:
+            project.origins |= dict(_set_variables(service, ("services", name), found))
+        if named:
+            service["env_file"] = missing

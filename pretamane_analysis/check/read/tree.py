@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
 from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
-from ...intake.compose_project import EXAMPLES, Project, project_of, read_variables
+from ...intake.compose_project import EXAMPLES, Project, project_of, read_variables, set_from_files
 from .kinds import kind_of
 from ...base.lines import Document, Unreadable, read_json, read_yaml
 from ...base.errors import PretamaneError
@@ -223,6 +223,8 @@ def _own_keys(tree: Tree, path: str, keys: tuple[str | int, ...]) -> tuple[str |
 
 def _place(tree: Tree, path: str, keys: tuple[str | int, ...]) -> tuple[str, int]:
     "The file and the line of a path of keys: of a compose project, in that of its files which goes deepest."
+    if tree.project and path == tree.project.path and keys in tree.project.origins:
+        return tree.project.origins[keys]
     files = [each for each in tree.project.files if each == path
              or path == tree.project.path] if tree.project else []
     found = [(tree.documents(each)[0].place(*(_own_keys(tree, each, keys) if len(files) > 1 else keys)), each)
@@ -369,9 +371,11 @@ def compose_project(
     tree: Tree,  # Any tree
     paths: tuple[str, ...],  # Its compose files, the later one wins
 ) -> Project:
-    "A project with its variables filled in."
+    "A project with its variables filled in, those of services with what their `env_file` sets."
     known = _variables(tree, paths[0].rpartition("/")[0])
-    return project_of(paths, lambda path: tree.yaml(path) if path in tree.everything else None, known)
+    found = project_of(paths, lambda path: tree.yaml(path) if path in tree.everything else None, known)
+    set_from_files(found, tree.everything.get)
+    return found
 
 # %% ../../../nbs/check/read/05_tree.ipynb #9dc3ee49
 def dockerfiles(
