@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
 from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
+from ...intake.compose_service import ServiceFacts
 from ...intake.compose_project import EXAMPLES, Project, project_of, read_variables, set_from_files
 from .kinds import kind_of
 from ...base.lines import Document, Unreadable, read_json, read_yaml
@@ -147,9 +148,26 @@ def _view(tree: Tree, path: str) -> list[Document]:
     return [Document(None, None)]
 
 # %% ../../../nbs/check/read/05_tree.ipynb #3637da81
+def _mounts_around(tree: Tree, path: str) -> tuple[tuple[str, str], ...]:
+    "What a service that mounts a file mounts: path in the tree and in its container, the deepest first."
+    services = tree.compose.get("services")
+    for name, raw in services.items() if isinstance(services, dict) else ():
+        each = ServiceFacts(str(name), raw if isinstance(raw, dict) else {}, tree.compose_path.rpartition("/")[0])
+        binds = sorted(((mount.source, mount.target) for mount in each.volumes if mount.kind == "bind"),
+                       key=lambda bind: (-len(bind[0]), bind))
+        if any(source in (path, ".") or path.startswith(f"{source}/") for source, _ in binds):
+            return tuple(binds)
+    return ()
+
+
 def _caddyfile(tree: Tree, path: str) -> Caddyfile:
+    mounts = _mounts_around(tree, path)
+    return tree.common(("caddy", path, mounts), lambda: _read_caddyfile(tree, path, mounts))
+
+
+def _read_caddyfile(tree: Tree, path: str, mounts: tuple[tuple[str, str], ...]) -> Caddyfile:
     try:
-        return read_caddyfile(tree.everything, path)
+        return read_caddyfile(tree.everything, path, mounts)
     except KeyError:
         return Caddyfile()
     except CaddyfileError as error:
@@ -330,7 +348,7 @@ class Tree:
     @property
     def caddy(self) -> Caddyfile:
         "The Caddyfile with its imports in place; an empty one where it is missing or cannot be read."
-        return self.common(("caddy", self.caddy_path), lambda: _caddyfile(self, self.caddy_path))
+        return self.cached("caddy", lambda: _caddyfile(self, self.caddy_path))
 
     @classmethod
     def read(
