@@ -201,8 +201,8 @@ class _Importer:
 
     def inside(self, path: str) -> str:
         "Where Caddy sees a file of the tree; its own path where it is not mounted."
-        return next((normpath(join(there, path if here == "." else path[len(here):].lstrip("/"))) for here, there in self.mounts
-                     if path == here or path.startswith(f"{here}/") or here == "."), path)
+        return next((normpath(join(there, path if here == "." else path[len(here):].lstrip("/")))
+                     for here, there in self.mounts if here in (path, ".") or path.startswith(f"{here}/")), path)
 
     def paths(self, each: Directive) -> list[str]:
         "The files that an import names."
