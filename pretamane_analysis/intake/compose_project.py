@@ -12,7 +12,7 @@ from posixpath import dirname, join, normpath, relpath
 from typing import Any
 
 # %% auto #0
-__all__ = ['EXAMPLES', 'MOST', 'Read', 'filled', 'read_variables', 'merged', 'Project', 'project_of']
+__all__ = ['EXAMPLES', 'MOST', 'Read', 'filled', 'read_variables', 'merged', 'Project', 'project_of', 'set_from_files']
 
 # %% ../../nbs/intake/15_compose_project.ipynb #30963917
 _PLACE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>\w+)(?P<kind>:?[-?+])?)")
@@ -133,9 +133,12 @@ class Project:
     "A compose project: what it is made of and what comes out."
     files: list[str] = field(default_factory=list)  # in the order of reading; Compose starts from the first
     data: dict[str, Any] = field(default_factory=dict)
+    written: dict[str, Any] = field(default_factory=dict)  # the data before variables were filled in
     missing: list[tuple[str, tuple[str | int, ...], str]] = field(default_factory=list)  # file, keys, what is not there
     known: dict[str, str] = field(default_factory=dict)  # the variables that were filled in
     chosen: tuple[str, ...] = ()  # the files that Compose is started with
+    origins: dict[tuple[str | int, ...], tuple[str, int]] = field(default_factory=dict)  # file and line of what
+    # `env_file` put into the data, by keys
     fragment: bool = False  # whether it is meant to be put on a file that is not here: what it lacks may stand there
 
     @property
@@ -195,14 +198,14 @@ class _Builder:
         found = data.get("services") if isinstance(data, dict) else None
         return {str(name): each for name, each in found.items()} if isinstance(found, dict) else {}
 
-    def extended(self, path: str, name: str, service: Any, seen: tuple[tuple[str, str], ...] = ()) -> Any:
-        "A service on top of the one that it extends."
+    def extended(self, path: str, base: str, name: str, service: Any, seen: tuple[tuple[str, str], ...] = ()) -> Any:
+        "A service on top of the one that it extends; `base` is the folder that paths in its file count from."
         if not isinstance(service, dict) or "extends" not in service or (path, name) in seen or len(seen) > MOST:
             return service
         how = service["extends"]
         other = str(how.get("service") if isinstance(how, dict) else how)
         file = how.get("file") if isinstance(how, dict) else None
-        place = normpath(join(dirname(path), filled(str(file), self.project.known))) if file else path
+        place = normpath(join(base, filled(str(file), self.project.known))) if file else path
         rest = {key: each for key, each in service.items() if key != "extends"}
         found = self.services_of(place).get(other)
         if not isinstance(found, dict):
@@ -210,30 +213,30 @@ class _Builder:
             return rest
         if place not in self.project.files:
             self.project.files.append(place)
-        base = self.extended(place, other, found, (*seen, (path, name)))
-        return merged(_rebased(base, dirname(place), dirname(path)), rest)
+        inner = dirname(place) if file else base
+        return merged(_rebased(self.extended(place, inner, other, found, (*seen, (path, name))), inner, base), rest)
 
-    def document(self, path: str) -> dict[str, Any]:
-        "A file with what it includes and extends."
+    def document(self, path: str, base: str) -> dict[str, Any]:
+        "A file with what it includes and extends; `base` is the folder that its paths count from."
         if path in self.project.files or len(self.project.files) >= MOST:
             return {}
         self.project.files.append(path)
         data = self.read(path)
         data = dict(data) if isinstance(data, dict) else {}
         found: dict[str, Any] = {}
-        for place in self.included(path, data.pop("include", None)):
-            found = merged(found, self.document(place))
-        services = {name: self.extended(path, name, each) for name, each in self.services_of(path).items()}
-        data["services"] = {name: _rebased(each, dirname(path), self.home) if isinstance(each, dict) else each
+        for place in self.included(path, base, data.pop("include", None)):
+            found = merged(found, self.document(place, dirname(place)))
+        services = {name: self.extended(path, base, name, each) for name, each in self.services_of(path).items()}
+        data["services"] = {name: _rebased(each, base, self.home) if isinstance(each, dict) else each
                             for name, each in services.items()}
         return {**merged(found, data), "services": merged(found.get("services", {}), data["services"])}
 
-    def included(self, path: str, value: Any) -> Iterator[str]:
+    def included(self, path: str, base: str, value: Any) -> Iterator[str]:
         "The files that `include` names and that are there."
         for number, each in enumerate(value if isinstance(value, list) else []):
             named = each.get("path") if isinstance(each, dict) else each
             for one in named if isinstance(named, list) else [named]:
-                place = normpath(join(dirname(path), filled(str(one), self.project.known)))
+                place = normpath(join(base, filled(str(one), self.project.known)))
                 if self.read(place) is None:
                     self.project.missing.append((path, ("include", number), str(one)))
                 else:
@@ -257,9 +260,49 @@ def project_of(
     known: Mapping[str, str],  # Variables that are set
 ) -> Project:
     "A project with everything in place."
+    # Compose counts the paths of every file after `-f` from the first one's folder
     built = _Builder(read, Project(known=dict(known), chosen=paths), dirname(paths[0]))
     data: dict[str, Any] = {}
     for path in paths:
-        data = merged(data, built.document(path))
+        data = merged(data, built.document(path, built.home))
+    built.project.written = data
     built.project.data = _interpolated(data, known)
     return built.project
+
+# %% ../../nbs/intake/15_compose_project.ipynb #8932243a
+def _set_variables(
+    service: dict[str, Any], keys: tuple[str | int, ...], found: Mapping[str, tuple[str, str, int]]
+) -> Iterator[tuple[tuple[str | int, ...], tuple[str, int]]]:
+    "Put variables into a service's environment where it has none of that name; their keys, with file and line."
+    own = service.get("environment")
+    named = set(_as_mapping(own, "environment") or {}) if isinstance(own, (dict, list)) else set()
+    new = {name: each for name, each in found.items() if name not in named}
+    if isinstance(own, list):
+        service["environment"] = [*own, *(f"{name}={value}" for name, (value, _, _) in new.items())]
+        yield from (((*keys, "environment", len(own) + number), each[1:]) for number, each in enumerate(new.values()))
+    else:
+        service["environment"] = {**{name: each[0] for name, each in new.items()}, **(own or {})}
+        yield from (((*keys, "environment", name), each[1:]) for name, each in new.items())
+
+
+def set_from_files(
+    project: Project,  # Gets the variables of its files of `env_file`, and where each is written
+    text_of: Callable[[str], str | None],  # The text of a file; None where there is none
+) -> None:
+    "Put what the files of `env_file` set into the environment of their services; files that are missing stay named."
+    services = project.data.get("services")
+    for name, service in services.items() if isinstance(services, dict) else ():
+        named = service.get("env_file") if isinstance(service, dict) else None
+        found: dict[str, tuple[str, str, int]] = {}
+        missing = []
+        for each in named if isinstance(named, list) else [named] if named else []:
+            path = normpath(join(dirname(project.path), str(each.get("path") if isinstance(each, dict) else each)))
+            text = text_of(path)
+            missing += [each] if text is None else []
+            for variable, (value, line) in read_variables(text or "").items():
+                known = {**project.known, **{one: value for one, (value, _, _) in found.items()}}
+                found[variable] = (filled(value, known), path, line)
+        if found:
+            project.origins |= dict(_set_variables(service, ("services", name), found))
+        if named:
+            service["env_file"] = missing

@@ -13,7 +13,7 @@ from posixpath import dirname, join, normpath
 from typing import Any
 
 # %% auto #0
-__all__ = ['DEEPEST', 'CaddyfileError', 'Word', 'words', 'Directive', 'directives', 'Caddyfile', 'read_caddyfile']
+__all__ = ['DEEPEST', 'MOST_IMPORTS', 'CaddyfileError', 'Word', 'words', 'Directive', 'directives', 'Caddyfile', 'read_caddyfile']
 
 # %% ../../../nbs/check/read/02_caddyfile.ipynb #af1af1b4
 class CaddyfileError(Exception):
@@ -149,7 +149,7 @@ class Caddyfile:
         return next((each for each in self.options if each.name == name), None)
 
 
-_ARGUMENT = re.compile(r"\{args\[(\d*)(:?)(\d*)\]\}")
+_ARGUMENT = re.compile(r"\{args(?:\.|\[)(\d*)(:?)(\d*)\]?\}")  # `{args.0}` is the older spelling
 
 # %% ../../../nbs/check/read/02_caddyfile.ipynb #eca6a9a8
 def _filled(text: str, args: tuple[str, ...]) -> list[str]:
@@ -162,79 +162,136 @@ def _filled(text: str, args: tuple[str, ...]) -> list[str]:
 
 # %% ../../../nbs/check/read/02_caddyfile.ipynb #abcd4e30
 DEEPEST = 20  # imports within imports
+MOST_IMPORTS = 10_000  # of one Caddyfile; more lead in a circle
+
+
+@dataclass(frozen=True)
+class _Given:
+    "What an import hands to what it imports."
+    args: tuple[str, ...] = ()
+    block: tuple[Directive, ...] = ()  # for `{block}` and `{blocks.NAME}`
+    depth: int = 0
+
+    def deeper(self, args: list[str], block: tuple[Directive, ...]) -> _Given:
+        "The same for an import within."
+        return _Given(tuple(args), block, self.depth + 1)
 
 # %% ../../../nbs/check/read/02_caddyfile.ipynb #0121ca10
+def _fits(path: str, wanted: str) -> bool:
+    "Whether a path is meant by one with wildcards, which match within one folder."
+    parts, others = path.split("/"), wanted.split("/")
+    return len(parts) == len(others) and all(map(fnmatch, parts, others))
+
+
 @dataclass
 class _Importer:
     "Puts snippets and files in the place of `import`."
     files: Mapping[str, str]
+    mounts: tuple[tuple[str, str], ...] = ()  # path in the tree and in Caddy's container
     snippets: dict[str, Directive] = field(default_factory=dict)
     routes: dict[str, Directive] = field(default_factory=dict)  # named ones, which `invoke` leads to
     missing: list[Directive] = field(default_factory=list)
+    count: int = 0  # imports so far
+
+    def counted(self, each: Directive) -> None:
+        "Count an import. Raises CaddyfileError where there is no end of them."
+        self.count += 1
+        if self.count > MOST_IMPORTS:
+            raise CaddyfileError("imports lead in a circle", each.line)
+
+    def inside(self, path: str) -> str:
+        "Where Caddy sees a file of the tree; its own path where it is not mounted."
+        return next((normpath(join(there, path if here == "." else path[len(here):].lstrip("/")))
+                     for here, there in self.mounts if here in (path, ".") or path.startswith(f"{here}/")), path)
 
     def paths(self, each: Directive) -> list[str]:
         "The files that an import names."
-        wanted = normpath(join(dirname(each.file), each.args[0]))
+        beside = {normpath(join(dirname(place), each.args[0])) for place in (each.file, self.inside(each.file))}
         return [path for path in sorted(self.files) if path != each.file
-                and (path == wanted or fnmatch(path, wanted) and dirname(path) == dirname(wanted))]
+                and any(_fits(path, wanted) or _fits(self.inside(path), wanted) for wanted in beside)]
 
-    def top(self, found: tuple[Directive, ...]) -> list[Directive]:
-        "Keep the snippets, return the rest; files imported at the top bring theirs."
+    def top(self, found: tuple[Directive, ...], depth: int = 0) -> list[Directive]:
+        "Keep the snippets, return the rest; what is imported at the top brings its own."
         rest: list[Directive] = []
-        for each in found:
+        for each in _with_braces(found):
             if each.block and re.fullmatch(r"\(.+\)", each.name):
                 self.snippets[each.name[1:-1]] = each
             elif each.block and re.fullmatch(r"&\(.+\)", each.name):
                 self.routes[each.name[2:-1]] = each
-            elif (each.name == "import" and each.args and each.args[0] not in self.snippets
-                  and (paths := self.paths(each))):
-                rest += [one for path in paths for one in self.top(directives(self.files[path], path))]
+            elif each.name == "import" and each.args and depth <= DEEPEST:
+                rest += self.imported(each, depth)
             else:
                 rest.append(each)
         return rest
 
+    def imported(self, each: Directive, depth: int) -> list[Directive]:
+        "The sites that an import at the top brings: of a snippet, or of files."
+        self.counted(each)
+        given = _Given(each.args[1:], each.children, depth + 1)
+        if snippet := self.snippets.get(each.args[0]):
+            return self.top(_placed(self, snippet.children, given), depth + 1)
+        paths = self.paths(each)
+        if not paths and not _many(each.args[0]):
+            self.missing.append(each)
+        found = [one for path in paths for one in self.top(directives(self.files[path], path), depth + 1)]
+        return list(_placed(self, tuple(found), given)) if given.args else found
+
+
+def _many(path: str) -> bool:
+    "Whether an import may lead to no file without being wrong: wildcards, and what Caddy fills in."
+    return bool(set("*?[{") & set(path))
+
+
+def _with_braces(found: tuple[Directive, ...]) -> tuple[Directive, ...]:
+    "What stands at the top; a site without braces, which reaches to the end of its file, with its directives inside."
+    start = next((number for number, each in enumerate(found) if not each.block and each.name != "import"), None)
+    if start is None:
+        return found
+    return (*found[:start], replace(found[start], children=found[start + 1:], block=True))
+
 # %% ../../../nbs/check/read/02_caddyfile.ipynb #6132cefb
-def _placed(importer: _Importer, found: tuple[Directive, ...], args: tuple[str, ...] = (),
-            depth: int = 0) -> tuple[Directive, ...]:
+def _placed(importer: _Importer, found: tuple[Directive, ...], given: _Given = _Given()) -> tuple[Directive, ...]:
     "Directives with all imports in place."
-    return tuple(placed for each in found for placed in _one(importer, each, args, depth))
+    return tuple(placed for each in found for placed in _one(importer, each, given))
 
 
-def _one(importer: _Importer, each: Directive, args: tuple[str, ...], depth: int) -> tuple[Directive, ...]:
+def _one(importer: _Importer, each: Directive, given: _Given) -> tuple[Directive, ...]:
     "One directive with its arguments filled in, or what it imports."
-    name, *rest = [filled for text in (each.name, *each.args) for filled in _filled(text, args)] or [""]
+    if block := re.fullmatch(r"\{block(?:s\.(.+))?\}", each.name):
+        return given.block if not block[1] else tuple(
+            child for one in given.block if one.name == block[1] for child in one.children)
+    name, *rest = [filled for text in (each.name, *each.args) for filled in _filled(text, given.args)] or [""]
     each = replace(each, name=name, args=tuple(rest))
-    if name == "invoke" and rest and depth <= DEEPEST:
+    if name == "invoke" and rest and given.depth <= DEEPEST:
         if route := importer.routes.get(rest[-1]):
-            return (replace(each, children=_placed(importer, route.children, (), depth + 1)),)
+            return (replace(each, children=_placed(importer, route.children, given.deeper([], ()))),)
         importer.missing.append(each)
-    if name != "import" or depth > DEEPEST or not rest:
-        return (replace(each, children=_placed(importer, each.children, args, depth)),)
+    children = _placed(importer, each.children, given)
+    if name != "import" or given.depth > DEEPEST or not rest:
+        return (replace(each, children=children),)
+    importer.counted(each)
+    inner = given.deeper(rest[1:], children)
     if snippet := importer.snippets.get(rest[0]):
-        return _placed(importer, snippet.children, tuple(rest[1:]), depth + 1)
+        return _placed(importer, snippet.children, inner)
     paths = importer.paths(each)
-    if not paths and "*" not in rest[0]:
+    if not paths and not _many(rest[0]):
         importer.missing.append(each)
     return tuple(placed for path in paths
-                 for placed in _placed(importer, directives(importer.files[path], path), tuple(rest[1:]), depth + 1))
+                 for placed in _placed(importer, directives(importer.files[path], path), inner))
 
 # %% ../../../nbs/check/read/02_caddyfile.ipynb #f1e04cda
 def read_caddyfile(
     files: Mapping[str, str],  # Text by path
     path: str,  # The file that Caddy starts from
+    mounts: tuple[tuple[str, str], ...] = (),  # Path in the tree and in Caddy's container, the deepest first
 ) -> Caddyfile:  # Options and sites, imports in place
     "A Caddyfile and all it imports. Raises CaddyfileError."
-    importer = _Importer(files)
-    top = importer.top(directives(files[path], path))
-    if top and not any(each.block for each in top):  # one site may stand without braces
-        top = [replace(top[0], children=tuple(top[1:]), block=True)]
+    importer = _Importer(files, mounts)
     found = Caddyfile(missing=importer.missing)
-    for each in top:
+    for each in importer.top(directives(files[path], path)):
         children = _placed(importer, each.children)
         if each.name == "" and not each.args:
             found.options = children
-        elif each.name == "import" and not each.block:
-            importer.missing.append(each)
         else:
             found.sites.append(replace(each, children=children))
     return found

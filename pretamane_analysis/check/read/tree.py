@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
 from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
-from ...intake.compose_project import EXAMPLES, Project, project_of, read_variables
+from ...intake.compose_service import ServiceFacts
+from ...intake.compose_project import EXAMPLES, Project, project_of, read_variables, set_from_files
 from .kinds import kind_of
 from ...base.lines import Document, Unreadable, read_json, read_yaml
 from ...base.errors import PretamaneError
@@ -147,9 +148,26 @@ def _view(tree: Tree, path: str) -> list[Document]:
     return [Document(None, None)]
 
 # %% ../../../nbs/check/read/05_tree.ipynb #3637da81
+def _mounts_around(tree: Tree, path: str) -> tuple[tuple[str, str], ...]:
+    "What a service that mounts a file mounts: path in the tree and in its container, the deepest first."
+    services = tree.compose.get("services")
+    for name, raw in services.items() if isinstance(services, dict) else ():
+        each = ServiceFacts(str(name), raw if isinstance(raw, dict) else {}, tree.compose_path.rpartition("/")[0])
+        binds = sorted(((mount.source, mount.target) for mount in each.volumes if mount.kind == "bind"),
+                       key=lambda bind: (-len(bind[0]), bind))
+        if any(source in (path, ".") or path.startswith(f"{source}/") for source, _ in binds):
+            return tuple(binds)
+    return ()
+
+
 def _caddyfile(tree: Tree, path: str) -> Caddyfile:
+    mounts = _mounts_around(tree, path)
+    return tree.common(("caddy", path, mounts), lambda: _read_caddyfile(tree, path, mounts))
+
+
+def _read_caddyfile(tree: Tree, path: str, mounts: tuple[tuple[str, str], ...]) -> Caddyfile:
     try:
-        return read_caddyfile(tree.everything, path)
+        return read_caddyfile(tree.everything, path, mounts)
     except KeyError:
         return Caddyfile()
     except CaddyfileError as error:
@@ -198,11 +216,37 @@ def _line(tree: Tree, path: str, *keys: str | int) -> int:
     return tree.documents(path)[0].line(*keys)
 
 
+def _at(data: Any, keys: tuple[str | int, ...]) -> Any:
+    "What stands at a path of keys; None where nothing does."
+    for key in keys:
+        fits = isinstance(data, dict) or isinstance(data, list) and isinstance(key, int) and key < len(data)
+        data = (data.get(key) if isinstance(data, dict) else data[key]) if fits else None
+    return data
+
+
+def _own_keys(tree: Tree, path: str, keys: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    "The keys in one file of a project for what has others in the merged data: its lists are joined."
+    number = next((each for each, key in enumerate(keys) if isinstance(key, int)), None)
+    if number is None or tree.project is None:
+        return keys
+    item = _at(tree.project.written, keys[:number + 1])
+    own = {each: _at(tree.yaml(each), keys[:number]) for each in tree.project.files}
+    if not any(isinstance(each, list) and item in each for each in own.values()):
+        return keys
+    here = own[path]
+    if not isinstance(here, list) or item not in here:
+        return keys[:number]
+    return (*keys[:number], here.index(item), *keys[number + 1:])
+
+
 def _place(tree: Tree, path: str, keys: tuple[str | int, ...]) -> tuple[str, int]:
     "The file and the line of a path of keys: of a compose project, in that of its files which goes deepest."
+    if tree.project and path == tree.project.path and keys in tree.project.origins:
+        return tree.project.origins[keys]
     files = [each for each in tree.project.files if each == path
              or path == tree.project.path] if tree.project else []
-    found = [(tree.documents(each)[0].place(*keys), each) for each in files or [path]]
+    found = [(tree.documents(each)[0].place(*(_own_keys(tree, each, keys) if len(files) > 1 else keys)), each)
+             for each in files or [path]]
     (line, _), file = max(found, key=lambda each: each[0][1])
     return file, line
 
@@ -304,7 +348,7 @@ class Tree:
     @property
     def caddy(self) -> Caddyfile:
         "The Caddyfile with its imports in place; an empty one where it is missing or cannot be read."
-        return self.common(("caddy", self.caddy_path), lambda: _caddyfile(self, self.caddy_path))
+        return self.cached("caddy", lambda: _caddyfile(self, self.caddy_path))
 
     @classmethod
     def read(
@@ -345,9 +389,11 @@ def compose_project(
     tree: Tree,  # Any tree
     paths: tuple[str, ...],  # Its compose files, the later one wins
 ) -> Project:
-    "A project with its variables filled in."
+    "A project with its variables filled in, those of services with what their `env_file` sets."
     known = _variables(tree, paths[0].rpartition("/")[0])
-    return project_of(paths, lambda path: tree.yaml(path) if path in tree.everything else None, known)
+    found = project_of(paths, lambda path: tree.yaml(path) if path in tree.everything else None, known)
+    set_from_files(found, tree.everything.get)
+    return found
 
 # %% ../../../nbs/check/read/05_tree.ipynb #9dc3ee49
 def dockerfiles(
