@@ -75,8 +75,8 @@ def _tutorials(root: Path, source: Path) -> list[Any]:
                        "The package's story, told with its own code: each page is a notebook.", found)
 
 
-GUIDES = ("why", "first-report", "your-stack", "saas", "static-site", "gpu", "live-prices", "emit-and-check",
-          "when-one-host-is-not-enough")
+GUIDES = ("why", "first-report", "your-stack", "import-compose", "import-kubernetes", "import-terraform", "saas",
+          "static-site", "gpu", "live-prices", "emit-and-check", "when-one-host-is-not-enough")
 
 
 def site_links(
