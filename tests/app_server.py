@@ -51,7 +51,7 @@ class S3Server:
         self.process = subprocess.Popen(
             [self.program, "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{self.port}", "--auth-key",
              f"{S3_KEY},{S3_SECRET}",
-             "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--poll-interval", "0s", str(self.folder)],
+             "--vfs-cache-mode", "off", "--dir-cache-time", "100ms", "--poll-interval", "0s", str(self.folder)],
             stdout=self.log, stderr=self.log)
         wait_for_port(self.port)
 

@@ -88,9 +88,13 @@ class Block:
         return Block(self.sheet, self.columns, rows)
 
     def _product(self, product: tuple[int, ...]) -> ndarray:
+        from numpy import errstate
+
         if product not in self._known:
             *rest, last = product
-            self._known[product] = self._product(tuple(rest)) * self._product((last,)) if rest else self._figure(last)
+            with errstate(invalid="ignore"):  # 1/0 times 0, in rows that ask for neither
+                self._known[product] = (self._product(tuple(rest)) * self._product((last,)) if rest
+                                        else self._figure(last))
         return self._known[product]
 
     def _figure(self, number: int) -> Any:

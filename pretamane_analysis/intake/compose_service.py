@@ -12,6 +12,8 @@ from functools import cached_property
 from posixpath import join, normpath
 from typing import Any
 
+from ..facts.conventions import SECRETS_FOLDER
+
 # %% auto #0
 __all__ = ['mapping', 'listed', 'pairs', 'words', 'Image', 'Mounted', 'mebibytes', 'ServiceFacts']
 
@@ -163,7 +165,7 @@ class ServiceFacts:
         for each in listed(self.raw.get("secrets")):
             name = str(mapping(each).get("source") or "") if isinstance(each, dict) else str(each)
             target = str(mapping(each).get("target") or name)
-            found[target if target.startswith("/") else f"/run/secrets/{target}"] = name
+            found[target if target.startswith("/") else f"{SECRETS_FOLDER}/{target}"] = name
         return found
 
     @property
