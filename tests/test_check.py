@@ -264,3 +264,22 @@ def test_a_terminal_shows_how_far_tests_of_rules_are(shown, monkeypatch, tmp_pat
     assert [(each.status, each.reason) for each in run_tools(made, ["promtool test rules"])] == [("pass", "")]
     told = shown.getvalue()
     assert ("promtool test rules:" in told and "/2" in told) if shown.isatty() else not told
+
+
+@pytest.mark.parametrize("named", ["a.env", "[a.env, null, 5, [a.env], {path: 3}]", "{a: b}", "5", '[""]'])
+@pytest.mark.parametrize("own", ["hello", "5", "[1, null]", "[[a]]", "{A: [b]}", "{}"])
+def test_variables_of_any_shape_are_survived(named, own):
+    """Neither `env_file` nor `environment` need be what Compose takes"""
+    web = f"    image: a/b:1\n    env_file: {named}\n    environment: {own}\n"
+    made = Tree({"compose.yaml": f"services:\n  web:\n{web}",
+                 "a.env": "A=1\nB=$A$B${C:-x}\n=\n"})
+    assert not [each for each in check(made) if "could not be applied" in each.message]
+
+
+@pytest.mark.parametrize("text", ["import\n", "import ***/[\n", ":80\n{block}\n", ":80\n(a) {\n}\nimport a b\n",
+                                  "{\n}\n", "import {args[0]}\n", "a {\n}\nb\nimport c\n", "(a) {\n\timport a\n}\nimport a\n"])
+def test_caddyfiles_of_any_shape_are_survived(text):
+    """What Caddy would refuse is told or passed over, whatever stands at the top"""
+    made = Tree({"Caddyfile": text, "compose.yaml":
+                 "services:\n  web:\n    image: caddy:2\n    volumes: [.:/etc/caddy]\n"})
+    assert not [each for each in check(made) if "could not be applied" in each.message]
