@@ -277,7 +277,8 @@ def test_variables_of_any_shape_are_survived(named, own):
 
 
 @pytest.mark.parametrize("text", ["import\n", "import ***/[\n", ":80\n{block}\n", ":80\n(a) {\n}\nimport a b\n",
-                                  "{\n}\n", "import {args[0]}\n", "a {\n}\nb\nimport c\n", "(a) {\n\timport a\n}\nimport a\n"])
+                                  "{\n}\n", "import {args[0]}\n", "a {\n}\nb\nimport c\n",
+                                  "(a) {\n\timport a\n}\nimport a\n"])
 def test_caddyfiles_of_any_shape_are_survived(text):
     """What Caddy would refuse is told or passed over, whatever stands at the top"""
     made = Tree({"Caddyfile": text, "compose.yaml":
