@@ -1,6 +1,7 @@
 """The checker as a person uses it: its forms, its exit codes, its speed, and trees that no one foresaw."""
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -13,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from needed import reason
+from needed import needs, reason
 
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.report import sarif
@@ -238,3 +239,48 @@ def test_a_tool_that_is_absent_is_skipped_and_one_that_fails_is_told(files, monk
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     found = next(each for each in run_tools(Tree(files), ["caddy"]))
     assert found.status == "fail" and found.reason
+
+
+class Terminal(io.StringIO):
+    """Keeps what a terminal would show"""
+
+    def isatty(self) -> bool:
+        """It is one"""
+        return True
+
+
+@needs("promtool")
+@pytest.mark.parametrize("shown", [Terminal(), io.StringIO()], ids=["terminal", "pipe"])
+def test_a_terminal_shows_how_far_tests_of_rules_are(shown, monkeypatch, tmp_path):
+    """The tests of an emitted tree take a quarter of a minute; a pipe gets nothing"""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("pretamane_analysis.check.tools.observability._DELAY", 0)
+    monkeypatch.setattr(sys, "stderr", shown)
+    rules_ = "groups:\n- name: a\n  rules:\n  - {alert: Down, expr: up == 0, labels: {severity: page}}\n"
+    tests = ("rule_files: [../a.yml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n"
+             "  - {series: up, values: '0 0'}\n  alert_rule_test:\n  - eval_time: 1m\n    alertname: Down\n"
+             "    exp_alerts: [{exp_labels: {severity: page}}]\n")
+    made = Tree({"a.yml": rules_, "tests/one.test.yml": tests, "tests/two.test.yml": tests})
+    assert [(each.status, each.reason) for each in run_tools(made, ["promtool test rules"])] == [("pass", "")]
+    told = shown.getvalue()
+    assert ("promtool test rules:" in told and "/2" in told) if shown.isatty() else not told
+
+
+@pytest.mark.parametrize("named", ["a.env", "[a.env, null, 5, [a.env], {path: 3}]", "{a: b}", "5", '[""]'])
+@pytest.mark.parametrize("own", ["hello", "5", "[1, null]", "[[a]]", "{A: [b]}", "{}"])
+def test_variables_of_any_shape_are_survived(named, own):
+    """Neither `env_file` nor `environment` need be what Compose takes"""
+    web = f"    image: a/b:1\n    env_file: {named}\n    environment: {own}\n"
+    made = Tree({"compose.yaml": f"services:\n  web:\n{web}",
+                 "a.env": "A=1\nB=$A$B${C:-x}\n=\n"})
+    assert not [each for each in check(made) if "could not be applied" in each.message]
+
+
+@pytest.mark.parametrize("text", ["import\n", "import ***/[\n", ":80\n{block}\n", ":80\n(a) {\n}\nimport a b\n",
+                                  "{\n}\n", "import {args[0]}\n", "a {\n}\nb\nimport c\n",
+                                  "(a) {\n\timport a\n}\nimport a\n"])
+def test_caddyfiles_of_any_shape_are_survived(text):
+    """What Caddy would refuse is told or passed over, whatever stands at the top"""
+    made = Tree({"Caddyfile": text, "compose.yaml":
+                 "services:\n  web:\n    image: caddy:2\n    volumes: [.:/etc/caddy]\n"})
+    assert not [each for each in check(made) if "could not be applied" in each.message]

@@ -281,7 +281,8 @@ def _set_variables(
         service["environment"] = [*own, *(f"{name}={value}" for name, (value, _, _) in new.items())]
         yield from (((*keys, "environment", len(own) + number), each[1:]) for number, each in enumerate(new.values()))
     else:
-        service["environment"] = {**{name: each[0] for name, each in new.items()}, **(own or {})}
+        kept = own if isinstance(own, dict) else {}
+        service["environment"] = {**{name: each[0] for name, each in new.items()}, **kept}
         yield from (((*keys, "environment", name), each[1:]) for name, each in new.items())
 
 
@@ -302,7 +303,7 @@ def set_from_files(
             for variable, (value, line) in read_variables(text or "").items():
                 known = {**project.known, **{one: value for one, (value, _, _) in found.items()}}
                 found[variable] = (filled(value, known), path, line)
-        if found:
+        if found and isinstance(service.get("environment"), (dict, list, type(None))):
             project.origins |= dict(_set_variables(service, ("services", name), found))
         if named:
             service["env_file"] = missing

@@ -292,6 +292,8 @@ def read_caddyfile(
         children = _placed(importer, each.children)
         if each.name == "" and not each.args:
             found.options = children
+        elif each.name == "import" and not each.args:
+            found.missing.append(each)
         else:
             found.sites.append(replace(each, children=children))
     return found

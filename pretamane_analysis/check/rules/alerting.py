@@ -168,12 +168,26 @@ def _values_known(tree: Tree, path: str, data: dict[str, Any]) -> Iterator[Findi
             if name == "alertname" and operator == "=" and value not in names:
                 yield tree.at(path, keys, f"a route waits for the alert {value!r}, which no rule defines",
                               f"Name one of the alerts: {', '.join(sorted(names)[:5])} …")
+    yield from _inhibitors_known(tree, path, data, own)
     for each in queries(tree):
         labels = mapping(each.rule.get("labels")) if "alert" in each.rule else {}
         for name, value in labels.items():
             if problem := _unknown(tree, name, str(value), routes, own):
                 yield tree.at(each.path, each.keys, f"alert {each.rule['alert']!r} has {name} {value!r}, {problem}",
                               "Correct it, or add a route for it")
+
+
+def _inhibitors_known(tree: Tree, path: str, data: dict[str, Any], own: list[dict[str, str]]) -> Iterator[Finding]:
+    "Alerts and values of labels that an inhibition waits for and no alert has."
+    for number, each in _dicts(data.get("inhibit_rules")) if own else ():
+        for side in ("source", "target"):
+            for name, operator, value in matchers(each, f"{side}_matchers", f"{side}_match", f"{side}_match_re"):
+                known = sorted({alert[name] for alert in own if name in alert})
+                if operator != "=" or value in known or not known or not value or "{{" in "".join(known):
+                    continue
+                if name == "alertname" or tree.house or get_close_matches(value, known, 1, 0.75):
+                    yield tree.at(path, ("inhibit_rules", number), f"an inhibition waits for alerts whose {name} is "
+                                  f"{value!r}, which no rule gives", f"Name one that there is: {', '.join(known[:5])}")
 
 
 def _unknown(tree: Tree, name: str, value: str, routes: list[Any], own: list[dict[str, str]]) -> str:

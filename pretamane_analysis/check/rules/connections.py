@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from posixpath import normpath
 from urllib.parse import unquote
 
@@ -166,17 +167,25 @@ def _answers(site: Directive, path: str) -> bool:
     return "reverse_proxy" not in str([*site.children]) and bool({"respond", "file_server"} & {*names})
 
 
+def _misspelt(sites: list[Directive], path: str) -> bool:
+    "Whether a path is nearly one that a site has a route for: what it passes on may answer any other."
+    known = [each for site in sites for _, patterns in _routes(site) for each in patterns if "*" not in each]
+    return bool(get_close_matches(path, known, 1, 0.85))
+
+
 @rule("X31")
 def health_paths_are_answered(tree: Tree) -> Iterator[Finding]:
-    "Health checks of the edge against the routes of its sites."
+    "Health checks and probes of the edge against the routes of its sites."
     edges = {each.name for each in edge_services(tree)}
     for each in references(tree):
-        if each.kind != "health" or each.host not in edges or not each.path or each.path == "/" or not each.port:
+        if each.kind not in ("health", "probe") or each.host not in edges or (each.path or "/") == "/" or not each.port:
             continue
         sites = [site for site in tree.caddy.sites if each.port in site_ports(tree, site)]
-        if sites and not any(_answers(site, each.path.partition("?")[0]) for site in sites):
+        path = str(each.path).partition("?")[0]
+        if sites and not any(_answers(site, path) for site in sites) and (
+                each.kind == "health" or _misspelt(sites, path)):
             yield tree.at(each.file, each.line,
-                          f"{each.caller!r} asks for its health at {each.path}, for which the edge has no route",
+                          f"{each.caller!r} asks for the edge's health at {each.path}, for which the edge has no route",
                           "Answer that path in the Caddyfile, or ask for one that it answers")
 
 # %% ../../../nbs/check/rules/16_connections.ipynb #04dd0dce

@@ -151,7 +151,7 @@ def readable(tree: Tree) -> Iterator[Finding]:
             for key, line in document.repeated:
                 yield tree.at(path, line, f"the key {key!r} stands twice", "Keep one of them")
     for lost in tree.caddy.missing if tree.caddy_path in tree.files else ():
-        if not tree.house and lost.args[0].startswith("/"):
+        if not tree.house and "".join(lost.args[:1]).startswith("/"):
             continue  # a file of the host's or of the image's
         yield tree.at(lost.file, lost.line, f"import of {' '.join(lost.args)!r}, which is neither a snippet "
                       f"nor a file here", "Define it, or correct the name")

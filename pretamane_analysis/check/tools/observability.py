@@ -37,6 +37,9 @@ def _promtool(found: list[str], job: Job, files: list[str]) -> list[str]:
     return said + (job.complaints(*found, "check", "rules", *lint, *rules) if rules else [])
 
 # %% ../../../nbs/check/tools/02_observability.ipynb #7ed23847
+_DELAY = 1.0  # seconds after which a terminal shows how far the tests are
+
+
 def _unit_tests(found: list[str], job: Job, files: list[str]) -> list[str]:
     "The tests of rules that the tree brings, beside each other; only those that did not pass before."
     rules = "".join(job.tree.files[path] for path in job.tree.of("rules"))
@@ -52,8 +55,15 @@ def _unit_tests(found: list[str], job: Job, files: list[str]) -> list[str]:
             keep("rule-tests", name, b"passed")
         return [f"{path}: {line.strip()}" for line in said]
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return [line for said in pool.map(run, files) for line in said]
+    from tqdm import tqdm
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, tqdm(
+            total=len(files), desc="promtool test rules", unit=" file", disable=None, leave=False, delay=_DELAY) as bar:
+        complaints = []
+        for said in pool.map(run, files):
+            complaints += said
+            bar.update()
+        return complaints
 
 
 def _blackbox(found: list[str], job: Job, files: list[str]) -> list[str]:
