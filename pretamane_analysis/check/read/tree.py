@@ -153,10 +153,9 @@ def _mounts_around(tree: Tree, path: str) -> tuple[tuple[str, str], ...]:
     "What a service that mounts a file mounts: path in the tree and in its container, the deepest first."
     for name, raw in mapping(tree.compose.get("services")).items():
         each = ServiceFacts(name, mapping(raw), tree.compose_path.rpartition("/")[0])
-        binds = sorted(((mount.source, mount.target) for mount in each.volumes if mount.kind == "bind"),
-                       key=lambda bind: (-len(bind[0]), bind))
+        binds = [(mount.source, mount.target) for mount in each.volumes if mount.kind == "bind"]
         if any(source in (path, ".") or path.startswith(f"{source}/") for source, _ in binds):
-            return tuple(binds)
+            return tuple(sorted(binds, key=lambda bind: (-len(bind[0]), bind)))
     return ()
 
 
