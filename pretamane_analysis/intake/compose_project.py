@@ -12,7 +12,8 @@ from posixpath import dirname, join, normpath, relpath
 from typing import Any
 
 # %% auto #0
-__all__ = ['EXAMPLES', 'MOST', 'Read', 'filled', 'read_variables', 'merged', 'Project', 'project_of', 'set_from_files']
+__all__ = ['EXAMPLES', 'MOST', 'Read', 'filled', 'read_variables', 'merged', 'Project', 'project_of', 'set_from_files',
+           'own_keys']
 
 # %% ../../nbs/intake/15_compose_project.ipynb #30963917
 _PLACE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>\w+)(?P<kind>:?[-?+])?)")
@@ -307,3 +308,27 @@ def set_from_files(
             project.origins |= dict(_set_variables(service, ("services", name), found))
         if named:
             service["env_file"] = missing
+
+# %% ../../nbs/intake/15_compose_project.ipynb #936bb353
+def _at(data: Any, keys: tuple[str | int, ...]) -> Any:
+    "What stands at a path of keys; None where nothing does."
+    for key in keys:
+        fits = isinstance(data, dict) or isinstance(data, list) and isinstance(key, int) and key < len(data)
+        data = (data.get(key) if isinstance(data, dict) else data[key]) if fits else None
+    return data
+
+
+def own_keys(
+    project: Project,  # What was made of several files
+    keys: tuple[str | int, ...],  # A path of names and numbers in its data
+    read: Read,  # What reads a file
+) -> dict[str, tuple[str | int, ...]]:  # By file; none where no list of a file holds it
+    "The keys in each file of a project for an item of a joined list; a file without it has those of the list."
+    number = next((each for each, key in enumerate(keys) if isinstance(key, int)), None)
+    if number is None:
+        return {}
+    item = _at(project.written, keys[:number + 1])
+    lists = {path: _at(read(path), keys[:number]) for path in project.files}
+    numbers = {path: each.index(item) for path, each in lists.items() if isinstance(each, list) and item in each}
+    return {path: (*keys[:number], numbers[path], *keys[number + 1:]) if path in numbers else keys[:number]
+            for path in lists} if numbers else {}

@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
 from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
-from ...intake.compose_service import ServiceFacts
-from ...intake.compose_project import EXAMPLES, Project, project_of, read_variables, set_from_files
+from ...intake.compose_service import ServiceFacts, mapping
+from ...intake.compose_project import (EXAMPLES, Project, own_keys, project_of, read_variables,
+                                                       set_from_files)
 from .kinds import kind_of
 from ...base.lines import Document, Unreadable, read_json, read_yaml
 from ...base.errors import PretamaneError
@@ -150,13 +151,11 @@ def _view(tree: Tree, path: str) -> list[Document]:
 # %% ../../../nbs/check/read/05_tree.ipynb #3637da81
 def _mounts_around(tree: Tree, path: str) -> tuple[tuple[str, str], ...]:
     "What a service that mounts a file mounts: path in the tree and in its container, the deepest first."
-    services = tree.compose.get("services")
-    for name, raw in services.items() if isinstance(services, dict) else ():
-        each = ServiceFacts(str(name), raw if isinstance(raw, dict) else {}, tree.compose_path.rpartition("/")[0])
-        binds = sorted(((mount.source, mount.target) for mount in each.volumes if mount.kind == "bind"),
-                       key=lambda bind: (-len(bind[0]), bind))
+    for name, raw in mapping(tree.compose.get("services")).items():
+        each = ServiceFacts(name, mapping(raw), tree.compose_path.rpartition("/")[0])
+        binds = [(mount.source, mount.target) for mount in each.volumes if mount.kind == "bind"]
         if any(source in (path, ".") or path.startswith(f"{source}/") for source, _ in binds):
-            return tuple(binds)
+            return tuple(sorted(binds, key=lambda bind: (-len(bind[0]), bind)))
     return ()
 
 
@@ -216,37 +215,14 @@ def _line(tree: Tree, path: str, *keys: str | int) -> int:
     return tree.documents(path)[0].line(*keys)
 
 
-def _at(data: Any, keys: tuple[str | int, ...]) -> Any:
-    "What stands at a path of keys; None where nothing does."
-    for key in keys:
-        fits = isinstance(data, dict) or isinstance(data, list) and isinstance(key, int) and key < len(data)
-        data = (data.get(key) if isinstance(data, dict) else data[key]) if fits else None
-    return data
-
-
-def _own_keys(tree: Tree, path: str, keys: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    "The keys in one file of a project for what has others in the merged data: its lists are joined."
-    number = next((each for each, key in enumerate(keys) if isinstance(key, int)), None)
-    if number is None or tree.project is None:
-        return keys
-    item = _at(tree.project.written, keys[:number + 1])
-    own = {each: _at(tree.yaml(each), keys[:number]) for each in tree.project.files}
-    if not any(isinstance(each, list) and item in each for each in own.values()):
-        return keys
-    here = own[path]
-    if not isinstance(here, list) or item not in here:
-        return keys[:number]
-    return (*keys[:number], here.index(item), *keys[number + 1:])
-
-
 def _place(tree: Tree, path: str, keys: tuple[str | int, ...]) -> tuple[str, int]:
     "The file and the line of a path of keys: of a compose project, in that of its files which goes deepest."
     if tree.project and path == tree.project.path and keys in tree.project.origins:
         return tree.project.origins[keys]
     files = [each for each in tree.project.files if each == path
              or path == tree.project.path] if tree.project else []
-    found = [(tree.documents(each)[0].place(*(_own_keys(tree, each, keys) if len(files) > 1 else keys)), each)
-             for each in files or [path]]
+    own = own_keys(tree.project, keys, tree.yaml) if tree.project and len(files) > 1 else {}
+    found = [(tree.documents(each)[0].place(*own.get(each, keys)), each) for each in files or [path]]
     (line, _), file = max(found, key=lambda each: each[0][1])
     return file, line
 
