@@ -95,6 +95,17 @@ def stacks(draw) -> Stack:
     return Stack.model_validate(data)
 
 
+def test_replicas_without_a_question_for_their_health_are_judged_by_their_answers():
+    """The edge cannot ask them, and says so: its own file has no finding for it"""
+    data = plain()
+    with_worker(data)
+    data["services"]["worker"] |= {"replicas": 2, "mounts": []}
+    del data["volumes"]["worker-data"]
+    tree = Tree(emitted(Stack.model_validate(data)), AS_OF)
+    assert "fail_duration" in str(tree.files["caddy/upstreams.caddy"])
+    assert [each for each in check(tree) if each.rule == "E16"] == []
+
+
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(stacks())
 def test_a_right_tree_has_no_finding(stack):

@@ -183,11 +183,14 @@ def limits(tree: Tree) -> Iterator[Finding]:
 
 @rule("E16")
 def active_health(tree: Tree) -> Iterator[Finding]:
-    "Without active health checks and a time to try others, callers notice each deployment."
+    """Without health checks and a time to try others, callers notice each deployment. Replicas may be judged by their
+    answers; a color that is not ready must be known before it is asked."""
     for proxy in proxies(tree):
         names = {one.name for one in proxy.directive.children}
-        if len(proxy.upstreams) > 1 or any(color_of(host) for host, _ in proxy.targets()):
-            for missing in sorted({"health_uri", "lb_try_duration"} - names):
+        colored = any(color_of(host) for host, _ in proxy.targets())
+        if len(proxy.upstreams) > 1 or colored:
+            watched = "fail_duration" in names and not colored
+            for missing in sorted({"lb_try_duration", *(() if watched else ("health_uri",))} - names):
                 yield at(tree, proxy.directive, f"{', '.join(proxy.upstreams)}: no {missing}", f"Add '{missing}'")
 
 # %% ../../../nbs/check/rules/07_headers.ipynb #d7a953db
