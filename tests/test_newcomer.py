@@ -21,7 +21,7 @@ NOT_RUN = {  # commands of the pages that this test does not run, and why; one t
     "pretamane prices refresh --source offers --out mine": "downloads hundreds of megabytes",
     "pretamane prices verify --source offers": "downloads hundreds of megabytes",
     "pretamane prices rows index.csv.gz": "needs a file that somebody downloaded",
-    "pretamane import compose.yaml plan.json": "needs files that somebody has; three guides import those that they show",
+    "pretamane import compose.yaml plan.json": "needs files that somebody has; guides import those that they show",
 }
 FINDS_SOMETHING = {"pretamane audit"}  # exit code 1, as the page says
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```\n(?:\n(\|.*?\n)(?=\n))?", re.MULTILINE | re.DOTALL)

@@ -121,7 +121,7 @@ def _user_data(path: str, text: str, tree: Tree) -> Iterator[Finding]:
     if (size := len(text.encode())) > _LIMIT - _VALUES:
         yield tree.at(path, None, f"has {size} bytes, and EC2 takes {_LIMIT} with all values filled in",
                       "Move what is not needed to fetch the release into it")
-    check, unpack = (tree.search(path, pattern) for pattern in (r"sha256sum\b.*(?:--check|-c)\b",
+    check, unpack = (tree.search(path, pattern) for pattern in (r"sha256sum\b[^|;&]*\s(?:--check|-c)\b",
                                                                 r"^[^#\n]*\btar\b.*(?:--extract|\s-?x)"))
     if unpack and (check is None or check > unpack or not re.search(r"\$\{\w*sha256\w*\}", text)):
         yield tree.at(path, unpack, "unpacks the release without comparing its hash with the one that Terraform gave",
