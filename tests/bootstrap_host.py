@@ -303,6 +303,10 @@ class Host:
         for each in ("root/etc/pretamane/host.conf", "stubs/calls"):
             place = folder / each
             place.write_text(place.read_text().replace(self.environment, other.environment))
+        for each in (other.root / "usr/local/bin").glob("*"):
+            if each.is_symlink() and (old := os.readlink(each)).startswith(str(self.root)):
+                each.unlink()
+                each.symlink_to(old.replace(str(self.root), str(other.root), 1))
         for name, value in self.stored().items():
             other.give(name, value)
         return other
