@@ -13,6 +13,12 @@ from pretamane_analysis.cli.main import main
 CLAIMS = Path(__file__).parent / "data" / "claims"
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """What is printed breaks no word that is looked for, however wide the terminal is"""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def audited(name, capsys):
     """The exit code, the JSON and the text of `pretamane audit --claim`"""
     code = main(["audit", "--claim", str(CLAIMS / name), "--format", "json"])

@@ -41,6 +41,12 @@ ROLES = {  # the role of each service, and which answers at /
 }
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """What is printed breaks no word that is looked for, however wide the terminal is"""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def stack_of(*names):
     """The stack of one or more folders, and what was read"""
     found = imported([str(FOLDER / name) for name in names])

@@ -22,6 +22,12 @@ from pretamane_analysis.stack.stack import loads
 FOLDER = Path(__file__).parent / "imports"
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """What is printed breaks no word that is looked for, however wide the terminal is"""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def read(*paths, **options):
     """What comes of files or folders of the examples, and its stack"""
     found = imported([str(FOLDER / each) for each in paths], **options)

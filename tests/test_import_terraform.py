@@ -24,6 +24,12 @@ PROVIDER = {"provider_config": {"aws": {"expressions": {"region": {"constant_val
 SECRET = "planted-Secret-0"
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """What is printed breaks no word that is looked for, however wide the terminal is"""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def thing(address, **values):
     """One managed resource, as `terraform show -json` writes it"""
     kind = address.rpartition(".")[0].rpartition(".")[2]
@@ -257,7 +263,7 @@ def test_a_plan_of_the_genuine_program_is_decoded(tmp_path):
     for words in (["init"], ["plan", "-out=p"]):
         subprocess.run([PROGRAM, *words, "-input=false"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
     with zipfile.ZipFile(tmp_path / "p") as archive:
-        found = saved_changes(archive.read("tfplan"))
+        found = sorted(saved_changes(archive.read("tfplan")), key=lambda each: each[0])  # it writes them in any order
     assert [(each[0], each[1], each[2]) for each in found] == [
         (f"terraform_data.a[{number}]", "terraform_data", "create") for number in (0, 1)]
     assert found[0][3]["input"][1] == {"size": 8} and "id" in found[0][4]

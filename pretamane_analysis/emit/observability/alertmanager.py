@@ -80,9 +80,9 @@ INHIBITIONS: tuple[tuple[str, list[str], list[str], list[str]], ...] = (
 )
 
 
-def _inhibit_rules() -> list[dict[str, Any]]:
+def _inhibit_rules(machine: bool) -> list[dict[str, Any]]:
     return [{"source_matchers": source, "target_matchers": target, **({"equal": equal} if equal else {})}
-            for _, source, target, equal in INHIBITIONS]
+            for _, source, target, equal in INHIBITIONS if machine or 'category="host"' not in source]
 
 # %% ../../../nbs/emit/observability/09_alertmanager.ipynb #b8e072db
 def _required(stack: Stack, service: str) -> Alerting:
@@ -100,6 +100,7 @@ def _required(stack: Stack, service: str) -> Alerting:
 # %% ../../../nbs/emit/observability/09_alertmanager.ipynb #fffe7634
 def files(
     stack: Stack,  # Any stack
+    machine: bool = True,  # Whether there are alerts about the machine, which a cluster has none of
 ) -> dict[str, str]:  # `alertmanager/alertmanager.yml` and its templates; nothing for a stack without alerts
     "The configuration of Alertmanager. Raises PretamaneError when alerts would reach nobody."
     if (alerts := answering(stack, "alerts")) is None:
@@ -109,7 +110,7 @@ def files(
         "global": {"resolve_timeout": "5m"},
         "templates": ["/etc/alertmanager/templates/*.tmpl"],
         "route": _route(alerting),
-        "inhibit_rules": _inhibit_rules(),
+        "inhibit_rules": _inhibit_rules(machine),
         "receivers": [_receiver(name, channels) for name, channels in alerting.receivers().items()],
     }
     return {
