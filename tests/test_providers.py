@@ -228,7 +228,7 @@ def test_the_example_names_dynamodb_itself():
     assert example().managed["postgresql"].provider == "dynamodb"
     other = example().model_copy(update={"managed": {}})
     assert [each.provider.key for each in choices(other).values() if each.provider][0] == "rds-postgresql"
-    assert f"{compare(example(), BOOK).baseline.bill.total:.2f}" == "355.71"
+    assert f"{compare(example(), BOOK).baseline.bill.total:.2f}" == "355.77"
 
 
 # Replicas, several of a kind
