@@ -5,7 +5,7 @@ import json
 import re
 from datetime import date
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pretamane_analysis.check.read.tree import Tree
@@ -99,14 +99,15 @@ def test_replicas_without_a_question_for_their_health_are_judged_by_their_answer
     """The edge cannot ask them, and says so: its own file has no finding for it"""
     data = plain()
     with_worker(data)
-    data["services"]["worker"] |= {"replicas": 2, "mounts": []}
+    data["services"]["worker"] = {**WORKER, "replicas": 2, "mounts": []}
     del data["volumes"]["worker-data"]
     tree = Tree(emitted(Stack.model_validate(data)), AS_OF)
     assert "fail_duration" in str(tree.files["caddy/upstreams.caddy"])
     assert [each for each in check(tree) if each.rule == "E16"] == []
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck),
+          phases=[Phase.generate])
 @given(stacks())
 def test_a_right_tree_has_no_finding(stack):
     """Services added and removed, no tunnel, other prefixes, other volumes, other ports: not one finding"""

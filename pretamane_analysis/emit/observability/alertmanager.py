@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..targets import answering
+from .host_alerts import infra_alerts
 from ..templates import rendered
 from ...facts.conventions import secret_path
 from ...base.errors import PretamaneError
@@ -110,7 +111,7 @@ def files(
         "global": {"resolve_timeout": "5m"},
         "templates": ["/etc/alertmanager/templates/*.tmpl"],
         "route": _route(alerting),
-        "inhibit_rules": _inhibit_rules(machine),
+        "inhibit_rules": _inhibit_rules(machine and any(each.category == "host" for each in infra_alerts(stack))),
         "receivers": [_receiver(name, channels) for name, channels in alerting.receivers().items()],
     }
     return {
