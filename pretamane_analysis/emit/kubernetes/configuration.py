@@ -32,8 +32,7 @@ def _texts(found: Adapted) -> dict[str, str]:
     "All files by path, as the tree of the host has them."
     stack = found.stack
     made = {**_edge(found), **prometheus_files(found),
-            **alertmanager.files(stack, False), **blackbox.files(stack), **grafana.files(stack),
-            **logs.files(stack, True)}
+            **alertmanager.files(stack), **blackbox.files(stack), **grafana.files(stack), **logs.files(stack, True)}
     return {path: text for path, text in made.items() if not path.startswith(("prometheus/tests/", "runbooks/"))}
 
 

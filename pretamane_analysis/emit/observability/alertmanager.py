@@ -81,7 +81,9 @@ INHIBITIONS: tuple[tuple[str, list[str], list[str], list[str]], ...] = (
 )
 
 
-def _inhibit_rules(machine: bool) -> list[dict[str, Any]]:
+def _inhibit_rules(stack: Stack) -> list[dict[str, Any]]:
+    "An inhibition by a machine only where somebody measures one."
+    machine = any(each.category == "host" for each in infra_alerts(stack))
     return [{"source_matchers": source, "target_matchers": target, **({"equal": equal} if equal else {})}
             for _, source, target, equal in INHIBITIONS if machine or 'category="host"' not in source]
 
@@ -101,7 +103,6 @@ def _required(stack: Stack, service: str) -> Alerting:
 # %% ../../../nbs/emit/observability/09_alertmanager.ipynb #fffe7634
 def files(
     stack: Stack,  # Any stack
-    machine: bool = True,  # Whether there are alerts about the machine, which a cluster has none of
 ) -> dict[str, str]:  # `alertmanager/alertmanager.yml` and its templates; nothing for a stack without alerts
     "The configuration of Alertmanager. Raises PretamaneError when alerts would reach nobody."
     if (alerts := answering(stack, "alerts")) is None:
@@ -111,7 +112,7 @@ def files(
         "global": {"resolve_timeout": "5m"},
         "templates": ["/etc/alertmanager/templates/*.tmpl"],
         "route": _route(alerting),
-        "inhibit_rules": _inhibit_rules(machine and any(each.category == "host" for each in infra_alerts(stack))),
+        "inhibit_rules": _inhibit_rules(stack),
         "receivers": [_receiver(name, channels) for name, channels in alerting.receivers().items()],
     }
     return {
