@@ -29,6 +29,12 @@ def root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed breaks no word that is looked for, however wide the terminal is"""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start the list of skips that CI does not allow"""
     config.stash[SKIPPED] = []

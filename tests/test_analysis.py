@@ -328,3 +328,10 @@ def test_the_report_shows_what_lies_around():
     assert "nothing varies" in str(shown["likely"].shown) and shown["growth"].shown and shown["break-even"].shown
     no_price = analysis(STACK.model_copy(update={"region": "eu-nowhere-1"}), BOOK)
     assert {"ranges", "attribution", "break-even"} == {*no_price.unanswered} and list(analysis_sections(no_price))
+
+
+def test_a_price_that_only_more_usage_needs_costs_its_own_answer_only():
+    """DynamoDB's storage has no price in eu-west-3, and today's is free: both bills are there, more of it is not"""
+    found = analysis(STACK.model_copy(update={"region": "eu-west-3"}), BOOK)
+    assert "TimedStorage" in found.unanswered["ranges"] and found.ranges is None and not found.tornado
+    assert found.growth and found.ownership and found.causes and list(analysis_sections(found))

@@ -10,13 +10,9 @@ import pytest
 
 from pretamane_analysis.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 CLAIMS = Path(__file__).parent / "data" / "claims"
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch):
-    """What is printed breaks no word that is looked for, however wide the terminal is"""
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def audited(name, capsys):

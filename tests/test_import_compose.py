@@ -17,6 +17,8 @@ from pretamane_analysis.intake.priced_import import priced_text
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack import example, loads
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 FOLDER = Path(__file__).parent / "imports"
 ROLES = {  # the role of each service, and which answers at /
     "blog": ({"caddy": "edge", "ghost": "application", "db": "database"}, "ghost"),
@@ -39,12 +41,6 @@ ROLES = {  # the role of each service, and which answers at /
     "limits": ({"caddy": "edge", "frontend-proxy": "application", "frontend": "application", "cart": "application",
                 "valkey-cart": "cache", "kafka": "stream", "otel-collector": "log-shipper"}, "frontend-proxy"),
 }
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch):
-    """What is printed breaks no word that is looked for, however wide the terminal is"""
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def stack_of(*names):

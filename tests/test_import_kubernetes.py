@@ -19,13 +19,9 @@ from pretamane_analysis.intake.priced_import import priced_text
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack import loads
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 FOLDER = Path(__file__).parent / "imports"
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch):
-    """What is printed breaks no word that is looked for, however wide the terminal is"""
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def read(*paths, **options):

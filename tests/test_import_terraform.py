@@ -20,14 +20,10 @@ from pretamane_analysis.intake.terraform_binary import saved_changes
 from pretamane_analysis.intake.terraform_import import terraform_import
 from pretamane_analysis.prices.snapshot import bundled
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 PROVIDER = {"provider_config": {"aws": {"expressions": {"region": {"constant_value": "us-east-1"}}}}}
 SECRET = "planted-Secret-0"
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch):
-    """What is printed breaks no word that is looked for, however wide the terminal is"""
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def thing(address, **values):

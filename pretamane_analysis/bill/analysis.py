@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from ..base.errors import PretamaneError
@@ -59,16 +60,18 @@ def analysis(
 ) -> Analysis:
     "All analyses of two architectures."
     pairs, why = (stack, book, baseline, alternative), dict[str, str]()
+    told = partial(_told, why)
 
-    def told(name: str, make: Callable[[], Any], without: Any) -> Any:
-        return _told(why, name, make, without)
+    def likely() -> tuple[Ranges, Rows, Rows]:
+        both = pair(*pairs, hours)
+        return (ranges(*pairs, surfaces=both), tornado(*pairs, surfaces=both),
+                indices(*pairs, cases=256, surfaces=both))
 
-    both = told("ranges", lambda: pair(*pairs, hours), None)
-    moves = both and (tornado(*pairs, surfaces=both), indices(*pairs, cases=256, surfaces=both)) or ([], [])
+    drawn, moves, shares = told("ranges", likely, (None, [], []))
     solved = usage_curves(stack, book, (baseline, alternative), hours)
     flips = [each for each in solved.values() if isinstance(each, UsageCurve) and each.places]
     return Analysis(
-        both and ranges(*pairs, surfaces=both), *moves, flips[0] if flips else None,
+        drawn, moves, shares, flips[0] if flips else None,
         told("break-even", lambda: break_evens(*pairs, hours, solved), []),
         told("attribution", lambda: causes(*pairs, hours), []),
         growth(stack, book, (baseline, alternative), hours=hours), ownership(stack, book, hours=hours), why)
