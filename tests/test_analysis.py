@@ -13,6 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from test_any_stack import strangers
 
+from benchmarks.many_bills import by_hand
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.analysis import analysis
 from pretamane_analysis.bill.architectures import CORNERS, architecture, bill_of
@@ -33,10 +34,12 @@ from pretamane_analysis.bill.sizing import host_for, lacking
 from pretamane_analysis.bill.surface import totals, with_usage
 from pretamane_analysis.bill.what_if import with_purchase_option
 from pretamane_analysis.cli.main import main
+from pretamane_analysis.draw.analysis_charts import tornado_chart
 from pretamane_analysis.prices.book import Price, Tier
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.report import frames
 from pretamane_analysis.report.analysis_sections import analysis_pictures, analysis_sections
+from pretamane_analysis.stack.quantities import Usage, figure_title
 from pretamane_analysis.stack.stack import dump, example, loads
 
 BOOK, STACK = bundled(), example()
@@ -73,6 +76,15 @@ def test_many_bills_are_the_bills(stack, seed):
         for at in range(0, 24, 6):
             one = float(exact(stack, name, {key: each[at] for key, each in columns.items()}))
             assert abs(many[at] - one) <= 1e-9 * one, (name, at)
+
+
+def test_the_formula_by_hand_of_the_benchmark_is_the_bill():
+    """What the benchmark compares with is today's bill of the example on EKS, to a billionth"""
+    drawn = points(STACK, 256, 5)
+    hand = by_hand(drawn)
+    for at in (0, 100, 255):
+        one = float(exact(STACK, "eks", {key: each[at] for key, each in drawn.items()}))
+        assert abs(hand[at] - one) <= 1e-9 * one
 
 
 def test_a_lost_number_is_an_error_and_no_amount():
@@ -335,3 +347,19 @@ def test_a_price_that_only_more_usage_needs_costs_its_own_answer_only():
     found = analysis(STACK.model_copy(update={"region": "eu-west-3"}), BOOK)
     assert "TimedStorage" in found.unanswered["ranges"] and found.ranges is None and not found.tornado
     assert found.growth and found.ownership and found.causes and list(analysis_sections(found))
+
+
+def test_people_read_words_and_programs_fields(capsys):
+    """Usage figures are words in tables, sections and pictures; JSON and CSV keep the names of the stack file"""
+    for verb in (["sensitivity", "--cases", "4"], ["break-even", "--field", "cross_zone_gb"]):
+        said = {}
+        for form in ("table", "md", "json", "csv"):
+            assert main([*verb, "--format", form]) == 0
+            said[form] = capsys.readouterr().out
+        assert all("traffic between zones, GB" in said[each] and "cross_zone_gb" not in said[each]
+                   for each in ("table", "md"))
+        assert all("cross_zone_gb" in said[each] for each in ("json", "csv"))
+    titles = [figure_title(name) for name in Usage.model_fields]
+    assert len({*titles}) == len(titles) and not any("_" in each for each in titles)
+    chart = str(tornado_chart(tornado(STACK, BOOK)))
+    assert "_gb" not in chart and "traffic to the internet, GB" in chart
