@@ -23,7 +23,7 @@ from pretamane_analysis.bill.break_even import (
     crossing,
     usage_break_even,
 )
-from pretamane_analysis.bill.causes import by_cause, causes
+from pretamane_analysis.bill.causes import CAUSES, by_cause, causes
 from pretamane_analysis.bill.formula import Ways
 from pretamane_analysis.bill.growth import growth, growth_rows
 from pretamane_analysis.bill.ownership import Terms, ownership
@@ -164,13 +164,48 @@ def test_a_break_even_is_where_bills_meet():
     assert cpu_break_even(BOOK, "us-east-1", "m5.large", "m5.xlarge") is None
 
 
-@pytest.mark.parametrize(("baseline", "alternative"), list(permutations(CORNERS, 2)))
+@pytest.mark.parametrize(("baseline", "alternative"), [
+    *permutations((*CORNERS, "ec2-pair"), 2), ("eks-optimized", "ec2"), ("ecs-fargate", "k3s"), ("ec2", "k3s"),
+    ("as-is", "ec2"), ("ec2-pair", "as-is"), ("as-is", "eks")])
 def test_causes_add_up_exactly(baseline, alternative):
-    """For every pair, to the last digit of Decimal; the way back is the same with the other sign but for memory"""
-    rows = causes(STACK, BOOK, baseline, alternative)
-    first, second = (bill_of(architecture(name, STACK, BOOK), STACK, BOOK).total for name in (baseline, alternative))
+    """For every pair, to the last digit of Decimal; what has other traits is a step from the nearest that has them"""
+    stack = with_bill_of_today() if "as-is" in (baseline, alternative) else STACK
+    rows = causes(stack, BOOK, baseline, alternative)
+    first, second = (bill_of(architecture(name, stack, BOOK), stack, BOOK).total for name in (baseline, alternative))
     assert sum(row["USD/month"] for row in rows) == first - second
     assert sum(row["USD/month"] for row in by_cause(rows)) == first - second
+    assert sum("in place of" in row["cause"] for row in by_cause(rows)) == sum(
+        name not in {*CORNERS, "ec2-pair"} for name in (baseline, alternative))
+
+
+def with_bill_of_today():
+    """The example, and what somebody pays for it today: a cluster, a database, and a thing that nobody models"""
+    text = dump(STACK) + """
+as_is:
+  source: a bill
+  title: As it is
+  features:
+    orchestration: [{kind: EksCluster, version: "1.34"}]
+    compute: [{kind: NodeGroup, instance_type: m5.large, nodes: 2}]
+    database: [{name: a database elsewhere, usd: 88.21, source: an invoice}]
+"""
+    return loads(text)
+
+
+def test_zones_are_a_cause_of_their_own():
+    """The way from a cluster in two zones to two hosts in two zones loses none; what one zone saves is what a pair of
+    hosts costs more, traffic between zones among it; with all nodes on one machine there is none to lose"""
+    found = {row["cause"]: row["USD/month"] for row in by_cause(causes(STACK, BOOK))}
+    assert found[CAUSES["zones"]] > 0
+    assert CAUSES["zones"] not in {row["cause"] for row in causes(STACK, BOOK, "eks", "ec2-pair")}
+    (only,) = by_cause(causes(STACK, BOOK, "ec2-pair", "ec2"))
+    pair, one = (bill_of(architecture(name, STACK, BOOK), STACK, BOOK).total for name in ("ec2-pair", "ec2"))
+    assert only["cause"] == CAUSES["zones"] and only["USD/month"] == pair - one
+    more = by_cause(causes(with_usage(STACK, {"cross_zone_gb": Decimal(10_000)}), BOOK))
+    grown = next(row["USD/month"] for row in more if row["cause"] == CAUSES["zones"]) - found[CAUSES["zones"]]
+    assert abs(grown - 2 * (10_000 - STACK.usage.cross_zone_gb.typical) * Decimal("0.01")) < Decimal("1e-9")
+    single = loads("name: a\nservices: {b: {image: 'c:1', memory: 64Mi}}\neks: {nodes: 1}\n")
+    assert CAUSES["zones"] not in {row["cause"] for row in causes(single, BOOK)}
 
 
 def test_how_machines_are_bought_is_a_cause():
@@ -178,7 +213,7 @@ def test_how_machines_are_bought_is_a_cause():
     stack = STACK.model_copy(update={"host": with_purchase_option(STACK, "Reserved-1yr-AllUpfront").host})
     rows = causes(stack, BOOK)
     assert next(row["USD/month"] for row in by_cause(rows) if "bought" in row["cause"]) > 0
-    with pytest.raises(PretamaneError, match="the four architectures"):
+    with pytest.raises(PretamaneError, match="does not say what you have today"):
         causes(stack, BOOK, "as-is", "ec2")
 
 
