@@ -26,6 +26,7 @@ from pretamane_analysis.bill.break_even import (
 from pretamane_analysis.bill.causes import CAUSES, by_cause, causes
 from pretamane_analysis.bill.formula import Ways
 from pretamane_analysis.bill.growth import growth, growth_rows
+from pretamane_analysis.bill.limits import binding, host_limits, limits_of
 from pretamane_analysis.bill.ownership import Terms, ownership
 from pretamane_analysis.bill.ranges import open_fields, pair, points, ranges
 from pretamane_analysis.bill.search import architectures_of, search
@@ -36,7 +37,7 @@ from pretamane_analysis.bill.what_if import with_purchase_option
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.draw.analysis_charts import tornado_chart
 from pretamane_analysis.prices.book import Price, Tier
-from pretamane_analysis.prices.snapshot import bundled
+from pretamane_analysis.prices.snapshot import bundled, instance_type
 from pretamane_analysis.report import frames
 from pretamane_analysis.report.analysis_sections import analysis_pictures, analysis_sections
 from pretamane_analysis.stack.quantities import Usage, figure_title
@@ -228,6 +229,31 @@ def test_growth_has_steps_and_an_end():
     assert growth_rows(found)[-1]["ec2, USD"] == "does not fit"
 
 
+def test_one_host_ends_where_its_first_limit_does():
+    """Just above the load that binds, the host no longer has enough of that; what the catalogue does not say is unknown
+    and never binds; a disk that is bought faster carries more"""
+    ((kind, today), (largest, most)) = host_limits(STACK, BOOK)
+    first = binding(today)
+    assert first.what == "CPU" and lacking(kind, host_for(at_load(first.load * Decimal("1.01"))))
+    assert not lacking(kind, host_for(at_load(first.load * Decimal("0.99"))))
+    assert binding(most).load > first.load and not lacking(largest, host_for(STACK))
+    unknown = {each.what: each.why for each in today if each.has is None}
+    assert {*unknown} == {"IOPS of the host", "network"} and "burst" in unknown["network"]
+    idle = with_usage(STACK, {"cpu_cores": Decimal(0), "requests": Decimal(10**10)})
+    reads = {each.what: each for each in limits_of(idle, kind)}
+    assert binding([*reads.values()]).what == "IOPS of the disk" and reads["CPU"].load is None
+    fast = idle.model_copy(update={"host": idle.host.model_copy(update={"disk_iops": Decimal(9000)})})
+    assert abs(binding(limits_of(fast, kind)).load - 3 * reads["IOPS of the disk"].load) < Decimal("1e-9")
+    for name, figure in (("egress_gb", "network"), ("log_gb", "EBS throughput of the host")):
+        here = with_usage(STACK, {"cpu_cores": Decimal(0), "requests": Decimal(0), name: Decimal(10**8)})
+        assert binding(limits_of(here, instance_type("m6i.8xlarge"))).what in (figure, "throughput of the disk")
+
+
+def at_load(times):
+    """The example with so many times its CPU"""
+    return with_usage(STACK, {"cpu_cores": times * STACK.usage.cpu_cores.typical})
+
+
 FLAT = "name: a\nservices: {b: {image: 'c:1', memory: 64Mi}}\nusage: {%s}\n"
 
 
@@ -374,7 +400,7 @@ def test_the_report_shows_what_lies_around():
     shown = {each.name: each for each in analysis_sections(flat)}
     assert "nothing varies" in str(shown["likely"].shown) and shown["growth"].shown and shown["break-even"].shown
     no_price = analysis(STACK.model_copy(update={"region": "eu-nowhere-1"}), BOOK)
-    assert {"ranges", "attribution", "break-even"} == {*no_price.unanswered} and list(analysis_sections(no_price))
+    assert {"ranges", "attribution", "break-even", "limits"} == {*no_price.unanswered} and list(analysis_sections(no_price))
 
 
 def test_a_price_that_only_more_usage_needs_costs_its_own_answer_only():
