@@ -210,6 +210,8 @@ class InstanceType(NamedTuple):
     baseline_percent: Decimal  # CPU that can be used for ever, percent of each vCPU; 100 unless burstable
     max_pods: int | None  # Pods that EKS can place on it
     current_generation: bool
+    network: str = ""  # As AWS says it: `12.5 Gigabit`, or with `Up to` where that is a burst
+    ebs_mbps: int | None = None  # Mbit/s to EBS that it has for ever; None: unknown
 
     @property
     def memory_mib(self) -> int:
@@ -223,7 +225,8 @@ def instance_types() -> dict[str, InstanceType]:
     return {row["instance_type"]: InstanceType(
         row["instance_type"], int(row["vcpu"]), Decimal(row["memory_gib"]), row["architecture"],
         row["burstable"] == "true", Decimal(row["baseline_cpu_percent"] or 100),
-        int(row["max_pods"]) if row["max_pods"] else None, row["current_generation"] == "true")
+        int(row["max_pods"]) if row["max_pods"] else None, row["current_generation"] == "true",
+        row["network"], int(row["ebs_baseline_mbps"]) if row["ebs_baseline_mbps"] else None)
         for row in read_rows(data_path("instances.csv"))}
 
 
