@@ -116,6 +116,7 @@ class Snapshot(PriceBook):
     def __post_init__(self) -> None:
         self._files: dict[tuple[str, str], dict[str, list[Row]]] = {}
         self._sold: dict[tuple[str, str, str], frozenset[str]] = {}
+        self._listed: dict[Query, Price] = {}
         self.manifest = _manifest(Path(self.folder))
         self.data = Path(self.folder) / self.manifest.get("data", "")
         self.as_of = date.fromisoformat(self.manifest["as_of"])
@@ -136,6 +137,11 @@ class Snapshot(PriceBook):
         rows = self._rows(query.service, query.region).get(query.usage_type, ())
         return list(_prices(query.service, query.region,
                             [row for row in rows if row["purchase_option"] == query.purchase_option]))
+
+    def listed(self, query: Query) -> Price:
+        if query not in self._listed:
+            self._listed[query] = super().listed(query)
+        return self._listed[query]
 
     def sold(self, service: str, region: str, option: str) -> Collection[str]:
         asked = (service, region, option)
