@@ -32,14 +32,14 @@ ROLES = {  # the role of each service, and which answers at /
               "gateway"),
     "objects": ({"caddy": "edge", "app": "application", "minio": "object-store", "buckets": "job"}, "app"),
     "layered": ({"caddy": "edge", "app": "application", "database": "database"}, "app"),
-    "search": ({"caddy": "edge", "site": "application", "elasticsearch": "search", "kibana": "dashboards"}, "site"),
+    "search": ({"caddy": "edge", "site": "application", "elasticsearch": "search", "kibana": "bi"}, "site"),
     "tunnel": ({"caddy": "edge", "cloudflared": "tunnel", "wiki": "application", "db": "database"}, "wiki"),
     "model": ({"caddy": "edge", "ollama": "model-server", "qdrant": "vector-database", "chat": "application"}, "chat"),
     "flows": ({"caddy": "edge", "n8n": "application", "n8n-worker": "worker", "postgres": "database", "redis": "queue"},
               "n8n"),
     "oddnames": ({"caddy": "edge", "my-app-web": "application", "s-2nd-db": "database"}, "my-app-web"),
     "limits": ({"caddy": "edge", "frontend-proxy": "application", "frontend": "application", "cart": "application",
-                "valkey-cart": "cache", "kafka": "stream", "otel-collector": "log-shipper"}, "frontend-proxy"),
+                "valkey-cart": "cache", "kafka": "stream", "otel-collector": "other"}, "frontend-proxy"),
 }
 
 

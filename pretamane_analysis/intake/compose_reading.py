@@ -15,6 +15,7 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from ..facts.images import facts
+from .compose_hosts import host_among, other_names, renamed_hosts
 from .compose_project import project_of, read_variables
 from .compose_roles import Part, part_of_service
 from .compose_service import Image, ServiceFacts, listed, mapping
@@ -88,6 +89,8 @@ class ComposeReading:
     by_value: dict[str, str] = field(default_factory=dict)  # Secrets by what they hold
     gone: set[str] = field(default_factory=set)  # Services that are left out, or jobs of others
     colors: dict[str, str] = field(default_factory=dict)  # Services in two colors: the first of them as it is written
+    binds: dict[str, str] = field(default_factory=dict)  # Volumes by the folder of the host that they stand for
+    absent: set[str] = field(default_factory=set)  # Names of services that nothing stands in for
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -96,6 +99,11 @@ class ComposeReading:
         for each in self.services:
             found[each] = stack_name(each, found.values())
         return found
+
+    @cached_property
+    def hosts(self) -> dict[str, str]:
+        "The stack's name of a service by each other name that leads to it."
+        return other_names(self.services, self.names)
 
     @cached_property
     def images(self) -> dict[str, tuple[str, How, str]]:
@@ -199,8 +207,11 @@ def environment_of(
         value = value or project.known.get(variable, "")
         if project.secret.hides(variable, value):
             secrets.append(_secret(project, name, variable, value))
+        elif other := host_among(value, project.absent, variable):
+            project.found.leave(f"variable {variable} of {name}", f"it leads to {other}, which is left out: set it to "
+                                "what is there instead", project.place(name, "environment", variable))
         elif value and re.fullmatch(r"[A-Za-z_][\w.-]*", variable) and not variable.endswith("_FILE"):
-            plain[variable] = value.replace("$$", "$")
+            plain[variable] = renamed_hosts(value.replace("$$", "$"), project.hosts, variable)
         if _MANAGED.search(value):
             project.found.leave(f"what {variable} of {name} leads to", "a service that AWS runs: import a Terraform "
                                 "plan or a bill for what it costs", project.place(name, "environment", variable))

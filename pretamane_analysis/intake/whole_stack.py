@@ -15,7 +15,7 @@ from ..base.errors import PretamaneError
 from ..facts.images import repository
 from ..facts.known_images import known_image
 from .evidence import Imported, secret_name, stack_name
-from .usual_service import CADDY, HOLDS, Guess, guess, own_check, start_of, volume_of
+from .usual_service import CADDY, HOLDS, MAY_KEEP, Guess, guess, own_check, start_of, volume_of
 from ..stack.presets import ENGINES
 
 # %% auto #0
@@ -97,6 +97,21 @@ def _routed(found: Imported, fronts: dict[str, tuple[str, ...]]) -> None:
                                               for each in dict.fromkeys(mine)]
 
 # %% ../../nbs/intake/40_whole_stack.ipynb #a0e63434
+def _shipper(found: Imported, name: str) -> None:
+    "What ships logs: Alloy as it is emitted where Loki is there to take them, else a program like any other."
+    service = found.services[name]
+    if role_of(service) == "log-shipper" and service.get("engine") != "promtail":
+        if any(role_of(each) == "logs" for each in found.services.values()):
+            for key in ("ports", "health_check", "command", "environment"):
+                service.pop(key, None)
+            service.setdefault("engine", "alloy")
+            mounts = [{**each, "path": "/var/lib/alloy/data"} for each in service.get("mounts", [])[:1]]
+            service["mounts"] = mounts or [{"volume": f"{name}-data", "path": "/var/lib/alloy/data"}]
+        else:
+            service |= {"role": "other", "image": image_of(service)}
+            service.pop("engine", None)
+
+
 def _runs(found: Imported, name: str, watched: bool) -> None:
     "Network, user, health check and profile of a service."
     service, role = found.services[name], role_of(found.services[name])
@@ -151,6 +166,20 @@ def _first_secret(found: Imported, name: str) -> None:
         service["secrets"] = sorted(secrets, key=lambda each: not first.search(each))
 
 
+def _roles_of_databases(found: Imported) -> None:
+    "What an application logs in with is a role of its own: the superuser's password stands before it."
+    server = next((name for name, each in found.services.items() if role_of(each) == "database"
+                   and repository(image_of(each)) == "postgres"), "")
+    users = [each for each in found.services.values() if role_of(each) == "application"
+             and all(each.get("environment", {}).get(key) for key in ("DB_USER", "DB_NAME"))]
+    needed = [each for user in users for each in user.get("secrets", []) if each.startswith("postgres")][:1]
+    secrets = found.services[server].get("secrets", []) if server else []
+    if server and needed and needed[0] not in secrets[1:]:
+        own = secret_name(f"{server}_superuser_password")
+        found.secrets.setdefault(own, {"description": f"Of the superuser of {server}"})
+        found.services[server]["secrets"] = list(dict.fromkeys([own, *secrets, *needed]))
+
+
 def _disks(found: Imported) -> Iterator[tuple[str, dict[str, Any]]]:
     "What each volume holds: by its first owner."
     held: set[str] = set()
@@ -170,7 +199,9 @@ def _kept_data(found: Imported, name: str) -> None:
     "A volume for a program that keeps data and has none."
     service = found.services[name]
     usual = guess(name, image_of(service))
-    if usual.data_path and not service.get("mounts") and role_of(service) in (*HOLDS, "queue", "stream"):
+    forgets = re.search(r"--save ?$|--save ''|--save \"\"|--save  ", " ".join(service.get("command", [])))
+    if usual.data_path and not service.get("mounts") and not forgets and role_of(service) in (
+            *HOLDS, *MAY_KEEP, "stream"):
         service["mounts"] = [{"volume": f"{name}-data", "path": usual.data_path}]
         found.note(f"services.{name}.mounts", f"{name}-data at {usual.data_path}",
                    "without a volume its data would end with the container", "guessed")
@@ -185,7 +216,26 @@ def _volumes(found: Imported) -> None:
                    "guessed")
     for service in found.services.values():  # a volume that is only read is filled by nobody here
         for mount in service.get("mounts", []):
-            found.volumes.setdefault(mount["volume"], {"size_gb": 5, "backup": "copy"})
+            found.volumes.setdefault(mount["volume"], {"size_gb": 5, "backup": "none"})
+    for volume in found.volumes:
+        _saved(found, volume)
+
+
+def _saved(found: Imported, volume: str) -> None:
+    "How a volume is saved, by the service that writes it: the files of a running database are no backup of it."
+    writer = next((name for name, each in found.services.items() for one in each.get("mounts", [])
+                   if one["volume"] == volume and not one.get("read_only")), "")
+    if not writer:
+        found.volumes[volume]["backup"] = "none"
+    elif role_of(found.services[writer]) == "database":
+        known = known_image(image_of(found.services[writer]))
+        dumped = known is None or known.name == "PostgreSQL"
+        found.volumes[volume]["backup"] = "dump" if dumped and known else "copy" if dumped else "none"
+        if not dumped and known:
+            found.leave(f"backup of volume {volume}", f"only PostgreSQL is dumped by what is emitted, and the files of "
+                        f"a running {known.name} are no backup: let {writer} dump itself into a volume that is saved",
+                        next((each.source for each in found.evidence if each.field == f"services.{writer}.image"),
+                             f"services.{writer}"))
 
 # %% ../../nbs/intake/40_whole_stack.ipynb #c625868f
 USAGE = {"requests": 1_000_000, "egress_gb": 100, "stored_gb": 20, "database_gb": 5, "log_gb": 10, "emails": 1000,
@@ -227,10 +277,13 @@ def whole(
                                          "memory": "1024Mi", "ports": {"http": 8000}}
         found.note("services.application.memory", "1024Mi", "no plan says what runs inside the machines", "guessed")
     _with_edge(found)
+    for name in found.services:
+        _shipper(found, name)
     watched = any(role_of(each) == "metrics" for each in found.services.values())
     for name in found.services:
         _first_secret(found, name)
         _runs(found, name, watched)
+    _roles_of_databases(found)
     _waits_for_what_can_be_asked(found)
     _volumes(found)
     _general(found)
