@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from ..base.errors import PretamaneError
 from ..facts.images import repository
+from .compose_edge import region_of_project, routes_of_project, saved_as_emitted, with_routes
 from .compose_hosts import renamed_hosts
 from .compose_mounts import mounts_of
 from .compose_reading import ComposeReading, environment_of, opened_project
@@ -116,7 +117,9 @@ def _ports(project: ComposeReading, name: str, role: str) -> dict[str, int]:
     service, known = project.services[name], project.parts[name].known
     found = inner_ports(service, known) if role not in ("job", "worker") else []
     declared = bool(service.published or service.raw.get("expose"))
-    if not found and role == "application":
+    routed = [each.port for each in project.routed.get(project.names[name], []) if each.port]
+    found = list(dict.fromkeys([*found, *routed] if declared or role in _NAMED else routed or found))
+    if not found and role == "application" and not project.found.emitted:
         found = [8000]
     if found:
         keys: tuple[str | int, ...] = ("ports",) if service.published else ("expose",)
@@ -177,6 +180,7 @@ def _service(project: ComposeReading, name: str, jobs: list[str]) -> dict[str, A
     networks = [each for each in service.networks if each in get_args(Network)]
     found |= {"networks": networks} if networks == service.networks else {}
     found |= {"deploy": "blue-green"} if name in project.colors else {}
+    found |= next(({"profile": each} for each in ("admin", "obs", "tunnel") if each in service.profiles), {})
     return {**({"description": old} if old else {}), **found, **({"ports": ports} if ports else {}),
             **({"gpus": gpus} if gpus else {}), **({"environment": environment} if environment else {}),
             **({"secrets": secrets} if secrets else {}), **start, **({"mounts": mounts} if mounts else {}),
@@ -233,6 +237,7 @@ def compose_import(
     project = opened_project(tuple(map(normpath, paths)))
     found = project.found
     _left_out(project)
+    routes_of_project(project)
     owned = _owned(project)
     for name in project.services:
         if name not in project.gone:
@@ -240,6 +245,9 @@ def compose_import(
             front = _front(project, name)
             if front is not None:
                 found.fronts[project.names[name]] = front
+    with_routes(project)
+    region_of_project(project)
+    saved_as_emitted(project)
     by_host = sorted(found.fronts, key=lambda each: _rank(project, each))
     found.fronts = {each: found.fronts[each] for each in by_host}
     if not found.services:

@@ -55,21 +55,29 @@ def _networks(role: str, watched: bool) -> list[str]:
     return ["app", "data", *(["obs"] if watched else [])]
 
 # %% ../../nbs/intake/40_whole_stack.ipynb #3931a0c4
+_EDGE_PORTS = {"http": 8080, "metrics": 2020}
+
+
 def _with_edge(found: Imported) -> None:
     "One Caddy in front of what is reached from outside, and a path for each of them."
     services = found.services
     fronts = {name: paths for name, paths in found.fronts.items() if services[name].get("ports")}
-    if not fronts:
+    routed = any(each.get("routes") for each in services.values())
+    if not fronts and not routed:
         likely = next((name for name, each in services.items()
                        if role_of(each) in ("application", "web", "gateway", "workflow") and each.get("ports")), "")
         fronts = {likely: ()} if likely else {}
         if likely:
             found.note(f"services.{likely}.routes", "/", "the first application, since none is published", "guessed")
     edge = next((name for name, each in services.items() if role_of(each) == "edge"), "")
-    if not fronts and not edge:
-        return
-    _routed(found, fronts)
-    name = edge or stack_name("caddy", services)
+    if fronts or edge or routed:
+        _routed(found, fronts)
+        _caddy(found, edge)
+
+
+def _caddy(found: Imported, edge: str) -> None:
+    "The Caddy of the files, or one of our own, before all other services."
+    services, name = found.services, edge or stack_name("caddy", found.services)
     if not edge:
         found.note(f"services.{name}.memory", "128Mi", "usual for Caddy, the edge of what is emitted", "guessed")
     caddy = {"image": CADDY, "role": "edge", "memory": "128Mi", "cpu": "0.25"} | {
@@ -78,23 +86,25 @@ def _with_edge(found: Imported) -> None:
     tunnel = any(role_of(each) == "tunnel" for each in services.values())
     data = [each for each in services.get(name, {}).get("mounts", []) if each["path"] == "/data"] or (
         [] if tunnel else [{"volume": f"{name}-data", "path": "/data"}])
-    caddy |= {"ports": {"http": 8080, "metrics": 2020}} | ({"mounts": data} if data else {})
+    caddy |= {"ports": dict(_EDGE_PORTS)} | ({"mounts": data} if data else {})
     found.services = {name: caddy, **{key: each for key, each in services.items() if key != name}}
 
 
 def _routed(found: Imported, fronts: dict[str, tuple[str, ...]]) -> None:
     "Give each front its paths: the first is at /, unless labels say otherwise."
-    taken = {path for paths in fronts.values() for path in paths}
+    taken = {path for paths in fronts.values() for path in paths} | {
+        each["path"] for service in found.services.values() for each in service.get("routes", [])}
     for name, paths in fronts.items():
         usual = "/" if "/" not in taken else f"/{name}"
+        if found.services[name].get("routes"):
+            continue
         mine = [each.rstrip("/") or "/" for each in paths if re.fullmatch(r"/[A-Za-z0-9._~/-]*", each)] or [usual]
         taken |= {*mine}
-        if not found.services[name].get("routes"):
-            if mine == [usual] and not paths:
-                found.note(f"services.{name}.routes", usual, "it is reached from outside", "guessed")
-            port = next(iter(found.services[name]["ports"]))
-            found.services[name]["routes"] = [{"path": each, **({} if port == "http" else {"port": port})}
-                                              for each in dict.fromkeys(mine)]
+        if mine == [usual] and not paths:
+            found.note(f"services.{name}.routes", usual, "it is reached from outside", "guessed")
+        port = next(iter(found.services[name]["ports"]))
+        found.services[name]["routes"] = [{"path": each, **({} if port == "http" else {"port": port})}
+                                          for each in dict.fromkeys(mine)]
 
 # %% ../../nbs/intake/40_whole_stack.ipynb #a0e63434
 def _shipper(found: Imported, name: str) -> None:
@@ -208,7 +218,7 @@ def _kept_data(found: Imported, name: str) -> None:
 
 
 def _volumes(found: Imported) -> None:
-    for name in found.services:
+    for name in found.services if not found.emitted else ():
         _kept_data(found, name)
     for volume, size in _disks(found):
         found.volumes.setdefault(volume, dict(size))
@@ -217,8 +227,11 @@ def _volumes(found: Imported) -> None:
     for service in found.services.values():  # a volume that is only read is filled by nobody here
         for mount in service.get("mounts", []):
             found.volumes.setdefault(mount["volume"], {"size_gb": 5, "backup": "none"})
-    for volume in found.volumes:
-        _saved(found, volume)
+    for volume, size in found.volumes.items():
+        if volume in found.saved:
+            size["backup"] = found.saved[volume]
+        else:
+            _saved(found, volume)
 
 
 def _saved(found: Imported, volume: str) -> None:
@@ -263,6 +276,19 @@ def _general(found: Imported) -> None:
         found.settings.setdefault("host", {}).setdefault("edge", "direct")
 
 
+def _everything_runs(found: Imported) -> None:
+    "An edge, secrets, users, health checks: what others leave to their images, and what we emitted says itself."
+    _with_edge(found)
+    for name in found.services:
+        _shipper(found, name)
+    watched = any(role_of(each) == "metrics" for each in found.services.values())
+    for name in found.services:
+        _first_secret(found, name)
+        _runs(found, name, watched)
+    _roles_of_databases(found)
+    _waits_for_what_can_be_asked(found)
+
+
 def whole(
     found: Imported,  # What was read; it is filled in
 ) -> Imported:  # The same
@@ -276,15 +302,10 @@ def whole(
         found.services["application"] = {"image": "application:choose-a-version", "role": "application",
                                          "memory": "1024Mi", "ports": {"http": 8000}}
         found.note("services.application.memory", "1024Mi", "no plan says what runs inside the machines", "guessed")
-    _with_edge(found)
-    for name in found.services:
-        _shipper(found, name)
-    watched = any(role_of(each) == "metrics" for each in found.services.values())
-    for name in found.services:
-        _first_secret(found, name)
-        _runs(found, name, watched)
-    _roles_of_databases(found)
-    _waits_for_what_can_be_asked(found)
+    if not found.emitted:
+        _everything_runs(found)
+    for service in found.services.values() if found.emitted else ():
+        service |= {"ports": dict(_EDGE_PORTS)} if role_of(service) == "edge" else {}
     _volumes(found)
     _general(found)
     found.complete = True
