@@ -252,6 +252,12 @@ def _of_env_files(project: ComposeReading, name: str) -> Iterator[str]:
                     if secret_by_name(variable))
 
 # %% ../../nbs/intake/23_compose_reading.ipynb #da336534
+def _with_image(raw: dict[str, Any], home: str) -> dict[str, ServiceFacts]:
+    "The services that have an image or are built."
+    return {name: ServiceFacts(name, mapping(each), "", _recipe(home, each)) for name, each in raw.items()
+            if each.get("image") or each.get("build")}
+
+
 def _made_by_us(file: Input | None) -> bool:
     return file is not None and file.text.startswith("# Made by `pretamane emit`")
 
@@ -270,8 +276,7 @@ def opened_project(
         raise PretamaneError(f"service {other}: a mapping is expected",
                              files.place(project.files, "services", other), "Write `image:` below its name")
     raw, colors = joined_copies({str(name): each for name, each in raw.items()})
-    services = {name: ServiceFacts(name, mapping(each), "", _recipe(dirname(paths[0]), each))
-                for name, each in raw.items() if each.get("image") or each.get("build")}
+    services = _with_image(raw, dirname(paths[0]))
     found = Imported("compose", [each for each in project.files if files.known.get(each)])
     found.name = stack_name(str(data.get("name") or Path(paths[0]).resolve().parent.name))
     for name in raw.keys() - services.keys():
@@ -280,7 +285,8 @@ def opened_project(
     found.emitted = _made_by_us(files.known.get(paths[0]))
     for path, keys, what in project.missing:
         found.leave(what, "the file is not there", files.place([path], *keys))
-    return ComposeReading(found, files, found.files, services, known, _learned(services, known, found.name), colors=colors)
+    secret = _learned(services, known, found.name)
+    return ComposeReading(found, files, found.files, services, known, secret, colors=colors)
 
 
 def _learned(services: dict[str, ServiceFacts], known: dict[str, str], project: str) -> SecretValues:
