@@ -133,6 +133,24 @@ def test_before_after_and_difference():
     assert "kept" not in comment and "`aws_ebs_volume.gone` | delete" in comment
 
 
+def test_the_price_of_a_plan_stands_in_a_pull_request(tmp_path, capsys):
+    """`cost --architecture as-is` has prior, planned and difference, the same as those of the import, offline"""
+    before, after = (thing("aws_instance.a", instance_type=kind, region="us-east-1")
+                     for kind in ("t3.small", "m6i.large"))
+    (tmp_path / "plan.json").write_text(json.dumps(plan(after, prior=[before], actions={"aws_instance.a": ["update"]})))
+    out = str(tmp_path / "s.yaml")
+    assert main(["import", str(tmp_path / "plan.json"), "--out", out, "--format", "json"]) == 0
+    imported_as = json.loads(capsys.readouterr().out)
+    assert main(["cost", "--stack", out, "--architecture", "as-is", "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert all(Decimal(told[key]) == Decimal(imported_as[key]) for key in ("prior", "planned", "difference"))
+    assert Decimal(str(told["difference"])) == (Decimal("0.096") - Decimal("0.0208")) * 730
+    assert main(["cost", "--stack", out, "--architecture", "as-is"]) == 0
+    assert "15.98 USD a month before, 70.88 after" in capsys.readouterr().out
+    assert main(["cost", "--stack", out, "--architecture", "ec2", "--format", "json"]) == 0
+    assert "planned" not in json.loads(capsys.readouterr().out)
+
+
 def test_what_is_free_and_what_is_not_known_is_told():
     """Never 0 without a reason"""
     found = read(plan(thing("aws_iam_role.a"), thing("aws_iam_role.b"), thing("aws_fsx_lustre_file_system.c"),
