@@ -153,7 +153,8 @@ def _behind(lag: str, kept: str) -> list[Alert]:
     how_much = "{{ $value | humanize1024 }}B."
     return [
         Alert("StandbyLags", "ticket", "database", f"{lag} > {256 * _MIB}", 10,
-              "the standby is far behind", how_much, "standby", {lag: f"{257 * _MIB}x20"}, {lag: f"{255 * _MIB}x20"}, 12),
+              "the standby is far behind", how_much, "standby", {lag: f"{257 * _MIB}x20"},
+              {lag: f"{255 * _MIB}x20"}, 12),
         Alert("StandbySlotGrows", "ticket", "database", f"{kept} > {2048 * _MIB}", 10,
               "changes pile up for a standby that does not fetch them", f"{how_much} At 4 GiB they are dropped, and "
               "the standby needs a new copy of everything.", "standby", {kept: f"{2049 * _MIB}x20"},

@@ -47,7 +47,7 @@ def left_out(
     return {name: why[each.role] for name, each in stack.services.items() if each.role in why}
 
 # %% ../../../nbs/emit/pair/01_adapted.ipynb #5bf091c7
-OBJECTS_BUCKET = "${OBJECTS_BUCKET}"  # Each host knows the name, which Terraform gives
+OBJECTS_BUCKET = "${OBJECTS_BUCKET:-objects}"  # Each host knows the name, which Terraform gives
 
 
 def reference_application(
