@@ -46,6 +46,14 @@ def _of_database(stack: Stack, definition: dict[str, Any]) -> dict[str, Any]:
             "ports": [_published(5432)]}
 
 
+def listeners(
+    stack: Stack,  # A stack as a pair runs it
+) -> tuple[str, ...]:  # Names of ports of the edge
+    "Where the balancer meets the edge: for users, and for administrators where a route asks for their password."
+    admin = any(route.auth == "basic" for each in stack.services.values() for route in each.routes)
+    return ("http", "admin") if admin else ("http",)
+
+
 def added(
     stack: Stack,  # A stack as a pair runs it
 ) -> dict[str, dict[str, Any]]:  # By container, keys as a compose file has them
@@ -57,7 +65,7 @@ def added(
             more |= _of_database(stack, compose.definition(stack, each))
         if edge and each.of == edge[0]:
             ports = edge_ports(edge[1].ports, "tunnel")
-            more["ports"] = [_published(ports["http"]), _published(ports["admin"])]
+            more["ports"] = [_published(ports[name]) for name in listeners(stack)]
         if reference_application(each.service) and each.service.environment.get("S3_ACCESS_KEY") == "":
             made = compose.definition(stack, each)
             more["environment"] = made["environment"] | {"S3_BUCKET": OBJECTS_BUCKET}

@@ -10,6 +10,7 @@ from typing import Any
 from ...bill.building_blocks import Architecture
 from ..cloud.terraform import TEMPLATE_VALUES, optional_files, values
 from ..containers import edge_of, replicated
+from .compose import listeners
 from ..templates import rendered
 from ...facts.conventions import HEALTH_PATH, edge_ports
 from ...resources import Bucket
@@ -41,7 +42,8 @@ def _values(stack: Stack, plan: Architecture) -> dict[str, Any]:
     host = HOST_VALUES | {"objects_bucket": "aws_s3_bucket.objects.id" if objects else '""'}
     return given | {
         "pair": True, "database": replicated(stack), "edge": edge is not None, "objects": objects,
-        "http_port": ports["http"], "admin_port": ports["admin"], "health_path": HEALTH_PATH,
+        "http_port": ports["http"], "admin_port": ports["admin"] if "admin" in listeners(stack) else 0,
+        "health_path": HEALTH_PATH,
         "admin_domain": stack.admin_domain, "drain_seconds": seconds(stack.operations.drain),
         "template_values": host, "template_width": max(map(len, host)),
         "inside": [*dict.fromkeys([*inside, *given["mail_senders"]])]}

@@ -341,7 +341,7 @@ stand_by() {
     record_release
     step database
     compose up --detach --wait --wait-timeout "$START_SECONDS" --no-deps "$PAIR_SERVICE"
-    "$RELEASE/scripts/pair.sh" start
+    "$RELEASE/scripts/$PAIR_SCRIPT" start
     prune
     log "$(basename "$RELEASE") stands by"
 }
@@ -370,7 +370,7 @@ trap 'exit 130' INT
 need docker python3 flock awk
 step room
 require_room
-if [ -n "${PAIR_SERVICE:-}" ] && ! "$RELEASE/scripts/pair.sh" leads; then
+if [ -n "${PAIR_SERVICE:-}" ] && ! "$RELEASE/scripts/$PAIR_SCRIPT" leads; then
     stand_by
     exit 0
 fi

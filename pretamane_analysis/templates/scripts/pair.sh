@@ -131,8 +131,12 @@ promote() { # [--lose-data]
     latest_term || die "the bucket gives no answer: nobody knows who leads"
     [ "$LEADER" != "$PAIR_HOST" ] || die "this host leads already (pair.sh start makes it so)"
     # A leader that is cut off stops within this time, or notes that it leads alone: then nothing that it acknowledged is missing here.
-    until [ "$(missing_seconds)" -ge "$FENCE_SECONDS" ]; do
-        if receives; then die "$PAIR_PEER is alive and sends its changes: run pair.sh hand-over there"; fi
+    while true; do
+        if receives; then
+            rm -f "$MISSING_FILE"
+            die "$PAIR_PEER is alive and sends its changes: run pair.sh hand-over there"
+        fi
+        [ "$(missing_seconds)" -lt "$FENCE_SECONDS" ] || break
         sleep "$POLL"
     done
     latest_term || die "the bucket gives no answer: nobody knows who leads"
