@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from functools import cache
@@ -226,18 +227,17 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
-def make_pair(folder: Path) -> tuple[PairHost, PairHost]:
+def make_pair() -> tuple[PairHost, PairHost]:
     """Two hosts of which none has begun, and an empty bucket"""
-    for each in (folder, *folder.parents):
-        if each != Path("/") and each.owner() == folder.owner():
-            each.chmod(each.stat().st_mode | 0o055)
+    folder = Path(tempfile.mkdtemp(prefix="pair-"))  # pytest closes its own folders to the user of the servers
+    folder.chmod(0o755)
     store = client("s3")
     store.create_bucket(Bucket=BUCKET)
     port = free_port()
     return PairHost(folder / "a", "a", port), PairHost(folder / "b", "b", port)
 
 
-def remove_pair(pair: tuple[PairHost, PairHost], folder: Path) -> None:
+def remove_pair(pair: tuple[PairHost, PairHost]) -> None:
     """End both, and empty the bucket"""
     for each in pair:
         each.close()
@@ -245,4 +245,4 @@ def remove_pair(pair: tuple[PairHost, PairHost], folder: Path) -> None:
     for each in store.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
         store.delete_object(Bucket=BUCKET, Key=each["Key"])
     store.delete_bucket(Bucket=BUCKET)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(pair[0].folder.parent, ignore_errors=True)

@@ -23,11 +23,10 @@ from pretamane_analysis.stack.stack import Stack, example, loads
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+def pair():
     """Host a leads, host b follows, and a commit waits for it"""
     program("initdb")
-    folder = tmp_path_factory.mktemp("pair")
-    hosts = make_pair(folder)
+    hosts = make_pair()
     a, b = hosts
     a.must("pair.sh", "start")
     b.must("pair.sh", "start")
@@ -35,7 +34,7 @@ def pair(tmp_path_factory):
     assert b.streams()
     a.must("pair.sh", "tend")
     yield hosts
-    remove_pair(hosts, folder)
+    remove_pair(hosts)
 
 
 def terms() -> list[str]:

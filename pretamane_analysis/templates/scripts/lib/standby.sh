@@ -1,6 +1,7 @@
 # Runs where the database's files are, while its server is stopped: sh -s -- VERB PEER PORT HOST SECRET
 #   state    empty, half (a copy that did not end), standby, or leader (it led when it stopped)
 #   answers  whether the other one's server is there and leads
+#   discard  delete this one's data
 #   clone    a copy of the other one's data, into an empty folder
 #   rewind   take back what this one wrote and the other one does not have
 #   follow   be its standby from the next start on
@@ -50,6 +51,8 @@ case "$verb" in
         ;;
     discard) find "$PGDATA" -mindepth 1 -delete ;;
     rewind)
+        # It ends the crash by a server of its own, which knows nothing of the container's command line.
+        printf 'wal_log_hints = on\n' >>"$PGDATA/postgresql.auto.conf"
         pg_rewind -D "$PGDATA" --source-server="$server dbname=postgres"
         follow
         ;;
