@@ -80,7 +80,7 @@ def others(add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> list[str]
     return sorted(found)
 
 
-def converse(words: list[str]) -> int:
+def converse(words: list[str]) -> None:
     """psql, with standard input replaced line by line so that a conversation goes on"""
     child = subprocess.Popen(words, env=INSIDE, cwd=HOME, stdin=subprocess.PIPE, **IDENTITY)
 
@@ -91,7 +91,7 @@ def converse(words: list[str]) -> int:
         child.stdin.close()
 
     threading.Thread(target=forward, daemon=True).start()
-    return child.wait()
+    os._exit(child.wait())  # the other thread may wait for a word that nobody says
 
 
 def compose(words: list[str]) -> int:
@@ -102,7 +102,9 @@ def compose(words: list[str]) -> int:
     if verb == "exec" and words[:2] == ["-T", DATABASE]:
         if not process():
             sys.exit(f'service "{DATABASE}" is not running')
-        return converse(words[2:]) if words[2] == "psql" else tool([*map(replaced, words[2:])]).returncode
+        if words[2] == "psql":
+            converse(words[2:])
+        return tool([*map(replaced, words[2:])]).returncode
     if verb == "run" and "--entrypoint" in words:
         return tool([words[words.index("--entrypoint") + 1], *map(replaced, words[words.index(DATABASE) + 1:])]).returncode
     if verb == "run":

@@ -55,7 +55,7 @@ set synchronous_commit = local;
 select 'create role replication login replication connection limit 6' where not exists (select from pg_roles where rolname = 'replication') \\gexec
 select format('alter role replication password %L', :'password') \\gexec
 grant execute on function pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text),
-    pg_read_binary_file(text, bigint, bigint, boolean) to replication;
+    pg_read_binary_file(text, bigint, bigint, boolean), pg_control_checkpoint() to replication;
 select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = 'pair_$PAIR_PEER' and wal_status = 'lost';
 select pg_create_physical_replication_slot('pair_$PAIR_PEER', true) where not exists (select from pg_replication_slots where slot_name = 'pair_$PAIR_PEER');
 SQL
@@ -66,6 +66,7 @@ lead() {
     if [ "$FOLLOWER" = - ]; then wait_for ""; else wait_for "$FOLLOWER"; fi
     if [ "$(sql 'select pg_is_in_recovery()')" = t ]; then
         [ "$(sql 'select pg_promote(true, 60)')" = t ] || die "the database does not take the lead"
+        sql checkpoint # until then pg_rewind on the other host takes this for the old timeline
         log "promoted"
     fi
     prepare_to_lead

@@ -9,7 +9,7 @@ set -eu
 umask 077
 verb="$1" peer="$2" port="$3" host="$4" secret="$5"
 PGPASSWORD="$(cat "$secret")" PGCONNECT_TIMEOUT=5
-export PGPASSWORD PGCONNECT_TIMEOUT
+export PGPASSWORD PGCONNECT_TIMEOUT LC_ALL=C
 server="host=$peer port=$port user=replication application_name=$host sslmode=prefer"
 
 state() {
@@ -38,7 +38,11 @@ follow() {
 
 case "$verb" in
     state) state ;;
-    answers) [ "$(psql -XqAt -d "$server dbname=postgres" -c 'select pg_is_in_recovery()')" = f ] ;;
+    answers)
+        # It leads, and has written down in which timeline: from one that has not, nothing can be taken back.
+        [ "$(psql -XqAt -d "$server dbname=postgres" -c "select case when pg_is_in_recovery() then false else timeline_id =
+            ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int end from pg_control_checkpoint()")" = t ]
+        ;;
     clone)
         case "$(state)" in
             empty) ;;
@@ -51,8 +55,9 @@ case "$verb" in
         ;;
     discard) find "$PGDATA" -mindepth 1 -delete ;;
     rewind)
-        # It ends the crash by a server of its own, which knows nothing of the container's command line.
-        printf 'wal_log_hints = on\n' >>"$PGDATA/postgresql.auto.conf"
+        # It ends a crash by a server of its own, which knows nothing of the container's command line: told as the last one was.
+        pg_controldata "$PGDATA" | sed -n -e 's/max_prepared_xacts/max_prepared_transactions/' -e 's/max_locks_per_xact/max_locks_per_transaction/' \
+            -e 's/^\(wal_level\|wal_log_hints\|max_[a-z_]*\) setting: */\1 = /p' >>"$PGDATA/postgresql.auto.conf"
         pg_rewind -D "$PGDATA" --source-server="$server dbname=postgres"
         follow
         ;;
