@@ -13,6 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from test_any_stack import strangers
 
+from benchmarks.many_bills import by_hand
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.analysis import analysis
 from pretamane_analysis.bill.architectures import CORNERS, architecture, bill_of
@@ -22,7 +23,7 @@ from pretamane_analysis.bill.break_even import (
     crossing,
     usage_break_even,
 )
-from pretamane_analysis.bill.causes import by_cause, causes
+from pretamane_analysis.bill.causes import CAUSES, by_cause, causes
 from pretamane_analysis.bill.formula import Ways
 from pretamane_analysis.bill.growth import growth, growth_rows
 from pretamane_analysis.bill.ownership import Terms, ownership
@@ -33,10 +34,12 @@ from pretamane_analysis.bill.sizing import host_for, lacking
 from pretamane_analysis.bill.surface import totals, with_usage
 from pretamane_analysis.bill.what_if import with_purchase_option
 from pretamane_analysis.cli.main import main
+from pretamane_analysis.draw.analysis_charts import tornado_chart
 from pretamane_analysis.prices.book import Price, Tier
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.report import frames
 from pretamane_analysis.report.analysis_sections import analysis_pictures, analysis_sections
+from pretamane_analysis.stack.quantities import Usage, figure_title
 from pretamane_analysis.stack.stack import dump, example, loads
 
 BOOK, STACK = bundled(), example()
@@ -73,6 +76,15 @@ def test_many_bills_are_the_bills(stack, seed):
         for at in range(0, 24, 6):
             one = float(exact(stack, name, {key: each[at] for key, each in columns.items()}))
             assert abs(many[at] - one) <= 1e-9 * one, (name, at)
+
+
+def test_the_formula_by_hand_of_the_benchmark_is_the_bill():
+    """What the benchmark compares with is today's bill of the example on EKS, to a billionth"""
+    drawn = points(STACK, 256, 5)
+    hand = by_hand(drawn)
+    for at in (0, 100, 255):
+        one = float(exact(STACK, "eks", {key: each[at] for key, each in drawn.items()}))
+        assert abs(hand[at] - one) <= 1e-9 * one
 
 
 def test_a_lost_number_is_an_error_and_no_amount():
@@ -152,13 +164,48 @@ def test_a_break_even_is_where_bills_meet():
     assert cpu_break_even(BOOK, "us-east-1", "m5.large", "m5.xlarge") is None
 
 
-@pytest.mark.parametrize(("baseline", "alternative"), list(permutations(CORNERS, 2)))
+@pytest.mark.parametrize(("baseline", "alternative"), [
+    *permutations((*CORNERS, "ec2-pair"), 2), ("eks-optimized", "ec2"), ("ecs-fargate", "k3s"), ("ec2", "k3s"),
+    ("as-is", "ec2"), ("ec2-pair", "as-is"), ("as-is", "eks")])
 def test_causes_add_up_exactly(baseline, alternative):
-    """For every pair, to the last digit of Decimal; the way back is the same with the other sign but for memory"""
-    rows = causes(STACK, BOOK, baseline, alternative)
-    first, second = (bill_of(architecture(name, STACK, BOOK), STACK, BOOK).total for name in (baseline, alternative))
+    """For every pair, to the last digit of Decimal; what has other traits is a step from the nearest that has them"""
+    stack = with_bill_of_today() if "as-is" in (baseline, alternative) else STACK
+    rows = causes(stack, BOOK, baseline, alternative)
+    first, second = (bill_of(architecture(name, stack, BOOK), stack, BOOK).total for name in (baseline, alternative))
     assert sum(row["USD/month"] for row in rows) == first - second
     assert sum(row["USD/month"] for row in by_cause(rows)) == first - second
+    assert sum("in place of" in row["cause"] for row in by_cause(rows)) == sum(
+        name not in {*CORNERS, "ec2-pair"} for name in (baseline, alternative))
+
+
+def with_bill_of_today():
+    """The example, and what somebody pays for it today: a cluster, a database, and a thing that nobody models"""
+    text = dump(STACK) + """
+as_is:
+  source: a bill
+  title: As it is
+  features:
+    orchestration: [{kind: EksCluster, version: "1.34"}]
+    compute: [{kind: NodeGroup, instance_type: m5.large, nodes: 2}]
+    database: [{name: a database elsewhere, usd: 88.21, source: an invoice}]
+"""
+    return loads(text)
+
+
+def test_zones_are_a_cause_of_their_own():
+    """The way from a cluster in two zones to two hosts in two zones loses none; what one zone saves is what a pair of
+    hosts costs more, traffic between zones among it; with all nodes on one machine there is none to lose"""
+    found = {row["cause"]: row["USD/month"] for row in by_cause(causes(STACK, BOOK))}
+    assert found[CAUSES["zones"]] > 0
+    assert CAUSES["zones"] not in {row["cause"] for row in causes(STACK, BOOK, "eks", "ec2-pair")}
+    (only,) = by_cause(causes(STACK, BOOK, "ec2-pair", "ec2"))
+    pair, one = (bill_of(architecture(name, STACK, BOOK), STACK, BOOK).total for name in ("ec2-pair", "ec2"))
+    assert only["cause"] == CAUSES["zones"] and only["USD/month"] == pair - one
+    more = by_cause(causes(with_usage(STACK, {"cross_zone_gb": Decimal(10_000)}), BOOK))
+    grown = next(row["USD/month"] for row in more if row["cause"] == CAUSES["zones"]) - found[CAUSES["zones"]]
+    assert abs(grown - 2 * (10_000 - STACK.usage.cross_zone_gb.typical) * Decimal("0.01")) < Decimal("1e-9")
+    single = loads("name: a\nservices: {b: {image: 'c:1', memory: 64Mi}}\neks: {nodes: 1}\n")
+    assert CAUSES["zones"] not in {row["cause"] for row in causes(single, BOOK)}
 
 
 def test_how_machines_are_bought_is_a_cause():
@@ -166,7 +213,7 @@ def test_how_machines_are_bought_is_a_cause():
     stack = STACK.model_copy(update={"host": with_purchase_option(STACK, "Reserved-1yr-AllUpfront").host})
     rows = causes(stack, BOOK)
     assert next(row["USD/month"] for row in by_cause(rows) if "bought" in row["cause"]) > 0
-    with pytest.raises(PretamaneError, match="the four architectures"):
+    with pytest.raises(PretamaneError, match="does not say what you have today"):
         causes(stack, BOOK, "as-is", "ec2")
 
 
@@ -335,3 +382,19 @@ def test_a_price_that_only_more_usage_needs_costs_its_own_answer_only():
     found = analysis(STACK.model_copy(update={"region": "eu-west-3"}), BOOK)
     assert "TimedStorage" in found.unanswered["ranges"] and found.ranges is None and not found.tornado
     assert found.growth and found.ownership and found.causes and list(analysis_sections(found))
+
+
+def test_people_read_words_and_programs_fields(capsys):
+    """Usage figures are words in tables, sections and pictures; JSON and CSV keep the names of the stack file"""
+    for verb in (["sensitivity", "--cases", "4"], ["break-even", "--field", "cross_zone_gb"]):
+        said = {}
+        for form in ("table", "md", "json", "csv"):
+            assert main([*verb, "--format", form]) == 0
+            said[form] = capsys.readouterr().out
+        assert all("traffic between zones, GB" in said[each] and "cross_zone_gb" not in said[each]
+                   for each in ("table", "md"))
+        assert all("cross_zone_gb" in said[each] for each in ("json", "csv"))
+    titles = [figure_title(name) for name in Usage.model_fields]
+    assert len({*titles}) == len(titles) and not any("_" in each for each in titles)
+    chart = str(tornado_chart(tornado(STACK, BOOK)))
+    assert "_gb" not in chart and "traffic to the internet, GB" in chart

@@ -143,7 +143,8 @@ def _way_in_and_out(stack: Stack, use: Figures, nodes: int) -> list[Resource]:
     if eks.nat_gateways:
         found.append(NatGateway(feature="network", count=eks.nat_gateways,
                                 gb=use.get("nat_gb", use["log_gb"] + use["image_gb"] * nodes)))
-    addresses = (eks.availability_zones if eks.load_balancer != "none" else 0) + (eks.nat_gateways or nodes)
+    front = max(2 if eks.load_balancer == "alb" else 1, eks.availability_zones)  # there is no ALB in one zone
+    addresses = (front if eks.load_balancer != "none" else 0) + (eks.nat_gateways or nodes)
     return [*found, PublicAddresses(feature="network", count=addresses),
             CrossZoneTraffic(feature="network", gb=use["cross_zone_gb"])]
 

@@ -5,6 +5,7 @@
 # %% ../../nbs/cli/04_bill_verbs.ipynb #3063545d
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,29 @@ PRICED = (stack_options, usage_options, what_if_options, source_options)  # opti
 
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #52cfa3ee
+def _cost_format(parser: ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("table", "json", "csv", "md", "focus"), default="table",
+                        help="form of the output; focus: a FOCUS 1.2 dataset as CSV (default: table)")
+
+
+def _as_focus(bill: Any) -> int:
+    "Print a bill as a FOCUS dataset of this month; what is left out is told beside it."
+    from pretamane_analysis.base.tables import counted, to_csv
+    from pretamane_analysis.bill.focus_export import focus_rows
+
+    print(to_csv(focus_rows(bill, today())), end="")
+    if left := sum(line.unknown for line in bill.lines):
+        print(f"Left out: {counted(left, 'line')} that {'depends' if left == 1 else 'depend'} on usage that the stack "
+              f"does not say.", file=sys.stderr)
+    print(bill.age(today()), file=sys.stderr)
+    return 0
+
+
 def cost(
     arguments: list[str],  # Words of the command line after the verb
 ) -> int:
     "The bill of one architecture."
-    parser = verb_parser("cost", "What an architecture costs a month, line by line.", *PRICED, format_option)
+    parser = verb_parser("cost", "What an architecture costs a month, line by line.", *PRICED, _cost_format)
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, default="ec2", help="which one (default: ec2)")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.architectures import architecture, bill_of
@@ -43,6 +62,8 @@ def cost(
     prefetch_prices(options, book, stack, (options.architecture,), (options.scenario,))
     chosen = architecture(options.architecture, stack, book, options.scenario)
     bill = bill_of(chosen, stack, book, hours)
+    if options.format == "focus":
+        return _as_focus(bill)
     document = (with_age({**bill.document(), "shortfalls": list(chosen.shortfalls),
                           "assumptions": list(chosen.assumptions)}, bill.as_of) if options.format == "json" else None)
     closing = "\n".join([*(f"Not everything has room: {each}." for each in chosen.shortfalls), *_replaced(chosen)])
