@@ -1,9 +1,10 @@
 """`docker` for a host of a pair, without containers: its database is a real PostgreSQL, all else exists in name only.
 
-What the emitted scripts would run inside the database's container is run here as the user that PostgreSQL wants, with the
-places of the container replaced by those of the test. A command line that is not known is an error. PAIR_ENGINE names a
-folder with `engine.json`; every call is noted in `calls`.
+What the emitted scripts would run inside the database's container is run here as the user that PostgreSQL wants, with
+the places of the container replaced by those of the test. A command line that is not known is an error. PAIR_ENGINE
+names a folder with `engine.json`; every call is noted in `calls`.
 """
+
 from __future__ import annotations
 
 import json
@@ -20,8 +21,14 @@ ENGINE = json.loads((HOME / "engine.json").read_text())
 DATA, SOCKETS, OTHERS = HOME / "data", HOME / "sockets", HOME / "others"
 DATABASE = ENGINE["database"]
 IDENTITY = {"user": ENGINE["user"], "group": ENGINE["user"], "extra_groups": []} if ENGINE["user"] is not None else {}
-INSIDE = {"PGDATA": str(DATA), "PGHOST": str(SOCKETS), "PGPORT": str(ENGINE["port"]), "LC_ALL": "C",
-          "PATH": f"{ENGINE['binaries']}:/usr/bin:/bin", "PGAPPNAME": "inside"}
+INSIDE = {
+    "PGDATA": str(DATA),
+    "PGHOST": str(SOCKETS),
+    "PGPORT": str(ENGINE["port"]),
+    "LC_ALL": "C",
+    "PATH": f"{ENGINE['binaries']}:/usr/bin:/bin",
+    "PGAPPNAME": "inside",
+}
 
 
 def replaced(text: str) -> str:
@@ -49,13 +56,25 @@ def start() -> None:
     if process():
         return
     if not (DATA / "PG_VERSION").exists():
-        tool(["initdb", "--username=postgres", "--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8"],
-             stdout=subprocess.DEVNULL).check_returncode()
-    command = [*map(replaced, ENGINE["command"]), *(word for name, value in ENGINE["settings"].items()
-                                                    for word in ("-c", f"{name}={value}"))]
+        tool(
+            ["initdb", "--username=postgres", "--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8"],
+            stdout=subprocess.DEVNULL,
+        ).check_returncode()
+    command = [
+        *map(replaced, ENGINE["command"]),
+        *(word for name, value in ENGINE["settings"].items() for word in ("-c", f"{name}={value}")),
+    ]
     with (HOME / "log").open("ab") as log:
-        child = subprocess.Popen(command, env=INSIDE, cwd=HOME, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                 start_new_session=True, **IDENTITY)
+        child = subprocess.Popen(
+            command,
+            env=INSIDE,
+            cwd=HOME,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            **IDENTITY,
+        )
     end = time.monotonic() + 60
     while tool(["pg_isready", "-q"]).returncode:
         if child.poll() is not None or time.monotonic() > end:
@@ -106,7 +125,9 @@ def compose(words: list[str]) -> int:
             converse(words[2:])
         return tool([*map(replaced, words[2:])]).returncode
     if verb == "run" and "--entrypoint" in words:
-        return tool([words[words.index("--entrypoint") + 1], *map(replaced, words[words.index(DATABASE) + 1:])]).returncode
+        return tool(
+            [words[words.index("--entrypoint") + 1], *map(replaced, words[words.index(DATABASE) + 1 :])]
+        ).returncode
     if verb == "run":
         return 0  # a job, or what is derived: noted in `calls`
     if verb == "up":
@@ -129,7 +150,13 @@ def listed(words: list[str]) -> int:
     """`docker ps`: all that run, or the state of one"""
     named = next((word.rpartition("=")[2] for word in words if "compose.service=" in word), "")
     running = [*([DATABASE] if process() else []), *others()]
-    print("\n".join(running) if not named else "running Up 3 seconds (healthy)" if named in running else "exited Exited (0)")
+    print(
+        "\n".join(running)
+        if not named
+        else "running Up 3 seconds (healthy)"
+        if named in running
+        else "exited Exited (0)"
+    )
     return 0
 
 

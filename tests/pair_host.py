@@ -1,4 +1,5 @@
-"""Two hosts of a pair on this machine: the emitted scripts, a real PostgreSQL each, terms in moto's S3, a wire that can be cut."""
+"""Two hosts of a pair on this machine: the emitted scripts, real PostgreSQL, terms in moto's S3, a wire to cut."""
+
 from __future__ import annotations
 
 import json
@@ -110,17 +111,35 @@ class PairHost:
         self.secrets = folder / "secrets"
         self._install()
         self._engine()
-        (folder / "host.conf").write_text(f"ENVIRONMENT=production\nREGION=us-east-1\nBUCKET={BUCKET}\nPAIR_HOST={name}\n"
-                                          f"PAIR_PEER={self.peer}\nPAIR_ADDRESS={self.address}\nPAIR_PEER_ADDRESS={wire}\n")
+        (folder / "host.conf").write_text(
+            f"ENVIRONMENT=production\nREGION=us-east-1\nBUCKET={BUCKET}\nPAIR_HOST={name}\n"
+            f"PAIR_PEER={self.peer}\nPAIR_ADDRESS={self.address}\nPAIR_PEER_ADDRESS={wire}\n"
+        )
         self.state = folder / "state"
         self.environment = {
-            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder), "ROOT_DIR": str(folder / "opt"),
-            "DATA_DIR": str(folder), "STATE_DIR": str(self.state), "METRICS_DIR": str(folder / "metrics"),
-            "SECRETS_DIR": str(self.secrets), "HOST_FILE": str(folder / "host.conf"), "DATA_ON_ROOT_DISK": "yes",
-            "PAIR_ENGINE": str(self.engine), "PAIR_PORT": str(port), "SETTLE_SECONDS": "0.2", "POLL": "0.1",
-            "PEER_SECONDS": "10", "FENCE_SECONDS": "1", "ALONE_SECONDS": "0", "AWS_CLI_SOCKET": cli_socket(),
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{moto()}", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
-            "AWS_DEFAULT_REGION": "us-east-1", "REPOSITORY_SECONDS": "60"}
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "ROOT_DIR": str(folder / "opt"),
+            "DATA_DIR": str(folder),
+            "STATE_DIR": str(self.state),
+            "METRICS_DIR": str(folder / "metrics"),
+            "SECRETS_DIR": str(self.secrets),
+            "HOST_FILE": str(folder / "host.conf"),
+            "DATA_ON_ROOT_DISK": "yes",
+            "PAIR_ENGINE": str(self.engine),
+            "PAIR_PORT": str(port),
+            "SETTLE_SECONDS": "0.2",
+            "POLL": "0.1",
+            "PEER_SECONDS": "10",
+            "FENCE_SECONDS": "1",
+            "ALONE_SECONDS": "0",
+            "AWS_CLI_SOCKET": cli_socket(),
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{moto()}",
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "REPOSITORY_SECONDS": "60",
+        }
 
     def _install(self) -> None:
         for path, text in tree().items():
@@ -130,7 +149,10 @@ class PairHost:
                 place.write_text(text)
                 place.chmod(0o755 if text.startswith("#!") else 0o644)
         (self.folder / "opt" / "current").symlink_to(self.release)
-        values = {"postgresql/postgres_replication_password": "of: the\\standby", "host/restic_password": "of the test"}
+        values = {
+            "postgresql/postgres_replication_password": "of: the\\standby",
+            "host/restic_password": "of the test",
+        }
         for name in ("postgres_superuser_password", "postgres_password", "postgres_monitoring_password"):
             values[f"postgresql/{name}"] = name
         for name, value in values.items():
@@ -146,12 +168,26 @@ class PairHost:
             for each in (self.engine, self.engine / "data", self.engine / "sockets"):
                 os.chown(each, user, user)
         (self.engine / "data").chmod(0o700)
-        (self.engine / "engine.json").write_text(json.dumps({
-            "database": "postgresql", "user": user, "port": self.port, "binaries": str(find_binaries()),
-            "command": database["command"], "secrets": f"{self.secrets}/postgresql/",
-            "replication": f"{self.release}/replication/", "others": ["caddy", "fastapi-app-blue", "meilisearch"],
-            "settings": {**OF_TEST, "port": self.port, "listen_addresses": self.address,
-                         "unix_socket_directories": str(self.engine / "sockets")}}))
+        (self.engine / "engine.json").write_text(
+            json.dumps(
+                {
+                    "database": "postgresql",
+                    "user": user,
+                    "port": self.port,
+                    "binaries": str(find_binaries()),
+                    "command": database["command"],
+                    "secrets": f"{self.secrets}/postgresql/",
+                    "replication": f"{self.release}/replication/",
+                    "others": ["caddy", "fastapi-app-blue", "meilisearch"],
+                    "settings": {
+                        **OF_TEST,
+                        "port": self.port,
+                        "listen_addresses": self.address,
+                        "unix_socket_directories": str(self.engine / "sockets"),
+                    },
+                }
+            )
+        )
         docker = f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(HERE / "pair_engine.py"))} "$@"'
         for name, text in (("docker", f"#!/bin/sh\n{docker}\n"), ("aws", CLIENT)):
             (self.folder / "bin" / name).write_text(text)
@@ -159,8 +195,15 @@ class PairHost:
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess:
         """Run an emitted script to its end"""
-        return subprocess.run([self.release / "scripts" / words[0], *words[1:]], capture_output=True, text=True, timeout=90,
-                              env=self.environment | environment, stdin=subprocess.DEVNULL, check=False)
+        return subprocess.run(
+            [self.release / "scripts" / words[0], *words[1:]],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
 
     def must(self, *words: str, **environment: str) -> str:
         """Run an emitted script, which must succeed; what it said"""
@@ -180,7 +223,9 @@ class PairHost:
 
     def connect(self, **options) -> psycopg.Connection:
         """A session of the superuser, as a container of this host has it"""
-        return psycopg.connect(host=str(self.engine / "sockets"), port=self.port, user="postgres", autocommit=True, **options)
+        return psycopg.connect(
+            host=str(self.engine / "sockets"), port=self.port, user="postgres", autocommit=True, **options
+        )
 
     def sql(self, text: str) -> list[tuple]:
         """The rows of a query"""
@@ -210,7 +255,10 @@ class PairHost:
         """The machine is gone: every process of the server at once, without a word"""
         if pid := self.pid():
             os.killpg(pid, signal.SIGKILL)
-            while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]:
+            while (
+                Path(f"/proc/{pid}").exists()
+                and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]
+            ):
                 time.sleep(0.01)
         (self.engine / "others").write_text("")
 

@@ -1,4 +1,5 @@
-"""A pair of hosts with a real PostgreSQL each, by the scripts that are emitted: nothing acknowledged is lost, one leads."""
+"""A pair of hosts with a real PostgreSQL each, by the emitted scripts: nothing acknowledged is lost, and one leads."""
+
 from __future__ import annotations
 
 import json
@@ -13,7 +14,7 @@ import yaml
 from bootstrap_host import client
 from needed import needs, program
 from pair_host import BUCKET, make_pair, remove_pair, tree
-from terraform_runner import PROGRAM, checkov_rules, needs_terraform, ready
+from terraform_runner import PROGRAM, checkov_rules, needs_terraform, pair_files, ready
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.cli.main import main
@@ -94,7 +95,9 @@ def test_the_second_host_copies_and_a_commit_waits_for_it(pair):
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         b.sql("insert into kept values (0)")
     a.must("pair.sh", "tend")
-    found = dict(line.split() for line in (a.folder / "metrics" / "pair.prom").read_text().splitlines() if line[0] != "#")
+    found = dict(
+        line.split() for line in (a.folder / "metrics" / "pair.prom").read_text().splitlines() if line[0] != "#"
+    )
     assert found["pretamane_pair_standby_streaming"] == found["pretamane_pair_synchronous"] == "1"
     assert "leads alone" not in b.refused("pair.sh", "promote") and "is alive" in b.refused("pair.sh", "promote")
     assert terms() == ["a -", "a b"]
@@ -103,8 +106,13 @@ def test_the_second_host_copies_and_a_commit_waits_for_it(pair):
 def test_a_term_is_written_once(pair):
     """Whoever comes second with a number does not have it, and knows whose it is"""
     a, _ = pair
-    script = '. "$0"/scripts/lib/common.sh; : "${PAIR_HOST:=a}"; . "$LIBRARY/terms.sh"; known_term; NUMBER=1; latest_term() { known_term; }; claim b b'
-    done = subprocess.run(["bash", "-c", script, a.release], env=a.environment, capture_output=True, text=True, check=False)
+    script = (
+        '. "$0"/scripts/lib/common.sh; . "$LIBRARY/terms.sh"; known_term; NUMBER=1; '
+        "latest_term() { known_term; }; claim b b"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script, a.release], env=a.environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1 and "PreconditionFailed" in done.stderr
     assert terms() == ["a -", "a b"]
 
@@ -135,8 +143,8 @@ def of(pair) -> tuple:
 
 
 def test_a_leader_that_is_cut_off_acknowledges_nothing(pair):
-    """Neither the other host nor the bucket: a commit waits, the leader stops, the other one leads; the first one refuses
-    to start a database without the bucket, and follows when it can know"""
+    """Neither the other host nor the bucket: a commit waits, the leader stops, the other one leads; the first one
+    refuses to start a database without the bucket, and follows when it can know"""
     leader, follower = of(pair)
     for each in pair:
         each.wire.cut()
@@ -154,7 +162,7 @@ def test_a_leader_that_is_cut_off_acknowledges_nothing(pair):
 
 
 def test_a_former_leader_that_still_runs_stops_when_it_reads_who_leads(pair):
-    """Only the wire between the two is cut. The other one takes the lead; the former leader's timer ends its database"""
+    """Only the wire between the two is cut. The other one takes the lead; the former leader's timer ends its own"""
     leader, follower = of(pair)
     for each in pair:
         each.wire.cut()
@@ -200,8 +208,8 @@ def test_required_waits_for_ever(pair):
 
 
 def test_a_planned_change_loses_nothing_and_backups_go_on(pair):
-    """`hand-over` under writes; services start on the other host, the index is made anew there, and its backup holds what
-    the first host's does not; the backup of the one that follows is nobody's business"""
+    """`hand-over` under writes; services start on the other host, the index is made anew there, and its backup holds
+    what the first host's does not; the backup of the one that follows is nobody's business"""
     leader, follower = of(pair)
     program("restic")
     repository = {"RESTIC_REPOSITORY": str(leader.folder.parent / "repository"), "AWS_DEFAULT_REGION": "us-east-1"}
@@ -222,12 +230,21 @@ def test_a_planned_change_loses_nothing_and_backups_go_on(pair):
     leader.refused("pair.sh", "leads")  # so the units of its backup and of its health watch are skipped
     follower.sql("insert into kept values (-7)")
     follower.must("backup.sh", **repository)
-    listed = subprocess.run([program("restic"), "snapshots", "--json"], capture_output=True, check=True, text=True,
-                            env=follower.environment | repository | {"RESTIC_PASSWORD": "of the test"})
+    listed = subprocess.run(
+        [program("restic"), "snapshots", "--json"],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=follower.environment | repository | {"RESTIC_PASSWORD": "of the test"},
+    )
     assert len({each["id"] for each in json.loads(listed.stdout)}) in (1, 2)  # the policy keeps the last of a day
-    manifest = subprocess.run([program("restic"), "dump", "latest", "/databases/postgresql/databases.json"], check=True,
-                              env=follower.environment | repository | {"RESTIC_PASSWORD": "of the test"},
-                              capture_output=True, text=True)
+    manifest = subprocess.run(
+        [program("restic"), "dump", "latest", "/databases/postgresql/databases.json"],
+        check=True,
+        env=follower.environment | repository | {"RESTIC_PASSWORD": "of the test"},
+        capture_output=True,
+        text=True,
+    )
     rows = json.loads(manifest.stdout)["databases"]["postgres"]["tables"]['"public"."kept"']["rows"]
     assert rows == len(kept(follower))
 
@@ -254,11 +271,6 @@ services:
 """
 
 
-def pair_files(stack: Stack) -> dict[str, str]:
-    """The pair's Terraform and the script of a first boot"""
-    return emitted(stack, ["terraform", "bootstrap"], OF_PAIR)
-
-
 def site() -> Stack:
     """A stack without a database"""
     return loads(SITE)
@@ -267,11 +279,18 @@ def site() -> Stack:
 def test_what_a_pair_cannot_do_is_refused_by_name(tmp_path, capsys):
     """Exit code 2, what and where, nothing written"""
     (tmp_path / "stack.yaml").write_text(MARIADB)
-    code = main(["emit", "--architecture", "ec2-pair", "--stack", str(tmp_path / "stack.yaml"), str(tmp_path / "out")])
+    code = main(
+        ["emit", "--architecture", "ec2-pair", "--stack", str(tmp_path / "stack.yaml"), str(tmp_path / "out")]
+    )
     said = capsys.readouterr().err
     assert code == 2 and "services.db.image" in said and "mariadb" in said and not (tmp_path / "out").exists()
-    two = loads("name: shop\nservices:\n" + "".join(
-        f"  {name}: {{role: database, image: 'postgres:17.11', memory: 1Gi, cpu: 0.5}}\n" for name in ("db", "more")))
+    two = loads(
+        "name: shop\nservices:\n"
+        + "".join(
+            f"  {name}: {{role: database, image: 'postgres:17.11', memory: 1Gi, cpu: 0.5}}\n"
+            for name in ("db", "more")
+        )
+    )
     with pytest.raises(PretamaneError, match="one database, not 2: db, more"):
         adapted(two)
 
@@ -301,11 +320,15 @@ def test_what_a_crash_must_not_start_by_itself():
     assert {each["restart"] for each in services.values()} == {"on-failure", "no"}
     assert "ExecStart=/opt/pretamane/current/scripts/pair.sh start" in tree()["systemd/pretamane.service"]
     for name in ("backup", "drill", "healthwatch"):
-        assert "ExecCondition=/opt/pretamane/current/scripts/pair.sh leads" in tree()[f"systemd/pretamane-{name}.service"]
+        assert (
+            "ExecCondition=/opt/pretamane/current/scripts/pair.sh leads"
+            in tree()[f"systemd/pretamane-{name}.service"]
+        )
     assert "ExecCondition" not in tree()["systemd/pretamane-tend.service"]
     pair_service = services["postgresql"]
-    assert pair_service["ports"] == [{"target": 5432, "published": "5432", "host_ip": "${PAIR_ADDRESS:-127.0.0.1}",
-                                      "protocol": "tcp"}]
+    assert pair_service["ports"] == [
+        {"target": 5432, "published": "5432", "host_ip": "${PAIR_ADDRESS:-127.0.0.1}", "protocol": "tcp"}
+    ]
 
 
 @needs_terraform
@@ -313,8 +336,13 @@ def test_what_a_crash_must_not_start_by_itself():
 def test_terraform_takes_it(stack):
     """Format, validation and its own tests under the real Terraform"""
     configuration = ready(pair_files, stack)
-    done = subprocess.run([PROGRAM, "fmt", "-check", "-diff", "-recursive"], cwd=configuration.folder, capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(
+        [PROGRAM, "fmt", "-check", "-diff", "-recursive"],
+        cwd=configuration.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (0, "")
     assert "The configuration is valid" in configuration.must("validate", "-no-color")
     if stack is example:

@@ -15,7 +15,7 @@ from ...facts.conventions import edge_ports
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['ADDRESS', 'REPLICATION', 'added', 'files']
+__all__ = ['ADDRESS', 'REPLICATION', 'listeners', 'added', 'files']
 
 # %% ../../../nbs/emit/pair/02_compose.ipynb #1ceb1dd5
 ADDRESS = "${PAIR_ADDRESS:-127.0.0.1}"  # The host's own, within the network of the pair
