@@ -63,8 +63,8 @@ def _environment(stack: Stack, service: Service, gone: dict[str, str]) -> dict[s
     found = dict(service.environment)
     for name in stores:
         for key, value in found.items():
-            found[key] = re.sub(rf"https?://{re.escape(name)}(:\d+)?(?=/|$)", f"https://s3.{stack.region}.amazonaws.com",
-                                value)
+            found[key] = re.sub(rf"https?://{re.escape(name)}(:\d+)?(?=/|$)",
+                                f"https://s3.{stack.region}.amazonaws.com", value)
     if reference_application(service):
         # A statement must be able to wait until a leader that is cut off has stopped; see README.
         found |= {"DB_STATEMENT_TIMEOUT_SECONDS": "30"} if database_of(stack) else {}
