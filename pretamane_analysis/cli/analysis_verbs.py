@@ -172,10 +172,12 @@ def growth(
 ) -> int:
     "What each architecture costs as the load grows."
     parser = verb_parser("growth", "What each architecture costs from a tenth of today's load to a hundred times of "
-                         "it, where its machines change, and which is the cheapest.", *COMMON)
+                         "it, where its machines change, which is the cheapest, and what binds on one host "
+                         "first.", *COMMON)
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.architectures import CORNERS
     from pretamane_analysis.bill.growth import growth as grown, growth_rows, step_rows
+    from pretamane_analysis.bill.limits import limit_data, limit_rows
 
     stack, book = _stack_and_book(options)
     names = tuple(dict.fromkeys((options.baseline, options.alternative, *CORNERS)))
@@ -183,7 +185,21 @@ def growth(
     parts = [Part(f"{stack.name} in {stack.region}: USD a month as usage grows; metrics and alarms stay",
                   growth_rows(found)),
              Part("Where machines change, and where they no longer suffice", step_rows(found))]
-    return _answer(options, parts, book, loads=growth_rows(found), steps=step_rows(found))
+    limits, why = _limits(stack, book)
+    parts += [Part("Up to which load one host suffices, today's and the largest that the region sells: needs are means "
+                   "of the month, and every read reaches the disk", limit_rows(limits), ("why",))] if limits else []
+    return _answer(options, parts, book, why, loads=growth_rows(found), steps=step_rows(found),
+                   limits=limit_data(limits))
+
+
+def _limits(stack: Any, book: Any) -> tuple[Any, str]:
+    "What one host has, or why there is none."
+    from pretamane_analysis.bill.limits import host_limits
+
+    try:
+        return host_limits(stack, book), ""
+    except PretamaneError as error:
+        return [], f"Up to which load one host suffices is not known: {error.message}"
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #c8c91dc6
 AMOUNTS = {  # Option, what it is

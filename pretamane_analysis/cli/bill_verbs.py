@@ -223,13 +223,16 @@ def _searched(options: Namespace, stack: Stack, book: PriceBook) -> int:
 
     regions, ways = ([] if text in ("", "all") else text.split(",") for text in (options.regions, options.options))
     found = search(stack, book, regions if options.regions else [stack.region],
-                   ways if options.options else [stack.host.purchase_option], options.scenario)
-    rows, failing = [each.row() for each in found.offers[:20]], [each.row() for each in found.failing[:10]]
-    parts = [Part(f"The cheapest of {len(found.offers):,} hosts that hold {stack.name} at {options.scenario} usage, of "
-                  f"{found.looked_at:,} that are sold; USD for one host", rows, ("surplus credits, USD",)),
+                   ways if options.options else [(stack.eks if options.nodes else stack.host).purchase_option],
+                   options.scenario, options.nodes)
+    shown = len(found.offers) if options.format in ("json", "csv") else 20
+    rows, failing = [each.row() for each in found.offers[:shown]], [each.row() for each in found.failing]
+    what, unit = ("clusters", "all nodes with their disks and addresses") if options.nodes else ("hosts", "one host")
+    parts = [Part(f"The cheapest of {len(found.offers):,} {what} that hold {stack.name} at {options.scenario} usage, "
+                  f"of {found.looked_at:,} that are sold; USD for {unit}", rows, ("surplus credits, USD",)),
              Part(f"Cheaper in {found.offers[0].region} under {found.offers[0].option}, and why they do not do",
-                  failing, ("surplus credits, USD", "built for"))]
-    document = {"offers": [each.row() for each in found.offers], "failing": [each.row() for each in found.failing],
+                  failing[:10], ("surplus credits, USD", "built for"))]
+    document = {"offers": rows, "failing": failing,
                 "looked_at": found.looked_at, "without": found.without,
                 "prices": {"source": book.source, "as_of": book.as_of}}
     said = "\n".join(f"{region} has no answer: {why}." for region, why in found.without.items())
@@ -243,6 +246,8 @@ def _search_options(parser: ArgumentParser) -> None:
                         help="look in these regions, divided by commas (default: the stack's)")
     parser.add_argument("--options", metavar="all|NAMES", default="",
                         help="bought in these ways, such as OnDemand,Spot-typical (default: the stack's)")
+    parser.add_argument("--nodes", action="store_true",
+                        help="nodes of a cluster with managed services, type and number, instead of one host")
 
 
 def size(
@@ -258,7 +263,7 @@ def size(
 
     stack = chosen_stack(options)
     book = price_book(options, stack)
-    if options.regions or options.options:
+    if options.regions or options.options or options.nodes:
         return _searched(options, stack, book)
     need, reserve = needs(stack, None, options.scenario), mebibytes(stack.host.reserve_memory)
     rows = _host_rows(stack, book, options.scenario)

@@ -12,6 +12,7 @@ from ..bill.analysis import Analysis
 from ..bill.availability import component_rows
 from ..bill.causes import by_cause
 from ..bill.growth import growth_rows, step_rows
+from ..bill.limits import limit_data, limit_rows
 from ..bill.ownership import terms_said
 from ..stack.quantities import figure_title, in_words
 from .section import Section
@@ -64,6 +65,10 @@ def analysis_sections(
                   ("growth",))
     yield Section("growth-steps", "Where machines change", SURFACE, "And where they no longer suffice.",
                   step_rows(found.growth), step_rows(found.growth))
+    yield Section("limits", "What binds on one host first", SURFACE, "Up to which load today's host suffices, and the "
+                  "largest that the region sells. Needs are means of the month, and every read reaches the disk.",
+                  _without(found, "limits", limit_rows(found.limits) if found.limits else []),
+                  limit_data(found.limits))
     yield from _owned(found)
 
 
