@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg
@@ -23,7 +24,7 @@ from aws_cli import CLIENT
 from bootstrap_host import cli_socket, client, moto
 from postgres_server import find_binaries
 
-from pretamane_analysis.emit.tree import OF_PAIR, emitted
+from pretamane_analysis.emit.tree import LOCK, OF_PAIR, emitted
 from pretamane_analysis.stack.stack import example
 
 HERE = Path(__file__).resolve().parent
@@ -148,6 +149,9 @@ class PairHost:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(text)
                 place.chmod(0o755 if text.startswith("#!") else 0o644)
+        hashes = {str(path.relative_to(self.release)): sha256(path.read_bytes()).hexdigest()
+                  for path in self.release.rglob("*") if path.is_file() and path.name != LOCK}
+        (self.release / LOCK).write_text(json.dumps({"model": "", "files": hashes}))
         (self.folder / "opt" / "current").symlink_to(self.release)
         values = {
             "postgresql/postgres_replication_password": "of: the\\standby",

@@ -249,6 +249,17 @@ def test_a_planned_change_loses_nothing_and_backups_go_on(pair):
     assert rows == len(kept(follower))
 
 
+def test_a_release_on_the_host_that_follows_starts_no_service(pair):
+    """It is fetched and recorded; the database goes on as a standby, and nothing else runs. The leader is not touched"""
+    leader, follower = of(pair)
+    before = (follower.engine / "calls").read_text()
+    assert "stands by" in follower.must("deploy.sh", MIN_FREE_MIB="1")
+    calls = (follower.engine / "calls").read_text().removeprefix(before)
+    assert "pull" in calls and "up --detach --no-deps" not in calls and "--remove-orphans" not in calls
+    assert (follower.engine / "others").read_text() == "" and follower.streams()
+    assert follower.sql("select pg_is_in_recovery()") == [(True,)]
+
+
 def test_a_copy_that_cannot_be_rewound_is_replaced_when_told(pair):
     """`rejoin --clone` deletes this host's copy and makes a new one; never by itself, never on the leader"""
     leader, follower = of(pair)
