@@ -250,7 +250,7 @@ def test_a_planned_change_loses_nothing_and_backups_go_on(pair):
 
 
 def test_a_release_on_the_host_that_follows_starts_no_service(pair):
-    """It is fetched and recorded; the database goes on as a standby, and nothing else runs. The leader is not touched"""
+    """It is fetched and recorded; the database goes on as a standby, and nothing else runs"""
     leader, follower = of(pair)
     before = (follower.engine / "calls").read_text()
     assert "stands by" in follower.must("deploy.sh", MIN_FREE_MIB="1")
@@ -277,7 +277,7 @@ name: site
 services:
   web: {role: application, image: "example/web:1.0", memory: 256Mi, cpu: 0.2, networks: [app], ports: {http: 8000},
         routes: [{path: /}]}
-  edge: {role: edge, image: "caddy:2.11.4", memory: 128Mi, cpu: 0.2, networks: [app], user: "1000:1000",
+  edge: {role: edge, image: "caddy:2.11.4", memory: 128Mi, cpu: 0.2, networks: [app, obs], user: "1000:1000",
          ports: {http: 8080, metrics: 2020}}
 """
 
