@@ -11,20 +11,25 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import isqrt
 from typing import Any
 
 from ..base.errors import PretamaneError
-from ..facts.known_images import KnownImage, known_image
+from ..facts.known_images import KnownImage
 from .compose_reading import fixed_image
+from .compose_roles import program_of
+from .compose_service import ServiceFacts, listed, mapping
 from .evidence import How, Imported, stack_name
 from .import_inputs import Input
 from pretamane_analysis.intake.kubernetes_values import (
     KubernetesObject, containers_of, mib, pod_of, quantity, resource_of,
 )
 from .secret_values import SecretValues
+from .terraform_kinds import whole_number
 
 # %% auto #0
-__all__ = ['kustomized', 'KubernetesReading', 'unique_objects', 'pod_size']
+__all__ = ['kustomized', 'KubernetesReading', 'facts_of_container', 'program_of_container', 'unique_objects', 'copies_of',
+           'pod_size']
 
 # %% ../../nbs/intake/31a_kubernetes_reading.ipynb #ee79301a
 def kustomized(
@@ -43,7 +48,8 @@ def kustomized(
         raise PretamaneError("`kubectl kustomize` did not end within a minute", f"{folder}:1") from error
     if ended.returncode:
         said = " ".join(ended.stderr.decode("utf-8", "replace").split())[:400]
-        raise PretamaneError(f"`kubectl kustomize` failed: {said}", f"{folder}:1", "Mend the kustomization")
+        raise PretamaneError(f"`kubectl kustomize` failed: {said}", f"{folder}:1",
+                             "Mend the kustomization, or name the files of manifests one by one")
     return Input(f"{folder}/kustomization.yaml", ended.stdout)
 
 # %% ../../nbs/intake/31a_kubernetes_reading.ipynb #1f916a2d
@@ -75,6 +81,29 @@ class KubernetesReading:
         return self.names[id(each)]
 
 
+def facts_of_container(
+    name: str,  # Of the workload
+    container: dict[str, Any],  # One of its pod
+) -> ServiceFacts:
+    "A container as a service of compose, which is asked the same questions."
+    words = [str(one) for one in (*listed(container.get("command")), *listed(container.get("args")))]
+    ports = [mapping(one).get("containerPort") for one in listed(container.get("ports"))]
+    variables = {str(mapping(one).get("name")): str(mapping(one).get("value") or "") for one in listed(
+        container.get("env"))}
+    mounts = [f"{mapping(one).get('name')}:{mapping(one).get('mountPath')}" for one in listed(
+        container.get("volumeMounts"))]
+    return ServiceFacts(name, {"command": words, "expose": [each for each in ports if each], "environment": variables,
+                               "volumes": mounts}, "")
+
+
+def program_of_container(
+    name: str,  # Of the workload
+    container: dict[str, Any],  # One of its pod
+) -> tuple[KnownImage | None, str]:  # And what tells it
+    "The program that a container runs, where it is known."
+    return program_of(facts_of_container(name, container), fixed_image(str(container.get("image") or ""))[0])
+
+
 def unique_objects(
     objects: Iterable[KubernetesObject],  # All of an import
     found: Imported,  # Where what is left out is told
@@ -94,6 +123,32 @@ def unique_objects(
                             kept[key].place())
             kept[key] = each
     return list(kept.values())
+
+
+def _scaled(reading: KubernetesReading, name: str, scaler: KubernetesObject) -> dict[str, int]:
+    "From the least to the most of an autoscaler; between them, what is usual is a guess."
+    spec = scaler.spec
+    least = min(1000, max(1, whole_number(spec.get("minReplicas", spec.get("minReplicaCount")), 1)))
+    most = min(1000, max(least, whole_number(spec.get("maxReplicas", spec.get("maxReplicaCount")), least)))
+    found = {"low": least, "typical": isqrt(least * most), "high": most}
+    reading.found.note(f"services.{name}.autoscale", f"{least} to {most}", scaler.place("spec"), "declared")
+    reading.found.note(f"services.{name}.replicas", found["typical"], "between the two of its autoscaler", "guessed")
+    return found
+
+
+def copies_of(
+    reading: KubernetesReading,  # All objects
+    each: KubernetesObject,  # A workload
+) -> int | dict[str, int]:
+    "How many of it run: from the least to the most of an autoscaler, else what it says."
+    name, scalers = reading.name(each), reading.of("HorizontalPodAutoscaler", "ScaledObject")
+    for one in scalers:
+        if mapping(one.spec.get("scaleTargetRef")).get("name") == each.name:
+            return _scaled(reading, name, one)
+    count = whole_number(each.spec.get("replicas"), 1) if each.kind != "DaemonSet" else 1
+    if count > 1:
+        reading.found.note(f"services.{name}.replicas", count, each.place("spec", "replicas"), "declared")
+    return min(1000, count)
 
 # %% ../../nbs/intake/31a_kubernetes_reading.ipynb #fd1170f0
 def _container(container: dict[str, Any], what: str,
@@ -119,7 +174,7 @@ def pod_size(
     sure: How = "declared"
     place = each.place(*keys)
     for container, at in containers_of(pod):
-        known = known_image(fixed_image(str(container.get("image") or ""))[0])
+        known, _ = program_of_container(each.name, container)
         limit, asked, how = _container(container, what, known)
         most, least = most + limit, least + asked
         place = each.place(*keys, *at, "resources")
