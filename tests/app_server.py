@@ -293,6 +293,10 @@ class Platform:
         place = self.s3.folder / self.bucket / "documents" / document_id
         return place.read_bytes() if place.exists() else None
 
+    def statements(self) -> str:
+        """What the database notes of what it was asked"""
+        return self.postgres.log.read_text()
+
     def contacts_of(self, company: str) -> int:
         """How many contacts name a company"""
         return int(self.postgres.psql(f"SELECT count(*) FROM contacts WHERE company = '{company}'", self.name))

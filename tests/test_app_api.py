@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import parity
 import pytest
 from app_server import API_KEY, SIDES, SOURCE, form, until
 
@@ -25,9 +27,14 @@ OPEN = {"/livez", "/readyz"}
 
 
 def pytest_generate_tests(metafunc):
-    """Each test that asks something of a database, a bucket or an index runs on both sides"""
+    """Each test that asks something of a database, a bucket or an index runs on both sides; where the table of
+    `make parity` says that it failed, it must fail"""
     if "side" in metafunc.fixturenames:
-        metafunc.parametrize("side", SIDES, indirect=True, scope="session")
+        known = {} if os.environ.get(parity.RECORDING) else parity.recorded()
+        lacking = pytest.mark.xfail(strict=True, reason="this side has not got it: see data/parity.csv")
+        metafunc.parametrize("side", [
+            pytest.param(side, marks=[] if known.get((metafunc.function.__name__, side), True) else [lacking])
+            for side in SIDES], indirect=True, scope="session")
 
 
 
@@ -214,6 +221,13 @@ def test_values_are_sent_apart_from_statements(app):
     assert app.call("GET", "/documents?cursor=MjAyNi0xMS0yMnxub25l").status == 422
 
 
+def test_the_database_names_the_request(app, platform):
+    """Who looks at the database sees which request a statement belongs to"""
+    mine = f"asked-{uuid4().hex[:12]}"
+    assert app.call("POST", "/contacts", CONTACT, headers={"X-Request-ID": mine}).status == 201
+    assert f"request_id='{mine}'" in platform.statements()
+
+
 # Who may call
 
 def test_every_route_wants_a_key(app):
@@ -389,8 +403,9 @@ def test_who_asks_too_often_waits(make_app):
     assert 429 in guesses, "another key each time is the same address"
     assert app.call("GET", "/contacts").status == 200, "a caller with a key is no stranger"
     assert {app.call("GET", "/readyz", key=None).status for _ in range(40)} == {200}, "checks of health are not counted"
-    answers = [app.call("GET", "/contacts").status for _ in range(60)]
-    assert answers[:15] == [200] * 15 and 429 in answers
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda _: app.call("GET", "/contacts?limit=1").status, range(60)))
+    assert answers.count(200) >= 15 and {*answers} == {200, 429}
     samples = app.metrics()
     assert samples['rate_limited_total{caller="address"}'] >= 4 and samples['rate_limited_total{caller="key"}'] >= 1
     until(lambda: app.call("GET", "/contacts").status == 200, seconds=5, pause=0.3)

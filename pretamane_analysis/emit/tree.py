@@ -47,6 +47,7 @@ EMITTERS = {
     "systemd": "pretamane_analysis.emit.host.systemd",
     "operations": "pretamane_analysis.emit.host.operations",
     "terraform": "pretamane_analysis.emit.cloud.terraform",
+    "cloudflare": "pretamane_analysis.emit.cloud.cloudflare",
     "bootstrap": "pretamane_analysis.emit.host.bootstrap",
 }
 OF_CLUSTER = {  # Instead of all others, for the baseline

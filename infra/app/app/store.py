@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 2d6eb9262b71. Change the stack, not this file.
+# Made by `pretamane emit` from model 281f31c78209. Change the stack, not this file.
 """The object store, over the S3 interface: S3 itself, or a store that speaks like it."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 2d6eb9262b71. Change the stack, not this file.
+# Made by `pretamane emit` from model 281f31c78209. Change the stack, not this file.
 # What every script starts with: strict mode, the values of this stack, messages, locks, metrics, the container engine.
 # shellcheck shell=bash
 set -Eeuo pipefail
