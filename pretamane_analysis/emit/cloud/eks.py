@@ -191,7 +191,8 @@ def _nodes(stack: Stack, found: Architecture) -> dict[str, Any]:
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #5dd108bf
 MANAGED = {  # Settings of the reference application by what they need, as HCL
     Table: {"DATABASE_ENGINE": '"dynamodb"', "DYNAMODB_TABLE": "aws_dynamodb_table.main.name"},
-    SearchDomain: {"SEARCH_ENGINE": '"opensearch"', "OPENSEARCH_URL": '"https://${aws_opensearch_domain.main.endpoint}"'},
+    SearchDomain: {"SEARCH_ENGINE": '"opensearch"',
+                   "OPENSEARCH_URL": '"https://${aws_opensearch_domain.main.endpoint}"'},
     Bucket: {"OBJECT_STORE": '"s3"', "S3_BUCKET": "aws_s3_bucket.objects.id"},
 }
 _HOSTS = ("DB_", "MEILISEARCH_", "S3_")  # how the names of settings begin that only the host's services have
