@@ -23,6 +23,8 @@ class ObjectMissing(Exception):
 
 def make_client(settings: Settings, read_timeout: float = 20, attempts: int = 2) -> Any:
     """An S3 client with short timeouts; every request carries the ids of the work at hand"""
+    key = {"aws_access_key_id": settings.s3_access_key,
+           "aws_secret_access_key": secret(settings.s3_secret_key_file)} if settings.s3_access_key else {}
     client = get_session().create_client(
         "s3", **_place(settings),
         config=Config(signature_version="s3v4", connect_timeout=2, read_timeout=read_timeout,
@@ -40,8 +42,9 @@ def _place(settings: Settings) -> dict[str, Any]:
     store of one's own"""
     if settings.object_store == "s3":
         return {"region_name": settings.aws_region}
-    return {"endpoint_url": settings.s3_endpoint_url, "region_name": settings.s3_region,
-            "aws_access_key_id": settings.s3_access_key, "aws_secret_access_key": secret(settings.s3_secret_key_file)}
+    key = {"aws_access_key_id": settings.s3_access_key,
+           "aws_secret_access_key": secret(settings.s3_secret_key_file)} if settings.s3_access_key else {}
+    return {"endpoint_url": settings.s3_endpoint_url, "region_name": settings.s3_region, **key}
 
 
 def _correlate(request: Any, **_: Any) -> None:
