@@ -23,8 +23,6 @@ class ObjectMissing(Exception):
 
 def make_client(settings: Settings, read_timeout: float = 20, attempts: int = 2) -> Any:
     """An S3 client with short timeouts; every request carries the ids of the work at hand"""
-    key = {"aws_access_key_id": settings.s3_access_key,
-           "aws_secret_access_key": secret(settings.s3_secret_key_file)} if settings.s3_access_key else {}
     client = get_session().create_client(
         "s3", **_place(settings),
         config=Config(signature_version="s3v4", connect_timeout=2, read_timeout=read_timeout,
