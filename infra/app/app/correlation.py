@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model e014b8baa5b9. Change the stack, not this file.
+# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
 """One id for one request, wherever it leaves a trace: log, response, SQL, object store, search."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model e014b8baa5b9. Change the stack, not this file.
+# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
 """What one process shares among its requests."""
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from .database import make_pool
-from .dynamo_changes import DynamoChanges
-from .dynamo_records import DynamoRecords
-from .dynamodb import Table
+from .database import Pool, make_pool
 from .keys import key_digests
-from .meilisearch import Meilisearch
 from .metrics import Metrics
 from .middleware import Drain
-from .opensearch import OpenSearch
-from .postgres import PostgresChanges, PostgresRecords
-from .records import Changes, Records
 from .search import Search
 from .settings import Settings
 from .store import Store
@@ -32,8 +25,7 @@ class Services:
     api_keys: list[bytes]
     metrics: Metrics
     drain: Drain
-    records: Records
-    changes: Changes
+    pool: Pool
     store: Store
     search: Search
     outbox_filled: Event
@@ -42,18 +34,10 @@ class Services:
     def make(cls, settings: Settings) -> Services:
         """Everything that the settings describe; nothing is connected yet"""
         metrics = Metrics(settings.latency_slo_seconds)
-        search = OpenSearch if settings.search_engine == "opensearch" else Meilisearch
-        return cls(settings, key_digests(settings.api_key_file), metrics, Drain(metrics), *_database(settings, metrics),
-                   Store(settings), search(settings), Event())
-
-
-def _database(settings: Settings, metrics: Metrics) -> tuple[Records, Changes]:
-    if settings.database_engine == "dynamodb":
-        table = Table(settings)
-        return DynamoRecords(table), DynamoChanges(table)
-    pool = make_pool(settings)
-    metrics.watch_pool(pool)
-    return PostgresRecords(pool), PostgresChanges(pool)
+        pool = make_pool(settings)
+        metrics.watch_pool(pool)
+        return cls(settings, key_digests(settings.api_key_file), metrics, Drain(metrics), pool, Store(settings),
+                   Search(settings), Event())
 
 
 def _services(request: Request) -> Services:
