@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model e014b8baa5b9. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 """Contacts, documents and the outbox in one table of DynamoDB.
 
     CONTACT#id, -          a contact               CONTACTS, moment#id             its place in the list

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model e014b8baa5b9. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 """One table of DynamoDB: items as Python values, pages, transactions, and errors that mean what PostgreSQL's mean."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model e014b8baa5b9. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 """Contacts, documents and the outbox in PostgreSQL."""
 from __future__ import annotations
 

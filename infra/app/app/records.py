@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model e014b8baa5b9. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 """Where contacts, documents and the outbox are kept: what every database does for this service.
 
 Two databases do it: PostgreSQL (postgres.py) and DynamoDB (dynamodb.py). DATABASE_ENGINE says which.
