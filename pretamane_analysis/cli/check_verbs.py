@@ -5,6 +5,7 @@
 # %% ../../nbs/cli/07_check_verbs.ipynb #ce1a4386
 from __future__ import annotations
 
+import gc
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import date
@@ -88,6 +89,7 @@ def check(
 ) -> int:
     "What is wrong with a folder."
     options = _options(arguments)
+    gc.set_threshold(200_000)  # what was read is needed to the end: to look for garbage in it often costs a tenth
     from pretamane_analysis.base.files import write_whole
     from pretamane_analysis.check.decisions import baseline, decided, read_baseline, read_settings
     from pretamane_analysis.check.read.units import told
