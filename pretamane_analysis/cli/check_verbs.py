@@ -62,6 +62,7 @@ def _examined(tree: Any, only: Sequence[str], with_tools: bool) -> tuple[list[An
 
 def _tree(options: Namespace) -> Any:
     "The folder as it is on disk. Raises PretamaneError where nothing in it is known to a rule."
+    gc.set_threshold(200_000)  # what was read is needed to the end: to look for garbage in it often costs a tenth
     from pretamane_analysis.check.read.tree import Tree
     from pretamane_analysis.check.read.units import recognized
 
@@ -89,7 +90,6 @@ def check(
 ) -> int:
     "What is wrong with a folder."
     options = _options(arguments)
-    gc.set_threshold(200_000)  # what was read is needed to the end: to look for garbage in it often costs a tenth
     from pretamane_analysis.base.files import write_whole
     from pretamane_analysis.check.decisions import baseline, decided, read_baseline, read_settings
     from pretamane_analysis.check.read.units import told

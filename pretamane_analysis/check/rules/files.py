@@ -93,6 +93,8 @@ def _unbuilt(tree: Tree, service: ServiceFacts) -> str:
         return ""
     if name == "Dockerfile" and any(dirname(path) == context for path in dockerfiles(tree)):
         return ""
+    if tree.project and tree.project.fragment and not tree.house and normpath(name) in tree.everything:
+        return ""  # put together with other files, and counted from the folder of all
     return "" if not tree.has(context) and _made_later(tree, context) or context in _ignored(tree) else place
 
 

@@ -46,7 +46,7 @@ def _form(line: str) -> re.Match[str] | None:
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #5443c782
 _ASSIGNED = re.compile(
-    r"""(?i)(?<![\w$.{])["']?([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token"""
+    r"""(?i)(?<![\w$.{:])["']?([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token"""
     r"""|(?:api|master|access|private)[_-]?key))["']?"""
     r"""(?:\s*:?=\s*|:\s*|\s+:\s+)(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"'#,;]+))""")
 _HINT = re.compile(r"(?i)passw|passphrase|secret|token|key")  # one of these is in each name of `_ASSIGNED`
@@ -115,7 +115,7 @@ _GENERATED = re.compile(r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lo
                         r"|[\w.-]+\.(map|svg|css|ipynb|csv|tsv|snap|pem|crt|pub|asc|sum|html?|rst|adoc|po|xml|md|mdx"
                         r"|txt))$|authorized_keys|known_hosts")
 _EXERCISES = re.compile(r"(?i)(^|/)(tests?|specs?|fixtures?|testdata|test[-_]\w+|examples?|samples?|docs?|__tests__"
-                        r"|mocks?|stubs?|locales?|i18n|lang)(/|$)"
+                        r"|mocks?|stubs?|locales?|i18n|lang)(/|$)|(^|/)tests?\.\w+$"
                         r"|example|sample|template|\.dist$|\.j2$|_test\.|\.test\.|\.spec\.|(^|/)test_")
 _SURE = tuple(f"form{number}"
               for number, name in enumerate(FORMS) if re.search("private key|AWS|GitHub|Slack|Google|tunnel", name))
