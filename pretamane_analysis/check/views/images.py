@@ -78,6 +78,11 @@ class ImageProfile:
     folders: tuple[tuple[str, int, int, int], ...]  # for data: path, user, group and mode; a new volume takes them over
 
 
+def _version(text: str) -> tuple[int, ...]:
+    "The numbers of `3.6.1`; empty for `latest`."
+    return tuple(map(int, re.findall(r"\d+", re.match(r"v?([\d.]*)", text)[1])))  # type: ignore[index]  # matches all
+
+
 @cache
 def _known_table() -> dict[str, ImageProfile]:
     with open(data_path("image_facts.csv"), encoding="utf-8", newline="") as file:
@@ -107,11 +112,6 @@ def known(
 ) -> ImageProfile | None:
     "What is known about an image."
     return _known_table().get(image.repository)
-
-def _version(text: str) -> tuple[int, ...]:
-    "The numbers of `3.6.1`; empty for `latest`."
-    return tuple(map(int, re.findall(r"\d+", re.match(r"v?([\d.]*)", text)[1])))  # type: ignore[index]  # matches all
-
 
 def programs_in(
     image: Image,  # The image, in its parts
