@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model 2d6eb9262b71. Change the stack, not this file.
+# Made by `pretamane emit` from model 43e61756514a. Change the stack, not this file.
 # Brings a backup back: roles and databases, then volumes, then what is built from them. Only into an empty target; with
 # --force what is there is moved aside first, never deleted.
 #   restore.sh [--force] [--snapshot ID]
@@ -114,11 +114,5 @@ restore_volumes
 step start
 up_all
 step rebuild
-# What is derived from the data, such as a search index, is made anew.
-for service in "${!REBUILD[@]}"; do
-    log "rebuild with $service"
-    read -r -a command <<<"${REBUILD[$service]}"
-    case " ${COLORED[*]} " in *" $service:"*) service+="-$(active_color)" ;; esac
-    compose run --rm --no-deps -T "$service" "${command[@]}"
-done
+rebuild_derived
 log "restored; what was replaced is in ${ASIDE}, if anything was"

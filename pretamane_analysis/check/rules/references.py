@@ -11,7 +11,8 @@ from posixpath import dirname, join
 
 from .containers import of
 from ..views.edge import edge_services, proxies, site_ports
-from ...intake.compose_project import Project, read_variables
+from ...intake.compose_project import Project
+from ...intake.compose_variables import read_variables
 from ..views.images import is_database, known, listening_ports, own_prefix, sure_ports
 from ..views.references import Reference, jobs, mounted_files, names, prober, references, targets
 from .registry import rule
@@ -218,7 +219,8 @@ def networks_fit(tree: Tree) -> Iterator[Finding]:
 
 
 def _near_databases(tree: Tree) -> Iterator[Finding]:
-    "Services that outsiders reach on a network of a database, and databases on a network that leads outside."
+    """Services that outsiders reach on a network of a database, and databases on a network that leads outside. One that
+    answers another host needs such a network, which then is its own."""
     every, edges = services(tree), edge_services(tree)
     outside = [each for each in every.values() if each.published or each.image.repository == "cloudflare/cloudflared"
                or each in edges]
@@ -233,7 +235,8 @@ def _near_databases(tree: Tree) -> Iterator[Finding]:
                 if other is not store:
                     yield of(tree, other, f"is reached from outside and shares the network {network!r} with the "
                              f"database {store.name!r}", "Take it off that network", "networks")
-            if mapping(definitions.get(network)).get("internal") is not True:
+            alone = [one for one in every.values() if network in one.networks] == [store]
+            if mapping(definitions.get(network)).get("internal") is not True and not (alone and store.published):
                 yield of(tree, store, f"is on the network {network!r}, from which the internet can be reached",
                          f"Write 'internal: true' for {network!r}", "networks")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from ..containers import replicated
 from ..targets import ProbeJob, Target, answering, probe_targets, scrape_targets
 from ...stack.slo import BASE_INTERVAL, duration
 from ...stack.stack import Stack
@@ -17,7 +18,10 @@ from ...stack.stack import Stack
 __all__ = ['PROBE_INTERVAL', 'SHORTEST_PROBE', 'LONGEST_WAIT', 'to_yaml', 'time_scale', 'rule_files', 'files']
 
 # %% ../../../nbs/emit/observability/01_prometheus.ipynb #7fec6c0e
-class _Dumper(yaml.SafeDumper):
+_BASE: Any = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper
+
+
+class _Dumper(_BASE):  # type: ignore[misc]
     "No anchors, and several lines as a block."
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -92,7 +96,8 @@ def rule_files(
     "The names of the rule files of a stack."
     host = bool(stack.with_role("host-metrics"))
     saved = host and any(each.backup in ("dump", "mirror", "copy") for each in stack.volumes.values())
-    there = {"infra": host, "synthetic": bool(probe_targets(stack)), "meta": True, "backup": saved}
+    there = {"infra": host, "synthetic": bool(probe_targets(stack)), "meta": True, "backup": saved,
+             "pair": host and bool(replicated(stack))}
     return [*(f"slo-{name}" for name in stack.slos), *(name for name, needed in there.items() if needed)]
 
 # %% ../../../nbs/emit/observability/01_prometheus.ipynb #e684db75
