@@ -24,7 +24,7 @@ from pretamane_analysis.report.views import (
 from ..stack.budget import budget_rows, budgets, burn_rows, exact_rows
 
 # %% auto #0
-__all__ = ['COST', 'CHANGE', 'CLAIM', 'BILLS', 'SERVICE', 'DETAILS', 'named', 'sections', 'pictures', 'png']
+__all__ = ['COST', 'CHANGE', 'CLAIM', 'BILLS', 'SERVICE', 'DETAILS', 'WIDE_ONLY', 'named', 'sections', 'pictures', 'png']
 
 # %% ../../nbs/report/04b_sections.ipynb #35d2c52c
 def named(
@@ -179,20 +179,25 @@ def sections(
     return [each for each in parts if each.shown or each.pictures]
 
 # %% ../../nbs/report/04b_sections.ipynb #fe8eb49f
+WIDE_ONLY = ("drawing-", "slo-")  # Begins the names of pictures that a phone has to swipe
+
+
 def pictures(
     found: Findings,  # All results of the report, as `findings` returns them
-) -> Iterator[tuple[str, str, Callable[[], Any]]]:  # Name, caption, and what draws it as SVG
+) -> Iterator[tuple[str, str, Callable[..., Any]]]:  # Name, caption, and what draws it as SVG, or by `form` otherwise
     "All pictures of a report; drawing waits until it is asked for."
     from pretamane_analysis.draw import budget_chart, charts, draw
 
-    yield "cost", "What each feature costs on both sides", lambda: charts.cost_by_feature(found.comparison)
+    yield "cost", "What each feature costs on both sides", partial(charts.cost_by_feature, found.comparison)
     if audit := found.audit:
-        yield "waterfall", "What each correction leaves of the claimed saving", lambda: charts.waterfall(audit)
+        yield "waterfall", "What each correction leaves of the claimed saving", partial(charts.waterfall, audit)
     for side in found.sides:
         yield f"drawing-{side.architecture.name}", side.architecture.title, partial(draw.svg,
                                                                                     side.architecture, found.stack)
-    yield "architectures", "Four ways to host the same stack", lambda: charts.four_architectures(found.comparison)
-    yield "ranges", "Both bills at low, typical and high usage", lambda: charts.saving_ranges(found.comparison)
+    yield "architectures", "Four ways to host the same stack", partial(
+        charts.four_architectures, found.comparison)
+    yield "ranges", "Both bills at low, typical and high usage", partial(
+        charts.saving_ranges, found.comparison)
     yield from analysis_pictures(found.analysis, f"{found.stack.name}, {found.stack.region}")
     for each in budgets(found.stack, found.comparison.scenario):
         yield f"slo-{each.name}", f"How soon alerts fire: {each.name}", partial(budget_chart.budget_burn, each)
