@@ -74,6 +74,9 @@ def fill_objects(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     (folder / "documents" / "a.pdf").chmod(0o640)
+    if os.geteuid() == 0:
+        for each in (folder, *folder.rglob("*")):
+            os.chown(each, 1000, 1000)
     try:
         os.setxattr(folder / "documents" / "a.pdf", "user.content-type", b"application/pdf")
     except OSError:

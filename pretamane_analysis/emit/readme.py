@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from ..base.tables import counted
+from .containers import archived
 from .templates import rendered
 from ..stack.stack import Stack
 
@@ -56,6 +57,6 @@ def text(
     page, module = PAGES[of]
     more = import_module(module).particulars(stack) if module else {}
     return rendered(f"readme/{page}.md.j2", stack=stack, **more, folders=folders, provided=provided,
-                    runbooks="runbooks" in tops, reference="app" in tops,
+                    runbooks="runbooks" in tops, reference="app" in tops, archived=archived(stack),
                     colored=any(each.deploy == "blue-green" for each in stack.services.values()),
                     files=counted(len(paths) + 1, "file"), services=counted(len(stack.services), "service"))

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 2d6eb9262b71. Change the stack, not this file.
+# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
 """Contacts: create, list, fetch."""
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 
-from .compose import CONFIGURATION
-from ..containers import COLORS, containers, default_profiles, instances, names
+from .compose import CONFIGURATION, owners
+from ..containers import COLORS, archived, containers, default_profiles, instances, names
 from ...facts.conventions import EDGE_CHOICE, EDGE_NEXT
 from ...facts.images import facts, local_name
 from .postgres import application_role, monitoring_role
@@ -97,7 +97,10 @@ def _databases(stack: Stack) -> dict[str, str]:
         "database_secrets": _table({name: " ".join(_passwords(stack, name)) for name in services}),
         "database_image": _table({name: each.image for name, each in services.items()}),
         "database_memory": _table({name: f"{each.memory_mib}m" for name, each in services.items()}),
+        "database_owner": _table({name: facts(each.image).user for name, each in services.items()}),
+        "archived": _words(archived(stack)),
     }
+
 
 
 def _rebuild(stack: Stack) -> dict[str, str]:
@@ -152,6 +155,7 @@ def _roles(stack: Stack) -> dict[str, str]:
 # %% ../../../nbs/emit/host/07_operations.ipynb #9a362d29
 _SCRIPTS = ("backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh",
             "lib/common.sh", "lib/repository.sh", "lib/archive.py", "lib/database.py")
+_OF_OWNERS, _OF_ARCHIVE = ("own-volumes.sh",), ("wal.sh", "lib/wal.sh")
 
 
 def _limits(stack: Stack) -> dict[str, object]:
@@ -176,6 +180,7 @@ def _settings(stack: Stack) -> str:
                       if each.deploy == "blue-green"),
         edge=next(iter(edges), ""),
         edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
+        owners=_words(f"{volume} {user}" for volume, user in owners(stack).items()),
         edge_handler=edge_series(stack)["handler"], edge_choice=EDGE_CHOICE, edge_next=EDGE_NEXT,
         **_limits(stack), **_databases(stack), **_roles(stack))
 
@@ -186,5 +191,6 @@ def files(
     """The scripts. Raises PretamaneError for a volume that cannot be saved, or a service with two colors that cannot
     be watched."""
     folder = package_files("pretamane_analysis") / "templates" / "scripts"
-    texts = {f"scripts/{name}": (folder / name).read_text(encoding="utf-8") for name in _SCRIPTS}
+    chosen = _SCRIPTS + (_OF_OWNERS if owners(stack) else ()) + (_OF_ARCHIVE if archived(stack) else ())
+    texts = {f"scripts/{name}": (folder / name).read_text(encoding="utf-8") for name in chosen}
     return texts | {"scripts/lib/stack.sh": _settings(stack)}

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..containers import default_profiles
+from ..containers import archived, default_profiles
+from .compose import owners
 from ..templates import rendered
 from ...stack.settings import seconds
 from ...stack.stack import Stack
@@ -35,12 +36,14 @@ def tasks(
 ) -> list[Task]:
     "The tasks of a stack."
     care = stack.operations
+    log = [Task("wal", "wal.sh", f"The log of the database of {stack.name}, off this host",
+                f"*:0/{seconds(care.archive_every) // 60}", "3h", accuracy="1s")] if archived(stack) else []
     return [
         Task("backup", "backup.sh", f"Backup of {stack.name}", care.backup_at, "4h", "15min"),
         Task("drill", "restore-drill.sh", f"Proof that the backup of {stack.name} can be restored", care.drill_at,
              "4h", "15min"),
         Task("healthwatch", "healthwatch.sh", f"Health of the services of {stack.name}", care.watch_at, "50s",
-             accuracy="1s", persistent=False, gentle=False),
+             accuracy="1s", persistent=False, gentle=False), *log,
     ]
 
 # %% ../../../nbs/emit/host/06_systemd.ipynb #fa3a7bd3
@@ -63,7 +66,7 @@ def files(
     "The units of a stack."
     common = {"stack": stack.name, "strict": False}
     found = {
-        f"systemd/{stack.name}.service": rendered("systemd/stack.service.j2", **common,
+        f"systemd/{stack.name}.service": rendered("systemd/stack.service.j2", **common, owners=owners(stack),
                                                   profiles=",".join(default_profiles(stack)),
                                                   start_seconds=seconds(stack.operations.start)),
         f"systemd/{stack.name}-secrets.service": rendered("systemd/secrets.service.j2", **common),
