@@ -326,7 +326,8 @@ def main(words: list[str]) -> None:
         ps(words[1:])
     elif words[:2] == ["volume", "inspect"]:
         folder = (VOLUMES / words[-1] / "_data").resolve()
-        print(folder) if folder.is_dir() else leave(1, f"no such volume: {words[-1]}")
+        print(folder if folder.is_dir() else "")  # as the engine does
+        folder.is_dir() or leave(1, f"no such volume: {words[-1]}")
     elif words[:2] == ["volume", "create"]:
         (VOLUMES / words[-1] / "_data").mkdir(parents=True)
     elif words[0] == "inspect":

@@ -22,6 +22,7 @@ from .several_hosts import ec2_pair, k3s
 from .features import FEATURE, open_source_provider, programs
 from .sizing import cheapest, host_for, lacking, needs
 from ..facts.accelerators import gpus_of
+from ..facts.images import archived
 from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
 from ..prices.snapshot import InstanceType, instance_type, instance_types
@@ -54,8 +55,14 @@ def _host_assumptions(
             "the tunnel leaves through one public address with no port open; DNS and tunnel are Cloudflare's free plan"
             if _has_tunnel(stack) else
             "the host answers on one public address; the registrar's DNS costs nothing",
-            "the backup bucket holds one full copy of database and objects",
+            f"the backup bucket holds one full copy of database and objects; with the data disk {_lost(stack)} is lost",
             *guessed(stack))
+
+
+def _lost(stack: Stack) -> str:
+    "What a lost disk takes along."
+    every = stack.operations.archive_every
+    return "what came after the last backup" + (f", of the database the last {every}" if archived(stack) else "")
 
 
 def _has_tunnel(stack: Stack) -> bool:

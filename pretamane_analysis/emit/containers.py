@@ -14,7 +14,7 @@ from ..stack.service import Service
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['COLORS', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'instances', 'names', 'containers', 'given_user', 'archived',
+__all__ = ['COLORS', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'instances', 'names', 'containers', 'given_user',
            'archive_volume', 'default_profiles', 'edge_of']
 
 # %% ../../nbs/emit/04_containers.ipynb #415671c0
@@ -84,17 +84,6 @@ def given_user(
     return "" if service.user or known.root_capabilities or known.host_folders else known.user
 
 # %% ../../nbs/emit/04_containers.ipynb #s5099041
-def archived(
-    stack: Stack,  # Any stack
-) -> list[str]:  # Names of services; none where the archive is off, nothing is dumped or the stack starts them itself
-    "The database servers whose log is kept, so that any moment can be restored."
-    if stack.operations.archive_every == "off":
-        return []
-    dumped = {name for name, each in stack.volumes.items() if each.backup == "dump"}
-    return [name for name, each in stack.with_role("database").items()
-            if facts(each.image).tunable and not each.command and any(mount.volume in dumped for mount in each.mounts)]
-
-
 def archive_volume(
     server: str,  # Name of a service
 ) -> str:  # Name of a volume that no stack file names

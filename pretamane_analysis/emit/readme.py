@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from ..base.tables import counted
-from .containers import archived
 from .templates import rendered
+from ..facts.images import archived
 from ..stack.stack import Stack
 
 # %% auto #0

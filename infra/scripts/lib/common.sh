@@ -112,10 +112,10 @@ volume_folder() { docker volume inspect --format '{{.Mountpoint}}' "${STACK}_$1"
 
 # A volume that is not there yet is made as Compose would make it.
 made_volume() {
-    volume_folder "$1" 2>/dev/null || {
+    if ! docker volume inspect "${STACK}_$1" >/dev/null 2>&1; then
         docker volume create --label "com.docker.compose.project=$STACK" --label "com.docker.compose.volume=$1" "${STACK}_$1" >/dev/null
-        volume_folder "$1"
-    }
+    fi
+    volume_folder "$1"
 }
 
 # Volumes belong to whom their service runs as: the engine gives a new one to root, and a backup may be older than the user. The folder

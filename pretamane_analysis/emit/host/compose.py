@@ -9,10 +9,10 @@ import re
 from typing import Any
 
 from pretamane_analysis.emit.containers import (
-    edge_of, INTERNAL, NETWORKS, SUBNETS, Container, archive_volume, archived, containers, default_profiles, given_user,
+    edge_of, INTERNAL, NETWORKS, SUBNETS, Container, archive_volume, containers, default_profiles, given_user,
     instances, names,
 )
-from ...facts.images import facts, local_name, require_pullable
+from ...facts.images import archived, facts, local_name, require_pullable
 from .postgres import ARCHIVE, server_command
 from .postgres import files as roles
 from ..yaml_text import Inline, Line, anchored, literal, merged, shared_by, yaml_text

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.resources import files as package_files
 
 from .compose import CONFIGURATION, owners
-from ..containers import COLORS, archived, containers, default_profiles, instances, names
+from ..containers import COLORS, containers, default_profiles, instances, names
 from ...facts.conventions import EDGE_CHOICE, EDGE_NEXT
-from ...facts.images import facts, local_name
+from ...facts.images import archived, facts, local_name
 from .postgres import application_role, monitoring_role
 from ..targets import edge_series
 from ..templates import rendered

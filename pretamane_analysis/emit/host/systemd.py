@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..containers import archived, default_profiles
+from ..containers import default_profiles
 from .compose import owners
 from ..templates import rendered
+from ...facts.images import archived
 from ...stack.settings import seconds
 from ...stack.stack import Stack
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from .board import Board, Panel, Query, Variable
-from ..containers import archived
 from ..targets import edge_series, probe_targets, scrape_targets
+from ...facts.images import archived
 from ...stack.stack import Stack
 from ...stack.vocabulary import LABELS
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from .alert import Alert
-from ..containers import archived
 from ..targets import scrape_targets
+from ...facts.images import archived
 from ...stack.settings import seconds
 from ...stack.stack import Stack
 
