@@ -28,6 +28,7 @@ from ..prices.own_prices import with_own_prices
 from ..prices.snapshot import InstanceType, instance_type, instance_types
 from ..resources import FreeOfCharge, Instances, Parameters, PublicAddresses, Resource, Volume
 from ..stack.quantities import Scenario, mebibytes
+from ..stack.settings import seconds
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -49,20 +50,28 @@ def _host_type(
 # %% ../../nbs/bill/07_architectures.ipynb #eec2dcd6
 def _host_assumptions(
     stack: Stack,  # The product that is described
+    services: tuple[str, ...],  # Those that run on the host
 ) -> tuple[str, ...]:
     "What the bill of a host takes for granted."
     return ("the data disk holds the volumes of the stack and the images, with a fifth to spare",
             "the tunnel leaves through one public address with no port open; DNS and tunnel are Cloudflare's free plan"
             if _has_tunnel(stack) else
             "the host answers on one public address; the registrar's DNS costs nothing",
-            f"the backup bucket holds one full copy of database and objects; with the data disk {_lost(stack)} is lost",
+            f"the backup bucket holds one full copy of database and objects; with the data disk {_lost(stack, services)}",
             *guessed(stack))
 
 
-def _lost(stack: Stack) -> str:
+_REQUESTS_OF_LOG = 12  # PUT and LIST of one run of restic, counted at an S3 server on 2026-11-30
+
+
+def _lost(stack: Stack, services: tuple[str, ...]) -> str:
     "What a lost disk takes along."
     every = stack.operations.archive_every
-    return "what came after the last backup" + (f", of the database the last {every}" if archived(stack) else "")
+    if not {*services} & {*archived(stack)}:
+        return "what came after the last backup is lost"
+    sent = HOURS_PER_MONTH * 3600 / seconds(every) * _REQUESTS_OF_LOG
+    return (f"what came after the last backup is lost, of the database the last {every}; the {sent:,.0f} requests a "
+            "month that send its log are not in the bill")
 
 
 def _has_tunnel(stack: Stack) -> bool:
@@ -113,7 +122,7 @@ def ec2(
     name, title = ("ec2-managed", "EC2 with managed services") if managed else ("ec2", "EC2 with open source")
     return Architecture(name, title, tuple(resources),
                         capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1), services, groups,
-                        managed, (*replaced, *_host_assumptions(stack)),
+                        managed, (*replaced, *_host_assumptions(stack, services)),
                         _host_shortfalls(stack, kind, services, scenario), replaced)
 
 # %% ../../nbs/bill/07_architectures.ipynb #08dd3bfe

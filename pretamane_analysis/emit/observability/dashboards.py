@@ -243,7 +243,9 @@ def _backup_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
         ("Last drill", "1 when it succeeded.", f"pretamane_drill_last_run_success{{{of}}}", "short", ()),
     ]
     log = [("Would be lost", "Since the log of the database last left the host: what came later is on its disk only.",
-            f"time() - pretamane_wal_last_success_timestamp_seconds{{{of}}}", "s", ((900, "orange"), (1800, "red")))]
+            f"time() - pretamane_wal_last_success_timestamp_seconds{{{of}}}", "s", ((900, "orange"), (1800, "red"))),
+           ("Log kept here", "Of the last day and a half, compressed; it grows when nothing leaves.",
+            f"pretamane_wal_archive_bytes{{{of}}}", "bytes", ())]
     stats += log if archived(stack) else []
     return {
         "Can we restore?": tuple(Panel(title, text, (Query(f"max ({query})", title.lower()),), unit, "stat",

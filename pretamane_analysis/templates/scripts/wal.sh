@@ -44,7 +44,8 @@ need docker restic python3 timeout
 require_data
 mkdir -p "$RESTIC_CACHE_DIR"
 step repository
-alone exclusive open_repository create
+# Only what was never opened: each look at the repository is a dozen requests, and this runs some hundred times a day.
+[ -s "$STATE_DIR/repository" ] || alone exclusive open_repository create
 step send
 for service in "${ARCHIVED[@]}"; do
     alone shared ship "$service"
