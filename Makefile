@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
 
-test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## Run every notebook, then pytest
+test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.focus $(VENV)/.axe ## Run every notebook, then pytest
 	$(NOTEBOOKS)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --durations=15 tests
 
@@ -49,7 +49,7 @@ lint: $(VENV)/.dev ## What can be told without running anything
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy pretamane_analysis $(addprefix tools/,publish.py reference.py guide.py site_pages.py build_site.py plan_to_resources.py)
 
-coverage: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.axe ## The tests, and which lines of the package none of them runs
+coverage: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.focus $(VENV)/.axe ## The tests, and which lines of the package none of them runs
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report term:skip-covered --cov-report html:_coverage tests
 
 licenses: $(VENV)/.dev ## What the package installs and under which license, into docs/licenses.md
@@ -102,6 +102,15 @@ $(VENV)/.dev: $(VENV)/.runtime tools/compose.py
 $(VENV)/.checkov: $(VENV)/.runtime
 	$(BIN)/python -m venv $(VENV)/checkov
 	$(VENV)/checkov/bin/python -m pip install --quiet checkov==3.3.30
+	@touch $@
+
+# focus-validator wants pandas 2 and Python 3.12: an environment of its own, from the first Python that is new enough.
+$(VENV)/.focus: $(VENV)/.runtime
+	@for each in $(PYTHON) python3.12 python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[23].*/bin/python; do \
+		"$$each" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && found="$$each" && break; done; \
+	if [ -n "$$found" ]; then "$$found" -m venv $(VENV)/focus && \
+		$(VENV)/focus/bin/python -m pip install --quiet focus-validator==2.2.1 pyarrow==20.0.0; \
+	else echo "focus-validator is not installed, for want of Python 3.12: its test is skipped"; fi
 	@touch $@
 
 $(VENV)/.axe: $(VENV)/.runtime

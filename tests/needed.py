@@ -23,6 +23,7 @@ APT = {  # Which package of Debian brings a program; one that is not named here 
     "systemd-analyze": "systemd",
 }
 OTHER = {"axe-core": "install npm, then run `make -B .venv/.axe`", "checkov": "run `make checkov`",
+         "focus-validator": "run `make .venv/.focus`",
          "docker-compose": "run `python tools/compose.py`"}
 ALIASES = {  # Names that upstream or a distribution gives the same program
     "alertmanager": ("prometheus-alertmanager",), "blackbox_exporter": ("prometheus-blackbox-exporter",),

@@ -32,14 +32,14 @@ ROLES = {  # the role of each service, and which answers at /
               "gateway"),
     "objects": ({"caddy": "edge", "app": "application", "minio": "object-store", "buckets": "job"}, "app"),
     "layered": ({"caddy": "edge", "app": "application", "database": "database"}, "app"),
-    "search": ({"caddy": "edge", "site": "application", "elasticsearch": "search", "kibana": "dashboards"}, "site"),
+    "search": ({"caddy": "edge", "site": "application", "elasticsearch": "search", "kibana": "bi"}, "site"),
     "tunnel": ({"caddy": "edge", "cloudflared": "tunnel", "wiki": "application", "db": "database"}, "wiki"),
     "model": ({"caddy": "edge", "ollama": "model-server", "qdrant": "vector-database", "chat": "application"}, "chat"),
     "flows": ({"caddy": "edge", "n8n": "application", "n8n-worker": "worker", "postgres": "database", "redis": "queue"},
               "n8n"),
     "oddnames": ({"caddy": "edge", "my-app-web": "application", "s-2nd-db": "database"}, "my-app-web"),
     "limits": ({"caddy": "edge", "frontend-proxy": "application", "frontend": "application", "cart": "application",
-                "valkey-cart": "cache", "kafka": "stream", "otel-collector": "log-shipper"}, "frontend-proxy"),
+                "valkey-cart": "cache", "kafka": "stream", "otel-collector": "other"}, "frontend-proxy"),
 }
 
 
@@ -181,18 +181,32 @@ def test_a_missing_file_is_told(tmp_path):
         imported([str(tmp_path / "none.yaml")])
 
 
+def routes_of(service):
+    """What leads to a service, by its port's number"""
+    return {(each.path, service.ports.get(each.port), each.auth, each.strip_prefix) for each in service.routes}
+
+
 @pytest.mark.parametrize("name", [*ROLES, ""])
 def test_what_we_emitted_is_read_back(name, tmp_path):
-    """Names, roles, sizes, disks, networks, colors, jobs and what waits for what come back from the tree of a host"""
+    """Names, region, host name, way in, roles, sizes, disks and how they are saved, routes with their doors, networks,
+    colors, jobs, users, health checks and what waits for what come back from the tree of a host"""
     before = stack_of(name)[0] if name else example()
-    for path, text in emitted(before, ["compose"]).items():
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+    before = before.model_copy(update={"region": "eu-west-1"})
+    for path, text in emitted(before, ["compose", "caddy", "terraform", "operations"]).items():
+        (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / path).write_text(text)
-    after = loads(priced_text(imported([str(tmp_path)]), bundled()), "stack.yaml", CHECKS)
-    assert (after.name, set(after.services), {*before.volumes}) == (before.name, set(before.services), {*after.volumes})
+    found = imported([str(tmp_path)])
+    after = loads(priced_text(found, bundled()), "stack.yaml", CHECKS)
+    for field in ("name", "region", "domain"):
+        assert getattr(after, field) == getattr(before, field), field
+    assert (set(after.services), after.host.edge) == (set(before.services), before.host.edge)
+    assert {name: each.backup for name, each in after.volumes.items()} == {
+        name: each.backup for name, each in before.volumes.items()}
     for service, was in before.services.items():
         now = after.services[service]
-        for field in ("image", "memory_mib", "cpu_cores", "on_one_host", "deploy", "networks", "jobs", "mounts"):
+        for field in ("image", "memory_mib", "cpu_cores", "on_one_host", "deploy", "networks", "jobs", "mounts",
+                      "profile", "health_check", "depends_on", "role"):
             assert getattr(now, field) == getattr(was, field), (service, field)
-        assert {*was.secrets} <= {*now.secrets} and set(now.depends_on) == set(was.depends_on), service
-        assert now.role == was.role or {now.role, was.role} <= {"application", "worker", "job", "queue", "cache"}
+        assert routes_of(now) == routes_of(was), service
+        assert {*was.secrets} == {*now.secrets}, service
+    assert all(each.source.rpartition(":")[2].isdigit() for each in found.evidence if each.field.endswith(".routes"))

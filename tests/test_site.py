@@ -2,6 +2,7 @@
 search."""
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -102,24 +103,46 @@ def faults(driver, address: str, names: list[str]) -> list[str]:
     return found + sorted(each for each in asked if not each.startswith(address))
 
 
-def test_every_page_stands_alone(site, address, driver):
-    """Nothing is asked of anybody else, every picture is there, no page scrolls sideways on a phone; without
-    scripts, which all pages share"""
-    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
-    try:
-        assert faults(driver, address,
-                      [path.parent.relative_to(site).as_posix() for path in sorted(site.rglob("index.html"))]) == []
-    finally:
-        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+def asked_of_others(site: Path) -> list[str]:
+    """What a page or a style sheet would fetch from another host, by file"""
+    found = []
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        fetched = re.findall(r"<(?:img|script|iframe|source|video|audio)\b[^>]*?\bsrc=[\"']?([^\"' >]+)", text)
+        fetched += [each for link in re.findall(r"<link\b[^>]*rel=[\"']?(?:stylesheet|icon|preload)[^>]*>", text)
+                    for each in re.findall(r"href=[\"']?([^\"' >]+)", link)]
+        found += [f"{path.relative_to(site)}: {each}" for each in fetched if urlparse(each).netloc]
+    for path in site.rglob("*.css"):
+        found += [f"{path.relative_to(site)}: {each}" for each in
+                  re.findall(r"url\([\"']?((?:https?:)?//[^)\"']+)", path.read_text(encoding="utf-8"))]
+    return found
 
 
-def test_scripts_of_every_folder_stand_alone(site, address, driver):
-    """The same with scripts, on the first, the last and the longest page of each folder: no error in the console"""
-    folders: dict[Path, list[Path]] = {}
-    for path in sorted(site.rglob("index.html")):
-        folders.setdefault(path.parent.parent, []).append(path)
-    chosen = {each for pages in folders.values() for each in (pages[0], pages[-1],
-                                                              max(pages, key=lambda page: page.stat().st_size))}
+def test_no_page_asks_anybody_else(site):
+    """Pictures, scripts, styles and fonts are the site's own; and what would tell is able to"""
+    assert asked_of_others(site) == []
+    page = next(site.rglob("X05/index.html"))
+    strange = page.parent / "strange.html"
+    strange.write_text('<img alt="" src="https://example.org/a.png">', encoding="utf-8")
+    assert asked_of_others(site) == ["rules/X05/strange.html: https://example.org/a.png"]
+    strange.unlink()
+
+
+def widest(path: Path) -> int:
+    """Letters of the longest piece of a page's text that no browser breaks: what makes a page wider than a phone"""
+    text = re.sub(r"<(script|style|pre)\b.*?</\1>|<[^>]+>", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return max(map(len, text.split()), default=0)
+
+
+def test_pages_stand_alone(site, address, driver):
+    """No error in the console, every picture is there, no page scrolls sideways on a phone: each page that a person
+    wrote; of those that one template makes the first, the last, the longest and the three with the longest words"""
+    made = {folder: sorted(site.glob(f"{folder}/*/**/index.html")) for folder in ("reference", "rules", "tree")}
+    chosen = {*site.rglob("index.html")} - {each for pages in made.values() for each in pages}
+    for pages in made.values():
+        assert len(pages) > 20
+        chosen |= {pages[0], pages[-1], max(pages, key=lambda page: page.stat().st_size)}
+        chosen |= {*sorted(pages, key=widest)[-3:]}
     assert faults(driver, address, sorted(path.parent.relative_to(site).as_posix() for path in chosen)) == []
 
 

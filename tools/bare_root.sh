@@ -55,7 +55,7 @@ settings=("PASSED_TO=$home/passed")
 lent=()
 while IFS='=' read -r key value; do
     value="${value#\'}" value="${value%\'}" name="${key##*.}"
-    case "$name" in index-url|extra-index-url|trusted-host|find-links|constraint|default-timeout|proxy) ;; *) continue ;; esac
+    case "$name" in index-url|extra-index-url|trusted-host|find-links|constraint|default-timeout|proxy|compile) ;; *) continue ;; esac
     name="${name//-/_}"
     settings+=("PIP_${name^^}=$value")
     for each in $value; do

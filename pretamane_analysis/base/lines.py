@@ -40,6 +40,7 @@ def _untagged(loader: Any, suffix: str, node: yaml.Node) -> Any:
 
 
 _Loader.add_multi_constructor("!", _untagged)
+_Loader.add_constructor("tag:yaml.org,2002:value", _Loader.construct_yaml_str)  # a lone `=`, as in enums of schemas
 
 # %% ../../nbs/base/06_lines.ipynb #287058f8
 @dataclass(frozen=True)

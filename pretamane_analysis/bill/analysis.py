@@ -16,10 +16,12 @@ from .bill import HOURS_PER_MONTH
 from .break_even import UsageCurve, break_evens, usage_curves
 from .causes import causes
 from .growth import Growth, growth
+from .limits import Limit, host_limits
 from .ownership import Ownership, ownership
 from .ranges import Ranges, pair, ranges
 from .sensitivity import indices, tornado
 from ..prices.book import PriceBook
+from ..prices.snapshot import InstanceType
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -39,6 +41,7 @@ class Analysis:
     break_evens: Rows
     causes: Rows
     growth: list[Growth]
+    limits: list[tuple[InstanceType, list[Limit]]]  # Of one host: today's, and the largest
     ownership: list[Ownership]
     unanswered: dict[str, str] = field(default_factory=dict)  # Why there is no answer, by name of the analysis
 
@@ -74,4 +77,5 @@ def analysis(
         drawn, moves, shares, flips[0] if flips else None,
         told("break-even", lambda: break_evens(*pairs, hours, solved), []),
         told("attribution", lambda: causes(*pairs, hours), []),
-        growth(stack, book, (baseline, alternative), hours=hours), ownership(stack, book, hours=hours), why)
+        growth(stack, book, (baseline, alternative), hours=hours),
+        told("limits", lambda: host_limits(stack, book), []), ownership(stack, book, hours=hours), why)

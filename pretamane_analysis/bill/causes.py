@@ -5,17 +5,20 @@
 # %% ../../nbs/bill/20_causes.ipynb #8d22563f
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
 from math import factorial
 from typing import Any
 
-from ..base.errors import PretamaneError
-from .architectures import CORNERS, architecture, bill_of
+from .architectures import CORNERS, TITLES, architecture, bill_of, ec2
 from .bill import HOURS_PER_MONTH
+from .cluster import eks
 from .features import features_of
+from .several_hosts import ec2_pair
+from .surface import with_usage
 from .what_if import with_host_memory
 from ..prices.book import PriceBook
 from ..stack.stack import Stack
@@ -47,58 +50,113 @@ def shapley(
 
 # %% ../../nbs/bill/20_causes.ipynb #25d18d42
 CAUSES = {"kubernetes": "leaving or entering Kubernetes", "managed": "the managed data services",
-          "capacity": "less or more memory", "bought": "how the machines are bought"}
+          "capacity": "capacity lost: less memory", "zones": "zones lost or gained",
+          "bought": "how the machines are bought"}
 
 
-def _differing(stack: Stack, baseline: str, alternative: str) -> list[str]:
-    one, other = (CORNERS[name] for name in (baseline, alternative))
-    differs = [one[0] != other[0], one[1] != other[1], one[0] and not other[0],
-               stack.eks.purchase_option != stack.host.purchase_option and one[0] != other[0]]
+@dataclass(frozen=True)
+class _Traits:
+    "What tells architectures apart."
+    kubernetes: bool
+    managed: bool
+    zones: bool  # Whether machines are in several
+
+
+_TRAITS = {**{name: _Traits(*each, each[0]) for name, each in CORNERS.items()}, "ec2-pair": _Traits(False, False, True)}
+_NEAREST = {"eks-optimized": "eks", "ecs-fargate": "eks", "k3s": "eks-open-source"}
+
+
+def _nearest(stack: Stack, book: PriceBook, name: str) -> str:
+    "The architecture of known traits that another one is compared with first; for what there is, by its control plane."
+    if name == "as-is":
+        return "eks" if _amounts(stack, book, name, HOURS_PER_MONTH).get("orchestration") else "ec2-managed"
+    return _NEAREST.get(name, name)
+
+
+def _amounts(stack: Stack, book: PriceBook, name: str, hours: Decimal | int | str) -> Amounts:
+    return bill_of(architecture(name, stack, book), stack, book, hours).by()
+
+
+def _differing(stack: Stack, book: PriceBook, baseline: str, alternative: str) -> list[str]:
+    one, other = (_TRAITS[name] for name in (baseline, alternative))
+    spread = [architecture(name, stack, book).capacity.zones > 1 for name in (baseline, alternative)]
+    differs = [one.kubernetes != other.kubernetes, one.managed != other.managed,
+               one.kubernetes and not other.kubernetes, spread[0] != spread[1] and one.zones != other.zones,
+               stack.eks.purchase_option != stack.host.purchase_option and one.kubernetes != other.kubernetes]
     return [cause for cause, is_one in zip(CAUSES, differs) if is_one]
 
+# %% ../../nbs/bill/20_causes.ipynb #49e53eb0
+def _in_one_zone(stack: Stack) -> Stack:
+    "The stack whose cluster has all nodes in one zone: one gateway, and no traffic between zones."
+    eks = stack.eks.model_copy(update={"availability_zones": 1, "nat_gateways": min(1, stack.eks.nat_gateways)})
+    return with_usage(stack, {"cross_zone_gb": Decimal(0)}).model_copy(update={"eks": eks})
 
-def _lattice(stack: Stack, book: PriceBook, baseline: str, alternative: str,
+
+def _built(stack: Stack, book: PriceBook, traits: _Traits, hours: Decimal | int | str) -> Amounts:
+    "The amounts of an architecture with these traits."
+    if traits.kubernetes:
+        here = stack if traits.zones else _in_one_zone(stack)
+        chosen = eks(here, book, managed=traits.managed)
+    else:
+        here, make = stack, ec2_pair if traits.zones else ec2
+        chosen = make(here, book, managed=traits.managed)
+    return bill_of(chosen, here, book, hours).by()
+
+
+def _lattice(stack: Stack, book: PriceBook, names: tuple[str, str], possible: Iterable[str],
              hours: Decimal | int | str) -> Callable[[frozenset[str]], Amounts]:
     "The amounts of the architecture in which some changes are made."
-    names = {traits: name for name, traits in CORNERS.items()}
-    one, other = CORNERS[baseline], CORNERS[alternative]
-    memory = architecture(baseline, stack, book).capacity.memory_mib
+    one, other = (_TRAITS[name] for name in names)
+    memory = architecture(names[0], stack, book).capacity.memory_mib
     options = (stack.eks.purchase_option, stack.host.purchase_option)
+    with_zones = "zones" if "zones" in possible else "kubernetes"  # where nothing loses a zone they come with the rest
 
     def value(made: frozenset[str]) -> Amounts:
-        traits = (other if "kubernetes" in made else one)[0], (other if "managed" in made else one)[1]
-        here = stack if "capacity" in made or not one[0] or other[0] else with_host_memory(stack, f"{memory}Mi")
-        option = options[1] if "bought" in made else options[0] if one[0] else options[1]
-        if one[0] != other[0]:
+        traits = _Traits((other if "kubernetes" in made else one).kubernetes,
+                         (other if "managed" in made else one).managed, (other if with_zones in made else one).zones)
+        here = stack if "capacity" in made or "capacity" not in possible else with_host_memory(
+            stack, f"{memory // 2 if traits.zones else memory}Mi")
+        option = options[1] if "bought" in made or not one.kubernetes else options[0]
+        if one.kubernetes != other.kubernetes:
             here = here.model_copy(update={"eks": here.eks.model_copy(update={"purchase_option": option}),
                                            "host": here.host.model_copy(update={"purchase_option": option})})
-        return bill_of(architecture(names[traits], here, book), here, book, hours).by()
+        return _built(here, book, traits, hours)
 
     return value
 
-# %% ../../nbs/bill/20_causes.ipynb #49e53eb0
+# %% ../../nbs/bill/20_causes.ipynb #656031ad
+def _step(stack: Stack, book: PriceBook, before: str, after: str,
+          hours: Decimal | int | str) -> Iterator[dict[str, Any]]:
+    "What one architecture takes away from another one, as one cause."
+    one, other = (_amounts(stack, book, name, hours) for name in (before, after))
+    for feature in {**one, **other} if before != after else ():
+        yield {"cause": f"{TITLES[after]} in place of {TITLES[before]}", "feature": feature,
+               "USD/month": one.get(feature, Decimal(0)) - other.get(feature, Decimal(0))}
+
+
 def causes(
     stack: Stack,  # Any stack
     book: PriceBook,  # Where prices are found
-    baseline: str = "eks",  # One of the four architectures
-    alternative: str = "ec2",  # Another one
+    baseline: str = "eks",  # Name of an architecture
+    alternative: str = "ec2",  # Name of an architecture
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> list[dict[str, Any]]:  # Cause, feature, USD a month; all together the saving, exactly
     "A saving by cause and feature. Raises PretamaneError, MissingPrice."
-    if {baseline, alternative} - {*CORNERS}:
-        raise PretamaneError("a saving is split between the four architectures that differ by known changes",
-                             remedy=f"Choose two of {', '.join(CORNERS)}; `compare` splits any two by feature")
-    parts = shapley(_differing(stack, baseline, alternative), _lattice(stack, book, baseline, alternative, hours))
-    titles = {each.key: each.title for each in features_of(stack)}
-    rows: list[dict[str, Any]] = [{"cause": CAUSES[cause], "feature": titles.get(feature, feature),
-             "USD/month": (Decimal(part.numerator) / part.denominator).quantize(Decimal("1e-12"))}
-            for cause, by in parts.items() for feature, part in by.items() if part]
-    first, second = (bill_of(architecture(name, stack, book), stack, book, hours).total
-                     for name in (baseline, alternative))
-    rest = first - second - sum((row["USD/month"] for row in rows), Decimal(0))
+    near = _nearest(stack, book, baseline), _nearest(stack, book, alternative)
+    differing = _differing(stack, book, *near)
+    parts = shapley(differing, _lattice(stack, book, near, differing, hours))
+    rows = [*_step(stack, book, baseline, near[0], hours),
+            *({"cause": CAUSES[cause], "feature": feature, "USD/month": (
+                Decimal(part.numerator) / part.denominator).quantize(Decimal("1e-12"))}
+              for cause, by in parts.items() for feature, part in by.items()),
+            *_step(stack, book, near[1], alternative, hours)]
+    first, second = (sum(_amounts(stack, book, name, hours).values(), Decimal(0)) for name in (baseline, alternative))
+    rows = [row for row in rows if row["USD/month"]]
     if rows:  # what rounding to 12 places leaves goes to the largest part
-        max(rows, key=lambda row: abs(row["USD/month"]))["USD/month"] += rest
-    return rows
+        max(rows, key=lambda row: abs(row["USD/month"]))["USD/month"] += first - second - sum(
+            (row["USD/month"] for row in rows), Decimal(0))
+    titles = {each.key: each.title for each in features_of(stack)}
+    return [{**row, "feature": titles.get(row["feature"], row["feature"])} for row in rows]
 
 
 def by_cause(

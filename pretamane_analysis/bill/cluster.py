@@ -27,7 +27,7 @@ from ..stack.settings import NodeGroupSettings
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'remaining_secrets', 'eks']
+__all__ = ['SECONDS_PER_MONTH', 'require_architecture', 'usd_beside_each_node', 'remaining_secrets', 'eks']
 
 # %% ../../nbs/bill/06_cluster.ipynb #b654e2c4
 def require_architecture(
@@ -44,7 +44,10 @@ def require_architecture(
     return kind
 
 
-def _usd_for_each(stack: Stack, book: PriceBook) -> Decimal:
+def usd_beside_each_node(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+) -> Decimal:
     "USD a month of a node's disk and address; 0 where unknown: the bill itself then says so."
     beside = [_node_disks(stack, 1), *([] if stack.eks.nat_gateways else [PublicAddresses()])]
     try:
@@ -56,7 +59,7 @@ def _usd_for_each(stack: Stack, book: PriceBook) -> Decimal:
 def _chosen(stack: Stack, book: PriceBook, held: Work, nodes: int | None, at_least: int) -> InstanceType:
     eks = stack.eks
     return cheapest_nodes(book, stack.region, held, at_least, nodes, eks.architecture or stack.host.architecture,
-                          eks.prefix_delegation, _usd_for_each(stack, book), eks.purchase_option)
+                          eks.prefix_delegation, usd_beside_each_node(stack, book), eks.purchase_option)
 
 # %% ../../nbs/bill/06_cluster.ipynb #1ad19be7
 def _node_groups(
@@ -143,7 +146,8 @@ def _way_in_and_out(stack: Stack, use: Figures, nodes: int) -> list[Resource]:
     if eks.nat_gateways:
         found.append(NatGateway(feature="network", count=eks.nat_gateways,
                                 gb=use.get("nat_gb", use["log_gb"] + use["image_gb"] * nodes)))
-    addresses = (eks.availability_zones if eks.load_balancer != "none" else 0) + (eks.nat_gateways or nodes)
+    front = max(2 if eks.load_balancer == "alb" else 1, eks.availability_zones)  # there is no ALB in one zone
+    addresses = (front if eks.load_balancer != "none" else 0) + (eks.nat_gateways or nodes)
     return [*found, PublicAddresses(feature="network", count=addresses),
             CrossZoneTraffic(feature="network", gb=use["cross_zone_gb"])]
 

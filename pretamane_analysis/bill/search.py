@@ -5,24 +5,28 @@
 # %% ../../nbs/bill/25_search.ipynb #f5848385
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.tables import plain
+from .building_blocks import services_on_machines
+from .cluster import usd_beside_each_node
+from .nodes import Group, filled, work
 from .optimized import without_arm64
 from pretamane_analysis.bill.sizing import (
     Candidate, Machine, candidates, current_types, host_for, lacking, priced, sold_types, why_none,
 )
 from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
+from ..prices.snapshot import InstanceType
 from ..stack.quantities import Scenario
 from ..stack.settings import PURCHASE_OPTIONS
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Offer', 'Search', 'architectures_of', 'search']
+__all__ = ['Offer', 'Search', 'architectures_of', 'node_counts', 'search']
 
 # %% ../../nbs/bill/25_search.ipynb #75504211
 @dataclass(frozen=True)
@@ -31,13 +35,15 @@ class Offer:
     candidate: Candidate
     region: str
     option: str  # One of PURCHASE_OPTIONS
+    count: int = 1  # Machines of the type; `candidate.monthly_usd` is for all
     lacks: tuple[str, ...] = ()  # Needs that it does not meet, as sentences
 
     def row(self) -> dict[str, Any]:
         "For reading."
         kind = self.candidate.kind
-        return {"instance type": kind.name, "region": self.region, "bought": self.option, "vCPU": str(kind.vcpu),
-                "memory GiB": plain(kind.memory_gib), "built for": kind.architecture,
+        several = {"nodes": self.count} if self.count > 1 else {}
+        return {**several, "instance type": kind.name, "region": self.region, "bought": self.option,
+                "vCPU": str(kind.vcpu), "memory GiB": plain(kind.memory_gib), "built for": kind.architecture,
                 "surplus credits, USD": self.candidate.surplus_usd, "USD/month": self.candidate.monthly_usd,
                 **({"lacks": "; ".join(self.lacks)} if self.lacks else {})}
 
@@ -66,37 +72,92 @@ def _chosen(given: Iterable[str], known: Iterable[str], place: str) -> list[str]
             raise PretamaneError(f"unknown: {each!r}", place, did_you_mean(each, among))
     return names or among
 
+# %% ../../nbs/bill/25_search.ipynb #4bd4ca29
+def node_counts(
+    stack: Stack,  # The product that is described
+    architecture: str = "x86_64",  # or `arm64`
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+) -> tuple[dict[str, int], dict[str, str]]:  # Nodes by instance type; why a type holds not every pod
+    "How many nodes of each current type hold the pods of a cluster with managed services."
+    held = work(stack, services_on_machines(stack, True, True), scenario)
+    counts, why = dict[str, int](), dict[str, str]()
+    for kind in current_types(architecture, any(pod.gpus for pod in held.pods)):
+        try:
+            cluster = filled([Group("main", kind)], held, stack.eks.availability_zones, stack.eks.prefix_delegation)
+            counts[kind.name] = cluster.counts["main"]
+        except PretamaneError as error:
+            why[kind.name] = error.message
+    return counts, why
 
+
+@dataclass(frozen=True)
+class _Wanted:
+    "What is looked for: one host, or nodes of a cluster."
+    machine: Machine
+    kinds: tuple[InstanceType, ...]  # Of the current generation
+    counts: dict[str, int] | None  # Nodes by type; None: one host
+    why: dict[str, str]  # Why a type is no node
+    stack: Stack
+
+    def lacks(self, kind: InstanceType) -> tuple[str, ...]:
+        "Sentences; empty where a type will do."
+        if self.counts is None:
+            return lacking(kind, self.machine)
+        return () if kind.name in self.counts else (self.why[kind.name],)
+
+    def offers(self, book: PriceBook, region: str, option: str) -> Iterator[Offer]:
+        "All that will do and have a price."
+        if self.counts is None:
+            yield from (Offer(each, region, option) for each in candidates(book, region, self.machine, option))
+            return
+        beside = usd_beside_each_node(self.stack.model_copy(update={"region": region}), book)
+        for kind in sold_types(book, region, option, self.kinds):
+            count = self.counts.get(kind.name)
+            if count and (found := priced(book, region, kind, self.machine.busy_cores, count, option)):
+                yield Offer(replace(found, monthly_usd=found.monthly_usd + count * beside), region, option, count)
+
+
+def _wanted(stack: Stack, name: str, nodes: bool, scenario: Scenario) -> _Wanted:
+    "What is looked for of one processor architecture."
+    machine = replace(host_for(stack, None, scenario), architecture=name)
+    if not nodes:
+        return _Wanted(machine, current_types(name, machine.gpus > 0), None, {}, stack)
+    held = work(stack, services_on_machines(stack, True, True), scenario)
+    counts, why = node_counts(stack, name, scenario)
+    gpus = any(pod.gpus for pod in held.pods)
+    return _Wanted(replace(machine, busy_cores=held.busy_cores), current_types(name, gpus), counts, why, stack)
+
+# %% ../../nbs/bill/25_search.ipynb #4181e4dc
 def search(
     stack: Stack,  # The product that is described
     book: PriceBook,  # Where prices are looked up
     regions: Iterable[str] = (),  # Region codes; all that the book knows unless given
     options: Iterable[str] = (),  # Of PURCHASE_OPTIONS; all unless given
     scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+    nodes: bool = False,  # True: nodes of a cluster, type and count, in place of one host
 ) -> Search:
-    "Every host that holds the stack. Raises PretamaneError where no type does."
+    "Every host, or every number of nodes, that holds the stack. Raises PretamaneError where no type does."
     book, without = with_own_prices(book, stack), dict[str, str]()
     places = _chosen(regions, book.regions("AmazonEC2"), "--regions")
     ways = _chosen(options, PURCHASE_OPTIONS, "--options")
-    needed = host_for(stack, None, scenario)
-    found = list[Offer]()
+    wanted = [_wanted(stack, name, nodes, scenario) for name in architectures_of(stack)]
+    found, looked = list[Offer](), 0
     for region in places:
-        here = [Offer(each, region, option) for name in architectures_of(stack) for option in ways
-                for each in candidates(book, region, replace(needed, architecture=name), option)]
+        here = [offer for each in wanted for option in ways for offer in each.offers(book, region, option)]
+        looked += sum(len(list(sold_types(book, region, option, each.kinds))) for each in wanted for option in ways)
         found += here
         if not here:
-            without[region] = why_none(needed, book, region)
+            without[region] = why_none(wanted[0].machine, book, region)
     if not found:
         raise PretamaneError(next(iter(without.values()), "no region is known"), "--regions", "Choose others, or all")
     found.sort(key=lambda each: (each.candidate.monthly_usd, each.region, each.candidate.kind.name, each.option))
-    kinds = [kind for name in architectures_of(stack) for kind in current_types(name, needed.gpus > 0)]
-    looked = sum(len(list(sold_types(book, region, option, kinds))) for region in places for option in ways)
-    return Search(tuple(found), tuple(_failing(book, found[0], needed, kinds)), looked, without)
+    return Search(tuple(found), tuple(_failing(book, found[0], wanted)), looked, without)
 
 
-def _failing(book: PriceBook, best: Offer, needed: Machine, kinds: Iterable[Any]) -> list[Offer]:
+def _failing(book: PriceBook, best: Offer, wanted: Iterable[_Wanted]) -> list[Offer]:
     "What costs less than the best in its region under its option, with what it lacks."
-    found = [Offer(each, best.region, best.option, lacking(kind, needed)) for kind in kinds
-             if (each := priced(book, best.region, kind, needed.busy_cores, 1, best.option))
-             and each.monthly_usd < best.candidate.monthly_usd]
+    found = [Offer(one, best.region, best.option, 1, lacks) for each in wanted for kind in each.kinds
+             if (lacks := each.lacks(kind))
+             and (one := priced(book, best.region, kind, each.machine.busy_cores, 1, best.option))
+             and one.monthly_usd < best.candidate.monthly_usd]
     return sorted(found, key=lambda each: -each.candidate.monthly_usd)

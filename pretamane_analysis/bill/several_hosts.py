@@ -11,7 +11,8 @@ from math import ceil
 
 from .bill import HOURS_PER_MONTH
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, busy_percent, capacity, data_gb, guessed, own_data, services_on_machines, shared,
+    Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, services_on_machines,
+    shared,
 )
 from .cluster import SECONDS_PER_MONTH, require_architecture
 from .features import FEATURE, features_of, programs
@@ -39,25 +40,27 @@ class _Hosts:
     kind: InstanceType
     kept_mib: int  # Memory of each host that the services do not get
     runs: str  # What starts the services: a program's name
+    managed: bool = False  # Whether AWS keeps the data
 
 
 def _services_of(
     stack: Stack,  # The product that is described
+    managed: bool = False,  # Whether AWS keeps the data
 ) -> tuple[str, ...]:
     "The services that run on several hosts: all but the tunnel and an object store, which S3 replaces."
+    if managed:
+        return services_on_machines(stack, True, True)
     return tuple(name for name in services_on_machines(stack, False, True)
                  if stack.services[name].role not in FEATURE["objects"].roles)
 
 
 def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: _Hosts) -> list[Resource]:
-    "A root disk and a data disk for each host, copies of the data in snapshots and a bucket."
+    "A data disk for each host, copies of the data in snapshots and a bucket."
     data = data_gb(stack, scenario, _services_of(stack)) * hosts.copies / hosts.count
-    root = Volume(feature="disks", name="root disks", volume_type=stack.host.boot_disk_type, count=hosts.count,
-                  gb=Decimal(stack.host.root_disk_gb))
     disk, *copies = own_data(stack, use, ((data + use["image_gb"]) * Decimal("1.2")).to_integral_value(ROUND_CEILING))
     assert isinstance(disk, Volume)
-    return [root, Volume(feature="disks", name="data disks", volume_type=disk.volume_type, gb=disk.gb,
-                         count=hosts.count, iops=disk.iops, throughput_mibps=disk.throughput_mibps), *copies]
+    return [Volume(feature="disks", name="data disks", volume_type=disk.volume_type, gb=disk.gb,
+                   count=hosts.count, iops=disk.iops, throughput_mibps=disk.throughput_mibps), *copies]
 
 
 def _objects(stack: Stack, use: Figures) -> list[Resource]:
@@ -77,8 +80,18 @@ def _way_in(use: Figures, hosts: _Hosts) -> list[Resource]:
             CrossZoneTraffic(feature="network", gb=use["cross_zone_gb"])]
 
 
-def _resources(stack: Stack, scenario: Scenario, hosts: _Hosts) -> tuple[Resource, ...]:
-    use, host, services = stack.usage.at(scenario), stack.host, _services_of(stack)
+def _data(stack: Stack, book: PriceBook, scenario: Scenario, hosts: _Hosts) -> list[Resource]:
+    "A root disk for each host, and what keeps the data: their own disks and S3, or managed services."
+    use = stack.usage.at(scenario)
+    root = Volume(feature="disks", name="root disks", volume_type=stack.host.boot_disk_type, count=hosts.count,
+                  gb=Decimal(stack.host.root_disk_gb))
+    if hosts.managed:
+        return [root, *managed_data(stack, book, scenario, _services_of(stack, True))[0]]
+    return [root, *_disks(stack, use, scenario, hosts), *_objects(stack, use)]
+
+
+def _resources(stack: Stack, book: PriceBook, scenario: Scenario, hosts: _Hosts) -> tuple[Resource, ...]:
+    use, host, services = stack.usage.at(scenario), stack.host, _services_of(stack, hosts.managed)
     busy = needs(stack, services, scenario).busy_cores
     secrets = len({each for name in services for each in stack.services[name].secrets}) or 1
     return (FreeOfCharge(feature="orchestration", name=hosts.runs, description=hosts.runs, reason="open source"),
@@ -86,7 +99,7 @@ def _resources(stack: Stack, scenario: Scenario, hosts: _Hosts) -> tuple[Resourc
                       purchase_option=host.purchase_option, cpu_credits=host.cpu_credits,
                       cpu_percent=busy_percent(busy, hosts.count * hosts.kind.vcpu),
                       detailed_monitoring=host.detailed_monitoring),
-            *_disks(stack, use, scenario, hosts), *_way_in(use, hosts), *_objects(stack, use), *shared(stack, use),
+            *_data(stack, book, scenario, hosts), *_way_in(use, hosts), *shared(stack, use),
             Parameters(feature="secrets", standard=secrets),
             FreeOfCharge(feature="images", name="images", description="images from public registries",
                          reason="no registry of one's own"),
@@ -119,11 +132,11 @@ def _said(stack: Stack, hosts: _Hosts) -> tuple[str, ...]:
             "traffic between zones is the stack's own figure; snapshots are kept of one copy", *guessed(stack))
 
 
-def _architecture(stack: Stack, scenario: Scenario, hosts: _Hosts, needed: Machine) -> Architecture:
-    services, groups = _services_of(stack), ((hosts.count, hosts.kind.name),)
+def _architecture(stack: Stack, book: PriceBook, scenario: Scenario, hosts: _Hosts, needed: Machine) -> Architecture:
+    services, groups = _services_of(stack, hosts.managed), ((hosts.count, hosts.kind.name),)
     usable = hosts.count * (hosts.kind.memory_mib - hosts.kept_mib)
-    return Architecture(hosts.name, hosts.title, _resources(stack, scenario, hosts),
-                        capacity(groups, usable, hosts.count), services, groups, False, _said(stack, hosts),
+    return Architecture(hosts.name, hosts.title, _resources(stack, book, scenario, hosts),
+                        capacity(groups, usable, hosts.count), services, groups, hosts.managed, _said(stack, hosts),
                         lacking(hosts.kind, needed), providers=_providers(stack, hosts))
 
 # %% ../../nbs/bill/06d_several_hosts.ipynb #ad648ea6
@@ -131,15 +144,16 @@ def ec2_pair(
     stack: Stack,  # The product that is described
     book: PriceBook,  # Where prices are looked up
     scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+    managed: bool = False,  # Whether AWS keeps the data: a corner of the attribution, no way to host of its own
 ) -> Architecture:
     "The stack on two EC2 hosts in two zones behind a load balancer, with a standby of the database."
-    needed = host_for(stack, _services_of(stack), scenario)
+    needed = host_for(stack, _services_of(stack, managed), scenario)
     named = stack.host.instance_type
     kind = require_architecture(instance_type(named), stack.host.architecture, "host.instance_type") if named else (
-        cheapest(book, stack.region, needed))
-    hosts = _Hosts("ec2-pair", "Two EC2 hosts with open source", 2, 2, kind, mebibytes(stack.host.reserve_memory),
-                  "Docker Compose and systemd")
-    return _architecture(stack, scenario, hosts, needed)
+        cheapest(book, stack.region, needed, stack.host.purchase_option))
+    hosts = _Hosts("ec2-pair", f"Two EC2 hosts with {'managed services' if managed else 'open source'}", 2, 2, kind,
+                   mebibytes(stack.host.reserve_memory), "Docker Compose and systemd", managed)
+    return _architecture(stack, book, scenario, hosts, needed)
 
 # %% ../../nbs/bill/06d_several_hosts.ipynb #1e02337e
 K3S_MIB = 1532  # 1,606 MB
@@ -157,5 +171,5 @@ def k3s(
     largest = max((stack.services[name].kept_mib for name in services), default=0)
     each = Machine(kept + max(largest, ceil((need.memory_mib + standby) / 2)), need.busy_cores / 2,
                    stack.host.architecture, need.cores / 2, ceil(need.gpus / 2), need.gpu_mib)
-    hosts = _Hosts("k3s", "k3s on three EC2 hosts", 3, 2, cheapest(book, stack.region, each), kept, "k3s")
-    return _architecture(stack, scenario, hosts, each)
+    kind = cheapest(book, stack.region, each, stack.host.purchase_option)
+    return _architecture(stack, book, scenario, _Hosts("k3s", "k3s on three EC2 hosts", 3, 2, kind, kept, "k3s"), each)

@@ -165,6 +165,12 @@ def current_types(
                  and (gpus or not gpus_of(kind.name).count))
 
 
+@cache
+def _hour_of(instance_type: str) -> str:
+    "The usage type of an hour of an instance."
+    return instance_hour(instance_type).usage_type
+
+
 def sold_types(
     book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
@@ -173,7 +179,7 @@ def sold_types(
 ) -> Iterable[InstanceType]:
     "The instance types that a region sells so, as far as the book can tell without asking for each price."
     sold = book.sold("AmazonEC2", region, option)
-    return kinds if sold is None else [kind for kind in kinds if instance_hour(kind.name).usage_type in sold]
+    return kinds if sold is None else [kind for kind in kinds if _hour_of(kind.name) in sold] if sold else []
 
 
 def _large_enough(machine: Machine, kinds: Iterable[InstanceType] | None = None) -> list[InstanceType]:

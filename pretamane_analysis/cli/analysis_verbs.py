@@ -43,13 +43,14 @@ def _draw_options(
 COMMON = (stack_options, _pair_options, source_options, format_option)
 
 
-def _answer(options: Namespace, parts: list[Part], book: Any, closing: str = "", **more: Any) -> int:
-    "Print tables, or all of them as data."
+def _answer(options: Namespace, parts: list[Part], book: Any, closing: str = "",
+            exact: list[dict[str, Any]] | None = None, **more: Any) -> int:
+    "Print tables, or all of them as data; as CSV what is exact, where that is not the first table."
     from pretamane_analysis.prices.snapshot import age_text
 
     document = with_age({"baseline": options.baseline, "alternative": options.alternative, "currency": "USD", **more,
                          "prices": {"source": book.source, "as_of": book.as_of}}, book.as_of)
-    show(parts, document, options.format, age_text(book.as_of, today(), book.source), parts[0].rows, closing)
+    show(parts, document, options.format, age_text(book.as_of, today(), book.source), exact, closing)
     return 0
 
 
@@ -110,15 +111,18 @@ def sensitivity(
     parser.set_defaults(cases=256)
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.sensitivity import indices, tornado
+    from pretamane_analysis.stack.quantities import in_words
 
     (stack, book), hours = _stack_and_book(options), month_hours(options)
     alone = tornado(stack, book, options.baseline, options.alternative, hours)
     together = indices(stack, book, options.baseline, options.alternative, cases=options.cases, seed=options.seed,
                        shape=options.shape, hours=hours)
     title = _titled(options, stack)
-    parts = [Part(f"{title}: the saving, USD a month, with one usage figure low or high and all others typical", alone),
-             Part(f"{title}: parts of the saving's variance; first: by itself, total: with others", together)]
-    return _answer(options, parts, book, tornado=alone, indices=together, seed=options.seed)
+    parts = [Part(f"{title}: the saving, USD a month, with one usage figure low or high and all others typical",
+                  in_words(alone)),
+             Part(f"{title}: parts of the saving's variance; first: by itself, total: with others",
+                  in_words(together))]
+    return _answer(options, parts, book, exact=alone, tornado=alone, indices=together, seed=options.seed)
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #69897529
 def break_even(
@@ -132,6 +136,7 @@ def break_even(
                         help="up to where (default: a thousand times what is typical)")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.break_even import break_evens, one_field
+    from pretamane_analysis.stack.quantities import in_words
 
     (stack, book), hours = _stack_and_book(options), month_hours(options)
     names = (options.baseline, options.alternative)
@@ -142,7 +147,7 @@ def break_even(
     else:
         rows = break_evens(stack, book, *names, hours)
     caption = f"{_titled(options, stack)}: where the cheaper one changes, each figure by itself, all others typical"
-    return _answer(options, [Part(caption, rows)], book, break_even=rows)
+    return _answer(options, [Part(caption, in_words(rows))], book, exact=rows, break_even=rows)
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #56358028
 def attribution(
@@ -167,10 +172,12 @@ def growth(
 ) -> int:
     "What each architecture costs as the load grows."
     parser = verb_parser("growth", "What each architecture costs from a tenth of today's load to a hundred times of "
-                         "it, where its machines change, and which is the cheapest.", *COMMON)
+                         "it, where its machines change, which is the cheapest, and what binds on one host "
+                         "first.", *COMMON)
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.architectures import CORNERS
     from pretamane_analysis.bill.growth import growth as grown, growth_rows, step_rows
+    from pretamane_analysis.bill.limits import limit_data, limit_rows
 
     stack, book = _stack_and_book(options)
     names = tuple(dict.fromkeys((options.baseline, options.alternative, *CORNERS)))
@@ -178,7 +185,21 @@ def growth(
     parts = [Part(f"{stack.name} in {stack.region}: USD a month as usage grows; metrics and alarms stay",
                   growth_rows(found)),
              Part("Where machines change, and where they no longer suffice", step_rows(found))]
-    return _answer(options, parts, book, loads=growth_rows(found), steps=step_rows(found))
+    limits, why = _limits(stack, book)
+    parts += [Part("Up to which load one host suffices, today's and the largest that the region sells: needs are means "
+                   "of the month, and every read reaches the disk", limit_rows(limits), ("why",))] if limits else []
+    return _answer(options, parts, book, why, loads=growth_rows(found), steps=step_rows(found),
+                   limits=limit_data(limits))
+
+
+def _limits(stack: Any, book: Any) -> tuple[Any, str]:
+    "What one host has, or why there is none."
+    from pretamane_analysis.bill.limits import host_limits
+
+    try:
+        return host_limits(stack, book), ""
+    except PretamaneError as error:
+        return [], f"Up to which load one host suffices is not known: {error.message}"
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #c8c91dc6
 AMOUNTS = {  # Option, what it is

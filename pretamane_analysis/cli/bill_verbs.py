@@ -5,6 +5,7 @@
 # %% ../../nbs/cli/04_bill_verbs.ipynb #3063545d
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,29 @@ PRICED = (stack_options, usage_options, what_if_options, source_options)  # opti
 
 
 # %% ../../nbs/cli/04_bill_verbs.ipynb #52cfa3ee
+def _cost_format(parser: ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("table", "json", "csv", "md", "focus"), default="table",
+                        help="form of the output; focus: a FOCUS 1.2 dataset as CSV (default: table)")
+
+
+def _as_focus(bill: Any) -> int:
+    "Print a bill as a FOCUS dataset of this month; what is left out is told beside it."
+    from pretamane_analysis.base.tables import counted, to_csv
+    from pretamane_analysis.bill.focus_export import focus_rows
+
+    print(to_csv(focus_rows(bill, today())), end="")
+    if left := sum(line.unknown for line in bill.lines):
+        print(f"Left out: {counted(left, 'line')} that {'depends' if left == 1 else 'depend'} on usage that the stack "
+              f"does not say.", file=sys.stderr)
+    print(bill.age(today()), file=sys.stderr)
+    return 0
+
+
 def cost(
     arguments: list[str],  # Words of the command line after the verb
 ) -> int:
     "The bill of one architecture."
-    parser = verb_parser("cost", "What an architecture costs a month, line by line.", *PRICED, format_option)
+    parser = verb_parser("cost", "What an architecture costs a month, line by line.", *PRICED, _cost_format)
     parser.add_argument("--architecture", choices=ARCHITECTURE_NAMES, default="ec2", help="which one (default: ec2)")
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill.architectures import architecture, bill_of
@@ -43,6 +62,8 @@ def cost(
     prefetch_prices(options, book, stack, (options.architecture,), (options.scenario,))
     chosen = architecture(options.architecture, stack, book, options.scenario)
     bill = bill_of(chosen, stack, book, hours)
+    if options.format == "focus":
+        return _as_focus(bill)
     document = (with_age({**bill.document(), "shortfalls": list(chosen.shortfalls),
                           "assumptions": list(chosen.assumptions)}, bill.as_of) if options.format == "json" else None)
     closing = "\n".join([*(f"Not everything has room: {each}." for each in chosen.shortfalls), *_replaced(chosen)])
@@ -202,13 +223,16 @@ def _searched(options: Namespace, stack: Stack, book: PriceBook) -> int:
 
     regions, ways = ([] if text in ("", "all") else text.split(",") for text in (options.regions, options.options))
     found = search(stack, book, regions if options.regions else [stack.region],
-                   ways if options.options else [stack.host.purchase_option], options.scenario)
-    rows, failing = [each.row() for each in found.offers[:20]], [each.row() for each in found.failing[:10]]
-    parts = [Part(f"The cheapest of {len(found.offers):,} hosts that hold {stack.name} at {options.scenario} usage, of "
-                  f"{found.looked_at:,} that are sold; USD for one host", rows, ("surplus credits, USD",)),
+                   ways if options.options else [(stack.eks if options.nodes else stack.host).purchase_option],
+                   options.scenario, options.nodes)
+    shown = len(found.offers) if options.format in ("json", "csv") else 20
+    rows, failing = [each.row() for each in found.offers[:shown]], [each.row() for each in found.failing]
+    what, unit = ("clusters", "all nodes with their disks and addresses") if options.nodes else ("hosts", "one host")
+    parts = [Part(f"The cheapest of {len(found.offers):,} {what} that hold {stack.name} at {options.scenario} usage, "
+                  f"of {found.looked_at:,} that are sold; USD for {unit}", rows, ("surplus credits, USD",)),
              Part(f"Cheaper in {found.offers[0].region} under {found.offers[0].option}, and why they do not do",
-                  failing, ("surplus credits, USD", "built for"))]
-    document = {"offers": [each.row() for each in found.offers], "failing": [each.row() for each in found.failing],
+                  failing[:10], ("surplus credits, USD", "built for"))]
+    document = {"offers": rows, "failing": failing,
                 "looked_at": found.looked_at, "without": found.without,
                 "prices": {"source": book.source, "as_of": book.as_of}}
     said = "\n".join(f"{region} has no answer: {why}." for region, why in found.without.items())
@@ -222,6 +246,8 @@ def _search_options(parser: ArgumentParser) -> None:
                         help="look in these regions, divided by commas (default: the stack's)")
     parser.add_argument("--options", metavar="all|NAMES", default="",
                         help="bought in these ways, such as OnDemand,Spot-typical (default: the stack's)")
+    parser.add_argument("--nodes", action="store_true",
+                        help="nodes of a cluster with managed services, type and number, instead of one host")
 
 
 def size(
@@ -237,7 +263,7 @@ def size(
 
     stack = chosen_stack(options)
     book = price_book(options, stack)
-    if options.regions or options.options:
+    if options.regions or options.options or options.nodes:
         return _searched(options, stack, book)
     need, reserve = needs(stack, None, options.scenario), mebibytes(stack.host.reserve_memory)
     rows = _host_rows(stack, book, options.scenario)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from .charts import Form, _legend, _number, _page, _saved, _span, _style, _usd
+from ..stack.quantities import figure_title
 from .colors import ALTERNATIVE, BASELINE, GROUP_COLORS, QUIET
 
 if TYPE_CHECKING:
@@ -57,10 +58,11 @@ def tornado_chart(
 ) -> str | bytes:
     "What each usage figure does to the saving between its low and its high."
     shown = [row for row in rows if row["moves the saving by, USD"]][:most] or list(rows[:1])
-    title = f"{shown[0]['usage']} moves the saving most: by {_usd(shown[0]['moves the saving by, USD'])} a month"
+    title = (f"What moves the saving most: {figure_title(shown[0]['usage']).removesuffix(', GB')}, by "
+             f"{_usd(shown[0]['moves the saving by, USD'])} a month")
     ends = [(_number(row["saved at low, USD"]), _number(row["saved at high, USD"])) for row in shown]
     with _style():
-        figure, axes = _page(title, subtitle, [row["usage"] for row in shown], 0.36, 0.9)
+        figure, axes = _page(title, subtitle, [figure_title(row["usage"]) for row in shown], 0.36, 0.9)
         low, high = min(map(min, ends)), max(map(max, ends))
         axes.set_xlim(low - 0.12 * (high - low or 1), high + 0.12 * (high - low or 1))
         axes.set_xlabel("USD saved a month, all other usage typical", loc="left")
@@ -123,8 +125,8 @@ def break_even_chart(
 ) -> str | bytes:
     "Two bills over one usage figure, and where they meet."
     flips = ", ".join(f"{each:,.4g}" for each in places)
-    title = (f"The cheaper one changes at {what} = {flips}" if places
-             else f"No {what} up to {at[-1]:,.4g} makes the other one cheaper")
+    title = (f"The cheaper one changes where this is {flips}: {what}" if places
+             else f"The same one is cheaper up to {at[-1]:,.4g}: {what}")
     with _style():
         figure, axes = _lines(title, "all other usage typical", 3.6)
         for (name, values), color in zip(curves.items(), (BASELINE, ALTERNATIVE)):

@@ -5,6 +5,7 @@
 # %% ../../nbs/emit/02_templates.ipynb #e6e3f408
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,11 +14,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 __all__ = ['rendered']
 
 # %% ../../nbs/emit/02_templates.ipynb #23ad0a11
+@cache  # what it has compiled is kept with it
+def _environment() -> Environment:
+    return Environment(loader=PackageLoader("pretamane_analysis"), undefined=StrictUndefined, autoescape=False,
+                       trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+
+
 def rendered(
     name: str,  # Path below `templates/`, such as `caddy/Caddyfile.j2`
     **values: Any,  # Every name that the template uses
 ) -> str:  # The text, ending with one line end
     "A template filled in. Raises jinja2.UndefinedError for a name that was not given."
-    environment = Environment(loader=PackageLoader("pretamane_analysis"), undefined=StrictUndefined, autoescape=False,
-                              trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    return environment.get_template(name).render(**values)
+    return _environment().get_template(name).render(**values)

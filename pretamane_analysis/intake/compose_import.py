@@ -11,53 +11,20 @@ from typing import Any, get_args
 
 from ..base.errors import PretamaneError
 from ..facts.images import repository
+from .compose_edge import region_of_project, routes_of_project, saved_as_emitted, with_routes
+from .compose_hosts import renamed_hosts
+from .compose_mounts import mounts_of
 from .compose_reading import ComposeReading, environment_of, opened_project
 from .compose_roles import Part
 from .compose_service import words
 from pretamane_analysis.intake.compose_values import (
     cpu_of, gpus_asked, health_of, inner_ports, kept_cpu, kept_memory, labeled, memory_of, open_ports,
 )
-from .evidence import Imported, stack_name
+from .evidence import Imported
 from ..stack.service import Network
 
 # %% auto #0
 __all__ = ['compose_import']
-
-# %% ../../nbs/intake/24_compose_import.ipynb #8f0fed75
-_DATA = re.compile(r"(^|[/_.-])(data|uploads?|media|storage|files|backups?|database|db|models|library|repositories)"
-                   r"([/_.-]|$)", re.I)
-_SOCKET = re.compile(r"\.sock$|^/(proc|sys|dev|run|var/run|var/lib/docker|etc)?$|^/(proc|sys|dev|etc)/|localtime$")
-
-
-def _mounts(project: ComposeReading, name: str) -> list[dict[str, Any]]:
-    "The volumes of a service."
-    service, found = project.services[name], list[dict[str, Any]]()
-    known = project.parts[name].known
-    home = known.data_path if known else ""
-    taken: set[str] = set()
-    for each in service.volumes:
-        data = home and (each.target.startswith(home) or home.startswith(each.target + "/"))
-        bind = each.kind == "bind"
-        if each.kind == "tmpfs" or each.target in taken or not each.target.startswith("/"):
-            continue
-        if bind and not (data or not each.read_only and _DATA.search(each.source) and "." not in each.target[-6:]) or (
-                bind and _SOCKET.search(each.source)):
-            what = "the engine's socket" if each.source.endswith("docker.sock") else f"mount {each.source}"
-            project.found.leave(f"{what} of {name}", "a file or folder of the host that is no data: build it into the "
-                                "image, or let what is emitted configure it",
-                                project.place(name, "volumes", each.index))
-            continue
-        taken.add(each.target)
-        found.append(_mount(project, name, each.source if not bind else f"{project.names[name]}-data", each.target,
-                            each.read_only, each.index))
-    return found
-
-
-def _mount(project: ComposeReading, name: str, source: str, target: str, read_only: bool, index: int) -> dict[str, Any]:
-    volume = stack_name(source or f"{project.names[name]}-data")
-    project.found.note(f"services.{project.names[name]}.mounts", f"{volume} at {target}",
-                       project.place(name, "volumes", index), "declared")
-    return {"volume": volume, "path": target, **({"read_only": True} if read_only else {})}
 
 # %% ../../nbs/intake/24_compose_import.ipynb #caf2f332
 _CONDITIONS = {"service_healthy": "healthy", "service_completed_successfully": "completed"}
@@ -150,7 +117,9 @@ def _ports(project: ComposeReading, name: str, role: str) -> dict[str, int]:
     service, known = project.services[name], project.parts[name].known
     found = inner_ports(service, known) if role not in ("job", "worker") else []
     declared = bool(service.published or service.raw.get("expose"))
-    if not found and role == "application":
+    routed = [each.port for each in project.routed.get(project.names[name], []) if each.port]
+    found = list(dict.fromkeys([*found, *routed] if declared or role in _NAMED else routed or found))
+    if not found and role == "application" and not project.found.emitted:
         found = [8000]
     if found:
         keys: tuple[str | int, ...] = ("ports",) if service.published else ("expose",)
@@ -168,7 +137,7 @@ def _start(project: ComposeReading, name: str) -> dict[str, Any]:
         project.found.leave(f"command of {name}", "it holds a secret: let the program read it from a file",
                             project.place(name, "command"))
     elif command:
-        found["command"] = command
+        found["command"] = [renamed_hosts(each, project.hosts) for each in command]
     if service.raw.get("entrypoint"):
         project.found.leave(f"entrypoint of {name}", "a stack has the image's own: put yours into the image",
                             project.place(name, "entrypoint"))
@@ -180,26 +149,38 @@ def _start(project: ComposeReading, name: str) -> dict[str, Any]:
     return found | ({"user": user[0]} if user else {})
 
 # %% ../../nbs/intake/24_compose_import.ipynb #b2e5219d
+_ENGINES = {**dict.fromkeys(("minio/minio", "bitnami/minio"), ("silo", "withdrawn in 2026; silo reads the same data")),
+            "grafana/promtail": ("alloy", "past its end since March 2026; Alloy reads the same files")}
+
+
+def _with_engine(project: ComposeReading, name: str, found: dict[str, Any], mounts: list[dict[str, Any]]) -> tuple[
+        dict[str, Any], list[dict[str, Any]]]:
+    "A service whose program another one replaces, and its volumes."
+    engine, why = _ENGINES[repository(found["image"])]
+    project.found.note(f"services.{project.names[name]}.engine", engine, project.place(name, "image"), "derived",
+                       f"{found['image']}, {why}")
+    kept = {key: each for key, each in found.items() if key not in ("image", "role")}
+    return {"engine": engine, **kept}, [{**each, "path": "/data"} for each in mounts[:1]] if engine == "silo" else []
+
+
 def _service(project: ComposeReading, name: str, jobs: list[str]) -> dict[str, Any]:
     "A service as the stack has it."
     service, found = project.services[name], _base(project, name)
     old = "" if project.names[name] == name else f"{name} in {project.paths[0]}"
     environment, secrets = environment_of(project, name)
     waits, gpus, ports = _waits(project, name), gpus_asked(service), _ports(project, name, found["role"])
-    mounts = _mounts(project, name)
+    mounts = mounts_of(project, name)
     if gpus:
         project.say(name, "gpus", (gpus, ("deploy",), "declared", ""))
-    if repository(found["image"]) in ("minio/minio", "bitnami/minio"):
-        project.found.note(f"services.{project.names[name]}.engine", "silo", project.place(name, "image"), "derived",
-                           f"{found['image']}, withdrawn in 2026; silo reads the same data")
-        mounts = [{**each, "path": "/data"} for each in mounts[:1]]
-        found = {"engine": "silo", **{key: each for key, each in found.items() if key not in ("image", "role")}}
+    if repository(found["image"]) in _ENGINES:
+        found, mounts = _with_engine(project, name, found, mounts)
         environment, ports, start = {}, {}, dict[str, Any]()
     else:
         start = _start(project, name)
     networks = [each for each in service.networks if each in get_args(Network)]
     found |= {"networks": networks} if networks == service.networks else {}
     found |= {"deploy": "blue-green"} if name in project.colors else {}
+    found |= next(({"profile": each} for each in ("admin", "obs", "tunnel") if each in service.profiles), {})
     return {**({"description": old} if old else {}), **found, **({"ports": ports} if ports else {}),
             **({"gpus": gpus} if gpus else {}), **({"environment": environment} if environment else {}),
             **({"secrets": secrets} if secrets else {}), **start, **({"mounts": mounts} if mounts else {}),
@@ -241,6 +222,7 @@ def _left_out(project: ComposeReading) -> None:
         kept = kept or own
         if part.role in _REPLACED and not own:
             project.gone.add(name)
+            project.absent |= {name, str(project.services[name].raw.get("container_name") or name)}
             project.found.leave(f"service {name}", _REPLACED[part.role], project.place(name))
             for each in project.services[name].volumes:
                 if each.kind == "bind":
@@ -255,6 +237,7 @@ def compose_import(
     project = opened_project(tuple(map(normpath, paths)))
     found = project.found
     _left_out(project)
+    routes_of_project(project)
     owned = _owned(project)
     for name in project.services:
         if name not in project.gone:
@@ -262,6 +245,9 @@ def compose_import(
             front = _front(project, name)
             if front is not None:
                 found.fronts[project.names[name]] = front
+    with_routes(project)
+    region_of_project(project)
+    saved_as_emitted(project)
     by_host = sorted(found.fronts, key=lambda each: _rank(project, each))
     found.fronts = {each: found.fronts[each] for each in by_host}
     if not found.services:

@@ -5,80 +5,15 @@
 # %% ../../nbs/intake/15_compose_project.ipynb #ffa58cdc
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from posixpath import dirname, join, normpath, relpath
 from typing import Any
 
+from .compose_variables import filled, read_variables
+
 # %% auto #0
-__all__ = ['EXAMPLES', 'MOST', 'Read', 'filled', 'read_variables', 'merged', 'Project', 'project_of', 'set_from_files',
-           'own_keys']
-
-# %% ../../nbs/intake/15_compose_project.ipynb #30963917
-_PLACE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>\w+)(?P<kind>:?[-?+])?)")
-
-
-def _closing(text: str, start: int) -> int:
-    "The position of the brace that closes what begins at `start`; -1 where none does."
-    depth = 1
-    for at in range(start, len(text)):
-        depth += (text.startswith("${", at)) - (text[at] == "}")
-        if depth == 0:
-            return at
-    return -1
-
-
-def _value(name: str, kind: str, rest: str, known: Mapping[str, str]) -> str | None:
-    "What a variable with its default stands for; None where nobody knows."
-    value = known.get(name)
-    there = value is not None and (bool(value) or not kind.startswith(":"))
-    if kind.endswith("+"):
-        return filled(rest, known) if there else ""
-    if there:
-        return value
-    return filled(rest, known) if kind.endswith("-") else None
-
-# %% ../../nbs/intake/15_compose_project.ipynb #fee45e98
-def filled(
-    text: str,  # Such as `${TAG:-1.2}`
-    known: Mapping[str, str],  # Variables and their values
-) -> str:  # What nobody knows stays as it is written; `$$` stays, too
-    "A text of a compose file with its variables filled in."
-    if "$" not in text:
-        return text
-    done, at = [], 0
-    while found := _PLACE.search(text, at):
-        done.append(text[at:found.start()])
-        end = _closing(text, found.end()) if found["name"] else found.end()
-        if end < 0:
-            return "".join(done) + text[found.start():]
-        whole = text[found.start():end + 1] if found["name"] else found[0]
-        value = None if found["escaped"] else _value(found["name"] or found["plain"], found["kind"] or "",
-                                                     text[found.end():end], known)
-        done.append(whole if value is None else value)
-        at = end + 1 if found["name"] else end
-    return "".join(done) + text[at:]
-
-# %% ../../nbs/intake/15_compose_project.ipynb #7f84fdd0
-_ASSIGNED = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.-]*)\s*=(.*)")
-
-
-def read_variables(
-    text: str,  # A file such as `.env`
-) -> dict[str, tuple[str, int]]:  # Value and line by name
-    "The variables of an environment file."
-    found: dict[str, tuple[str, int]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := _ASSIGNED.match(line):
-            value = match[2].strip()
-            quoted = re.match(r"(['\"])(.*?)\1\s*(#.*)?$", value)
-            found[match[1]] = (quoted[2] if quoted else re.sub(r"\s+#.*$", "", value), number)
-    return found
-
-
-EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", ".env.default", "env.example", "example.env",
-            "sample.env", ".env-example", ".env.prod.example", "env.sample", ".example.env", ".env.local.example")
+__all__ = ['MOST', 'Read', 'merged', 'Project', 'project_of', 'set_from_files', 'own_keys']
 
 # %% ../../nbs/intake/15_compose_project.ipynb #89c63b6e
 _REPLACED = {"command", "entrypoint", "test"}

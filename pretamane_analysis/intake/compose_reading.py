@@ -15,9 +15,12 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from ..facts.images import facts
-from .compose_project import project_of, read_variables
+from .compose_copies import joined_copies
+from .compose_hosts import host_among, other_names, renamed_hosts
+from .compose_project import project_of
 from .compose_roles import Part, part_of_service
-from .compose_service import Image, ServiceFacts, listed, mapping
+from .compose_service import Image, ServiceFacts, mapping
+from .compose_variables import read_variables
 from .compose_values import at_keys
 from .evidence import How, Imported, secret_name, stack_name
 from .import_inputs import Input, is_there, read_input
@@ -25,7 +28,7 @@ from .secret_values import SecretValues, looks_secret, secret_by_name
 from ..stack.presets import ENGINES
 
 # %% auto #0
-__all__ = ['NO_TAG', 'ProjectFiles', 'ComposeReading', 'fixed_image', 'environment_of', 'opened_project']
+__all__ = ['NO_TAG', 'ProjectFiles', 'CaddyRoute', 'ComposeReading', 'fixed_image', 'environment_of', 'opened_project']
 
 # %% ../../nbs/intake/23_compose_reading.ipynb #b7bd8212
 @dataclass
@@ -76,6 +79,17 @@ def _variables(home: str) -> dict[str, str]:
     return {key: value for key, (value, _) in read_variables(read_input(path).text).items()} if is_there(path) else {}
 
 # %% ../../nbs/intake/23_compose_reading.ipynb #e8492017
+@dataclass(frozen=True)
+class CaddyRoute:
+    "A path at the edge, who answers it, and who stands at the door."
+    path: str
+    host: str  # Of a container
+    port: int  # 0 where none is named
+    auth: str = "none"  # `basic` where Caddy asks first, `application` where the service does
+    strip_prefix: bool = False
+    place: str = ""  # `file:line`
+
+
 @dataclass
 class ComposeReading:
     "A project that is being read."
@@ -88,6 +102,9 @@ class ComposeReading:
     by_value: dict[str, str] = field(default_factory=dict)  # Secrets by what they hold
     gone: set[str] = field(default_factory=set)  # Services that are left out, or jobs of others
     colors: dict[str, str] = field(default_factory=dict)  # Services in two colors: the first of them as it is written
+    binds: dict[str, str] = field(default_factory=dict)  # Volumes by the folder of the host that they stand for
+    routed: dict[str, list[CaddyRoute]] = field(default_factory=dict)  # By the stack's name: what a Caddyfile says
+    absent: set[str] = field(default_factory=set)  # Names of services that nothing stands in for
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -96,6 +113,11 @@ class ComposeReading:
         for each in self.services:
             found[each] = stack_name(each, found.values())
         return found
+
+    @cached_property
+    def hosts(self) -> dict[str, str]:
+        "The stack's name of a service by each other name that leads to it."
+        return other_names(self.services, self.names)
 
     @cached_property
     def images(self) -> dict[str, tuple[str, How, str]]:
@@ -199,8 +221,11 @@ def environment_of(
         value = value or project.known.get(variable, "")
         if project.secret.hides(variable, value):
             secrets.append(_secret(project, name, variable, value))
+        elif other := host_among(value, project.absent, variable):
+            project.found.leave(f"variable {variable} of {name}", f"it leads to {other}, which is left out: set it to "
+                                "what is there instead", project.place(name, "environment", variable))
         elif value and re.fullmatch(r"[A-Za-z_][\w.-]*", variable) and not variable.endswith("_FILE"):
-            plain[variable] = value.replace("$$", "$")
+            plain[variable] = renamed_hosts(value.replace("$$", "$"), project.hosts, variable)
         if _MANAGED.search(value):
             project.found.leave(f"what {variable} of {name} leads to", "a service that AWS runs: import a Terraform "
                                 "plan or a bill for what it costs", project.place(name, "environment", variable))
@@ -227,17 +252,14 @@ def _of_env_files(project: ComposeReading, name: str) -> Iterator[str]:
                     if secret_by_name(variable))
 
 # %% ../../nbs/intake/23_compose_reading.ipynb #da336534
-def _joined_colors(raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    "Two colors of a service, as we emit them, as that service; and by its name the first of them."
-    colors = {name.removesuffix("-blue"): name for name, each in raw.items() if name.endswith("-blue") and listed(
-        mapping(each).get("profiles")) == ["blue"] and f"{name.removesuffix('-blue')}-green" in raw}
-    ours = {f"{name}-{color}": name for name in colors for color in ("blue", "green")}
-    found: dict[str, Any] = {}
-    for name, each in raw.items():
-        waits = mapping(mapping(each).get("depends_on"))
-        joined = {ours.get(other, other): how for other, how in waits.items()}
-        found.setdefault(ours.get(name, name), {**each, "depends_on": joined} if waits else each)
-    return found, colors
+def _with_image(raw: dict[str, Any], home: str) -> dict[str, ServiceFacts]:
+    "The services that have an image or are built."
+    return {name: ServiceFacts(name, mapping(each), "", _recipe(home, each)) for name, each in raw.items()
+            if each.get("image") or each.get("build")}
+
+
+def _made_by_us(file: Input | None) -> bool:
+    return file is not None and file.text.startswith("# Made by `pretamane emit`")
 
 
 def opened_project(
@@ -251,20 +273,20 @@ def opened_project(
     if not isinstance(raw, dict) or not raw:
         raise PretamaneError("no service is defined here", f"{paths[0]}:1", "`services` is a mapping by name")
     if other := next((str(name) for name, each in raw.items() if not isinstance(each, dict)), ""):
-        raise PretamaneError(f"service {other}: a mapping is expected", files.place(project.files, "services", other),
-                             "Write `image:` below its name")
-    raw, colors = _joined_colors({str(name): each for name, each in raw.items()})
-    services = {name: ServiceFacts(name, mapping(each), "", _recipe(dirname(paths[0]), each))
-                for name, each in raw.items() if each.get("image") or each.get("build")}
+        raise PretamaneError(f"service {other}: a mapping is expected",
+                             files.place(project.files, "services", other), "Write `image:` below its name")
+    raw, colors = joined_copies({str(name): each for name, each in raw.items()})
+    services = _with_image(raw, dirname(paths[0]))
     found = Imported("compose", [each for each in project.files if files.known.get(each)])
     found.name = stack_name(str(data.get("name") or Path(paths[0]).resolve().parent.name))
     for name in raw.keys() - services.keys():
-        found.leave(f"service {name}", "neither image nor build: a part of a service that stands in another file",
-                    files.place(project.files, "services", name))
+        place = files.place(project.files, "services", name)
+        found.leave(f"service {name}", "neither image nor build: a part of a service of another file", place)
+    found.emitted = _made_by_us(files.known.get(paths[0]))
     for path, keys, what in project.missing:
         found.leave(what, "the file is not there", files.place([path], *keys))
-    return ComposeReading(found, files, found.files, services, known, _learned(services, known, found.name),
-                          colors=colors)
+    secret = _learned(services, known, found.name)
+    return ComposeReading(found, files, found.files, services, known, secret, colors=colors)
 
 
 def _learned(services: dict[str, ServiceFacts], known: dict[str, str], project: str) -> SecretValues:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from ..facts.images import repository
 from ..facts.known_images import KnownImage, known_image
-from .compose_service import ServiceFacts
+from .compose_service import ServiceFacts, listed
 from .usual_service import WORKERS
 
 # %% auto #0
-__all__ = ['built_from', 'program_of', 'Part', 'runs_once', 'works', 'only_passes_on', 'part_of_service']
+__all__ = ['built_from', 'program_of', 'Part', 'runs_once', 'works', 'only_passes_on', 'role_on_host', 'part_of_service']
 
 # %% ../../nbs/intake/21_compose_roles.ipynb #89beab23
 _VARIABLES = {"POSTGRES_PASSWORD": "postgres", "POSTGRES_DB": "postgres", "MYSQL_ROOT_PASSWORD": "mysql",
@@ -26,6 +26,9 @@ _VARIABLES = {"POSTGRES_PASSWORD": "postgres", "POSTGRES_DB": "postgres", "MYSQL
 _FOLDERS = {"/var/lib/postgresql": "postgres", "/var/lib/mysql": "mysql", "/var/lib/rabbitmq": "rabbitmq",
             "/data/db": "mongo", "/usr/share/elasticsearch/data": "elasticsearch",
             "/meili_data": "getmeili/meilisearch"}
+
+_PORTS = {5432: "postgres", 3306: "mysql", 27017: "mongo", 6379: "redis", 5672: "rabbitmq", 11211: "memcached",
+          9042: "cassandra", 9200: "elasticsearch"}
 
 
 def built_from(
@@ -56,6 +59,10 @@ def program_of(
         for folder, name in _FOLDERS.items():
             if mounted.target.startswith(folder):
                 return known_image(name), f"mounts {mounted.target}"
+    ports = [re.match(r"\d*", str(each))[0] for each in (  # type: ignore[index]
+        *(one["target"] for one in service.published), *listed(service.raw.get("expose")))]
+    if name := _PORTS.get(int(ports[0] or 0) if ports else 0, ""):
+        return known_image(name), f"it listens on {ports[0]}"
     name = next((name for variable, name in _VARIABLES.items() if variable in service.environment
                  and not service.raw.get("build") and len(service.environment) < 12), "")
     return (known_image(name), "its variables") if name else (None, "")
@@ -125,6 +132,21 @@ def only_passes_on(
     return not pages or any(each.target.startswith("/etc/nginx") for each in service.volumes)
 
 
+_CONFIGURED = {"metrics": ("Prometheus", "time-series"), "logs": ("Loki", "application"),
+               "alerts": ("Alertmanager", "application"), "dashboards": ("Grafana", "bi"),
+               "log-shipper": ("Grafana Alloy", "other"), "probes": ("blackbox_exporter", "application")}
+
+
+def role_on_host(
+    known: KnownImage,  # What an image is
+) -> str:
+    "The role of a program: what is emitted configures one program for some roles, so others play another part."
+    ours, other = _CONFIGURED.get(known.role, (known.name, known.role))
+    if known.name in (ours, "Promtail"):
+        return known.role
+    return "other" if known.name == "Pushgateway" else other
+
+
 def part_of_service(
     name: str,  # Of a service
     services: Mapping[str, ServiceFacts],  # All of the project
@@ -146,4 +168,4 @@ def part_of_service(
         return Part("application" if service.published else "job", why, known)
     if known.role == "edge" and known.name != "Caddy" and not only_passes_on(service, known):
         return Part("application", f"{known.name} with pages of its own", known)
-    return Part(known.role, why, known)
+    return Part(role_on_host(known), why, known)

@@ -70,6 +70,8 @@ class Imported:
     fronts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # Services that are reached from outside: paths
     free: dict[str, int] = field(default_factory=dict)  # Kinds of things that cost nothing: how many
     document: dict[str, Any] = field(default_factory=dict)  # More for whoever asks for JSON
+    emitted: bool = False  # Whether it is a tree that we emitted, which says everything about its services
+    saved: dict[str, str] = field(default_factory=dict)  # How volumes are saved, where the input says it
     complete: bool = False  # Whether everything is there that a stack needs
 
     def note(

@@ -27,6 +27,13 @@ FORMS = ("compose", "kubernetes", "terraform", "bill")
 _YAML = (".yaml", ".yml")
 
 
+def _in_utf8(content: bytes) -> bytes:
+    "Text in UTF-16, as `>` writes it in Windows PowerShell, in UTF-8; all else as it is."
+    if content[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        return content
+    return content.decode("utf-16", "replace").encode()
+
+
 def _bytes(path: Path) -> bytes:
     "What a file holds. Raises PretamaneError for what is missing, no file, or too large."
     try:
@@ -37,7 +44,7 @@ def _bytes(path: Path) -> bytes:
         if state.st_size > limit:
             raise PretamaneError(f"{state.st_size / 2**20:.0f} MiB are more than the {limit // 2**20} MiB of any such "
                                  f"file", f"{path}:1", "Name the file itself, not an archive or a log")
-        return path.read_bytes()
+        return _in_utf8(path.read_bytes())
     except (OSError, ValueError) as error:
         raise PretamaneError(f"cannot read: {getattr(error, 'strerror', None) or error}", str(path),
                              "Name a file or folder that is there and may be read") from error
@@ -163,7 +170,8 @@ def in_folder(
     for number, path in enumerate(_walk(folder)):
         if number > MOST:
             raise PretamaneError(f"more than {MOST} files", str(folder), "Name the files or a smaller folder")
-        file = Input(str(path), path.read_bytes()) if path.is_file() and path.stat().st_size <= LARGEST else None
+        fits = path.is_file() and path.stat().st_size <= LARGEST
+        file = Input(str(path), _in_utf8(path.read_bytes())) if fits else None
         form = "" if file is None else _quietly(file)
         if file and form in ("kubernetes", "terraform") and b"{{" not in file.content[:200]:
             found.append((form, file))

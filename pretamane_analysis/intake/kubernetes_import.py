@@ -12,15 +12,17 @@ from typing import Any
 
 from ..base.errors import PretamaneError
 from ..facts.images import repository
-from ..facts.known_images import KnownImage, known_image
+from ..facts.known_images import KnownImage
 from .compose_reading import fixed_image
-from .compose_service import ServiceFacts, listed, mapping
-from .compose_roles import works
+from .compose_service import listed, mapping
+from .compose_roles import role_on_host, works
 from .evidence import Imported, secret_name, stack_name
 from .import_inputs import Input
 from .kubernetes_cloud import cloud_of, size_of_claim
 from .kubernetes_operators import operated_as, operated_service
-from .kubernetes_reading import KubernetesReading, pod_size, unique_objects
+from pretamane_analysis.intake.kubernetes_reading import (
+    KubernetesReading, facts_of_container, pod_size, program_of_container, unique_objects,
+)
 from pretamane_analysis.intake.kubernetes_values import (
     WORKLOADS, KubernetesObject, containers_of, objects_of, pod_of, resource_of,
 )
@@ -102,15 +104,13 @@ def _copies(reading: KubernetesReading, each: KubernetesObject) -> int:
     return min(1000, count)
 
 
-def _role(reading: KubernetesReading, each: KubernetesObject, container: dict[str, Any], image: str) -> str:
-    known, name = known_image(image), reading.name(each)
-    words = [str(one) for one in (*listed(container.get("command")), *listed(container.get("args")))]
-    ports = listed(container.get("ports"))
-    facts = ServiceFacts(each.name, {"command": words, "expose": ports}, "")
+def _role(reading: KubernetesReading, each: KubernetesObject, container: dict[str, Any]) -> str:
+    name, (known, told) = reading.name(each), program_of_container(each.name, container)
+    facts, ports = facts_of_container(each.name, container), listed(container.get("ports"))
     if each.kind in ("Job", "CronJob"):
         role, why = "job", f"a {each.kind}"
     elif known and known.role not in ("application", "job"):
-        role, why = known.role, f"usual for {known.name}"
+        role, why = role_on_host(known), told
     elif working := works(each.name, facts, False):
         role, why = "worker", working
     else:
@@ -166,7 +166,7 @@ def _service(reading: KubernetesReading, each: KubernetesObject) -> None:
         return
     container, at = parts[0]
     image, fixed = _image(each, container, (*keys, *at))
-    role = _role(reading, each, container, image)
+    role = _role(reading, each, container)
     if role in _GONE or repository(image) in ("minio/minio", "minio/mc"):
         found.leave(f"{each.kind} {each.name}", _GONE.get(role, "its image was withdrawn in 2026: use pgsty/silo"),
                     each.place())
@@ -189,7 +189,7 @@ def _text(cpu: Decimal) -> str:
 def _fields(reading: KubernetesReading, each: KubernetesObject, container: dict[str, Any], pod: dict[str, Any],
             base: dict[str, Any]) -> dict[str, Any]:
     "The rest of a service."
-    ports = _ports(container, known_image(base["image"]), base["role"])
+    ports = _ports(container, program_of_container(each.name, container)[0], base["role"])
     environment, secrets = _variables(reading, each, container)
     words, health = [str(one) for one in listed(container.get("args"))], _health(container, list(ports.values()))
     user = mapping(container.get("securityContext")).get(

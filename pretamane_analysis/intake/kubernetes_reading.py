@@ -14,8 +14,10 @@ from decimal import Decimal
 from typing import Any
 
 from ..base.errors import PretamaneError
-from ..facts.known_images import KnownImage, known_image
+from ..facts.known_images import KnownImage
 from .compose_reading import fixed_image
+from .compose_roles import program_of
+from .compose_service import ServiceFacts, listed, mapping
 from .evidence import How, Imported, stack_name
 from .import_inputs import Input
 from pretamane_analysis.intake.kubernetes_values import (
@@ -24,7 +26,7 @@ from pretamane_analysis.intake.kubernetes_values import (
 from .secret_values import SecretValues
 
 # %% auto #0
-__all__ = ['kustomized', 'KubernetesReading', 'unique_objects', 'pod_size']
+__all__ = ['kustomized', 'KubernetesReading', 'facts_of_container', 'program_of_container', 'unique_objects', 'pod_size']
 
 # %% ../../nbs/intake/31a_kubernetes_reading.ipynb #ee79301a
 def kustomized(
@@ -43,7 +45,8 @@ def kustomized(
         raise PretamaneError("`kubectl kustomize` did not end within a minute", f"{folder}:1") from error
     if ended.returncode:
         said = " ".join(ended.stderr.decode("utf-8", "replace").split())[:400]
-        raise PretamaneError(f"`kubectl kustomize` failed: {said}", f"{folder}:1", "Mend the kustomization")
+        raise PretamaneError(f"`kubectl kustomize` failed: {said}", f"{folder}:1",
+                             "Mend the kustomization, or name the files of manifests one by one")
     return Input(f"{folder}/kustomization.yaml", ended.stdout)
 
 # %% ../../nbs/intake/31a_kubernetes_reading.ipynb #1f916a2d
@@ -73,6 +76,29 @@ class KubernetesReading:
         if id(each) not in self.names:
             self.names[id(each)] = stack_name(each.name, self.names.values())
         return self.names[id(each)]
+
+
+def facts_of_container(
+    name: str,  # Of the workload
+    container: dict[str, Any],  # One of its pod
+) -> ServiceFacts:
+    "A container as a service of compose, which is asked the same questions."
+    words = [str(one) for one in (*listed(container.get("command")), *listed(container.get("args")))]
+    ports = [mapping(one).get("containerPort") for one in listed(container.get("ports"))]
+    variables = {str(mapping(one).get("name")): str(mapping(one).get("value") or "") for one in listed(
+        container.get("env"))}
+    mounts = [f"{mapping(one).get('name')}:{mapping(one).get('mountPath')}" for one in listed(
+        container.get("volumeMounts"))]
+    return ServiceFacts(name, {"command": words, "expose": [each for each in ports if each], "environment": variables,
+                               "volumes": mounts}, "")
+
+
+def program_of_container(
+    name: str,  # Of the workload
+    container: dict[str, Any],  # One of its pod
+) -> tuple[KnownImage | None, str]:  # And what tells it
+    "The program that a container runs, where it is known."
+    return program_of(facts_of_container(name, container), fixed_image(str(container.get("image") or ""))[0])
 
 
 def unique_objects(
@@ -119,7 +145,7 @@ def pod_size(
     sure: How = "declared"
     place = each.place(*keys)
     for container, at in containers_of(pod):
-        known = known_image(fixed_image(str(container.get("image") or ""))[0])
+        known, _ = program_of_container(each.name, container)
         limit, asked, how = _container(container, what, known)
         most, least = most + limit, least + asked
         place = each.place(*keys, *at, "resources")

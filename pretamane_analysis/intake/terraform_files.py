@@ -11,7 +11,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from ..base.errors import PretamaneError
 from .compose_service import listed, mapping
@@ -206,6 +206,14 @@ def _of_archive(file: Input) -> TerraformFile:
     return found
 
 # %% ../../nbs/intake/26_terraform_files.ipynb #3280f155
+def _require_known(data: dict[str, Any], path: str) -> NoReturn:
+    "Say what is expected instead. Raises PretamaneError."
+    if isinstance(data.get("modules"), list) and "version" in data:
+        raise PretamaneError(f"a state of version {data['version']}, from before Terraform 0.12", f"{path}:1",
+                             "Let a later Terraform read it: `terraform show -json > state.json`")
+    raise PretamaneError("neither a plan nor a state", f"{path}:1", "`terraform show -json PLAN > plan.json`")
+
+
 def terraform_file(
     file: Input,  # A plan or state
 ) -> TerraformFile:
@@ -225,7 +233,7 @@ def terraform_file(
     elif "resources" in data and ("serial" in data or "lineage" in data):
         found = _of_state(file, data)
     else:
-        raise PretamaneError("neither a plan nor a state", f"{file.path}:1", "`terraform show -json PLAN > plan.json`")
+        _require_known(data, file.path)
     if not found.planned and not found.prior:
         raise PretamaneError(f"this {found.form} has no resources", f"{file.path}:1",
                              "Plan or apply something first, or name another file")

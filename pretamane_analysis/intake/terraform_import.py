@@ -89,6 +89,21 @@ def _used(found: Imported, usage: UsageFile | None) -> None:
             found.leave(f"usage {each} of {address}", "no field here takes it", f"{usage.path if usage else ''}:1")
 
 
+def _require_aws(form: str, things: Sequence[TerraformThing], path: str) -> None:
+    "Refuse what has nothing of AWS. Raises PretamaneError."
+    if not any(each.kind.startswith("aws_") for each in things):
+        makers = ", ".join(sorted({each.kind.partition("_")[0] for each in things})[:4])
+        raise PretamaneError(f"this {form} has nothing of AWS, but of {makers}", f"{path}:1", "Name another plan")
+
+
+def _require_some_here(things: Sequence[TerraformThing], region: str, path: str) -> None:
+    "Refuse a region in which nothing of a plan is. Raises PretamaneError."
+    others = sorted({region_of(each) for each in things} - {"", region})
+    if region and others and not any(region_of(each) == region for each in things):
+        raise PretamaneError(f"nothing of it is in {region}, but in {', '.join(others)}", f"{path}:1",
+                             f"`--region {others[0]}`, or leave it out")
+
+
 def terraform_import(
     file: Input,  # A plan or a state
     region: str = "",  # Region code; empty: as the file says
@@ -99,10 +114,10 @@ def terraform_import(
     read, today = terraform_file(file), day or date.today()
     found = Imported("terraform", [file.path])
     things = read.planned or read.prior
-    if not any(each.kind.startswith("aws_") for each in things):
-        raise PretamaneError(f"this {read.form} has nothing of AWS", f"{file.path}:1", "Name another plan")
+    _require_aws(read.form, things, file.path)
     found.region, place = _region(read, things, region, file.path)
     found.note("region", found.region, place, "declared")
+    _require_some_here(things, region, file.path)
     here = [each for each in read.planned if region_of(each) in ("", found.region)]
     for each in read.planned:
         if each not in here:

@@ -15,7 +15,7 @@ from ..base.errors import PretamaneError
 from ..facts.images import repository
 from ..facts.known_images import known_image
 from .evidence import Imported, secret_name, stack_name
-from .usual_service import CADDY, HOLDS, Guess, guess, own_check, start_of, volume_of
+from .usual_service import CADDY, HOLDS, MAY_KEEP, Guess, guess, own_check, start_of, volume_of
 from ..stack.presets import ENGINES
 
 # %% auto #0
@@ -55,21 +55,29 @@ def _networks(role: str, watched: bool) -> list[str]:
     return ["app", "data", *(["obs"] if watched else [])]
 
 # %% ../../nbs/intake/40_whole_stack.ipynb #3931a0c4
+_EDGE_PORTS = {"http": 8080, "metrics": 2020}
+
+
 def _with_edge(found: Imported) -> None:
     "One Caddy in front of what is reached from outside, and a path for each of them."
     services = found.services
     fronts = {name: paths for name, paths in found.fronts.items() if services[name].get("ports")}
-    if not fronts:
+    routed = any(each.get("routes") for each in services.values())
+    if not fronts and not routed:
         likely = next((name for name, each in services.items()
                        if role_of(each) in ("application", "web", "gateway", "workflow") and each.get("ports")), "")
         fronts = {likely: ()} if likely else {}
         if likely:
             found.note(f"services.{likely}.routes", "/", "the first application, since none is published", "guessed")
     edge = next((name for name, each in services.items() if role_of(each) == "edge"), "")
-    if not fronts and not edge:
-        return
-    _routed(found, fronts)
-    name = edge or stack_name("caddy", services)
+    if fronts or edge or routed:
+        _routed(found, fronts)
+        _caddy(found, edge)
+
+
+def _caddy(found: Imported, edge: str) -> None:
+    "The Caddy of the files, or one of our own, before all other services."
+    services, name = found.services, edge or stack_name("caddy", found.services)
     if not edge:
         found.note(f"services.{name}.memory", "128Mi", "usual for Caddy, the edge of what is emitted", "guessed")
     caddy = {"image": CADDY, "role": "edge", "memory": "128Mi", "cpu": "0.25"} | {
@@ -78,25 +86,42 @@ def _with_edge(found: Imported) -> None:
     tunnel = any(role_of(each) == "tunnel" for each in services.values())
     data = [each for each in services.get(name, {}).get("mounts", []) if each["path"] == "/data"] or (
         [] if tunnel else [{"volume": f"{name}-data", "path": "/data"}])
-    caddy |= {"ports": {"http": 8080, "metrics": 2020}} | ({"mounts": data} if data else {})
+    caddy |= {"ports": dict(_EDGE_PORTS)} | ({"mounts": data} if data else {})
     found.services = {name: caddy, **{key: each for key, each in services.items() if key != name}}
 
 
 def _routed(found: Imported, fronts: dict[str, tuple[str, ...]]) -> None:
     "Give each front its paths: the first is at /, unless labels say otherwise."
-    taken = {path for paths in fronts.values() for path in paths}
+    taken = {path for paths in fronts.values() for path in paths} | {
+        each["path"] for service in found.services.values() for each in service.get("routes", [])}
     for name, paths in fronts.items():
         usual = "/" if "/" not in taken else f"/{name}"
+        if found.services[name].get("routes"):
+            continue
         mine = [each.rstrip("/") or "/" for each in paths if re.fullmatch(r"/[A-Za-z0-9._~/-]*", each)] or [usual]
         taken |= {*mine}
-        if not found.services[name].get("routes"):
-            if mine == [usual] and not paths:
-                found.note(f"services.{name}.routes", usual, "it is reached from outside", "guessed")
-            port = next(iter(found.services[name]["ports"]))
-            found.services[name]["routes"] = [{"path": each, **({} if port == "http" else {"port": port})}
-                                              for each in dict.fromkeys(mine)]
+        if mine == [usual] and not paths:
+            found.note(f"services.{name}.routes", usual, "it is reached from outside", "guessed")
+        port = next(iter(found.services[name]["ports"]))
+        found.services[name]["routes"] = [{"path": each, **({} if port == "http" else {"port": port})}
+                                          for each in dict.fromkeys(mine)]
 
 # %% ../../nbs/intake/40_whole_stack.ipynb #a0e63434
+def _shipper(found: Imported, name: str) -> None:
+    "What ships logs: Alloy as it is emitted where Loki is there to take them, else a program like any other."
+    service = found.services[name]
+    if role_of(service) == "log-shipper" and service.get("engine") != "promtail":
+        if any(role_of(each) == "logs" for each in found.services.values()):
+            for key in ("ports", "health_check", "command", "environment"):
+                service.pop(key, None)
+            service.setdefault("engine", "alloy")
+            mounts = [{**each, "path": "/var/lib/alloy/data"} for each in service.get("mounts", [])[:1]]
+            service["mounts"] = mounts or [{"volume": f"{name}-data", "path": "/var/lib/alloy/data"}]
+        else:
+            service |= {"role": "other", "image": image_of(service)}
+            service.pop("engine", None)
+
+
 def _runs(found: Imported, name: str, watched: bool) -> None:
     "Network, user, health check and profile of a service."
     service, role = found.services[name], role_of(found.services[name])
@@ -151,6 +176,20 @@ def _first_secret(found: Imported, name: str) -> None:
         service["secrets"] = sorted(secrets, key=lambda each: not first.search(each))
 
 
+def _roles_of_databases(found: Imported) -> None:
+    "What an application logs in with is a role of its own: the superuser's password stands before it."
+    server = next((name for name, each in found.services.items() if role_of(each) == "database"
+                   and repository(image_of(each)) == "postgres"), "")
+    users = [each for each in found.services.values() if role_of(each) == "application"
+             and all(each.get("environment", {}).get(key) for key in ("DB_USER", "DB_NAME"))]
+    needed = [each for user in users for each in user.get("secrets", []) if each.startswith("postgres")][:1]
+    secrets = found.services[server].get("secrets", []) if server else []
+    if server and needed and needed[0] not in secrets[1:]:
+        own = secret_name(f"{server}_superuser_password")
+        found.secrets.setdefault(own, {"description": f"Of the superuser of {server}"})
+        found.services[server]["secrets"] = list(dict.fromkeys([own, *secrets, *needed]))
+
+
 def _disks(found: Imported) -> Iterator[tuple[str, dict[str, Any]]]:
     "What each volume holds: by its first owner."
     held: set[str] = set()
@@ -170,14 +209,16 @@ def _kept_data(found: Imported, name: str) -> None:
     "A volume for a program that keeps data and has none."
     service = found.services[name]
     usual = guess(name, image_of(service))
-    if usual.data_path and not service.get("mounts") and role_of(service) in (*HOLDS, "queue", "stream"):
+    forgets = re.search(r"--save ?$|--save ''|--save \"\"|--save  ", " ".join(service.get("command", [])))
+    if usual.data_path and not service.get("mounts") and not forgets and role_of(service) in (
+            *HOLDS, *MAY_KEEP, "stream"):
         service["mounts"] = [{"volume": f"{name}-data", "path": usual.data_path}]
         found.note(f"services.{name}.mounts", f"{name}-data at {usual.data_path}",
                    "without a volume its data would end with the container", "guessed")
 
 
 def _volumes(found: Imported) -> None:
-    for name in found.services:
+    for name in found.services if not found.emitted else ():
         _kept_data(found, name)
     for volume, size in _disks(found):
         found.volumes.setdefault(volume, dict(size))
@@ -185,7 +226,29 @@ def _volumes(found: Imported) -> None:
                    "guessed")
     for service in found.services.values():  # a volume that is only read is filled by nobody here
         for mount in service.get("mounts", []):
-            found.volumes.setdefault(mount["volume"], {"size_gb": 5, "backup": "copy"})
+            found.volumes.setdefault(mount["volume"], {"size_gb": 5, "backup": "none"})
+    for volume, size in found.volumes.items():
+        if volume in found.saved:
+            size["backup"] = found.saved[volume]
+        else:
+            _saved(found, volume)
+
+
+def _saved(found: Imported, volume: str) -> None:
+    "How a volume is saved, by the service that writes it: the files of a running database are no backup of it."
+    writer = next((name for name, each in found.services.items() for one in each.get("mounts", [])
+                   if one["volume"] == volume and not one.get("read_only")), "")
+    if not writer:
+        found.volumes[volume]["backup"] = "none"
+    elif role_of(found.services[writer]) == "database":
+        known = known_image(image_of(found.services[writer]))
+        dumped = known is None or known.name == "PostgreSQL"
+        found.volumes[volume]["backup"] = "dump" if dumped and known else "copy" if dumped else "none"
+        if not dumped and known:
+            found.leave(f"backup of volume {volume}", f"only PostgreSQL is dumped by what is emitted, and the files of "
+                        f"a running {known.name} are no backup: let {writer} dump itself into a volume that is saved",
+                        next((each.source for each in found.evidence if each.field == f"services.{writer}.image"),
+                             f"services.{writer}"))
 
 # %% ../../nbs/intake/40_whole_stack.ipynb #c625868f
 USAGE = {"requests": 1_000_000, "egress_gb": 100, "stored_gb": 20, "database_gb": 5, "log_gb": 10, "emails": 1000,
@@ -213,6 +276,19 @@ def _general(found: Imported) -> None:
         found.settings.setdefault("host", {}).setdefault("edge", "direct")
 
 
+def _everything_runs(found: Imported) -> None:
+    "An edge, secrets, users, health checks: what others leave to their images, and what we emitted says itself."
+    _with_edge(found)
+    for name in found.services:
+        _shipper(found, name)
+    watched = any(role_of(each) == "metrics" for each in found.services.values())
+    for name in found.services:
+        _first_secret(found, name)
+        _runs(found, name, watched)
+    _roles_of_databases(found)
+    _waits_for_what_can_be_asked(found)
+
+
 def whole(
     found: Imported,  # What was read; it is filled in
 ) -> Imported:  # The same
@@ -226,12 +302,10 @@ def whole(
         found.services["application"] = {"image": "application:choose-a-version", "role": "application",
                                          "memory": "1024Mi", "ports": {"http": 8000}}
         found.note("services.application.memory", "1024Mi", "no plan says what runs inside the machines", "guessed")
-    _with_edge(found)
-    watched = any(role_of(each) == "metrics" for each in found.services.values())
-    for name in found.services:
-        _first_secret(found, name)
-        _runs(found, name, watched)
-    _waits_for_what_can_be_asked(found)
+    if not found.emitted:
+        _everything_runs(found)
+    for service in found.services.values() if found.emitted else ():
+        service |= {"ports": dict(_EDGE_PORTS)} if role_of(service) == "edge" else {}
     _volumes(found)
     _general(found)
     found.complete = True

@@ -116,6 +116,7 @@ class Snapshot(PriceBook):
     def __post_init__(self) -> None:
         self._files: dict[tuple[str, str], dict[str, list[Row]]] = {}
         self._sold: dict[tuple[str, str, str], frozenset[str]] = {}
+        self._listed: dict[Query, Price] = {}
         self.manifest = _manifest(Path(self.folder))
         self.data = Path(self.folder) / self.manifest.get("data", "")
         self.as_of = date.fromisoformat(self.manifest["as_of"])
@@ -136,6 +137,11 @@ class Snapshot(PriceBook):
         rows = self._rows(query.service, query.region).get(query.usage_type, ())
         return list(_prices(query.service, query.region,
                             [row for row in rows if row["purchase_option"] == query.purchase_option]))
+
+    def listed(self, query: Query) -> Price:
+        if query not in self._listed:
+            self._listed[query] = super().listed(query)
+        return self._listed[query]
 
     def sold(self, service: str, region: str, option: str) -> Collection[str]:
         asked = (service, region, option)
@@ -204,6 +210,8 @@ class InstanceType(NamedTuple):
     baseline_percent: Decimal  # CPU that can be used for ever, percent of each vCPU; 100 unless burstable
     max_pods: int | None  # Pods that EKS can place on it
     current_generation: bool
+    network: str = ""  # As AWS says it: `12.5 Gigabit`, or with `Up to` where that is a burst
+    ebs_mbps: int | None = None  # Mbit/s to EBS that it has for ever; None: unknown
 
     @property
     def memory_mib(self) -> int:
@@ -217,7 +225,8 @@ def instance_types() -> dict[str, InstanceType]:
     return {row["instance_type"]: InstanceType(
         row["instance_type"], int(row["vcpu"]), Decimal(row["memory_gib"]), row["architecture"],
         row["burstable"] == "true", Decimal(row["baseline_cpu_percent"] or 100),
-        int(row["max_pods"]) if row["max_pods"] else None, row["current_generation"] == "true")
+        int(row["max_pods"]) if row["max_pods"] else None, row["current_generation"] == "true",
+        row["network"], int(row["ebs_baseline_mbps"]) if row["ebs_baseline_mbps"] else None)
         for row in read_rows(data_path("instances.csv"))}
 
 

@@ -12,7 +12,9 @@ from ..bill.analysis import Analysis
 from ..bill.availability import component_rows
 from ..bill.causes import by_cause
 from ..bill.growth import growth_rows, step_rows
+from ..bill.limits import limit_data, limit_rows
 from ..bill.ownership import terms_said
+from ..stack.quantities import figure_title, in_words
 from .section import Section
 
 # %% auto #0
@@ -35,11 +37,11 @@ def _likely(found: Analysis) -> Iterator[Section]:
                   "p10: a tenth of the cases is lower.", rows, rows, ("likely",) if found.ranges else ())
     if found.tornado:
         yield Section("tornado", "What moves the saving most", SURFACE,
-                      "The saving with one usage figure low or high, and all others typical.", found.tornado,
+                      "The saving with one usage figure low or high, and all others typical.", in_words(found.tornado),
                       found.tornado, ("tornado",))
         yield Section("indices", "What matters together", SURFACE,
                       "Parts of the saving's variance (Sobol): first is a figure by itself, total with all others.",
-                      found.indices, found.indices)
+                      in_words(found.indices), found.indices)
 
 
 def analysis_sections(
@@ -51,7 +53,7 @@ def analysis_sections(
     yield from _likely(found)
     yield Section("break-even", "Where the better choice flips", SURFACE,
                   "Each figure by itself, all others typical; solved, and never is an answer.",
-                  _without(found, "break-even", found.break_evens), found.break_evens,
+                  _without(found, "break-even", in_words(found.break_evens)), found.break_evens,
                   ("break-even",) if found.curve else ())
     whole = by_cause(found.causes) if found.causes else []
     yield Section("causes", "The saving by cause", SURFACE,
@@ -63,6 +65,10 @@ def analysis_sections(
                   ("growth",))
     yield Section("growth-steps", "Where machines change", SURFACE, "And where they no longer suffice.",
                   step_rows(found.growth), step_rows(found.growth))
+    yield Section("limits", "What binds on one host first", SURFACE, "Up to which load today's host suffices, and the "
+                  "largest that the region sells. Needs are means of the month, and every read reaches the disk.",
+                  _without(found, "limits", limit_rows(found.limits) if found.limits else []),
+                  limit_data(found.limits))
     yield from _owned(found)
 
 
@@ -88,8 +94,9 @@ def analysis_pictures(
         yield "likely", "What both bills and the saving are likely to be", lambda: charts.likely_bills(drawn)
         yield "tornado", "What each usage figure does to the saving", lambda: charts.tornado_chart(found.tornado, where)
     if (curve := found.curve):
-        yield "break-even", f"Both bills over {curve.field}", lambda: charts.break_even_chart(
-            curve.at.tolist(), {name: usd.tolist() for name, usd in curve.usd.items()}, curve.places, curve.field)
+        yield "break-even", f"Both bills over {figure_title(curve.field)}", lambda: charts.break_even_chart(
+            curve.at.tolist(), {name: usd.tolist() for name, usd in curve.usd.items()}, curve.places,
+            figure_title(curve.field))
     if found.causes:
         yield "causes", "The saving from cause to cause", lambda: charts.causes_chart(by_cause(found.causes), where)
     yield "growth", "USD a month as the load grows", lambda: charts.growth_chart(found.growth, where)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..bill import break_even as flips
 from ..bill import causes as split
 from ..bill import growth as grown
+from ..bill import limits as bounds
 from ..bill import options as ways
 from ..bill import ownership as owned
 from ..bill import ranges as drawn
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 # %% auto #0
 __all__ = ['tidy', 'bill', 'usage', 'options', 'ownership', 'availability', 'ranges', 'tornado', 'indices', 'break_even',
-           'causes', 'growth', 'hosts']
+           'causes', 'growth', 'limits', 'hosts']
 
 # %% ../../nbs/report/08_frames.ipynb #fc1f8c17
 def tidy(
@@ -155,6 +156,14 @@ def growth(
     "Each architecture at each load."
     return tidy({"load_times_today": each.load, "architecture": each.name, "usd_per_month": each.usd,
                  "machines": each.machines, "why_not": each.why} for each in grown.growth(stack, book, tuple(names)))
+
+
+def limits(
+    stack: Stack,  # Any stack
+    book: PriceBook,  # Where prices are found
+) -> DataFrame:
+    "Up to which load one host suffices, by what it has; nothing where that is unknown."
+    return tidy(bounds.limit_data(bounds.host_limits(stack, book)), suffices_to_load="load_times_today")
 
 
 def hosts(

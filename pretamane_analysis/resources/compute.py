@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from typing import ClassVar
 
 from ..base.errors import PretamaneError
@@ -44,6 +45,7 @@ class EksCluster(Resource):
 DETAILED_METRICS = 7  # metrics that detailed monitoring adds for each instance
 
 # %% ../../nbs/resources/03_compute.ipynb #6f0d8496
+@cache
 def instance_hour(
     instance_type: str,  # Such as `t3.medium`
     option: str = ON_DEMAND,  # Purchase option

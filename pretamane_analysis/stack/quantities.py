@@ -5,6 +5,7 @@
 # %% ../../nbs/stack/04_quantities.ipynb #d8e19399
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from .model_file import Model
 
 # %% auto #0
 __all__ = ['Name', 'SecretName', 'MemoryQuantity', 'CpuQuantity', 'Duration', 'Port', 'Scenario', 'SCENARIOS', 'LARGEST',
-           'mebibytes', 'cores', 'Range', 'Usage']
+           'mebibytes', 'cores', 'Range', 'Usage', 'figure_title', 'in_words']
 
 # %% ../../nbs/stack/04_quantities.ipynb #f7517e08
 def _text(value: Any) -> Any:
@@ -82,53 +83,62 @@ class Range(Model):
         return self.low if self.low == self.high else {each: getattr(self, each) for each in SCENARIOS}
 
 # %% ../../nbs/stack/04_quantities.ipynb #682b64b9
-def _range(low: int | str, typical: int | str, high: int | str, description: str) -> Any:
+def _range(low: int | str, typical: int | str, high: int | str, title: str, description: str) -> Any:
     return Field(default=Range.model_construct(low=Decimal(low), typical=Decimal(typical), high=Decimal(high)),
-                 description=description)
+                 title=title, description=description)
 
 
-def _unknown(description: str) -> Any:
-    return Field(default=None, description=f"{description}; left out: not known, and the bill says so")
+def _unknown(title: str, description: str) -> Any:
+    return Field(default=None, title=title, description=f"{description}; left out: not known, and the bill says so")
 
 # %% ../../nbs/stack/04_quantities.ipynb #89cf051b
 class Usage(Model):
     "What the product is used for in a month, each figure as low, typical and high."
-    requests: Range = _range(100_000, 1_000_000, 10_000_000, "HTTP requests that reach the edge")
-    egress_gb: Range = _range(20, 100, 1000, "GB sent to the internet")
-    stored_gb: Range = _range(5, 20, 200, "GB of documents in the object store")
-    database_gb: Range = _range(1, 5, 50, "GB in the database")
-    index_gb: Range = _range(1, 2, 20, "GB in the search index")
-    log_gb: Range = _range(1, 10, 100, "GB of logs written")
-    searches: Range = _range(5_000, 50_000, 500_000, "search queries")
-    emails: Range = _range(100, 1_000, 10_000, "emails sent")
-    database_reads_per_request: Range = _range(1, 2, 5, "database reads of up to 4 KB for each request")
-    database_writes_per_request: Range = _range("0.1", "0.2", "0.5", "database writes of up to 1 KB for each request")
-    object_writes_per_request: Range = _range("0.01", "0.02", "0.05", "objects written for each request")
-    object_reads_per_request: Range = _range("0.1", "0.2", "0.5", "objects read for each request")
-    metrics: Range = _range(10, 30, 100, "custom metrics kept")
-    alarms: Range = _range(5, 10, 20, "alarms on metrics")
-    cross_zone_gb: Range = _range(5, 50, 300, "GB between availability zones, where there are several")
-    snapshot_gb: Range = _range(8, 30, 120,
+    requests: Range = _range(100_000, 1_000_000, 10_000_000, "HTTP requests", "HTTP requests that reach the edge")
+    egress_gb: Range = _range(20, 100, 1000, "traffic to the internet, GB", "GB sent to the internet")
+    stored_gb: Range = _range(5, 20, 200, "stored documents, GB", "GB of documents in the object store")
+    database_gb: Range = _range(1, 5, 50, "database, GB", "GB in the database")
+    index_gb: Range = _range(1, 2, 20, "search index, GB", "GB in the search index")
+    log_gb: Range = _range(1, 10, 100, "logs written, GB", "GB of logs written")
+    searches: Range = _range(5_000, 50_000, 500_000, "search queries", "search queries")
+    emails: Range = _range(100, 1_000, 10_000, "emails sent", "emails sent")
+    database_reads_per_request: Range = _range(1, 2, 5, "database reads per request",
+                                               "database reads of up to 4 KB for each request")
+    database_writes_per_request: Range = _range("0.1", "0.2", "0.5", "database writes per request",
+                                                "database writes of up to 1 KB for each request")
+    object_writes_per_request: Range = _range("0.01", "0.02", "0.05", "objects written per request",
+                                              "objects written for each request")
+    object_reads_per_request: Range = _range("0.1", "0.2", "0.5", "objects read per request",
+                                             "objects read for each request")
+    metrics: Range = _range(10, 30, 100, "custom metrics", "custom metrics kept")
+    alarms: Range = _range(5, 10, 20, "alarms", "alarms on metrics")
+    cross_zone_gb: Range = _range(5, 50, 300, "traffic between zones, GB",
+                                  "GB between availability zones, where there are several")
+    snapshot_gb: Range = _range(8, 30, 120, "disk snapshots, GB",
                                 "GB of disk snapshots kept; they are incremental, so only their owner can know")
-    dns_queries_per_request: Range = _range("0.1", "0.1", "0.1",
+    dns_queries_per_request: Range = _range("0.1", "0.1", "0.1", "DNS queries per request",
                                             "DNS queries for each request; resolvers and browsers remember an answer")
-    backup_writes: Range = _range(30, 30, 30, "objects written to the backup bucket in a month, one a night")
-    audit_gb: Range = _range("0.1", "0.5", 5, "GB of the audit trail kept, where there is one")
-    audit_writes: Range = _range(9490, 9490, 28470, "objects that the audit trail writes in a month: a file of records "
-                                 "every five minutes, a digest every hour")
-    image_gb: Range = _range(1, 3, 10, "GB of container images kept in a registry")
-    cpu_cores: Range = _range("0.1", "0.3", "1", "vCPU that all services together keep busy on average")
-    nat_gb: Range | None = Field(default=None, description="GB through the NAT gateways; left out: logs, and the "
-                                 "images of each node once")
-    control_plane_log_gb: Range = _range(0, 0, 0,
+    backup_writes: Range = _range(30, 30, 30, "objects written as backups",
+                                  "objects written to the backup bucket in a month, one a night")
+    audit_gb: Range = _range("0.1", "0.5", 5, "audit trail, GB", "GB of the audit trail kept, where there is one")
+    audit_writes: Range = _range(9490, 9490, 28470, "objects of the audit trail",
+                                 "objects that the audit trail writes in a month: a file of records every five "
+                                 "minutes, a digest every hour")
+    image_gb: Range = _range(1, 3, 10, "container images, GB", "GB of container images kept in a registry")
+    cpu_cores: Range = _range("0.1", "0.3", "1", "busy vCPU", "vCPU that all services together keep busy on average")
+    nat_gb: Range | None = Field(default=None, title="traffic through NAT gateways, GB",
+                                 description="GB through the NAT gateways; left out: logs, and the images of each "
+                                 "node once")
+    control_plane_log_gb: Range = _range(0, 0, 0, "logs of the control plane, GB",
                                          "GB of logs of the EKS control plane, which are off unless switched on")
 
-    database_io: Range | None = _unknown("I/O requests of databases that bill them: Aurora, DocumentDB")
-    database_backup_gb: Range | None = _unknown("GB of database backups and snapshots kept")
-    queue_requests: Range | None = _unknown("requests to queues: send, receive, delete")
-    cache_requests: Range | None = _unknown("requests to a serverless cache, each of up to 1 KB")
-    stream_gb: Range | None = _unknown("GB written to streams")
-    active_users: Range | None = _unknown("users who sign in")
+    database_io: Range | None = _unknown("database I/O requests",
+                                         "I/O requests of databases that bill them: Aurora, DocumentDB")
+    database_backup_gb: Range | None = _unknown("database backups, GB", "GB of database backups and snapshots kept")
+    queue_requests: Range | None = _unknown("queue requests", "requests to queues: send, receive, delete")
+    cache_requests: Range | None = _unknown("cache requests", "requests to a serverless cache, each of up to 1 KB")
+    stream_gb: Range | None = _unknown("written to streams, GB", "GB written to streams")
+    active_users: Range | None = _unknown("users who sign in", "users who sign in")
 
     def at(
         self,
@@ -137,3 +147,19 @@ class Usage(Model):
         "All figures of one scenario, by name; those without a default only where they were given."
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: getattr(figure, scenario) for name, figure in given.items() if figure is not None}
+
+
+def figure_title(
+    name: str,  # A field of `Usage`, such as `egress_gb`; anything else stays as it is
+) -> str:
+    "A usage figure in words, with its unit."
+    field = Usage.model_fields.get(name)
+    return field.title or name if field else name
+
+
+def in_words(
+    rows: Iterable[Mapping[str, Any]],  # What programs read: usage figures by field under `usage` or `what`
+) -> list[dict[str, Any]]:
+    "The same rows for people: usage figures in words."
+    return [{key: figure_title(value) if key in ("usage", "what") else value for key, value in row.items()}
+            for row in rows]

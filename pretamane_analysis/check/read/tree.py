@@ -15,10 +15,10 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
-from .caddyfile import Caddyfile, CaddyfileError, read_caddyfile
+from ...base.caddyfile import Caddyfile, CaddyfileError, read_caddyfile
 from ...intake.compose_service import ServiceFacts, mapping
-from ...intake.compose_project import (EXAMPLES, Project, own_keys, project_of, read_variables,
-                                                       set_from_files)
+from ...intake.compose_project import Project, own_keys, project_of, set_from_files
+from ...intake.compose_variables import EXAMPLES, read_variables
 from .kinds import kind_of
 from ...base.lines import Document, Unreadable, read_json, read_yaml
 from ...base.errors import PretamaneError

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from posixpath import basename, dirname, join, normpath
 from typing import Any
 
-from ...intake.compose_project import Project, read_variables
+from ...intake.compose_project import Project
+from ...intake.compose_variables import read_variables
 from .kinds import SAID, UNCHECKED
 from .tree import Tree, compose_project, part_of
 

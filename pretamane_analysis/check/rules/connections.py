@@ -19,7 +19,7 @@ from ..views.references import jobs, mounted_files, names, prober, references
 from .registry import rule
 from ..views.services import services
 from ...intake.compose_service import ServiceFacts, listed, mapping
-from ..read.caddyfile import Directive
+from ...base.caddyfile import Directive
 from ..read.tree import Finding, Tree
 
 # %% auto #0

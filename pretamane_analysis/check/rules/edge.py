@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ..read.caddyfile import Directive
+from ...base.caddyfile import Directive
 from .containers import of
 from ..views.edge import Proxy, edge_services, proxies
 from ..views.images import flag, known, own_prefix

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..read.caddyfile import Directive
+from ...base.caddyfile import Directive
 from ..views.edge import PASSWORDS, edge_services, proxies
 from .edge import at, below, public_sites, tunnels
 from .registry import rule

@@ -11,7 +11,8 @@ from posixpath import dirname, join
 
 from .containers import of
 from ..views.edge import edge_services, proxies, site_ports
-from ...intake.compose_project import Project, read_variables
+from ...intake.compose_project import Project
+from ...intake.compose_variables import read_variables
 from ..views.images import is_database, known, listening_ports, own_prefix
 from ..views.references import Reference, jobs, mounted_files, names, prober, references, targets
 from .registry import rule

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..read.caddyfile import Directive
+from ...base.caddyfile import Directive
 from .services import services
 from ...intake.compose_service import ServiceFacts
 from ..read.tree import Tree

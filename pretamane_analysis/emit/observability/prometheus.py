@@ -17,7 +17,10 @@ from ...stack.stack import Stack
 __all__ = ['PROBE_INTERVAL', 'SHORTEST_PROBE', 'LONGEST_WAIT', 'to_yaml', 'time_scale', 'rule_files', 'files']
 
 # %% ../../../nbs/emit/observability/01_prometheus.ipynb #7fec6c0e
-class _Dumper(yaml.SafeDumper):
+_BASE: Any = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper
+
+
+class _Dumper(_BASE):  # type: ignore[misc]
     "No anchors, and several lines as a block."
 
     def ignore_aliases(self, data: Any) -> bool:
