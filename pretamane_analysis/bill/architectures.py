@@ -57,7 +57,8 @@ def _host_assumptions(
             "the tunnel leaves through one public address with no port open; DNS and tunnel are Cloudflare's free plan"
             if _has_tunnel(stack) else
             "the host answers on one public address; the registrar's DNS costs nothing",
-            f"the backup bucket holds one full copy of database and objects; with the data disk {_lost(stack, services)}",
+            "the backup bucket holds one full copy of database and objects",
+            f"with the data disk {_lost(stack, services)}",
             *guessed(stack))
 
 
