@@ -111,13 +111,6 @@ def test_a_new_host_goes_to_a_moment(place, fresh, when, rows):
     assert not (host.data / "backup" / "restore").exists()
 
 
-def test_the_drill_follows_the_log(place):
-    """What it proves is that the log leads to where it was last sent"""
-    done = place.host.run("restore-drill.sh")
-    assert done.returncode == 0, done.stderr
-    assert "the log of postgresql leads to" in done.stderr
-
-
 @pytest.mark.parametrize("when, why", [("before", "no backup is older than"), ("2100-01-01", "is not over yet"),
                                        ("half past nonsense", "is no time that date understands")])
 def test_where_there_is_no_way_nothing_is_touched(place, when, why):
@@ -167,12 +160,8 @@ def test_old_log_goes_when_a_backup_has_succeeded(place):
     archive = place.server.folder / "archive"
     first = min(file.name for file in archive.iterdir())
     assert place.host.run("backup.sh", BASE_AGE="1").returncode == 0
-    time.sleep(1.5)
-    assert place.host.run("backup.sh", BASE_AGE="1").returncode == 0
     assert not (archive / first).exists() and any(archive.iterdir())
-    assert place.host.run("wal.sh").returncode == 0
-    bases = (place.host.state / "bases.postgresql").read_text().splitlines()
-    assert len(bases) == 2
+    assert len((place.host.state / "bases.postgresql").read_text().splitlines()) == 2
 
 
 def without(**changes):

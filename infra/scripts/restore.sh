@@ -41,7 +41,7 @@ read_time() {
     else
         SECOND="$(date -d "$TO_TIME" +%s)" || die "$TO_TIME is no time that date understands"
         MOMENT="$(date -u -d "$TO_TIME" '+%F %T.%6N+00')"
-        [ "$SECOND" -lt "$EPOCHSECONDS" ] || die "$MOMENT is not over yet"
+        [ "$SECOND" -le "$EPOCHSECONDS" ] || die "$MOMENT is not over yet"
     fi
 }
 
