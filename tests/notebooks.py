@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The rooms in the order of imports, lowest first.
 ROOMS = ["base", "stack", "facts", "prices", "resources", "providers", "bill", "intake", "draw", "emit",
          "emit.host", "emit.cloud",
-         "emit.observability", "emit.kubernetes",
+         "emit.observability", "emit.kubernetes", "emit.pair",
          "check.read", "check.views", "check.rules", "check.tools", "check", "report", "cli"]
 EXPORTS = {"export", "exports", "exporti"}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from needed import program
 
-from pretamane_analysis.emit.tree import OF_CLUSTER, emitted
+from pretamane_analysis.emit.tree import OF_CLUSTER, OF_PAIR, emitted
 from pretamane_analysis.stack.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +31,11 @@ needs_terraform = pytest.mark.skipif(PROGRAM is None, reason="allowed: neither t
 def host_files(stack: Stack) -> dict[str, str]:
     """Return the host's Terraform: the configuration and, from the bootstrap, the script of the first boot"""
     return emitted(stack, ["terraform", "bootstrap"])
+
+
+def pair_files(stack: Stack) -> dict[str, str]:
+    """Return the Terraform of two hosts, and the script of a first boot"""
+    return emitted(stack, ["terraform", "bootstrap"], OF_PAIR)
 
 
 def cluster_files(stack: Stack) -> dict[str, str]:

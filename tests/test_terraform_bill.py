@@ -16,6 +16,7 @@ from terraform_runner import (
     first_plan,
     host_files,
     needs_terraform,
+    pair_files,
     ready,
     resources,
 )
@@ -80,7 +81,9 @@ def standby() -> Stack:
 
 STACKS = Path(__file__).parent / "stacks"
 SIDES = {
-    "ec2": (example, host_files), "ec2, the other choices": (varied, host_files), "eks": (example, cluster_files),
+    "ec2": (example, host_files), "ec2, the other choices": (varied, host_files),
+    "ec2-pair": (example, pair_files), "ec2-pair, the other choices": (varied, pair_files),
+    "eks": (example, cluster_files),
     "eks, network load balancer": (network, cluster_files), "eks, classic load balancer": (classic, cluster_files),
     "eks, groups of nodes": (groups, cluster_files), "eks, nodes with addresses": (open_nodes, cluster_files),
     "eks, managed database and cache": (managed, cluster_files), "eks, with a standby": (standby, cluster_files),

@@ -17,6 +17,7 @@ from typing import Any
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.bill import HOURS_PER_MONTH
 from pretamane_analysis.bill.building_blocks import pod_volumes
+from pretamane_analysis.bill.features import FEATURE
 from pretamane_analysis.bill.sizing import needs
 from pretamane_analysis.prices.snapshot import eks_support, instance_type
 from pretamane_analysis.resources import (
@@ -57,7 +58,8 @@ FREE = {
                  "aws_volume_attachment",
                  "aws_autoscaling_attachment", "aws_eks_addon", "aws_eks_pod_identity_association",
                  "aws_ecr_lifecycle_policy",
-                 "aws_ses_domain_dkim", "aws_lb_listener", "aws_lb_target_group", "aws_route53_record",
+                 "aws_ses_domain_dkim", "aws_lb_listener", "aws_lb_listener_rule", "aws_lb_target_group",
+                 "aws_lb_target_group_attachment", "aws_route53_record",
                  "aws_db_subnet_group", "aws_elasticache_subnet_group"),
     "gateway endpoints are free": ("aws_vpc_endpoint",),
     "public certificates are free": ("aws_acm_certificate", "aws_acm_certificate_validation"),
@@ -104,21 +106,30 @@ def _by_kind(plan: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 Reader = Callable[[Planned, list[dict[str, Any]]], Iterator[Resource]]
 
 
+def _alike(found: list[dict[str, Any]], what: str, *keys: str) -> tuple[dict[str, Any], int, str]:
+    "One of several that are billed alike, their number, and what they are called together."
+    if len({str([each.get(key) for key in keys]) for each in found}) > 1:
+        raise PretamaneError(f"the {what}s of the plan are not alike", remedy="Compare with the stack's bill")
+    return found[0], len(found), what if len(found) == 1 else f"{what}s"
+
+
 def _instances(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
-    for each in found:
-        credit = (each.get("credit_specification") or [{}])[0].get("cpu_credits") or "unlimited"
-        yield Instances(name="EC2 host", instance_type=each["instance_type"], cpu_credits=credit,
-                        detailed_monitoring=each["monitoring"],
-                        purchase_option=plan.stack.host.purchase_option,
-                        cpu_percent=plan.busy(each["instance_type"], 1, tuple(plan.stack.services)))
-        root = each["root_block_device"][0]
-        yield Volume(name="root disk", volume_type=root["volume_type"], gb=root["volume_size"])
+    each, count, name = _alike(found, "EC2 host", "instance_type", "monitoring", "credit_specification")
+    credit = (each.get("credit_specification") or [{}])[0].get("cpu_credits") or "unlimited"
+    services = tuple(name for name, one in plan.stack.services.items()
+                     if count == 1 or one.role not in {"tunnel", *FEATURE["objects"].roles})
+    yield Instances(name=name, instance_type=each["instance_type"], cpu_credits=credit, count=count,
+                    detailed_monitoring=each["monitoring"], purchase_option=plan.stack.host.purchase_option,
+                    cpu_percent=plan.busy(each["instance_type"], count, services))
+    root, count, name = _alike([one["root_block_device"][0] for one in found], "root disk", "volume_type",
+                               "volume_size")
+    yield Volume(name=name, volume_type=root["volume_type"], gb=root["volume_size"], count=count)
 
 
 def _disks(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
-    for each in found:
-        yield Volume(name="data disk", volume_type=each["type"], gb=each["size"], iops=each.get("iops"),
-                     throughput_mibps=each.get("throughput"))
+    each, count, name = _alike(found, "data disk", "type", "size", "iops", "throughput")
+    yield Volume(name=name, volume_type=each["type"], gb=each["size"], iops=each.get("iops"),
+                 throughput_mibps=each.get("throughput"), count=count)
 
 
 def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
@@ -137,7 +148,8 @@ def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
 def _addresses(plan: Planned) -> Iterator[Resource]:
     "Addresses stand on no resource alone: instances ask for them, balancers take one in each zone, others are named."
     asked = sum(bool(each["associate_public_ip_address"]) for each in plan["aws_instance"])
-    zones = sum(len(plan["aws_subnet"]) // 2 for _ in (*plan["aws_lb"], *plan["aws_elb"]))
+    of_cluster = 2 if plan["aws_eks_cluster"] else 1  # Where each zone has a private subnet too
+    zones = sum(len(plan["aws_subnet"]) // of_cluster for _ in (*plan["aws_lb"], *plan["aws_elb"]))
     nodes = sum(each["scaling_config"][0]["desired_size"] for each in plan["aws_eks_node_group"]) if any(
         each.get("map_public_ip_on_launch") for each in plan["aws_subnet"]) else 0
     if total := asked + zones + len(plan["aws_eip"]) + nodes:

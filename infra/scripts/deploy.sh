@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 # Puts a release into service without a failed request: the idle color starts beside the one that serves, proves itself to
 # the engine and to the edge, takes one request in sixteen and then all of them while the other one stands by and the error
 # ratio is watched, and only then does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
@@ -320,6 +320,33 @@ prune() {
     done
 }
 
+record_release() {
+    step record
+    previous="$(current)"
+    if [ "$(readlink -e "$ROOT_DIR/current" || true)" != "$RELEASE" ]; then
+        if [ "$previous" != "$RELEASE" ]; then put "$STATE_DIR/previous" <<<"$previous"; fi
+        ln -sfn "$RELEASE" "$ROOT_DIR/current.part"
+        mv -fT "$ROOT_DIR/current.part" "$ROOT_DIR/current"
+    fi
+    keep_release
+}
+
+# The host of a pair that follows: the release is ready there when it must lead, and its database goes on with it.
+stand_by() {
+    archive unlocked "$RELEASE" || die "the release is not what its lock file says"
+    NEW="$(active_color)"
+    step secrets
+    if [ -x "$RELEASE/bootstrap/bootstrap.sh" ]; then "$RELEASE/bootstrap/bootstrap.sh" secrets; fi
+    step images
+    images
+    record_release
+    step database
+    compose up --detach --wait --wait-timeout "$START_SECONDS" --no-deps "$PAIR_SERVICE"
+    "$RELEASE/scripts/$PAIR_SCRIPT" start
+    prune
+    log "$(basename "$RELEASE") stands by"
+}
+
 BUNDLE=() ARGUMENTS=()
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -344,6 +371,10 @@ trap 'exit 130' INT
 need docker python3 flock awk
 step room
 require_room
+if [ -n "${PAIR_SERVICE:-}" ] && ! "$RELEASE/scripts/$PAIR_SCRIPT" leads; then
+    stand_by
+    exit 0
+fi
 step settle
 settle
 log "$OLD serves, $NEW starts from $(basename "$RELEASE")"
@@ -381,14 +412,7 @@ if [ "$REST_TOO" = no ]; then
     log "$NEW serves"
     exit 0
 fi
-step record
-previous="$(current)"
-if [ "$(readlink -e "$ROOT_DIR/current" || true)" != "$RELEASE" ]; then
-    if [ "$previous" != "$RELEASE" ]; then put "$STATE_DIR/previous" <<<"$previous"; fi
-    ln -sfn "$RELEASE" "$ROOT_DIR/current.part"
-    mv -fT "$ROOT_DIR/current.part" "$ROOT_DIR/current"
-fi
-keep_release
+record_release
 step rest
 settle_rest "$previous"
 prune

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 # Brings a backup back: roles and databases, then volumes, then what is built from them. Only into an empty target; with
 # --force what is there is moved aside first, never deleted.
 #   restore.sh [--force] [--snapshot ID]
@@ -158,12 +158,6 @@ fi
 step start
 up_all
 step rebuild
-# What is derived from the data, such as a search index, is made anew.
-for service in "${!REBUILD[@]}"; do
-    log "rebuild with $service"
-    read -r -a command <<<"${REBUILD[$service]}"
-    case " ${COLORED[*]} " in *" $service:"*) service+="-$(active_color)" ;; esac
-    compose run --rm --no-deps -T "$service" "${command[@]}"
-done
+rebuild_derived
 log "restored; what was replaced is in ${ASIDE}, if anything was"
 if [ "${#ARCHIVED[@]}" -gt 0 ]; then log "make a backup now: the log of a new server begins with it"; fi

@@ -192,8 +192,9 @@ def report(
 # %% ../../nbs/cli/05_verbs.ipynb #6307c9db
 def _emit_options(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="folder to write to")
-    parser.add_argument("--architecture", choices=("ec2", "eks", "kubernetes"), default="ec2",
-                        help="the host, the Terraform of EKS, or manifests for any cluster (default: ec2)")
+    parser.add_argument("--architecture", choices=("ec2", "ec2-pair", "eks", "kubernetes"), default="ec2",
+                        help="the host, a pair of them, the Terraform of EKS, or manifests for any cluster "
+                        "(default: ec2)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this emitter; may be repeated")
     parser.add_argument("--force", action="store_true", help="overwrite files that were changed by hand")
     parser.add_argument("--diff", action="store_true",

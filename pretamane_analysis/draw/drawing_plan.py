@@ -205,7 +205,7 @@ def _task_frames(chosen: Architecture) -> list[Frame]:
     return [Frame("zone all", "column", (card,), f"{size.zones} zones")]
 
 # %% ../../nbs/draw/03_drawing_plan.ipynb #bff94735
-PODS = {"ec2-pair": ("Services on each host", "network"), "ecs-fargate": ("Tasks", "tasks"),
+PODS = {"ec2-pair": ("Services on either host", "network"), "ecs-fargate": ("Tasks", "tasks"),
         "as-is": ("Services on machines", "network")}  # where services are no pods: titles of the boxes
 FEW = 4  # Services that leave room for the nodes in their own column
 NODE_DISKS = "node disks"

@@ -14,8 +14,8 @@ from ..stack.service import Service
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['COLORS', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'instances', 'names', 'containers', 'given_user',
-           'archive_volume', 'default_profiles', 'edge_of']
+__all__ = ['COLORS', 'PAIR', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'instances', 'names', 'containers', 'given_user',
+           'archive_volume', 'default_profiles', 'replicated', 'edge_of']
 
 # %% ../../nbs/emit/04_containers.ipynb #415671c0
 COLORS = ("blue", "green")
@@ -91,7 +91,8 @@ def archive_volume(
     return f"{server}-archive"
 
 # %% ../../nbs/emit/04_containers.ipynb #8f07b1f4
-NETWORKS = ("edge", "app", "data", "obs")
+PAIR = "pair"  # Where two hosts of a pair meet: the database and nothing else
+NETWORKS = ("edge", "app", "data", "obs", PAIR)
 INTERNAL = ("data", "obs")
 SUBNETS = {"edge": "172.30.250.0/24", "obs": "172.30.251.0/24"}
 
@@ -103,6 +104,12 @@ def default_profiles(
     used = {profile for each in containers(stack) for profile in each.profiles}
     tunnel = {"tunnel"} if stack.host.edge == "direct" else set()
     return sorted(used - {"admin", "green"} - tunnel)
+
+def replicated(
+    stack: Stack,  # The product that is described
+) -> str:  # Name of a service; empty where nothing is replicated
+    "The database that another host has too."
+    return next((name for name, each in stack.services.items() if PAIR in map(str, each.networks)), "")
 
 # %% ../../nbs/emit/04_containers.ipynb #96207326
 def edge_of(

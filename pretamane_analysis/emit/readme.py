@@ -24,6 +24,7 @@ FOLDERS = {  # Folder or file at the top: what it holds
     "compose": "the services as Docker Compose starts them, with limits, health checks, networks and secrets",
     "caddy": "the edge: host names, routes, headers, passwords, limits",
     "app": "the reference application: its source, its image, its migrations",
+    "replication": "who may log in to the database, from the other host too",
     "postgres": "roles and databases that the first start makes",
     "systemd": "units that start the stack and run backup, restore drill and health watch",
     "scripts": "what an operator calls: bundle, deploy, roll back, back up, restore, rotate a secret",
@@ -40,14 +41,14 @@ FOLDERS = {  # Folder or file at the top: what it holds
 
 # %% ../../nbs/emit/06_readme.ipynb #dabe149a
 PAGES = {  # By tree: the template, and the module that knows what only this page says
-    "ec2": ("host", ""), "eks": ("cluster", ""),
+    "ec2": ("host", ""), "ec2-pair": ("pair", "pretamane_analysis.emit.pair.particulars"), "eks": ("cluster", ""),
     "kubernetes": ("kubernetes", "pretamane_analysis.emit.kubernetes.particulars")}
 
 # %% ../../nbs/emit/06_readme.ipynb #6af15e70
 def text(
     stack: Stack,  # Any stack
     paths: Iterable[str],  # The other files of the tree
-    of: str = "ec2",  # Which tree: `ec2`, `eks` or `kubernetes`
+    of: str = "ec2",  # Which tree: `ec2`, `ec2-pair`, `eks` or `kubernetes`
 ) -> str:  # README.md
     "What an emitted tree is, where to start, what is where."
     paths = list(paths)
@@ -56,7 +57,7 @@ def text(
     provided = {name: each for name, each in stack.secrets.items() if each.source == "provided"}
     page, module = PAGES[of]
     more = import_module(module).particulars(stack) if module else {}
-    return rendered(f"readme/{page}.md.j2", stack=stack, **more, folders=folders, provided=provided,
+    return rendered(f"readme/{page}.md.j2", stack=stack, **{"provided": provided, **more}, folders=folders,
                     runbooks="runbooks" in tops, reference="app" in tops, archived=archived(stack),
                     colored=any(each.deploy == "blue-green" for each in stack.services.values()),
                     files=counted(len(paths) + 1, "file"), services=counted(len(stack.services), "service"))

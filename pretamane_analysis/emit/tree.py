@@ -24,8 +24,8 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'OF_KUBERNETES', 'SIZED', 'BY_USAGE', 'TREES', 'README', 'LOCK', 'emitters',
-           'model_hash', 'sized', 'emitted', 'Summary', 'write_tree', 'diff']
+__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'OF_KUBERNETES', 'OF_PAIR', 'SIZED', 'BY_USAGE', 'TREES', 'README', 'LOCK',
+           'emitters', 'model_hash', 'tree_name', 'sized', 'emitted', 'Summary', 'write_tree', 'diff']
 
 # %% ../../nbs/emit/01_tree.ipynb #e584a73c
 Emitter = Callable[..., dict[str, str]]  # of the stack; those in SIZED also of the architecture that is billed
@@ -54,9 +54,14 @@ OF_KUBERNETES = {  # The stack itself in any cluster
     "kubernetes": "pretamane_analysis.emit.kubernetes.manifests",
     "app": "pretamane_analysis.emit.host.app",
 }
+OF_PAIR = EMITTERS | {  # The same on each of two hosts, with a standby of the database
+    "compose": "pretamane_analysis.emit.pair.compose", "caddy": "pretamane_analysis.emit.pair.edge",
+    "terraform": "pretamane_analysis.emit.pair.terraform", "bootstrap": "pretamane_analysis.emit.pair.bootstrap",
+}
 SIZED = ("terraform", "eks")
 BY_USAGE = ("kubernetes",)  # Emitters whose files follow from all usage figures
-TREES = {"ec2": EMITTERS, "eks": OF_CLUSTER, "kubernetes": OF_KUBERNETES}
+TREES = {"ec2": EMITTERS, "ec2-pair": OF_PAIR, "eks": OF_CLUSTER, "kubernetes": OF_KUBERNETES}
+_BILLED = {"kubernetes": "ec2"}  # What sizes a tree that is not billed itself
 README = "pretamane_analysis.emit.readme"  # what such a tree is and where to start
 LOCK = "stack.lock.json"
 
@@ -89,6 +94,19 @@ def model_hash(
                               default=str).encode())[:12]
 
 
+def tree_name(
+    of: dict[str, str],  # One of `TREES`
+) -> str:
+    "What a tree is called."
+    return next(key for key, each in TREES.items() if each is of)
+
+
+def _as_run(stack: Stack, of: dict[str, str]) -> Stack:
+    "A stack as the machines of a tree run it."
+    adapted: Stack = import_module("pretamane_analysis.emit.pair.adapted").adapted(stack) if of is OF_PAIR else stack
+    return adapted
+
+
 def sized(
     stack: Stack,  # Any stack
     of: dict[str, str] = EMITTERS,  # one of `TREES`
@@ -96,7 +114,8 @@ def sized(
     scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
 ) -> Architecture:
     "The plan of a tree: the architecture that `pretamane cost` bills."
-    return architecture("eks" if of is OF_CLUSTER else "ec2", stack, book or bundled(), scenario)
+    name = tree_name(of)
+    return architecture(_BILLED.get(name, name), stack, book or bundled(), scenario)
 
 
 def _digest(content: bytes) -> str:
@@ -145,18 +164,18 @@ def emitted(
     "All files of a stack. Raises PretamaneError when the stack asks for something that an emitter refuses."
     tree: dict[str, str] = {}
     chosen = emitters(only, of)
-    plan = plan or (sized(stack, of) if {*SIZED} & {*chosen} else None)
+    plan, run = plan or (sized(stack, of) if {*SIZED} & {*chosen} else None), _as_run(stack, of)
     for name, files in chosen.items():
         model = model_hash(stack, plan if name in SIZED else None, name in BY_USAGE)
-        for path, text in (files(stack, plan) if name in SIZED else files(stack)).items():
+        for path, text in (files(run, plan) if name in SIZED else files(run)).items():
             if path in tree:
                 raise PretamaneError(f"emitter {name!r} writes a file that another one wrote", place=path)
             tree[path] = _headed(path, text, model)
     if only is None:
         tree[".gitignore"] = _headed(".gitignore", "\n".join(_IGNORED) + "\n", model_hash(stack))
-        page = import_module(README).text(stack, [*tree, LOCK], next(key for key, each in TREES.items() if each is of))
+        page = import_module(README).text(stack, [*tree, LOCK], tree_name(of))
         tree["README.md"] = _headed("README.md", page, model_hash(stack))
-        tree[LOCK] = _lock(model_hash(stack, plan, bool({*BY_USAGE} & {*chosen})), _hashes(tree), images=_images(stack))
+        tree[LOCK] = _lock(model_hash(stack, plan, bool({*BY_USAGE} & {*chosen})), _hashes(tree), images=_images(run))
     return dict(sorted(tree.items()))
 
 

@@ -219,6 +219,9 @@ class Operations(Model):
     drain: Duration = Field(default="60s", description="how long the old color may take to end what it has begun")
     bake_error_ratio: Decimal = Field(default=Decimal("0.02"), ge=0, le=1,
                                       description="a higher share of 5xx gives the release up")
+    standby: Literal["preferred", "required", "asynchronous"] = Field(
+        default="preferred", description="of a pair of hosts: a commit waits until the other host has it, while that "
+        "host is there (preferred), always (required), or never (asynchronous)")
     backup_key: SecretName = Field(default="restic_password", description="the secret that backups are encrypted with")
     bake_min_errors: int = Field(default=5, ge=1, description="but never for fewer errors than this")
     rebuild: dict[Name, list[str]] = Field(

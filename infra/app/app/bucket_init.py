@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 """`python -m app.bucket_init`: makes the bucket if it is missing, and proves that objects can be written and read."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 """One id for one request, wherever it leaves a trace: log, response, SQL, object store, search."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 """`python -m app.migrate`: brings the schema up to date. Running it again changes nothing; two runs wait for each
 other.
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 """Brings each change of a document to the search index and the object store: at least once, in order, however long
 it takes.
 

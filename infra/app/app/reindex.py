@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 """`python -m app.reindex`: builds the search index again from the database and the object store, while the service
 runs.
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 """The object store, over the S3 interface."""
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class ObjectMissing(Exception):
 
 def make_client(settings: Settings, read_timeout: float = 20, attempts: int = 2) -> Any:
     """An S3 client with short timeouts; every request carries the ids of the work at hand"""
+    key = {"aws_access_key_id": settings.s3_access_key,
+           "aws_secret_access_key": secret(settings.s3_secret_key_file)} if settings.s3_access_key else {}
     client = get_session().create_client(
-        "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region,
-        aws_access_key_id=settings.s3_access_key, aws_secret_access_key=secret(settings.s3_secret_key_file),
+        "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region, **key,
         config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, connect_timeout=2,
                       read_timeout=read_timeout,
                       retries={"total_max_attempts": attempts, "mode": "standard"}, max_pool_connections=40,

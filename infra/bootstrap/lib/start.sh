@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 # shellcheck shell=bash
 # What every script here starts with: settings, places, one at a time, a private folder in memory.
 # cloud-init sets neither HOME nor a useful folder, and its PATH lacks that of snaps.
@@ -15,8 +15,10 @@ MANIFEST="$BOOTSTRAP/secrets.manifest.json"
 source "$BOOTSTRAP/settings.sh"
 CONFIGURATION="$ROOT/etc/${STACK:?}/host.conf"
 if [[ -f "$CONFIGURATION" ]]; then
+    set -a # the compose file may name what belongs to this host alone
     # shellcheck source=/dev/null
     source "$CONFIGURATION"
+    set +a
 fi
 : "${ENVIRONMENT:?is missing in $CONFIGURATION}" "${REGION:?is missing in $CONFIGURATION}"
 export AWS_REGION="$REGION" AWS_DEFAULT_REGION="$REGION"

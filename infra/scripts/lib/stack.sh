@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model bafe242adac4. Change the stack, not this file.
+# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 

@@ -69,9 +69,21 @@ def _every(blocks: list[Block]) -> Iterator[Block]:
         yield from _every(block.blocks)
 
 # %% ../../../nbs/check/rules/12_cloud.ipynb #c8a8631a
+def _of_balancer(found: Module, rule_: Block) -> bool:
+    "Whether a rule is of a group that a load balancer has and no host."
+    def has(*kinds: str) -> bool:
+        group = str(rule_.values.get("security_group_id", "")).removesuffix(".id")
+        return bool(group) and any(group in str(each.values.get(name, "")) for each in found.resources(*kinds)
+                                   for name in ("security_groups", "vpc_security_group_ids"))
+
+    return has("aws_lb", "aws_alb", "aws_elb") and not has("aws_instance", "aws_launch_template")
+
+
 def _let_in(found: Module) -> Iterator[tuple[Block, set[int] | None]]:
-    "Each rule for what comes in from outside, with its ports; None for a rule that opens all."
+    "Each rule for what comes in to a host from outside, with its ports; None for a rule that opens all."
     for each in found.resources("aws_vpc_security_group_ingress_rule", "aws_security_group_rule"):
+        if _of_balancer(found, each):
+            continue
         if (found.resolved(each.values.get("type", "ingress")) == "ingress"
             and not {"referenced_security_group_id", "source_security_group_id"} & set(each.values)):
             yield each, _ports(found, each)

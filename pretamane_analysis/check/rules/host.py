@@ -62,15 +62,16 @@ def _written(block: Block, *names: str) -> Any:
 
 def _host(tree: Tree, host: Block) -> Iterator[Finding]:
     ignored = strings(_written(host, "lifecycle", "ignore_changes") or [])
-    for name in sorted({"user_data", "all"} & set(ignored)):
+    several = bool({"for_each", "count"} & set(host.values))  # One change of the script would end all at a time
+    for name in sorted({"user_data", "all"} & set(ignored)) if not several else ():
         yield tree.at(host.file, next(iter(host.all("lifecycle"))).line_of("ignore_changes"),
                       f"changes of {name} never reach the host", "Remove it: the host can be replaced, its data stays")
     newest = {each.address for each in module(tree).blocks if each.values.get("most_recent") is True}
     if not {"ami", "all"} & set(ignored) and any(each in str(host.values.get("ami")) for each in newest):
         yield tree.at(host.file, host.line_of("ami"), "any apply after a newer image replaces the host",
                       "Write 'lifecycle { ignore_changes = [ami] }', or name the image")
-    if ("user_data" in host.values
-        or "user_data_base64" in host.values) and host.values.get("user_data_replace_on_change") is not True:
+    told = not several and bool({"user_data", "user_data_base64"} & set(host.values))
+    if told and host.values.get("user_data_replace_on_change") is not True:
         yield tree.at(host.file, host.line_of("user_data"), "a changed start script never runs, because the host "
                       "is not replaced", "Set user_data_replace_on_change to true")
 
@@ -98,11 +99,11 @@ def data_disk(tree: Tree) -> Iterator[Finding]:
 
 
 def _copies(found: Module, policy: Block, disk: Block) -> bool:
-    wanted, tags = (found.resolved(each) for each in (_written(policy, "policy_details", "target_tags"),
-                                                      disk.values.get("tags")))
+    wanted, tags = _written(policy, "policy_details", "target_tags"), disk.values.get("tags")
     enabled = policy.values.get("state", "ENABLED") == "ENABLED"
     return enabled and isinstance(wanted, dict) and isinstance(tags, dict) and bool(wanted) and all(
-        tags.get(key) == value for key, value in wanted.items())
+        found.resolved(tags.get(key)) == found.resolved(value) or f"? {value} :" in str(tags.get(key))
+        for key, value in wanted.items())  # Of several disks with the same data, one copy is enough
 
 # %% ../../../nbs/check/rules/13_host.ipynb #e04d88d1
 _BLOCKED = ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")

@@ -208,7 +208,8 @@ def networks_fit(tree: Tree) -> Iterator[Finding]:
 
 
 def _near_databases(tree: Tree) -> Iterator[Finding]:
-    "Services that outsiders reach on a network of a database, and databases on a network that leads outside."
+    """Services that outsiders reach on a network of a database, and databases on a network that leads outside. One that
+    answers another host needs such a network, which then is its own."""
     every, edges = services(tree), edge_services(tree)
     outside = [each for each in every.values() if each.published or each.image.repository == "cloudflare/cloudflared"
                or each in edges]
@@ -223,7 +224,8 @@ def _near_databases(tree: Tree) -> Iterator[Finding]:
                 if other is not store:
                     yield of(tree, other, f"is reached from outside and shares the network {network!r} with the "
                              f"database {store.name!r}", "Take it off that network", "networks")
-            if mapping(definitions.get(network)).get("internal") is not True:
+            alone = [one for one in every.values() if network in one.networks] == [store]
+            if mapping(definitions.get(network)).get("internal") is not True and not (alone and store.published):
                 yield of(tree, store, f"is on the network {network!r}, from which the internet can be reached",
                          f"Write 'internal: true' for {network!r}", "networks")
 

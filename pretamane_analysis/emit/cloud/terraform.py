@@ -18,7 +18,7 @@ from ...prices.snapshot import instance_type
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['TEMPLATE_VALUES', 'FILES', 'sizes', 'files']
+__all__ = ['TEMPLATE_VALUES', 'FILES', 'sizes', 'values', 'optional_files', 'files']
 
 # %% ../../../nbs/emit/cloud/01_terraform.ipynb #b82034d4
 def sizes(
@@ -26,7 +26,7 @@ def sizes(
     found: Architecture,  # Its host, as it is billed
 ) -> dict[str, Any]:  # instance_type, root_gb, data_gb, burstable
     "What the host is made of, as the bill has it."
-    disks = {each.name: each.gb for each in found.resources if isinstance(each, Volume)}
+    disks = {each.name.removesuffix("s"): each.gb for each in found.resources if isinstance(each, Volume)}
     return {"instance_type": found.instance_type, "root_gb": ceil(disks["root disk"]),
             "data_gb": max(1, ceil(disks["data disk"])), **_traits(found)}
 
@@ -68,8 +68,12 @@ def _mail_senders(stack: Stack) -> list[str]:
     return stack.provisioning.mail_senders
 
 
-def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
-    "Everything that a template of `templates/terraform` uses."
+def values(
+    stack: Stack,  # Any stack
+    found: Architecture,  # Its host, as it is billed
+) -> dict[str, Any]:
+    """Everything that a template of `templates/terraform` uses. Raises PretamaneError for senders of mail that are no
+    services."""
     host, chosen, size = stack.host, stack.provisioning, sizes(stack, found)
     return {
         "project": stack.name, "environment": stack.environment, "region": stack.region, "domain": stack.domain,
@@ -87,7 +91,7 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "mail": bool(stack.provisioning.mail_senders) and any(each.recipients for each in found.resources
                                                               if isinstance(each, Mail)),
         "template_values": TEMPLATE_VALUES, "template_width": max(map(len, TEMPLATE_VALUES)),
-        "path": f"/{stack.name}/{stack.environment}",
+        "path": f"/{stack.name}/{stack.environment}", "pair": False,
     }
 
 # %% ../../../nbs/emit/cloud/01_terraform.ipynb #2f595786
@@ -97,17 +101,25 @@ FILES = ("versions.tf", "variables.tf", "network.tf", "security.tf", "iam.tf", "
          "tests/variables.tftest.hcl", "tests/mocks/aws.tfmock.hcl", "checkov.yaml")
 
 
-def files(
+def optional_files(
     stack: Stack,  # Any stack
-    plan: Architecture,  # Its host, as it is billed
+    given: dict[str, Any],  # Its `values`
 ) -> dict[str, str]:  # `terraform/…`
-    "The configuration and its tests. Raises PretamaneError for what Terraform cannot make of the stack."
-    values = _values(stack, plan)
-    wanted = [*FILES, *(name for name, there in (("mail.tf", values["mail"]), ("audit.tf", values["audit_trail_days"]))
-                        if there)]
-    found = {f"terraform/{name}": rendered(f"terraform/{name}.j2", **values) for name in wanted}
+    "What only some stacks need: mail, an audit trail, a remote state."
+    wanted = [name for name, there in (("mail.tf", given["mail"]), ("audit.tf", given["audit_trail_days"])) if there]
+    found = {f"terraform/{name}": rendered(f"terraform/{name}.j2", **given) for name in wanted}
     if backend := stack.provisioning.backend:
         found["terraform/backend.tf"] = rendered("terraform/backend.tf.j2", bucket=backend.bucket,
                                                  region=backend.region or stack.region,
                                                  key=f"{stack.name}/{stack.environment}/terraform.tfstate")
     return found
+
+
+def files(
+    stack: Stack,  # Any stack
+    plan: Architecture,  # Its host, as it is billed
+) -> dict[str, str]:  # `terraform/…`
+    "The configuration and its tests. Raises PretamaneError for what Terraform cannot make of the stack."
+    given = values(stack, plan)
+    return {f"terraform/{name}": rendered(f"terraform/{name}.j2", **given)
+            for name in FILES} | optional_files(stack, given)

@@ -177,11 +177,15 @@ def _json(data: dict[str, Any]) -> str:
 # %% ../../../nbs/emit/host/05_bootstrap.ipynb #2b61791a
 def files(
     stack: Stack,  # Any stack
+    settings: tuple[str, ...] = (),  # Variables of the template beyond those of one host, which the host keeps
 ) -> dict[str, str]:  # `bootstrap/`, two scripts, and the template of user-data
     "What a host needs to become one that runs the stack. Raises PretamaneError for a hash that cannot be made."
     texts, first = {path: _text(name) for path, name in TEXTS.items()}, "terraform/templates/user-data.sh.tftpl"
+    known = "".join(f"{each.upper()}='${{{each}}}'\n" for each in settings)
+    kept = "".join(f' {each.upper()} "${each.upper()}"' for each in settings)
     return texts | {
-        first: texts[first].replace("@AWS_CLI@\n", texts["bootstrap/aws-cli.txt"]),
+        first: texts[first].replace("@AWS_CLI@\n", texts["bootstrap/aws-cli.txt"])
+        .replace("@KNOWN@\n", known).replace(" @KEPT@", kept),
         "bootstrap/settings.sh": _settings(stack),
         "bootstrap/secrets.manifest.json": _json(manifest(stack)),
         "bootstrap/daemon.json": _json(DAEMON),

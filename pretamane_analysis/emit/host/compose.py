@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from pretamane_analysis.emit.containers import (
@@ -293,10 +295,11 @@ def _comment(container: Container) -> str:
 _COMMON = ("restart", "cap_drop", "security_opt", "init", "pids_limit", "logging")
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #04c3a025
-def _definitions(stack: Stack) -> tuple[str, dict[str, dict[str, Any]]]:
+def _definitions(stack: Stack, added: Mapping[str, dict[str, Any]]) -> tuple[str, dict[str, dict[str, Any]]]:
     "The anchors as text, and the containers by name with what they share taken out."
-    full = {each.name: definition(stack, each) for each in containers(stack)}
-    common = {key: next(iter(full.values()))[key] for key in _COMMON} | {"restart": "unless-stopped"}
+    full = {each.name: definition(stack, each) | added.get(each.name, {}) for each in containers(stack)}
+    usual = Counter(each["restart"] for each in full.values() if each["restart"] != "no").most_common(1)
+    common = {key: next(iter(full.values()))[key] for key in _COMMON} | {"restart": usual[0][0] if usual else "no"}
     short = {name: merged("service", common, each) for name, each in full.items()}
     texts = [yaml_text({"x-service": common}).replace("x-service:", "x-service: &service", 1)]
     for of in stack.services:
@@ -310,10 +313,11 @@ def _definitions(stack: Stack) -> tuple[str, dict[str, dict[str, Any]]]:
 # %% ../../../nbs/emit/host/02_compose.ipynb #4d7d2421
 def files(
     stack: Stack,  # Any stack
+    added: Mapping[str, dict[str, Any]] | None = None,  # By container, the keys that a tree of several hosts adds
 ) -> dict[str, str]:  # `compose/compose.yaml` and the profiles that are on, in `compose/.env`
     "The compose file. Raises PretamaneError for an image that is refused or a start that would wait for ever."
     edge_of(stack)
-    anchors, definitions = _definitions(stack)
+    anchors, definitions = _definitions(stack, added or {})
     parts = [yaml_text({"name": stack.name}), "\n", anchors, "\nservices:\n"]
     for each in containers(stack):
         parts.append(f"{_comment(each)}{anchored({each.name: definitions[each.name]}, '  ')}\n")

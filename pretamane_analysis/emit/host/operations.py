@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files as package_files
 
 from .compose import CONFIGURATION, owners
-from ..containers import COLORS, containers, default_profiles, instances, names
+from ..containers import COLORS, containers, default_profiles, instances, names, replicated
 from ...facts.conventions import EDGE_CHOICE, EDGE_NEXT
 from ...facts.images import archived, facts, local_name
 from .postgres import application_role, monitoring_role
@@ -22,7 +22,7 @@ from ...stack.settings import seconds
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Saved', 'backup_plan', 'left_out', 'files']
+__all__ = ['REPLICATION_SECRET', 'Saved', 'backup_plan', 'left_out', 'files']
 
 # %% ../../../nbs/emit/host/07_operations.ipynb #633a841b
 @dataclass(frozen=True)
@@ -153,9 +153,20 @@ def _roles(stack: Stack) -> dict[str, str]:
     }
 
 # %% ../../../nbs/emit/host/07_operations.ipynb #9a362d29
+REPLICATION_SECRET = "postgres_replication_password"
+
+
+def _pair(stack: Stack) -> dict[str, str]:
+    "What the scripts know of a database that another host has too; nothing where there is none."
+    service = replicated(stack)
+    return {"service": service, "user": _superuser(stack, service), "secret": REPLICATION_SECRET,
+            "standby": stack.operations.standby} if service else {}
+
+
 _SCRIPTS = ("backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh",
             "lib/common.sh", "lib/repository.sh", "lib/archive.py", "lib/database.py")
 _OF_OWNERS, _OF_ARCHIVE = ("own-volumes.sh",), ("wal.sh", "lib/wal.sh")
+_OF_PAIR = ("pair.sh", "roll.sh", "lib/terms.sh", "lib/standby.sh")
 
 
 def _limits(stack: Stack) -> dict[str, object]:
@@ -182,7 +193,7 @@ def _settings(stack: Stack) -> str:
         edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
         owners=_words(f"{volume} {user}" for volume, user in owners(stack).items()),
         edge_handler=edge_series(stack)["handler"], edge_choice=EDGE_CHOICE, edge_next=EDGE_NEXT,
-        **_limits(stack), **_databases(stack), **_roles(stack))
+        pair=_pair(stack), **_limits(stack), **_databases(stack), **_roles(stack))
 
 # %% ../../../nbs/emit/host/07_operations.ipynb #9d3f3891
 def files(
@@ -191,6 +202,7 @@ def files(
     """The scripts. Raises PretamaneError for a volume that cannot be saved, or a service with two colors that cannot
     be watched."""
     folder = package_files("pretamane_analysis") / "templates" / "scripts"
-    chosen = _SCRIPTS + (_OF_OWNERS if owners(stack) else ()) + (_OF_ARCHIVE if archived(stack) else ())
-    texts = {f"scripts/{name}": (folder / name).read_text(encoding="utf-8") for name in chosen}
+    wanted = _SCRIPTS + (_OF_PAIR if replicated(stack) else ()) + (_OF_OWNERS if owners(stack) else ())
+    wanted += _OF_ARCHIVE if archived(stack) else ()
+    texts = {f"scripts/{name}": (folder / name).read_text(encoding="utf-8") for name in wanted}
     return texts | {"scripts/lib/stack.sh": _settings(stack)}

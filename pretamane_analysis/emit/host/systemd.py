@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..containers import default_profiles
+from ..containers import default_profiles, replicated
 from .compose import owners
 from ..templates import rendered
 from ...facts.images import archived
@@ -30,29 +30,32 @@ class Task:
     accuracy: str = "1min"
     persistent: bool = True
     gentle: bool = True  # gives way to the services
+    leader: bool = False  # runs on the leading host of a pair alone
 
 
 def tasks(
     stack: Stack,  # Any stack
 ) -> list[Task]:
     "The tasks of a stack."
-    care = stack.operations
+    care, pair = stack.operations, bool(replicated(stack))
     log = [Task("wal", "wal.sh", f"The log of the database of {stack.name}, off this host",
                 f"*:0/{seconds(care.archive_every) // 60}", "3h", accuracy="1s")] if archived(stack) else []
-    return [
-        Task("backup", "backup.sh", f"Backup of {stack.name}", care.backup_at, "4h", "15min"),
+    found = [
+        Task("backup", "backup.sh", f"Backup of {stack.name}", care.backup_at, "4h", "15min", leader=pair),
         Task("drill", "restore-drill.sh", f"Proof that the backup of {stack.name} can be restored", care.drill_at,
-             "4h", "15min"),
+             "4h", "15min", leader=pair),
         Task("healthwatch", "healthwatch.sh", f"Health of the services of {stack.name}", care.watch_at, "50s",
-             accuracy="1s", persistent=False, gentle=False), *log,
+             accuracy="1s", persistent=False, gentle=False, leader=pair), *log,
     ]
+    return found + [Task("tend", "pair.sh tend", f"Both databases of {stack.name}, and who leads", "*-*-* *:*:0/10",
+                         "30min", accuracy="1s", persistent=False, gentle=False)] * pair
 
 # %% ../../../nbs/emit/host/06_systemd.ipynb #fa3a7bd3
 def _task_files(stack: Stack, task: Task) -> dict[str, str]:
     name = f"systemd/{stack.name}-{task.name}"
     return {
         f"{name}.service": rendered("systemd/task.service.j2", stack=stack.name, strict=True, script=task.script,
-                                    gentle=task.gentle,
+                                    gentle=task.gentle, leader=task.leader,
                                     comment=f"{task.description}; started by its timer.", description=task.description,
                                     timeout=task.timeout),
         f"{name}.timer": rendered("systemd/task.timer.j2", comment=f"When: `systemctl list-timers {stack.name}-*`.",
@@ -65,7 +68,7 @@ def files(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # `systemd/…`
     "The units of a stack."
-    common = {"stack": stack.name, "strict": False}
+    common = {"stack": stack.name, "strict": False, "pair": bool(replicated(stack))}
     found = {
         f"systemd/{stack.name}.service": rendered("systemd/stack.service.j2", **common, owners=owners(stack),
                                                   profiles=",".join(default_profiles(stack)),

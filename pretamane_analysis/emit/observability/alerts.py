@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .alert import Alert, rule_file, test_file
-from .host_alerts import backup_alerts, infra_alerts
+from .host_alerts import backup_alerts, infra_alerts, pair_alerts
 from .prometheus import rule_files, time_scale
 from ...facts.conventions import HEALTH_PATH
 from ..targets import ProbeJob, probe_targets, scrape_targets
@@ -180,7 +180,7 @@ def _meta_alerts(
 # %% ../../../nbs/emit/observability/07_alerts.ipynb #c2254577
 # The alerts of each kind, and the minutes between evaluations.
 KINDS = {"infra": (infra_alerts, 1), "synthetic": (_synthetic_alerts, 1), "meta": (_meta_alerts, 1),
-         "backup": (backup_alerts, 30)}
+         "backup": (backup_alerts, 30), "pair": (pair_alerts, 1)}
 
 
 def alerts(

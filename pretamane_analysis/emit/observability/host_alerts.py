@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from .alert import Alert
+from ..containers import replicated
 from ..targets import scrape_targets
 from ...facts.images import archived
 from ...stack.settings import seconds
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['infra_alerts', 'backup_alerts']
+__all__ = ['infra_alerts', 'backup_alerts', 'pair_alerts']
 
 # %% ../../../nbs/emit/observability/06_host_alerts.ipynb #fc3ac05f
 def _job(stack: Stack, role: str) -> str | None:
@@ -163,4 +164,40 @@ def backup_alerts(
         Alert("RestoreDrillTooOld", "ticket", "backup", f"time() - ({read} > 0) > {240 * 3600}", 0,
               "no drill has succeeded for ten days", age, "restore-drill",
               {read: f"1{lasting}"}, {read: f"7200{lasting}"}, 14430),
+    ]
+
+
+_MIB = 2**20
+
+
+def _behind(lag: str, kept: str) -> list[Alert]:
+    how_much = "{{ $value | humanize1024 }}B."
+    return [
+        Alert("StandbyLags", "ticket", "database", f"{lag} > {256 * _MIB}", 10,
+              "the standby is far behind", how_much, "standby", {lag: f"{257 * _MIB}x20"},
+              {lag: f"{255 * _MIB}x20"}, 12),
+        Alert("StandbySlotGrows", "ticket", "database", f"{kept} > {2048 * _MIB}", 10,
+              "changes pile up for a standby that does not fetch them", f"{how_much} At 4 GiB they are dropped, and "
+              "the standby needs a new copy of everything.", "standby", {kept: f"{2049 * _MIB}x20"},
+              {kept: f"{2047 * _MIB}x20"}, 12),
+    ]
+
+
+def pair_alerts(
+    stack: Stack,  # Any stack
+) -> list[Alert]:
+    "Whether the other host of a pair could take over now; nothing where no database is on two hosts."
+    if (job := _job(stack, "host-metrics")) is None or not replicated(stack):
+        return []
+    streams, waits, lag, kept, seen = (f'pretamane_pair_{each}{{job="{job}"}}' for each in (
+        "standby_streaming", "synchronous", "lag_bytes", "slot_retained_bytes", "last_run_timestamp_seconds"))
+    return [
+        Alert("StandbyMissing", "ticket", "database", f"{streams} == 0", 5, "the other host has no standby",
+              "Nobody could take over without losing something.", "standby", {streams: "0x20"}, {streams: "1x20"}),
+        Alert("CommitsOnOneHost", "ticket", "database", f"{waits} == 0", 15, "a change that is acknowledged is on one "
+              "host only", "The standby streams, or it is missing; no commit waits for it.", "standby",
+              {waits: "0x30"}, {waits: "1x30"}, 17),
+        *_behind(lag, kept),
+        Alert("PairUntended", "page", "database", f"time() - {seen} > 300", 5, "nobody looks after the two databases",
+              "A leader that is cut off would not stop.", "standby", {seen: "0x20"}, {seen: "0+60x20"}, 12),
     ]

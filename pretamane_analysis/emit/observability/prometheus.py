@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from ..containers import replicated
 from ..targets import ProbeJob, Target, answering, probe_targets, scrape_targets
 from ...stack.slo import BASE_INTERVAL, duration
 from ...stack.stack import Stack
@@ -95,7 +96,8 @@ def rule_files(
     "The names of the rule files of a stack."
     host = bool(stack.with_role("host-metrics"))
     saved = host and any(each.backup in ("dump", "mirror", "copy") for each in stack.volumes.values())
-    there = {"infra": host, "synthetic": bool(probe_targets(stack)), "meta": True, "backup": saved}
+    there = {"infra": host, "synthetic": bool(probe_targets(stack)), "meta": True, "backup": saved,
+             "pair": host and bool(replicated(stack))}
     return [*(f"slo-{name}" for name in stack.slos), *(name for name, needed in there.items() if needed)]
 
 # %% ../../../nbs/emit/observability/01_prometheus.ipynb #e684db75

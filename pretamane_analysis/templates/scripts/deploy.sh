@@ -319,6 +319,33 @@ prune() {
     done
 }
 
+record_release() {
+    step record
+    previous="$(current)"
+    if [ "$(readlink -e "$ROOT_DIR/current" || true)" != "$RELEASE" ]; then
+        if [ "$previous" != "$RELEASE" ]; then put "$STATE_DIR/previous" <<<"$previous"; fi
+        ln -sfn "$RELEASE" "$ROOT_DIR/current.part"
+        mv -fT "$ROOT_DIR/current.part" "$ROOT_DIR/current"
+    fi
+    keep_release
+}
+
+# The host of a pair that follows: the release is ready there when it must lead, and its database goes on with it.
+stand_by() {
+    archive unlocked "$RELEASE" || die "the release is not what its lock file says"
+    NEW="$(active_color)"
+    step secrets
+    if [ -x "$RELEASE/bootstrap/bootstrap.sh" ]; then "$RELEASE/bootstrap/bootstrap.sh" secrets; fi
+    step images
+    images
+    record_release
+    step database
+    compose up --detach --wait --wait-timeout "$START_SECONDS" --no-deps "$PAIR_SERVICE"
+    "$RELEASE/scripts/$PAIR_SCRIPT" start
+    prune
+    log "$(basename "$RELEASE") stands by"
+}
+
 BUNDLE=() ARGUMENTS=()
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -343,6 +370,10 @@ trap 'exit 130' INT
 need docker python3 flock awk
 step room
 require_room
+if [ -n "${PAIR_SERVICE:-}" ] && ! "$RELEASE/scripts/$PAIR_SCRIPT" leads; then
+    stand_by
+    exit 0
+fi
 step settle
 settle
 log "$OLD serves, $NEW starts from $(basename "$RELEASE")"
@@ -380,14 +411,7 @@ if [ "$REST_TOO" = no ]; then
     log "$NEW serves"
     exit 0
 fi
-step record
-previous="$(current)"
-if [ "$(readlink -e "$ROOT_DIR/current" || true)" != "$RELEASE" ]; then
-    if [ "$previous" != "$RELEASE" ]; then put "$STATE_DIR/previous" <<<"$previous"; fi
-    ln -sfn "$RELEASE" "$ROOT_DIR/current.part"
-    mv -fT "$ROOT_DIR/current.part" "$ROOT_DIR/current"
-fi
-keep_release
+record_release
 step rest
 settle_rest "$previous"
 prune

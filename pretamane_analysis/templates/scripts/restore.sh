@@ -157,12 +157,6 @@ fi
 step start
 up_all
 step rebuild
-# What is derived from the data, such as a search index, is made anew.
-for service in "${!REBUILD[@]}"; do
-    log "rebuild with $service"
-    read -r -a command <<<"${REBUILD[$service]}"
-    case " ${COLORED[*]} " in *" $service:"*) service+="-$(active_color)" ;; esac
-    compose run --rm --no-deps -T "$service" "${command[@]}"
-done
+rebuild_derived
 log "restored; what was replaced is in ${ASIDE}, if anything was"
 if [ "${#ARCHIVED[@]}" -gt 0 ]; then log "make a backup now: the log of a new server begins with it"; fi

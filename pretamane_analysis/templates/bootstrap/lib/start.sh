@@ -14,8 +14,10 @@ MANIFEST="$BOOTSTRAP/secrets.manifest.json"
 source "$BOOTSTRAP/settings.sh"
 CONFIGURATION="$ROOT/etc/${STACK:?}/host.conf"
 if [[ -f "$CONFIGURATION" ]]; then
+    set -a # the compose file may name what belongs to this host alone
     # shellcheck source=/dev/null
     source "$CONFIGURATION"
+    set +a
 fi
 : "${ENVIRONMENT:?is missing in $CONFIGURATION}" "${REGION:?is missing in $CONFIGURATION}"
 export AWS_REGION="$REGION" AWS_DEFAULT_REGION="$REGION"

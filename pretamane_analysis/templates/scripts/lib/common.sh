@@ -9,10 +9,12 @@ RELEASE="$(cd "$LIBRARY/../.." && pwd -P)"
 # shellcheck source=lib/stack.sh
 . "$LIBRARY/stack.sh"
 
-# What belongs to this host alone, written on its first boot: REGION, BUCKET.
+# What belongs to this host alone, written on its first boot: REGION, BUCKET. The compose file may name it too.
 if [ -r "${HOST_FILE:=/etc/$STACK/host.conf}" ]; then
+    set -a
     # shellcheck source=/dev/null
     . "$HOST_FILE"
+    set +a
 fi
 : "${ROOT_DIR:=/opt/$STACK}" "${DATA_DIR:=/data}" "${STATE_DIR:=/var/lib/$STACK/state}" "${METRICS_DIR:=/var/lib/$STACK/metrics}"
 : "${SECRETS_DIR:=/run/$STACK/secrets}"
@@ -135,4 +137,15 @@ own_volumes() {
 up_all() {
     own_volumes
     COMPOSE_PROFILES="$PROFILES,$(active_color)" compose up --detach --wait --wait-timeout "$START_SECONDS" --remove-orphans
+}
+
+# What is derived from the data, such as a search index, is made anew.
+rebuild_derived() {
+    local service command
+    for service in "${!REBUILD[@]}"; do
+        log "rebuild with $service"
+        read -r -a command <<<"${REBUILD[$service]}"
+        case " ${COLORED[*]} " in *" $service:"*) service+="-$(active_color)" ;; esac
+        compose run --rm --no-deps -T "$service" "${command[@]}"
+    done
 }
