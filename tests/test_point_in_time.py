@@ -6,12 +6,10 @@ import re
 import time
 
 import pytest
-import yaml
-from backup_host import make_host
+from backup_host import make_host, make_server
 from cheap_restic import cheapen
 from needed import programs
-from operations_host import tree
-from postgres_server import PostgresServer, find_binaries
+from postgres_server import PostgresServer
 from test_backup_restore import KEY, restic, snapshots
 
 from pretamane_analysis.base.errors import PretamaneError
@@ -19,20 +17,6 @@ from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack import example
 
 ROWS = "select count(*) || ' ' || coalesce(max(n), 0) from rows"
-
-
-def archiving() -> PostgresServer:
-    """A server with the settings of the emitted one, and the folder of its log"""
-    command = yaml.safe_load(tree()["compose/compose.yaml"])["services"]["postgresql"]["command"]
-    settings = dict(word.split("=", 1) for word in command[2::2])
-    server = PostgresServer(find_binaries())
-    (server.folder / "archive").mkdir()
-    (server.folder / "archive").chmod(0o777)
-    line = settings["archive_command"].replace("/archive", f"{server.folder}/archive")
-    with (server.data / "postgresql.conf").open("a") as file:
-        file.write(f"archive_mode = {settings['archive_mode']}\narchive_command = '{line}'\n")
-    server.start()
-    return server
 
 
 def add(server: PostgresServer, upto: int) -> str:
@@ -54,11 +38,8 @@ def place(tmp_path_factory):
     programs("initdb", "pg_basebackup", "restic", "openssl", "flock", "gzip")
     found = Place()
     found.folder = tmp_path_factory.mktemp("moment")
-    found.repository, found.server = found.folder / "repository", archiving()
+    found.repository, found.server = found.folder / "repository", make_server()
     found.host = make_host(found.folder / "host", found.server, found.repository)
-    volume = found.host.volume("postgresql-archive")
-    volume.rmdir()
-    volume.symlink_to(found.server.folder / "archive")  # where a server that is not root can write
     found.server.psql("create role pretamane login; create database pretamane owner pretamane")
     found.server.psql("create table rows (n int primary key)", "pretamane")
     restic(found.repository, "init")
@@ -80,10 +61,8 @@ def place(tmp_path_factory):
 @pytest.fixture
 def fresh(place, tmp_path):
     """A new host with an empty server"""
-    server = PostgresServer(find_binaries())
-    server.start()
+    server = make_server()
     host = make_host(tmp_path / "new", server, place.repository)
-    host.environment["SEGMENT_SECONDS"] = "1"  # this server archives nothing
     yield host, server
     host.close()
     server.remove()

@@ -64,12 +64,17 @@ drill_databases() {
     done 3< <(each dump)
 }
 
+last_sent() { snapshots_of "$(wal_host "$1")" | tail -n 1 | cut -d ' ' -f 1; }
+
 # From the copy of the server's files along its log to the end: everything that had left this host when the log was last sent.
 drill_log() {
     local service sent reached
     for service in "${ARCHIVED[@]}"; do
-        sent="$(snapshots_of "$(wal_host "$service")" | tail -n 1 | cut -d ' ' -f 1)"
-        [ -n "$sent" ] && [ "$sent" -gt "$MADE" ] || die "the log of $service was not sent since the backup"
+        sent="$(last_sent "$service")"
+        if [ "${sent:-0}" -le "$MADE" ]; then # the backup is minutes old
+            alone shared ship "$service"
+            sent="$(last_sent "$service")"
+        fi
         replay "$service" "" "$EPOCHSECONDS"
         reached="$(query "$service" 'select floor(extract(epoch from pg_last_xact_replay_timestamp()))')"
         [ "${reached:-0}" -ge "$((sent - SEGMENT_SECONDS))" ] || die "the log of $service ends at ${reached:-its beginning}, but was sent at $sent"
