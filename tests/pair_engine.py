@@ -137,6 +137,8 @@ def compose(words: list[str]) -> int:
             start()
             others(add=tuple(ENGINE["others"]))
         return 0
+    if verb == "pull":
+        return 0
     if verb == "stop":
         names = words[2:]
         if DATABASE in names:
@@ -169,6 +171,8 @@ def main() -> int:
         return compose(words[1:])
     if words[0] == "ps":
         return listed(words)
+    if words[0] == "tag" or words[:2] == ["image", "inspect"]:
+        return 0
     if words[:2] == ["volume", "inspect"]:
         folder = HOME / "volumes" / words[-1]
         folder.mkdir(parents=True, exist_ok=True)

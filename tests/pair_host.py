@@ -11,10 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg
@@ -23,7 +25,7 @@ from aws_cli import CLIENT
 from bootstrap_host import cli_socket, client, moto
 from postgres_server import find_binaries
 
-from pretamane_analysis.emit.tree import OF_PAIR, emitted
+from pretamane_analysis.emit.tree import LOCK, OF_PAIR, emitted
 from pretamane_analysis.stack.stack import example
 
 HERE = Path(__file__).resolve().parent
@@ -148,6 +150,9 @@ class PairHost:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(text)
                 place.chmod(0o755 if text.startswith("#!") else 0o644)
+        hashes = {str(path.relative_to(self.release)): sha256(path.read_bytes()).hexdigest()
+                  for path in self.release.rglob("*") if path.is_file() and path.name != LOCK}
+        (self.release / LOCK).write_text(json.dumps({"model": "", "files": hashes}))
         (self.folder / "opt" / "current").symlink_to(self.release)
         values = {
             "postgresql/postgres_replication_password": "of: the\\standby",
@@ -266,6 +271,43 @@ class PairHost:
         """End it"""
         self.crash()
         self.wire.close()
+
+
+SESSION_MANAGER = """import json, os, subprocess, sys
+words, hosts = sys.argv[1:], json.load(open(os.environ["PAIR_HOSTS"]))
+host = hosts[words[words.index("--instance-id" if "--instance-id" in words else "--instance-ids") + 1]]
+if words[1] == "send-command":
+    line = json.loads(words[words.index("--parameters") + 1])["commands"][0].split()
+    script = line[0].replace("/opt/pretamane/", host["environment"]["ROOT_DIR"] + "/")
+    done = subprocess.run([script, *line[1:]], env=host["environment"], capture_output=True, text=True)
+    open(host["answer"], "w").write(json.dumps([done.returncode, done.stdout + done.stderr]))
+    print("command")
+else:
+    code, said = json.load(open(host["answer"]))
+    print(("Success" if code == 0 else "Failed") if "Status" in words else said)
+"""  # A stand-in: it runs at once what Session Manager would run on the instance.
+
+
+def roll(pair: tuple[PairHost, PairHost], *words: str) -> subprocess.CompletedProcess:
+    """`roll.sh` on the machine of whoever deploys: a bundle of the same tree, by way of the bucket"""
+    folder, first = pair[0].folder.parent / "operator", pair[0]
+    (folder / "bin").mkdir(parents=True, exist_ok=True)
+    with tarfile.open(folder / "bundle.tar.gz", "w:gz") as bundle:
+        bundle.add(first.release, ".")
+    content = (folder / "bundle.tar.gz").read_bytes()
+    total = sha256(content).hexdigest()
+    client("s3").put_object(Bucket=BUCKET, Key=f"releases/{total}.tar.gz", Body=content)
+    (folder / "hosts.json").write_text(json.dumps({f"i-{each.name}": {
+        "environment": each.environment | {"MIN_FREE_MIB": "1"}, "answer": str(each.folder / "answer")}
+        for each in pair}))
+    (folder / "manager.py").write_text(SESSION_MANAGER)
+    (folder / "bin" / "aws").write_text(f'#!/bin/sh\nexec {sys.executable} -I {folder}/manager.py "$@"\n')
+    (folder / "bin" / "aws").chmod(0o755)
+    environment = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder), "POLL": "0.1",
+                   "HOSTS": "i-a i-b", "PAIR_HOSTS": str(folder / "hosts.json"), "HOST_FILE": "/dev/null"}
+    command = [first.release / "scripts" / "roll.sh", *words, f"s3://{BUCKET}/releases/{total}.tar.gz", total]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False,
+                          stdin=subprocess.DEVNULL)
 
 
 def free_port() -> int:

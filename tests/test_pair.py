@@ -13,7 +13,7 @@ import pytest
 import yaml
 from bootstrap_host import client
 from needed import needs, program
-from pair_host import BUCKET, make_pair, remove_pair, tree
+from pair_host import BUCKET, make_pair, remove_pair, roll, tree
 from terraform_runner import PROGRAM, checkov_rules, needs_terraform, pair_files, ready
 
 from pretamane_analysis.base.errors import PretamaneError
@@ -207,46 +207,40 @@ def test_required_waits_for_ever(pair):
     assert len(writers.end()) >= 4
 
 
-def test_a_planned_change_loses_nothing_and_backups_go_on(pair):
-    """`hand-over` under writes; services start on the other host, the index is made anew there, and its backup holds
-    what the first host's does not; the backup of the one that follows is nobody's business"""
+def test_a_release_on_both_hosts_loses_nothing_and_backups_go_on(pair):
+    """`roll.sh --hand-over` under writes: the host that follows has the release first and starts no service with it,
+    then it leads, with its services and a new index; then the other one has it. Backups are made by whoever leads"""
     leader, follower = of(pair)
     program("restic")
-    repository = {"RESTIC_REPOSITORY": str(leader.folder.parent / "repository"), "AWS_DEFAULT_REGION": "us-east-1"}
+    repository = {"RESTIC_REPOSITORY": str(leader.folder.parent / "repository")}
     leader.must("backup.sh", **repository)
-    leader.must("pair.sh", "leads")
-    writers = Writers(leader, 7_000_000)
-    done = threading.Thread(target=leader.must, args=("pair.sh", "hand-over"))
-    done.start()
-    end = time.monotonic() + 30
-    while follower.run("pair.sh", "leads").returncode and time.monotonic() < end:
-        follower.must("pair.sh", "tend")  # as its timer does
-    done.join(60)
+    writers, done = Writers(leader, 7_000_000), []
+    rolling = threading.Thread(target=lambda: done.append(roll(pair, "--hand-over")))
+    rolling.start()
+    end = time.monotonic() + 90
+    while terms()[-1] != f"{follower.name} -" and time.monotonic() < end:
+        time.sleep(0.1)
+    follower.must("pair.sh", "tend")  # as its timer does
+    rolling.join(120)
+    assert done[0].returncode == 0 and "stands by" in done[0].stderr, done[0].stderr
     assert writers.end() <= kept(follower)
-    assert follower.sql("select pg_is_in_recovery()") == [(False,)]
-    assert "up --detach --wait" in (calls := (follower.engine / "calls").read_text())
-    assert calls.rstrip().count("run --rm --no-deps -T fastapi-app-blue python -m app.reindex") == 1
-    assert leader.streams()
+    calls = (follower.engine / "calls").read_text()
+    assert calls.rindex("pull --quiet") < calls.rindex("--remove-orphans") < calls.rindex("python -m app.reindex")
+    assert (leader.engine / "others").read_text() == "" and leader.streams()
+    assert (leader.folder / "opt" / "current").resolve() != leader.release
+    assert (leader.folder / "opt" / "current").resolve().name == (follower.folder / "opt" / "current").resolve().name
     leader.refused("pair.sh", "leads")  # so the units of its backup and of its health watch are skipped
-    follower.sql("insert into kept values (-7)")
     follower.must("backup.sh", **repository)
-    listed = subprocess.run(
-        [program("restic"), "snapshots", "--json"],
-        capture_output=True,
-        check=True,
-        text=True,
-        env=follower.environment | repository | {"RESTIC_PASSWORD": "of the test"},
-    )
-    assert len({each["id"] for each in json.loads(listed.stdout)}) in (1, 2)  # the policy keeps the last of a day
-    manifest = subprocess.run(
+    dumped = subprocess.run(
         [program("restic"), "dump", "latest", "/databases/postgresql/databases.json"],
-        check=True,
         env=follower.environment | repository | {"RESTIC_PASSWORD": "of the test"},
+        check=True,
         capture_output=True,
         text=True,
     )
-    rows = json.loads(manifest.stdout)["databases"]["postgres"]["tables"]['"public"."kept"']["rows"]
+    rows = json.loads(dumped.stdout)["databases"]["postgres"]["tables"]['"public"."kept"']["rows"]
     assert rows == len(kept(follower))
+    follower.must("pair.sh", "tend")
 
 
 def test_a_copy_that_cannot_be_rewound_is_replaced_when_told(pair):
@@ -266,7 +260,7 @@ name: site
 services:
   web: {role: application, image: "example/web:1.0", memory: 256Mi, cpu: 0.2, networks: [app], ports: {http: 8000},
         routes: [{path: /}]}
-  edge: {role: edge, image: "caddy:2.11.4", memory: 128Mi, cpu: 0.2, networks: [app], user: "1000:1000",
+  edge: {role: edge, image: "caddy:2.11.4", memory: 128Mi, cpu: 0.2, networks: [app, obs], user: "1000:1000",
          ports: {http: 8080, metrics: 2020}}
 """
 

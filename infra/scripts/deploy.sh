@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 # Puts a release into service without a failed request: the idle color starts beside the one that serves, proves itself to
 # the engine and to the edge, takes one request in sixteen and then all of them while the other one stands by and the error
 # ratio is watched, and only then does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and
@@ -331,7 +331,8 @@ record_release() {
     keep_release
 }
 
-# The host of a pair that follows: the release is ready there when it must lead, and its database goes on with it.
+# The host of a pair that follows: the release is ready there when it must lead, and its database goes on with it. Only the pair's own
+# script starts a database: this host may have led, and not know yet that it does no longer.
 stand_by() {
     archive unlocked "$RELEASE" || die "the release is not what its lock file says"
     NEW="$(active_color)"
@@ -341,7 +342,6 @@ stand_by() {
     images
     record_release
     step database
-    compose up --detach --wait --wait-timeout "$START_SECONDS" --no-deps "$PAIR_SERVICE"
     "$RELEASE/scripts/$PAIR_SCRIPT" start
     prune
     log "$(basename "$RELEASE") stands by"

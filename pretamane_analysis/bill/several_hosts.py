@@ -111,7 +111,7 @@ def _providers(stack: Stack, hosts: _Hosts) -> dict[str, str]:
     "Who provides what, where that is not what it is on one host."
     database = " and ".join(programs(stack, "database"))
     more = {"database": f"{database}, a standby on another host"} if database else {}
-    search, where = " and ".join(programs(stack, "search")), "each host" if hosts.count == 2 else "two hosts"
+    search, where = " and ".join(programs(stack, "search")), "either host" if hosts.count == 2 else "two hosts"
     more |= {"search": f"{search} on {where}"} if search else {}
     return {**more, "orchestration": hosts.runs, "compute": f"{hosts.count} EC2 hosts", "disks": "EBS of the hosts",
             "edge": "Application Load Balancer", "network": "public addresses, traffic between zones",

@@ -13,12 +13,13 @@ from pydantic import Field, model_serializer, model_validator
 
 from .disks import disk_refusals
 from .model_file import Model
-from .quantities import Duration, MemoryQuantity, Name, SecretName
+from .quantities import CpuQuantity, Duration, MemoryQuantity, Name, SecretName
 from .stack_checks import BrokenLinks, Problem
 
 # %% auto #0
 __all__ = ['Architecture', 'DiskType', 'BootDiskType', 'PURCHASE_OPTIONS', 'PurchaseOption', 'Calendar', 'NodeGroupSettings',
-           'Eks', 'Managed', 'Host', 'Edge', 'Backend', 'Provisioning', 'seconds', 'Operations', 'WorkHours']
+           'Helper', 'Eks', 'Managed', 'Host', 'Edge', 'Backend', 'Cloudflare', 'Provisioning', 'seconds', 'Operations',
+           'WorkHours']
 
 # %% ../../nbs/stack/10_settings.ipynb #71be0c32
 Architecture = Literal["x86_64", "arm64"]
@@ -49,6 +50,14 @@ class NodeGroupSettings(Model):
                                 description="part of the nodes that is bought as 'Spot-typical'")
 
 
+class Helper(Model):
+    "A pod that looks after a cluster, and has no place on a host."
+    memory: MemoryQuantity
+    cpu: CpuQuantity = "0.1"
+    replicas: int = Field(default=1, ge=1, le=100)
+    per_node: bool = Field(default=False, description="true where every node runs one")
+
+
 class Eks(Model):
     "How the product is hosted on EKS with managed services."
     version: str = Field(default="1.35", pattern=r"^1\.\d+$", description="a Kubernetes version such as '1.35'")
@@ -73,6 +82,9 @@ class Eks(Model):
     nat_gateways: int = Field(default=1, ge=0, le=6,
                               description="0: the nodes are in public subnets, each with an address of its own")
     load_balancer: Literal["alb", "nlb", "clb", "none"] = "alb"
+    helpers: dict[Name, Helper] = Field(
+        default_factory=dict, description="pods besides the services and those of every EKS cluster, by name: "
+        "controllers, agents; they take room on the nodes only")
     auto_mode: bool = False
     auto_mode_percent: Decimal | None = Field(
         default=None, ge=0, le=100, description="the fee of Auto Mode in percent of the instance's on-demand hour, "
@@ -172,6 +184,15 @@ class Backend(Model):
                         description="its region; left out: the stack's")
 
 # %% ../../nbs/stack/10_settings.ipynb #dcc9336a
+class Cloudflare(Model):
+    "Cloudflare's side of the tunnel as Terraform: the tunnel, its names, the lock of the administrators' door."
+    administrators: list[Annotated[str, Field(pattern=r"^[^@\s]*@[^@\s]+\.[^@\s]+$")]] = Field(
+        min_length=1, description="who may come to the administrators' door: addresses of mail, or '@example.org' for "
+        "everybody of a domain")
+    session: Annotated[str, Field(pattern=r"^[1-9]\d*[mh]$")] = Field(
+        default="8h", description="how long a login lasts, such as '8h'")
+
+
 class Provisioning(Model):
     "What Terraform is told beyond what the host says."
     backend: Backend | None = Field(default=None, description="where the state lives; left out: in a local file")
@@ -185,6 +206,8 @@ class Provisioning(Model):
                                   description="days for which overwritten or deleted backups can be brought back")
     object_lock_days: int | None = Field(default=None, ge=1,
                                          description="days for which nobody can delete a backup; left out: no lock")
+    cloudflare: Cloudflare | None = Field(default=None, description="the named tunnel, its DNS records and its Access "
+                                          "policy as Terraform of their own; left out: made by hand")
     audit_trail_days: int | None = Field(default=None, ge=1, le=3653,
                                          description="days for which a CloudTrail trail keeps who read which secret; "
                                          "left out: no trail, only the 90 days of CloudTrail's event history")

@@ -330,7 +330,8 @@ record_release() {
     keep_release
 }
 
-# The host of a pair that follows: the release is ready there when it must lead, and its database goes on with it.
+# The host of a pair that follows: the release is ready there when it must lead, and its database goes on with it. Only the pair's own
+# script starts a database: this host may have led, and not know yet that it does no longer.
 stand_by() {
     archive unlocked "$RELEASE" || die "the release is not what its lock file says"
     NEW="$(active_color)"
@@ -340,7 +341,6 @@ stand_by() {
     images
     record_release
     step database
-    compose up --detach --wait --wait-timeout "$START_SECONDS" --no-deps "$PAIR_SERVICE"
     "$RELEASE/scripts/$PAIR_SCRIPT" start
     prune
     log "$(basename "$RELEASE") stands by"
