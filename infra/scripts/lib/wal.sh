@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model bfcbba4664e0. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # The log of PostgreSQL: the copy of the server's files that it continues, the way off this host, and the way back to a moment.
 # The server writes each segment of its log, compressed, into a volume of its own (archive_command); wal.sh sends that volume to the
 # repository. It holds the log since the last backup that is older than a day, so that one snapshot is enough for any moment of that day.
