@@ -10,6 +10,7 @@ from importlib import import_module
 
 from ..base.tables import counted
 from .templates import rendered
+from ..facts.images import archived
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -19,7 +20,9 @@ __all__ = ['FOLDERS', 'PAGES', 'text']
 FOLDERS = {  # Folder or file at the top: what it holds
     "kubernetes": "a Kustomize base, the overlays `single` and `ha`, a component for the Prometheus operator",
     "terraform": "the machine and what surrounds it at AWS: network, disks, rights, backups; tests that "
-    "need no account", "bootstrap": "what the first boot runs: packages, data disk, secrets, start",
+    "need no account",
+    "cloudflare": "the tunnel, the names that lead into it, and who may come to the administrators' door, as Terraform "
+    "of its own", "bootstrap": "what the first boot runs: packages, data disk, secrets, start",
     "compose": "the services as Docker Compose starts them, with limits, health checks, networks and secrets",
     "caddy": "the edge: host names, routes, headers, passwords, limits",
     "app": "the reference application: its source, its image, its migrations",
@@ -57,6 +60,6 @@ def text(
     page, module = PAGES[of]
     more = import_module(module).particulars(stack) if module else {}
     return rendered(f"readme/{page}.md.j2", stack=stack, **{"provided": provided, **more}, folders=folders,
-                    runbooks="runbooks" in tops, reference="app" in tops,
+                    runbooks="runbooks" in tops, reference="app" in tops, archived=archived(stack),
                     colored=any(each.deploy == "blue-green" for each in stack.services.values()),
                     files=counted(len(paths) + 1, "file"), services=counted(len(stack.services), "service"))

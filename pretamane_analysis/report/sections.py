@@ -14,6 +14,8 @@ from ..bill import compare as comparisons
 from ..bill.options import work_assumed
 from ..bill.sides import feature_rows, lost, parity_rows
 from ..bill.bill import bill_rows
+from ..emit.cloud.eks import application_settings
+from ..facts.parity import parity
 from ..prices.snapshot import cited, sources
 from .answer import Findings
 from .analysis_sections import analysis_pictures, analysis_sections
@@ -145,6 +147,18 @@ def _objectives(found: Findings) -> Iterator[Section]:
                       [row for row in exact if row["slo"] == each.name], (f"slo-{each.name}",))
 
 
+def _behaviors(found: Findings) -> Iterator[Section]:
+    "What the reference application does on both sides; nothing for an application that nobody here has tested."
+    if not application_settings(found.stack, found.comparison.baseline.architecture):
+        return
+    (first, second), words = _short(found), {True: "yes", False: "no"}
+    rows = [{"behavior": each.says, first: words[each.managed], second: words[each.host]} for each in parity()]
+    shared = sum(each.managed and each.host for each in parity())
+    yield Section("behaviors", "What the application does on both sides", SERVICE,
+                  f"The same tests of its API ran over both sets of adapters: {shared} of {len(rows)} behaviors are "
+                  f"there on both. Stand-ins took the place of AWS and of Meilisearch.", rows, rows)
+
+
 def _background(found: Findings) -> Iterator[Section]:
     yield Section("services", "What runs where", DETAILS,
                   "Every container of the host, what it may use, and where the same service runs on EKS.",
@@ -175,7 +189,7 @@ def sections(
     "All parts of a report, in reading order."
     parts = [*_options(found), *_answer(found), *analysis_sections(found.analysis), *_change(found),
              *(_claim(found, found.audit) if found.audit else ()), *_bills(found), *_objectives(found),
-             *_background(found)]
+             *_behaviors(found), *_background(found)]
     return [each for each in parts if each.shown or each.pictures]
 
 # %% ../../nbs/report/04b_sections.ipynb #fe8eb49f
