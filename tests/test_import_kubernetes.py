@@ -9,6 +9,7 @@ import pytest
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import architecture, bill_of
+from pretamane_analysis.bill.nodes import work
 from pretamane_analysis.bill.own_stack import CHECKS
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.emit.tree import emitted
@@ -40,7 +41,7 @@ def test_a_list_of_kubectl_becomes_a_stack():
     """Sums of pods, autoscaler, claims, probes, routes; helpers of the cluster and hooks are left out"""
     found, stack, text = read("cluster")
     api, db = stack.services["api"], stack.services["db"]
-    assert (api.memory, api.requests.memory, str(api.cpu), api.replicas) == ("309Mi", "192Mi", "0.6", 2)
+    assert (api.memory, api.requests.memory, str(api.cpu), api.replicas) == ("309Mi", "192Mi", "0.6", 4)
     assert [each.path for each in api.routes] == ["/api"] and stack.domain == "shop.example.org"
     assert api.health_check.test[-1] == "http://127.0.0.1:8080/ready"
     assert {"database_url", "api_key", "stripe_token"} <= set(stack.secrets)
@@ -48,6 +49,55 @@ def test_a_list_of_kubectl_becomes_a_stack():
     assert {each.what for each in found.left} >= {"DaemonSet ebs-csi-node", "Pod api-test", "1 x Widget"}
     assert "planted" not in text + json.dumps([each.row() for each in found.evidence])
     assert stack.services["report"].role == "job"
+
+
+def workload(kind, name, image="me/x:1.0.0", memory="512Mi", **spec):
+    """A workload of one container as JSON, which is YAML too"""
+    return json.dumps({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": {**spec, "template": {
+        "spec": {"containers": [{"name": "a", "image": image, "ports": [{"containerPort": 8080}],
+                                 "resources": {"requests": {"memory": memory, "cpu": "500m"}}}]}}}})
+
+
+def stack_of(*documents):
+    """The stack of manifests"""
+    found = made("\n---\n".join(documents))
+    return found, loads(priced_text(found, bundled()), "stack.yaml", CHECKS)
+
+
+@pytest.mark.parametrize(("kind", "spec"), [("HorizontalPodAutoscaler", {"minReplicas": 2, "maxReplicas": 18}),
+                                            ("ScaledObject", {"minReplicaCount": 0, "maxReplicaCount": 36})])
+def test_an_autoscaler_is_low_typical_and_high(kind, spec):
+    """Each scenario has its own number of pods, and the nodes for them; one of its own line says what was guessed"""
+    found, stack = stack_of(workload("Deployment", "api"), json.dumps(
+        {"apiVersion": "autoscaling/v2", "kind": kind, "metadata": {"name": "h"},
+         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "api"}, **spec}}))
+    scale = stack.services["api"].autoscale
+    most = max(spec.values())
+    assert (int(scale.low), int(scale.typical), int(scale.high)) == (max(1, min(spec.values())), 6, most)
+    machines = [architecture("eks", stack, bundled(), each).capacity.memory_mib for each in ("low", "typical", "high")]
+    hosts = [architecture("ec2", stack, bundled(), each).capacity.memory_mib for each in ("low", "typical", "high")]
+    assert machines[0] < machines[2] and hosts[0] < hosts[2]
+    assert {each.how for each in found.evidence if each.field == "services.api.replicas"} == {"guessed"}
+
+
+def test_a_daemon_runs_on_every_node():
+    """Three nodes carry three of it, a host one"""
+    _, stack = stack_of(workload("Deployment", "api", replicas=8, memory="2Gi"), workload("DaemonSet", "agent"))
+    assert stack.services["agent"].per_node and stack.services["agent"].on_one_host == 1
+    held = work(stack, list(stack.services))
+    assert [each.mib for each in held.daemons if each.mib] == [512]
+
+
+def test_helpers_load_the_nodes_and_vanish_on_the_host():
+    """A controller of the cluster is no service: it takes room on nodes only"""
+    plain = stack_of(workload("Deployment", "api"))[1]
+    found, stack = stack_of(workload("Deployment", "api"), workload(
+        "Deployment", "dns-names", "registry.k8s.io/external-dns/external-dns:v0.19.0", memory="6Gi"))
+    assert set(stack.services) == {"caddy", "api"} and stack.eks.helpers["dns-names"].memory == "6144Mi"
+    assert any(each.what == "Deployment dns-names" for each in found.left)
+    eks, host = ([architecture(side, each, bundled()).capacity.memory_mib for each in (plain, stack)]
+                 for side in ("eks", "ec2"))
+    assert eks[0] < eks[1] and host[0] == host[1]
 
 
 def test_what_of_aws_manifests_make_is_a_line_each():

@@ -7,8 +7,10 @@ import subprocess
 import zipfile
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+import yaml
 from terraform_runner import PROGRAM, needs_terraform
 
 from pretamane_analysis.base.errors import PretamaneError
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.usefixtures("wide")
 
 PROVIDER = {"provider_config": {"aws": {"expressions": {"region": {"constant_value": "us-east-1"}}}}}
 SECRET = "planted-Secret-0"
+BILL = Path(__file__).parent / "data" / "bills" / "web-portal.csv.gz"
 
 
 def thing(address, **values):
@@ -130,6 +133,24 @@ def test_before_after_and_difference():
     assert "kept" not in comment and "`aws_ebs_volume.gone` | delete" in comment
 
 
+def test_the_price_of_a_plan_stands_in_a_pull_request(tmp_path, capsys):
+    """`cost --architecture as-is` has prior, planned and difference, the same as those of the import, offline"""
+    before, after = (thing("aws_instance.a", instance_type=kind, region="us-east-1")
+                     for kind in ("t3.small", "m6i.large"))
+    (tmp_path / "plan.json").write_text(json.dumps(plan(after, prior=[before], actions={"aws_instance.a": ["update"]})))
+    out = str(tmp_path / "s.yaml")
+    assert main(["import", str(tmp_path / "plan.json"), "--out", out, "--format", "json"]) == 0
+    imported_as = json.loads(capsys.readouterr().out)
+    assert main(["cost", "--stack", out, "--architecture", "as-is", "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert all(Decimal(told[key]) == Decimal(imported_as[key]) for key in ("prior", "planned", "difference"))
+    assert Decimal(str(told["difference"])) == (Decimal("0.096") - Decimal("0.0208")) * 730
+    assert main(["cost", "--stack", out, "--architecture", "as-is"]) == 0
+    assert "15.98 USD a month before, 70.88 after" in capsys.readouterr().out
+    assert main(["cost", "--stack", out, "--architecture", "ec2", "--format", "json"]) == 0
+    assert "planned" not in json.loads(capsys.readouterr().out)
+
+
 def test_what_is_free_and_what_is_not_known_is_told():
     """Never 0 without a reason"""
     found = read(plan(thing("aws_iam_role.a"), thing("aws_iam_role.b"), thing("aws_fsx_lustre_file_system.c"),
@@ -154,6 +175,102 @@ resource_type_default_usage:
     assert costs(found)["aws_lambda_function.f"].quantize(Decimal("0.01")) == Decimal("436.67")
     assert costs(found)["aws_nat_gateway.n[0]"] == Decimal("32.85") + Decimal("4.5")
     assert any("object_tags" in each.what for each in found.left)
+
+
+def test_what_is_known_of_the_use_is_written_as_a_usage_file(tmp_path, capsys):
+    """A bill's traffic, requests and GB, shared by the addresses of a kind, are in the price of the plan"""
+    (tmp_path / "plan.json").write_text(json.dumps(plan(
+        thing("aws_nat_gateway.a"), thing("aws_nat_gateway.b"), thing("aws_s3_bucket.b", region="us-east-1"))))
+    bill, out, usage = (str(each) for each in (BILL, tmp_path / "s.yaml", tmp_path / "usage.yml"))
+    assert main(["import", str(tmp_path / "plan.json"), bill, "--region", "us-east-1", "--out", out, "--usage-out",
+                 usage]) == 0
+    told = yaml.safe_load(open(usage).read())
+    assert told["resource_type_default_usage"]["aws_nat_gateway"] == {"monthly_data_processed_gb": 0.2495}
+    assert told["resource_usage"]["aws_data_transfer.all"]["monthly_outbound_internet_gb"] > 0.8
+    found = imported([str(tmp_path / "plan.json")], usage=usage)
+    assert {each.fields["kind"] for each in found.cloud} == {"NatGateway", "Bucket", "InternetEgress",
+                                                             "CrossZoneTraffic"}
+    assert sum(each.fields["gb"] for each in found.cloud if each.fields["kind"] == "NatGateway") == Decimal("0.499")
+    assert main(["import", bill, "--out", out, "--force", "--usage-out", str(tmp_path / "other.yml")]) == 0
+    assert yaml.safe_load((tmp_path / "other.yml").read_text())["resource_type_default_usage"]["aws_s3_bucket"]
+    assert main(["import", bill, "--out", str(tmp_path / "t.yaml"), "--usage-out", usage]) == 2
+    assert "there already" in capsys.readouterr().err
+
+
+TABLE = {  # kind: attributes, and what it is billed as, or how it stands
+    "aws_eks_cluster": ({"version": "1.33"}, "EksCluster"),
+    "aws_nat_gateway": ({}, "NatGateway"),
+    "aws_eip": ({}, "PublicAddresses"),
+    "aws_eks_node_group": ({"scaling_config": [{"desired_size": 2}], "instance_types": ["t3.large"]}, "NodeGroup"),
+    "aws_autoscaling_group": ({"desired_capacity": 2, "launch_template": [{"name": "t"}]}, "Instances Volume"),
+    "aws_instance": ({"instance_type": "m6i.large"}, "Instances Volume"),
+    "aws_ebs_volume": ({"size": 20, "type": "gp3"}, "Volume"),
+    "aws_lb": ({"load_balancer_type": "network"}, "LoadBalancer"),
+    "aws_alb": ({"load_balancer_type": "application"}, "LoadBalancer"),
+    "aws_elb": ({}, "LoadBalancer"),
+    "aws_vpc_endpoint": ({"vpc_endpoint_type": "Interface", "subnet_ids": ["a", "b"]}, "VpcEndpoint"),
+    "aws_db_instance": ({"engine": "postgres", "instance_class": "db.t3.micro", "allocated_storage": 20}, "DbInstance"),
+    "aws_rds_cluster": (
+        {"engine": "aurora-postgresql", "serverlessv2_scaling_configuration": [{"min_capacity": 1}]}, "AuroraCluster"),
+    "aws_rds_cluster_instance": ({"engine": "aurora-mysql", "instance_class": "db.r6g.large"}, "AuroraCluster"),
+    "aws_elasticache_cluster": ({"engine": "redis", "node_type": "cache.t3.micro", "num_cache_nodes": 1}, "CacheNodes"),
+    "aws_elasticache_replication_group": (
+        {"engine": "valkey", "node_type": "cache.t4g.micro", "num_node_groups": 2,
+         "replicas_per_node_group": 1},
+        "CacheNodes"),
+    "aws_elasticache_serverless_cache": ({"engine": "valkey"}, "ServerlessCache"),
+    "aws_opensearch_domain": (
+        {"cluster_config": [{"instance_type": "t3.small.search", "instance_count": 2}],
+         "ebs_options": [{"ebs_enabled": True, "volume_size": 10, "volume_type": "gp3"}]},
+        "SearchDomain"),
+    "aws_dynamodb_table": ({"billing_mode": "PAY_PER_REQUEST"}, "Table"),
+    "aws_s3_bucket": ({}, "Bucket"),
+    "aws_ecr_repository": ({}, "ImageRegistry"),
+    "aws_efs_file_system": ({}, "FileSystem"),
+    "aws_sqs_queue": ({}, "Queue"),
+    "aws_sns_topic": ({}, "Topic"),
+    "aws_cloudfront_distribution": ({}, "Cdn"),
+    "aws_cognito_user_pool": ({}, "UserPool"),
+    "aws_cloudwatch_log_group": ({}, "Logs"),
+    "aws_kms_key": ({}, "Keys"),
+    "aws_secretsmanager_secret": ({}, "Secrets"),
+    "aws_route53_zone": ({}, "HostedZones"),
+    "aws_wafv2_web_acl": ({"rule": [{}]}, "WebAcl"),
+    "aws_lambda_function": ({"memory_size": 512}, "Function"),
+    "aws_msk_cluster": (
+        {"number_of_broker_nodes": 3, "broker_node_group_info": [{"instance_type": "kafka.t3.small",
+                                                                      "ebs_volume_size": 50}]}, "KafkaCluster"),
+    "aws_mq_broker": ({"engine_type": "RabbitMQ", "host_instance_type": "mq.t3.micro"}, "Broker"),
+    "aws_eks_addon": ({}, "free"),
+    "aws_lb_listener": ({}, "free"),
+    "aws_subnet": ({}, "free"),
+    "aws_iam_role": ({}, "free"),
+    "aws_launch_template": ({"name": "t", "instance_type": "t3.medium"}, "free"),
+    "aws_vpc": ({}, "free"),
+    "helm_release": ({}, "application"),
+    "kubernetes_deployment": ({}, "application"),
+    "aws_db_proxy": ({}, "unknown"),
+    "aws_msk_serverless_cluster": ({}, "unknown"),
+    "aws_eks_fargate_profile": ({}, "Fargate"),
+}
+
+
+def test_each_kind_is_billed_or_said_to_be_free_or_not_known():
+    """A plan of all kinds: a price for each line, what is free by kind, what is not known by kind with its count"""
+    things = [thing(f"{kind}.{at}", **values) for kind, (values, _) in TABLE.items() for at in ("a", "b")]
+    found = read(plan(*things))
+    billed = {}
+    for line in found.cloud:
+        billed.setdefault(line.source.partition(".")[0], set()).add(line.fields["kind"])
+    expected = {kind: {*how.split()} for kind, (_, how) in TABLE.items() if how[0].isupper() and how != "Fargate"}
+    assert billed == expected
+    assert found.free == {kind: 2 for kind, (_, how) in TABLE.items() if how == "free"}
+    left = {each.what for each in found.left}
+    assert left == {f"2 x {kind}" for kind, (_, how) in TABLE.items() if how in ("unknown", "Fargate")} | {
+        f"{kind}.{at}" for kind, (_, how) in TABLE.items() if how == "application" for at in ("a", "b")}
+    assert "pods" in next(each.reason for each in found.left if "fargate" in each.what)
+    problems = {each.address: each.problem for each in plan_costs(found, bundled(), date(2024, 8, 20)) if each.problem}
+    assert not problems
 
 
 @pytest.mark.parametrize(("text", "said"), [

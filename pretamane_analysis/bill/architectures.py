@@ -30,7 +30,7 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CORNERS', 'ARCHITECTURES', 'TITLES', 'ec2', 'architecture', 'names_for', 'compared', 'bill_of']
+__all__ = ['CORNERS', 'ARCHITECTURES', 'TITLES', 'ec2', 'scaled', 'architecture', 'names_for', 'compared', 'bill_of']
 
 # %% ../../nbs/bill/07_architectures.ipynb #3e7a2177
 def _host_type(
@@ -139,6 +139,17 @@ TITLES = {
     "ec2-managed": "EC2 with managed services", "ec2": "EC2 with open source"}
 
 
+def scaled(
+    stack: Stack,  # The product that is described
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+) -> Stack:  # The same where nothing scales
+    "A stack with as many of each service as something that scales it runs in a scenario."
+    counts = {name: int(getattr(each.autoscale, scenario)) for name, each in stack.services.items() if each.autoscale}
+    changed = {name: stack.services[name].model_copy(update={"replicas": count}) for name, count in counts.items()
+               if count != stack.services[name].replicas}
+    return stack.model_copy(update={"services": {**stack.services, **changed}}) if changed else stack
+
+
 def architecture(
     name: str,  # One of ARCHITECTURES
     stack: Stack,  # The product that is described
@@ -148,7 +159,7 @@ def architecture(
     "A way to host a stack. Raises PretamaneError for an unknown name."
     if name not in ARCHITECTURES:
         raise PretamaneError(f"unknown architecture {name!r}", remedy=did_you_mean(name, ARCHITECTURES))
-    return ARCHITECTURES[name](stack, with_own_prices(book, stack), scenario)
+    return ARCHITECTURES[name](scaled(stack, scenario), with_own_prices(book, stack), scenario)
 
 # %% ../../nbs/bill/07_architectures.ipynb #56cd80cf
 def names_for(

@@ -28,7 +28,7 @@ from pretamane_analysis.bill.sizing import (
 from ..facts.accelerators import gpus_of
 from ..prices.book import ON_DEMAND, PriceBook
 from ..prices.snapshot import InstanceType
-from ..stack.quantities import Scenario, mebibytes
+from ..stack.quantities import Scenario, cores, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -108,8 +108,11 @@ def work(
     for name in names:
         each = stack.services[name]
         pod = Pod(each.gpus, each.kept_mib, each.kept_cores, mebibytes(each.gpu_memory) if each.gpu_memory else 0)
-        daemon = each.role in DAEMON_ROLES
+        daemon = each.per_node or each.role in DAEMON_ROLES
         found[daemon] += [pod] * (1 if daemon else each.replicas)
+    for helper in stack.eks.helpers.values():
+        found[helper.per_node] += [Pod(0, mebibytes(helper.memory), cores(helper.cpu))] * (
+            1 if helper.per_node else helper.replicas)
     return Work(tuple(found[False]), tuple(found[True]), sum((share[name] for name in names), Decimal(0)))
 
 # %% ../../nbs/bill/03_nodes.ipynb #de9a0b64

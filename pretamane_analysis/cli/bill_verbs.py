@@ -64,15 +64,39 @@ def cost(
     bill = bill_of(chosen, stack, book, hours)
     if options.format == "focus":
         return _as_focus(bill)
-    document = (with_age({**bill.document(), "shortfalls": list(chosen.shortfalls),
-                          "assumptions": list(chosen.assumptions)}, bill.as_of) if options.format == "json" else None)
-    closing = "\n".join([*(f"Not everything has room: {each}." for each in chosen.shortfalls), *_replaced(chosen)])
+    change = _change(chosen, stack, book, hours)
+    document = with_age({**bill.document(), "shortfalls": list(chosen.shortfalls), "assumptions": list(
+        chosen.assumptions), **change}, bill.as_of) if options.format == "json" else None
     caption = (f"{chosen.title} ({bill.caption()}, {options.scenario} usage). Each line is quantity x rate; SKU is the "
                "number of the price in AWS's list, `as of` the day of the rate, with `read` or `derived` where it is "
                "not from a machine-readable list; * follows from how much is used")
     part = Part(caption, bill_rows(bill, notes=options.format == "md"), ("as of", "SKU", "unit"))
-    show([part], document, options.format, bill.age(today()), bill.rows(), closing)
+    show([part], document, options.format, bill.age(today()), bill.rows(),
+         "\n".join([*_planned(change), *_no_room(chosen), *_replaced(chosen)]))
     return 0
+
+
+def _change(chosen: Any, stack: Any, book: Any, hours: Any) -> dict[str, Any]:
+    "What there is today before and after the plan that it was read from; nothing for what is from no plan."
+    from pretamane_analysis.bill.bill import bill
+    from pretamane_analysis.prices.own_prices import with_own_prices
+
+    if chosen.name != "as-is" or stack.as_is.prior_usd is None:
+        return {}
+    planned = bill(chosen.resources, with_own_prices(book, stack), stack.region, hours=hours, free=False).total
+    prior = stack.as_is.prior_usd
+    return {"prior": prior, "planned": planned, "difference": planned - prior}
+
+
+def _no_room(chosen: Any) -> list[str]:
+    return [f"Not everything has room: {each}." for each in chosen.shortfalls]
+
+
+def _planned(change: dict[str, Any]) -> list[str]:
+    from pretamane_analysis.base.tables import money
+
+    return [f"The plan, without free allowances: {money(change['prior'])} USD a month before, "
+            f"{money(change['planned'])} after."] if change else []
 
 
 def _replaced(*chosen: Any) -> list[str]:

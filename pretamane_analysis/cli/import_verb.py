@@ -25,6 +25,8 @@ def _import_options(
     parser.add_argument("--region", metavar="CODE", default="", help="region code (default: as the files say)")
     parser.add_argument("--usage", metavar="FILE", default="",
                         help="how much the things of a Terraform plan are used: a usage file of Infracost")
+    parser.add_argument("--usage-out", metavar="FILE", default="",
+                        help="write what is known of the use of each thing, such as what a bill says, as such a file")
     parser.add_argument("--out", metavar="FILE", default="stack.yaml", help="where to write (default: stack.yaml)")
     parser.add_argument("--force", action="store_true", help="overwrite the file where there is one")
     parser.add_argument("--format", choices=("table", "json", "md"), default="table",
@@ -74,15 +76,30 @@ def _of_bill(options: Namespace) -> int:
     "A stack file from a bill alone."
     from pretamane_analysis.base.files import write_whole
     from pretamane_analysis.bill.own_stack import CHECKS
+    from pretamane_analysis.intake.bill_import import bill_import
     from pretamane_analysis.intake.bill_to_stack import stack_text
     from pretamane_analysis.stack.stack import loads
 
     paid = _month(options)
     text = stack_text(paid, price_book(options))
     loads(text, options.out, CHECKS)
+    _usage_out(options, bill_import(paid, price_book(options)))
     print(f"{write_whole(options.out, text)}: {paid.caption()}. What runs inside the machines no bill says: look at "
           f"`services`.\n`pretamane compare --stack {options.out} --baseline as-is` compares it.")
     return 0
+
+
+def _usage_out(options: Namespace, found: Any) -> None:
+    "Write what is known of the use of each thing. Raises PretamaneError for a file that is there already."
+    from pathlib import Path
+
+    from pretamane_analysis.base.files import write_whole
+    from pretamane_analysis.intake.usage_files import written_usage
+
+    if options.usage_out:
+        if Path(options.usage_out).exists() and not options.force:
+            raise PretamaneError("the file is there already", options.usage_out, "Choose another, or give --force")
+        write_whole(options.usage_out, written_usage(found.cloud, found.region))
 
 
 def _month(options: Namespace) -> Any:
@@ -107,6 +124,7 @@ def _of_files(options: Namespace) -> int:
     found = imported(options.paths, options.form, options.region, bills, options.usage)
     if "terraform" in found.document:
         found.document["costs"] = plan_costs(found, book)
+    _usage_out(options, found)
     write_whole(options.out, priced_text(found, book, options.out))
     _told(found, options, book)
     return 0

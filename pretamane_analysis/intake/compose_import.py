@@ -16,7 +16,7 @@ from .compose_hosts import renamed_hosts
 from .compose_mounts import mounts_of
 from .compose_reading import ComposeReading, environment_of, opened_project
 from .compose_roles import Part
-from .compose_service import words
+from .compose_service import mapping, words
 from pretamane_analysis.intake.compose_values import (
     cpu_of, gpus_asked, health_of, inner_ports, kept_cpu, kept_memory, labeled, memory_of, open_ports,
 )
@@ -100,7 +100,8 @@ def _base(project: ComposeReading, name: str) -> dict[str, Any]:
     requests = {key: f"{said[0]}Mi" if key == "memory" else said[0] for key, said in kept.items()}
     copies = _copies(project, name)
     return {"image": image, "role": role, "memory": f"{memory}Mi", "cpu": cpu,
-            **({"requests": requests} if requests else {}), **({"replicas": copies} if copies > 1 else {})}
+            **({"requests": requests} if requests else {}), **({"replicas": copies} if copies > 1 else {}),
+            **({"per_node": True} if mapping(service.raw.get("deploy")).get("mode") == "global" else {})}
 
 
 def _copies(project: ComposeReading, name: str) -> int:

@@ -69,7 +69,11 @@ def _head(found: Imported) -> Iterator[str]:
 def _as_is(found: Imported) -> Iterator[str]:
     if not found.cloud:
         return
-    yield from ("", "as_is:", f"  source: {_value(', '.join(dict.fromkeys(found.files))[:200])}", "  features:")
+    yield from ("", "as_is:", f"  source: {_value(', '.join(dict.fromkeys(found.files))[:200])}")
+    if found.document.get("terraform", {}).get("is_plan") and "costs" in found.document:
+        before = sum((each.before for each in found.document["costs"]), Decimal(0))
+        yield f"  prior_usd: {_value(before)}  # before the plan, at list prices without free allowances"
+    yield "  features:"
     features: dict[str, list[str]] = {}
     for each in found.cloud:
         address = each.source.rpartition(" (")[0]

@@ -21,7 +21,7 @@ from .import_inputs import Input
 from .kubernetes_cloud import cloud_of, size_of_claim
 from .kubernetes_operators import operated_as, operated_service
 from pretamane_analysis.intake.kubernetes_reading import (
-    KubernetesReading, facts_of_container, pod_size, program_of_container, unique_objects,
+    KubernetesReading, copies_of, facts_of_container, pod_size, program_of_container, unique_objects,
 )
 from pretamane_analysis.intake.kubernetes_values import (
     WORKLOADS, KubernetesObject, containers_of, objects_of, pod_of, resource_of,
@@ -88,22 +88,6 @@ def _mounts(reading: KubernetesReading, each: KubernetesObject, pod: dict[str, A
     return found
 
 # %% ../../nbs/intake/32_kubernetes_import.ipynb #4e77bdd4
-def _copies(reading: KubernetesReading, each: KubernetesObject) -> int:
-    "How many of it run: the smallest number of an autoscaler, else what it says."
-    name, scalers = reading.name(each), reading.of("HorizontalPodAutoscaler", "ScaledObject")
-    for one in scalers:
-        if mapping(one.spec.get("scaleTargetRef")).get("name") == each.name:
-            least = max(1, whole_number(one.spec.get("minReplicas", one.spec.get("minReplicaCount")), 1))
-            most = one.spec.get("maxReplicas", one.spec.get("maxReplicaCount"))
-            reading.found.note(f"services.{name}.replicas", least, one.place("spec"), "declared",
-                               f"up to {most} under load")
-            return min(1000, least)
-    count = whole_number(each.spec.get("replicas"), 1) if each.kind != "DaemonSet" else 1
-    if count > 1:
-        reading.found.note(f"services.{name}.replicas", count, each.place("spec", "replicas"), "declared")
-    return min(1000, count)
-
-
 def _role(reading: KubernetesReading, each: KubernetesObject, container: dict[str, Any]) -> str:
     name, (known, told) = reading.name(each), program_of_container(each.name, container)
     facts, ports = facts_of_container(each.name, container), listed(container.get("ports"))
@@ -157,6 +141,22 @@ def _image(each: KubernetesObject, container: dict[str, Any], keys: tuple[str | 
     return image, fixed
 
 
+def _helper(reading: KubernetesReading, each: KubernetesObject) -> None:
+    "What takes room on the nodes, and is gone on a host."
+    memory, kept = pod_size(reading, each, "memory")
+    cpu, kept_cpu = pod_size(reading, each, "cpu")
+    name, count = reading.name(each), copies_of(reading, each)
+    replicas = count if isinstance(count, int) else count["typical"]
+    size = {"memory": f"{max(1, int(kept or memory))}Mi", "cpu": _text(kept_cpu or cpu),
+            **({"replicas": min(100, replicas)} if replicas > 1 else {}),
+            **({"per_node": True} if each.kind == "DaemonSet" else {})}
+    told = [one for one in reading.found.evidence if one.field.startswith(f"services.{name}.")]
+    reading.found.evidence = [one for one in reading.found.evidence if one not in told]
+    reading.found.note(f"eks.helpers.{name}", ", ".join(f"{key} {value}" for key, value in size.items()),
+                       next(one.source for one in told if one.field.endswith(".memory")), "derived")
+    reading.found.settings.setdefault("eks", {}).setdefault("helpers", {})[name] = size
+
+
 def _service(reading: KubernetesReading, each: KubernetesObject) -> None:
     "Put a workload among the services."
     found, (pod, keys) = reading.found, pod_of(each)
@@ -170,6 +170,8 @@ def _service(reading: KubernetesReading, each: KubernetesObject) -> None:
     if role in _GONE or repository(image) in ("minio/minio", "minio/mc"):
         found.leave(f"{each.kind} {each.name}", _GONE.get(role, "its image was withdrawn in 2026: use pgsty/silo"),
                     each.place())
+        if role in ("cluster-helper", "edge", "edge-helper"):
+            _helper(reading, each)
         return
     name = reading.name(each)
     found.note(f"services.{name}.image", image, each.place(*keys, *at, "image") if fixed else "names no fixed version",
@@ -194,13 +196,15 @@ def _fields(reading: KubernetesReading, each: KubernetesObject, container: dict[
     words, health = [str(one) for one in listed(container.get("args"))], _health(container, list(ports.values()))
     user = mapping(container.get("securityContext")).get(
         "runAsUser", mapping(pod.get("securityContext")).get("runAsUser"))
-    copies, mounts = _copies(reading, each), _mounts(reading, each, pod, container)
+    copies, mounts = copies_of(reading, each), _mounts(reading, each, pod, container)
     shown = words and not reading.secret.holds(" ".join(words)) and not container.get("command")
     if container.get("command") or words and not shown:
         reading.found.leave(f"command of {each.name}", "a stack has the image's own entry point, and shows no secret",
                             each.place())
     gpus = whole_number(resource_of(container, "limits", "nvidia.com/gpu"))
-    rest = {"replicas": copies if copies > 1 else None, "ports": ports, "environment": environment, "secrets": secrets,
+    rest = {"replicas": copies if isinstance(copies, int) and copies > 1 else None,
+            "autoscale": copies if isinstance(copies, dict) else None, "per_node": each.kind == "DaemonSet",
+            "ports": ports, "environment": environment, "secrets": secrets,
             "command": words if shown else None, "mounts": mounts, "gpus": min(16, gpus),
             "user": str(user) if isinstance(user, int) and user > 0 else None,
             "health_check": health if health and not reading.secret.holds(str(health)) else None}

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import isqrt
 from typing import Any
 
 from ..base.errors import PretamaneError
@@ -24,9 +25,11 @@ from pretamane_analysis.intake.kubernetes_values import (
     KubernetesObject, containers_of, mib, pod_of, quantity, resource_of,
 )
 from .secret_values import SecretValues
+from .terraform_kinds import whole_number
 
 # %% auto #0
-__all__ = ['kustomized', 'KubernetesReading', 'facts_of_container', 'program_of_container', 'unique_objects', 'pod_size']
+__all__ = ['kustomized', 'KubernetesReading', 'facts_of_container', 'program_of_container', 'unique_objects', 'copies_of',
+           'pod_size']
 
 # %% ../../nbs/intake/31a_kubernetes_reading.ipynb #ee79301a
 def kustomized(
@@ -120,6 +123,32 @@ def unique_objects(
                             kept[key].place())
             kept[key] = each
     return list(kept.values())
+
+
+def _scaled(reading: KubernetesReading, name: str, scaler: KubernetesObject) -> dict[str, int]:
+    "From the least to the most of an autoscaler; between them, what is usual is a guess."
+    spec = scaler.spec
+    least = min(1000, max(1, whole_number(spec.get("minReplicas", spec.get("minReplicaCount")), 1)))
+    most = min(1000, max(least, whole_number(spec.get("maxReplicas", spec.get("maxReplicaCount")), least)))
+    found = {"low": least, "typical": isqrt(least * most), "high": most}
+    reading.found.note(f"services.{name}.autoscale", f"{least} to {most}", scaler.place("spec"), "declared")
+    reading.found.note(f"services.{name}.replicas", found["typical"], "between the two of its autoscaler", "guessed")
+    return found
+
+
+def copies_of(
+    reading: KubernetesReading,  # All objects
+    each: KubernetesObject,  # A workload
+) -> int | dict[str, int]:
+    "How many of it run: from the least to the most of an autoscaler, else what it says."
+    name, scalers = reading.name(each), reading.of("HorizontalPodAutoscaler", "ScaledObject")
+    for one in scalers:
+        if mapping(one.spec.get("scaleTargetRef")).get("name") == each.name:
+            return _scaled(reading, name, one)
+    count = whole_number(each.spec.get("replicas"), 1) if each.kind != "DaemonSet" else 1
+    if count > 1:
+        reading.found.note(f"services.{name}.replicas", count, each.place("spec", "replicas"), "declared")
+    return min(1000, count)
 
 # %% ../../nbs/intake/31a_kubernetes_reading.ipynb #fd1170f0
 def _container(container: dict[str, Any], what: str,

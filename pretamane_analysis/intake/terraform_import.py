@@ -15,7 +15,7 @@ from .import_inputs import Input
 from .terraform_files import REGION, TerraformFile, TerraformThing, terraform_file
 from .terraform_kinds import Around
 from .terraform_services import READERS, standing
-from .usage_files import UsageFile, with_usage
+from .usage_files import UsageFile, traffic_of, with_usage
 
 # %% auto #0
 __all__ = ['region_of', 'cloud_lines', 'terraform_import']
@@ -58,6 +58,10 @@ def cloud_lines(
             yield thing, CloudLine(feature, fields, f"{thing.address} ({thing.place})")
 
 
+_ELSEWHERE = {"aws_eks_fargate_profile": "Fargate bills the pods that it selects: import their manifests, and "
+                                         "`--architecture ecs-fargate` prices them as tasks"}
+
+
 def _sorted(found: Imported, things: Iterable[TerraformThing], lines: list[tuple[TerraformThing, CloudLine]]) -> None:
     "Count what is free, and tell what is not known."
     billed = {thing.address for thing, _ in lines}
@@ -72,8 +76,8 @@ def _sorted(found: Imported, things: Iterable[TerraformThing], lines: list[tuple
         elif thing.address not in billed:
             found.free[thing.kind] = found.free.get(thing.kind, 0) + 1
     for kind, ones in unknown.items():
-        found.leave(f"{len(ones)} x {kind}", "what it costs is not known here: write it under `as_is` with `usd`",
-                    ones[0].place)
+        found.leave(f"{len(ones)} x {kind}", _ELSEWHERE.get(
+            kind, "what it costs is not known here: write it under `as_is` with `usd`"), ones[0].place)
 
 # %% ../../nbs/intake/29_terraform_import.ipynb #656424c2
 def _used(found: Imported, usage: UsageFile | None) -> None:
@@ -84,6 +88,7 @@ def _used(found: Imported, usage: UsageFile | None) -> None:
         if usage and (said := usage.of(address)):
             found.cloud[number], left = with_usage(line, said)
             untaken[address] = untaken.get(address, {*left}) & {*left}
+    found.cloud += traffic_of(usage) if usage else []
     for address, names in untaken.items():
         for each in sorted(names):
             found.leave(f"usage {each} of {address}", "no field here takes it", f"{usage.path if usage else ''}:1")

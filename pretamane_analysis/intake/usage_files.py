@@ -18,7 +18,7 @@ from .evidence import CloudLine
 from .import_inputs import Input
 
 # %% auto #0
-__all__ = ['FIGURES', 'UsageFile', 'usage_file', 'with_usage', 'written_usage']
+__all__ = ['FIGURES', 'TRAFFIC', 'UsageFile', 'usage_file', 'with_usage', 'written_usage', 'traffic_of']
 
 # %% ../../nbs/intake/28a_usage_files.ipynb #090aca77
 FIGURES: dict[str, dict[str, str]] = {  # kind: figure of the file: field
@@ -132,17 +132,67 @@ def with_usage(
     return CloudLine(line.feature, fields, line.source), left
 
 
+_TERRAFORM = {  # kind: Terraform's name of it
+    "Function": "aws_lambda_function", "NatGateway": "aws_nat_gateway", "VpcEndpoint": "aws_vpc_endpoint",
+    "LoadBalancer": "aws_lb", "Bucket": "aws_s3_bucket", "Table": "aws_dynamodb_table", "Queue": "aws_sqs_queue",
+    "Topic": "aws_sns_topic", "DbInstance": "aws_db_instance", "AuroraCluster": "aws_rds_cluster",
+    "FileSystem": "aws_efs_file_system", "Logs": "aws_cloudwatch_log_group", "Secrets": "aws_secretsmanager_secret",
+    "ImageRegistry": "aws_ecr_repository", "Keys": "aws_kms_key", "HostedZones": "aws_route53_zone",
+    "Cdn": "aws_cloudfront_distribution", "CacheNodes": "aws_elasticache_cluster", "Broker": "aws_mq_broker",
+    "UserPool": "aws_cognito_user_pool", "WebAcl": "aws_wafv2_web_acl", "Volume": "aws_ebs_volume"}
+TRAFFIC = {"InternetEgress": "monthly_outbound_internet_gb", "CrossZoneTraffic": "monthly_intra_region_gb",
+           "InterRegionTraffic": "monthly_outbound_other_regions_gb"}
+
+
+def _put(place: dict[str, Any], key: str, number: Decimal) -> None:
+    "Write a figure whose key has dots for what stands below."
+    *above, last = key.split(".")
+    for name in above:
+        place = place.setdefault(name, {})
+    place[last] = float(Decimal(str(place.get(last, 0))) + number)
+
+
+def _figures(line: CloudLine) -> dict[str, Decimal]:
+    "What is known of the use of a line, by the file's own names."
+    told = {key: line.fields.get(target) for key, target in FIGURES.get(line.fields.get("kind", ""), {}).items()
+            if target != "request_kb"}
+    return {key: Decimal(str(value)) / _HOURS.get(FIGURES[line.fields["kind"]][key], 1)
+            for key, value in told.items() if value}
+
+
 def written_usage(
-    lines: Iterable[CloudLine],  # Of `as_is`, whose sources are addresses
+    lines: Iterable[CloudLine],  # Of `as_is`; a source is an address or, for a bill, a file and line
+    region: str = "",  # For traffic, which no resource of a plan stands for
 ) -> str:  # YAML
-    "A usage file with what is known of the use of each line."
-    found: dict[str, dict[str, Any]] = {}
-    for each in lines:
-        for key, target in FIGURES.get(each.fields.get("kind", ""), {}).items():
-            if each.fields.get(target) and target not in ("request_kb",):
-                place = found.setdefault(each.source.partition(" ")[0], {})
-                *above, last = key.split(".")
-                for name in above:
-                    place = place.setdefault(name, {})
-                place[last] = float(Decimal(str(each.fields[target])) / _HOURS.get(target, 1))
-    return str(yaml.safe_dump({"version": 0.1, "resource_usage": found}, sort_keys=False))
+    """A usage file with what is known of the use of each line: by address, and what a bill says of all of a kind as the
+    share of each, among the addresses of that kind or as many as the bill counts."""
+    known, found, usual, traffic = list(lines), dict[str, Any](), dict[str, Any](), dict[str, Any]()
+    for each in known:
+        kind, address = str(each.fields.get("kind", "")), each.source.partition(" (")[0]
+        name = _TERRAFORM.get(kind, "")
+        others = [one for one in known if one.fields.get("kind") == kind and _is_address(one.source)]
+        for key, number in _figures(each).items():
+            if _is_address(each.source):
+                _put(found.setdefault(address, {}), key, number)
+            elif name:
+                _put(usual.setdefault(name, {}), key, number / max(1, len(others) or int(each.fields.get("count", 1))))
+        if kind in TRAFFIC and each.fields.get("gb"):
+            _put(traffic, TRAFFIC[kind], Decimal(str(each.fields["gb"])))
+    if traffic and region:
+        found["aws_data_transfer.all"] = {"region": region, **traffic}
+    return str(yaml.safe_dump({"version": 0.1, **({"resource_type_default_usage": usual} if usual else {}),
+                               "resource_usage": found}, sort_keys=False))
+
+
+def _is_address(source: str) -> bool:
+    return bool(re.match(r"(module\.|aws_)[^/]*\(", source))
+
+
+def traffic_of(
+    usage: UsageFile,  # As it was read
+) -> list[CloudLine]:
+    "The traffic that a usage file says, which stands in no plan."
+    features = {"InternetEgress": "egress", "CrossZoneTraffic": "network"}
+    return [CloudLine(features[kind], {"kind": kind, "gb": number}, f"{address} ({usage.path}:1)")
+            for address, said in usage.by_address.items() if address.startswith("aws_data_transfer.")
+            for kind, key in TRAFFIC.items() if kind in features and (number := _number(said.get(key)))]

@@ -56,6 +56,9 @@ class AsIs(Model):
     source: str = Field(min_length=1, description="where the lines were read, such as 'AWS bill of October 2026'")
     title: str = Field(default="As it is", min_length=1, description="what it is called in tables and drawings")
     zones: int | None = Field(default=None, ge=1, le=6, description="availability zones that it runs in, where known")
+    prior_usd: Decimal | None = Field(
+        default=None, ge=0, le=LARGEST, allow_inf_nan=False, description="USD a month before the plan that the lines "
+        "are read from, at list prices without free allowances; left out: they are from no plan")
     features: dict[str, Annotated[list[AsIsLine], Field(min_length=1)]] = Field(
         min_length=1, description="lines by feature such as 'compute', 'database', 'egress'")
 

@@ -76,6 +76,9 @@ class Service(Model):
                        description="an image such as 'postgres:17.11'")
     role: Role = "other"
     replicas: int = Field(default=1, ge=1, le=1000, description="how many of it run at the same time")
+    autoscale: Range | None = Field(default=None, description="how many of it run under low, typical and high usage, "
+                                    "where something adds and removes them; 'replicas' is then the typical number")
+    per_node: bool = Field(default=False, description="true where every node of a cluster runs one, and a host one")
     ports: dict[Name, Port] = Field(default_factory=dict, description="port numbers by name; the main one is 'http'")
     networks: list[Network] = Field(default=["app"], min_length=1)
     mounts: list[Mount] = Field(default_factory=list)
@@ -139,6 +142,21 @@ class Service(Model):
                                                 ("cpu", self.kept_cores, self.cpu_cores)) if kept > limit]
         if above:
             raise BrokenLinks([(("requests", name), "a request is at most as large as the limit") for name in above])
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _typical(cls, value: Any) -> Any:
+        scale = value.get("autoscale") if isinstance(value, dict) else None
+        usual = scale.get("typical") if isinstance(scale, dict) else scale
+        return {"replicas": usual, **value} if isinstance(usual, int) else value
+
+    @model_validator(mode="after")
+    def _scales_around_replicas(self) -> Service:
+        if self.autoscale and self.autoscale.typical != self.replicas:
+            raise BrokenLinks([(("autoscale", "typical"), f"'replicas' says {self.replicas}: give one of the two")])
+        if self.autoscale and not 1 <= self.autoscale.low <= self.autoscale.high <= 1000:
+            raise BrokenLinks([(("autoscale",), "from 1 to 1,000 of it run")])
         return self
 
 # %% ../../nbs/stack/11_service.ipynb #e7cbba77

@@ -13,12 +13,12 @@ from pydantic import Field, model_serializer, model_validator
 
 from .disks import disk_refusals
 from .model_file import Model
-from .quantities import Duration, MemoryQuantity, Name, SecretName
+from .quantities import CpuQuantity, Duration, MemoryQuantity, Name, SecretName
 from .stack_checks import BrokenLinks, Problem
 
 # %% auto #0
 __all__ = ['Architecture', 'DiskType', 'BootDiskType', 'PURCHASE_OPTIONS', 'PurchaseOption', 'Calendar', 'NodeGroupSettings',
-           'Eks', 'Managed', 'Host', 'Edge', 'Backend', 'Provisioning', 'seconds', 'Operations', 'WorkHours']
+           'Helper', 'Eks', 'Managed', 'Host', 'Edge', 'Backend', 'Provisioning', 'seconds', 'Operations', 'WorkHours']
 
 # %% ../../nbs/stack/10_settings.ipynb #71be0c32
 Architecture = Literal["x86_64", "arm64"]
@@ -49,6 +49,14 @@ class NodeGroupSettings(Model):
                                 description="part of the nodes that is bought as 'Spot-typical'")
 
 
+class Helper(Model):
+    "A pod that looks after a cluster, and has no place on a host."
+    memory: MemoryQuantity
+    cpu: CpuQuantity = "0.1"
+    replicas: int = Field(default=1, ge=1, le=100)
+    per_node: bool = Field(default=False, description="true where every node runs one")
+
+
 class Eks(Model):
     "How the product is hosted on EKS with managed services."
     version: str = Field(default="1.35", pattern=r"^1\.\d+$", description="a Kubernetes version such as '1.35'")
@@ -73,6 +81,9 @@ class Eks(Model):
     nat_gateways: int = Field(default=1, ge=0, le=6,
                               description="0: the nodes are in public subnets, each with an address of its own")
     load_balancer: Literal["alb", "nlb", "clb", "none"] = "alb"
+    helpers: dict[Name, Helper] = Field(
+        default_factory=dict, description="pods besides the services and those of every EKS cluster, by name: "
+        "controllers, agents; they take room on the nodes only")
     auto_mode: bool = False
     auto_mode_percent: Decimal | None = Field(
         default=None, ge=0, le=100, description="the fee of Auto Mode in percent of the instance's on-demand hour, "

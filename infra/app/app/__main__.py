@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 43e61756514a. Change the stack, not this file.
+# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
 """`python -m app`: the server.
 
 One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 7dc4236d3cdc. Change the stack, not this file.
+# Made by `pretamane emit` from model 4c11f7dbedb6. Change the stack, not this file.
 
 # TF1: what may come in and go out.
 mock_provider "aws" {

@@ -157,6 +157,8 @@ def most_copies(
     name: str,  # A service that may run more than once
 ) -> int:  # At most 100; as many as there are where usage does not rise
     "How many pods high usage needs."
+    if scale := found.stack.services[name].autoscale:
+        return min(100, int(scale.high))
     usage = found.stack.usage
     figure = usage.cpu_cores if usage.cpu_cores and usage.cpu_cores.high > usage.cpu_cores.typical else usage.requests
     least = found.copies(name, high=True)
