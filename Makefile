@@ -64,6 +64,9 @@ mutants: $(VENV)/.dev ## Put every known defect into the emitted tree and print 
 precision: $(VENV)/.dev ## How many of check's findings in trees of others' kind a reviewer would sign
 	PYTHONPATH=tests:tools $(BIN)/python -m foreign
 
+parity: $(VENV)/.dev ## Run the application's API tests over both sets of adapters and write which behavior each side has
+	PYTHONPATH=tests:tools $(BIN)/python tools/parity.py
+
 mutation: $(VENV)/.mutation ## Change the package's own Python in small ways and write who notices into docs/mutation.md
 	$(BIN)/python tools/mutation.py
 

@@ -29,6 +29,7 @@ API_KEY = "a key of a caller in this test"
 S3_KEY, S3_SECRET = "pretamane", "the secret of the object store"
 DB_PASSWORD = "the role of the application"
 PATIENCE = 600  # the most seconds that anything is waited for; less where a test is meant to fail
+SIDES = ("host", "managed")  # PostgreSQL, Meilisearch and an S3-compatible store; DynamoDB, OpenSearch and S3
 PYCACHE = Path(tempfile.gettempdir()) / "pretamane-app-pycache"
 
 
@@ -246,8 +247,18 @@ class App:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def environment_of_apps() -> dict[str, str]:
+    """What every application in these tests is told"""
+    return {"PATH": os.environ["PATH"], "PYTHONPYCACHEPREFIX": str(PYCACHE), "PYTHONUNBUFFERED": "1",
+            "OUTBOX_POLL_SECONDS": "0.2", "OUTBOX_MAX_DELAY_SECONDS": "0.5", "OUTBOX_LEASE_SECONDS": "2",
+            "MIGRATE_WAIT_SECONDS": "10", "CALLER_RATE": "0", "STRANGER_RATE": "0"}
+
+
 class Platform:
-    """What the application needs: a database with a role of its own, a bucket, an index, secrets in files"""
+    """What the application needs on the host: a database with a role of its own, a bucket, an index, secrets in
+    files"""
+
+    side = "host"
 
     def __init__(self, postgres: PostgresServer, s3: S3Server) -> None:
         """Make a database, a role and secrets; the schema and the bucket are made by the application's own commands"""
@@ -258,14 +269,11 @@ class Platform:
         for name, value in {"db": DB_PASSWORD, "s3": S3_SECRET, "search": SEARCH_KEY, "api": API_KEY}.items():
             (self.folder / name).write_text(f"{value}\n")
         self.bucket = self.name.replace("_", "-")
-        self.environment = {
-            "PATH": os.environ["PATH"], "PYTHONPYCACHEPREFIX": str(PYCACHE), "PYTHONUNBUFFERED": "1",
+        self.environment = environment_of_apps() | {
             "DB_HOST": "127.0.0.1", "DB_PORT": str(postgres.port), "DB_NAME": self.name, "DB_USER": self.name,
             "DB_PASSWORD_FILE": str(self.folder / "db"), "S3_ENDPOINT_URL": s3.url, "S3_BUCKET": self.bucket,
             "S3_ACCESS_KEY": S3_KEY, "S3_SECRET_KEY_FILE": str(self.folder / "s3"), "MEILISEARCH_URL": self.search.url,
-            "MEILISEARCH_KEY_FILE": str(self.folder / "search"), "API_KEY_FILE": str(self.folder / "api"),
-            "OUTBOX_POLL_SECONDS": "0.2", "OUTBOX_MAX_DELAY_SECONDS": "0.5", "OUTBOX_LEASE_SECONDS": "2",
-            "MIGRATE_WAIT_SECONDS": "10", "CALLER_RATE": "0", "STRANGER_RATE": "0"}
+            "MEILISEARCH_KEY_FILE": str(self.folder / "search"), "API_KEY_FILE": str(self.folder / "api")}
 
     def app(self, source: Path = SOURCE, **environment: str | None) -> App:
         """The application on this platform, not yet started"""
@@ -279,6 +287,24 @@ class Platform:
             done = app.run("-m", module)
             assert done.returncode == 0, done.stdout + done.stderr
         app.remove()
+
+    def stored(self, document_id: str) -> bytes | None:
+        """What the bucket has of a document"""
+        place = self.s3.folder / self.bucket / "documents" / document_id
+        return place.read_bytes() if place.exists() else None
+
+    def statements(self) -> str:
+        """What the database notes of what it was asked"""
+        return self.postgres.log.read_text()
+
+    def contacts_of(self, company: str) -> int:
+        """How many contacts name a company"""
+        return int(self.postgres.psql(f"SELECT count(*) FROM contacts WHERE company = '{company}'", self.name))
+
+    def wrong_key(self) -> tuple[dict[str, str], list[str], str]:
+        """Settings with a key that the object store refuses, what is down then, what the bucket's job says of it"""
+        (wrong := self.folder / "wrong").write_text("another secret of the object store\n")
+        return {"S3_SECRET_KEY_FILE": str(wrong)}, ["object_store"], "look at S3_ACCESS_KEY and S3_SECRET_KEY_FILE"
 
     def remove(self) -> None:
         """Remove everything"""
@@ -297,9 +323,20 @@ def s3():
 
 
 @pytest.fixture(scope="session")
-def platform(postgres, s3):
-    """Database, bucket, index and secrets, made ready by the application's own jobs"""
-    made = Platform(postgres, s3)
+def side(request):
+    """Which adapters the application uses: `host` unless a test file asks for each side"""
+    return getattr(request, "param", SIDES[0])
+
+
+@pytest.fixture(scope="session")
+def platform(side, request):
+    """What the application needs on a side, made ready by the application's own jobs"""
+    if side == "managed":
+        from managed_services import ManagedPlatform
+
+        made = ManagedPlatform()
+    else:
+        made = Platform(request.getfixturevalue("postgres"), request.getfixturevalue("s3"))
     made.prepare()
     yield made
     made.remove()

@@ -3,15 +3,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import yaml
 from needed import program
-
-Item, Answer = TypeVar("Item"), TypeVar("Answer")
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess:
@@ -41,12 +36,6 @@ def only(text: str, *words: str) -> str:
     content["tests"] = [each for each in content["tests"] if any(word in each["name"] for word in words)]
     assert content["tests"], f"no test is about {words}"
     return yaml.safe_dump(content, sort_keys=False)
-
-
-def together(function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-    """Call a function for every item, two at a time"""
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(function, items))
 
 
 def measured(folder: Path, rules: dict[str, str], tests: list[dict], questions: list[str],

@@ -21,7 +21,9 @@ from pretamane_analysis.bill.availability import components
 from pretamane_analysis.bill.break_even import (
     cpu_break_even,
     crossing,
+    one_field,
     usage_break_even,
+    usage_curve,
 )
 from pretamane_analysis.bill.building_blocks import services_on_machines
 from pretamane_analysis.bill.causes import CAUSES, by_cause, causes
@@ -166,6 +168,31 @@ def test_a_break_even_is_where_bills_meet():
     assert sides[0] != sides[1]
     assert crossing(lambda x: Decimal(3) - x, Decimal(0), Decimal(8)) == 3
     assert cpu_break_even(BOOK, "us-east-1", "m5.large", "m5.xlarge") is None
+
+
+def test_a_break_even_beyond_the_known_rates_is_told_and_the_rest_answered():
+    """S3's tiers are known up to 51,200 GB in eu-west-1: where the choice flips below that is found, and why it is not
+    looked for beyond is said; a bound of one's own that lies beyond is an error with a figure in words"""
+    far = STACK.model_copy(update={"region": "eu-west-1"})
+    far = with_usage(far, {"stored_gb": Decimal(120)})
+    curve = usage_curve(far, BOOK, "stored_gb")
+    assert curve.at[-1] == 12_000 and "known tiers end at 51200" in curve.text() and "up to 12,000" in curve.text()
+    assert "NaN" not in curve.text()
+    with pytest.raises(PretamaneError, match="no rate is known for so many GB-Mo"):
+        usage_curve(far, BOOK, "stored_gb", high=Decimal(120_000))
+
+
+def test_a_break_even_outside_its_bounds_is_never_and_says_so():
+    """Below the bound there is none, above it there is one: `--up-to` decides, and never is an answer"""
+    (place, *_) = usage_break_even(STACK, BOOK, "cpu_cores")
+    below, above = (one_field(STACK, BOOK, "cpu_cores", up_to=str(each)) for each in (place - 1, place + 1))
+    assert below["flips at"] == "never" and above["flips at"] != "never"
+
+
+def test_low_above_high_is_told_with_its_place():
+    """File, line, key and what is expected; `stack check` says the same"""
+    with pytest.raises(PretamaneError, match=r"usage.egress_gb.*low <= typical <= high is expected, not 90, 50, 60"):
+        loads(FLAT % "egress_gb: {low: 90, typical: 50, high: 60}")
 
 
 @pytest.mark.parametrize(("baseline", "alternative"), [

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,8 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import parity
 import pytest
-from app_server import API_KEY, SOURCE, form, until
+from app_server import API_KEY, SIDES, SOURCE, form, until
 
 from pretamane_analysis.emit.targets import probe_targets
 from pretamane_analysis.facts.images import facts
@@ -22,6 +24,18 @@ from pretamane_analysis.stack.stack import example
 CONTACT = {"name": "Ada Lovelace", "email": "ada@example.org", "company": "Engines", "phone": "+44 20 7946 0000",
            "notes": "first\nsecond"}
 OPEN = {"/livez", "/readyz"}
+
+
+def pytest_generate_tests(metafunc):
+    """Each test that asks something of a database, a bucket or an index runs on both sides; where the table of
+    `make parity` says that it failed, it must fail"""
+    if "side" in metafunc.fixturenames:
+        known = {} if os.environ.get(parity.RECORDING) else parity.recorded()
+        lacking = pytest.mark.xfail(strict=True, reason="this side has not got it: see data/parity.csv")
+        metafunc.parametrize("side", [
+            pytest.param(side, marks=[] if known.get((metafunc.function.__name__, side), True) else [lacking])
+            for side in SIDES], indirect=True, scope="session")
+
 
 
 def pdf(words: str) -> bytes:
@@ -57,13 +71,12 @@ def test_upload_search_fetch(app, platform):
     assert sent.headers["Content-Disposition"] == "attachment; filename*=UTF-8''fox.txt"
     assert app.call("GET", f"/documents/{made.json['id']}/content",
                     headers={"If-None-Match": sent.headers["ETag"]}).status == 304
-    stored = platform.s3.folder / platform.bucket / "documents" / made.json["id"]
-    assert stored.read_bytes() == content
+    assert platform.stored(made.json["id"]) == content
     assert app.call("DELETE", f"/documents/{made.json['id']}").status == 204
     assert app.call("DELETE", f"/documents/{made.json['id']}").status == 404
     assert app.call("GET", f"/documents/{made.json['id']}").status == 404
     assert app.call("GET", f"/documents/search?q={word}").json["items"] == []
-    until(lambda: not stored.exists() and made.json["id"] not in platform.search.documents())
+    until(lambda: platform.stored(made.json["id"]) is None and made.json["id"] not in platform.search.documents())
 
 
 @pytest.mark.parametrize(("name", "kind", "content", "word"), [
@@ -161,14 +174,13 @@ def test_memory_stays_bounded_under_large_uploads(make_app, platform):
 
 def test_a_wrong_key_of_the_object_store_is_noticed(make_app, platform):
     """The store refuses it; uploads answer 503, readiness names the store, and the bucket's job says what to look at"""
-    wrong = platform.folder / "wrong"
-    wrong.write_text("another secret of the object store\n")
-    app = make_app(S3_SECRET_KEY_FILE=str(wrong))
+    wrong, down, remedy = platform.wrong_key()
+    app = make_app(**wrong)
     ready = app.call("GET", "/readyz")
-    assert (ready.status, ready.json["down"]) == (503, ["object_store"])
+    assert (ready.status, ready.json["down"]) == (503, down)
     assert app.upload(b"text").status == 503
     job = app.run("-m", "app.bucket_init")
-    assert job.returncode == 2 and "look at S3_ACCESS_KEY and S3_SECRET_KEY_FILE" in job.stdout
+    assert job.returncode == 2 and remedy in job.stdout
 
 
 # Contacts
@@ -207,6 +219,13 @@ def test_values_are_sent_apart_from_statements(app):
     assert made.status == 201 and app.call("GET", f"/contacts/{made.json['id']}").json["name"] == name
     assert app.call("GET", "/contacts?cursor=nonsense").status == 422
     assert app.call("GET", "/documents?cursor=MjAyNi0xMS0yMnxub25l").status == 422
+
+
+def test_the_database_names_the_request(app, platform):
+    """Who looks at the database sees which request a statement belongs to"""
+    mine = f"asked-{uuid4().hex[:12]}"
+    assert app.call("POST", "/contacts", CONTACT, headers={"X-Request-ID": mine}).status == 201
+    assert f"request_id='{mine}'" in platform.statements()
 
 
 # Who may call
@@ -344,8 +363,7 @@ def test_no_request_is_dropped_when_the_service_stops(make_app, platform):
             each.result(20)
         assert failed == [] and len(sent) > 200
         assert uploading.result(20) == 201 and app.process.wait(20) == 0
-    kept = platform.postgres.psql(f"SELECT count(*) FROM contacts WHERE company = '{mark}'", platform.name)
-    assert int(kept) == len(sent)
+    assert platform.contacts_of(mark) == len(sent)
 
 
 def test_no_input_of_its_own_description_breaks_it(app, tmp_path):
@@ -385,8 +403,9 @@ def test_who_asks_too_often_waits(make_app):
     assert 429 in guesses, "another key each time is the same address"
     assert app.call("GET", "/contacts").status == 200, "a caller with a key is no stranger"
     assert {app.call("GET", "/readyz", key=None).status for _ in range(40)} == {200}, "checks of health are not counted"
-    answers = [app.call("GET", "/contacts").status for _ in range(60)]
-    assert answers[:15] == [200] * 15 and 429 in answers
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda _: app.call("GET", "/contacts?limit=1").status, range(60)))
+    assert answers.count(200) >= 15 and {*answers} == {200, 429}
     samples = app.metrics()
     assert samples['rate_limited_total{caller="address"}'] >= 4 and samples['rate_limited_total{caller="key"}'] >= 1
     until(lambda: app.call("GET", "/contacts").status == 200, seconds=5, pause=0.3)

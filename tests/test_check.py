@@ -5,23 +5,23 @@ import io
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
+from copy import deepcopy
 from datetime import date
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from file_times import processor
 from needed import needs, reason
+from trees import changed, example_files
 
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.report import sarif
 from pretamane_analysis.check.rules.registry import RULES, check, rules
 from pretamane_analysis.check.tools.validators import TOOLS, run_tools
-from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack import example
 
 HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic", "jsonschema",
          "jinja2", "asyncio"}
@@ -37,10 +37,17 @@ def run(*words, folder=None, python=()):
                           text=True, cwd=folder, env=environment)
 
 
+def spent(words, folder, variables=()):
+    """Seconds of a processor that a command takes"""
+    before = processor()
+    subprocess.run(words, capture_output=True, cwd=folder, env=os.environ | dict(variables), check=True)
+    return processor() - before
+
+
 @pytest.fixture(scope="module")
 def files():
     """The example's tree"""
-    return emitted(example())
+    return example_files()
 
 
 def written(folder, files):
@@ -51,25 +58,31 @@ def written(folder, files):
     return folder
 
 
-def test_the_committed_tree_has_no_finding(root):
-    """`pretamane check infra` is content, tools included"""
-    done = run("infra", "--format", "json", "--as-of", "2026-11-22", folder=root)
-    found = json.loads(done.stdout)
-    assert (done.returncode, found["findings"], done.stderr) == (0, [], "")
-    assert [each["tool"] for each in found["tools"]] == [each.name for each in TOOLS]
-    assert all(each["status"] == "pass" or each["reason"] for each in found["tools"])
+def test_the_committed_tree_has_no_finding_and_takes_less_than_two_seconds(root):
+    """`pretamane check infra` is content, rules and tools together: counted in seconds of a processor, as other work
+    may keep this host busy; tests of alert rules that passed before are not run again (at first they take 20 s more)"""
+    took = []
+    for _ in range(2):
+        before = processor()
+        done = run("infra", "--format", "json", "--as-of", "2026-11-22", folder=root)
+        took.append(processor() - before)
+        found = json.loads(done.stdout)
+        assert (done.returncode, found["findings"], done.stderr) == (0, [], "")
+        assert [each["tool"] for each in found["tools"]] == [each.name for each in TOOLS]
+        assert all(each["status"] == "pass" or each["reason"] for each in found["tools"])
+    assert min(took) < 2 * min(os.cpu_count() or 1, 2), took
 
 
-def test_it_takes_less_than_two_seconds(root):
-    """Rules and tools together, from the shell: counted in seconds of a processor, as other work may keep this host
-    busy; tests of alert rules that passed before are not run again (the first time they take some 20 s more)"""
-    spent = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        run("infra", folder=root)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 2 * min(os.cpu_count() or 1, 2), spent
+def test_rules_alone_take_as_long_as_twenty_starts_of_python(root, tmp_path):
+    """`check infra --no-tools` takes 0.45 s of a processor where `python -c pass` takes 0.03 s; a ratio of the least of
+    several, so that a slow or a busy machine gives the same answer"""
+    alone = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    check_, nothing = ([sys.executable, "-m", "pretamane_analysis", "check", "infra", "--no-tools"],
+                       [sys.executable, "-c", "pass"])
+    spent(check_, root, alone)  # writes the bytecode that an installed package has
+    pairs = [(spent(check_, root, alone), spent(nothing, root, alone)) for _ in range(6)]
+    ours, pythons = (min(each) for each in zip(*pairs, strict=True))
+    assert ours < 20 * pythons, pairs
 
 
 def test_rules_alone_import_nothing_heavy(root):
@@ -81,12 +94,14 @@ def test_rules_alone_import_nothing_heavy(root):
 
 def test_contract_of_json(tmp_path, files):
     """Findings and tools have the keys that were promised, and the exit code is 1"""
-    done = run(str(written(tmp_path, files | {"loki/loki.yaml": "a: [\n"})), "--format", "json")
+    few = {path: text for path, text in files.items() if path.startswith(("compose/", "caddy/"))}
+    done = run(str(written(tmp_path, few | {"loki/loki.yaml": "a: [\n"})), "--format", "json")
     found = json.loads(done.stdout)
     assert done.returncode == 1 and set(found) == {"read", "findings", "suppressed", "tools"}
     assert all(list(each) == ["rule", "severity", "file", "line", "message", "remedy"] for each in found["findings"])
     assert all(list(each) == ["tool", "version", "status", "seconds", "reason"] for each in found["tools"])
-    assert {"rule": "X00", "severity": "error", "file": "loki/loki.yaml"}.items() <= found["findings"][0].items()
+    assert any({"rule": "X00", "severity": "error", "file": "loki/loki.yaml"}.items() <= each.items()
+               for each in found["findings"])
 
 
 def test_sarif_is_valid(root, files):
@@ -96,7 +111,7 @@ def test_sarif_is_valid(root, files):
     bad = files | {"loki/loki.yaml": "a: [\n", "a folder/ä.json": "{",
                    "compose/compose.yaml": files["compose/compose.yaml"].replace("mem_limit", "mem_limits", 1)}
     tree = Tree(bad, AS_OF)
-    log = json.loads(json.dumps(sarif(check(tree), run_tools(tree))))
+    log = json.loads(json.dumps(sarif(check(tree), run_tools(tree, ["compose schema", "caddy"]))))
     jsonschema.validate(log, schema)
     assert {each["id"] for each in log["runs"][0]["tool"]["driver"]["rules"]} == set(RULES)
     uris = {each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for each in log["runs"][0]["results"]}
@@ -121,7 +136,7 @@ def test_bad_words(words, expected, tmp_path, files):
     """A folder or a word that is wrong: exit code 2 and one sentence"""
     (tmp_path / "a-file").write_text("")
     (tmp_path / "empty").mkdir()
-    written(tmp_path / "tree", files)
+    written(tmp_path / "tree", {"compose.yaml": files["compose/compose.yaml"]})
     done = run(*words, folder=tmp_path)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr and expected in done.stderr
@@ -143,7 +158,6 @@ def test_strange_files_are_findings(tmp_path, files):
     assert done.returncode == 1 and done.stderr == ""
     found = {each["file"]: each["message"] for each in json.loads(done.stdout)["findings"]}
     assert set(found) == {"prometheus/more.yaml", "loop", "outside.yaml", "\ufffd.json"}
-    assert run(str(tree), "--no-tools").returncode == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="allowed: root may read everything")
@@ -172,13 +186,13 @@ def spots(data, path=()):
 @pytest.mark.parametrize("seed", range(4))
 def test_rules_survive_any_shape(files, seed):
     """Whatever stands at some place of the compose file, no rule falls over"""
-    text, chance = files["compose/compose.yaml"], random.Random(seed)
+    whole, chance = yaml.load(files["compose/compose.yaml"], Loader=yaml.CSafeLoader), random.Random(seed)
     files = {path: each for path, each in files.items()
              if path.startswith(("compose/", "caddy/", "prometheus/", "blackbox/", "scripts/"))}
-    places = [place for place in spots(yaml.safe_load(text)) if place]
-    for _ in range(25):
-        data = yaml.safe_load(text)
-        for place in chance.sample(places, 3):
+    places = [place for place in spots(whole) if place]
+    for _ in range(13):
+        data = deepcopy(whole)
+        for place in chance.sample(places, 6):
             node = data
             try:
                 for key in place[:-1]:
@@ -186,7 +200,8 @@ def test_rules_survive_any_shape(files, seed):
                 node[place[-1]] = chance.choice(STRANGE)
             except (KeyError, IndexError, TypeError):
                 continue
-        fallen = [each for each in check(Tree(files | {"compose/compose.yaml": yaml.safe_dump(data)}, AS_OF))
+        text = yaml.dump(data, Dumper=yaml.CSafeDumper)
+        fallen = [each for each in check(changed(files | {"compose/compose.yaml": text}, AS_OF))
                   if "could not be applied" in each.message]
         assert not fallen, (fallen, data)
 
@@ -220,8 +235,8 @@ def test_tools_say_what_they_do_not_like(files, tmp_path):
         "hadolint": {"app/Dockerfile": "FROM debian:latest\nRUN cd /tmp && sudo apt-get install curl\n"},
         "shellcheck": {"scripts/a.sh": "#!/bin/sh\nrm $1/*\n"},
     }
-    for name, changed in bad.items():
-        found = run_tools(Tree(files | changed), [name])[0]
+    for name, given in bad.items():
+        found = run_tools(Tree(files | given), [name])[0]
         if found.status == "skipped":
             pytest.skip(reason(name))
         assert (found.status == "fail" and str(tmp_path.parent) not in found.reason
@@ -233,7 +248,7 @@ def test_a_tool_that_is_absent_is_skipped_and_one_that_fails_is_told(files, monk
     """Absent is never `pass`; a program that crashes is `fail`"""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert {each.tool: each.status for each in run_tools(Tree(files))}["caddy"] == "skipped"
+    assert {each.tool: each.status for each in run_tools(Tree(files), ["caddy"])} == {"caddy": "skipped"}
     (tmp_path / "caddy").write_text("#!/bin/sh\nkill -9 $$\n")
     (tmp_path / "caddy").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")

@@ -7,8 +7,8 @@ from datetime import date
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from trees import changed
 
-from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.rules.registry import check
 from pretamane_analysis.emit.tree import emitted
 from pretamane_analysis.stack.stack import Stack, example
@@ -101,7 +101,7 @@ def test_replicas_without_a_question_for_their_health_are_judged_by_their_answer
     with_worker(data)
     data["services"]["worker"] = {**WORKER, "replicas": 2, "mounts": []}
     del data["volumes"]["worker-data"]
-    tree = Tree(emitted(Stack.model_validate(data)), AS_OF)
+    tree = changed(emitted(Stack.model_validate(data)), AS_OF)
     assert "fail_duration" in str(tree.files["caddy/upstreams.caddy"])
     assert [each for each in check(tree) if each.rule == "E16"] == []
 
@@ -111,5 +111,5 @@ def test_replicas_without_a_question_for_their_health_are_judged_by_their_answer
 @given(stacks())
 def test_a_right_tree_has_no_finding(stack):
     """Services added and removed, no tunnel, other prefixes, other volumes, other ports: not one finding"""
-    found = check(Tree(emitted(stack), AS_OF))
+    found = check(changed(emitted(stack), AS_OF))
     assert not found, "\n".join(f"{each.rule} {each.file}:{each.line}: {each.message}" for each in found)

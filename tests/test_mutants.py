@@ -5,11 +5,10 @@ import pytest
 from mutants import Fate, all_mutants, fate, test_exists
 from mutants._outcomes import fates, tally
 from needed import reason
+from trees import example_files
 
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.tools.validators import TOOLS, run_tools
-from pretamane_analysis.emit.tree import emitted
-from pretamane_analysis.stack.stack import example
 
 MUTANTS = [each for each in all_mutants() if not each.killer.startswith("behaviour:")]
 NAMED = [each for each in all_mutants() if each.killer.startswith("behaviour:")]
@@ -18,7 +17,7 @@ NAMED = [each for each in all_mutants() if each.killer.startswith("behaviour:")]
 @pytest.fixture(scope="module")
 def files():
     """The example's tree"""
-    return emitted(example())
+    return example_files()
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ const light = color => 0.2126 * part(color.r) + 0.7152 * part(color.g) + 0.0722 
 const solid = (each, x, y) => { const shape = each.getBoundingClientRect(), style = getComputedStyle(each), color = style.fill;
   return color !== 'none' && rgb(color).a > 0 && style.fillOpacity > .5 && style.opacity > .5
     && x >= shape.left && x <= shape.right && y >= shape.top && y <= shape.bottom; };
-return [...document.querySelectorAll('figure svg')].flatMap(svg => {
+return [...document.querySelectorAll('figure svg')].filter(svg => svg.getClientRects().length).flatMap(svg => {
   const shapes = [...svg.querySelectorAll('rect, path, polygon')];
   return [...svg.querySelectorAll('text')].map(text => {
     const box = text.getBoundingClientRect(), x = box.left + box.width / 2, y = box.top + box.height / 2;
@@ -63,6 +63,11 @@ return [...document.querySelectorAll('figure svg')].flatMap(svg => {
     return {text: text.textContent.trim(), contrast: (two + .05) / (one + .05), height: parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a};
   });
 }).filter(each => each.text);"""  # noqa: E501
+PHONE = """return Object.fromEntries([...document.querySelectorAll('figure')].map(figure => {
+  const svg = [...figure.querySelectorAll('svg')].find(each => each.getClientRects().length), box = svg.getBoundingClientRect();
+  const cut = [...svg.querySelectorAll('text')].filter(text => { const one = text.getBoundingClientRect();
+    return one.left < box.left - 1 || one.right > box.right + 1 || one.top < box.top - 1 || one.bottom > box.bottom + 1; });
+  return [figure.id.slice(8), [box.right > innerWidth, cut.map(text => text.textContent)]]; }));"""  # noqa: E501
 SORT = """const table = document.querySelector(`#${arguments[0]} table`);
 const head = [...table.querySelectorAll('th')].find(each => each.textContent === arguments[1]);
 head.querySelector('button').click();
@@ -111,7 +116,8 @@ def test_it_stands_alone(page, driver):
     driver.get(page)
     assert (console_errors(driver), requested(driver)) == ([], set())
     assert driver.execute_script("return document.images.length") == 0
-    pictures = driver.execute_script("return [...document.querySelectorAll('figure svg')].map(each => "
+    pictures = driver.execute_script("return [...document.querySelectorAll('figure svg')].filter("
+                                     "each => each.getClientRects().length).map(each => "
                                      "[each.closest('section').id, each.getBoundingClientRect().width])")
     assert len(pictures) >= 8 and all(width > 300 for _, width in pictures)
     assert {"compare", "attribution", "ranges", "drawings", "waterfall",
@@ -132,6 +138,18 @@ def test_a_phone_does_not_scroll_sideways(width, page, stranger, driver):
                                          "each.getBoundingClientRect().right > innerWidth"
                                          " || (!each.textContent && each.closest('.wide') && "
                                          "each.offsetHeight)).map(each => each.outerHTML)") == []
+
+
+def test_a_phone_shows_every_chart_whole(page, stranger, driver):
+    """At 390 pixels no chart has to be pushed sideways and no text of it is cut off"""
+    size(driver, 390, 844)
+    for address in (page, (stranger / "index.html").as_uri()):
+        driver.get(address)
+        shown = driver.execute_script(PHONE)
+        assert {"cost", "architectures", "ranges", "likely", "tornado", "causes", "growth"} <= {*shown}
+        assert {name for name, (wide, _) in shown.items() if wide} == {
+            name for name in shown if name.startswith(("drawing-", "slo-"))}
+        assert [texts for name, (wide, texts) in shown.items() if not wide and texts] == []
 
 
 @pytest.mark.parametrize(("colors", "width"), [("light", 1440), ("dark", 1440), ("light", 390)])

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 import yaml
 from iam_evaluator import allowed
+from managed_services import EXPRESSIONS, settings_of
 from terraform_runner import (
     PROGRAM,
     Configuration,
@@ -124,6 +125,18 @@ def test_tree_and_check():
     tree = emitted(example(), of=OF_CLUSTER)
     assert LOCK in tree and "bill-resources.json" in tree and "terraform/cluster.tf" in tree
     assert check(Tree(tree, as_of=example().day())) == []
+
+
+def test_the_application_reads_its_settings():
+    """Each setting of the output is one that the application reads; three choose the managed services. A stack without
+    the application, or without one of the three services, has no such output"""
+    files = emitted(example(), of=OF_CLUSTER)
+    known = {name.upper() for name in re.findall(r"^    (\w+): .*Field\(", files["app/app/settings.py"], re.MULTILINE)}
+    given = settings_of("\n".join(files.values()), dict.fromkeys(EXPRESSIONS, ""))
+    assert {"DATABASE_ENGINE": "dynamodb", "SEARCH_ENGINE": "opensearch", "OBJECT_STORE": "s3"}.items() <= given.items()
+    assert given.keys() <= known
+    for stack in (STACKS["clb"](), managed()):
+        assert "DATABASE_ENGINE" not in cluster_files(stack)["terraform/outputs.tf"]
 
 
 @pytest.mark.parametrize(("change", "said"), [

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from terraform_schema import PROVIDER_VERSION, cached_schema
+from terraform_schema import PROVIDERS, Provider, cached_schema
 
 PROGRAMS = ("terraform", "tofu")
 REGISTRY = {"terraform": ("registry", "terraform", "io"), "tofu": ("registry", "opentofu", "org")}
@@ -27,28 +27,34 @@ def program() -> str | None:
     return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 
 
-def kinds(texts: Iterable[str]) -> set[str]:
-    """Return the kinds of resources and data sources that configurations name"""
+def kinds(texts: Iterable[str], provider: str = "aws") -> set[str]:
+    """Return the kinds of resources and data sources of a provider that configurations name"""
     found = {(word, kind) for text in texts for word, kind in re.findall(
-        r'^\s*(resource|data|mock_resource|mock_data)\s+"(aws_\w+)"', text, re.MULTILINE)}
+        rf'^\s*(resource|data|mock_resource|mock_data)\s+"({provider}_\w+)"', text, re.MULTILINE)}
     return {f"data.{kind}" if word.endswith("data") else kind for word, kind in found}
 
 
 def mirror(folder: Path, configuration: Path) -> dict[str, str]:
     """Write a mirror for `configuration` into `folder`; return the environment in which Terraform uses it"""
-    schema = cached_schema(
-        kinds(path.read_text(encoding="utf-8") for path in configuration.rglob("*") if path.suffix in (".tf", ".hcl")))
-    host = ".".join(REGISTRY[Path(program() or PROGRAMS[0]).name])
-    place = (folder / host / "hashicorp" / "aws" / PROVIDER_VERSION / PLATFORM
-             / f"terraform-provider-aws_v{PROVIDER_VERSION}_x5")
-    place.parent.mkdir(parents=True)
-    plugin = Path(__file__).with_name("terraform_plugin.py")
-    place.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{plugin}" "{schema}"\n', encoding="utf-8")
-    place.chmod(0o755)
+    texts = [path.read_text(encoding="utf-8") for path in configuration.rglob("*") if path.suffix in (".tf", ".hcl")]
+    for name, provider in PROVIDERS.items():
+        if found := kinds(texts, name):
+            _place(folder, provider, cached_schema(found, provider))
     settings = folder / "cli.tfrc"
     settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{folder}"\n  }}\n}}\n',
                         encoding="utf-8")
     return environment(settings)
+
+
+def _place(folder: Path, provider: Provider, schema: Path) -> None:
+    """Put the stand-in for a provider where Terraform looks for it"""
+    host = ".".join(REGISTRY[Path(program() or PROGRAMS[0]).name])
+    place = (folder / host / provider.owner / provider.name / provider.version / PLATFORM
+             / f"terraform-provider-{provider.name}_v{provider.version}_x5")
+    place.parent.mkdir(parents=True)
+    plugin = Path(__file__).with_name("terraform_plugin.py")
+    place.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{plugin}" "{schema}"\n', encoding="utf-8")
+    place.chmod(0o755)
 
 
 def environment(settings: Path) -> dict[str, str]:

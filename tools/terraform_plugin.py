@@ -1,4 +1,4 @@
-"""A provider that knows the AWS provider's schema and keeps everything it is told: Terraform's plugin protocol 6
+"""A provider that knows a provider's schema and keeps everything it is told: Terraform's plugin protocol 6
 over PyPI `tf`.
 
 Terraform starts it from a filesystem mirror (see terraform_mirror.py). It accepts every configuration that fits the
@@ -46,6 +46,10 @@ WRITE_ONLY = bytes([11 << 3, 1])  # field 11 of Schema.Attribute, newer than the
 
 def _attribute(name: str, given: dict[str, Any]) -> pb.Schema.Attribute:
     flags = {flag: given[flag] for flag in ("required", "optional", "computed", "sensitive") if given.get(flag)}
+    if nested := given.get("nested_type"):
+        inner = pb.Schema.Object(attributes=[_attribute(*each) for each in nested["attributes"].items()],
+                                 nesting=NESTING[nested["nesting_mode"]])
+        return pb.Schema.Attribute(name=name, nested_type=inner, **flags)
     attribute = pb.Schema.Attribute(name=name, type=json.dumps(given["type"]).encode(), **flags)
     if given.get("write_only"):
         attribute.MergeFromString(WRITE_ONLY)
@@ -124,7 +128,7 @@ def applied(block: dict[str, Any], value: dict[str, Any], seed: str = "") -> dic
     found = dict(value)
     for name, each in block.get("attributes", {}).items():
         if found.get(name) is Unknown:
-            found[name] = invented(each["type"], seed, name)
+            found[name] = invented(each["type"], seed, name) if "type" in each else None
     for name, each in block.get("block_types", {}).items():
         found[name] = _inside(each, found.get(name), lambda inner, part: applied(inner, part, seed))
     return found

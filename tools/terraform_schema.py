@@ -1,4 +1,5 @@
-"""The AWS provider's schema without the provider: read from the typed bindings that PyPI carries.
+"""The schemas of the AWS and the Cloudflare provider without the providers: read from the typed bindings that PyPI
+carries.
 
     python tools/terraform_schema.py aws_instance data.aws_ami > schema.json
 
@@ -20,18 +21,44 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BINDINGS, BINDINGS_VERSION = "cdktf-cdktf-provider-aws", "21.22.1"
-PROVIDER_VERSION = "6.25.0"
-WHEEL_SHA256 = "603c647c4de622ed0a2b5e0f1518d81a89b31eed84b67d23410840041e7df924"
-ARCHIVE = f"cdktf_cdktf_provider_aws/_jsii/provider-aws@{BINDINGS_VERSION}.jsii.tgz"
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider of Terraform, and the bindings that describe it"""
+
+    name: str  # also how the names of its kinds begin
+    owner: str  # in the registry
+    version: str  # of the provider
+    bindings: str  # version of the bindings
+    sha256: str  # of their wheel
+    nested: str  # how a block within a block is written: as `blocks`, or as `attributes` that hold objects
+
+    @property
+    def package(self) -> str:
+        """The name of the bindings"""
+        return f"cdktf-cdktf-provider-{self.name}"
+
+    @property
+    def archive(self) -> str:
+        """The place of the sources in the wheel"""
+        return f"{self.package.replace('-', '_')}/_jsii/provider-{self.name}@{self.bindings}.jsii.tgz"
+
+
+AWS = Provider("aws", "hashicorp", "6.25.0", "21.22.1",
+               "603c647c4de622ed0a2b5e0f1518d81a89b31eed84b67d23410840041e7df924", "blocks")
+CLOUDFLARE = Provider("cloudflare", "cloudflare", "5.14.0", "13.9.1",
+                      "6b376cdeebd0a116f2d456a0c49b2330296041db33331810c888c501a82f408d", "attributes")
+PROVIDERS = {each.name: each for each in (AWS, CLOUDFLARE)}
 
 # As the provider's schema of 5.100.0 has them; the bindings know neither.
 WRITE_ONLY = {"aws_ssm_parameter": {"value_wo"}, "aws_secretsmanager_secret_version": {"secret_string_wo"},
               "aws_db_instance": {"password_wo"}}
-SENSITIVE = {"aws_ssm_parameter": {"value", "value_wo"},
+SENSITIVE = {"cloudflare_zero_trust_tunnel_cloudflared_token": {"token"},
+             "cloudflare_zero_trust_tunnel_cloudflared": {"tunnel_secret"}, "aws_ssm_parameter": {"value", "value_wo"},
              "aws_secretsmanager_secret_version": {"secret_string", "secret_string_wo"}}
 _SWITCHES = ("exclude_lowercase", "exclude_numbers", "exclude_punctuation", "exclude_uppercase", "include_space",
              "require_each_included_type")
@@ -59,15 +86,16 @@ def folder_of(kind: str) -> str:
     """Return the folder of the bindings that holds `kind`, such as `aws_instance` or `data.aws_ami`"""
     if kind == "provider":
         return "provider"
-    name = kind.removeprefix("data.").removeprefix("aws_").replace("_", "-")
-    return f"data-aws-{name}" if kind.startswith("data.") else name
+    provider, _, name = kind.removeprefix("data.").replace("_", "-").partition("-")
+    return f"data-{provider}-{name}" if kind.startswith("data.") else name
 
 
 class Source:
     """The TypeScript of one kind: its classes and what each member is"""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, nested: str = "blocks"):
         """Keep `text`, split into classes"""
+        self.nested = nested
         self.classes = dict(_CLASS.findall(text))
         self.text = text
 
@@ -75,9 +103,11 @@ class Source:
         """Yield each member of a class: name, flags, the code that follows"""
         body = self.classes[name]
         found = list(_MEMBER.finditer(body))
-        for each, following in zip(found, [*found[1:], None], strict=True):
+        for each, following in zip(found, [*found[1:], None], strict=False):
             flags = {flag: value == "true"
                      for flag, value in zip(("computed", "optional", "required"), each.groups()[1:], strict=True)}
+            if flags["required"]:  # Within objects the bindings say of some that they are computed, too
+                flags["computed"] = False
             yield each[1], flags, body[each.end() : following.start() if following else len(body)]
 
     def block(self, name: str) -> dict[str, Any]:
@@ -109,6 +139,11 @@ class Source:
 
     def _nested(self, member: str, flags: dict[str, bool], found: re.Match, attributes: dict, blocks: dict) -> None:
         inner, single = f"{found[1]}OutputReference", found[2] == "OutputReference"
+        if self.nested == "attributes":
+            mode = "single" if single else "map" if found[2] == "Map" else "set" if found[3] == "true" else "list"
+            attributes[member] = {"nested_type": {"nesting_mode": mode, "attributes": self.block(inner)["attributes"]},
+                                  **{flag: True for flag, value in flags.items() if value}}
+            return
         nesting = "map" if found[2] == "Map" else "set" if found[3] == "true" else "list"
         if flags["computed"]:
             attributes[member] = {"type": [nesting, self._object(inner)]} | {flag: True
@@ -131,10 +166,11 @@ class Source:
 class Bindings:
     """The archive of the bindings, opened once"""
 
-    def __init__(self, archive: Path):
-        """Open `archive`, a wheel"""
+    def __init__(self, archive: Path, provider: Provider):
+        """Open `archive`, the wheel of a provider's bindings"""
+        self.nested = provider.nested
         with zipfile.ZipFile(archive) as wheel:
-            self.tar = tarfile.open(fileobj=wheel.open(ARCHIVE), mode="r:gz")
+            self.tar = tarfile.open(fileobj=wheel.open(provider.archive), mode="r:gz")
 
     def sources(self, kinds: Iterable[str]) -> dict[str, Source]:
         """Return the source of each kind that exists"""
@@ -144,7 +180,7 @@ class Bindings:
             if member.name in wanted:
                 script = self.tar.extractfile(member).read().decode()
                 mapping = json.loads(base64.b64decode(script.rsplit("base64,", 1)[1]))
-                found[wanted[member.name]] = Source(mapping["sourcesContent"][0])
+                found[wanted[member.name]] = Source(mapping["sourcesContent"][0], self.nested)
                 if len(found) == len(wanted):
                     break
         return found
@@ -163,28 +199,29 @@ def _schema(kind: str, source: Source) -> dict[str, Any]:
     return {"version": 0, "block": block}
 
 
-def schema(kinds: Iterable[str], wheel: Path) -> dict[str, Any]:
+def schema(kinds: Iterable[str], wheel: Path, provider: Provider) -> dict[str, Any]:
     """Return the provider's schema with these kinds only, shaped as `terraform providers schema -json` prints it"""
-    sources = Bindings(wheel).sources({"provider", *kinds})
+    sources = Bindings(wheel, provider).sources({"provider", *kinds})
     found = {kind: _schema(kind, source) for kind, source in sources.items()}
     return {"provider": found.pop("provider"),
             "resource_schemas": {kind: each for kind, each in found.items() if not kind.startswith("data.")},
             "data_source_schemas": {kind.removeprefix("data."): each
                                     for kind, each in found.items() if kind.startswith("data.")},
-            "ephemeral_resource_schemas": EPHEMERAL}
+            "ephemeral_resource_schemas": EPHEMERAL if provider is AWS else {}}
 
 
-def wheel(folder: Path) -> Path:
+def wheel(folder: Path, provider: Provider) -> Path:
     """Return the wheel of the bindings, fetched by pip into `folder` unless it is there"""
-    place = folder / f"{BINDINGS.replace('-', '_')}-{BINDINGS_VERSION}-py3-none-any.whl"
+    place = folder / f"{provider.package.replace('-', '_')}-{provider.bindings}-py3-none-any.whl"
     if not place.is_file():
         with tempfile.TemporaryDirectory(dir=folder) as fresh:
             subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-                            "--dest", fresh, f"{BINDINGS}=={BINDINGS_VERSION}"], check=True, stdout=subprocess.DEVNULL)
+                            "--dest", fresh, f"{provider.package}=={provider.bindings}"], check=True,
+                           stdout=subprocess.DEVNULL)
             found = Path(fresh, place.name)
             digest = hashlib.sha256(found.read_bytes()).hexdigest()
-            if digest != WHEEL_SHA256:
-                raise SystemExit(f"{found.name}: SHA-256 {digest}, expected {WHEEL_SHA256}")
+            if digest != provider.sha256:
+                raise SystemExit(f"{found.name}: SHA-256 {digest}, expected {provider.sha256}")
             found.replace(place)
     return place
 
@@ -192,7 +229,7 @@ def wheel(folder: Path) -> Path:
 def cache() -> Path:
     """Return a folder of the environment, else of the system's temporary files, where the wheel and schemas are kept"""
     for place in (Path(sys.prefix, "share", "terraform-schema"),
-                  Path(tempfile.gettempdir(), f"terraform-schema-{BINDINGS_VERSION}")):
+                  Path(tempfile.gettempdir(), f"terraform-schema-{AWS.bindings}")):
         try:
             place.mkdir(parents=True, exist_ok=True)
             probe = place / ".probe"
@@ -204,13 +241,13 @@ def cache() -> Path:
     raise SystemExit("no folder for the schema can be written")
 
 
-def cached_schema(kinds: Iterable[str]) -> Path:
-    """Return a file with the schema of these kinds, made once"""
+def cached_schema(kinds: Iterable[str], provider: Provider = AWS) -> Path:
+    """Return a file with the schema of these kinds of one provider, made once"""
     wanted = sorted(set(kinds))
-    key = hashlib.sha256(Path(__file__).read_bytes() + "\n".join(wanted).encode()).hexdigest()[:16]
+    key = hashlib.sha256(Path(__file__).read_bytes() + "\n".join([provider.name, *wanted]).encode()).hexdigest()[:16]
     place = cache() / f"{key}.json"
     if not place.is_file():
-        text = json.dumps(schema(wanted, wheel(cache())), indent=1, sort_keys=True)
+        text = json.dumps(schema(wanted, wheel(cache(), provider), provider), indent=1, sort_keys=True)
         fresh = place.with_suffix(".new")
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(place)

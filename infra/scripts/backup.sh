@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 # Saves everything that cannot be built again, off this host, while all services go on: databases as dumps of one moment,
 # volumes as copies, with a manifest that a restore can be held against. Any part that fails makes the whole fail.
 #   backup.sh               make one backup and drop those that the policy no longer keeps

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 # Proves that the last backup can be restored: reads a part of the whole repository, fetches the snapshot, holds every file
 # against the manifest, restores the databases into a server that lives only for this, and compares them row by row.
 # shellcheck source=lib/common.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 # Brings a backup back: roles and databases, then volumes, then what is built from them. Only into an empty target; with
 # --force what is there is moved aside first, never deleted.
 #   restore.sh [--force] [--snapshot ID]

@@ -5,8 +5,8 @@
 # %% ../../nbs/bill/19_break_even.ipynb #95024985
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -92,6 +92,16 @@ class UsageCurve:
     at: ndarray  # The usage figure at each point
     usd: dict[str, ndarray]  # USD a month at each point, by architecture
     places: list[Decimal]  # Where the cheaper one changes
+    beyond: str = ""  # Why there is no answer beyond the last point, where it was to go on
+
+    def text(self) -> str:
+        "Where the choice flips, in words, and up to where that was looked at if not to the end."
+        found = ", ".join(_figure(each) for each in self.places) or "never"
+        return f"{found}, up to {_figure(Decimal(float(self.at[-1])))}; beyond: {self.beyond}" if self.beyond else found
+
+
+def _figure(value: Decimal) -> str:
+    return f"{float(value):,.6g}"
 
 
 def usage_curve(
@@ -102,14 +112,27 @@ def usage_curve(
     high: Decimal | None = None,  # Up to where; a thousand times what is typical unless given
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> UsageCurve:
-    "Two bills over one usage figure. Raises PretamaneError."
-    from numpy import geomspace, insert, sign
-
+    "Two bills over one usage figure; less far where no bill is known so far out. Raises PretamaneError."
     if field not in (known := type(stack.usage).model_fields):
         raise PretamaneError(f"unknown usage figure {field!r}", remedy=did_you_mean(field, known))
     most, book = high or 1000 * max(Decimal(1), _typical(stack, field)), remembering(book, stack)
     if field == "cpu_cores":
         most = min(most, Decimal(64))
+    errors = list[PretamaneError]()
+    for part in ("1", "0.1", "0.01") if high is None else ("1",):
+        try:
+            curve = _curve(stack, book, field, names, most * Decimal(part), hours)
+            return replace(curve, beyond=errors[0].message if errors else "")
+        except PretamaneError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _curve(stack: Stack, book: PriceBook, field: str, names: tuple[str, str], most: Decimal,
+           hours: Decimal | int | str) -> UsageCurve:
+    "Two bills from 0 to a bound."
+    from numpy import geomspace, insert, sign
+
     at = insert(geomspace(float(most) / 1e5, float(most), SAMPLES - 1), 0, 0.0)
     usd = {name: totals(stack, book, name, {field: at}, hours) for name in names}
     signs = sign(usd[names[0]] - usd[names[1]])
@@ -156,10 +179,10 @@ def usage_curves(
     return found
 
 
-def _places(curve: UsageCurve | PretamaneError) -> list[Decimal]:
+def _said(curve: UsageCurve | PretamaneError) -> list[str]:
     if isinstance(curve, PretamaneError):
         raise curve
-    return curve.places
+    return [curve.text()]
 
 
 def break_evens(
@@ -173,7 +196,7 @@ def break_evens(
     "Where the better choice flips, by each usage figure, memory, hours of work. Raises PretamaneError, MissingPrice."
     names = baseline, alternative
     solved = curves or usage_curves(stack, book, names, hours)
-    rows = [_row(field, _typical(stack, field), partial(_places, each)) for field, each in solved.items()]
+    rows = [_row(field, _typical(stack, field), partial(_said, each)) for field, each in solved.items()]
     first, second = (bill_of(architecture(name, stack, book), stack, book, hours).total for name in names)
     if any(name.startswith("ec2") for name in names):
         rows.append(_row("memory of the host, GiB", "as needed",
@@ -235,8 +258,8 @@ def one_field(
         high = Decimal("NaN")
     if high is not None and not (high.is_finite() and 0 < high <= LARGEST):
         raise PretamaneError(f"a number above 0 is expected, not {up_to!r}", "--up-to", f"At most {LARGEST:,}")
-    found = usage_break_even(stack, book, field, names, high, hours)
-    return _row(field, _typical(stack, field), lambda: found)
+    found = usage_curve(stack, book, field, names, high, hours).text()
+    return _row(field, _typical(stack, field), lambda: [found])
 
 
 def _memory(stack: Stack, book: PriceBook, names: tuple[str, str], hours: Decimal | int | str) -> list[Decimal]:
@@ -250,10 +273,10 @@ def _memory(stack: Stack, book: PriceBook, names: tuple[str, str], hours: Decima
     return []
 
 
-def _row(what: str, now: Any, solve: Callable[[], list[Decimal]]) -> dict[str, Any]:
+def _row(what: str, now: Any, solve: Callable[[], Sequence[Decimal | str]]) -> dict[str, Any]:
     "A row; why there is no answer where there is none."
     try:
-        found = [f"{each.normalize():,.6g}" for each in solve()]
+        found = [each if isinstance(each, str) else _figure(each) for each in solve()]
     except PretamaneError as error:
         found = [f"not known: {error.message}"]
     return {"what": what, "now": f"{now:,}" if isinstance(now, Decimal) else now,

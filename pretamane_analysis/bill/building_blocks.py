@@ -27,7 +27,8 @@ from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['Figures', 'POD_VOLUMES', 'Capacity', 'Architecture', 'services_on_machines', 'capacity', 'busy_percent', 'guessed',
-           'pod_volumes', 'managed_data', 'data_gb', 'host_disk_gb', 'shared', 'own_data']
+           'pod_volumes', 'managed_data', 'data_gb', 'claim_gb', 'is_shared', 'claims_gb', 'host_disk_gb', 'shared',
+           'own_data']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -155,15 +156,42 @@ def data_gb(
     stack: Stack,  # Any stack
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     services: Iterable[str],  # Names
-    each_its_own: bool = False,  # Whether every replica has a volume of its own, as in a cluster
 ) -> Decimal:
     "GB of the volumes that the given services mount, whole as EBS sells them."
-    copies = dict.fromkeys(stack.volumes, 0)
-    for name in services:
-        for volume in {each.volume for each in stack.services[name].mounts}:
-            copies[volume] = max(copies[volume], stack.services[name].replicas if each_its_own else 1)
-    return sum((count * stack.volume_gb(volume, scenario) for volume, count in copies.items()),
-               Decimal(0)).to_integral_value(ROUND_CEILING)
+    mounted = {each.volume for name in services for each in stack.services[name].mounts}
+    return sum((stack.volume_gb(volume, scenario) for volume in mounted), Decimal(0)).to_integral_value(ROUND_CEILING)
+
+
+def claim_gb(
+    stack: Stack,  # Any stack
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    volume: str,  # One of its volumes
+) -> Decimal:
+    "GB that a pod claims for a volume: a disk of its own, whole as EBS sells it, with a fifth to spare."
+    return max((stack.volume_gb(volume, scenario) * Decimal("1.2")).to_integral_value(ROUND_CEILING), Decimal(1))
+
+
+def is_shared(
+    stack: Stack,  # Any stack
+    volume: str,  # One of its volumes
+    services: Iterable[str],  # Names of those that run in a cluster
+) -> bool:
+    "Whether more than one pod mounts a volume: of two services, of a job, or of two versions at a time."
+    users = [stack.services[name] for name in services
+             if volume in {each.volume for each in stack.services[name].mounts}]
+    return len(users) > 1 or any(each.deploy == "blue-green" or each.jobs for each in users)
+
+
+def claims_gb(
+    stack: Stack,  # Any stack
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    services: Iterable[str],  # Names of those that run in a cluster
+) -> Decimal:
+    "GB that pods claim: one disk for each copy of a service, one for all where pods share a volume."
+    names = list(services)
+    copies = {each.volume: 1 if is_shared(stack, each.volume, names) else stack.services[name].replicas
+              for name in names for each in stack.services[name].mounts}
+    return sum((count * claim_gb(stack, scenario, volume) for volume, count in copies.items()), Decimal(0))
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #75fa336d
 def host_disk_gb(

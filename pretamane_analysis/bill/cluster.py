@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from ..base.errors import PretamaneError
 from .bill import HOURS_PER_MONTH, bill
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, shared,
+    Architecture, Figures, busy_percent, capacity, claims_gb, guessed, managed_data, own_data, shared,
     services_on_machines,
 )
 from .nodes import Cluster, Group, Work, cheapest_nodes, filled, work
@@ -20,7 +20,7 @@ from ..providers.choice import choices
 from ..prices.snapshot import InstanceType, eks_support, instance_type
 from pretamane_analysis.resources import (
     CrossZoneTraffic, EksCluster, FreeOfCharge, HostedZones, ImageRegistry, Load, LoadBalancer, Logs,
-    NatGateway, NodeGroup, PublicAddresses, Resource, Secrets, Volume,
+    NatGateway, NodeGroup, Parameters, PublicAddresses, Resource, Secrets, Volume,
 )
 from ..stack.quantities import Scenario
 from ..stack.settings import NodeGroupSettings
@@ -216,9 +216,11 @@ def eks(
     use, services = stack.usage.at(scenario), services_on_machines(stack, managed, True)
     cluster = _nodes_of(stack, book, work(stack, services, scenario), managed)
     data, replaced = managed_data(stack, book, scenario, services) if managed else (
-        own_data(stack, use, data_gb(stack, scenario, services, True)), ())
+        own_data(stack, use, claims_gb(stack, scenario, services)), ())
     resources = [*_cluster(stack, use, cluster), *data, *([_no_backups(stack)] if managed else [])]
-    resources.append(Secrets(feature="secrets", count=Decimal(len(remaining_secrets(stack, services)) or 1)))
+    secrets = len(remaining_secrets(stack, services)) or 1
+    resources.append(Secrets(feature="secrets", count=Decimal(secrets)) if managed else
+                     Parameters(feature="secrets", standard=secrets))
     groups = tuple((cluster.counts[group.name], group.kind.name) for group in cluster.groups
                    if cluster.counts[group.name])
     usable = sum(cluster.counts[group.name] * cluster.empty(group).mib for group in cluster.groups)

@@ -5,6 +5,7 @@
 # %% ../../nbs/cli/07_check_verbs.ipynb #ce1a4386
 from __future__ import annotations
 
+import gc
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import date
@@ -61,6 +62,7 @@ def _examined(tree: Any, only: Sequence[str], with_tools: bool) -> tuple[list[An
 
 def _tree(options: Namespace) -> Any:
     "The folder as it is on disk. Raises PretamaneError where nothing in it is known to a rule."
+    gc.set_threshold(200_000)  # what was read is needed to the end: to look for garbage in it often costs a tenth
     from pretamane_analysis.check.read.tree import Tree
     from pretamane_analysis.check.read.units import recognized
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from .charts import Form, _legend, _number, _page, _saved, _span, _style, _usd
+from pretamane_analysis.draw.chart_page import (
+    Form, _is_narrow, _legend, _lines, _number, _page, _saved, _span, _style, _usd,
+)
 from ..stack.quantities import figure_title
 from .colors import ALTERNATIVE, BASELINE, GROUP_COLORS, QUIET
 
@@ -38,7 +40,7 @@ def likely_bills(
     with _style():
         figure, axes = _page(f"In eight cases of ten {low} to {high} are saved a month",
                              f"{found.stack.name}, {found.stack.region}, {found.cases:,} cases of usage", list(sides),
-                             0.6, 1.9)
+                             0.6, 1.9, form)
         length = _span(axes, [each for some in edges.values() for each in some], "USD a month")
         for at, (p10, p25, p50, p75, p90) in enumerate(edges.values()):
             color, first = (BASELINE, ALTERNATIVE, GROUP_COLORS[3])[at], not at
@@ -62,7 +64,7 @@ def tornado_chart(
              f"{_usd(shown[0]['moves the saving by, USD'])} a month")
     ends = [(_number(row["saved at low, USD"]), _number(row["saved at high, USD"])) for row in shown]
     with _style():
-        figure, axes = _page(title, subtitle, [figure_title(row["usage"]) for row in shown], 0.36, 0.9)
+        figure, axes = _page(title, subtitle, [figure_title(row["usage"]) for row in shown], 0.36, 0.9, form)
         low, high = min(map(min, ends)), max(map(max, ends))
         axes.set_xlim(low - 0.12 * (high - low or 1), high + 0.12 * (high - low or 1))
         axes.set_xlabel("USD saved a month, all other usage typical", loc="left")
@@ -71,7 +73,7 @@ def tornado_chart(
             for value, word in zip(pair, ("low", "high")):
                 right = value == max(pair)
                 axes.annotate(word, (value, at), (3 if right else -3, 0), textcoords="offset points", va="center",
-                              ha="left" if right else "right", fontsize=8)
+                              ha="left" if right else "right")
         for color, word in ((ALTERNATIVE, "more"), (BASELINE, "less")):
             axes.barh(0, 0, 0.56, low, color=color, label=f"more usage saves {word}")
         _legend(figure, axes)
@@ -94,7 +96,7 @@ def causes_chart(
     bars.append(("all together", Decimal(0), whole, GROUP_COLORS[-1]))
     with _style():
         figure, axes = _page(f"{_usd(whole)} are saved a month, {word}", subtitle, [each[0] for each in bars], 0.44,
-                             1.3)
+                             1.3, form)
         length = _span(axes, [_number(each) for _, start, usd, _ in bars for each in (start, start + usd)],
                        "USD saved a month")
         for at, (_, start, usd, color) in enumerate(bars):
@@ -103,19 +105,6 @@ def causes_chart(
         return _saved(figure, form)
 
 # %% ../../nbs/draw/07_analysis_charts.ipynb #b3b4e464
-def _lines(title: str, subtitle: str, height: float) -> tuple[Any, Any]:
-    "A figure for lines, with room for their names at the right."
-    from matplotlib.figure import Figure
-
-    figure = Figure((9.6, height))
-    axes = figure.add_axes((0.09, 0.5 / height, 0.72, 1 - 1.3 / height))
-    figure.text(0.01, 1 - 0.12 / height, title, fontsize=12, fontweight="bold", va="top")
-    figure.text(0.01, 1 - 0.42 / height, subtitle, fontsize=9, va="top", color=QUIET)
-    axes.set_ylabel("USD a month", loc="top")
-    axes.grid()
-    return figure, axes
-
-
 def break_even_chart(
     at: Sequence[float],  # A usage figure, from the least to the most
     curves: Mapping[str, Sequence[float]],  # USD a month at each of them, by architecture
@@ -128,7 +117,7 @@ def break_even_chart(
     title = (f"The cheaper one changes where this is {flips}: {what}" if places
              else f"The same one is cheaper up to {at[-1]:,.4g}: {what}")
     with _style():
-        figure, axes = _lines(title, "all other usage typical", 3.6)
+        figure, axes = _lines(title, "all other usage typical", 3.6, form)
         for (name, values), color in zip(curves.items(), (BASELINE, ALTERNATIVE)):
             axes.plot(at, values, color=color, linewidth=2, label=name)
         for each in places:
@@ -145,7 +134,7 @@ def growth_chart(
 ) -> str | bytes:
     "What each architecture costs as the load grows; a line ends where it no longer suffices."
     with _style():
-        figure, axes = _lines(_grown(found), subtitle, 4.4)
+        figure, axes = _lines(_grown(found), subtitle, 4.4, form)
         axes.set_xscale("log")
         axes.set_yscale("log")
         for name, color in zip(dict.fromkeys(each.name for each in found), GROUP_COLORS * 3):
@@ -156,7 +145,8 @@ def growth_chart(
         low, high = axes.get_ylim()
         amounts = [each * 10 ** power for power in range(9) for each in (1, 2, 5) if low <= each * 10 ** power <= high]
         axes.set_yticks(amounts, [f"{each:,}" for each in amounts])
-        ticks = sorted({float(each.load) for each in found})
+        every = sorted({float(each.load) for each in found})
+        ticks = [each for each in every if f"{each:g}".strip("0.") in "125"] if _is_narrow(figure) else every
         axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
         axes.minorticks_off()
         axes.set_xlabel("load, as a multiple of today's (both axes log)", loc="left")

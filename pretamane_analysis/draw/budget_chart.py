@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..stack.budget import Budget, firing, minutes_text
-from .charts import Form, _saved, _style
+from .chart_page import Form, _saved, _style
 from .colors import GROUP_COLORS, INK, QUIET
 from ..stack.slo import minutes
 from ..base.tables import percent, plain

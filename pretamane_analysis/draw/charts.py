@@ -5,49 +5,22 @@
 # %% ../../nbs/draw/05_charts.ipynb #da77b39d
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
-from logging import ERROR, getLogger
-from io import BytesIO
-from textwrap import fill
-from typing import Any, Literal
+from typing import Any
 
 from ..bill.features import DATA_FEATURES
 from ..bill.audit import Audit, defensible
 from ..bill.audit import waterfall as waterfall_rows
 from ..bill.compare import Comparison, Saving, attribution
 from ..bill.sides import feature_rows
-from ..base.errors import required_module
-from ..base.tables import money, plain, rounded
-from pretamane_analysis.draw.colors import (
-    ALTERNATIVE, BASELINE, CANVAS, GRID, GROUP_COLORS, INK, ON_BAR, QUIET, adaptive,
+from ..base.tables import money, plain
+from pretamane_analysis.draw.chart_page import (
+    MINUS, SPINE, UNKNOWN, Form, _amount, _is_narrow, _legend, _number, _page, _percent, _saved, _span, _style, _usd,
 )
+from .colors import ALTERNATIVE, BASELINE, GROUP_COLORS, ON_BAR
 
 # %% auto #0
-__all__ = ['Form', 'UNKNOWN', 'MINUS', 'SPINE', 'STYLE', 'WIDTH', 'LINE_CHARACTERS', 'HEADER', 'FOOTER', 'SMALL', 'Rows',
-           'GROUPS', 'cost_by_feature', 'four_architectures', 'saving_ranges', 'waterfall']
-
-# %% ../../nbs/draw/05_charts.ipynb #1471ef64
-Form = Literal["svg", "png"]
-UNKNOWN, MINUS = "not known", "\N{MINUS SIGN}"
-
-
-def _number(value: Decimal) -> float:
-    return float(value) if value.is_finite() else 0.0
-
-
-def _usd(value: Decimal) -> str:
-    "An amount with its unit."
-    return f"{money(value)} USD".replace("-", MINUS) if value.is_finite() else UNKNOWN
-
-
-def _amount(value: Decimal) -> str:
-    return money(value) if value.is_finite() else UNKNOWN
-
-
-def _percent(value: Decimal) -> str:
-    return f"{rounded(value, 1)} %".replace("-", MINUS) if value.is_finite() else UNKNOWN
+__all__ = ['SMALL', 'Rows', 'GROUPS', 'cost_by_feature', 'four_architectures', 'saving_ranges', 'waterfall']
 
 # %% ../../nbs/draw/05_charts.ipynb #21580fee
 def _share(saving: Saving) -> Decimal:
@@ -69,77 +42,7 @@ def _saves(saving: Saving) -> str:
     return (f"{word} {_usd(abs(saving.usd))} a month{more}, {_percent(abs(saving.percent))} of "
             f"{_usd(saving.baseline_usd)}")
 
-# %% ../../nbs/draw/05_charts.ipynb #066d4425
-SPINE = GROUP_COLORS[-1]  # Gray: what is neither side
-STYLE = {
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"], "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": QUIET, "axes.edgecolor": GRID, "xtick.color": GRID, "xtick.labelcolor": QUIET,
-    "ytick.color": GRID, "ytick.labelcolor": INK,
-    "axes.facecolor": CANVAS, "figure.facecolor": CANVAS, "savefig.facecolor": CANVAS, "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False, "ytick.left": False, "grid.color": GRID, "hatch.color": QUIET, "hatch.linewidth": 0.8,
-    "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "pretamane_analysis",
-}
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    "Our settings, for the length of a block. Raises PretamaneError without matplotlib."
-    # that it keeps nothing where HOME cannot be written is no news for a reader
-    getLogger("matplotlib").setLevel(ERROR)
-    with required_module("matplotlib", "a chart").rc_context(STYLE):
-        yield
-
-# %% ../../nbs/draw/05_charts.ipynb #ad0f4bee
-WIDTH, LINE_CHARACTERS = 9.6, 92  # Inches; characters of a title line in them
-HEADER, FOOTER = 0.84, 0.45  # Inches above the bars, with one line of title, and below them
-
-
-def _page(title: str, subtitle: str, labels: Sequence[str], row_inches: float, right: float) -> tuple[Any, Any]:
-    "A figure with room for a title, and axes with a labeled row for each bar, the first on top."
-    from matplotlib.figure import Figure
-
-    words = fill(title, LINE_CHARACTERS)
-    top, left = HEADER + 0.2 * words.count("\n"), 0.25 + 0.078 * max(map(len, labels))
-    height = top + FOOTER + row_inches * len(labels)
-    figure = Figure((WIDTH, height))
-    axes = figure.add_axes((left / WIDTH, FOOTER / height, 1 - (left + right) / WIDTH, 1 - (top + FOOTER) / height))
-    figure.text(0.1 / WIDTH, 1 - 0.1 / height, words, fontsize=12, fontweight="bold", va="top")
-    figure.text(0.1 / WIDTH, 1 - (top - HEADER + 0.35) / height, subtitle, fontsize=9, va="top", color=QUIET)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.grid(axis="x")
-    axes.set_axisbelow(True)
-    return figure, axes
-
-# %% ../../nbs/draw/05_charts.ipynb #d559d3f7
-def _legend(figure: Any, axes: Any, size: int = 9) -> None:
-    "What the colors mean, in one line above the bars, where no bar can reach."
-    handles, labels = axes.get_legend_handles_labels()
-    left, top = axes.get_position().x0, axes.get_position().y1
-    start = left if len(labels) < 4 else 0.1 / WIDTH
-    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(start, top), ncols=len(labels), frameon=False,
-                  fontsize=size, borderaxespad=0.3, handlelength=1.2, columnspacing=1.4, borderpad=0)
-
-
-def _saved(figure: Any, form: Form) -> str | bytes:
-    "SVG text or PNG bytes."
-    out = BytesIO()
-    figure.savefig(out, format=form, dpi=200 if form == "png" else 72,
-                   metadata={"Date": None, "Creator": None} if form == "svg" else None)
-    return out.getvalue() if form == "png" else adaptive(out.getvalue().decode())
-
-# %% ../../nbs/draw/05_charts.ipynb #6f308f30
-def _span(axes: Any, values: Sequence[float], unit: str) -> float:
-    "Set the limits so that 0 and every value are in, and return their length; never 0."
-    low, high = min(0.0, *values), max(0.0, *values)
-    length = (high - low) or 1.0
-    axes.set_xlim(low - (0.02 * length if low < 0 else 0), high + 0.02 * length)
-    axes.set_xlabel(unit, loc="left")
-    return length
-
-
+# %% ../../nbs/draw/05_charts.ipynb #98d3616d
 def _sources(comparison: Comparison) -> str:
     first = comparison.baseline.bill
     return (f"stack {comparison.stack.name}, {first.region}, {comparison.scenario} usage, list "
@@ -172,7 +75,7 @@ def cost_by_feature(
     rows, sides = _feature_rows(comparison), (comparison.baseline, comparison.alternative)
     with _style():
         figure, axes = _page(f"{sides[1].architecture.title} {_saves(comparison.saving)}", _sources(comparison),
-                             [row[0] for row in rows], 0.38, 0.65)
+                             [row[0] for row in rows], 0.38, 0.65, form)
         length = _span(axes, [_number(amount) for _, *pair in rows for amount in pair], "USD a month")
         for number, (color, which) in enumerate(zip((BASELINE, ALTERNATIVE), sides, strict=True)):
             places, amounts = [at - 0.2 + 0.4 * number for at in range(len(rows))], [pair[number] for _, *pair in rows]
@@ -213,7 +116,7 @@ def four_architectures(
     sides = list(comparison.sides.values())
     with _style():
         figure, axes = _page(_split(comparison), _sources(comparison),
-                             [each.architecture.title for each in sides], 0.62, 1.1)
+                             [each.architecture.title for each in sides], 0.62, 1.1, form)
         length = _span(axes, [_number(each.bill.total) for each in sides], "USD a month")
         starts = [0.0] * len(sides)
         for (group, features), color in zip(GROUPS.items(), GROUP_COLORS, strict=True):
@@ -250,7 +153,7 @@ def saving_ranges(
     pairs = [(_number(each.baseline_usd), _number(each.alternative_usd)) for each in savings.values()]
     sources = _sources(comparison).replace(f", {comparison.scenario} usage", "")
     with _style():
-        figure, axes = _page(f"The saving {span}", sources, list(savings), 0.52, 2.0)
+        figure, axes = _page(f"The saving {span}", sources, list(savings), 0.52, 2.0, form)
         length = _span(axes, [value for pair in pairs for value in pair], "USD a month")
         axes.hlines(range(len(pairs)), *zip(*map(sorted, pairs)), color=SPINE, linewidth=2, zorder=1)
         for side, color, which in ((0, BASELINE, comparison.baseline), (1, ALTERNATIVE, comparison.alternative)):
@@ -281,7 +184,7 @@ def waterfall(
     date = f", list prices of {book.as_of}" if book.as_of else ""
     with _style():
         subtitle = f"saving in percent of the baseline, {found.inputs.claim.region}{date}"
-        figure, axes = _page(_finding(found), subtitle, [row["step"] for row in rows], 0.38, 1.75)
+        figure, axes = _page(_finding(found), subtitle, [row["step"] for row in rows], 0.38, 1.75, form)
         _span(axes, [100.0, low, high, *(_number(row["percent"]) for row in rows)], "percent saved")
         _steps(axes, rows)
         band = f"can be defended: {_percent(defended['low_percent'])} to {_percent(defended['high_percent'])}"
@@ -315,5 +218,6 @@ def _signed(value: Decimal, signed: bool) -> str:
 def _beside(axes: Any, at: float, left: str, right: str, bold: bool) -> None:
     "Two columns of text to the right of the bars."
     place = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right", "annotation_clip": False}
-    axes.annotate(left, (1.13, at), fontweight="bold" if bold else "normal", **place)
-    axes.annotate(right, (1.335, at), **place)
+    first, second = (1.18, 1.52) if _is_narrow(axes.figure) else (1.13, 1.335)
+    axes.annotate(left, (first, at), fontweight="bold" if bold else "normal", **place)
+    axes.annotate(right, (second, at), **place)

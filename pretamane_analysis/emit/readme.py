@@ -19,7 +19,9 @@ __all__ = ['FOLDERS', 'PAGES', 'text']
 FOLDERS = {  # Folder or file at the top: what it holds
     "kubernetes": "a Kustomize base, the overlays `single` and `ha`, a component for the Prometheus operator",
     "terraform": "the machine and what surrounds it at AWS: network, disks, rights, backups; tests that "
-    "need no account", "bootstrap": "what the first boot runs: packages, data disk, secrets, start",
+    "need no account",
+    "cloudflare": "the tunnel, the names that lead into it, and who may come to the administrators' door, as Terraform "
+    "of its own", "bootstrap": "what the first boot runs: packages, data disk, secrets, start",
     "compose": "the services as Docker Compose starts them, with limits, health checks, networks and secrets",
     "caddy": "the edge: host names, routes, headers, passwords, limits",
     "app": "the reference application: its source, its image, its migrations",

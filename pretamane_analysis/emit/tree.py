@@ -47,9 +47,13 @@ EMITTERS = {
     "systemd": "pretamane_analysis.emit.host.systemd",
     "operations": "pretamane_analysis.emit.host.operations",
     "terraform": "pretamane_analysis.emit.cloud.terraform",
+    "cloudflare": "pretamane_analysis.emit.cloud.cloudflare",
     "bootstrap": "pretamane_analysis.emit.host.bootstrap",
 }
-OF_CLUSTER = {"eks": "pretamane_analysis.emit.cloud.eks"}  # instead of all others, for the baseline
+OF_CLUSTER = {  # Instead of all others, for the baseline
+    "eks": "pretamane_analysis.emit.cloud.eks",
+    "app": "pretamane_analysis.emit.host.app",
+}
 OF_KUBERNETES = {  # The stack itself in any cluster
     "kubernetes": "pretamane_analysis.emit.kubernetes.manifests",
     "app": "pretamane_analysis.emit.host.app",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from .metrics import is_gauge, labels
@@ -151,16 +152,21 @@ def _labels(node: Any, reading: Reading) -> Labels:
     return walk(node, reading) if walk else _labels(node.expr, reading)
 
 # %% ../../nbs/facts/03_promql.ipynb #d8878b6e
+@lru_cache(maxsize=1024)  # a rule that records is read for what it gives, then for what it asks
+def _parsed(expression: str) -> Any:
+    import promql_parser
+
+    return promql_parser.parse(expression)
+
+
 def read(
     expression: str,  # PromQL
     known: LabelsOfMetric = labels,  # the labels of a metric; left out: those of the catalogue
 ) -> tuple[Labels, Reading]:  # the labels of the answer, and what was found
     "Read a query. What does not parse is a problem, too."
-    import promql_parser
-
     reading = Reading(known)
     try:
-        found = _labels(promql_parser.parse(expression), reading)
+        found = _labels(_parsed(expression), reading)
         reading.problems += [f"a rate of {each}, which is a gauge" for each in sorted(reading.rated) if is_gauge(each)]
         return found, reading
     except ValueError as error:

@@ -171,7 +171,7 @@ class _Builder:
         "The files that `include` names and that are there."
         for number, each in enumerate(value if isinstance(value, list) else []):
             named = each.get("path") if isinstance(each, dict) else each
-            for one in named if isinstance(named, list) else [named]:
+            for one in named if isinstance(named, list) else [named] if named else []:
                 place = normpath(join(base, filled(str(one), self.project.known)))
                 if self.read(place) is None:
                     self.project.missing.append((path, ("include", number), str(one)))

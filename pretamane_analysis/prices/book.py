@@ -103,7 +103,8 @@ def spread(
     gaps = [(before, after) for (_, before), (after, _) in zip(known, [*known[1:], (None, None)])]
     if any(_inside(begin, end, low, high) > 0 for low, high in gaps if low is not None and low != high):
         last = price.tiers[-1].end
-        raise PriceError(f"no rate is known for {quantity:f} {price.unit} of {price.service} {price.usage_type}"
+        many = "so many" if quantity.is_nan() else f"{quantity:f}"  # a formula has no figure
+        raise PriceError(f"no rate is known for {many} {price.unit} of {price.service} {price.usage_type}"
                          f" in {price.region}; the known tiers end at {last}")
     for tier in price.tiers:
         if inside := _inside(begin, end, tier.begin, tier.end):

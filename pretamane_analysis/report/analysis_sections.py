@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from ..bill.analysis import Analysis
@@ -84,19 +85,20 @@ def _owned(found: Analysis) -> Iterator[Section]:
 def analysis_pictures(
     found: Analysis | None,  # None: it was not asked for
     where: str,  # Stack and region
-) -> Iterator[tuple[str, str, Callable[[], Any]]]:  # Name, caption, and what draws it as SVG
+) -> Iterator[tuple[str, str, Callable[..., Any]]]:  # Name, caption, and what draws it as SVG, or by `form` otherwise
     "The pictures of an analysis; drawing waits until it is asked for."
     from pretamane_analysis.draw import analysis_charts as charts
 
     if not found:
         return
     if (drawn := found.ranges):
-        yield "likely", "What both bills and the saving are likely to be", lambda: charts.likely_bills(drawn)
-        yield "tornado", "What each usage figure does to the saving", lambda: charts.tornado_chart(found.tornado, where)
+        yield "likely", "What both bills and the saving are likely to be", partial(charts.likely_bills, drawn)
+        yield "tornado", "What each usage figure does to the saving", partial(
+            charts.tornado_chart, found.tornado, where)
     if (curve := found.curve):
-        yield "break-even", f"Both bills over {figure_title(curve.field)}", lambda: charts.break_even_chart(
-            curve.at.tolist(), {name: usd.tolist() for name, usd in curve.usd.items()}, curve.places,
-            figure_title(curve.field))
+        what, usd = figure_title(curve.field), {name: each.tolist() for name, each in curve.usd.items()}
+        yield "break-even", f"Both bills over {what}", partial(
+            charts.break_even_chart, curve.at.tolist(), usd, curve.places, what)
     if found.causes:
-        yield "causes", "The saving from cause to cause", lambda: charts.causes_chart(by_cause(found.causes), where)
-    yield "growth", "USD a month as the load grows", lambda: charts.growth_chart(found.growth, where)
+        yield "causes", "The saving from cause to cause", partial(charts.causes_chart, by_cause(found.causes), where)
+    yield "growth", "USD a month as the load grows", partial(charts.growth_chart, found.growth, where)

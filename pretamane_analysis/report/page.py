@@ -80,7 +80,7 @@ def paid(
 PAID_PAGE = "your-bill.html"  # Beside the report
 
 
-def _context(found: Findings, drawn: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def _context(found: Findings, drawn: dict[str, tuple[str, str, str]]) -> dict[str, Any]:
     first, saving = found.sides[0], found.comparison.saving
     return {"stack": found.stack, "sides": found.sides, "saving": saving, "sections": sections(found),
             "pictures": drawn, "points": points(found),
@@ -124,6 +124,7 @@ def _environment() -> Any:
     environment.filters |= {
         "cell": linked, "grid": grid, "paid": paid,
         "inline": lambda picture, name: Markup(inline(picture[1], name, picture[0])),
+        "inline_phone": lambda picture, name: Markup(inline(picture[2], f"phone-{name}", picture[0])),
         "groupby_order": lambda parts: [(group,
                                          list(each)) for group, each in groupby(parts, key=lambda one: one.group)]}
     environment.tests["amount"] = lambda value: isinstance(value, Decimal)
@@ -132,7 +133,7 @@ def _environment() -> Any:
 
 def page(
     found: Findings,  # All results of the report, as `findings` returns them
-    drawn: dict[str, tuple[str, str]],  # Caption and SVG of each picture
+    drawn: dict[str, tuple[str, str, str]],  # Caption, SVG and SVG for a phone of each picture; empty: only the former
 ) -> str:
     "The report as one HTML page that needs nothing beside itself."
     return str(_environment().get_template("report/index.html.j2").render(_context(found, drawn)))

@@ -19,7 +19,7 @@ from ..intake.reconcile import Reconciled, reconcile
 from .answer import Findings, headline, points
 from .bill_page import bill_page
 from .page import PAID_PAGE, page
-from .sections import pictures, png, sections
+from .sections import WIDE_ONLY, pictures, png, sections
 
 # %% auto #0
 __all__ = ['markdown', 'files', 'write']
@@ -47,9 +47,9 @@ def files(
     found: Findings,  # All results of the report, as `findings` returns them
 ) -> Iterator[tuple[str, str | bytes]]:  # Path and content, pictures first
     "All files of a report."
-    drawn: dict[str, tuple[str, str]] = {}
+    drawn: dict[str, tuple[str, str, str]] = {}
     for name, caption, draw_it in pictures(found):
-        drawn[name] = caption, draw_it()
+        drawn[name] = caption, draw_it(), "" if name.startswith(WIDE_ONLY) else draw_it(form="phone")
         yield f"pictures/{name}.svg", drawn[name][1]
         if image := png(name, found):
             yield f"pictures/{name}.png", image

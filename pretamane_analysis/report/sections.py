@@ -14,6 +14,8 @@ from ..bill import compare as comparisons
 from ..bill.options import work_assumed
 from ..bill.sides import feature_rows, lost, parity_rows
 from ..bill.bill import bill_rows
+from ..emit.cloud.eks import application_settings
+from ..facts.parity import parity
 from ..prices.snapshot import cited, sources
 from .answer import Findings
 from .analysis_sections import analysis_pictures, analysis_sections
@@ -24,7 +26,7 @@ from pretamane_analysis.report.views import (
 from ..stack.budget import budget_rows, budgets, burn_rows, exact_rows
 
 # %% auto #0
-__all__ = ['COST', 'CHANGE', 'CLAIM', 'BILLS', 'SERVICE', 'DETAILS', 'named', 'sections', 'pictures', 'png']
+__all__ = ['COST', 'CHANGE', 'CLAIM', 'BILLS', 'SERVICE', 'DETAILS', 'WIDE_ONLY', 'named', 'sections', 'pictures', 'png']
 
 # %% ../../nbs/report/04b_sections.ipynb #35d2c52c
 def named(
@@ -145,6 +147,18 @@ def _objectives(found: Findings) -> Iterator[Section]:
                       [row for row in exact if row["slo"] == each.name], (f"slo-{each.name}",))
 
 
+def _behaviors(found: Findings) -> Iterator[Section]:
+    "What the reference application does on both sides; nothing for an application that nobody here has tested."
+    if not application_settings(found.stack, found.comparison.baseline.architecture):
+        return
+    (first, second), words = _short(found), {True: "yes", False: "no"}
+    rows = [{"behavior": each.says, first: words[each.managed], second: words[each.host]} for each in parity()]
+    shared = sum(each.managed and each.host for each in parity())
+    yield Section("behaviors", "What the application does on both sides", SERVICE,
+                  f"The same tests of its API ran over both sets of adapters: {shared} of {len(rows)} behaviors are "
+                  f"there on both. Stand-ins took the place of AWS and of Meilisearch.", rows, rows)
+
+
 def _background(found: Findings) -> Iterator[Section]:
     yield Section("services", "What runs where", DETAILS,
                   "Every container of the host, what it may use, and where the same service runs on EKS.",
@@ -175,24 +189,29 @@ def sections(
     "All parts of a report, in reading order."
     parts = [*_options(found), *_answer(found), *analysis_sections(found.analysis), *_change(found),
              *(_claim(found, found.audit) if found.audit else ()), *_bills(found), *_objectives(found),
-             *_background(found)]
+             *_behaviors(found), *_background(found)]
     return [each for each in parts if each.shown or each.pictures]
 
 # %% ../../nbs/report/04b_sections.ipynb #fe8eb49f
+WIDE_ONLY = ("drawing-", "slo-")  # Begins the names of pictures that a phone has to swipe
+
+
 def pictures(
     found: Findings,  # All results of the report, as `findings` returns them
-) -> Iterator[tuple[str, str, Callable[[], Any]]]:  # Name, caption, and what draws it as SVG
+) -> Iterator[tuple[str, str, Callable[..., Any]]]:  # Name, caption, and what draws it as SVG, or by `form` otherwise
     "All pictures of a report; drawing waits until it is asked for."
     from pretamane_analysis.draw import budget_chart, charts, draw
 
-    yield "cost", "What each feature costs on both sides", lambda: charts.cost_by_feature(found.comparison)
+    yield "cost", "What each feature costs on both sides", partial(charts.cost_by_feature, found.comparison)
     if audit := found.audit:
-        yield "waterfall", "What each correction leaves of the claimed saving", lambda: charts.waterfall(audit)
+        yield "waterfall", "What each correction leaves of the claimed saving", partial(charts.waterfall, audit)
     for side in found.sides:
         yield f"drawing-{side.architecture.name}", side.architecture.title, partial(draw.svg,
                                                                                     side.architecture, found.stack)
-    yield "architectures", "Four ways to host the same stack", lambda: charts.four_architectures(found.comparison)
-    yield "ranges", "Both bills at low, typical and high usage", lambda: charts.saving_ranges(found.comparison)
+    yield "architectures", "Four ways to host the same stack", partial(
+        charts.four_architectures, found.comparison)
+    yield "ranges", "Both bills at low, typical and high usage", partial(
+        charts.saving_ranges, found.comparison)
     yield from analysis_pictures(found.analysis, f"{found.stack.name}, {found.stack.region}")
     for each in budgets(found.stack, found.comparison.scenario):
         yield f"slo-{each.name}", f"How soon alerts fire: {each.name}", partial(budget_chart.budget_burn, each)

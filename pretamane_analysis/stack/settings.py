@@ -18,7 +18,8 @@ from .stack_checks import BrokenLinks, Problem
 
 # %% auto #0
 __all__ = ['Architecture', 'DiskType', 'BootDiskType', 'PURCHASE_OPTIONS', 'PurchaseOption', 'Calendar', 'NodeGroupSettings',
-           'Helper', 'Eks', 'Managed', 'Host', 'Edge', 'Backend', 'Provisioning', 'seconds', 'Operations', 'WorkHours']
+           'Helper', 'Eks', 'Managed', 'Host', 'Edge', 'Backend', 'Cloudflare', 'Provisioning', 'seconds', 'Operations',
+           'WorkHours']
 
 # %% ../../nbs/stack/10_settings.ipynb #71be0c32
 Architecture = Literal["x86_64", "arm64"]
@@ -183,6 +184,15 @@ class Backend(Model):
                         description="its region; left out: the stack's")
 
 # %% ../../nbs/stack/10_settings.ipynb #dcc9336a
+class Cloudflare(Model):
+    "Cloudflare's side of the tunnel as Terraform: the tunnel, its names, the lock of the administrators' door."
+    administrators: list[Annotated[str, Field(pattern=r"^[^@\s]*@[^@\s]+\.[^@\s]+$")]] = Field(
+        min_length=1, description="who may come to the administrators' door: addresses of mail, or '@example.org' for "
+        "everybody of a domain")
+    session: Annotated[str, Field(pattern=r"^[1-9]\d*[mh]$")] = Field(
+        default="8h", description="how long a login lasts, such as '8h'")
+
+
 class Provisioning(Model):
     "What Terraform is told beyond what the host says."
     backend: Backend | None = Field(default=None, description="where the state lives; left out: in a local file")
@@ -196,6 +206,8 @@ class Provisioning(Model):
                                   description="days for which overwritten or deleted backups can be brought back")
     object_lock_days: int | None = Field(default=None, ge=1,
                                          description="days for which nobody can delete a backup; left out: no lock")
+    cloudflare: Cloudflare | None = Field(default=None, description="the named tunnel, its DNS records and its Access "
+                                          "policy as Terraform of their own; left out: made by hand")
     audit_trail_days: int | None = Field(default=None, ge=1, le=3653,
                                          description="days for which a CloudTrail trail keeps who read which secret; "
                                          "left out: no trail, only the 90 days of CloudTrail's event history")

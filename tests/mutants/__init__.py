@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 
 import yaml
+from trees import changed
 
-from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.rules.registry import check
 from pretamane_analysis.check.tools.validators import run_tools
 
@@ -153,7 +153,7 @@ test_exists.__test__ = False  # not a test itself
 
 def noticed(files: Files, mutant: Mutant, everybody: bool) -> Iterator[str]:
     """What tells of a mutant: the rule or tool that is expected to, or every rule beside it"""
-    tree = Tree(files)
+    tree = changed(files)
     tool = mutant.killer.partition(":")[2]
     rules = None if everybody else [] if tool else [mutant.killer]
     yield from dict.fromkeys(each.rule for each in check(tree, rules))

@@ -111,7 +111,8 @@ MUTANTS = [
     app.add_middleware(CORSMiddleware, allow_origin_regex=".*", allow_credentials=True)
     app.add_middleware(Observe'''), f"{API}test_no_page_of_another_origin_may_call"),  # noqa: E501
     Mutant("D77", "uploads are never indexed",
-           replaced(f"{APP}documents.py", "        outbox.enqueue(connection, upload.id)\n", ""),
+           replaced(f"{APP}postgres.py", "            _enqueue(connection, document_id)\n        return row\n",
+                    "        return row\n"),
            f"{API}test_upload_search_fetch"),
     Mutant("D77", "the whole file in memory",
            replaced(f"{APP}documents.py", "upload.file, upload.size, upload.content_type)\n",
@@ -121,8 +122,8 @@ MUTANTS = [
            lambda files: replaced(f"{APP}database.py", "    return ConnectionPool(\n", "    return SimplePool(\n")(
                replaced(f"{APP}database.py", "def make_pool(", SIMPLE_POOL)(files)),
            f"{API}test_concurrent_requests_wait_for_a_connection"),
-    Mutant("D78", "values in the text of a statement", replaced(f"{APP}contacts.py", '''"INSERT INTO contacts (id, name, email, company, phone, notes) VALUES (%s, %s, %s, %s, %s, %s) RETURNING *",
-            (uuid4(), contact.name, ''', '''f"INSERT INTO contacts (id, name, email, company, phone, notes) VALUES (%s, '{contact.name}', %s, %s, %s, %s) RETURNING *",
+    Mutant("D78", "values in the text of a statement", replaced(f"{APP}postgres.py", '''"INSERT INTO contacts (id, name, email, company, phone, notes) VALUES (%s, %s, %s, %s, %s, %s) RETURNING *",
+            (uuid4(), contact["name"], ''', '''f"INSERT INTO contacts (id, name, email, company, phone, notes) VALUES (%s, '{contact['name']}', %s, %s, %s, %s) RETURNING *",
             (uuid4(), '''),  # noqa: E501
            f"{API}test_values_are_sent_apart_from_statements"),
 ]

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 """Whether the process lives, and whether it can serve.
 
 Without the database or the object store nothing that matters works, so the service is not ready. Without the search
@@ -19,7 +19,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from .migrate import newest
 from .services import Services
 
 log = logging.getLogger("app.health")
@@ -39,7 +38,8 @@ class Readiness:
         self.executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="health")
         self.futures: dict[str, Future[None]] = {}
         self.checks: dict[str, Callable[[], None]] = {
-            "database": self._database, "object_store": services.store.check, "search": services.search.check}
+            "database": lambda: services.records.check(SECONDS * 0.75), "object_store": services.store.check,
+            "search": services.search.check}
 
     def look(self) -> dict[str, str]:
         """`ok` or `down` for each dependency, not older than a second"""
@@ -65,12 +65,6 @@ class Readiness:
             elif not error and self.states.get(name) == "down":
                 log.info("dependency back", extra={"dependency": name})
         return states
-
-    def _database(self) -> None:
-        with self.services.pool.connection(timeout=SECONDS * 0.75) as connection:
-            row = connection.execute("SELECT max(version) AS version FROM schema_migrations").fetchone()
-        if (row["version"] or 0) < newest():
-            raise RuntimeError("migrations are pending: run python -m app.migrate")
 
 
 @router.get("/livez")

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 """`python -m app.migrate`: brings the schema up to date. Running it again changes nothing; two runs wait for each
 other.
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from . import logs, settings
+from . import dynamo_schema, logs, settings
 from .database import conninfo
 
 log = logging.getLogger("app.migrate")
@@ -131,6 +131,8 @@ def main() -> int:
     """The command"""
     given = settings.load()
     logs.configure(f"{given.service_name}-migrate", given.log_level)
+    if given.database_engine == "dynamodb":
+        return dynamo_schema.main(given)
     try:
         done = migrate(given)
     except Refused as error:

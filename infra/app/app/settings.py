@@ -1,20 +1,35 @@
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 """What the service is told: names from the environment, secrets from files, nothing from code."""
 from __future__ import annotations
 
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SHORTEST_API_KEY = 16
 SECRETS = Path("/run/secrets")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+# Which settings each engine needs; nobody has to give those of an engine that is not used.
+ENGINES = {"database_engine": {"postgresql": ("db_host", "db_name", "db_user", "db_password_file"),
+                               "dynamodb": ("dynamodb_table", "aws_region")},
+           "search_engine": {"meilisearch": ("meilisearch_url", "meilisearch_key_file"),
+                             "opensearch": ("opensearch_url", "aws_region")},
+           "object_store": {"s3-compatible": ("s3_endpoint_url", "s3_secret_key_file"), "s3": ("aws_region",)}}
+
+
+def _used(name: str, chosen: dict[str, Any]) -> bool:
+    """Whether a setting is needed by one of the engines that are chosen"""
+    return any(name in needed.get(chosen.get(kind), ()) for kind, needed in ENGINES.items())
+
 
 
 class Settings(BaseSettings):
@@ -23,7 +38,7 @@ class Settings(BaseSettings):
     The description of a field is the remedy that a person reads when the field is missing or wrong.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, validate_default=True)
 
     service_name: str = Field("fastapi-app", description="the name that logs and database sessions carry")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
@@ -39,10 +54,17 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field("127.0.0.1",
                                  description="addresses whose X-Forwarded-For is believed, separated by commas")
 
-    db_host: str = Field(description="the host name of PostgreSQL, such as postgresql")
+    database_engine: Literal["postgresql", "dynamodb"] = Field("postgresql", description="postgresql or dynamodb")
+    search_engine: Literal["meilisearch", "opensearch"] = Field("meilisearch", description="meilisearch or opensearch")
+    object_store: Literal["s3-compatible", "s3"] = Field("s3-compatible", description="s3-compatible, with an address "
+                                                         "and a key of its own, or s3, with those of AWS")
+    aws_region: str | None = Field(None, description="the region of the managed services, such as us-east-1")
+    dynamodb_table: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]{3,255}$", description="the table of DynamoDB")
+
+    db_host: str | None = Field(None, description="the host name of PostgreSQL, such as postgresql")
     db_port: Port = Field(5432, description="the port of PostgreSQL")
-    db_name: str = Field(description="the name of the database, such as pretamane")
-    db_user: str = Field(description="the database role of the service; it must not be a superuser")
+    db_name: str | None = Field(None, description="the name of the database, such as pretamane")
+    db_user: str | None = Field(None, description="the database role of the service; it must not be a superuser")
     db_password_file: Path = Field(SECRETS / "postgres_password", description="the file with the password of DB_USER")
     db_pool_min: int = Field(2, ge=0, le=100, description="connections kept open")
     db_pool_max: int = Field(10, ge=1, le=100, description="most connections at one time, at least DB_POOL_MIN")
@@ -52,8 +74,7 @@ class Settings(BaseSettings):
     migrate_wait_seconds: Seconds = Field(60, description="seconds that a migration waits for the database and "
                                           "for another one")
 
-    s3_endpoint_url: str = Field(pattern=r"^https?://[^/\s]+/?$",
-                                 description="the object store, such as http://minio:9000")
+    s3_endpoint_url: Url | None = Field(None, description="the object store, such as http://minio:9000")
     s3_bucket: str = Field("documents", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
                            description="the bucket of the documents")
     s3_region: str = Field("us-east-1", description="the region that requests are signed for")
@@ -62,8 +83,11 @@ class Settings(BaseSettings):
     s3_secret_key_file: Path = Field(SECRETS / "object_store_password",
                                      description="the file with the secret of S3_ACCESS_KEY")
 
-    meilisearch_url: str = Field(pattern=r"^https?://[^/\s]+/?$",
-                                 description="the search engine, such as http://meilisearch:7700")
+    opensearch_index: str = Field("documents", pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", description="the name of the "
+                                  "index")
+    opensearch_url: Url | None = Field(None, description="the search engine, such as https://search.example.org")
+    opensearch_signed: bool = Field(True, description="false only where OpenSearch asks for no signature of AWS")
+    meilisearch_url: Url | None = Field(None, description="the search engine, such as http://meilisearch:7700")
     meilisearch_key_file: Path = Field(SECRETS / "meilisearch_master_key",
                                        description="the file with the key of the search engine")
     meilisearch_index: str = Field("documents", pattern=r"^[A-Za-z0-9_-]{1,100}$", description="the name of the index")
@@ -92,12 +116,15 @@ class Settings(BaseSettings):
                                           description="seconds after which work that nobody finished is taken up again")
     outbox_max_delay_seconds: Seconds = Field(60, description="seconds of the longest pause between two tries")
 
-    @field_validator("db_password_file", "s3_secret_key_file", "meilisearch_key_file")
+    @field_validator(*{name for needed in ENGINES.values() for names in needed.values() for name in names})
     @classmethod
-    def _holds_a_secret(cls, path: Path, info: object) -> Path:
-        if info.field_name != "s3_secret_key_file" or info.data.get("s3_access_key"):
-            secret_lines(path)
-        return path
+    def _is_given(cls, value: Any, info: ValidationInfo) -> Any:
+        if _used(info.field_name or "", info.data):
+            if value is None:
+                raise PydanticCustomError("missing", "is not set")
+            if isinstance(value, Path) and (info.field_name != "s3_secret_key_file" or info.data.get("s3_access_key")):
+                secret_lines(value)
+        return value
 
     @field_validator("api_key_file")
     @classmethod

@@ -1,5 +1,5 @@
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
-"""The object store, over the S3 interface."""
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+"""The object store, over the S3 interface: S3 itself, or a store that speaks like it."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -24,18 +24,26 @@ class ObjectMissing(Exception):
 
 def make_client(settings: Settings, read_timeout: float = 20, attempts: int = 2) -> Any:
     """An S3 client with short timeouts; every request carries the ids of the work at hand"""
-    key = {"aws_access_key_id": settings.s3_access_key,
-           "aws_secret_access_key": secret(settings.s3_secret_key_file)} if settings.s3_access_key else {}
     client = get_session().create_client(
-        "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region, **key,
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, connect_timeout=2,
-                      read_timeout=read_timeout,
+        "s3", **_place(settings),
+        config=Config(signature_version="s3v4", connect_timeout=2, read_timeout=read_timeout,
+                      s3={"addressing_style": "auto" if settings.object_store == "s3" else "path"},
                       retries={"total_max_attempts": attempts, "mode": "standard"}, max_pool_connections=40,
                       user_agent_extra=settings.service_name,
                       # Not every store knows the newer checksums; the signature covers the body already.
                       request_checksum_calculation="when_required", response_checksum_validation="when_required"))
     client.meta.events.register("before-sign.s3", _correlate)
     return client
+
+
+def _place(settings: Settings) -> dict[str, Any]:
+    """Where the bucket is and who asks: S3 itself with the credentials of the pod, the host or the environment, or a
+    store of one's own"""
+    if settings.object_store == "s3":
+        return {"region_name": settings.aws_region}
+    key = {"aws_access_key_id": settings.s3_access_key,
+           "aws_secret_access_key": secret(settings.s3_secret_key_file)} if settings.s3_access_key else {}
+    return {"endpoint_url": settings.s3_endpoint_url, "region_name": settings.s3_region, **key}
 
 
 def _correlate(request: Any, **_: Any) -> None:

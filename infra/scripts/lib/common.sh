@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 # What every script starts with: strict mode, the values of this stack, messages, locks, metrics, the container engine.
 # shellcheck shell=bash
 set -Eeuo pipefail

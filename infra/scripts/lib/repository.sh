@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 # The restic repository, the database and the volumes, for backup, restore and drill.
 # shellcheck shell=bash disable=SC2153  # values of stack.sh
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 6826de63cc5a. Change the stack, not this file.
+# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 

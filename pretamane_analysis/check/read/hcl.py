@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from posixpath import dirname
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...base.lines import Unreadable
 from .tree import Tree
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
 
 # %% auto #0
 __all__ = ['Raw', 'Call', 'Block', 'read_hcl', 'Module', 'module']
@@ -61,187 +64,96 @@ class Block:
         return self.lines.get(name, self.line)
 
 # %% ../../../nbs/check/read/07_hcl.ipynb #71ce81ba
-_TOKEN = re.compile(r"""
-    (?P<space>[ \t\r]+|\#[^\n]*|//[^\n]*|/\*.*?\*/) | (?P<end>\n) | (?P<heredoc><<-?(?P<mark>\w+)\n.*?^\s*(?P=mark)$)
-    | (?P<quote>") | (?P<number>\d+(?:\.\d+)?) | (?P<name>[A-Za-z_][\w-]*) | (?P<sign>=>|[=!<>]=|&&|\|\||\.\.\.|.)
-""", re.VERBOSE | re.DOTALL | re.MULTILINE)
-
-
-def _quoted(text: str, start: int) -> int:
-    "The position after a quoted text that starts at `start`, past `${ … }` and the quotes inside it."
-    at, depth = start + 1, 0
-    while at < len(text):
-        if text[at] == "\\" and not depth:
-            at += 2
-        elif text.startswith(("$${", "%%{"), at):
-            at += 3
-        elif text.startswith(("${", "%{"), at) or (depth and text[at] == "{"):
-            at, depth = at + (1 if text[at] == "{" else 2), depth + 1
-        elif depth and text[at] == '"':
-            at = _quoted(text, at)
-        elif text[at] == '"' or text[at] == "\n":
-            break
-        else:
-            at, depth = at + 1, depth - (text[at] == "}" and depth > 0)
-    if at >= len(text) or text[at] != '"':
-        raise Unreadable("a quote is not closed", text.count("\n", 0, start) + 1)
-    return at + 1
-
-# %% ../../../nbs/check/read/07_hcl.ipynb #da7783c3
-@dataclass(frozen=True)
-class _Word:
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
-def _words(text: str) -> list[_Word]:
-    found, at = [], 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        assert match, "the last alternative of the pattern matches any character"
-        kind, end = match.lastgroup or "", match.end()
-        if match["heredoc"]:
-            kind = "heredoc"
-        if kind == "quote":
-            end = _quoted(text, at)
-        if kind != "space":
-            found.append(_Word(kind, text[at:end], at, end))
-        at = end
-    return [*found, _Word("end", "", at, at)]
-
-# %% ../../../nbs/check/read/07_hcl.ipynb #67a69fa4
-_OPEN, _CLOSE = {"(": ")", "[": "]", "{": "}"}, {")", "]", "}"}
 _ESCAPES = {r"\"": '"', r"\\": "\\", r"\n": "\n", r"\t": "\t"}
 _WRITTEN = {"true": True, "false": False, "null": None}
 
-# %% ../../../nbs/check/read/07_hcl.ipynb #b2b865b3
-class _Reader:
-    "One file while it is read."
 
-    def __init__(self, text: str, file: str):
-        self.text, self.file, self.words, self.at = text, file, _words(text), 0
+def _text(node: Node) -> str:
+    return (node.text or b"").decode()
 
-    @property
-    def word(self) -> _Word:
-        return self.words[min(self.at, len(self.words) - 1)]
 
-    def line(self) -> int:
-        return self.text.count("\n", 0, self.word.start) + 1
+def _of(node: Node | None, *kinds: str) -> list[Node]:
+    "The children of a node that are of some kinds; those between them are signs and comments."
+    return [each for each in node.named_children if each.type in kinds] if node else []
 
-    def skip(self) -> None:
-        while self.word.kind == "end" and self.at < len(self.words) - 1:
-            self.at += 1
 
-    def take(self, text: str) -> None:
-        if self.word.text != text:
-            raise Unreadable(f"{text!r} is expected, not {self.word.text!r}", self.line())
-        self.at += 1
+def _literal(node: Node) -> Any:
+    "A number, a word or a text."
+    text, inner = _text(node), next(iter(node.named_children), node).type
+    if inner == "numeric_lit":
+        return int(text) if text.isdigit() else float(text)
+    if text in _WRITTEN:
+        return _WRITTEN[text]
+    if inner == "heredoc_template":
+        return text.partition("\n")[2].rpartition("\n")[0]
+    return re.sub(r"\\[\"\\nt]", lambda found: _ESCAPES[found[0]], text[1:-1])
 
-# %% ../../../nbs/check/read/07_hcl.ipynb #96362e3c
-def _body(reader: _Reader, block: Block, closing: str) -> Block:
-    "Fill a block with what stands up to its closing brace."
-    while True:
-        reader.skip()
-        if reader.word.text == closing:
-            reader.at += 1
-            return block
-        name, line = reader.word, reader.line()
-        if name.kind != "name":
-            raise Unreadable(f"the name of an argument or block is expected, not {name.text!r}", line)
-        reader.at += 1
-        if reader.word.text == "=":
-            reader.at += 1
-            block.values[name.text], block.lines[name.text] = _expression(reader, {"", "\n", closing}), line
-            continue
-        labels = []
-        while reader.word.kind in ("quote", "name"):
-            labels.append(reader.word.text.strip('"'))
-            reader.at += 1
-        reader.take("{")
-        block.blocks.append(_body(reader, Block(name.text, tuple(labels), line, reader.file), "}"))
+# %% ../../../nbs/check/read/07_hcl.ipynb #da7783c3
+def _value(node: Node) -> Any:
+    "A text, number, list, object or call; anything else as it is written."
+    while node.type in ("expression", "collection_value") and len(node.named_children) == 1:
+        node = node.named_children[0]
+    if node.type in ("literal_value", "template_expr"):
+        return _literal(node)
+    if node.type == "tuple":
+        return [_value(each) for each in _of(node, "expression")]
+    if node.type == "object":
+        pairs = [_of(each, "expression") for each in _of(node, "object_elem")]
+        return {str(_value(key)): _value(value) for key, value in pairs}
+    if node.type == "function_call":
+        given = [each for one in _of(node, "function_arguments") for each in _of(one, "expression")]
+        return Call(_text(node.named_children[0]), tuple(map(_value, given)), node.start_point[0] + 1)
+    return Raw(_text(node))
 
-# %% ../../../nbs/check/read/07_hcl.ipynb #00534bdc
-def _expression(reader: _Reader, stops: set[str]) -> Any:
-    "A value; the text of the expression where it is more than a value."
-    start, begin = reader.at, reader.word.start
-    value = _primary(reader)
-    if not isinstance(value, Raw) and reader.word.text in stops:
-        return value
-    reader.at = start
-    depth: list[str] = []
-    while depth or reader.word.text not in stops:
-        text = reader.word.text
-        if text in _OPEN and reader.word.kind == "sign":
-            depth.append(_OPEN[text])
-        elif text in _CLOSE and (not depth or depth.pop() != text):
-            raise Unreadable(f"{text!r} closes nothing", reader.line())
-        if reader.at >= len(reader.words) - 1:
-            raise Unreadable("the file ends inside an expression", reader.line())
-        reader.at += 1
-    return Raw(reader.text[begin:reader.words[reader.at - 1].end])
+# %% ../../../nbs/check/read/07_hcl.ipynb #f436fa64
+def _body(block: Block, body: Node | None) -> Block:
+    "A block with the arguments and blocks of its body."
+    for each in _of(body, "attribute", "block"):
+        line, names = each.start_point[0] + 1, _of(each, "identifier", "string_lit")
+        name, *labels = (_text(one).strip('"') for one in names)
+        if each.type == "attribute":
+            block.values[name], block.lines[name] = _value(_of(each, "expression")[0]), line
+        else:
+            inner = Block(name, tuple(labels), line, block.file)
+            block.blocks.append(_body(inner, next(iter(_of(each, "body")), None)))
+    return block
 
-# %% ../../../nbs/check/read/07_hcl.ipynb #74f2febc
-def _primary(reader: _Reader) -> Any:
-    "A text, number, list, object or call; an empty `Raw` for anything else."
-    word, line = reader.word, reader.line()
-    following = reader.words[min(reader.at + 1, len(reader.words) - 1)].text
-    if word.text in ("[", "{"):
-        return _many(reader, word.text)
-    reader.at += 1
-    if word.kind == "quote":
-        return re.sub(r"\\[\"\\nt]", lambda found: _ESCAPES[found[0]], word.text[1:-1])
-    if word.kind == "number":
-        return float(word.text) if "." in word.text else int(word.text)
-    if word.kind == "heredoc":
-        return word.text.partition("\n")[2].rpartition("\n")[0]
-    if word.text in _WRITTEN:
-        return _WRITTEN[word.text]
-    if word.kind == "name" and following == "(":
-        return Call(word.text, tuple(_items(reader, ")")), line)
-    return Raw("")
 
-# %% ../../../nbs/check/read/07_hcl.ipynb #e4b30eb8
-def _items(reader: _Reader, closing: str) -> Iterator[Any]:
-    reader.at += 1
-    while True:
-        reader.skip()
-        if reader.word.text == closing:
-            reader.at += 1
-            return
-        yield _expression(reader, {",", "\n", closing})
-        reader.skip()
-        if reader.word.text == ",":
-            reader.at += 1
+def _refused(node: Node) -> Unreadable:
+    "What the grammar could not read, and where."
+    while bad := next((each for each in node.children if each.has_error or each.is_missing), None):
+        node = bad
+        if node.type == "ERROR":
+            break
+    line = _text(node).strip().partition("\n")[0][:40]
+    return Unreadable(f"not HCL: {_SIGNS.get(node.type, repr(node.type))} is missing" if node.is_missing
+                      else f"not HCL: {line!r} is not understood", node.start_point[0] + 1)
 
-# %% ../../../nbs/check/read/07_hcl.ipynb #a04463f1
-def _many(reader: _Reader, opening: str) -> Any:
-    "A list or an object; an empty `Raw` where it is made by `for`."
-    if reader.words[reader.at + 1].text == "for":
-        return Raw("")
-    if opening == "[":
-        return list(_items(reader, "]"))
-    found: dict[str, Any] = {}
-    reader.at += 1
-    while True:
-        reader.skip()
-        if reader.word.text == "}":
-            reader.at += 1
-            return found
-        key = _expression(reader, {"=", ":"})
-        reader.at += 1
-        found[str(key)] = _expression(reader, {",", "\n", "}"})
-        reader.skip()
-        reader.at += reader.word.text == ","
 
-# %% ../../../nbs/check/read/07_hcl.ipynb #f0d9721c
+_SIGNS = {"block_end": "'}'", "object_end": "'}'", "tuple_end": "']'", "quoted_template_end": "the closing quote",
+          "string_lit_end": "the closing quote", "template_interpolation_end": "'}'"}
+
+# %% ../../../nbs/check/read/07_hcl.ipynb #a7972b01
+@cache
+def _grammar() -> Any:
+    from tree_sitter import Language, Parser
+    from tree_sitter_hcl import language
+
+    return Parser(Language(language()))
+
+
 def read_hcl(
     text: str,  # Terraform's own syntax
     file: str = "",  # Its path, which each block remembers
 ) -> Block:  # A block without a kind that holds the file's blocks
     "A file as blocks. Raises Unreadable with the line."
-    return _body(_Reader(text, file), Block("", (), 1, file), "")
+    root = _grammar().parse(text.encode()).root_node
+    if root.has_error:
+        raise _refused(root)
+    try:
+        return _body(Block("", (), 1, file), next(iter(_of(root, "body")), None))
+    except RecursionError as error:
+        raise Unreadable("not HCL that can be read: too deep") from error
 
 # %% ../../../nbs/check/read/07_hcl.ipynb #6bdd3027
 def _module_folder(tree: Tree) -> str:

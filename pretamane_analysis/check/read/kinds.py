@@ -25,7 +25,8 @@ _TOP = {  # what the lines without indentation and the rest of a YAML file must 
     "data sources": (r"^datasources\s*:", r"^", ""),
     "dashboard folders": (r"^providers\s*:", r"^apiVersion\s*:", ""),
     "compose": (r"^(services|include)\s*:", r"(^|[\s{,])(image|build|extends|deploy|ports|environment|include)\s*:",
-                r"^(apiVersion|kind|receivers|_defaults)\s*:|^services\s*:\s*\n\s*-"),
+                r"^(apiVersion|kind|receivers|_defaults|stages|workflow)\s*:|^services\s*:\s*\n\s*-"
+                r"|^include\s*:\s*\n\s*-\s*(template|local|project|remote|component)\s*:"),
     "kubernetes": (r"^apiVersion\s*:", r"^kind\s*:", ""),
 }
 _YAML = {kind: tuple(re.compile(each, re.M) if each else None for each in found) for kind, found in _TOP.items()}

@@ -5,11 +5,8 @@
 # %% ../../../nbs/check/read/05_tree.ipynb #2bd06a14
 from __future__ import annotations
 
-import os
 import re
-import stat
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -19,14 +16,13 @@ from ...base.caddyfile import Caddyfile, CaddyfileError, read_caddyfile
 from ...intake.compose_service import ServiceFacts, mapping
 from ...intake.compose_project import Project, own_keys, project_of, set_from_files
 from ...intake.compose_variables import EXAMPLES, read_variables
+from .folder import PARSERS, read_folder
 from .kinds import kind_of
-from ...base.lines import Document, Unreadable, read_json, read_yaml
-from ...base.errors import PretamaneError
+from ...base.lines import Document, Unreadable
 from ...base.tables import counted, to_html
 
 # %% auto #0
-__all__ = ['PASSED_OVER', 'LARGEST', 'PARSERS', 'COMPOSE', 'CADDYFILE', 'EMITTED', 'Finding', 'FindingList', 'Tree', 'part_of',
-           'compose_project', 'dockerfiles']
+__all__ = ['COMPOSE', 'CADDYFILE', 'EMITTED', 'Finding', 'FindingList', 'Tree', 'part_of', 'compose_project', 'dockerfiles']
 
 # %% ../../../nbs/check/read/05_tree.ipynb #7cb7232d
 @dataclass(frozen=True)
@@ -51,90 +47,12 @@ class FindingList(list[Finding]):
     def _repr_html_(self) -> str:
         return to_html([each.row() for each in self], counted(len(self), "finding"))
 
-# %% ../../../nbs/check/read/05_tree.ipynb #f779df76
+# %% ../../../nbs/check/read/05_tree.ipynb #4c0d0db2
 _T = TypeVar("_T")
-PASSED_OVER = {".git", ".terraform", ".venv", "venv", "node_modules", "__pycache__", "vendor", "bower_components",
-               "site-packages", ".tox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".next", ".nuxt", ".gradle"}
-LARGEST = 4 * 2**20  # bytes; a larger file is no configuration
-_TOO_LARGE = b"\0 too large"
-
-
-def _name(path: Path, folder: Path) -> str:
-    return os.fsencode(path.relative_to(folder)).decode("utf-8", "replace").replace(os.sep, "/")
-
-
-def _content(path: Path, folder: Path) -> bytes | None:
-    "What a file holds; None for what is no regular file inside the folder. Raises OSError."
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):
-        return None
-    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-        raise OSError(0, "a link that leads out of the folder")
-    return path.read_bytes() if state.st_size <= LARGEST else None if path.suffix not in PARSERS else _TOO_LARGE
-
-# %% ../../../nbs/check/read/05_tree.ipynb #b879e5c2
-def _walk(folder: Path, problems: list[Finding]) -> Iterator[Path]:
-    "Every file below a folder in the order of their paths; folders that cannot be listed become problems."
-    def unlisted(error: OSError) -> None:
-        problems.append(Finding("X00", "error", _name(Path(error.filename), folder), None,
-                                f"cannot be listed: {error.strerror}",
-                                "Give the one who checks the right to read it"))
-
-    for place, folders, names in os.walk(folder, onerror=unlisted):
-        folders[:] = sorted(set(folders) - PASSED_OVER)
-        yield from (Path(place, name) for name in sorted(names))
-
-# %% ../../../nbs/check/read/05_tree.ipynb #35237a9c
-def _parse_toml(text: str) -> list[Document]:
-    try:
-        return [Document(tomllib.loads(text))]
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        found = re.search(r"at line (\d+)", str(error))
-        raise Unreadable(f"not TOML: {error}", int(found[1]) if found else None) from error
-
-
-PARSERS: dict[str, Callable[[str], list[Document]]] = {
-    ".yaml": read_yaml, ".yml": read_yaml, ".json": read_json, ".toml": _parse_toml,
-}
-PARSERS |= dict.fromkeys((".rules",), read_yaml)
 COMPOSE = ("compose/compose.yaml", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 CADDYFILE = ("caddy/Caddyfile", "Caddyfile")
 _TEMPLATE = re.compile(r"^\s*\{\{|\{%|<%|^\s*-?\s*\{\{", re.M)  # a file that another program fills in first
 EMITTED = re.compile(r"\A(\W{1,4})?Made by `pretamane emit`")
-
-# %% ../../../nbs/check/read/05_tree.ipynb #73e90e78
-def _sort(name: str, content: bytes, files: dict[str, str], others: set[str], problems: list[Finding]) -> None:
-    "Put a file among the texts or among the others; one that should be text and is not is a problem."
-    try:
-        if b"\0" in content:
-            raise ValueError
-        files[name] = content.decode("utf-8")
-    except ValueError:
-        others.add(name)
-        if PurePosixPath(name).suffix in PARSERS or PurePosixPath(name).name == "Caddyfile":
-            large = content is _TOO_LARGE
-            problems.append(Finding("X00", "warning" if large else "error", name, None,
-                                    f"larger than {LARGEST // 2**20} MiB, so it was not read" if large
-                                    else "not text in UTF-8",
-                                    "Nothing in it was checked" if large else "Write it as text, or remove it"))
-
-# %% ../../../nbs/check/read/05_tree.ipynb #c009b30e
-def _read(folder: Path, files: dict[str, str], others: set[str], problems: list[Finding]) -> None:
-    "Sort every file of a folder. Raises PretamaneError for a folder that is missing or cannot be listed."
-    try:
-        os.listdir(folder)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PretamaneError(f"cannot read: {reason}", str(folder),
-                             "Name a folder with configuration") from error
-    for path in _walk(folder, problems):
-        name = _name(path, folder)
-        try:
-            if (content := _content(path, folder)) is not None:
-                _sort(name, content, files, others, problems)
-        except OSError as error:
-            problems.append(Finding("X00", "error", name, None, f"cannot be read: {error.strerror}",
-                                    "Mend the link or the rights, or remove the file"))
 
 # %% ../../../nbs/check/read/05_tree.ipynb #991d9c9c
 def _view(tree: Tree, path: str) -> list[Document]:
@@ -170,6 +88,8 @@ def _read_caddyfile(tree: Tree, path: str, mounts: tuple[tuple[str, str], ...]) 
     except KeyError:
         return Caddyfile()
     except CaddyfileError as error:
+        if not tree.house and _TEMPLATE.search(tree.everything[path]):
+            return Caddyfile()
         tree.problems.append(Finding("X00", "error", path, error.line, f"not a Caddyfile: {error.message}",
                                      "Mend the syntax; what stands in the file was not checked"))
         return Caddyfile()
@@ -333,11 +253,9 @@ class Tree:
         as_of: date | None = None,  # The day that counts
     ) -> Tree:
         "The tree on disk. Raises PretamaneError for a folder that is missing or cannot be listed."
-        files: dict[str, str] = {}
-        others: set[str] = set()
-        problems: list[Finding] = []
-        _read(Path(folder), files, others, problems)
-        return cls(files, as_of, Path(folder), problems, frozenset(others))
+        found = read_folder(Path(folder))
+        problems = [Finding("X00", each.severity, each.file, None, each.message, each.remedy) for each in found.refused]
+        return cls(found.files, as_of, Path(folder), problems, frozenset(found.others))
 
     kind, documents, yaml, line = _kind, _documents, _yaml, _line
     place, search, has = _place, _search, _has

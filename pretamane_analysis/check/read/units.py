@@ -12,6 +12,7 @@ from typing import Any
 
 from ...intake.compose_project import Project
 from ...intake.compose_variables import read_variables
+from ...intake.compose_service import ServiceFacts, mapping
 from .kinds import SAID, UNCHECKED
 from .tree import Tree, compose_project, part_of
 
@@ -36,7 +37,7 @@ def _partial(tree: Tree, path: str) -> list[str]:
 
 
 def _named_elsewhere(tree: Tree, paths: list[str]) -> set[str]:
-    "The compose files that others include or extend."
+    "The compose files that others include or extend, counted from the file and from its project's folder."
     found: set[str] = set()
     for path in paths:
         data = tree.yaml(path)
@@ -47,7 +48,9 @@ def _named_elsewhere(tree: Tree, paths: list[str]) -> set[str]:
         for each in _services(tree, path).values():
             how = each.get("extends") if isinstance(each, dict) else None
             names.append(how.get("file") if isinstance(how, dict) else None)
-        found |= {normpath(join(dirname(path), str(name))) for name in names if name} - {path}
+        named = [str(name) for name in names if name]
+        homes = {dirname(path), dirname(_base_of(tree, path, paths) or path)} if named else ()
+        found |= {normpath(join(home, name)) for home in homes for name in named} - {path}
     return found
 
 # %% ../../../nbs/check/read/06_units.ipynb #790d5e25
@@ -97,6 +100,31 @@ def _groups(tree: Tree, folder: str, every: list[str], elsewhere: set[str]) -> l
     return found
 
 # %% ../../../nbs/check/read/06_units.ipynb #889d0319
+def _copied(project: Project, every: list[Project]) -> bool:
+    "Whether a file of another folder has all of a project's services and more: then the project is a piece of it."
+    mine = {*mapping(project.data.get("services"))}
+    return len(every) > 2 and any(mine < {*mapping(each.data.get("services"))} for each in every
+                                  if dirname(each.path) != dirname(project.path))
+
+
+def _defined(project: Project) -> set[tuple[str, str]]:
+    "The services, volumes and networks that a project defines."
+    return {(kind, str(name)) for kind in ("services", "volumes", "networks")
+            for name in mapping(project.data.get(kind))}
+
+
+def _borrowed(project: Project) -> set[tuple[str, str]]:
+    """What a project's services wait for, mount and join, and it does not define: Compose refuses such a file by
+    itself, so where another file of the tree defines it, somebody puts the two together."""
+    found: set[tuple[str, str]] = set()
+    for name, raw in mapping(project.data.get("services")).items():
+        each = ServiceFacts(str(name), mapping(raw), dirname(project.path))
+        found |= {("services", other) for other in each.depends_on}
+        found |= {("volumes", mount.source) for mount in each.volumes if mount.kind == "volume" and mount.source}
+        found |= {("networks", network) for network in each.networks if network != "default"}
+    return found - _defined(project)
+
+
 def projects(
     tree: Tree,  # A whole tree
 ) -> list[Project]:  # In the order of their paths
@@ -107,11 +135,12 @@ def projects(
         elsewhere, folders = _named_elsewhere(tree, paths), sorted({dirname(path) for path in paths})
         groups = [each for folder in folders for each in _groups(tree, folder, paths, elsewhere)]
         made = [compose_project(tree, each) for each in groups]
+        defined = set[tuple[str, str]]().union(*map(_defined, made))
         for project in made:
             names = [basename(each) for each in project.files[:1]]
             project.fragment = not {*names} & {*CANONICAL} or any(
                 _lacking(tree, each) and not _OVERRIDE.fullmatch(basename(each)) and basename(each) not in CANONICAL
-                for each in project.files)
+                for each in project.files) or bool(_borrowed(project) & defined) or _copied(project, made)
         return made
 
     return tree.common("projects", found)

@@ -80,27 +80,29 @@ def started_files(tree: Tree) -> Iterator[Finding]:
                           "Add the unit, or correct the name")
 
 # %% ../../../nbs/check/rules/09_boot.ipynb #e58f38b5
-_NEVER = [
-    (r"\b(?:curl|wget)\b[^|#]*\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:ba|da|z)?sh\b"
+_NEVER = [  # words of which one is in the file, what a line must not hold, what it does, what to do instead
+    (("curl", "wget"), r"\b(?:curl|wget)\b[^|#]*\|\s*(?:sudo\s+(?:-\S+\s+)*)?(?:ba|da|z)?sh\b"
      r"|\b(?:ba|da|z)?sh\s+(?:-c\s+\"?\$\(|<\()\s*(?:curl|wget)\b", "runs what it downloads, unverified",
      "Install a signed package, or verify a hash first"),
-    (r"releases/latest\b", "fetches whatever is newest", "Name a version"),
-    (r"\bapt(?:-get)?\b[^|;&#]*\s(?:dist-|full-)?upgrade\b", "upgrades every package, so that no two boots are alike",
+    (("releases/latest",), r"releases/latest\b", "fetches whatever is newest", "Name a version"),
+    (("upgrade",), r"\bapt(?:-get)?\b[^|;&#]*\s(?:dist-|full-)?upgrade\b",
+     "upgrades every package, so that no two boots are alike",
      "Install what is needed; leave fixes to unattended-upgrades"),
-    (r"\baws/install\b(?!.*--update)", "fails where the program is installed already",
+    (("aws/install",), r"\baws/install\b(?!.*--update)", "fails where the program is installed already",
      "Add --update, or ask whether it is there"),
-    (r"\bsed\b.*\bs([/|,#]).*\1.*\$\{?\w*(?:PASS|SECRET|TOKEN|KEY)\w*",
+    (("sed",), r"\bsed\b.*\bs([/|,#]).*\1.*\$\{?\w*(?:PASS|SECRET|TOKEN|KEY)\w*",
      "puts a value into an expression of sed, which a / or & in it breaks", "Write the file without sed"),
-    (r"\bget-parameters?\b.*\|\|\s*(?:echo|printf|true|:)", "takes any error for an absent secret",
+    (("get-param",), r"\bget-parameters?\b.*\|\|\s*(?:echo|printf|true|:)", "takes any error for an absent secret",
      "Decide by the name of the error, and stop at all others"),
-    (r"\bufw\b.*\benable\b", "puts up a firewall that published ports of containers go round",
+    (("ufw",), r"\bufw\b.*\benable\b", "puts up a firewall that published ports of containers go round",
      "Leave the ports to the security group, and publish none that is not needed"),
 ]
 
 # %% ../../../nbs/check/rules/09_boot.ipynb #4cfffe2e
 def _habits(path: str, text: str, tree: Tree) -> Iterator[Finding]:
-    for number, line in _code(text.replace("\\\n", "  ")):
-        for pattern, message, remedy in _NEVER if tree.house else [_NEVER[0]]:
+    possible = [each for words, *each in (_NEVER if tree.house else _NEVER[:1]) if any(word in text for word in words)]
+    for number, line in _code(text.replace("\\\n", "  ")) if possible else ():
+        for pattern, message, remedy in possible:
             if re.search(pattern, line):
                 yield tree.at(path, number, message, remedy, "error" if tree.house else "warning")
 

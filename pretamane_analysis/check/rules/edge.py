@@ -239,7 +239,8 @@ def routes_are_complete(tree: Tree) -> Iterator[Finding]:
     "A path without a handler is answered with an empty 200."
     for site in public_sites(tree):
         handlers = [each for each in below(site, "handle", "handle_path") if each.children]
-        if handlers and all(each.args for each in handlers) and not _answers_rest(site):
+        narrow = all(each.args and each.args[0] not in ("*", "/*") for each in handlers)
+        if handlers and narrow and not _answers_rest(site):
             yield at(tree, site, f"site {site.name} answers paths that it does not know with an empty 200",
                      "End with a 'handle' without a path")
     found: dict[tuple[int, str], Proxy] = {}

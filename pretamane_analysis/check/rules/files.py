@@ -93,6 +93,8 @@ def _unbuilt(tree: Tree, service: ServiceFacts) -> str:
         return ""
     if name == "Dockerfile" and any(dirname(path) == context for path in dockerfiles(tree)):
         return ""
+    if tree.project and tree.project.fragment and not tree.house and normpath(name) in tree.everything:
+        return ""  # put together with other files, and counted from the folder of all
     return "" if not tree.has(context) and _made_later(tree, context) or context in _ignored(tree) else place
 
 
@@ -206,6 +208,7 @@ def volumes_are_saved(tree: Tree) -> Iterator[Finding]:
     scripts = [path for path in tree.files if path.startswith("scripts/")] if tree.house else []
     plan = "\n".join(line for path in scripts
                      for line in tree.files[path].splitlines() if not line.lstrip().startswith("#"))
+    planned = {*re.findall(r"[\w-]+", plan), *re.findall(r"[\w.-]+", plan)}
     for name, service in used.items():
         if name not in defined and "$" not in name and (tree.house or not (tree.project and tree.project.fragment)):
             yield of(tree, service, f"mounts the volume {name!r}, which is not defined",
@@ -214,8 +217,7 @@ def volumes_are_saved(tree: Tree) -> Iterator[Finding]:
         if name not in used:
             yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is used by nothing",
                           "Remove it, or mount it")
-        elif any(path.endswith("/backup.sh")
-                 for path in scripts) and not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", plan):
+        elif name not in planned and any(path.endswith("/backup.sh") for path in scripts):
             yield tree.at(tree.compose_path, ("volumes", name), f"the volume {name!r} is in no plan of the backup",
                           "Add it, or name it among those that are left out")
     for path in scripts:

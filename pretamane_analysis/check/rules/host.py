@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -164,21 +165,26 @@ def state(tree: Tree) -> Iterator[Finding]:
                                   "two people can change the state at once", "Set use_lockfile to true")
 
 # %% ../../../nbs/check/rules/13_host.ipynb #7f568ca6
+_REFERRED = re.compile(r"\b(?:var|local)\.[\w-]+")
+
+
 @rule("T05")
 def unused(tree: Tree) -> Iterator[Finding]:
     "Variables and locals that nothing refers to: whoever sets one is deceived."
     found = module(tree)
     text = "\n".join(tree.files[path] for path in found.paths)
+    used = Counter(_REFERRED.findall(text))
+    for own in re.finditer(r'^variable "([\w-]+)" \{.*?^\}', text, re.DOTALL | re.MULTILINE):
+        used[f"var.{own[1]}"] -= Counter(_REFERRED.findall(own[0]))[f"var.{own[1]}"]  # its own validation is no use
     for block in found.blocks:
         names = ([("var", block.labels[0], block.line)] if block.kind == "variable"
                  else [("local", *each) for each in block.lines.items()] if block.kind == "locals" else [])
         for kind, name, line in names:
-            rest = re.sub(rf'variable "{name}" \{{.*?^\}}', "", text,
-                          flags=re.DOTALL | re.MULTILINE) if kind == "var" else text
-            if not re.search(rf"\b{kind}\.{name}\b", rest):
+            if used[f"{kind}.{name}"] <= 0:
                 yield tree.at(block.file, line, f"{kind}.{name} is not used", "Use it or remove it")
 
 
+_ID = re.compile(r"-[0-9a-f]{8}")
 _OWNED = re.compile(r"\b(?:i|vol|subnet|vpc|sg|eni|eipalloc|rtb|igw|snap)-([0-9a-f]{17}|[0-9a-f]{8})\b"
                     r"|\bec2-\d+-\d+-\d+-\d+\.[\w.-]*amazonaws\.com\b")
 
@@ -187,12 +193,12 @@ _OWNED = re.compile(r"\b(?:i|vol|subnet|vpc|sg|eni|eipalloc|rtb|igw|snap)-([0-9a
 def owned(tree: Tree) -> Iterator[Finding]:
     "Ids of instances, disks, networks and names of hosts, which are different in every account."
     for path, text in tree.files.items():
-        for number, line in enumerate(text.splitlines(),
-                                      1) if "/tests/" not in path and not path.endswith(".lock.json") else ():
-            for each in _OWNED.finditer(line):
-                if not (each[1] or "").startswith("01234567"):
-                    yield tree.at(path, number, f"{each[0]!r} exists in one account only",
-                                  "Ask Terraform's outputs for it")
+        if "/tests/" in path or path.endswith(".lock.json") or not (_ID.search(text) or "amazonaws.com" in text):
+            continue
+        for each in _OWNED.finditer(text):
+            if not (each[1] or "").startswith("01234567"):
+                yield tree.at(path, text.count("\n", 0, each.start()) + 1, f"{each[0]!r} exists in one account only",
+                              "Ask Terraform's outputs for it")
 
 # %% ../../../nbs/check/rules/13_host.ipynb #0ddd82d9
 _LATE = {"extended": ("is billed with the surcharge of extended support", "warning"),

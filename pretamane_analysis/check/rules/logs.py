@@ -152,7 +152,8 @@ def probes_can_pass(tree: Tree) -> Iterator[Finding]:
 def grafana_is_its_files(tree: Tree) -> Iterator[Finding]:
     "Plugins that are fetched at start, data sources and links to data sources that do not exist."
     for path, text in tree.files.items() if tree.house else ():
-        if number := re.search(r"GF_INSTALL_PLUGINS|GF_PLUGINS_PREINSTALL(?!_DISABLED)|^preinstall\s*=", text, re.M):
+        if number := re.search(r"GF_(?:INSTALL_PLUGINS|PLUGINS_PREINSTALL(?!_DISABLED))", text) or (
+                "preinstall" in text and re.search(r"^preinstall\s*=", text, re.M)):
             yield tree.at(path, text.count("\n", 0, number.start()) + 1,
                           "plugins are fetched from the internet at every start", "Put them into an image of your own")
     found = {path: [mapping(each) for each in listed(mapping(tree.yaml(path)).get("datasources"))]

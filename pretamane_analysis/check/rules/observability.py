@@ -110,7 +110,15 @@ def _meant(metric: str) -> str:
     family = metric.partition("_")[0] + "_"
     names = [each for each in catalogue() if each.startswith(family)]
     longer = [each for each in names if each in {metric + suffix for suffix in _SUFFIXES}]
-    return next(iter(longer or get_close_matches(metric, names, 1, 0.95)), "")
+    near = [each for each in get_close_matches(metric, names, 3, 0.95) if _slip(metric, each)]
+    return next(iter(longer or near), "")
+
+
+def _slip(one: str, other: str) -> bool:
+    "Whether two names differ by a slip of the pen, not by another word in one place (irq, io)."
+    words = [*zip(one.split("_"), other.split("_"))]
+    return (one.count("_") != other.count("_")
+            or all(mine == theirs or get_close_matches(mine, [theirs], 1, 0.7) for mine, theirs in words))
 
 
 def _sure(problem: str, asked: Asked) -> bool:
@@ -118,7 +126,9 @@ def _sure(problem: str, asked: Asked) -> bool:
     catalogue has."""
     unknown = re.fullmatch(r"nobody gives the metric '(.*)'", problem)
     if unknown:
-        return bool(re.fullmatch(r"\w+", unknown[1]) and _meant(unknown[1]))
+        meant = _meant(unknown[1]) if re.fullmatch(r"\w+", unknown[1]) else ""
+        # panels also ask for the names of other systems
+        return bool(meant) and (bool(asked.rule) or meant.startswith(unknown[1]))
     return "label" not in problem and not (problem.startswith("not a query") and not asked.rule)
 
 

@@ -13,7 +13,7 @@ from .containers import of
 from ..views.edge import edge_services, proxies, site_ports
 from ...intake.compose_project import Project
 from ...intake.compose_variables import read_variables
-from ..views.images import is_database, known, listening_ports, own_prefix
+from ..views.images import is_database, known, listening_ports, own_prefix, sure_ports
 from ..views.references import Reference, jobs, mounted_files, names, prober, references, targets
 from .registry import rule
 from ..views.services import services, texts_of, written_texts
@@ -42,7 +42,7 @@ def _mentioned(tree: Tree) -> frozenset[str]:
     "Names that anything but a compose file speaks of: a script that exports them, a page that says to set them."
     return tree.common("mentioned", lambda: frozenset(
         word for path, text in tree.everything.items() if tree.kind(path) != "compose" and len(text) < 500_000
-        for word in re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", text)))
+        for word in re.findall(r"\b[A-Z][A-Z0-9_]+\b", text)))
 
 
 @rule("X01")
@@ -127,7 +127,8 @@ def readable_secrets(tree: Tree) -> Iterator[Finding]:
             yield of(tree, each, f"runs as user {facts.user} of its image, but its secret files belong to root",
                      f"Write 'user: \"{facts.user}\"', so that the files are made for it", "secrets")
         for number, secret in enumerate(listed(each.raw.get("secrets"))):
-            if ignored := sorted({"uid", "gid", "mode"} & set(mapping(secret))):
+            defined = mapping(mapping(tree.compose.get("secrets")).get(str(mapping(secret).get("source"))))
+            if (ignored := sorted({"uid", "gid", "mode"} & set(mapping(secret)))) and not defined.get("external"):
                 yield of(tree, each, f"sets {', '.join(ignored)} of a secret from a file, which Compose ignores",
                          "Make the file readable for the user of the container", "secrets", number)
         for name in each.secrets.values():
@@ -150,12 +151,15 @@ def _may_be_elsewhere(tree: Tree, each: Reference) -> bool:
     caller = services(tree).get(each.caller)
     if each.host in _ELSEWHERE or tree.house and each.host not in _ELSEWHERE:
         return each.host in _ELSEWHERE
-    if any(each.host in mapping(one.data.get("services")) and dirname(one.path) == dirname(tree.compose_path)
+    a_part = tree.project is not None and tree.project.fragment
+    if any(each.host in mapping(one.data.get("services"))
+           and (a_part or dirname(one.path) == dirname(tree.compose_path))
            for one in tree.common("projects", list[Project])):
-        return True  # the files of a folder may be started together
-    if caller is None:
-        return each.kind not in ("upstream", "scrape", "alerts")
+        return True  # the files of a folder may be started together, and a fragment is put together with others
     definitions = mapping(tree.compose.get("networks"))
+    if caller is None:
+        outside = any(mapping(each).get("external") for each in definitions.values())
+        return outside or each.kind not in ("upstream", "scrape", "alerts")
     shared = any(mapping(definitions.get(name)).get("external") for name in caller.networks)
     hosts = {re.split(r"[:=]", str(one))[0] for one in listed(caller.raw.get("extra_hosts"))} | {
         *mapping(caller.raw.get("extra_hosts"))}
@@ -181,10 +185,17 @@ def addresses_lead_somewhere(tree: Tree) -> Iterator[Finding]:
             if not _may_be_elsewhere(tree, each):
                 yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service",
                               f"Name one of: {', '.join(sorted(named)[:20])}")
+        elif each.kind == "health" and each.host == each.caller and _guessed(tree, answering):
+            continue
         elif each.port and all(found is not None and each.port not in found for found in ports):
             have = ", ".join(str(port) for port in sorted({port for found in ports for port in found or ()})) or "none"
             yield tree.at(each.file, each.line, f"{_caller(each)} {each.host}:{each.port}, where nothing listens",
                           f"It listens on: {have}")
+
+
+def _guessed(tree: Tree, answering: list[ServiceFacts]) -> bool:
+    "Whether a program's ports are known only by what others may reach: it may listen for itself on more."
+    return not tree.house and all(sure_ports(tree, each) is None and not each.recipe for each in answering)
 
 
 def _caller(each: Reference) -> str:

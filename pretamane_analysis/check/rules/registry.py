@@ -16,7 +16,8 @@ from posixpath import dirname, join, normpath
 from typing import Any
 
 from ...base.files import data_path
-from ..read.tree import Finding, FindingList, PARSERS, Tree
+from ..read.folder import PARSERS
+from ..read.tree import Finding, FindingList, Tree
 from ..read.units import units
 
 # %% auto #0

@@ -36,12 +36,20 @@ FORMS = {
     "a password in an address": r"[a-z][a-z0-9+]*://[^\s/:@\"'{}$<>]+:[^\s/:@\"'{}$<>]{3,}@",
 }
 _FORMS = re.compile("|".join(f"(?P<form{number}>{pattern})" for number, pattern in enumerate(FORMS.values())))
+_FORMED = re.compile(r"PRIVATE KEY|A[KS]IA|\$|eyJ|gh[pousr]_|github_pat_|glpat-|xox|hooks\.slack|AIza|k_live_|://"
+                     r"|(?i:password)")  # one of these is in whatever has a form
+
+
+def _form(line: str) -> re.Match[str] | None:
+    "The first place in a line that has the form of a secret; most lines cost one quick look."
+    return _FORMS.search(line) if _FORMED.search(line) else None
 
 # %% ../../../nbs/check/rules/08_secrets.ipynb #5443c782
 _ASSIGNED = re.compile(
-    r"""(?i)(?<![\w$.{])["']?([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token"""
+    r"""(?i)(?<![\w$.{:])["']?([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token"""
     r"""|(?:api|master|access|private)[_-]?key))["']?"""
     r"""(?:\s*:?=\s*|:\s*|\s+:\s+)(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"'#,;]+))""")
+_HINT = re.compile(r"(?i)passw|passphrase|secret|token|key")  # one of these is in each name of `_ASSIGNED`
 WEAK = {"changeme", "password", "passwort", "secret", "admin", "admin123", "administrator", "letmein", "minioadmin",
         "minio123", "postgres", "example", "12345678"}
 # where a bare word is a name, not a value
@@ -91,9 +99,9 @@ def secrets_in(
     suffix: str = "",  # The ending of the file's name
 ) -> str:  # What it looks like, without the secret; empty for nothing
     "What in a line looks like a secret."
-    if found := _FORMS.search(line):
+    if found := _form(line):
         return list(FORMS)[int((found.lastgroup or "").removeprefix("form"))]
-    for name, double, single, bare in _ASSIGNED.findall(line):
+    for name, double, single, bare in _ASSIGNED.findall(line) if _HINT.search(line) else ():
         if _is_value(name, double or single or bare, bool(double or single), suffix):
             return f"a value for {name!r}"
     return "a random string" if any(_random(line)) else ""
@@ -107,7 +115,7 @@ _GENERATED = re.compile(r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lo
                         r"|[\w.-]+\.(map|svg|css|ipynb|csv|tsv|snap|pem|crt|pub|asc|sum|html?|rst|adoc|po|xml|md|mdx"
                         r"|txt))$|authorized_keys|known_hosts")
 _EXERCISES = re.compile(r"(?i)(^|/)(tests?|specs?|fixtures?|testdata|test[-_]\w+|examples?|samples?|docs?|__tests__"
-                        r"|mocks?|stubs?|locales?|i18n|lang)(/|$)"
+                        r"|mocks?|stubs?|locales?|i18n|lang)(/|$)|(^|/)tests?\.\w+$"
                         r"|example|sample|template|\.dist$|\.j2$|_test\.|\.test\.|\.spec\.|(^|/)test_")
 _SURE = tuple(f"form{number}"
               for number, name in enumerate(FORMS) if re.search("private key|AWS|GitHub|Slack|Google|tunnel", name))
@@ -145,7 +153,7 @@ def _likely_secret(
     suffix: str = "",  # The ending of the file's name
 ) -> str:  # What it is, without the secret; empty for nothing
     "What in a line of anybody's file is a secret beyond much doubt."
-    found = _FORMS.search(line)
+    found = _form(line)
     if found and found.lastgroup in _SURE and not re.search(r"X{6}|x{6}|0{6}|EXAMPLE|YOUR|1234567", found[0]):
         return list(FORMS)[int((found.lastgroup or "").removeprefix("form"))]
     if not _HINT.search(line):
@@ -157,9 +165,6 @@ def _likely_secret(
     return ("a random string" if named and suffix in _CONFIGURATION
             and not re.search(r"(?i)public|pub_?key|_id$", named[1]) and any(
                 not _PROSE.search(text) for text in _random(line)) else "")
-
-
-_HINT = re.compile(r"(?i)passw|passphrase|secret|token|key")
 
 
 @rule("X21")
@@ -177,20 +182,31 @@ def no_secrets_in_files(tree: Tree) -> Iterator[Finding]:
                               "Move it to a secret, and make a new one: this one is known")
 
 
-_ANY = re.compile(r"(?i)(?=[a-z0-9+/_$:-])(?:passw|passphrase|secret|token|key|[a-z0-9+/_-]{24}"  # first a quick look
-                  r"|\$(?:2[abxy]|apr1|[156])\$|://[^\s/]*:|AKIA|ASIA|xox|AIza)")
+_ANY = re.compile(rb"passw|passphrase|secret|token|key|akia|asia|xox|aiza|\$(?:2[abxy]|apr1|[156])\$|://[^\s/]*:")
+_LONG = b"x" * 24  # as long as what `_RUN` takes for random
+_MARKS = bytes(_LONG[0] if re.match(rb"[a-z0-9+/_-]", bytes([each])) else 32 for each in range(256))
+
+
+def _hints(plain: bytes) -> Iterator[int]:
+    "Places that can belong to a secret: words, and runs of letters and digits, which are found as marks."
+    marks, at = plain.translate(_MARKS), 0
+    yield from (found.start() for found in _ANY.finditer(plain))
+    while (at := marks.find(_LONG, at)) >= 0:
+        yield at
+        at = (plain.find(b"\n", at) + 1) or len(plain)
 
 
 def _suspicious(text: str) -> Iterator[tuple[int, str]]:
     "The lines that can hold a secret at all, each with its number: the many others cost one look at the whole file."
-    number, start, done = 1, 0, -1
-    for found in _ANY.finditer(text):
-        begin = text.rfind("\n", 0, found.start()) + 1
-        if begin == done:
+    plain = text.encode("latin-1", "replace").lower()  # a byte for each character: places are the same
+    number, start, end = 1, 0, -1
+    for at in sorted(_hints(plain)):
+        if at <= end:
             continue
-        number, start, done = number + text.count("\n", start, begin), begin, begin
-        end = text.find("\n", begin)
-        yield number, text[begin:end if end >= 0 else len(text)].rstrip("\r")
+        begin = plain.rfind(b"\n", 0, at) + 1
+        number, start = number + plain.count(b"\n", start, begin), begin
+        end = len(plain) if (found := plain.find(b"\n", at)) < 0 else found
+        yield number, text[begin:end].rstrip("\r")
 
 
 _MAY_HOLD = re.compile(r"(?i)passw|passphrase|secret|token|key|AKIA|ASIA|xox|eyJhI|gh[pousr]_|glpat")

@@ -11,7 +11,7 @@ from typing import Any
 
 from .containers import of
 from ..views.edge import proxies
-from ..views.images import known
+from ..views.images import known, programs_in
 from .registry import rule
 from ..views.services import services
 from ...intake.compose_service import Image, ServiceFacts, mapping
@@ -115,6 +115,7 @@ def health_check_times(tree: Tree) -> Iterator[Finding]:
 
 SHELL_WORDS = {"exit", "test", "true", "false", "echo", "cat", "grep", "[", "cd", "export", "set", "exec", "sleep",
                "kill", "printf", "read"}
+_UTILITIES = {"head", "tail", "cut", "tr", "wc", "sed", "awk", "ls", "date", "id"}  # come with any shell
 
 # %% ../../../nbs/check/rules/05_start.ipynb #2504f2f1
 @rule("X08")
@@ -128,9 +129,11 @@ def health_check_program(tree: Tree) -> Iterator[Finding]:
         if used[0] in ("sh", "bash") and "-c" in words[:-1]:
             used += [part.split()[0].rpartition("/")[2]
                      for part in re.split(r"\|\||&&|[|;]", words[-1]) if part.split()]
-        for missing in dict.fromkeys(one for one in used if one not in facts.programs and one not in SHELL_WORDS
+        there = programs_in(each.image)
+        there |= _UTILITIES if there & {"sh", "bash"} else set()
+        for missing in dict.fromkeys(one for one in used if one not in there and one not in SHELL_WORDS
                                      and re.fullmatch(r"[\w.-]+", one)):
-            have = ", ".join(sorted(facts.programs)) or "none"
+            have = ", ".join(sorted(there - _UTILITIES)) or "none"
             yield of(tree, each, f"asks for its health with {missing!r}, which is not in {each.image.repository}",
                      f"Use one of: {have}", "healthcheck", "test")
 

@@ -21,8 +21,8 @@ from ..read.tree import Tree
 from ...base.files import data_path
 
 # %% auto #0
-__all__ = ['Support', 'support', 'is_listed', 'ImageProfile', 'known', 'flag', 'tree_path', 'setting', 'build_context',
-           'sure_ports', 'listening', 'listening_ports', 'own_prefix', 'is_database']
+__all__ = ['Support', 'support', 'is_listed', 'ImageProfile', 'known', 'programs_in', 'flag', 'tree_path', 'setting',
+           'build_context', 'sure_ports', 'listening', 'listening_ports', 'own_prefix', 'is_database']
 
 # %% ../../../nbs/check/views/03_images.ipynb #89f01cd7
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class ImageProfile:
     "What is known about a repository of images."
     repository: str
     programs: frozenset[str]  # those that a health check may call
+    former: tuple[tuple[str, tuple[int, ...]], ...]  # those that were in it below a version
     ports: tuple[int, ...]  # where it listens unless told otherwise
     port_settings: tuple[tuple[int, str], ...]  # which port a setting moves (0: adds), and the setting
     prefix: str  # how it is told its path prefix; '/' where it knows none, '=/x' where it has one of its own
@@ -77,6 +78,11 @@ class ImageProfile:
     folders: tuple[tuple[str, int, int, int], ...]  # for data: path, user, group and mode; a new volume takes them over
 
 
+def _version(text: str) -> tuple[int, ...]:
+    "The numbers of `3.6.1`; empty for `latest`."
+    return tuple(map(int, re.findall(r"\d+", re.match(r"v?([\d.]*)", text)[1])))  # type: ignore[index]  # matches all
+
+
 @cache
 def _known_table() -> dict[str, ImageProfile]:
     with open(data_path("image_facts.csv"), encoding="utf-8", newline="") as file:
@@ -86,7 +92,9 @@ def _known_table() -> dict[str, ImageProfile]:
 def _known(row: dict[str, str]) -> ImageProfile:
     settings = tuple((int(port),
                       name) for port, _, name in (each.partition("=") for each in row["port_settings"].split()))
-    return ImageProfile(row["repository"], frozenset(row["programs"].split()), tuple(map(int, row["ports"].split())),
+    former = [each.split("<") for each in row["programs"].split() if "<" in each]
+    return ImageProfile(row["repository"], frozenset(each for each in row["programs"].split() if "<" not in each),
+                 tuple((name, _version(below)) for name, below in former), tuple(map(int, row["ports"].split())),
                  settings, row["prefix"],
                  row["administration"], int(row["user"]), row["root"] == "yes", row["writable_root"] == "yes",
                  row["health"] != "no",
@@ -104,6 +112,15 @@ def known(
 ) -> ImageProfile | None:
     "What is known about an image."
     return _known_table().get(image.repository)
+
+def programs_in(
+    image: Image,  # The image, in its parts
+) -> frozenset[str]:  # Empty where nothing is known
+    "The programs that a health check may call in this version of an image."
+    facts, version = known(image), _version(image.tag)
+    if facts is None:
+        return frozenset()
+    return facts.programs | {name for name, below in facts.former if version and version < below}
 
 # %% ../../../nbs/check/views/03_images.ipynb #590ed806
 def flag(

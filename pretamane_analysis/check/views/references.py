@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from posixpath import join, normpath
+from posixpath import dirname, join, normpath
 from typing import Any
 
 from .edge import edge_services, proxies
@@ -125,8 +125,12 @@ def mounted_files(
                 if mount.kind == "bind" and not mount.source.startswith(("/", "$", "~", "..")):
                     by_source.setdefault(mount.source, []).append(each.name)
         callers: dict[str, list[str]] = {}
+        parts = {*tree.of("compose")}
         for path in tree.files:
             for above in _above(path):
+                around = above in (".", "") or tree.compose_path.startswith(f"{above}/")
+                if around and not tree.house and (dirname(path) != (above if above != "." else "") or path in parts):
+                    continue  # who mounts the whole project reads of it what lies beside the compose file
                 for name in by_source.get(above, ()):
                     if name not in callers.setdefault(path, []):
                         callers[path].append(name)

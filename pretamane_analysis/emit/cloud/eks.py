@@ -13,18 +13,19 @@ from ...bill.cluster import remaining_secrets
 from ...bill.bill import HOURS_PER_MONTH
 from ...bill.nodes import max_pods
 from ...facts.accelerators import gpus_of
+from ..host.app import reference_services
 from .managed import caches, databases, service_of
 from ..templates import rendered
 from ...base.errors import PretamaneError
 from pretamane_analysis.resources import (
-    CacheNodes, DbInstance, EksCluster, Monitoring, NodeGroup, Resource, SearchDomain, Table,
+    Bucket, CacheNodes, DbInstance, EksCluster, Monitoring, NodeGroup, Resource, SearchDomain, Table,
 )
 from ...resources.charge import dependent
 from ...prices.snapshot import instance_type
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CAUSES', 'ABOVE', 'BELOW', 'FILES', 'bill_resources', 'files']
+__all__ = ['CAUSES', 'ABOVE', 'BELOW', 'MANAGED', 'FILES', 'bill_resources', 'application_settings', 'files']
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #cae3c9c6
 CAUSES = {
@@ -188,6 +189,28 @@ def _nodes(stack: Stack, found: Architecture) -> dict[str, Any]:
         "node_disk_iops": eks.node_disk_iops, "node_disk_throughput": eks.node_disk_throughput}
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #5dd108bf
+MANAGED = {  # Settings of the reference application by what they need, as HCL
+    Table: {"DATABASE_ENGINE": '"dynamodb"', "DYNAMODB_TABLE": "aws_dynamodb_table.main.name"},
+    SearchDomain: {"SEARCH_ENGINE": '"opensearch"',
+                   "OPENSEARCH_URL": '"https://${aws_opensearch_domain.main.endpoint}"'},
+    Bucket: {"OBJECT_STORE": '"s3"', "S3_BUCKET": "aws_s3_bucket.objects.id"},
+}
+_HOSTS = ("DB_", "MEILISEARCH_", "S3_")  # how the names of settings begin that only the host's services have
+
+
+def application_settings(
+    stack: Stack,  # The product that is described
+    found: Architecture,  # The stack on EKS
+) -> dict[str, dict[str, str]]:  # By service: name and HCL expression; empty unless all three have a managed service
+    "What the reference application is told on this side: the same image, with the managed services."
+    if not {*MANAGED} <= {type(each) for each in found.resources if each.feature != "secrets"}:
+        return {}
+    managed = {"AWS_REGION": "var.region"} | {name: value for each in MANAGED.values() for name, value in each.items()}
+    return {name: {**{key: json.dumps(value.replace("${", "$${")) for key, value in service.environment.items()
+                      if not key.startswith(_HOSTS)}, **managed}
+            for name, service in reference_services(stack).items() if name in found.on_machines}
+
+# %% ../../../nbs/emit/cloud/03_eks.ipynb #1ef20351
 def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
     "Everything that a template of `templates/eks` uses."
     eks, features, search = stack.eks, {each.feature for each in found.resources}, _search(found)
@@ -205,6 +228,7 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "search": bool(search),
         "objects": "objects" in features, "observability": "observability" in features, "mail": True,
         **_search_values(search, eks.availability_zones), "alarms": _alarms(stack, found),
+        "settings": application_settings(stack, found),
         "services_json": json.dumps(list(found.on_machines)), "audit_trail_days": stack.provisioning.audit_trail_days,
         "secrets_json": json.dumps(remaining_secrets(stack, found.on_machines) or ["application"]),
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ...base.errors import PretamaneError
+from ...bill.building_blocks import is_shared
 from ...facts.images import facts, repository
 from ...stack.service import Mount, Service
 from ...stack.stack import Stack
@@ -99,9 +100,7 @@ class Adapted:
         volume: str,  # Of the stack
     ) -> bool:
         "Whether more than one pod mounts a volume: of two services, of a job, or of two versions at a time."
-        users = [name for name, each in self.stack.services.items() if volume in {one.volume for one in each.mounts}]
-        return len(users) > 1 or any(self.original.services[name].deploy == "blue-green"
-                                     or self.stack.services[name].jobs for name in users)
+        return is_shared(self.original, volume, self.stack.services)
 
     def kind(
         self,

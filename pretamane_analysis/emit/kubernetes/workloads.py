@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING
 from hashlib import sha256
 from typing import Any
 
+from ...bill.building_blocks import claim_gb
 from ..containers import Container
 from .adapted import SCALED, Adapted
 from .pods import pod, ports
@@ -52,9 +53,9 @@ def claim_spec(
     shared: bool = False,  # Whether several nodes mount it
 ) -> dict[str, Any]:
     "What a claim asks for."
-    size = (found.stack.volume_gb(volume, "typical") * Decimal("1.2")).to_integral_value(ROUND_CEILING)
+    size = claim_gb(found.stack, "typical", volume)
     return {"accessModes": ["ReadWriteMany" if shared else "ReadWriteOnce"],
-            "resources": {"requests": {"storage": f"{max(int(size), 1)}Gi"}}}
+            "resources": {"requests": {"storage": f"{int(size)}Gi"}}}
 
 
 def claims(

@@ -14,6 +14,8 @@ from .store import make_client
 
 log = logging.getLogger("app.bucket_init")
 SECONDS = 60
+CREDENTIALS = {"s3-compatible": "S3_ACCESS_KEY and S3_SECRET_KEY_FILE",
+               "s3": "the credentials of the pod or of the environment"}
 
 
 def _code(error: Exception) -> str:
@@ -59,7 +61,7 @@ def main() -> int:
             prove(client, given.s3_bucket)
         except ClientError as error:
             refused = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in {401, 403}
-            log.error("refused: look at S3_ACCESS_KEY and S3_SECRET_KEY_FILE" if refused else "failed", exc_info=error)
+            log.error(f"refused: look at {CREDENTIALS[given.object_store]}" if refused else "failed", exc_info=error)
             return 2 if refused else 1
         except BotoCoreError as error:
             if time.monotonic() > deadline:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, HTTPException, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -49,10 +49,7 @@ class Contact(NewContact):
 @router.post("/contacts", status_code=201, response_model=Contact, responses=responses(400, 413))
 def create_contact(contact: NewContact, services: Given, response: Response) -> Any:
     """Keep a contact."""
-    with services.pool.connection() as connection:
-        row = connection.execute(
-            "INSERT INTO contacts (id, name, email, company, phone, notes) VALUES (%s, %s, %s, %s, %s, %s) RETURNING *",
-            (uuid4(), contact.name, contact.email, contact.company, contact.phone, contact.notes)).fetchone()
+    row = services.records.add_contact(contact.model_dump())
     services.metrics.contacts.inc()
     audit.note("contact created", contact_id=str(row["id"]))
     response.headers["Location"] = f"/contacts/{row['id']}"
@@ -62,21 +59,13 @@ def create_contact(contact: NewContact, services: Given, response: Response) -> 
 @router.get("/contacts", response_model=Page[Contact])
 def list_contacts(services: Given, limit: Limit = 50, cursor: Cursor = None) -> Any:
     """Contacts, newest first."""
-    moment, identity = decoded(cursor) or (None, None)
-    with services.pool.connection() as connection:
-        rows = connection.execute(
-            "SELECT * FROM contacts WHERE %(moment)s::timestamptz IS NULL OR (created_at, id) < (%(moment)s, "
-            "%(identity)s)"
-            " ORDER BY created_at DESC, id DESC LIMIT %(rows)s",
-            {"moment": moment, "identity": identity, "rows": limit + 1}).fetchall()
-    return page_of(rows, limit)
+    return page_of(services.records.contacts(decoded(cursor), limit + 1), limit)
 
 
 @router.get("/contacts/{contact_id}", response_model=Contact, responses=responses(404))
 def get_contact(contact_id: UUID, services: Given) -> Any:
     """One contact."""
-    with services.pool.connection() as connection:
-        row = connection.execute("SELECT * FROM contacts WHERE id = %s", (contact_id,)).fetchone()
+    row = services.records.contact(contact_id)
     if row is None:
         raise HTTPException(404, "there is no such contact")
     return row

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from . import audit, outbox
+from . import audit
 from .contacts import Line
 from .pages import Cursor, Limit, Page, decoded, page_of
 from .problems import Unavailable, responses
@@ -21,7 +21,6 @@ from .store import ObjectMissing
 from .uploads import FORM, Upload, read_form
 
 router = APIRouter(dependencies=[Depends(require_api_key)], tags=["documents"], responses=responses(401, 422, 503))
-COLUMNS = "id, file_name, content_type, size_bytes, sha256, description, contact_id, created_at, indexed_at"
 BINARY = "application/octet-stream"
 
 
@@ -62,20 +61,10 @@ def _store(services: Services, upload: Upload) -> dict[str, Any]:
     A process that dies in between leaves a pending row; the outbox worker clears it away, and the object with it.
     """
     upload.digest()
-    with services.pool.connection() as connection:
-        if upload.contact_id and not connection.execute("SELECT 1 FROM contacts WHERE id = %s",
-                                                        (upload.contact_id,)).fetchone():
-            raise HTTPException(422, "there is no contact with this contact_id")
-        connection.execute(
-            "INSERT INTO documents (id, file_name, content_type, size_bytes, sha256, description, contact_id)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            (upload.id, upload.file_name, upload.content_type, upload.size, upload.sha256, upload.description,
-             upload.contact_id))
+    if not services.records.begin_document(upload):
+        raise HTTPException(422, "there is no contact with this contact_id")
     services.store.put(object_key(upload.id), upload.file, upload.size, upload.content_type)
-    with services.pool.connection() as connection:
-        row = connection.execute(f"UPDATE documents SET stored = true WHERE id = %s RETURNING {COLUMNS}",
-                                 (upload.id,)).fetchone()
-        outbox.enqueue(connection, upload.id)
+    row = services.records.finish_document(upload.id)
     services.outbox_filled.set()
     services.metrics.uploaded.inc()
     services.metrics.uploaded_bytes.inc(upload.size)
@@ -91,15 +80,7 @@ def object_key(document_id: UUID) -> str:
 @router.get("/documents", response_model=Page[Document])
 def list_documents(services: Given, limit: Limit = 50, cursor: Cursor = None, contact_id: UUID | None = None) -> Any:
     """Documents, newest first, all or those of one contact."""
-    moment, identity = decoded(cursor) or (None, None)
-    with services.pool.connection() as connection:
-        rows = connection.execute(
-            f"SELECT {COLUMNS} FROM documents WHERE stored"
-            " AND (%(contact)s::uuid IS NULL OR contact_id = %(contact)s)"
-            " AND (%(moment)s::timestamptz IS NULL OR (created_at, id) < (%(moment)s, %(identity)s))"
-            " ORDER BY created_at DESC, id DESC LIMIT %(rows)s",
-            {"contact": contact_id, "moment": moment, "identity": identity, "rows": limit + 1}).fetchall()
-    return page_of(rows, limit)
+    return page_of(services.records.documents(contact_id, decoded(cursor), limit + 1), limit)
 
 
 # Above /documents/{document_id}, which would take the word for an id.
@@ -113,18 +94,15 @@ def search_documents(services: Given, q: Annotated[Line, Query(description="word
     except Unavailable:
         services.metrics.searches.labels("error").inc()
         raise
-    with services.pool.connection() as connection:  # the index may still have what was deleted a moment ago
-        rows = connection.execute(f"SELECT {COLUMNS} FROM documents WHERE stored AND id = ANY(%s::uuid[])",
-                                  (ids,)).fetchall()
-    known = {str(row["id"]): row for row in rows}
+    # The index may still have what was deleted a moment ago.
+    known = {str(row["id"]): row for row in services.records.documents_with(ids)}
     items = [known[each] for each in ids if each in known]
     services.metrics.searches.labels("found" if items else "nothing").inc()
     return {"items": items, "estimated_total": max(total, len(items))}
 
 
 def _existing(services: Services, document_id: UUID) -> dict[str, Any]:
-    with services.pool.connection() as connection:
-        row = connection.execute(f"SELECT {COLUMNS} FROM documents WHERE stored AND id = %s", (document_id,)).fetchone()
+    row = services.records.document(document_id)
     if row is None:
         raise HTTPException(404, "there is no such document")
     return row
@@ -160,12 +138,8 @@ def get_content(document_id: UUID, services: Given, request: Request) -> Respons
 @router.delete("/documents/{document_id}", status_code=204, responses=responses(404))
 def delete_document(document_id: UUID, services: Given) -> None:
     """Delete a document: at once for callers, shortly after in the object store and the index."""
-    with services.pool.connection() as connection:
-        gone = connection.execute("DELETE FROM documents WHERE stored AND id = %s RETURNING id",
-                                  (document_id,)).fetchone()
-        if gone is None:
-            raise HTTPException(404, "there is no such document")
-        outbox.enqueue(connection, document_id)
+    if not services.records.delete_document(document_id):
+        raise HTTPException(404, "there is no such document")
     services.outbox_filled.set()
     services.metrics.deleted.inc()
     audit.note("document deleted", document_id=str(document_id))

@@ -24,9 +24,9 @@ SMALL_BODY = 64 * 1024  # bytes of a request that is no upload
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open the pool without waiting: a database that is down makes the service unready, not absent"""
+    """Start without waiting: a database that is down makes the service unready, not absent"""
     services: Services = app.state.services
-    services.pool.open(wait=False)
+    services.records.open(wait=False)
     server, thread = start_http_server(services.settings.metrics_port, services.settings.host,
                                        services.metrics.registry)
     worker = Worker(services)
@@ -34,7 +34,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     log.info("started", extra={"port": services.settings.port, "metrics_port": services.settings.metrics_port})
     yield
     worker.stop(seconds=4)
-    services.pool.close(timeout=2)
+    services.records.close()
     server.shutdown()
     thread.join(2)
     log.info("stopped")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg
 
-from . import logs, settings
+from . import dynamo_schema, logs, settings
 from .database import conninfo
 
 log = logging.getLogger("app.migrate")
@@ -130,6 +130,8 @@ def main() -> int:
     """The command"""
     given = settings.load()
     logs.configure(f"{given.service_name}-migrate", given.log_level)
+    if given.database_engine == "dynamodb":
+        return dynamo_schema.main(given)
     try:
         done = migrate(given)
     except Refused as error:

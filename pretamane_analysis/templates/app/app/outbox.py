@@ -17,39 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from .correlation import Correlation, correlated, current, new_traceparent
+from .correlation import Correlation, correlated, new_traceparent
 from .extract import text_of
 from .problems import Unavailable
 from .services import Services
 
 log = logging.getLogger("app.outbox")
 BATCH = 20
-PENDING_FOR = "1 hour"  # after which an upload that never ended is cleared away
-
-_CLAIM = """
-UPDATE outbox SET attempts = attempts + 1, due_at = now() + make_interval(secs => %(lease)s)
-WHERE id IN (
-    SELECT id FROM outbox AS mine
-    WHERE due_at <= now() AND NOT EXISTS (
-        SELECT 1 FROM outbox AS older WHERE older.document_id = mine.document_id AND older.id < mine.id)
-    ORDER BY id LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
-RETURNING id, document_id, request_id, traceparent, attempts
-"""
-_DELAY = """
-UPDATE outbox SET due_at = now() + make_interval(secs => %s), last_error = %s WHERE id = %s AND attempts = %s
-"""
-_CLEAR = f"""
-WITH gone AS (DELETE FROM documents WHERE NOT stored AND created_at < now() - interval '{PENDING_FOR}' RETURNING id)
-INSERT INTO outbox (document_id) SELECT id FROM gone
-"""
-_COUNT = "SELECT count(*) AS pending, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS oldest FROM outbox"
-
-
-def enqueue(connection: Any, document_id: UUID) -> None:
-    """Note a change of a document, in the transaction that makes it"""
-    found = current()
-    connection.execute("INSERT INTO outbox (document_id, request_id, traceparent) VALUES (%s, %s, %s)",
-                       (document_id, found.request_id if found else "", found.traceparent if found else ""))
 
 
 @dataclass
@@ -83,10 +57,7 @@ class Worker:
                 self.services.outbox_filled.clear()
 
     def _round(self) -> int:
-        with self.services.pool.connection() as connection:
-            connection.execute(_CLEAR)
-            rows = connection.execute(_CLAIM,
-                                      {"lease": self.services.settings.outbox_lease_seconds, "batch": BATCH}).fetchall()
+        rows = self.services.changes.claim(self.services.settings.outbox_lease_seconds, BATCH)
         done, indexed = 0, self._index_together([row["document_id"] for row in rows])
         for row in rows:
             if self.stopping.is_set():
@@ -106,14 +77,12 @@ class Worker:
         if len(ids) < 2:
             return set()
         try:
-            with self.services.pool.connection() as connection:
-                found = connection.execute("SELECT * FROM documents WHERE stored AND id = ANY(%s)", (ids,)).fetchall()
+            found = self.services.records.documents_with(ids)
             if not found:
                 return set()
-            self.services.search.wait(self.services.search.add([entry(self.services, row) for row in found]))
+            self.services.search.put([entry(self.services, row) for row in found])
             indexed = [row["id"] for row in found]
-            with self.services.pool.connection() as connection:
-                connection.execute("UPDATE documents SET indexed_at = now() WHERE id = ANY(%s)", (indexed,))
+            self.services.records.mark_indexed(indexed)
         except Exception as error:
             log.info("a batch was not carried out; its documents follow one by one",
                      extra={"documents": len(ids), "reason": f"{type(error).__name__}: {error}"[:200]})
@@ -127,8 +96,7 @@ class Worker:
         except Exception as error:
             self._delay(row, error)
             return False
-        with self.services.pool.connection() as connection:
-            connection.execute("DELETE FROM outbox WHERE id = %s", (row["id"],))
+        self.services.changes.settle(row)
         self.services.metrics.outbox.labels("done").inc()
         log.info("change carried out", extra={"document_id": str(row["document_id"]), "attempts": row["attempts"]})
         return True
@@ -141,28 +109,24 @@ class Worker:
         self.services.metrics.outbox.labels("failed").inc()
         if isinstance(error, Unavailable):
             self.services.metrics.dependency_errors.labels(error.dependency).inc()
-        with self.services.pool.connection() as connection:
-            connection.execute(_DELAY, (seconds, f"{type(error).__name__}: {error}"[:500], row["id"], row["attempts"]))
+        self.services.changes.delay(row, seconds, f"{type(error).__name__}: {error}"[:500])
 
     def _measure(self) -> None:
-        with self.services.pool.connection() as connection:
-            row = connection.execute(_COUNT).fetchone()
-        self.services.metrics.outbox_pending.set(row["pending"])
-        self.services.metrics.outbox_lag.set(row["oldest"])
+        pending, oldest = self.services.changes.waiting()
+        self.services.metrics.outbox_pending.set(pending)
+        self.services.metrics.outbox_lag.set(oldest)
 
 
 def synchronize(services: Services, document_id: UUID) -> None:
     """Make index and object store agree with the database about one document; doing it again changes nothing"""
-    with services.pool.connection() as connection:
-        row = connection.execute("SELECT * FROM documents WHERE stored AND id = %s", (document_id,)).fetchone()
+    row = services.records.document(document_id)
     if row is None:
         services.store.delete(f"documents/{document_id}")
-        services.search.wait(services.search.remove([str(document_id)]))
+        services.search.remove([str(document_id)])
         (services.settings.processed_folder / f"{document_id}.txt").unlink(missing_ok=True)
         return
-    services.search.wait(services.search.add([entry(services, row)]))
-    with services.pool.connection() as connection:
-        connection.execute("UPDATE documents SET indexed_at = now() WHERE id = %s", (document_id,))
+    services.search.put([entry(services, row)])
+    services.records.mark_indexed([document_id])
 
 
 def entry(services: Services, row: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,17 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from .database import Pool, make_pool
+from .database import make_pool
+from .dynamo_changes import DynamoChanges
+from .dynamo_records import DynamoRecords
+from .dynamodb import Table
 from .keys import key_digests
+from .meilisearch import Meilisearch
 from .metrics import Metrics
 from .middleware import Drain
+from .opensearch import OpenSearch
+from .postgres import PostgresChanges, PostgresRecords
+from .records import Changes, Records
 from .search import Search
 from .settings import Settings
 from .store import Store
@@ -24,7 +31,8 @@ class Services:
     api_keys: list[bytes]
     metrics: Metrics
     drain: Drain
-    pool: Pool
+    records: Records
+    changes: Changes
     store: Store
     search: Search
     outbox_filled: Event
@@ -33,10 +41,18 @@ class Services:
     def make(cls, settings: Settings) -> Services:
         """Everything that the settings describe; nothing is connected yet"""
         metrics = Metrics(settings.latency_slo_seconds)
-        pool = make_pool(settings)
-        metrics.watch_pool(pool)
-        return cls(settings, key_digests(settings.api_key_file), metrics, Drain(metrics), pool, Store(settings),
-                   Search(settings), Event())
+        search = OpenSearch if settings.search_engine == "opensearch" else Meilisearch
+        return cls(settings, key_digests(settings.api_key_file), metrics, Drain(metrics), *_database(settings, metrics),
+                   Store(settings), search(settings), Event())
+
+
+def _database(settings: Settings, metrics: Metrics) -> tuple[Records, Changes]:
+    if settings.database_engine == "dynamodb":
+        table = Table(settings)
+        return DynamoRecords(table), DynamoChanges(table)
+    pool = make_pool(settings)
+    metrics.watch_pool(pool)
+    return PostgresRecords(pool), PostgresChanges(pool)
 
 
 def _services(request: Request) -> Services:
