@@ -113,8 +113,8 @@ def on_one_host(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # By volume, what becomes of it on the other host
     "The volumes that the other host does not have."
-    said = {"derived": "made anew from the data", "none": "empty there", "mirror": "as old as the last backup",
-            "copy": "as old as the last backup", "dump": "as old as the last backup"}
+    said = dict.fromkeys(("mirror", "copy", "dump"), "only in the last backup")
+    said |= {"derived": "made anew from the data", "none": "empty there"}
     pair = adapted(stack)
     replicated = {each.volume for name in filter(None, [database_of(stack)]) for each in pair.services[name].mounts}
     return {name: said[each.backup] for name, each in pair.volumes.items() if name not in replicated}
