@@ -10,7 +10,7 @@ from configparser import ConfigParser
 from importlib.metadata import version
 from pathlib import Path
 
-from app_server import S3_KEY, S3_SECRET, SOURCE, until
+from app_server import SOURCE, until
 
 from pretamane_analysis.emit.host.app import files
 from pretamane_analysis.stack.stack import example
@@ -175,13 +175,3 @@ def test_ruff_has_nothing_to_say():
                           text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert all(len(file.read_text().splitlines()) <= 200 for file in (SOURCE / "app").glob("*.py"))
-
-
-def test_without_an_access_key_the_object_store_is_asked_with_the_rights_of_the_host(fresh):
-    """`S3_ACCESS_KEY` empty: no file with a secret is read, and the keys are those that AWS gives to the host"""
-    app = fresh.app(S3_ACCESS_KEY="", S3_SECRET_KEY_FILE="/nowhere", AWS_ACCESS_KEY_ID=S3_KEY,
-                    AWS_SECRET_ACCESS_KEY=S3_SECRET)
-    done = app.run("-m", "app.bucket_init")
-    assert done.returncode == 0, done.stdout + done.stderr
-    refused = fresh.app(S3_SECRET_KEY_FILE="/nowhere").run("-m", "app.bucket_init")
-    assert refused.returncode == 2 and "S3_SECRET_KEY_FILE" in refused.stdout + refused.stderr

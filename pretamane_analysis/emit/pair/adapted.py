@@ -68,7 +68,7 @@ def _environment(stack: Stack, service: Service, gone: dict[str, str]) -> dict[s
     if reference_application(service):
         # A statement must be able to wait until a leader that is cut off has stopped; see README.
         found |= {"DB_STATEMENT_TIMEOUT_SECONDS": "30"} if database_of(stack) else {}
-        found |= {"S3_REGION": stack.region, "S3_ACCESS_KEY": ""} if stores else {}
+        found |= {"OBJECT_STORE": "s3", "AWS_REGION": stack.region} if stores else {}
     return found
 
 # %% ../../../nbs/emit/pair/01_adapted.ipynb #713e9a3f
