@@ -5,7 +5,8 @@ import os
 import sqlite3
 from pathlib import Path
 
-from operations_host import Host
+import yaml
+from operations_host import Host, tree
 from postgres_server import PostgresServer, find_binaries
 
 # Whatever a dump could get wrong: text in many scripts, bytes, NULL, numbers at their limits, inheritance, partitions,
@@ -61,8 +62,15 @@ PASSWORDS = {"postgres_superuser_password": "superuser of this host",
 
 
 def make_server() -> PostgresServer:
-    """An empty cluster, running"""
+    """An empty cluster, running, whose log goes where the emitted settings say, below its own folder"""
+    command = yaml.safe_load(tree()["compose/compose.yaml"])["services"]["postgresql"]["command"]
+    settings = dict(word.split("=", 1) for word in command[2::2])
     server = PostgresServer(find_binaries())
+    (server.folder / "archive").mkdir()
+    (server.folder / "archive").chmod(0o777)
+    line = settings["archive_command"].replace("/archive", f"{server.folder}/archive")
+    with (server.data / "postgresql.conf").open("a") as file:
+        file.write(f"archive_mode = {settings['archive_mode']}\narchive_command = '{line}'\n")
     server.start()
     return server
 
@@ -74,6 +82,9 @@ def fill_objects(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     (folder / "documents" / "a.pdf").chmod(0o640)
+    if os.geteuid() == 0:
+        for each in (folder, *folder.rglob("*")):
+            os.chown(each, 1000, 1000)
     try:
         os.setxattr(folder / "documents" / "a.pdf", "user.content-type", b"application/pdf")
     except OSError:
@@ -105,6 +116,9 @@ def make_host(folder: Path, server: PostgresServer, repository: Path) -> Host:
               replace={"/run/secrets/": f"{host.secrets}/postgresql/"})
     for volume in ("minio-data", "grafana-data", "postgres-data", "logs-data"):
         host.volume(volume)
+    archive = host.volume("postgresql-archive")
+    archive.rmdir()
+    archive.symlink_to(server.folder / "archive")  # where a server that is not root can write
     host.start("postgresql", "minio", "grafana", "fastapi-app-blue", "caddy")
     return host
 

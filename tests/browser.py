@@ -61,13 +61,18 @@ def requested(driver) -> set[str]:
     return {each for each in sent if each.startswith(("http:", "https:", "ws:", "wss:"))}
 
 
-def serious(driver) -> list[str]:
-    """Return axe's findings that keep somebody from reading the page: rule, and where"""
+COLORS = ("color-contrast", "link-in-text-block")  # what another color scheme can change
+
+
+def serious(driver, only: tuple[str, ...] = ()) -> list[str]:
+    """Return axe's findings that keep somebody from reading the page: rule, and where; of all rules or of some"""
     if not AXE.is_file():
         pytest.skip(reason("axe-core"))
     driver.execute_script(AXE.read_text(encoding="utf-8"))
+    options = {"resultTypes": ["violations"], **({"runOnly": list(only)} if only else {})}
     found = driver.execute_async_script("const done = arguments[arguments.length - 1]; axe.run({exclude: ['svg "
-                                        "> *']}).then(done, error => done({failed: String(error)}))")
+                                        "> *']}, arguments[0]).then(done, error => done({failed: String(error)}))",
+                                        options)
     assert "failed" not in found, found
     return [f"{each['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}" for each in found["violations"]
             if each["impact"] in ("serious", "critical") for node in each["nodes"]]

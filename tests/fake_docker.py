@@ -296,15 +296,17 @@ def ps(words: list[str]) -> None:
 
 
 def scratch_server(words: list[str]) -> None:
-    """docker run of a PostgreSQL: a cluster of its own"""
+    """docker run of a PostgreSQL: a cluster of its own, or one that continues the files of another"""
     sys.path += ENGINE["path"]
     from postgres_server import PostgresServer, find_binaries
-    chosen, (image, *_) = options(words, ("--name", "--network", "--memory", "--pids-limit", "--security-opt", "--env"),
-                                  ("--detach",))
+    mounts = [words[place + 1].split(":") for place, word in enumerate(words) if word == "--volume"]
+    chosen, (image, *_) = options(words, ("--name", "--network", "--memory", "--pids-limit", "--security-opt", "--env",
+                                          "--user", "--volume"), ("--detach",))
     if not image.startswith("postgres:") or chosen["--network"] != "none":
         leave(64, "fake docker: only a PostgreSQL without a network can be run")
-    server = PostgresServer(find_binaries())
-    server.start()
+    inside = {target: source for source, target, *_ in mounts}
+    server = PostgresServer(find_binaries(), inside.get("/replay"), {"/log/": inside.get("/log", "")})
+    server.start(wait=not mounts)
     (HOME / f"scratch-{chosen['--name']}.json").write_text(json.dumps(
         {"pid": server.process.pid, "folder": str(server.folder),
          "environment": {"PGHOST": str(server.folder), "PGPORT": str(server.port)}}))
@@ -323,8 +325,15 @@ def main(words: list[str]) -> None:
     elif words[0] == "ps":
         ps(words[1:])
     elif words[:2] == ["volume", "inspect"]:
-        folder = VOLUMES / words[-1] / "_data"
-        print(folder) if folder.is_dir() else leave(1, f"no such volume: {words[-1]}")
+        folder = (VOLUMES / words[-1] / "_data").resolve()
+        print(folder if folder.is_dir() else "")  # as the engine does
+        folder.is_dir() or leave(1, f"no such volume: {words[-1]}")
+    elif words[:2] == ["volume", "create"]:
+        (VOLUMES / words[-1] / "_data").mkdir(parents=True)
+    elif words[0] == "inspect":
+        print(str(is_alive(json.loads((HOME / f"scratch-{words[-1]}.json").read_text())["pid"])).lower())
+    elif words[0] == "logs":
+        print((Path(json.loads((HOME / f"scratch-{words[-1]}.json").read_text())["folder"]) / "log").read_text())
     elif words[:2] == ["image", "inspect"]:
         leave(0 if (IMAGES / words[2].replace("/", "@")).exists() else 1)
     elif words[0] == "tag":
@@ -340,7 +349,8 @@ def main(words: list[str]) -> None:
         if file.exists():
             found = json.loads(file.read_text())
             import shutil
-            os.kill(found["pid"], signal.SIGQUIT)
+            if is_alive(found["pid"]):
+                os.kill(found["pid"], signal.SIGQUIT)
             shutil.rmtree(found["folder"], ignore_errors=True)
             file.unlink()
     else:

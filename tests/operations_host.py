@@ -50,6 +50,8 @@ class Host:
             "REPOSITORY_SECONDS": "60"}
         self._program("docker",
                       f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(HERE / "fake_docker.py"))} "$@"')
+        if os.geteuid():
+            self._program("chown", "exit 0")  # whoever is not root gives nothing away
         self.save()
 
     def _program(self, name: str, line: str) -> None:

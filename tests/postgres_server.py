@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,9 @@ class PostgresServer:
 
     password = "the superuser of this test"
 
-    def __init__(self, binaries: Path) -> None:
-        """Make the cluster; it does not run yet"""
+    def __init__(self, binaries: Path, files: str | None = None, places: Mapping[str, str] | None = None) -> None:
+        """Make the cluster, or continue a copy of the files of another, with places in its settings moved; it does
+        not run yet"""
         self.binaries, self.port = binaries, free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self.data, self.log, self.process = self.folder / "data", self.folder / "log", None
@@ -57,6 +59,9 @@ class PostgresServer:
             user = pwd.getpwnam("postgres")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self.identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        if files:
+            self._take(Path(files), places or {})
+            return
         secret = self.folder / "password"
         secret.write_text(self.password)
         secret.chmod(0o644)
@@ -65,18 +70,31 @@ class PostgresServer:
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"{CONFIGURATION}port = {self.port}\nunix_socket_directories = '{self.folder}'\n")
 
+    def _take(self, files: Path, places: Mapping[str, str]) -> None:
+        """The files of another cluster, on a port of its own"""
+        shutil.copytree(files, self.data)
+        settings = self.data / "postgresql.auto.conf"
+        text = settings.read_text()
+        for inside, outside in places.items():
+            shutil.copytree(outside, self.folder / "beside")
+            text = text.replace(inside, f"{self.folder}/beside/")
+        settings.write_text(f"{text}port = {self.port}\nunix_socket_directories = '{self.folder}'\n"
+                            "archive_mode = off\n")
+        if self.identity:
+            subprocess.run(["chown", "-R", "postgres:postgres", self.folder], check=True)
+
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run([self.binaries / program, *arguments], capture_output=True, text=True,
                               timeout=60, check=False, cwd=self.folder, **self.identity)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def start(self) -> None:
+    def start(self, wait: bool = True) -> None:
         """Start the server and wait until it answers"""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([self.binaries / "postgres", "-D", self.data], stdout=log, stderr=log,
                                             cwd=self.folder, **self.identity)
         deadline = time.monotonic() + 30
-        while subprocess.run([self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
+        while wait and subprocess.run([self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
                              check=False).returncode:
             assert time.monotonic() < deadline and self.process.poll() is None, self.log.read_text()
             time.sleep(0.05)

@@ -223,6 +223,18 @@ as_is:
     return loads(text)
 
 
+def test_a_bill_of_today_says_nothing_of_other_usage(capsys, tmp_path):
+    """At another load it is not known, so it is never the cheapest there; verbs over usage say that it stays"""
+    stack = with_bill_of_today()
+    found = growth(stack, BOOK, ("as-is", "ec2"), [Decimal(1), Decimal(1000)])
+    assert [each.usd is None for each in found if each.name == "as-is"] == [False, True]
+    assert growth_rows(found)[-1]["as-is, USD"] == "not known" and growth_rows(found)[-1]["cheapest"] != "as-is"
+    (tmp_path / "stack.yaml").write_text(dump(stack), encoding="utf-8")
+    for verb in (["ranges", "--cases", "2"], ["break-even", "--field", "log_gb"]):
+        assert main([*verb, "--baseline", "as-is", "--stack", str(tmp_path / "stack.yaml")]) == 0
+        assert "it stays the same here whatever the usage" in " ".join(capsys.readouterr().out.split())
+
+
 def test_zones_are_a_cause_of_their_own():
     """The way from a cluster in two zones to two hosts in two zones loses none; what one zone saves is what a pair of
     hosts costs more, traffic between zones among it; with all nodes on one machine there is none to lose"""

@@ -131,7 +131,7 @@ def test_compose_names_everything_that_the_stack_names(compose):
     stack = example()
     assert list(compose["services"]) == [each.name for each in containers(stack)]
     assert {each.of for each in containers(stack)} == set(stack.services)
-    assert list(compose["volumes"]) == list(stack.volumes)
+    assert list(compose["volumes"]) == [*stack.volumes, "postgresql-archive"]
     assert set(compose["networks"]) == {each for service in stack.services.values() for each in service.networks}
     assert {each for each, network in compose["networks"].items() if network.get("internal")} == {"data", "obs"}
 
@@ -153,7 +153,8 @@ def test_each_container_gets_what_the_stack_says_and_no_more(compose, container)
     assert found["cpus"] == float(service.cpu_cores)
     assert found["cap_drop"] == ["ALL"]
     assert found["security_opt"] == ["no-new-privileges:true"]
-    assert found.get("user") == (service.user or {"alloy": "0:473"}.get(container.name))
+    given = {"alloy": "0:473", "meilisearch": "1000:1000", "minio": "1000:1000"}
+    assert found.get("user") == (service.user or given.get(container.name))
     assert all(f"uid={service.user.split(':')[0]}" in each for each in found.get("tmpfs", []) if service.user)
     assert not {"ports", "container_name", "privileged"} & set(found)
     if container.kind == "job":

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
 from browser import (
+    COLORS,
     console_errors,
     open_browser,
     requested,
@@ -137,7 +138,7 @@ def widest(path: Path) -> int:
 def test_pages_stand_alone(site, address, driver):
     """No error in the console, every picture is there, no page scrolls sideways on a phone: each page that a person
     wrote; of those that one template makes the first, the last, the longest and the three with the longest words"""
-    made = {folder: sorted(site.glob(f"{folder}/*/**/index.html")) for folder in ("reference", "rules", "tree")}
+    made = {folder: sorted(site.glob(f"{folder}/*/**/index.html")) for folder in ("reference", "rules")}
     chosen = {*site.rglob("index.html")} - {each for pages in made.values() for each in pages}
     for pages in made.values():
         assert len(pages) > 20
@@ -149,7 +150,7 @@ def test_pages_stand_alone(site, address, driver):
 @pytest.mark.parametrize("colors", ["light", "dark"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_pages_can_be_read_by_everybody(kind, colors, address, driver):
-    """Axe, with its measure of contrast, in both color schemes"""
+    """Axe, with its measure of contrast, in both color schemes; in the second only what colors can change"""
     size(driver, 1280)
     scheme(driver, colors)
     driver.get(f"{address}/extra.css")  # of the same origin, and without the theme that keeps its choice
@@ -158,7 +159,7 @@ def test_pages_can_be_read_by_everybody(kind, colors, address, driver):
     assert driver.execute_script("return document.body.dataset.mdColorScheme") == {"light": "default",
                                                                                    "dark": "slate"}[colors]
     WebDriverWait(driver, 10).until(lambda found: found.execute_script(REACHED))
-    assert serious(driver) == []
+    assert serious(driver, COLORS if colors == "dark" else ()) == []
 
 
 def test_every_folder_has_a_page(site):

@@ -11,7 +11,7 @@ import pytest
 from needed import program
 from operations_host import Host, tree
 
-TASKS = ("backup", "drill", "healthwatch")
+TASKS = ("backup", "drill", "healthwatch", "wal")
 STRICTEST, WITH_SNAP = 2.5, 8.5  # exposure of a unit, 0 to 10; the one of the audit had 9.2
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # Makes a fresh host into one that runs the stack. Every step may run again at any time and then changes nothing.
 #
 #   bootstrap.sh                      all steps: packages disk docker secrets units

@@ -1,4 +1,4 @@
--- Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+-- Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 -- Runs once, when the data folder is empty. The application gets a role of its own that owns its database and nothing else.
 \set ON_ERROR_STOP on
 \set password `cat /run/secrets/postgres_password`

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # Saves everything that cannot be built again, off this host, while all services go on: databases as dumps of one moment,
 # volumes as copies, with a manifest that a restore can be held against. Any part that fails makes the whole fail.
 #   backup.sh               make one backup and drop those that the policy no longer keeps
@@ -8,6 +8,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=lib/repository.sh
 . "$LIBRARY/repository.sh"
+# shellcheck source=lib/wal.sh
+if [ "${#ARCHIVED[@]}" -gt 0 ]; then . "$LIBRARY/wal.sh"; fi
 
 SNAPSHOT="" ADDED=0 BYTES=0
 
@@ -54,6 +56,7 @@ save_databases() {
         mkdir -p "$STAGING/databases/$service"
         in_service "$service"
         database dump "$service" "$STAGING/databases/$service"
+        case " ${ARCHIVED[*]} " in *" $service "*) save_base "$service" ;; esac
     done 3< <(each dump)
 }
 
@@ -99,7 +102,7 @@ require_data
 rm -rf "$STAGING"
 mkdir -p "$STAGING" "$RESTIC_CACHE_DIR"
 step repository
-open_repository create
+alone exclusive open_repository create
 step databases
 save_databases
 step mirror
@@ -112,5 +115,6 @@ archive manifest "$STAGING" "$STATE_DIR/backup.hashes" "$(printf '{"stack": "%s"
 step send
 send "$@"
 step retain
-retain
+if [ "${#ARCHIVED[@]}" -gt 0 ]; then alone exclusive forget_wal; fi
+alone exclusive retain
 log "snapshot $SNAPSHOT holds $BYTES bytes, $ADDED of them new"

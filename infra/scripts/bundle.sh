@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # Packs the tree into one archive, the same bytes each time, for Terraform to upload: bundle.sh OUTPUT.tar.gz [EXTRA …]
 # In it are the files that stack.lock.json lists, without terraform/, and any EXTRA path of the tree: nothing else gets in
 # by accident, such as a state file or a secret. Needs Python 3 and GNU tar.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # Puts a release into service without a failed request: the idle color starts beside the one that serves, proves itself to
 # the engine and to the edge, takes one request in sixteen and then all of them while the other one stands by and the error
 # ratio is watched, and only then does the old color end. Whatever fails before that gives the old color back. Killed at any point, it is run again and

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # Looks at every container of the stack and says which are not well: in the journal, and as metrics. It restarts nothing:
 # the engine restarts what ends, and restarting what is only slow makes an outage of a slowdown.
 # shellcheck source=lib/common.sh

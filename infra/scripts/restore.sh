@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # Brings a backup back: roles and databases, then volumes, then what is built from them. Only into an empty target; with
 # --force what is there is moved aside first, never deleted.
 #   restore.sh [--force] [--snapshot ID]
+#   restore.sh [--force] --to-time TIME    the databases alone, as they were at that moment, such as '2026-11-29 12:00:00+00'; `latest`:
+#                                          as far as their log goes. Volumes stay as they are.
 # shellcheck source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=lib/repository.sh
 . "$LIBRARY/repository.sh"
+# shellcheck source=lib/wal.sh
+if [ "${#ARCHIVED[@]}" -gt 0 ]; then . "$LIBRARY/wal.sh"; fi
 
-STAGING="$DATA_DIR/backup/restore" FORCE=no SNAPSHOT=latest STAMP="$(date -u +%Y%m%d%H%M%S)"
+STAGING="$DATA_DIR/backup/restore" FORCE=no SNAPSHOT=latest TO_TIME="" STAMP="$(date -u +%Y%m%d%H%M%S)"
 ASIDE="$DATA_DIR/backup/replaced-$STAMP"
 
 finish() {
     local code=$?
     trap - EXIT
+    remove_scratch
     rm -rf "$STAGING"
     [ "$code" -eq 0 ] || log "failed with $code in step ${STEP:-start}; run it again with --force when the cause is mended"
     exit "$code"
@@ -28,6 +33,34 @@ fetch() {
     archive faults "$FOUND"
 }
 
+# A moment in seconds since 1970, and as PostgreSQL reads it.
+read_time() {
+    [ "${#ARCHIVED[@]}" -gt 0 ] || die "no log of a database is archived here, so there is no going back to a moment"
+    if [ "$TO_TIME" = latest ]; then
+        SECOND="$EPOCHSECONDS" MOMENT=""
+    else
+        SECOND="$(date -d "$TO_TIME" +%s)" || die "$TO_TIME is no time that date understands"
+        MOMENT="$(date -u -d "$TO_TIME" '+%F %T.%6N+00')"
+        [ "$SECOND" -le "$EPOCHSECONDS" ] || die "$MOMENT is not over yet"
+    fi
+}
+
+# While all goes on: what is not off the host yet goes first, where the server runs; then a server of its own goes to the moment.
+rewind_databases() {
+    local service volume
+    for service in "${ARCHIVED[@]}"; do
+        if running "$service" && ! alone shared ship "$service"; then log "the last minutes of $service could not be sent"; fi
+    done
+    SNAPSHOT="$(backup_before "$SECOND")"
+    fetch
+    while read -r -u 3 service volume; do
+        case " ${ARCHIVED[*]} " in
+            *" $service "*) rewind "$service" "$MOMENT" "$SECOND" ;;
+            *) die "the log of $service is not archived" ;;
+        esac
+    done 3< <(each dump)
+}
+
 # An engine may have written its own files already; rows of the application or objects of users stop the restore.
 require_empty() {
     local service volume folder
@@ -35,8 +68,9 @@ require_empty() {
         in_service "$service"
         database occupied "$service" || die "the database of $service is not empty (--force moves it aside)"
     done 3< <(each dump)
+    [ -z "$TO_TIME" ] || return 0
     while read -r -u 3 service volume; do
-        folder="$(volume_folder "$volume")"
+        folder="$(made_volume "$volume")"
         archive occupied "$folder" || die "volume $volume is not empty (--force moves its files aside)"
     done 3< <(each mirror)
 }
@@ -72,7 +106,7 @@ restore_volumes() {
     for kind in mirror copy; do
         while read -r -u 3 service volume; do
             [ -d "$FOUND/volumes/$volume" ] || die "the backup holds no volume $volume"
-            folder="$(volume_folder "$volume")"
+            folder="$(made_volume "$volume")"
             stop_service "$service"
             if [ -n "$(ls -A "$folder")" ]; then
                 mkdir -p "$ASIDE/$volume"
@@ -87,11 +121,13 @@ while [ $# -gt 0 ]; do
     case "$1" in
         --force) FORCE=yes ;;
         --snapshot) SNAPSHOT="${2:?--snapshot needs an id}" && shift ;;
-        *) die "usage: restore.sh [--force] [--snapshot ID]" ;;
+        --to-time) TO_TIME="${2:?--to-time needs a time}" && shift ;;
+        *) die "usage: restore.sh [--force] [--snapshot ID | --to-time TIME]" ;;
     esac
     shift
 done
 
+[ -z "$TO_TIME" ] || read_time
 lock backup
 trap finish EXIT
 trap 'exit 143' TERM
@@ -100,19 +136,28 @@ step prepare
 need docker restic python3 timeout
 require_data
 open_repository existing
-step fetch
-fetch
+if [ -z "$TO_TIME" ]; then
+    step fetch
+    fetch
+else
+    step rewind
+    rewind_databases
+fi
 step stop
 if [ "${#APPLICATIONS[@]}" -gt 0 ]; then compose stop --timeout 60 "${APPLICATIONS[@]}"; fi
+own_volumes
 if [ "${#STORES[@]}" -gt 0 ]; then compose up --detach --wait --wait-timeout "$START_SECONDS" --no-deps "${STORES[@]}"; fi
 step empty
 if [ "$FORCE" = no ]; then require_empty; fi
 step databases
 restore_databases
-step volumes
-restore_volumes
+if [ -z "$TO_TIME" ]; then
+    step volumes
+    restore_volumes
+fi
 step start
 up_all
 step rebuild
 rebuild_derived
 log "restored; what was replaced is in ${ASIDE}, if anything was"
+if [ "${#ARCHIVED[@]}" -gt 0 ]; then log "make a backup now: the log of a new server begins with it"; fi

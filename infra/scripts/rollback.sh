@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # Puts the release before this one back into service, with the same care as a deploy. Jobs are not run: migrations only
 # ever add, so that the release before works with what is there.
 # shellcheck source=lib/common.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # Gives a secret a new value everywhere, proves that it works, or puts the old one back everywhere.
 #
 #   rotate-secret.sh NAME             a value that is made here

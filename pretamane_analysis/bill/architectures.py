@@ -22,11 +22,13 @@ from .several_hosts import ec2_pair, k3s
 from .features import FEATURE, open_source_provider, programs
 from .sizing import cheapest, host_for, lacking, needs
 from ..facts.accelerators import gpus_of
+from ..facts.images import archived
 from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
 from ..prices.snapshot import InstanceType, instance_type, instance_types
 from ..resources import FreeOfCharge, Instances, Parameters, PublicAddresses, Resource, Volume
 from ..stack.quantities import Scenario, mebibytes
+from ..stack.settings import seconds
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -48,6 +50,7 @@ def _host_type(
 # %% ../../nbs/bill/07_architectures.ipynb #eec2dcd6
 def _host_assumptions(
     stack: Stack,  # The product that is described
+    services: tuple[str, ...],  # Those that run on the host
 ) -> tuple[str, ...]:
     "What the bill of a host takes for granted."
     return ("the data disk holds the volumes of the stack and the images, with a fifth to spare",
@@ -55,7 +58,21 @@ def _host_assumptions(
             if _has_tunnel(stack) else
             "the host answers on one public address; the registrar's DNS costs nothing",
             "the backup bucket holds one full copy of database and objects",
+            f"with the data disk {_lost(stack, services)}",
             *guessed(stack))
+
+
+_REQUESTS_OF_LOG = 12  # PUT and LIST of one run of restic, counted at an S3 server on 2026-11-30
+
+
+def _lost(stack: Stack, services: tuple[str, ...]) -> str:
+    "What a lost disk takes along."
+    every = stack.operations.archive_every
+    if not {*services} & {*archived(stack)}:
+        return "what came after the last backup is lost"
+    sent = HOURS_PER_MONTH * 3600 / seconds(every) * _REQUESTS_OF_LOG
+    return (f"what came after the last backup is lost, of the database the last {every}; the {sent:,.0f} requests a "
+            "month that send its log are not in the bill")
 
 
 def _has_tunnel(stack: Stack) -> bool:
@@ -106,7 +123,7 @@ def ec2(
     name, title = ("ec2-managed", "EC2 with managed services") if managed else ("ec2", "EC2 with open source")
     return Architecture(name, title, tuple(resources),
                         capacity(groups, kind.memory_mib - mebibytes(host.reserve_memory), 1), services, groups,
-                        managed, (*replaced, *_host_assumptions(stack)),
+                        managed, (*replaced, *_host_assumptions(stack, services)),
                         _host_shortfalls(stack, kind, services, scenario), replaced)
 
 # %% ../../nbs/bill/07_architectures.ipynb #08dd3bfe

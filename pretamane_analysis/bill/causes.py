@@ -16,7 +16,7 @@ from typing import Any
 from .architectures import CORNERS, TITLES, architecture, bill_of, ec2
 from .bill import HOURS_PER_MONTH
 from .cluster import eks
-from .features import features_of
+from .features import FEATURE, features_of
 from .several_hosts import ec2_pair
 from .surface import with_usage
 from .what_if import with_host_memory
@@ -155,7 +155,8 @@ def causes(
     if rows:  # what rounding to 12 places leaves goes to the largest part
         max(rows, key=lambda row: abs(row["USD/month"]))["USD/month"] += first - second - sum(
             (row["USD/month"] for row in rows), Decimal(0))
-    titles = {each.key: each.title for each in features_of(stack)}
+    titles = {**{key: each.title for key, each in FEATURE.items()},
+              **{each.key: each.title for each in features_of(stack)}}
     return [{**row, "feature": titles.get(row["feature"], row["feature"])} for row in rows]
 
 

@@ -19,13 +19,16 @@ from ..prices.book import PriceBook
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['GROWS', 'LOADS', 'Growth', 'growth', 'growth_rows', 'step_rows', 'reach', 'reach_rows']
+__all__ = ['GROWS', 'LOADS', 'TODAY_ONLY', 'Growth', 'growth', 'growth_rows', 'step_rows', 'reach', 'reach_rows']
 
 # %% ../../nbs/bill/21_growth.ipynb #4660cda1
 GROWS = ("requests", "egress_gb", "stored_gb", "database_gb", "index_gb", "log_gb", "searches", "emails",
          "cross_zone_gb", "cpu_cores", "nat_gb")
 LOADS = tuple(Decimal(text) for text in ("0.1", "0.2", "0.5", "1", "2", "3", "5", "7", "10", "15", "20", "30", "50",
                                          "70", "100"))  # Of today's load
+
+
+TODAY_ONLY = "it is what is paid today, which does not say what another load costs"
 
 
 def _at_load(
@@ -60,6 +63,8 @@ def growth(
 
 def _one(stack: Stack, book: PriceBook, name: str, load: Decimal, hours: Decimal | int | str) -> Growth:
     here = _at_load(stack, load)
+    if name == "as-is" and load != 1:
+        return Growth(load, name, None, "", TODAY_ONLY)
     try:
         chosen = architecture(name, here, book)
         if chosen.shortfalls:
@@ -69,6 +74,10 @@ def _one(stack: Stack, book: PriceBook, name: str, load: Decimal, hours: Decimal
         return Growth(load, name, None, "", error.message)
 
 # %% ../../nbs/bill/21_growth.ipynb #f7006f88
+def _without(each: Growth) -> str:
+    return "not known" if each.why == TODAY_ONLY else "does not fit"
+
+
 def growth_rows(
     found: list[Growth],  # Of `growth`
 ) -> list[dict[str, Any]]:  # A row for each load: USD a month of each architecture, and the cheapest
@@ -78,7 +87,7 @@ def growth_rows(
         here = [each for each in found if each.load == load]
         known = [(each.usd, each.name) for each in here if each.usd is not None]
         rows.append({"load": f"{load.normalize():f} x",
-                     **{f"{each.name}, USD": "does not fit" if each.usd is None else each.usd for each in here},
+                     **{f"{each.name}, USD": _without(each) if each.usd is None else each.usd for each in here},
                      "cheapest": min(known)[1] if known else "none"})
     return rows
 
@@ -92,7 +101,7 @@ def step_rows(
         now = each.why if each.usd is None else each.machines
         if last.get(each.name) != now:
             rows.append({"architecture": each.name, "from load": f"{each.load.normalize():f} x",
-                         "machines": each.machines if each.usd is not None else f"does not fit: {each.why}"})
+                         "machines": each.machines if each.usd is not None else f"{_without(each)}: {each.why}"})
         last[each.name] = now
     return sorted(rows, key=lambda row: list(dict.fromkeys(each.name for each in found)).index(row["architecture"]))
 

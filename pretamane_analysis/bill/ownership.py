@@ -134,4 +134,5 @@ def terms_said(
     said = f"Taken as 0 USD because nobody said more: {', '.join(zero)}. " if zero else ""
     return (f"{said}Minutes are what the parts do not promise, as if they failed independently and without your own "
             "programs; parts without a figure are not counted. Hours of work are an assumption, the same for every "
-            "stack. How long a recovery takes was not measured; what is lost is what came after the last backup.")
+            "stack. How long a recovery takes was not measured; what is lost is what came after the last backup, "
+            "or after the log of a database was last sent.")

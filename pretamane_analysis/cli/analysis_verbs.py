@@ -54,6 +54,14 @@ def _answer(options: Namespace, parts: list[Part], book: Any, closing: str = "",
     return 0
 
 
+def _today_said(options: Namespace) -> str:
+    "What is to be known where one side is a bill of today, which follows no usage figure."
+    if "as-is" not in (options.baseline, options.alternative):
+        return ""
+    return fill("as-is is what is paid today: it stays the same here whatever the usage, because no bill says what "
+                "other usage costs.", screen_width())
+
+
 def _stack_and_book(options: Namespace) -> tuple[Any, Any]:
     from pretamane_analysis.prices.own_prices import with_own_prices
 
@@ -83,7 +91,8 @@ def ranges(
     found = drawn.ranges(stack, book, options.baseline, options.alternative, cases=options.cases, seed=options.seed,
                          shape=options.shape, hours=month_hours(options))
     likely = found.holds(claim) if claim is not None else None
-    closing = "" if likely is None else f"At least {claim} % are saved in {likely} % of the cases."
+    claimed = "" if likely is None else f"At least {claim} % are saved in {likely} % of the cases."
+    closing = "\n".join(each for each in (claimed, _today_said(options)) if each)
     caption = (f"{_titled(options, stack)}: what {options.cases} cases of usage cost ({options.shape}, each figure by "
                f"itself, seed {options.seed}); p10: a tenth of the cases is lower")
     return _answer(options, [Part(caption, found.rows())], book, closing, ranges=found.rows(), shape=options.shape,
@@ -122,7 +131,8 @@ def sensitivity(
                   in_words(alone)),
              Part(f"{title}: parts of the saving's variance; first: by itself, total: with others",
                   in_words(together))]
-    return _answer(options, parts, book, exact=alone, tornado=alone, indices=together, seed=options.seed)
+    return _answer(options, parts, book, _today_said(options), exact=alone, tornado=alone, indices=together,
+                   seed=options.seed)
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #69897529
 def break_even(
@@ -147,7 +157,7 @@ def break_even(
     else:
         rows = break_evens(stack, book, *names, hours)
     caption = f"{_titled(options, stack)}: where the cheaper one changes, each figure by itself, all others typical"
-    return _answer(options, [Part(caption, in_words(rows))], book, exact=rows, break_even=rows)
+    return _answer(options, [Part(caption, in_words(rows))], book, _today_said(options), exact=rows, break_even=rows)
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #56358028
 def attribution(

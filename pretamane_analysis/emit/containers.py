@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..base.errors import PretamaneError
-from ..facts.images import repository
+from ..facts.images import facts, repository
 from ..stack.service import Service
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['COLORS', 'PAIR', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'instances', 'names', 'containers',
-           'default_profiles', 'replicated', 'edge_of']
+__all__ = ['COLORS', 'PAIR', 'NETWORKS', 'INTERNAL', 'SUBNETS', 'Container', 'instances', 'names', 'containers', 'given_user',
+           'archive_volume', 'default_profiles', 'replicated', 'edge_of']
 
 # %% ../../nbs/emit/04_containers.ipynb #415671c0
 COLORS = ("blue", "green")
@@ -74,6 +74,21 @@ def containers(
         kind: Literal["color", "service"] = "color" if service.deploy == "blue-green" else "service"
         found += [Container(name, of, service, kind) for name in names(stack, of)]
     return found
+
+# %% ../../nbs/emit/04_containers.ipynb #s8967705
+def given_user(
+    service: Service,  # Any service
+) -> str:  # `1000:1000`; empty where its image starts as somebody, or has to start as root
+    "As whom a service runs because its image need not be root, and the stack names nobody."
+    known = facts(service.image)
+    return "" if service.user or known.root_capabilities or known.host_folders else known.user
+
+# %% ../../nbs/emit/04_containers.ipynb #s5099041
+def archive_volume(
+    server: str,  # Name of a service
+) -> str:  # Name of a volume that no stack file names
+    "The volume that takes the log of a server until it has left the host."
+    return f"{server}-archive"
 
 # %% ../../nbs/emit/04_containers.ipynb #8f07b1f4
 PAIR = "pair"  # Where two hosts of a pair meet: the database and nothing else

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from ..base.tables import counted
 from .templates import rendered
+from ..facts.images import archived
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -59,6 +60,6 @@ def text(
     page, module = PAGES[of]
     more = import_module(module).particulars(stack) if module else {}
     return rendered(f"readme/{page}.md.j2", stack=stack, **{"provided": provided, **more}, folders=folders,
-                    runbooks="runbooks" in tops, reference="app" in tops,
+                    runbooks="runbooks" in tops, reference="app" in tops, archived=archived(stack),
                     colored=any(each.deploy == "blue-green" for each in stack.services.values()),
                     files=counted(len(paths) + 1, "file"), services=counted(len(stack.services), "service"))

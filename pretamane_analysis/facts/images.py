@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..base.errors import PretamaneError
 
+if TYPE_CHECKING:
+    from pretamane_analysis.stack.stack import Stack
+
 # %% auto #0
-__all__ = ['FACTS', 'ImageFacts', 'repository', 'local_name', 'facts', 'require_pullable']
+__all__ = ['FACTS', 'ImageFacts', 'repository', 'local_name', 'facts', 'archived', 'require_pullable']
 
 # %% ../../nbs/facts/01_images.ipynb #8c8b2f54
 @dataclass(frozen=True)
@@ -87,6 +91,17 @@ def facts(
 ) -> ImageFacts:  # What it needs; nothing extra for an image that is not listed
     "What is known about an image."
     return FACTS.get(repository(image), ImageFacts())
+
+# %% ../../nbs/facts/01_images.ipynb #ins50041
+def archived(
+    stack: Stack,  # Any stack
+) -> list[str]:  # Names of services; none where the archive is off, nothing is dumped or the stack starts them itself
+    "The database servers whose log is kept on one host, so that any moment can be restored."
+    if stack.operations.archive_every == "off":
+        return []
+    dumped = {name for name, each in stack.volumes.items() if each.backup == "dump"}
+    return [name for name, each in stack.with_role("database").items()
+            if facts(each.image).tunable and not each.command and any(mount.volume in dumped for mount in each.mounts)]
 
 # %% ../../nbs/facts/01_images.ipynb #dc35b792
 _WITHDRAWN = {"minio/minio": "pgsty/silo", "minio/mc": "pgsty/silo"}

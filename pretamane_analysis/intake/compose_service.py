@@ -83,6 +83,7 @@ class Mounted:
     target: str
     read_only: bool
     index: int
+    no_copy: bool = False  # whether a new volume takes nothing over from the image, neither files nor owner
 
 # %% ../../nbs/intake/16_compose_service.ipynb #725f0680
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", re.I)
@@ -105,13 +106,13 @@ def _mount(each: Any, index: int, base: str) -> Mounted | None:
         target, _, options = (rest or source).partition(":")
         kind = "volume" if rest and not source.startswith((".", "/", "~", "$")) or not rest else "bind"
         return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source if rest else "",
-                       target, "ro" in options.split(","), index)
+                       target, "ro" in options.split(","), index, "nocopy" in options.split(","))
     found = mapping(each)
     if not found.get("target"):
         return None
     kind, source = str(found.get("type", "volume")), str(found.get("source", "") or "")
     return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source, str(found["target"]),
-                   found.get("read_only") is True, index)
+                   found.get("read_only") is True, index, mapping(found.get("volume")).get("nocopy") is True)
 
 # %% ../../nbs/intake/16_compose_service.ipynb #68011ba1
 def _port(each: Any) -> dict[str, str]:

@@ -232,6 +232,9 @@ class Operations(Model):
     keep_daily: int = Field(default=7, ge=1, description="the last backup of so many days is kept")
     keep_weekly: int = Field(default=5, ge=0, description="and of so many weeks")
     keep_monthly: int = Field(default=12, ge=0, description="and of so many months")
+    archive_every: Literal["off", "1m", "2m", "5m", "10m", "15m", "30m"] = Field(
+        default="5m", description="how often the log of PostgreSQL leaves the host, so that any moment can be "
+        "restored; off: only the moments of the backups")
     drill_at: Calendar = "Sun *-*-* 05:15:00"
     watch_at: Calendar = "*-*-* *:*:00"
     start: Duration = Field(default="5m", description="a release that is not healthy by then is given up")

@@ -105,7 +105,10 @@ class Stage:
         recorded = self.path("/var/lib/pretamane/state/compose.env")
         if recorded.exists():
             settings |= dict(each.split("=", 1) for each in recorded.read_text().split())
-        return self.run(*re.search(f"^{line}=(.*)$", text, re.MULTILINE)[1].split(), check=False, **settings)
+        found = re.findall(f"^{line}Pre=(.*)$", text, re.MULTILINE) + re.findall(f"^{line}=(.*)$", text, re.MULTILINE)
+        for each in found[:-1]:
+            self.run(*each.split())
+        return self.run(*found[-1].split(), check=False, **settings)
 
     def up(self) -> str:
         """Start the stack as the unit does; what compose said"""

@@ -65,16 +65,21 @@ def test_who_reaches_whom(stage):
 
 
 def test_each_process_is_as_small_as_the_file_says(stage):
-    """CO4: user, capabilities, a root file system that nobody can write"""
+    """CO4: user, capabilities, a root file system that nobody can write; only the log shipper is root, because it reads
+    the engine's files"""
+    users = {}
     compose = yaml.safe_load((ROOT / "infra/compose/compose.yaml").read_text())["services"]
     for name in LONG_RUNNING:
         pid = stage.containers()[name]["State"]["Pid"]
         status = stage.path(f"/proc/{pid}/status").read_text()
+        users[name] = re.search(r"Uid:\s*(\d+)", status)[1]
         allowed = 1 << 10 if "NET_BIND_SERVICE" in compose[name].get("cap_add", []) else 0
         assert int(re.search(r"CapBnd:\s*(\w+)", status)[1], 16) == allowed, name
         assert re.search(r"NoNewPrivs:\s*(\d)", status)[1] == "1", name
         if compose[name].get("read_only"):
             assert stage.containers()[name]["HostConfig"]["ReadonlyRootfs"], name
+    assert users == {name: str(compose[name]["user"]).partition(":")[0] for name in LONG_RUNNING}
+    assert [name for name, user in users.items() if user == "0"] == ["alloy"]
 
 
 def test_a_document_is_uploaded_found_and_fetched(stage):

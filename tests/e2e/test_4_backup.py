@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from hashlib import sha256
 
 import pytest
-from stage import LONG, Clients, settle
+from stage import Clients, settle
 from test_1_up import LONG_RUNNING
 
 REPOSITORY = {"RESTIC_REPOSITORY": "s3:http://127.0.0.1:5055/backups/backups"}
@@ -30,9 +31,16 @@ def objects(stage):
             for each in root.rglob("*") if each.is_file() and "/." not in f"/{each.relative_to(root)}"}
 
 
+def sql(stage, query):
+    """The answer of the database"""
+    return stage.run("docker", "exec", "pretamane-postgresql-1", "psql", "-U", "postgres", "-d", "pretamane", "-Atc",
+                     query).stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def saved(stage, timings):
-    """A backup under twelve users, and one more of what they left: hashes of rows and objects"""
+    """A backup under twelve users, and what is there once they are gone: a moment, hashes of rows and objects, and a
+    backup of it; then an accident, and the log of that"""
     began = time.monotonic()
     with Clients(stage) as clients:
         done = stage.script("backup.sh", **REPOSITORY)
@@ -40,18 +48,26 @@ def saved(stage, timings):
     print(clients.told())
     assert done.returncode == 0, done.stderr[-3000:]
     assert clients.bad == [] and clients.good > 50
+    hashes, moment = rows(stage), sql(stage, "select clock_timestamp()")
     done = stage.script("backup.sh", **REPOSITORY)
     assert done.returncode == 0, done.stderr[-3000:]
-    return rows(stage), objects(stage)
+    found = objects(stage)
+    time.sleep(1)
+    sql(stage, "delete from contacts")
+    began = time.monotonic()
+    done = stage.script("wal.sh", **REPOSITORY)
+    timings["the log sent"] = time.monotonic() - began
+    assert done.returncode == 0, done.stderr[-3000:]
+    return hashes, found, moment
 
 
-@LONG
 def test_a_changed_backup_is_noticed(stage, saved, timings):
     """The drill passes; with one bit of one pack turned it fails and its metric says so"""
     began = time.monotonic()
-    done = stage.script("restore-drill.sh", **REPOSITORY)
+    done = stage.script("restore-drill.sh", DRILL_PARTS="1", **REPOSITORY)
     timings["restore drill"] = time.monotonic() - began
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "the log of postgresql leads to" in done.stderr
     turn = ("import boto3\ns3 = boto3.client('s3')\n"
             "largest = max(s3.list_objects_v2(Bucket='backups', Prefix='backups/data/')['Contents'], key=lambda "
             "each: each['Size'])['Key']\n"
@@ -60,24 +76,40 @@ def test_a_changed_backup_is_noticed(stage, saved, timings):
     stage.beside(turn)
     stage.run("rm", "-rf", "/data/backup/cache")
     try:
-        done = stage.script("restore-drill.sh", **REPOSITORY)
+        done = stage.script("restore-drill.sh", DRILL_PARTS="1", **REPOSITORY)
     finally:
         stage.beside(turn)
     assert done.returncode != 0, "nobody noticed"
     assert "pretamane_drill_last_run_success 0" in stage.path("/var/lib/pretamane/metrics/drill.prom").read_text()
 
 
-@LONG
 def test_everything_is_lost_and_comes_back(stage, saved, timings):
-    """`down -v`, then a restore: the same rows, the same objects, and a search that finds"""
+    """`down -v`, then the last backup, then a moment of the past: the same rows, the same objects, and a search that
+    finds"""
+    hashes, kept, moment = saved
     color = next(each for each in ("fastapi-app-blue", "fastapi-app-green") if each in stage.states())
     began = time.monotonic()
     stage.compose("down", "--volumes")
     done = stage.script("restore.sh", **REPOSITORY)
     assert done.returncode == 0, done.stderr[-3000:]
-    stage.up()
     settle(stage, (*LONG_RUNNING, color))
     timings["`down -v`, restore, all healthy"] = time.monotonic() - began
-    assert (rows(stage), objects(stage)) == saved
+    assert (rows(stage), objects(stage)) == (hashes, kept)
     code, found = stage.request("GET", "/documents/search?q=quick")
     assert code == 200 and json.dumps(found).count("fox") >= 1, found
+    sql(stage, "delete from contacts")
+    began = time.monotonic()
+    done = stage.script("restore.sh", "--force", "--to-time", moment, **REPOSITORY)
+    timings["back to a moment"] = time.monotonic() - began
+    assert done.returncode == 0, done.stderr[-3000:]
+    settle(stage, (*LONG_RUNNING, color))
+    assert (rows(stage), objects(stage)) == (hashes, kept)
+
+
+def test_nobody_owns_more_than_it_needs(stage):
+    """What came back from a backup belongs to whom its service runs as"""
+    for volume, owner in re.findall(r"'([\w-]+) (\d+:\d+)'", stage.path(
+            "/opt/pretamane/current/scripts/lib/stack.sh").read_text().partition("OWNERS=")[2].partition("\n")[0]):
+        folder = stage.run("docker", "volume", "inspect", "--format", "{{.Mountpoint}}", f"pretamane_{volume}").stdout
+        others = stage.run("find", folder.strip(), "!", "-uid", owner.partition(":")[0]).stdout
+        assert not others, (volume, others[:500])

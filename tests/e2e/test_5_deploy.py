@@ -104,6 +104,7 @@ def test_a_secret_is_rotated_and_nobody_notices(stage):
     assert clients.bad == [] and clients.good > 100
 
 
+@LONG
 def test_a_release_that_fails_in_green_goes_back(stage, failing):
     """The other way round"""
     goes_back(stage, failing, "blue")

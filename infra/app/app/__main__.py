@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """`python -m app`: the server.
 
 One process serves: its threads wait for the database and the stores, not for the processor, two colors give the host

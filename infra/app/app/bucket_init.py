@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """`python -m app.bucket_init`: makes the bucket if it is missing, and proves that objects can be written and read."""
 from __future__ import annotations
 

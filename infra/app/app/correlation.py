@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """One id for one request, wherever it leaves a trace: log, response, SQL, object store, search."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """The part of `python -m app.migrate` for DynamoDB: notes in the table which layout its items have.
 
 Terraform makes the table, with its key and its backups; this job waits for it and makes none, so the service needs no

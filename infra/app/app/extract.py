@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """The text in a document, for the search index. What others sent is read in a process of its own, with limits."""
 from __future__ import annotations
 

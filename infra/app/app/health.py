@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """Whether the process lives, and whether it can serve.
 
 Without the database or the object store nothing that matters works, so the service is not ready. Without the search

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """Logs as one JSON object a line, complete: ids, extras and tracebacks."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """Errors as callers see them: RFC 9457 problem documents that name the request and give nothing away."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """How often one caller may ask: whoever has a key by that key, everybody else by address.
 
 The edge cannot do this: Caddy has no such limit without a plugin. A process counts for itself, so with several

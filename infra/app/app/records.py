@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """Where contacts, documents and the outbox are kept: what every database does for this service.
 
 Two databases do it: PostgreSQL (postgres.py) and DynamoDB (dynamodb.py). DATABASE_ENGINE says which.

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """The search index: what every search engine does for this service.
 
 Two engines do it: Meilisearch (meilisearch.py) and OpenSearch (opensearch.py). SEARCH_ENGINE says which.

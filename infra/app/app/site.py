@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """The first page and the description of the API: plain HTML without scripts, so the strictest content policy fits."""
 from __future__ import annotations
 

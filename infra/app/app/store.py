@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """The object store, over the S3 interface: S3 itself, or a store that speaks like it."""
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # shellcheck shell=bash
 # Calls to AWS. What decides is the name of the error in the message: exit codes differ between versions of the CLI.
 

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """Reads a password, writes the SCRAM-SHA-256 verifier that PostgreSQL stores, so that its log never sees the password.
 
 RFC 5802 with SHA-256; letters and digits need no SASLprep.

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # shellcheck shell=bash
 # Secrets: found in the Parameter Store, or made once and stored there before anybody uses them. No value is ever in a
 # variable, an argument or a message: values move between files in memory that only root reads.

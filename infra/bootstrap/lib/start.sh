@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # shellcheck shell=bash
 # What every script here starts with: settings, places, one at a time, a private folder in memory.
 # cloud-init sets neither HOME nor a useful folder, and its PATH lacks that of snaps.

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """The files of a backup: copies of volumes that change while they are copied, the manifest, and the proof of both.
 
 Needs Python 3.9 and nothing else.

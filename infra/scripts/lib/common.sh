@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # What every script starts with: strict mode, the values of this stack, messages, locks, metrics, the container engine.
 # shellcheck shell=bash
 set -Eeuo pipefail
@@ -110,7 +110,35 @@ record_color() {
     put "$STATE_DIR/color" <<<"$1"
 }
 
-up_all() { COMPOSE_PROFILES="$PROFILES,$(active_color)" compose up --detach --wait --wait-timeout "$START_SECONDS" --remove-orphans; }
+volume_folder() { docker volume inspect --format '{{.Mountpoint}}' "${STACK}_$1"; }
+
+# A volume that is not there yet is made as Compose would make it.
+made_volume() {
+    if ! docker volume inspect "${STACK}_$1" >/dev/null 2>&1; then
+        docker volume create --label "com.docker.compose.project=$STACK" --label "com.docker.compose.volume=$1" "${STACK}_$1" >/dev/null
+    fi
+    volume_folder "$1"
+}
+
+# Volumes belong to whom their service runs as: the engine gives a new one to root, and a backup may be older than the user. The folder
+# itself comes last, so that one that belongs to the right user has all its files done.
+own_volumes() {
+    local line volume owner folder
+    for line in "${OWNERS[@]}"; do
+        read -r volume owner <<<"$line"
+        folder="$(made_volume "$volume")"
+        if [ "$(stat --format %u:%g "$folder")" != "$owner" ]; then
+            log "volume $volume belongs to $owner from now on"
+            find "$folder" -mindepth 1 -exec chown --no-dereference "$owner" {} +
+            chown "$owner" "$folder"
+        fi
+    done
+}
+
+up_all() {
+    own_volumes
+    COMPOSE_PROFILES="$PROFILES,$(active_color)" compose up --detach --wait --wait-timeout "$START_SECONDS" --remove-orphans
+}
 
 # What is derived from the data, such as a search index, is made anew.
 rebuild_derived() {

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 """PostgreSQL in a container: a dump and the fingerprints of what is in it, taken at one moment; restore; compare.
 
 Everything after `--` is the command that runs a program where the server is, such as

@@ -1,8 +1,9 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # The restic repository, the database and the volumes, for backup, restore and drill.
 # shellcheck shell=bash disable=SC2153  # values of stack.sh
 
-: "${STAGING:=$DATA_DIR/backup/staging}" "${REPOSITORY_SECONDS:=120}"
+: "${STAGING:=$DATA_DIR/backup/staging}" "${REPOSITORY_SECONDS:=120}" "${ALONE_SECONDS:=7200}"
+: "${SCRATCH:=$STACK-scratch}" "${SCRATCH_SECONDS:=3600}"
 : "${RESTIC_PASSWORD_FILE:=$SECRETS_DIR/host/$BACKUP_KEY}" "${RESTIC_CACHE_DIR:=$DATA_DIR/backup/cache}"
 : "${RESTIC_REPOSITORY:=s3:https://s3.${REGION:-}.amazonaws.com/${BUCKET:-}/backups}"
 export RESTIC_PASSWORD_FILE RESTIC_CACHE_DIR RESTIC_REPOSITORY
@@ -30,6 +31,16 @@ open_repository() { # create|existing
     restic unlock --quiet # only locks of processes that are gone
 }
 
+# Pruning and checking want the repository for themselves (exclusive); the log of a database waits for them rather than fail.
+alone() { # exclusive|shared, a command
+    local how="$1"
+    shift
+    (
+        flock "--$how" --wait "$ALONE_SECONDS" 9 || die "the repository is in use by another task of this host"
+        "$@"
+    ) 9>"$STATE_DIR/repository.lock"
+}
+
 # What `retain` keeps: the last of each of so many days, weeks and months.
 retain() {
     restic forget --quiet --host "$STACK" --group-by host --keep-daily "$KEEP_DAILY" --keep-weekly "$KEEP_WEEKLY" \
@@ -48,7 +59,26 @@ in_service() {
         --file "$RELEASE/compose/compose.yaml" exec -T "$1")
 }
 
-volume_folder() { docker volume inspect --format '{{.Mountpoint}}' "${STACK}_$1"; }
+# A server that lives only for a task, with the server's own image, no network and no way in but the scripts.
+start_scratch() { # service, further options
+    local service="$1" end="$((EPOCHSECONDS + SCRATCH_SECONDS))"
+    shift
+    remove_scratch
+    docker run --detach --name "$SCRATCH" --network none --memory "${DATABASE_MEMORY[$service]}" --pids-limit 256 \
+        --security-opt no-new-privileges:true ${DATABASE_OWNER[$service]:+--user "${DATABASE_OWNER[$service]}"} \
+        --env POSTGRES_HOST_AUTH_METHOD=trust --env POSTGRES_USER="${DATABASE_USER[$service]}" "$@" "${DATABASE_IMAGE[$service]}" >/dev/null
+    DATABASE_EXEC=(docker exec -i "$SCRATCH")
+    # The image starts the server twice; only the second listens on TCP.
+    until docker exec "$SCRATCH" pg_isready --quiet --host 127.0.0.1 -U "${DATABASE_USER[$service]}" 2>/dev/null; do
+        if [ "$EPOCHSECONDS" -gt "$end" ] || [ "$(docker inspect --format '{{.State.Running}}' "$SCRATCH")" != true ]; then
+            docker logs --tail 8 "$SCRATCH" >&2 || true
+            die "the scratch server of $service does not start"
+        fi
+        sleep 0.5
+    done
+}
+
+remove_scratch() { docker rm --force --volumes "$SCRATCH" >/dev/null 2>&1 || true; }
 
 # The plan's lines of one kind: `each mirror` prints `service volume`.
 each() {

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model be67e1fd1095. Change the stack, not this file.
+# Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
 # What the scripts need to know of the stack. Durations are seconds, sizes MiB.
 # shellcheck shell=bash disable=SC2034
 
@@ -12,6 +12,9 @@ declare -A DATABASE_USER=([postgresql]=postgres)
 declare -A DATABASE_SECRETS=([postgresql]='postgres:postgres_superuser_password pretamane:postgres_password monitoring:postgres_monitoring_password') # role:secret, by service
 declare -A DATABASE_IMAGE=([postgresql]=postgres:17.11)
 declare -A DATABASE_MEMORY=([postgresql]=768m)
+declare -A DATABASE_OWNER=([postgresql]=999:999)
+ARCHIVED=(postgresql) # servers whose log is kept
+OWNERS=('meilisearch-data 1000:1000' 'minio-data 1000:1000' 'postgresql-archive 999:999') # volume, user and group
 declare -A REBUILD=([fastapi-app]='python -m app.reindex')
 BACKUP_KEY=restic_password
 KEEP_DAILY=7 KEEP_WEEKLY=5 KEEP_MONTHLY=12

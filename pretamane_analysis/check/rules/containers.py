@@ -12,7 +12,7 @@ from typing import Any
 from ..views.images import known
 from .registry import rule
 from ..views.services import services
-from ...intake.compose_service import ServiceFacts, listed, mapping, mebibytes
+from ...intake.compose_service import Mounted, ServiceFacts, listed, mapping, mebibytes
 from ..read.tree import Finding, Tree
 
 # %% auto #0
@@ -77,18 +77,34 @@ def _may_write(service: ServiceFacts, user: int, folder: tuple[str, int, int, in
     return bool(mode & 0o200 and user == owner or mode & 0o020 and service.group == group or mode & 0o002)
 
 
+def _is_given(tree: Tree, volume: str, user: int) -> bool:
+    "Whether a script of the tree names a volume together with the user to whom it belongs."
+    words = re.compile(rf"(?<![\w-]){re.escape(volume)}[\s'\"]+{user}:\d+\b")
+    return any(words.search(text) for path, text in tree.files.items() if path.endswith(".sh"))
+
+
+def _folder_of(mount: Mounted, folder: tuple[str, int, int, int]) -> tuple[str, int, int, int]:
+    "Owner and mode of a new volume: root's where nothing is taken over from the image."
+    return (folder[0], 0, 0, 0o755) if mount.no_copy else folder
+
+
 @rule("C17")
 def volumes_writable(tree: Tree) -> Iterator[Finding]:
-    "A new volume takes owner and mode from the folder in the image; root without capabilities is nobody special there."
+    """A new volume takes owner and mode from the folder in the image, unless it says `nocopy`; root without
+    capabilities is nobody special there. A script of the tree may give it to somebody."""
     for each in services(tree).values():
         facts = known(each.image)
-        targets = {mount.target for mount in each.volumes if mount.kind == "volume" and not mount.read_only}
-        for folder in facts.folders if facts else ():
-            user = each.user if each.user is not None else facts.user if facts else 0
-            if folder[0] in targets and not _may_write(each, user, folder):
-                given = f"which its image gives to {folder[1]}:{folder[2]} with mode {folder[3]:o}"
-                yield of(tree, each, f"cannot write in {folder[0]}, {given}",
+        user = each.user if each.user is not None else facts.user if facts else 0
+        written = {mount.target: mount for mount in each.volumes if mount.kind == "volume" and not mount.read_only}
+        for one in facts.folders if facts else ():
+            if (mount := written.get(one[0])) is None:
+                continue
+            folder = _folder_of(mount, one)
+            if not _may_write(each, user, folder) and not (mount.no_copy and _is_given(tree, mount.source, user)):
+                given = f"which {'the engine' if mount.no_copy else 'its image'} gives to {folder[1]}:{folder[2]}"
+                yield of(tree, each, f"cannot write in {folder[0]}, {given} with mode {folder[3]:o}",
                          f"Write 'user: \"{user}:{folder[2]}\"', or the user who owns it", "user")
+
 
 @rule("C03")
 def no_new_privileges(tree: Tree) -> Iterator[Finding]:

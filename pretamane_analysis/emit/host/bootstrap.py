@@ -10,7 +10,7 @@ import shlex
 from importlib.resources import files as package_files
 from typing import Any
 
-from ..containers import names
+from ..containers import given_user, names
 from ...facts.images import repository
 from .postgres import application_role, monitoring_role
 from ...base.errors import PretamaneError
@@ -26,7 +26,7 @@ def _user_id(
     service: Service,  # Any service
 ) -> int:  # The user's number; 0 where the service names none
     "The number of the user that a service runs as."
-    return int(service.user.partition(":")[0]) if service.user else 0
+    return int((service.user or given_user(service) or "0").partition(":")[0])
 
 
 def _consumers(stack: Stack, secret: str) -> list[dict[str, Any]]:

@@ -5,16 +5,18 @@
 # %% ../../../nbs/emit/host/02_compose.ipynb #3a6fcf67
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from pretamane_analysis.emit.containers import (
-    edge_of, INTERNAL, NETWORKS, SUBNETS, Container, containers, default_profiles, instances, names,
+    edge_of, INTERNAL, NETWORKS, SUBNETS, Container, archive_volume, containers, default_profiles, given_user,
+    instances, names,
 )
-from ...facts.images import facts, local_name, require_pullable
+from ...facts.images import archived, facts, local_name, require_pullable
+from .postgres import ARCHIVE, server_command
 from .postgres import files as roles
-from .postgres import server_command
 from ..yaml_text import Inline, Line, anchored, literal, merged, shared_by, yaml_text
 from ...facts.conventions import TUNNEL_METRICS_PORT, edge_ports, secret_path
 from ...base.errors import PretamaneError
@@ -22,7 +24,7 @@ from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CONFIGURATION', 'definition', 'files']
+__all__ = ['CONFIGURATION', 'owners', 'definition', 'files']
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #6383034a
 _STOP = {"database": "60s"}
@@ -42,14 +44,26 @@ def _limits(service: Service) -> dict[str, Any]:
 def _user(service: Service) -> str | None:
     "User and group; what starts as root without capabilities is in the group that may write in the image's folders."
     group = facts(service.image).group
-    return service.user or (None if group is None else f"0:{group}")
+    return service.user or given_user(service) or (None if group is None else f"0:{group}")
+
+
+def owners(
+    stack: Stack,  # Any stack
+) -> dict[str, str]:  # User and group by volume
+    "The volumes that the engine would give to root, and whose they have to be."
+    found = {mount.volume: user for each in stack.services.values() if (user := given_user(each))
+             for mount in each.mounts if not mount.read_only}
+    servers = {name: stack.services[name] for name in archived(stack)}
+    return found | {archive_volume(name): each.user if each.user and re.fullmatch(r"\d+:\d+", each.user)
+                    else facts(each.image).user for name, each in servers.items()}
 
 
 def _hardening(service: Service) -> dict[str, Any]:
     "Everything taken away but what the image is known to need."
     known, user = facts(service.image), _user(service)
     added = known.capabilities + (known.root_capabilities if service.user is None else ())
-    mounted = {mount.path for mount in service.mounts}
+    moved = {"/root/.minio"} if known.home and given_user(service) else set()  # with the home, to one in memory
+    mounted = {mount.path for mount in service.mounts} | moved
     owner = "".join(f",{key}={value}"
                     for key, value in zip(("uid", "gid"), (user or "").split(":"), strict=False) if value)
     writable = [f"{path}:size=64m{owner}" for path in known.writable if path not in mounted]
@@ -85,7 +99,7 @@ def _secret_files(
 # %% ../../../nbs/emit/host/02_compose.ipynb #cd76e353
 def _environment(stack: Stack, service: Service) -> dict[str, Any]:
     known = facts(service.image)
-    of_image = dict(known.environment)
+    of_image = dict(known.environment) | ({"HOME": known.home} if known.home and given_user(service) else {})
     if known.secret_file_variable and service.secrets:
         of_image[known.secret_file_variable] = secret_path(service.secrets[0])
     found = of_image | {key: stack.filled(value) for key, value in service.environment.items()}
@@ -104,18 +118,20 @@ def _tunnel_command(stack: Stack, service: Service) -> list[str]:
     return [*start, "run", "--token-file", secret_path(service.secrets[0])]
 
 
-def _command(stack: Stack, service: Service) -> list[str]:
+def _command(stack: Stack, name: str) -> list[str]:
+    service = stack.services[name]
     if service.command:
         return [stack.filled(each) for each in service.command]
     if service.role == "tunnel":
         return _tunnel_command(stack, service)
-    return server_command(service) if service.role == "database" and facts(service.image).tunable else []
+    server = service.role == "database" and facts(service.image).tunable
+    return server_command(service, name in archived(stack)) if server else []
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #56e14df1
 def _start(stack: Stack, container: Container) -> dict[str, Any]:
     "How the container starts: the image's own way, or through a shell that reads the secret."
     service = container.service
-    known, command = facts(service.image), _command(stack, service)
+    known, command = facts(service.image), _command(stack, container.of)
     if container.kind == "job":
         return {"command": Line(service.jobs[container.name])}
     if known.secret_variable and service.secrets:
@@ -181,8 +197,13 @@ def _bind(source: str, target: str, **options: Any) -> dict[str, Any]:
             "bind": {"create_host_path": False, **options}}
 
 
-def _volumes(stack: Stack, service: Service) -> dict[str, Any]:
-    found: list[Any] = [f"{each.volume}:{each.path}{':ro' if each.read_only else ''}" for each in service.mounts]
+def _volumes(stack: Stack, name: str) -> dict[str, Any]:
+    service = stack.services[name]
+    # What belongs to a given user takes nothing over from its image, neither files nor owner.
+    own = ":nocopy" if given_user(service) else ""
+    found: list[Any] = [f"{each.volume}:{each.path}{':ro' if each.read_only else own}" for each in service.mounts]
+    if name in archived(stack):
+        found.append(f"{archive_volume(name)}:{ARCHIVE}")
     if service.role in CONFIGURATION and (service.role != "database" or roles(stack)):
         folder, target = _OF_ENGINE.get(service.engine or "", CONFIGURATION[service.role])
         found.append(_bind(f"../{folder}", target))
@@ -243,7 +264,7 @@ def definition(
         **_start(stack, container),
         **_environment(stack, service),
         **_secrets(container),
-        **_volumes(stack, service),
+        **_volumes(stack, container.of),
         "networks": Line(service.networks),
         **_ports(stack, container.of),
         **_depends_on(stack, container),
@@ -301,8 +322,8 @@ def files(
     for each in containers(stack):
         parts.append(f"{_comment(each)}{anchored({each.name: definitions[each.name]}, '  ')}\n")
     parts.append(yaml_text({"networks": _networks(stack)}))
-    if stack.volumes:
-        parts.append("\n" + yaml_text({"volumes": {name: {} for name in stack.volumes}}))
+    if volumes := [*stack.volumes, *map(archive_volume, archived(stack))]:
+        parts.append("\n" + yaml_text({"volumes": {name: {} for name in volumes}}))
     if secrets := _secret_files(stack):
         parts.append("\n" + yaml_text({"secrets": {name: {"file": file} for name, file in secrets.items()}}))
     return {"compose/compose.yaml": "".join(parts),

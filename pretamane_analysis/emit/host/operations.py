@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 
-from .compose import CONFIGURATION
+from .compose import CONFIGURATION, owners
 from ..containers import COLORS, containers, default_profiles, instances, names, replicated
 from ...facts.conventions import EDGE_CHOICE, EDGE_NEXT
-from ...facts.images import facts, local_name
+from ...facts.images import archived, facts, local_name
 from .postgres import application_role, monitoring_role
 from ..targets import edge_series
 from ..templates import rendered
@@ -97,7 +97,10 @@ def _databases(stack: Stack) -> dict[str, str]:
         "database_secrets": _table({name: " ".join(_passwords(stack, name)) for name in services}),
         "database_image": _table({name: each.image for name, each in services.items()}),
         "database_memory": _table({name: f"{each.memory_mib}m" for name, each in services.items()}),
+        "database_owner": _table({name: facts(each.image).user for name, each in services.items()}),
+        "archived": _words(archived(stack)),
     }
+
 
 
 def _rebuild(stack: Stack) -> dict[str, str]:
@@ -162,6 +165,7 @@ def _pair(stack: Stack) -> dict[str, str]:
 
 _SCRIPTS = ("backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh",
             "lib/common.sh", "lib/repository.sh", "lib/archive.py", "lib/database.py")
+_OF_OWNERS, _OF_ARCHIVE = ("own-volumes.sh",), ("wal.sh", "lib/wal.sh")
 _OF_PAIR = ("pair.sh", "roll.sh", "lib/terms.sh", "lib/standby.sh")
 
 
@@ -187,6 +191,7 @@ def _settings(stack: Stack) -> str:
                       if each.deploy == "blue-green"),
         edge=next(iter(edges), ""),
         edge_metrics_port=next((each.ports.get("metrics", "") for each in edges.values()), ""),
+        owners=_words(f"{volume} {user}" for volume, user in owners(stack).items()),
         edge_handler=edge_series(stack)["handler"], edge_choice=EDGE_CHOICE, edge_next=EDGE_NEXT,
         pair=_pair(stack), **_limits(stack), **_databases(stack), **_roles(stack))
 
@@ -197,6 +202,7 @@ def files(
     """The scripts. Raises PretamaneError for a volume that cannot be saved, or a service with two colors that cannot
     be watched."""
     folder = package_files("pretamane_analysis") / "templates" / "scripts"
-    wanted = _SCRIPTS + (_OF_PAIR if replicated(stack) else ())
+    wanted = _SCRIPTS + (_OF_PAIR if replicated(stack) else ()) + (_OF_OWNERS if owners(stack) else ())
+    wanted += _OF_ARCHIVE if archived(stack) else ()
     texts = {f"scripts/{name}": (folder / name).read_text(encoding="utf-8") for name in wanted}
     return texts | {"scripts/lib/stack.sh": _settings(stack)}

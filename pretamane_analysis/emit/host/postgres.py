@@ -13,14 +13,21 @@ from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CONNECTIONS', 'server_command', 'DatabaseRole', 'application_role', 'monitoring_role', 'files']
+__all__ = ['CONNECTIONS', 'ARCHIVE', 'server_command', 'DatabaseRole', 'application_role', 'monitoring_role', 'files']
 
 # %% ../../../nbs/emit/host/01_postgres.ipynb #b053f2cb
 CONNECTIONS = 60
 
 
+ARCHIVE = "/archive"  # in the container of a server whose log is kept
+# A segment that is there already is good if it is the same one: the server asks again after a crash.
+_INTO_ARCHIVE = ("if test -e {to}; then gzip -dc {to} | cmp -s - %p; else gzip -1 <%p >{to}.part && sync {to}.part && "
+                 "mv {to}.part {to} && sync {folder}; fi").format(to=f"{ARCHIVE}/%f.gz", folder=ARCHIVE)
+
+
 def server_command(
     service: Service,  # The database server
+    archive: bool = False,  # Whether its log is kept
 ) -> list[str]:  # The command of its container
     "PostgreSQL with settings that fit the memory limit of its container."
     settings = {
@@ -32,6 +39,7 @@ def server_command(
         "password_encryption": "scram-sha-256",
         "log_min_duration_statement": "500",
         "log_line_prefix": "%m [%p] %u@%d ",
+        **({"archive_mode": "on", "archive_command": _INTO_ARCHIVE} if archive else {}),
     }
     return ["postgres", *(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))]
 

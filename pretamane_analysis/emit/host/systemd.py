@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..containers import default_profiles, replicated
+from .compose import owners
 from ..templates import rendered
+from ...facts.images import archived
 from ...stack.settings import seconds
 from ...stack.stack import Stack
 
@@ -37,12 +39,14 @@ def tasks(
 ) -> list[Task]:
     "The tasks of a stack."
     care, pair = stack.operations, bool(replicated(stack))
+    log = [Task("wal", "wal.sh", f"The log of the database of {stack.name}, off this host",
+                f"*:0/{seconds(care.archive_every) // 60}", "3h", accuracy="1s")] if archived(stack) else []
     found = [
         Task("backup", "backup.sh", f"Backup of {stack.name}", care.backup_at, "4h", "15min", leader=pair),
         Task("drill", "restore-drill.sh", f"Proof that the backup of {stack.name} can be restored", care.drill_at,
              "4h", "15min", leader=pair),
         Task("healthwatch", "healthwatch.sh", f"Health of the services of {stack.name}", care.watch_at, "50s",
-             accuracy="1s", persistent=False, gentle=False, leader=pair),
+             accuracy="1s", persistent=False, gentle=False, leader=pair), *log,
     ]
     return found + [Task("tend", "pair.sh tend", f"Both databases of {stack.name}, and who leads", "*-*-* *:*:0/10",
                          "infinity", accuracy="1s", persistent=False, gentle=False,
@@ -68,7 +72,7 @@ def files(
     "The units of a stack."
     common = {"stack": stack.name, "strict": False, "pair": bool(replicated(stack))}
     found = {
-        f"systemd/{stack.name}.service": rendered("systemd/stack.service.j2", **common,
+        f"systemd/{stack.name}.service": rendered("systemd/stack.service.j2", **common, owners=owners(stack),
                                                   profiles=",".join(default_profiles(stack)),
                                                   start_seconds=seconds(stack.operations.start)),
         f"systemd/{stack.name}-secrets.service": rendered("systemd/secrets.service.j2", **common),

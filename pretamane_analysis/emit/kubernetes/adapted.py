@@ -164,5 +164,7 @@ def adapted(
     if not services:
         raise PretamaneError("nothing of this stack can run in a cluster", place="services",
                              remedy="Give it a service that needs no folder of its host")
-    return Adapted(stack.model_copy(update={"services": services,
-                                            "host": stack.host.model_copy(update={"edge": "tunnel"})}), stack, left_out)
+    # A tunnel's edge needs no port, and an archive of logs is the operator's own.
+    changed = {"services": services, "host": stack.host.model_copy(update={"edge": "tunnel"}),
+               "operations": stack.operations.model_copy(update={"archive_every": "off"})}
+    return Adapted(stack.model_copy(update=changed), stack, left_out)

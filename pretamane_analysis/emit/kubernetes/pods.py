@@ -153,8 +153,7 @@ def labels(
 
 def _container(found: Adapted, container: Container, known: dict[str, Any], named: dict[str, int]) -> dict[str, Any]:
     service, job = container.service, container.kind == "job"
-    home = facts(service.image).home
-    variables = {**({"HOME": home} if home and not service.user else {}), **known.get("environment", {})}
+    variables = known.get("environment", {})
     security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": bool(known.get("read_only")),
                 "capabilities": {"drop": ["ALL"], **({"add": ["NET_BIND_SERVICE"]}
                                                      if "NET_BIND_SERVICE" in known.get("cap_add", ()) else {})}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .board import Board, Panel, Query, Variable
 from ..targets import edge_series, probe_targets, scrape_targets
+from ...facts.images import archived
 from ...stack.stack import Stack
 from ...stack.vocabulary import LABELS
 
@@ -241,9 +242,14 @@ def _backup_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
          ((8 * 86400, "orange"), (15 * 86400, "red"))),
         ("Last drill", "1 when it succeeded.", f"pretamane_drill_last_run_success{{{of}}}", "short", ()),
     ]
+    log = [("Would be lost", "Since the log of the database last left the host: what came later is on its disk only.",
+            f"time() - pretamane_wal_last_success_timestamp_seconds{{{of}}}", "s", ((900, "orange"), (1800, "red"))),
+           ("Log kept here", "Of the last day and a half, compressed; it grows when nothing leaves.",
+            f"pretamane_wal_archive_bytes{{{of}}}", "bytes", ())]
+    stats += log if archived(stack) else []
     return {
         "Can we restore?": tuple(Panel(title, text, (Query(f"max ({query})", title.lower()),), unit, "stat",
-                                       width=6, steps=steps)
+                                       width=24 // len(stats), steps=steps)
                                  for title, text, query, unit, steps in stats),
         "History": (
             Panel("Size", "What the last backup holds, and what it added to the store.",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from .alert import Alert
 from ..containers import replicated
 from ..targets import scrape_targets
+from ...facts.images import archived
+from ...stack.settings import seconds
 from ...stack.stack import Stack
 
 # %% auto #0
@@ -119,6 +121,24 @@ def infra_alerts(
             *(_database(database) if database else [])]
 
 # %% ../../../nbs/emit/observability/06_host_alerts.ipynb #d425e330
+def _log_alerts(stack: Stack, job: str) -> list[Alert]:
+    "Whether the log of the database leaves the host: what is not off it would be lost with it."
+    sent, good = (f'pretamane_wal_last_{what}{{job="{job}"}}' for what in ("success_timestamp_seconds", "run_success"))
+    late = max(30 * 60, 3 * seconds(stack.operations.archive_every))
+    return [
+        Alert("DatabaseLogFailed", "ticket", "backup", f"{good} == 0", 15,
+              "the log of the database does not leave the host",
+              "What was sent before is there; there is no way back to what came after.", "database-log",
+              {good: "0x20"}, {good: "1x20"}, 90),
+        Alert("DatabaseLogTooOld", "page", "backup", f"time() - ({sent} > 0) > {late}", 0,
+              "the log of the database has not left the host", "For {{ $value | humanizeDuration }}; so much would be "
+              "lost with the disk.", "database-log", {sent: "1x500"}, {sent: "60+1800x500"}, 24 * 60),
+        Alert("DatabaseLogMissing", "ticket", "backup", f"absent({sent})\nor {sent} == 0", 60,
+              "the log of the database has never left the host", "An hour has passed and it was never sent.",
+              "database-log", {sent: "0x500"}, {sent: "60x500"}, 90),
+    ]
+
+
 def backup_alerts(
     stack: Stack,  # Any stack
 ) -> list[Alert]:
@@ -129,6 +149,7 @@ def backup_alerts(
                                 for when in ("run_success", "success_timestamp_seconds"))
     lasting, age = "x500", "The last one is {{ $value | humanizeDuration }} old."  # of half hours
     return [
+        *(_log_alerts(stack, job) if archived(stack) else []),
         Alert("BackupFailed", "ticket", "backup", f"{made} == 0", 5, "the last backup failed",
               "Older backups are still there.", "backup", {made: "0x20"}, {made: "1x20"}, 60),
         Alert("BackupTooOld", "page", "backup", f"time() - ({saved} > 0) > {36 * 3600}", 0,

@@ -34,6 +34,7 @@ def _values(stack: Stack) -> dict[str, Any]:
     roles = ("edge", "database", "tunnel", "probes", "metrics")
     first = {role: next(iter(stack.with_role(role)), "") for role in roles}
     return {"stack": stack.name, "environment": stack.environment, "region": stack.region,
+            "archive_every": stack.operations.archive_every, "keep_daily": stack.operations.keep_daily,
             "trail": stack.provisioning.audit_trail_days, "edge_handler": edge_series(stack)["handler"],
             "domain": stack.domain, "admin_domain": stack.admin_domain,
             "slos": [_promise(name, slo) for name, slo in stack.slos.items()], **first}

@@ -7,6 +7,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=lib/repository.sh
 . "$LIBRARY/repository.sh"
+# shellcheck source=lib/wal.sh
+if [ "${#ARCHIVED[@]}" -gt 0 ]; then . "$LIBRARY/wal.sh"; fi
 
 SNAPSHOT="" ADDED=0 BYTES=0
 
@@ -53,6 +55,7 @@ save_databases() {
         mkdir -p "$STAGING/databases/$service"
         in_service "$service"
         database dump "$service" "$STAGING/databases/$service"
+        case " ${ARCHIVED[*]} " in *" $service "*) save_base "$service" ;; esac
     done 3< <(each dump)
 }
 
@@ -98,7 +101,7 @@ require_data
 rm -rf "$STAGING"
 mkdir -p "$STAGING" "$RESTIC_CACHE_DIR"
 step repository
-open_repository create
+alone exclusive open_repository create
 step databases
 save_databases
 step mirror
@@ -111,5 +114,6 @@ archive manifest "$STAGING" "$STATE_DIR/backup.hashes" "$(printf '{"stack": "%s"
 step send
 send "$@"
 step retain
-retain
+if [ "${#ARCHIVED[@]}" -gt 0 ]; then alone exclusive forget_wal; fi
+alone exclusive retain
 log "snapshot $SNAPSHOT holds $BYTES bytes, $ADDED of them new"

@@ -7,12 +7,14 @@
 . "$LIBRARY/repository.sh"
 
 STAGING="$DATA_DIR/backup/drill" SCRATCH="$STACK-drill" MADE=0
+# shellcheck source=lib/wal.sh
+if [ "${#ARCHIVED[@]}" -gt 0 ]; then . "$LIBRARY/wal.sh"; fi
 : "${DRILL_PARTS:=8}" "${DRILL_MAX_AGE:=129600}"
 
 finish() {
     local code=$? now=$EPOCHSECONDS success=0 last=0
     trap - EXIT
-    docker rm --force --volumes "$SCRATCH" >/dev/null 2>&1 || true
+    remove_scratch
     rm -rf "$STAGING"
     if [ "$code" -eq 0 ]; then
         success=1
@@ -53,22 +55,6 @@ fetch() {
     archive faults "$FOUND"
 }
 
-# The server's own image, with no network and no way in but this script.
-start_scratch() {
-    local service="$1" tries
-    docker rm --force --volumes "$SCRATCH" >/dev/null 2>&1 || true
-    docker run --detach --name "$SCRATCH" --network none --memory "${DATABASE_MEMORY[$service]}" --pids-limit 256 \
-        --security-opt no-new-privileges:true --env POSTGRES_HOST_AUTH_METHOD=trust --env POSTGRES_USER="${DATABASE_USER[$service]}" \
-        "${DATABASE_IMAGE[$service]}" >/dev/null
-    DATABASE_EXEC=(docker exec -i "$SCRATCH")
-    # The image starts the server twice; only the second listens on TCP.
-    for ((tries = 0; tries < 120; tries++)); do
-        ! docker exec "$SCRATCH" pg_isready --quiet --host 127.0.0.1 -U "${DATABASE_USER[$service]}" || return 0
-        sleep 0.5
-    done
-    die "the scratch server of $service does not start"
-}
-
 drill_databases() {
     local service volume
     while read -r -u 3 service volume; do
@@ -76,6 +62,24 @@ drill_databases() {
         database restore "$service" "$FOUND/databases/$service"
         database compare "$service" "$FOUND/databases/$service"
     done 3< <(each dump)
+}
+
+last_sent() { snapshots_of "$(wal_host "$1")" | tail -n 1 | cut -d ' ' -f 1; }
+
+# From the copy of the server's files along its log to the end: everything that had left this host when the log was last sent.
+drill_log() {
+    local service sent reached
+    for service in "${ARCHIVED[@]}"; do
+        sent="$(last_sent "$service")"
+        if [ "${sent:-0}" -le "$MADE" ]; then # the backup is minutes old
+            alone shared ship "$service"
+            sent="$(last_sent "$service")"
+        fi
+        replay "$service" "" "$EPOCHSECONDS"
+        reached="$(query "$service" 'select floor(extract(epoch from pg_last_xact_replay_timestamp()))')"
+        [ "${reached:-0}" -ge "$((sent - SEGMENT_SECONDS))" ] || die "the log of $service ends at ${reached:-its beginning}, but was sent at $sent"
+        log "the log of $service leads to $(date -u -d "@$reached" +%FT%TZ)"
+    done
 }
 
 lock drill
@@ -90,9 +94,13 @@ open_repository existing
 rm -rf "$STAGING"
 mkdir -p "$STAGING"
 step read
-read_part
+alone exclusive read_part
 step fetch
 fetch
 step databases
 drill_databases
+if [ "${#ARCHIVED[@]}" -gt 0 ]; then
+    step log
+    drill_log
+fi
 log "the backup of $(date -u -d "@$MADE" +%FT%TZ) can be restored"

@@ -1,0 +1,171 @@
+"""Back to a moment between two backups, with real servers: exactly the rows of before that moment, on this host and
+on a new one; and whoever cannot go there says so."""
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from backup_host import make_host, make_server
+from cheap_restic import cheapen
+from needed import programs
+from postgres_server import PostgresServer
+from test_backup_restore import KEY, restic, snapshots
+
+from pretamane_analysis.base.errors import PretamaneError
+from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.stack.stack import example
+
+ROWS = "select count(*) || ' ' || coalesce(max(n), 0) from rows"
+
+
+def add(server: PostgresServer, upto: int) -> str:
+    """More rows, each in a transaction of its own, and a moment after the last one"""
+    server.psql(f"do $$ begin for i in (select coalesce(max(n), 0) + 1 from rows)..{upto} loop "
+                "insert into rows values (i); commit; end loop; end $$", "pretamane")
+    moment = server.psql("select clock_timestamp()")
+    time.sleep(0.05)
+    return moment
+
+
+class Place:
+    """A host whose log is archived, and moments of its past"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Rows, a backup, rows, the log, rows, an accident, the log"""
+    programs("initdb", "pg_basebackup", "restic", "openssl", "flock", "gzip")
+    found = Place()
+    found.folder = tmp_path_factory.mktemp("moment")
+    found.repository, found.server = found.folder / "repository", make_server()
+    found.host = make_host(found.folder / "host", found.server, found.repository)
+    found.server.psql("create role pretamane login; create database pretamane owner pretamane")
+    found.server.psql("create table rows (n int primary key)", "pretamane")
+    restic(found.repository, "init")
+    cheapen(found.repository, KEY)
+    found.before = add(found.server, 100)
+    time.sleep(1)
+    found.runs = [found.host.run("backup.sh")]
+    time.sleep(1)
+    found.first = add(found.server, 200)
+    found.second = add(found.server, 300)
+    found.runs.append(found.host.run("wal.sh"))
+    found.server.psql("delete from rows", "pretamane")
+    found.runs.append(found.host.run("wal.sh"))
+    yield found
+    found.host.close()
+    found.server.remove()
+
+
+@pytest.fixture
+def fresh(place, tmp_path):
+    """A new host with an empty server"""
+    server = make_server()
+    host = make_host(tmp_path / "new", server, place.repository)
+    yield host, server
+    host.close()
+    server.remove()
+
+
+def test_the_log_leaves_the_host(place):
+    """A backup holds the server's files beside the dump; each run sends what was committed, and says until when"""
+    assert [each.returncode for each in place.runs] == [0, 0, 0], [each.stderr for each in place.runs]
+    hosts = [each["hostname"] for each in snapshots(place.repository)]
+    assert hosts == ["pretamane", "pretamane-postgresql-wal", "pretamane-postgresql-wal"]
+    found = place.host.metrics("wal")
+    assert found["pretamane_wal_last_run_success"] == 1 and found["pretamane_wal_archive_bytes"] > 1000
+    assert 0 <= time.time() - found["pretamane_wal_last_success_timestamp_seconds"] < 120
+    # One segment is 16 MiB; what was not written of it costs next to nothing.
+    assert found["pretamane_wal_archive_bytes"] < 3 << 20
+
+
+@pytest.mark.parametrize("when, rows", [("first", "200 200"), ("latest", "0 0")])
+def test_a_new_host_goes_to_a_moment(place, fresh, when, rows):
+    """Exactly the rows of before it, from the repository alone; at the end of the log they were deleted"""
+    host, server = fresh
+    done = host.run("restore.sh", "--to-time", getattr(place, when, when))
+    assert done.returncode == 0, done.stderr
+    assert server.psql(ROWS, "pretamane") == rows
+    assert not (host.data / "backup" / "restore").exists()
+
+
+@pytest.mark.parametrize("when, why", [("before", "no backup is older than"), ("2100-01-01", "is not over yet"),
+                                       ("half past nonsense", "is no time that date understands")])
+def test_where_there_is_no_way_nothing_is_touched(place, when, why):
+    """Before the first backup, after now, at no time at all"""
+    calls = place.host.engine_folder / "calls"
+    calls.write_text("")
+    done = place.host.run("restore.sh", "--force", "--to-time", getattr(place, when, when))
+    assert done.returncode != 0 and why in done.stderr, done.stderr
+    assert " stop " not in calls.read_text()
+
+
+def test_this_host_goes_back_and_keeps_what_it_had(place):
+    """After an accident: what was not sent yet is sent first, the old database stands beside the new one"""
+    server = place.server
+    moment = add(server, 5)
+    server.psql("delete from rows where n > 1", "pretamane")
+    objects = place.host.volume("minio-data") / "later"
+    objects.write_text("written after the backup")
+    done = place.host.run("restore.sh", "--force", "--to-time", moment)
+    assert done.returncode == 0, done.stderr
+    assert server.psql(ROWS, "pretamane") == "5 5"
+    old = server.psql("select datname from pg_database where datname like 'pretamane_before_restore_%'")
+    assert server.psql("select count(*) from rows", old) == "1"
+    assert objects.read_text() == "written after the backup"
+
+
+def test_a_log_that_does_not_leave_is_noticed(place):
+    """The server cannot write into the archive: the run fails in time, and the moment of the last good one stays"""
+    before = place.host.metrics("wal")["pretamane_wal_last_success_timestamp_seconds"]
+    place.server.psql("alter system set archive_command = 'false'")
+    place.server.psql("select pg_reload_conf()")
+    try:
+        done = place.host.run("wal.sh", SEGMENT_SECONDS="2")
+    finally:
+        place.server.psql("alter system reset archive_command")
+        place.server.psql("select pg_reload_conf()")
+    assert done.returncode != 0
+    assert re.search(r"has not archived \w{24} within 2 s: failed \d+ times", done.stderr), done.stderr
+    found = place.host.metrics("wal")
+    assert found["pretamane_wal_last_run_success"] == 0
+    assert found["pretamane_wal_last_success_timestamp_seconds"] == before
+    assert place.host.run("wal.sh").returncode == 0
+
+
+def test_old_log_goes_when_a_backup_has_succeeded(place):
+    """What is older than the last backup that is old enough; the history of the server's own files stays whole"""
+    archive = place.server.folder / "archive"
+    first = min(file.name for file in archive.iterdir())
+    assert place.host.run("backup.sh", BASE_AGE="0").returncode == 0
+    assert not (archive / first).exists() and any(archive.iterdir())
+    assert len((place.host.state / "bases.postgresql").read_text().splitlines()) == 1
+
+
+def without(**changes):
+    """The example with some of its operations changed"""
+    stack = example()
+    return stack.model_copy(update={"operations": stack.operations.model_copy(update=changes)})
+
+
+@pytest.mark.parametrize("stack", ["off", "no database"])
+def test_without_a_log_nothing_of_it_is_emitted(stack):
+    """No setting, no volume, no script, no unit, no alert"""
+    if stack == "off":
+        found = emitted(without(archive_every="off"))
+    else:
+        text = example()
+        volumes = {name: each.model_copy(update={"backup": "none"}) if each.backup == "dump" else each
+                   for name, each in text.volumes.items()}
+        found = emitted(text.model_copy(update={"volumes": volumes}))
+    assert not [path for path in found if "wal" in path.rpartition("/")[2]]
+    whole = "\n".join(text for path, text in found.items() if not path.startswith(("scripts/", "app/")))
+    assert "archive_command" not in whole and "pretamane_wal" not in whole and "postgresql-archive" not in whole
+    assert "ARCHIVED=()" in found["scripts/lib/stack.sh"]
+
+
+def test_how_often_is_one_of_a_few():
+    """A word that is none of them is refused where it stands"""
+    with pytest.raises((PretamaneError, ValueError)):
+        type(example().operations).model_validate({"archive_every": "7m"})
