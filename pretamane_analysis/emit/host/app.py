@@ -53,7 +53,7 @@ def _require_settings(name: str, service: Service) -> None:
     if missing := [each for each in REQUIRED if each not in service.environment and not each.startswith(unread)]:
         raise PretamaneError(f"the application is not told {', '.join(missing)}", place=f"{place}.environment",
                              remedy=f"Add {missing[0]} to the environment of {name!r}")
-    own_key = service.environment.get("S3_ACCESS_KEY") != ""  # Without one it has the rights of its host
+    own_key = service.environment.get("OBJECT_STORE") != "s3"  # In S3 of AWS it has the rights of its host
     for variable, default in SECRET_FILES.items():
         if variable.startswith(unread) or (variable == "S3_SECRET_KEY_FILE" and not own_key):
             continue
