@@ -21,7 +21,7 @@ from trees import changed, example_files
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.report import sarif
 from pretamane_analysis.check.rules.registry import RULES, check, rules
-from pretamane_analysis.check.tools.validators import TOOLS, run_tools
+from pretamane_analysis.check.tools.runs import every_tool, run_tools
 
 HEAVY = {"pandas", "matplotlib", "boto3", "botocore", "diagrams", "resvg_py", "numpy", "pydantic", "jsonschema",
          "jinja2", "asyncio"}
@@ -68,7 +68,7 @@ def test_the_committed_tree_has_no_finding_and_takes_less_than_two_seconds(root)
         took.append(processor() - before)
         found = json.loads(done.stdout)
         assert (done.returncode, found["findings"], done.stderr) == (0, [], "")
-        assert [each["tool"] for each in found["tools"]] == [each.name for each in TOOLS]
+        assert [each["tool"] for each in found["tools"]] == [each.name for each in every_tool()]
         assert all(each["status"] == "pass" or each["reason"] for each in found["tools"])
     assert min(took) < 2 * min(os.cpu_count() or 1, 2), took
 
@@ -241,7 +241,7 @@ def test_tools_say_what_they_do_not_like(files, tmp_path):
             pytest.skip(reason(name))
         assert (found.status == "fail" and str(tmp_path.parent) not in found.reason
                 and "/tmp" not in found.reason), (name, found)
-    assert {each.name for each in TOOLS} >= set(bad)
+    assert {each.name for each in every_tool()} >= set(bad)
 
 
 def test_a_tool_that_is_absent_is_skipped_and_one_that_fails_is_told(files, monkeypatch, tmp_path):
@@ -299,3 +299,24 @@ def test_caddyfiles_of_any_shape_are_survived(text):
     made = Tree({"Caddyfile": text, "compose.yaml":
                  "services:\n  web:\n    image: caddy:2\n    volumes: [.:/etc/caddy]\n"})
     assert not [each for each in check(made) if "could not be applied" in each.message]
+
+
+def test_what_somebody_decided_to_leave_is_kept_with_its_reason(tmp_path, capsys):
+    """`.pretamane.yaml`, a comment and a baseline each take a finding away; JSON and SARIF keep all with the reason"""
+    from pretamane_analysis.cli.main import main
+
+    web = "services:\n  web:\n    image: a/web:1\n    environment: {A: '$LOST'}\n"
+    tree = written(tmp_path / "tree", {"compose.yaml": web, "b/compose.yaml": web, "c/compose.yaml": web.replace(
+        "'$LOST'}", "'$LOST'} # pretamane: ignore X01 set by the host")})
+    (tree / ".pretamane.yaml").write_text("ignore: [{rule: X01, path: 'b/*', reason: a template}]\n")
+    words = ["check", str(tree), "--no-tools", "--format"]
+    assert main([*words, "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [each["file"] for each in found["findings"]] == ["compose.yaml"]
+    assert sorted(each["reason"] for each in found["suppressed"]) == ["a template", "set by the host"]
+    old = str(tmp_path / "old.json")
+    assert main(["check", str(tree), "--no-tools", "--write-baseline", old]) == 0 and capsys.readouterr()
+    assert main([*words, "sarif", "--baseline", old]) == 0
+    results = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    assert sorted((each["suppressions"][0]["kind"], each["suppressions"][0]["justification"]) for each in results) == [
+        ("external", "a template"), ("external", "in the baseline"), ("inSource", "set by the host")]
