@@ -54,7 +54,8 @@ def moved(data: dict, name: str, prefix: str) -> None:
     """Serve one of the administrators' tools below another prefix"""
     if name in data["services"]:
         text = json.dumps(data["services"][name])
-        data["services"][name] = json.loads(re.sub(rf'(?<!/etc)(?<!=)(?<!"path": ")/{name}(?=["/])', prefix, text))
+        pattern = rf'(?<!/etc)(?<!/lib)(?<!=)(?<!"path": ")/{name}(?=["/])'  # its files keep their places
+        data["services"][name] = json.loads(re.sub(pattern, prefix, text))
         data["services"][name]["routes"] = [{**route, "path": prefix} for route in data["services"][name]["routes"]]
 
 

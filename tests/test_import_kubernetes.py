@@ -6,19 +6,21 @@ import shutil
 from pathlib import Path
 
 import pytest
+from test_import_compose import ROLES, routes_of
+from test_import_compose import stack_of as compose_stack
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import architecture, bill_of
 from pretamane_analysis.bill.nodes import work
 from pretamane_analysis.bill.own_stack import CHECKS
 from pretamane_analysis.cli.main import main
-from pretamane_analysis.emit.tree import emitted
+from pretamane_analysis.emit.tree import OF_KUBERNETES, emitted
 from pretamane_analysis.intake.import_files import imported
 from pretamane_analysis.intake.import_inputs import Input
 from pretamane_analysis.intake.kubernetes_import import kubernetes_import
 from pretamane_analysis.intake.priced_import import priced_text
 from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.stack.stack import loads
+from pretamane_analysis.stack.stack import example, loads
 
 pytestmark = pytest.mark.usefixtures("wide")
 
@@ -138,6 +140,29 @@ def test_resources_of_aws_in_yaml_are_priced():
                  "{instanceClass: db.t3.micro, engine: postgres, allocatedStorage: 20, region: eu-west-1}}\n"
                  "---\napiVersion: sqs.services.k8s.aws/v1alpha1\nkind: Queue\nmetadata: {name: q}\nspec: {}\n")
     assert [each.fields["kind"] for each in found.cloud] == ["DbInstance", "Queue"]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="allowed: kubectl is not installed")
+@pytest.mark.parametrize("name", [*ROLES, ""])
+def test_the_manifests_that_we_emitted_are_read_back(name, tmp_path):
+    """Name, host name, services, sizes, copies, disks, jobs and the edge's routes come back from a cluster's tree; an
+    operator runs the database there, and what watches a machine has none"""
+    before = compose_stack(name)[0] if name else example()
+    for path, text in emitted(before, of=OF_KUBERNETES).items():
+        (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / path).write_text(text)
+    after = loads(priced_text(imported([str(tmp_path / "kubernetes" / "base")]), bundled()), "stack.yaml", CHECKS)
+    assert (after.name, after.domain) == (before.name, before.domain)
+    kept = {name: each for name, each in before.services.items() if each.role != "host-metrics"}
+    assert set(after.services) == set(kept)
+    for service, was in kept.items():
+        now = after.services[service]
+        for field in ("memory_mib", "cpu_cores", "replicas", "jobs", "gpus"):
+            assert getattr(now, field) == getattr(was, field), (service, field)
+        assert now.role == was.role or {now.role, was.role} == {"cache", "queue"} or was.role == "job", service
+        assert routes_of(now) == routes_of(was) or was.role == "edge", service
+        if "cloudnative-pg" not in now.image:
+            assert now.image == was.image and (now.mounts == was.mounts or was.role in ("edge", "job"))
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="allowed: kubectl is not installed")

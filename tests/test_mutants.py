@@ -8,7 +8,7 @@ from needed import reason
 from trees import example_files
 
 from pretamane_analysis.check.read.tree import Tree
-from pretamane_analysis.check.tools.validators import TOOLS, run_tools
+from pretamane_analysis.check.tools.runs import run_tools
 
 MUTANTS = [each for each in all_mutants() if not each.killer.startswith("behaviour:")]
 NAMED = [each for each in all_mutants() if each.killer.startswith("behaviour:")]
@@ -23,7 +23,7 @@ def files():
 @pytest.fixture(scope="module")
 def absent(files):
     """The tools that are not installed"""
-    return {each.tool for each in run_tools(Tree(files), [tool.name for tool in TOOLS]) if each.status == "skipped"
+    return {each.tool for each in run_tools(Tree(files)) if each.status == "skipped"
             and "not installed" in each.reason}
 
 

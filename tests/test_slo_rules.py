@@ -12,7 +12,7 @@ from promtool import complaint, measured, only, run, written
 from trees import example_files, whole
 
 from pretamane_analysis.base.errors import PretamaneError
-from pretamane_analysis.check.tools.validators import run_tools
+from pretamane_analysis.check.tools.runs import run_tools
 from pretamane_analysis.emit.observability import slo_rules, slo_tests
 from pretamane_analysis.emit.observability.slo_rules import Named
 from pretamane_analysis.emit.observability.slo_traffic import Stretch, Traffic

@@ -12,7 +12,7 @@ from typing import Any
 
 from .decisions import Ignored
 from .rules.registry import RULES, Rule
-from .tools.validators import ToolRun
+from .tools.runs import ToolRun
 from .read.tree import Finding
 from ..base.tables import counted, render, to_json
 

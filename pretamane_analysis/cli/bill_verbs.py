@@ -70,9 +70,8 @@ def cost(
     caption = (f"{chosen.title} ({bill.caption()}, {options.scenario} usage). Each line is quantity x rate; SKU is the "
                "number of the price in AWS's list, `as of` the day of the rate, with `read` or `derived` where it is "
                "not from a machine-readable list; * follows from how much is used")
-    part = Part(caption, bill_rows(bill, notes=options.format == "md"), ("as of", "SKU", "unit"))
-    show([part], document, options.format, bill.age(today()), bill.rows(),
-         "\n".join([*_planned(change), *_no_room(chosen), *_replaced(chosen)]))
+    show([Part(caption, bill_rows(bill, notes=options.format == "md"), ("as of", "SKU", "unit"))], document,
+         options.format, bill.age(today()), bill.rows(), _closing(chosen, change))
     return 0
 
 
@@ -88,8 +87,9 @@ def _change(chosen: Any, stack: Any, book: Any, hours: Any) -> dict[str, Any]:
     return {"prior": prior, "planned": planned, "difference": planned - prior}
 
 
-def _no_room(chosen: Any) -> list[str]:
-    return [f"Not everything has room: {each}." for each in chosen.shortfalls]
+def _closing(chosen: Any, change: dict[str, Any]) -> str:
+    room = [f"Not everything has room: {each}." for each in chosen.shortfalls]
+    return "\n".join([*_planned(change), *room, *_replaced(chosen)])
 
 
 def _planned(change: dict[str, Any]) -> list[str]:

@@ -53,7 +53,7 @@ def _examined(tree: Any, only: Sequence[str], with_tools: bool) -> tuple[list[An
     from concurrent.futures import ThreadPoolExecutor
 
     from pretamane_analysis.check.rules.registry import check as findings
-    from pretamane_analysis.check.tools.validators import run_tools
+    from pretamane_analysis.check.tools.runs import run_tools
 
     with ThreadPoolExecutor(1) as beside:
         runs = beside.submit(run_tools, tree) if with_tools else None

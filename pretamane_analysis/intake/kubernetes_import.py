@@ -20,6 +20,7 @@ from .evidence import Imported, secret_name, stack_name
 from .import_inputs import Input
 from .kubernetes_cloud import cloud_of, size_of_claim
 from .kubernetes_operators import operated_as, operated_service
+from .kubernetes_project import edge_routes, jobs_of_services, mounted_secrets, product_name
 from pretamane_analysis.intake.kubernetes_reading import (
     KubernetesReading, copies_of, facts_of_container, pod_size, program_of_container, unique_objects,
 )
@@ -53,9 +54,20 @@ def _variables(reading: KubernetesReading, each: KubernetesObject,
     for one in map(mapping, listed(container.get("envFrom"))):
         if named := mapping(one.get("secretRef")).get("name"):
             secrets += [secret_name(key) for key in _keys_of(reading, str(named))] or [secret_name(str(named))]
+    secrets += mounted_secrets(reading, pod_of(each)[0])
     for needed in secrets:
         reading.found.secrets.setdefault(needed, {"description": f"Needed by {each.name}"})
     return plain, list(dict.fromkeys(secrets))
+
+
+_USUAL = ("data", "storage", "datadir", "db", "pvc", "volume")
+
+
+def _unique(reading: KubernetesReading, name: str) -> bool:
+    "Whether one StatefulSet only has a template of this name."
+    names = [str(mapping(mapping(one).get("metadata")).get("name")) for each in reading.of("StatefulSet")
+             for one in listed(each.spec.get("volumeClaimTemplates"))]
+    return names.count(name) == 1
 
 
 def _claims(reading: KubernetesReading, each: KubernetesObject, pod: dict[str, Any]) -> dict[str, tuple[str, int]]:
@@ -69,7 +81,8 @@ def _claims(reading: KubernetesReading, each: KubernetesObject, pod: dict[str, A
             found[str(one.get("name"))] = (stack_name(claim), gb)
     for one in map(mapping, listed(each.spec.get("volumeClaimTemplates"))):
         name = str(mapping(one.get("metadata")).get("name") or "data")
-        found[name] = (stack_name(f"{each.name}-{name}"), size_of_claim(mapping(one.get("spec"))))
+        own = re.match(f"{re.escape(each.name)}-|.*-data$", name) or name not in _USUAL and _unique(reading, name)
+        found[name] = (stack_name(name if own else f"{each.name}-{name}"), size_of_claim(mapping(one.get("spec"))))
     return found
 
 
@@ -167,7 +180,7 @@ def _service(reading: KubernetesReading, each: KubernetesObject) -> None:
     container, at = parts[0]
     image, fixed = _image(each, container, (*keys, *at))
     role = _role(reading, each, container)
-    if role in _GONE or repository(image) in ("minio/minio", "minio/mc"):
+    if role in _GONE and repository(image) != "caddy" or repository(image) in ("minio/minio", "minio/mc"):
         found.leave(f"{each.kind} {each.name}", _GONE.get(role, "its image was withdrawn in 2026: use pgsty/silo"),
                     each.place())
         if role in ("cluster-helper", "edge", "edge-helper"):
@@ -207,6 +220,7 @@ def _fields(reading: KubernetesReading, each: KubernetesObject, container: dict[
             "ports": ports, "environment": environment, "secrets": secrets,
             "command": words if shown else None, "mounts": mounts, "gpus": min(16, gpus),
             "user": str(user) if isinstance(user, int) and user > 0 else None,
+            "jobs": reading.jobs.get(id(each)),
             "health_check": health if health and not reading.secret.holds(str(health)) else None}
     return {key: value for key, value in {**base, **rest}.items() if value}
 
@@ -273,13 +287,16 @@ def kubernetes_import(
     "Manifests as parts of a stack. Raises PretamaneError with file and line."
     found = Imported("kubernetes", [each.path for each in files])
     reading = KubernetesReading(found, unique_objects((one for file in files for one in objects_of(file)), found))
-    reading.secret = _secrets(reading)
+    reading.secret, found.name = _secrets(reading), stack_name(product_name(reading)) if product_name(reading) else ""
+    reading.jobs = jobs_of_services(reading)
     for each in reading.of(*WORKLOADS):
-        if not mapping(each.raw.get("metadata")).get("ownerReferences"):
+        owned = mapping(each.raw.get("metadata")).get("ownerReferences") or str(id(each)) in reading.jobs.get(0, {})
+        if not owned:
             _service(reading, each)
     for each in reading.objects:
         if operated := operated_as(each):
             operated_service(reading, each, operated)
+    edge_routes(reading)
     _fronts(reading)
     found.cloud += cloud_of(reading.objects)
     _told(reading)

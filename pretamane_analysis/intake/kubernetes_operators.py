@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any
 
 from ..facts.known_images import known_image
+from .compose_reading import fixed_image
 from .compose_service import listed, mapping
 from .evidence import CloudLine
 from .kubernetes_reading import KubernetesReading
@@ -87,20 +88,21 @@ def operated_service(
 ) -> None:
     "Put it among the services, and its disks among what there is of AWS."
     name, found, known = reading.name(each), reading.found, known_image(kind.image)
-    count = whole_number(at_path(each.spec, kind.replicas), 1) or 1
+    count, image = whole_number(at_path(each.spec, kind.replicas), 1) or 1, str(each.spec.get("imageName") or "")
     told = mapping(at_path(each.spec, kind.resources))
     size = mib(mapping(told.get("limits")).get("memory")) or mib(mapping(told.get("requests")).get("memory"))
     usual = known.memory_mib if known else 512
     cores = quantity(mapping(told.get("limits")).get("cpu")) or quantity(mapping(told.get("requests")).get("cpu"))
     gb = ceil(quantity(at_path(each.spec, kind.storage)) / 2**30)
-    found.note(f"services.{name}.image", kind.image, f"a {each.kind} of its operator ({each.place()})", "derived")
+    found.note(f"services.{name}.image", image or kind.image, f"made by its operator ({each.place()})", "derived")
     found.note(f"services.{name}.memory", f"{size or usual}Mi", each.place("spec", *kind.resources.split(".")[:1])
                if size else f"usual for its image ({each.place()})", "declared" if size else "guessed")
     if count > 1:
         found.note(f"services.{name}.replicas", count, each.place("spec"), "declared")
     service: dict[str, Any] = {
-        "image": f"{kind.image}:choose-a-version", "role": known.role if known else "database", "replicas": count,
-        "memory": f"{size or usual}Mi", "cpu": f"{cores or (known.cpu if known else 1)}",
+        "image": fixed_image(image)[0] if image else f"{kind.image}:choose-a-version",
+        "role": known.role if known else "database", "replicas": count, "memory": f"{size or usual}Mi",
+        "cpu": f"{cores or (known.cpu if known else 1)}",
         "ports": {"http": known.ports[0]} if known and known.ports else {}}
     _disk(reading, each, service, gb)
     found.services[name] = {key: value for key, value in service.items() if value}

@@ -18,7 +18,7 @@ import yaml
 from trees import changed
 
 from pretamane_analysis.check.rules.registry import check
-from pretamane_analysis.check.tools.validators import run_tools
+from pretamane_analysis.check.tools.runs import run_tools
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Files = dict[str, str]

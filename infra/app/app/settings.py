@@ -78,8 +78,7 @@ class Settings(BaseSettings):
     s3_bucket: str = Field("documents", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
                            description="the bucket of the documents")
     s3_region: str = Field("us-east-1", description="the region that requests are signed for")
-    s3_access_key: str = Field("pretamane", description="the access key of the object store; empty for the rights of "
-                               "the host, which S3 of AWS knows")
+    s3_access_key: str = Field("pretamane", min_length=1, description="the access key of the object store")
     s3_secret_key_file: Path = Field(SECRETS / "object_store_password",
                                      description="the file with the secret of S3_ACCESS_KEY")
 
@@ -122,7 +121,7 @@ class Settings(BaseSettings):
         if _used(info.field_name or "", info.data):
             if value is None:
                 raise PydanticCustomError("missing", "is not set")
-            if isinstance(value, Path) and (info.field_name != "s3_secret_key_file" or info.data.get("s3_access_key")):
+            if isinstance(value, Path):
                 secret_lines(value)
         return value
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ...base.cache import keep, recall
-from .validators import TOOLS, Job, Tool
+from .runs import TOOLS, Job, Tool
 from ..read.tree import Tree
 from ..rules.observability import queries
 

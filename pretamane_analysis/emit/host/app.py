@@ -38,14 +38,24 @@ SECRET_FILES = {
 }
 
 
+_MANAGED = {"DATABASE_ENGINE": ("dynamodb", "DB_"), "SEARCH_ENGINE": ("opensearch", "MEILISEARCH_"),
+            "OBJECT_STORE": ("s3", "S3_")}  # What takes a managed service, and how the names begin that it then leaves
+
+
+def _unread(service: Service) -> tuple[str, ...]:
+    "How the names of settings begin that the application does not read, for it was told to use managed services."
+    return tuple(names for variable, (engine, names) in _MANAGED.items()
+                 if service.environment.get(variable) == engine)
+
+
 def _require_settings(name: str, service: Service) -> None:
-    place = f"services.{name}"
-    if missing := [each for each in REQUIRED if each not in service.environment]:
+    place, unread = f"services.{name}", _unread(service)
+    if missing := [each for each in REQUIRED if each not in service.environment and not each.startswith(unread)]:
         raise PretamaneError(f"the application is not told {', '.join(missing)}", place=f"{place}.environment",
                              remedy=f"Add {missing[0]} to the environment of {name!r}")
-    own_key = service.environment.get("S3_ACCESS_KEY") != ""  # Without one it has the rights of its host
+    own_key = service.environment.get("OBJECT_STORE") != "s3"  # In S3 of AWS it has the rights of its host
     for variable, default in SECRET_FILES.items():
-        if variable == "S3_SECRET_KEY_FILE" and not own_key:
+        if variable.startswith(unread) or (variable == "S3_SECRET_KEY_FILE" and not own_key):
             continue
         secret = service.environment.get(variable, default).removeprefix(secret_path(""))
         if secret not in service.secrets:

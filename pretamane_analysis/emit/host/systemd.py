@@ -31,6 +31,7 @@ class Task:
     persistent: bool = True
     gentle: bool = True  # gives way to the services
     leader: bool = False  # runs on the leading host of a pair alone
+    writes: str = ""  # folders beside those of every task
 
 
 def tasks(
@@ -48,14 +49,15 @@ def tasks(
              accuracy="1s", persistent=False, gentle=False, leader=pair), *log,
     ]
     return found + [Task("tend", "pair.sh tend", f"Both databases of {stack.name}, and who leads", "*-*-* *:*:0/10",
-                         "30min", accuracy="1s", persistent=False, gentle=False)] * pair
+                         "infinity", accuracy="1s", persistent=False, gentle=False,
+                         writes=f" -/run/{stack.name}")] * pair
 
 # %% ../../../nbs/emit/host/06_systemd.ipynb #fa3a7bd3
 def _task_files(stack: Stack, task: Task) -> dict[str, str]:
     name = f"systemd/{stack.name}-{task.name}"
     return {
         f"{name}.service": rendered("systemd/task.service.j2", stack=stack.name, strict=True, script=task.script,
-                                    gentle=task.gentle, leader=task.leader,
+                                    gentle=task.gentle, leader=task.leader, writes=task.writes,
                                     comment=f"{task.description}; started by its timer.", description=task.description,
                                     timeout=task.timeout),
         f"{name}.timer": rendered("systemd/task.timer.j2", comment=f"When: `systemctl list-timers {stack.name}-*`.",

@@ -68,7 +68,7 @@ def _environment(stack: Stack, service: Service, gone: dict[str, str]) -> dict[s
     if reference_application(service):
         # A statement must be able to wait until a leader that is cut off has stopped; see README.
         found |= {"DB_STATEMENT_TIMEOUT_SECONDS": "30"} if database_of(stack) else {}
-        found |= {"S3_REGION": stack.region, "S3_ACCESS_KEY": ""} if stores else {}
+        found |= {"OBJECT_STORE": "s3", "AWS_REGION": stack.region} if stores else {}
     return found
 
 # %% ../../../nbs/emit/pair/01_adapted.ipynb #713e9a3f
@@ -115,8 +115,8 @@ def on_one_host(
     stack: Stack,  # Any stack
 ) -> dict[str, str]:  # By volume, what becomes of it on the other host
     "The volumes that the other host does not have."
-    said = {"derived": "made anew from the data", "none": "empty there", "mirror": "as old as the last backup",
-            "copy": "as old as the last backup", "dump": "as old as the last backup"}
+    said = dict.fromkeys(("mirror", "copy", "dump"), "only in the last backup")
+    said |= {"derived": "made anew from the data", "none": "empty there"}
     pair = adapted(stack)
     replicated = {each.volume for name in filter(None, [database_of(stack)]) for each in pair.services[name].mounts}
     return {name: said[each.backup] for name, each in pair.volumes.items() if name not in replicated}

@@ -66,7 +66,7 @@ def added(
         if edge and each.of == edge[0]:
             ports = edge_ports(edge[1].ports, "tunnel")
             more["ports"] = [_published(ports[name]) for name in listeners(stack)]
-        if reference_application(each.service) and each.service.environment.get("S3_ACCESS_KEY") == "":
+        if reference_application(each.service) and each.service.environment.get("OBJECT_STORE") == "s3":
             made = compose.definition(stack, each)
             more["environment"] = made["environment"] | {"S3_BUCKET": OBJECTS_BUCKET}
         found[each.name] = more

@@ -37,7 +37,7 @@ def _values(stack: Stack, plan: Architecture) -> dict[str, Any]:
     edge = edge_of(stack)
     ports = edge_ports(edge[1].ports if edge else {}, "tunnel")
     objects = any(isinstance(each, Bucket) and each.feature == "objects" for each in plan.resources)
-    inside = [name for name, each in stack.services.items() if each.environment.get("S3_ACCESS_KEY") == ""]
+    inside = [name for name, each in stack.services.items() if each.environment.get("OBJECT_STORE") == "s3"]
     given = values(stack, plan)
     host = HOST_VALUES | {"objects_bucket": "aws_s3_bucket.objects.id" if objects else '""'}
     return given | {

@@ -105,6 +105,16 @@ await_peer() {
     done
 }
 
+# What this host would run if it led: a registry may not answer on that day.
+ready_images() {
+    local line service image
+    COMPOSE_PROFILES="$PROFILES,$(active_color)" compose pull --quiet --ignore-buildable --policy missing || log "some images are not here yet"
+    for line in "${BUILT[@]}"; do
+        read -r service image <<<"$line"
+        docker image inspect "$image" >/dev/null 2>&1 || PROJECT_DIR="$RELEASE/compose" compose build "$service" || log "$image is not built yet"
+    done
+}
+
 converge() {
     rm -f "$MISSING_FILE"
     if [ "$LEADER" != "$PAIR_HOST" ]; then
@@ -115,6 +125,10 @@ converge() {
     if [ "$(inside state 2>/dev/null || true)" = standby ]; then promoted=yes; fi
     lead
     [ "${LEAD_ONLY:-no}" = no ] || return 0
+    # Passwords may have changed since this host read them.
+    if [ "$promoted" = yes ] && [ -x "$RELEASE/bootstrap/bootstrap.sh" ]; then
+        "$RELEASE/bootstrap/bootstrap.sh" secrets || log "the secrets are those of the last start"
+    fi
     up_all
     if [ "$promoted" = yes ]; then rebuild_derived; fi
 }
@@ -126,6 +140,7 @@ start() {
         claim "$PAIR_HOST" - || die "the first term could not be written"
     fi
     converge
+    if [ "$LEADER" != "$PAIR_HOST" ]; then ready_images; fi
 }
 
 promote() { # [--lose-data]

@@ -40,9 +40,9 @@ def _place(settings: Settings) -> dict[str, Any]:
     store of one's own"""
     if settings.object_store == "s3":
         return {"region_name": settings.aws_region}
-    key = {"aws_access_key_id": settings.s3_access_key,
-           "aws_secret_access_key": secret(settings.s3_secret_key_file)} if settings.s3_access_key else {}
-    return {"endpoint_url": settings.s3_endpoint_url, "region_name": settings.s3_region, **key}
+    return {"endpoint_url": settings.s3_endpoint_url, "region_name": settings.s3_region,
+            "aws_access_key_id": settings.s3_access_key,
+            "aws_secret_access_key": secret(settings.s3_secret_key_file)}
 
 
 def _correlate(request: Any, **_: Any) -> None:

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Runs where the database's files are, while its server is stopped: sh -s -- VERB PEER PORT HOST SECRET
 #   state    empty, half (a copy that did not end), standby, or leader (it led when it stopped)
 #   answers  whether the other one's server is there and leads

@@ -2,11 +2,14 @@
 # follow (`-`: nobody else has everything). Whoever writes the next number has it, and the other one reads so; two hosts cannot both.
 # shellcheck shell=bash
 
+export HOME="${HOME:-/root}" AWS_PAGER="" AWS_REGION="${REGION:-}" AWS_DEFAULT_REGION="${REGION:-}"
 : "${TERMS:=pair}" "${TERM_FILE:=$STATE_DIR/pair.term}"
 
 # The term that this host knows: NUMBER, LEADER, FOLLOWER.
 known_term() {
+    # shellcheck disable=SC2034  # for those who ask
     NUMBER=0 LEADER="" FOLLOWER=- WORD=""
+    # shellcheck disable=SC2034
     [ ! -r "$TERM_FILE" ] || read -r NUMBER LEADER FOLLOWER WORD <"$TERM_FILE"
 }
 
