@@ -299,3 +299,24 @@ def test_caddyfiles_of_any_shape_are_survived(text):
     made = Tree({"Caddyfile": text, "compose.yaml":
                  "services:\n  web:\n    image: caddy:2\n    volumes: [.:/etc/caddy]\n"})
     assert not [each for each in check(made) if "could not be applied" in each.message]
+
+
+def test_what_somebody_decided_to_leave_is_kept_with_its_reason(tmp_path, capsys):
+    """`.pretamane.yaml`, a comment and a baseline each take a finding away; JSON and SARIF keep all with the reason"""
+    from pretamane_analysis.cli.main import main
+
+    web = "services:\n  web:\n    image: a/web:1\n    environment: {A: '$LOST'}\n"
+    tree = written(tmp_path / "tree", {"compose.yaml": web, "b/compose.yaml": web, "c/compose.yaml": web.replace(
+        "'$LOST'}", "'$LOST'} # pretamane: ignore X01 set by the host")})
+    (tree / ".pretamane.yaml").write_text("ignore: [{rule: X01, path: 'b/*', reason: a template}]\n")
+    words = ["check", str(tree), "--no-tools", "--format"]
+    assert main([*words, "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [each["file"] for each in found["findings"]] == ["compose.yaml"]
+    assert sorted(each["reason"] for each in found["suppressed"]) == ["a template", "set by the host"]
+    old = str(tmp_path / "old.json")
+    assert main(["check", str(tree), "--no-tools", "--write-baseline", old]) == 0 and capsys.readouterr()
+    assert main([*words, "sarif", "--baseline", old]) == 0
+    results = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    assert sorted((each["suppressions"][0]["kind"], each["suppressions"][0]["justification"]) for each in results) == [
+        ("external", "a template"), ("external", "in the baseline"), ("inSource", "set by the host")]
