@@ -16,7 +16,7 @@ from typing import Any
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.bill import HOURS_PER_MONTH
-from pretamane_analysis.bill.building_blocks import pod_volumes
+from pretamane_analysis.bill.building_blocks import database_log, pod_volumes
 from pretamane_analysis.bill.features import FEATURE
 from pretamane_analysis.bill.sizing import needs
 from pretamane_analysis.prices.snapshot import eks_support, instance_type
@@ -140,6 +140,8 @@ def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
         elif "-backup-" in each["bucket"]:
             yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"],
                          put_requests=use["backup_writes"])
+            if len(plan["aws_instance"]) == 1:  # a pair keeps the log on both hosts
+                yield from database_log(plan.stack, use, plan.stack.services)
         else:
             yield Bucket(standard_gb=use["stored_gb"], put_requests=requests * use["object_writes_per_request"],
                          get_requests=requests * use["object_reads_per_request"])

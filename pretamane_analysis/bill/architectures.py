@@ -13,7 +13,8 @@ from ..base.errors import PretamaneError, did_you_mean
 from .as_is import as_is
 from .bill import HOURS_PER_MONTH, Bill, bill
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, busy_percent, capacity, guessed, host_disk_gb, managed_data, own_data, shared, services_on_machines,
+    REQUESTS_OF_LOG, Architecture, busy_percent, capacity, database_log, guessed, host_disk_gb, managed_data,
+    own_data, shared, services_on_machines,
 )
 from .cluster import eks, require_architecture
 from .fargate import ecs_fargate
@@ -28,7 +29,6 @@ from ..prices.own_prices import with_own_prices
 from ..prices.snapshot import InstanceType, instance_type, instance_types
 from ..resources import FreeOfCharge, Instances, Parameters, PublicAddresses, Resource, Volume
 from ..stack.quantities import Scenario, mebibytes
-from ..stack.settings import seconds
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -53,26 +53,16 @@ def _host_assumptions(
     services: tuple[str, ...],  # Those that run on the host
 ) -> tuple[str, ...]:
     "What the bill of a host takes for granted."
+    logged = {*services} & {*archived(stack)}
+    copies = f", one more of the database, and its log in {REQUESTS_OF_LOG} requests each time that it is sent"
+    last = f", of the database the last {stack.operations.archive_every}"
     return ("the data disk holds the volumes of the stack and the images, with a fifth to spare",
             "the tunnel leaves through one public address with no port open; DNS and tunnel are Cloudflare's free plan"
             if _has_tunnel(stack) else
             "the host answers on one public address; the registrar's DNS costs nothing",
-            "the backup bucket holds one full copy of database and objects",
-            f"with the data disk {_lost(stack, services)}",
+            f"the backup bucket holds one full copy of database and objects{copies if logged else ''}",
+            f"with the data disk what came after the last backup is lost{last if logged else ''}",
             *guessed(stack))
-
-
-_REQUESTS_OF_LOG = 12  # PUT and LIST of one run of restic, counted at an S3 server on 2026-11-30
-
-
-def _lost(stack: Stack, services: tuple[str, ...]) -> str:
-    "What a lost disk takes along."
-    every = stack.operations.archive_every
-    if not {*services} & {*archived(stack)}:
-        return "what came after the last backup is lost"
-    sent = HOURS_PER_MONTH * 3600 / seconds(every) * _REQUESTS_OF_LOG
-    return (f"what came after the last backup is lost, of the database the last {every}; the {sent:,.0f} requests a "
-            "month that send its log are not in the bill")
 
 
 def _has_tunnel(stack: Stack) -> bool:
@@ -114,7 +104,7 @@ def ec2(
     resources = [
         _machine(stack, kind, needs(stack, services, scenario).busy_cores),
         Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
-        PublicAddresses(feature="network", count=1), *data, *shared(stack, use),
+        PublicAddresses(feature="network", count=1), *data, *database_log(stack, use, services), *shared(stack, use),
         Parameters(feature="secrets",
                    standard=len({each for name in services for each in stack.services[name].secrets}) or 1),
         *_free_lines(stack),

@@ -11,8 +11,10 @@ from decimal import ROUND_CEILING, Decimal
 
 from ..base.errors import PretamaneError
 from ..base.numbers import least
+from .bill import HOURS_PER_MONTH
 from .features import FEATURE
 from ..facts.accelerators import gpus_of
+from ..facts.images import archived
 from ..prices.book import PriceBook
 from ..prices.snapshot import instance_type
 from ..providers.choice import gone
@@ -23,12 +25,13 @@ from pretamane_analysis.resources import (
 from ..stack.disks import disk_refusals
 from ..stack.quantities import Scenario
 from ..stack.service import Service
+from ..stack.settings import seconds
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Figures', 'POD_VOLUMES', 'Capacity', 'Architecture', 'services_on_machines', 'capacity', 'busy_percent', 'guessed',
-           'pod_volumes', 'managed_data', 'data_gb', 'claim_gb', 'is_shared', 'claims_gb', 'host_disk_gb', 'shared',
-           'own_data']
+__all__ = ['Figures', 'POD_VOLUMES', 'REQUESTS_OF_LOG', 'Capacity', 'Architecture', 'services_on_machines', 'capacity',
+           'busy_percent', 'guessed', 'pod_volumes', 'managed_data', 'data_gb', 'claim_gb', 'is_shared', 'claims_gb',
+           'host_disk_gb', 'shared', 'own_data', 'database_log']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -241,3 +244,19 @@ def own_data(
         Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"],
                put_requests=use["backup_writes"]),
     ]
+
+
+REQUESTS_OF_LOG = 12  # PUT and LIST of one run of restic, counted at an S3 server on 2026-11-30
+
+
+def database_log(
+    stack: Stack,  # The product that is described
+    use: Figures,  # Usage in one scenario, as `Usage.at` returns it
+    services: Iterable[str],  # Names of services of the stack
+) -> list[Resource]:  # Empty where the log of none is kept
+    "What sends the log of databases to the backup bucket every few minutes, and the copy that the log is applied to."
+    if not {*services} & {*archived(stack)}:
+        return []
+    runs = HOURS_PER_MONTH * 3600 / seconds(stack.operations.archive_every)
+    return [Bucket(feature="backups", name="log of the database", standard_gb=use["database_gb"],
+                   put_requests=runs * REQUESTS_OF_LOG)]
