@@ -92,16 +92,15 @@ def limits_of(
     iops, mibps = _disk(stack, gb)
     share = kind.baseline_percent / 100 if kind.burstable and host.cpu_credits == "standard" else Decimal(1)
     through = None if kind.ebs_mbps is None else Decimal(kind.ebs_mbps) * 10 ** 6 / 8 / 2 ** 20
-    network, disk = _gigabits(kind.network), f"the {host.disk_type} data disk of {plain(gb, 0)} GB"
+    network = _gigabits(kind.network)
+    known, unknown = f"the {host.disk_type} data disk of {plain(gb, 0)} GB", f"not known for {host.disk_type}"
     return [
         Limit("memory", Decimal(machine.memory_mib), Decimal(kind.memory_mib), "MiB",
               "services keep theirs at any load", grows=False),
         Limit("CPU", machine.busy_cores, kind.vcpu * share, "vCPU",
               "the baseline, without credits" if share < 1 else ""),
-        Limit("IOPS of the disk", need["iops"], iops, "requests/s", disk if iops is not None
-              else f"not known for {host.disk_type}"),
-        Limit("throughput of the disk", need["mibps"], mibps, "MiB/s", disk if mibps is not None
-              else f"not known for {host.disk_type}"),
+        Limit("IOPS of the disk", need["iops"], iops, "requests/s", unknown if iops is None else known),
+        Limit("throughput of the disk", need["mibps"], mibps, "MiB/s", unknown if mibps is None else known),
         Limit("EBS throughput of the host", need["mibps"], through, "MiB/s",
               "the baseline" if through is not None else "not in the catalogue"),
         Limit("IOPS of the host", need["iops"], None, "requests/s", "not in the catalogue"),

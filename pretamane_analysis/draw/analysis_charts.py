@@ -71,9 +71,8 @@ def tornado_chart(
         for at, pair in enumerate(ends):
             axes.barh(at, pair[1] - pair[0], 0.56, pair[0], color=ALTERNATIVE if pair[1] > pair[0] else BASELINE)
             for value, word in zip(pair, ("low", "high")):
-                right = value == max(pair)
-                axes.annotate(word, (value, at), (3 if right else -3, 0), textcoords="offset points", va="center",
-                              ha="left" if right else "right")
+                side, gap = ("left", 3) if value == max(pair) else ("right", -3)
+                axes.annotate(word, (value, at), (gap, 0), textcoords="offset points", va="center", ha=side)
         for color, word in ((ALTERNATIVE, "more"), (BASELINE, "less")):
             axes.barh(0, 0, 0.56, low, color=color, label=f"more usage saves {word}")
         _legend(figure, axes)

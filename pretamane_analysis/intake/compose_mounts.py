@@ -81,6 +81,8 @@ def mounts_of(
     "The volumes of a service; what else is mounted is told."
     found: list[dict[str, Any]] = []
     for each in project.services[name].volumes:
+        if project.found.emitted and each.target == "/archive":  # a server's log, which is emitted where it is kept
+            continue
         if each.kind == "tmpfs" or not each.target.startswith("/") or any(
                 one["path"] == each.target for one in found):
             continue

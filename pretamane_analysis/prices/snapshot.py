@@ -138,7 +138,10 @@ class Snapshot(PriceBook):
         return list(_prices(query.service, query.region,
                             [row for row in rows if row["purchase_option"] == query.purchase_option]))
 
-    def listed(self, query: Query) -> Price:
+    def listed(
+        self,
+        query: Query,  # The question: one usage type, unit, region and purchase option
+    ) -> Price:
         if query not in self._listed:
             self._listed[query] = super().listed(query)
         return self._listed[query]

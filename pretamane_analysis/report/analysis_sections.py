@@ -66,14 +66,14 @@ def analysis_sections(
                   ("growth",))
     yield Section("growth-steps", "Where machines change", SURFACE, "And where they no longer suffice.",
                   step_rows(found.growth), step_rows(found.growth))
-    yield Section("limits", "What binds on one host first", SURFACE, "Up to which load today's host suffices, and the "
-                  "largest that the region sells. Needs are means of the month, and every read reaches the disk.",
-                  _without(found, "limits", limit_rows(found.limits) if found.limits else []),
-                  limit_data(found.limits))
     yield from _owned(found)
 
 
 def _owned(found: Analysis) -> Iterator[Section]:
+    yield Section("limits", "What binds on one host first", SURFACE, "Up to which load today's host suffices, and the "
+                  "largest that the region sells. Needs are means of the month, and every read reaches the disk.",
+                  _without(found, "limits", limit_rows(found.limits) if found.limits else []),
+                  limit_data(found.limits))
     parts = component_rows(dict.fromkeys(part for each in found.ownership for part in each.available.parts))
     yield Section("ownership", "Over 36 months", SURFACE,
                   f"{terms_said(found.ownership[0].terms)} The verb `ownership` takes your own prices: "

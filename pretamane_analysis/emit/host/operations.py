@@ -164,8 +164,8 @@ def _pair(stack: Stack) -> dict[str, str]:
 
 
 _SCRIPTS = ("backup.sh", "restore.sh", "restore-drill.sh", "deploy.sh", "rollback.sh", "healthwatch.sh",
-            "lib/common.sh", "lib/repository.sh", "lib/archive.py", "lib/database.py")
-_OF_OWNERS, _OF_ARCHIVE = ("own-volumes.sh",), ("wal.sh", "lib/wal.sh")
+            "lib/common.sh", "lib/repository.sh", "lib/wal.sh", "lib/archive.py", "lib/database.py")
+_OF_OWNERS, _OF_ARCHIVE = ("own-volumes.sh",), ("wal.sh",)
 _OF_PAIR = ("pair.sh", "roll.sh", "lib/terms.sh", "lib/standby.sh")
 
 

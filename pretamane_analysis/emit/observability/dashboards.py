@@ -230,23 +230,29 @@ def _log_rows(stack: Stack) -> dict[str, tuple[Panel, ...]]:
     }
 
 # %% ../../../nbs/emit/observability/13_dashboards.ipynb #8af96e84
+_LATE = ((26 * 3600, "orange"), (50 * 3600, "red"))
+_Stat = tuple[str, str, str, str, tuple[tuple[float, str], ...]]
+
+
+def _log_stats(of: str) -> list[_Stat]:
+    return [("Would be lost", "Since the log of the database last left the host: what came later is on its disk only.",
+             f"time() - pretamane_wal_last_success_timestamp_seconds{{{of}}}", "s", ((900, "orange"), (1800, "red"))),
+            ("Log kept here", "Of the last day and a half, compressed; it grows when nothing leaves.",
+             f"pretamane_wal_archive_bytes{{{of}}}", "bytes", ())]
+
+
 def _backup_rows(stack: Stack, job: str) -> dict[str, tuple[Panel, ...]]:
     of = f'job="{job}"'
-    late = ((26 * 3600, "orange"), (50 * 3600, "red"))
-    stats = [
+    stats: list[_Stat] = [
         ("Since the last backup", "Since one succeeded; they are made every day.",
-         f"time() - pretamane_backup_last_success_timestamp_seconds{{{of}}}", "s", late),
+         f"time() - pretamane_backup_last_success_timestamp_seconds{{{of}}}", "s", _LATE),
         ("Last backup", "1 when it succeeded.", f"pretamane_backup_last_run_success{{{of}}}", "short", ()),
         ("Since the last drill", "Since a backup was last restored, to see that it can be.",
          f"time() - pretamane_drill_last_success_timestamp_seconds{{{of}}}", "s",
          ((8 * 86400, "orange"), (15 * 86400, "red"))),
         ("Last drill", "1 when it succeeded.", f"pretamane_drill_last_run_success{{{of}}}", "short", ()),
     ]
-    log = [("Would be lost", "Since the log of the database last left the host: what came later is on its disk only.",
-            f"time() - pretamane_wal_last_success_timestamp_seconds{{{of}}}", "s", ((900, "orange"), (1800, "red"))),
-           ("Log kept here", "Of the last day and a half, compressed; it grows when nothing leaves.",
-            f"pretamane_wal_archive_bytes{{{of}}}", "bytes", ())]
-    stats += log if archived(stack) else []
+    stats += _log_stats(of) if archived(stack) else []
     return {
         "Can we restore?": tuple(Panel(title, text, (Query(f"max ({query})", title.lower()),), unit, "stat",
                                        width=24 // len(stats), steps=steps)

@@ -13,7 +13,7 @@ from ...stack.settings import seconds
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['infra_alerts', 'backup_alerts', 'pair_alerts']
+__all__ = ['infra_alerts', 'pair_alerts', 'backup_alerts']
 
 # %% ../../../nbs/emit/observability/06_host_alerts.ipynb #fc3ac05f
 def _job(stack: Stack, role: str) -> str | None:
@@ -139,17 +139,11 @@ def _log_alerts(stack: Stack, job: str) -> list[Alert]:
     ]
 
 
-def backup_alerts(
-    stack: Stack,  # Any stack
-) -> list[Alert]:
-    "Whether what must not be lost is saved, and can be read again."
-    if (job := _job(stack, "host-metrics")) is None:
-        return []
+def _saved_alerts(job: str) -> list[Alert]:
     made, saved, tried, read = (f'pretamane_{what}_last_{when}{{job="{job}"}}' for what in ("backup", "drill")
                                 for when in ("run_success", "success_timestamp_seconds"))
     lasting, age = "x500", "The last one is {{ $value | humanizeDuration }} old."  # of half hours
     return [
-        *(_log_alerts(stack, job) if archived(stack) else []),
         Alert("BackupFailed", "ticket", "backup", f"{made} == 0", 5, "the last backup failed",
               "Older backups are still there.", "backup", {made: "0x20"}, {made: "1x20"}, 60),
         Alert("BackupTooOld", "page", "backup", f"time() - ({saved} > 0) > {36 * 3600}", 0,
@@ -201,3 +195,12 @@ def pair_alerts(
         Alert("PairUntended", "page", "database", f"time() - {seen} > 300", 5, "nobody looks after the two databases",
               "A leader that is cut off would not stop.", "standby", {seen: "0x20"}, {seen: "0+60x20"}, 12),
     ]
+
+
+def backup_alerts(
+    stack: Stack,  # Any stack
+) -> list[Alert]:
+    "Whether what must not be lost is saved, and can be read again."
+    if (job := _job(stack, "host-metrics")) is None:
+        return []
+    return [*(_log_alerts(stack, job) if archived(stack) else []), *_saved_alerts(job)]
