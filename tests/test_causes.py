@@ -56,6 +56,27 @@ def edge(lines, **compose):
             "[./:/etc/caddy]\n  prometheus:\n    image: prom/prometheus:v3.13.4\n"}
 
 
+LOKI = {"loki.yaml": "schema_config: {configs: [{from: 2024-01-01, store: tsdb, schema: v13, object_store: filesystem, "
+        "index: {prefix: i, period: 24h}}]}\ntable_manager: {retention_deletes_enabled: true}\n"}
+
+
+def shipped(services):
+    """Grafana with a dashboard that asks logs for a label"""
+    return {"compose.yaml": "services:\n  grafana:\n    image: grafana/grafana:13.1.5\n    volumes: [./d:/d]\n"
+            + services, "d/a.json": '{"schemaVersion": 39, "panels": [{"datasource": {"type": "loki"}, "targets": '
+            '[{"expr": "{pod=\\"a\\"}", "datasource": {"type": "loki"}}]}]}\n', "promtail.yml":
+            "clients: [{url: 'http://loki:3100/loki/api/v1/push', external_labels: {place: a}}]\npositions: {filename: "
+            "/tmp/p}\nscrape_configs:\n  - job_name: a\n    static_configs: [{targets: [localhost], labels: {app: a}}]"
+            "\n"}
+
+
+JOINED = {"edge/compose.yaml": """services:
+  edge:
+    image: caddy:2.10
+    volumes: [./Caddyfile:/etc/caddy/Caddyfile]
+    networks: [all]
+networks: {all: {name: shared}}
+""", "edge/Caddyfile": ":80 {\n\treverse_proxy wiki:80\n}\n"}
 HASH = "$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG"
 CASES = [  # rule, cause, what is right, what is a fault (None: shown elsewhere)
     ("X06", "metrics outside the catalogue", rules_("shop_orders_open > 5"),
@@ -121,6 +142,18 @@ CASES = [  # rule, cause, what is right, what is a fault (None: shown elsewhere)
                                     " object_store: filesystem, index: {prefix: i, period: 24h}}]}\n"},
      {"loki.yaml": "schema_config: {configs: [{from: 2024-01-01, store: tsdb, schema: v13, object_store: filesystem, "
       "index: {prefix: i, period: 24h}}]}\nlimits_config: {retention_period: 168h}\n"}),
+    ("X06", "a metric that was renamed for another reason", rules_("prometheus_remote_storage_samples_total > 5"),
+     rules_("node_memory_Mem_Available_bytes > 5")),
+    ("X06", "logs that go to a Loki elsewhere", shipped(""), shipped("  loki:\n    image: grafana/loki:3.7.6\n")),
+    ("X01", "what may stand before an image", web(["image: ${REGISTRY}a/web:1"]), web(["image: ${REGISTRY}/a/web:1"])),
+    ("X04", "a network that other projects join by its name", JOINED | {
+        "wiki/compose.yaml": "services:\n  wiki:\n    image: a/wiki:1\n    networks: [all]\nnetworks: {all: "
+        "{external: true, name: shared}}\n"}, JOINED),
+    ("O01", "a Loki of another version", {**LOKI, "compose.yaml": "services:\n  loki:\n    image: grafana/loki:2.9.1\n"
+                                          "    volumes: [./loki.yaml:/etc/loki/local-config.yaml]\n"},
+     {**LOKI, "compose.yaml": "services:\n  loki:\n    image: grafana/loki:3.7.6\n"
+      "    volumes: [./loki.yaml:/etc/loki/local-config.yaml]\n"}),
+    ("O01", "a Loki that nothing in the tree runs", LOKI, None),
     ("O08", "severities beside the same alert", {"alertmanager.yml": ROUTES + "inhibit_rules:\n  - source_matchers: "
                                                  "[severity=critical]\n    target_matchers: [severity=warning]\n"
                                                  "    equal: [alertname]\n"},

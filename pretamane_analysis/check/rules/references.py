@@ -45,6 +45,11 @@ def _mentioned(tree: Tree) -> frozenset[str]:
         for word in re.findall(r"\b[A-Z][A-Z0-9_]+\b", text)))
 
 
+def _prefixes_image(keys: tuple[str | int, ...], text: str, name: str) -> bool:
+    "Whether a variable stands before the name of an image that is whole without it."
+    return keys[-1:] == ("image",) and bool(re.match(rf"\$\{{?{name}\}}?[a-z0-9]", text))
+
+
 @rule("X01")
 def variables_and_secrets(tree: Tree) -> Iterator[Finding]:
     "Variables of the compose file, secrets of services, and files below /run/secrets that anything names."
@@ -55,7 +60,8 @@ def variables_and_secrets(tree: Tree) -> Iterator[Finding]:
     for file, keys, text in written_texts(tree):
         for braced, default, plain in _VARIABLE.findall(text):
             used.add(braced or plain)
-            if (braced or plain) not in known and not default.lstrip(":").startswith(("-", "+", "?")):
+            if (braced or plain) not in known and not default.lstrip(":").startswith(("-", "+", "?")) and (
+                    tree.house or not _prefixes_image(keys, text, braced or plain)):
                 yield tree.at(file, keys, f"the variable {braced or plain!r} is set nowhere and "
                               f"would be blank", f"Give it a default, or set it in {path}")
     for name, line in produced.items() if tree.house else ():
@@ -160,12 +166,21 @@ def _may_be_elsewhere(tree: Tree, each: Reference) -> bool:
     if caller is None:
         outside = any(mapping(each).get("external") for each in definitions.values())
         return outside or each.kind not in ("upstream", "scrape", "alerts")
-    shared = any(mapping(definitions.get(name)).get("external") for name in caller.networks)
+    shared = any(mapping(definitions.get(name)).get("external") for name in caller.networks) or _joined(tree, caller)
     hosts = {re.split(r"[:=]", str(one))[0] for one in listed(caller.raw.get("extra_hosts"))} | {
         *mapping(caller.raw.get("extra_hosts"))}
     linked = {str(one).partition(":")[2] or str(one) for one in listed(caller.raw.get("external_links"))}
     return shared or bool(tree.project and tree.project.fragment
                           and _partly(tree)) or bool(caller.raw.get("network_mode")) or each.host in hosts | linked
+
+
+def _joined(tree: Tree, caller: ServiceFacts) -> bool:
+    "Whether another project of the tree joins a network that this one gives a name of its own."
+    defined = [(one, mapping(one.data.get("networks"))) for one in tree.common("projects", list[Project])]
+    own = mapping(tree.compose.get("networks"))
+    mine = {mapping(own.get(name)).get("name") for name in caller.networks} - {None}
+    return any(mapping(each).get("external") and (mapping(each).get("name") or name) in mine
+               for one, networks in defined if one is not tree.project for name, each in networks.items())
 
 
 def _partly(tree: Tree) -> bool:
