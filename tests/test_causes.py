@@ -94,6 +94,8 @@ CASES = [  # rule, cause, what is right, what is a fault (None: shown elsewhere)
      web(["environment: {A: $LOST}"])),
     ("X01", "a file of variables", web(["env_file: [web.env]", "environment: {A: '${B:-1}'}"], **{"web.env": "C=1\n"}),
      None),
+    ("X01", "a file of variables that is kept back", web(["env_file: .env", "environment: {A: $LOST}"]),
+     web(["env_file: .env", "environment: {A: $LOST}"], **{".env": "B=1\n"})),
     ("X05", "the folder itself is built", web(["build: ."], Dockerfile="FROM debian:13\n"), web(["build: ./lost"])),
     ("X05", "a path inside the image", web(["command: [run, --config, /etc/web/default.yaml]"]), None),
     ("X05", "a folder that is made at run time", web(["volumes: ['./data:/data']"]),
