@@ -171,10 +171,12 @@ _POOL = re.compile(r"^\s*upstream\s+\S+\s*\{([^}]*)\}", re.M)
 
 def _places(tree: Tree) -> Iterator[set[str]]:
     "The hosts of each place that a reverse proxy of the tree routes to."
-    yield from ({host for host, _ in each.targets()} for each in proxies(tree))
+    routed = list(proxies(tree))
+    yield from ({host for host, _ in each.targets()} for each in routed)
     pools = [body for path in tree.of("nginx") for body in _POOL.findall(tree.files[path])]
+    of_caddy = {each.directive.file for each in routed}
     for each in references(tree):
-        if each.kind == "upstream" and each.file not in {proxy.directive.file for proxy in proxies(tree)}:
+        if each.kind == "upstream" and each.file not in of_caddy:
             body = next((one for one in pools if re.search(rf"\bserver\s+{re.escape(each.host)}[:;\s]", one)), "")
             yield {each.host, *re.findall(r"\bserver\s+([\w.-]+)", body)}
 
@@ -190,15 +192,14 @@ def _alone_behind_the_edge(tree: Tree) -> set[str]:
 @rule("S10")
 def deploys_keep_serving(tree: Tree) -> Iterator[Finding]:
     "Scripts of deployment that stop the only instance of a service behind the edge."
-    alone = _alone_behind_the_edge(tree) if tree.project else set[str]()
     own = {basename(each) for each in tree.project.files} if tree.project else set[str]()
-    for path, text in _around(tree).items() if alone else ():
-        if not _DEPLOYS.search(path) or _TRIES.search(basename(path)) or not (
-                tree.kind(path) == "script" or "/workflows/" in path):
-            continue
-        for number, verb, files, named in _stops(text):
-            hit = sorted(alone & set(named) if named else alone)
-            if hit and (not files or own & {*map(basename, files)}):
-                yield tree.at(path, number, f"{_WORDS[verb]} {', '.join(hit)}, the only instance that the edge routes "
-                              f"to: users get errors at each deployment",
-                              "Start the new release beside the old one, and stop that when the new one is healthy")
+    scripts = [(path, text) for path, text in _around(tree).items() if own and _DEPLOYS.search(path)
+               and not _TRIES.search(basename(path)) and (tree.kind(path) == "script" or "/workflows/" in path)]
+    stops = [(path, *each) for path, text in scripts for each in _stops(text)]
+    alone = _alone_behind_the_edge(tree) if stops else set[str]()
+    for path, number, verb, files, named in stops:
+        hit = sorted(alone & set(named) if named else alone)
+        if hit and (not files or own & {*map(basename, files)}):
+            yield tree.at(path, number, f"{_WORDS[verb]} {', '.join(hit)}, the only instance that the edge routes "
+                          f"to: users get errors at each deployment",
+                          "Start the new release beside the old one, and stop that when the new one is healthy")
