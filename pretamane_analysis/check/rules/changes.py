@@ -45,9 +45,9 @@ def _around(tree: Tree) -> Mapping[str, str]:
 
 
 def _asked(tree: Tree, service: ServiceFacts, kind: str) -> str:
-    "Where the tree asks a program to reload its configuration: file and line; empty where nothing does."
+    "What the tree says of a reload of a program's configuration, with file and line; empty for nothing."
     if "--web.enable-lifecycle" in service.command and kind == "prometheus":
-        return f"{tree.compose_path} (--web.enable-lifecycle)"
+        return "can be reloaded (--web.enable-lifecycle)"
     port, others = _PORTS.get(kind, ""), {*_PORTS.values()} - {_PORTS.get(kind, "")}
     for path, text in _around(tree).items():
         if "reload" not in text and "HUP" not in text or not (
@@ -57,7 +57,7 @@ def _asked(tree: Tree, service: ServiceFacts, kind: str) -> str:
             elsewhere = port and any(f":{other}/" in line for other in others)
             if not line.lstrip().startswith("#") and (_ASKS[kind].search(line) and not elsewhere
                                                       or _hang_up(service.name).search(line)):
-                return f"{path}:{number}"
+                return f"is reloaded ({path}:{number})"
     return ""
 
 
@@ -70,7 +70,7 @@ def reloads_see_edits(tree: Tree) -> Iterator[Finding]:
                   and tree.kind(mount.source) in _RELOADED[kind]] if kind else []
         where = _asked(tree, each, kind) if mounts else ""
         for mount in mounts if where else ():
-            yield of(tree, each, f"mounts the single file {mount.source}, which is reloaded ({where}): an edit that "
+            yield of(tree, each, f"mounts the single file {mount.source}, which {where}: an edit that "
                      "replaces the file, as git and most editors do, is not seen in the container",
                      "Mount its folder, or recreate the container instead of the reload", "volumes", mount.index)
 
