@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from copy import deepcopy
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -299,6 +300,32 @@ def test_caddyfiles_of_any_shape_are_survived(text):
     made = Tree({"Caddyfile": text, "compose.yaml":
                  "services:\n  web:\n    image: caddy:2\n    volumes: [.:/etc/caddy]\n"})
     assert not [each for each in check(made) if "could not be applied" in each.message]
+
+
+def _unbearable(tree):
+    """A rule that takes each job for a mapping, and each service's `user` for text"""
+    for path in tree.of("prometheus"):
+        for document in tree.documents(path):
+            assert all(job.get("job_name") for job in document.data.get("scrape_configs", ()))
+    assert all(each.get("user", "").strip() is not None for each in tree.compose["services"].values())
+    yield from ()
+
+
+@pytest.mark.parametrize("changes,place", [
+    ({"b/prometheus.yml": "global: {}\nscrape_configs:\n  - job_name: a\n  - job\n"}, ("b/prometheus.yml", 4)),
+    ({"b/prometheus.yml": "global: {}\nscrape_configs: []\n---\nscrape_configs: [{job_name: a}, 7]\n"},
+     ("b/prometheus.yml", 4)),
+    ({"b/compose.override.yaml": "services:\n  web:\n    init: true\n    user: [1000]\n"},
+     ("b/compose.override.yaml", 4)),
+])
+def test_a_value_of_a_wrong_type_is_told_where_it_stands(changes, place, monkeypatch):
+    """Not at the first compose file: at the file and the line without which the rule can be applied"""
+    given = rules()["X05"]
+    monkeypatch.setitem(RULES, "X99", replace(given, id="X99", find=_unbearable))
+    service = "services:\n  web:\n    image: nginx:1.28\n    volumes: [./:/srv]\n"
+    made = Tree({"a/compose.yaml": service, "b/compose.yaml": service, **changes}, AS_OF)
+    found = [(each.file, each.line) for each in check(made) if "rule X99 could not be applied" in each.message]
+    assert found == [place]
 
 
 def test_what_somebody_decided_to_leave_is_kept_with_its_reason(tmp_path, capsys):

@@ -64,6 +64,19 @@ def joined(name, *networks):
     return compose(change)
 
 
+def bridged(data):
+    """Grafana on the data network, published on all addresses of the host"""
+    data["services"]["grafana"].update(networks=["obs", "data", "edge"], ports=["3000:3000"])
+
+
+def single_file(data):
+    """Prometheus sees its configuration as one file, and can be told to reload it"""
+    prometheus = data["services"]["prometheus"]
+    prometheus["command"] = [*prometheus["command"], "--web.enable-lifecycle"]
+    prometheus["volumes"] = [*prometheus["volumes"],
+                             "../prometheus/prometheus.yml:/etc/prometheus/prometheus.yml:ro"]
+
+
 def open_data(data):
     """The data network with a way out"""
     data["networks"]["data"] = {}
@@ -198,6 +211,7 @@ MUTANTS = [
     Mutant("D28", "one flat network", compose(flat), "X23"),
     Mutant("D28", "the tunnel next to the database", joined("cloudflared", "data"), "X23"),
     Mutant("D28", "the edge next to the database", joined("caddy", "data"), "X23"),
+    Mutant("D28", "a published page of monitoring next to the database", compose(bridged), "X34"),
     Mutant("D28", "a data network with a way out", compose(open_data), "X23"),
     Mutant("D28", "an application that cannot reach its database",
            service("fastapi-app-green", networks=["app", "obs"]), "C26"),
@@ -238,6 +252,7 @@ MUTANTS = [
     Mutant("D38", "the application as superuser", environment("postgresql", POSTGRES_USER="pretamane"), "C31"),
     Mutant("D38", "more connections than memory",
            argument("postgresql", "max_connections=60", "max_connections=200"), "C30"),
+    Mutant("D53", "a file that is reloaded is mounted by itself", compose(single_file), "S08"),
     Mutant("D44", "a route to a service that is gone", compose(lambda data: data["services"].pop("grafana")), "X04"),
     Mutant("D44", "a variable that names a service that is gone",
            environment("fastapi-app-blue", DB_HOST="postgres"), "X04"),

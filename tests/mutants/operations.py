@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mutants import ROOT, Files, Mutant, fate, removed, replaced, substituted
+from mutants import ROOT, Files, Mutant, added, fate, removed, replaced, substituted
 
 UNIT, SECRETS = "systemd/pretamane.service", "systemd/pretamane-secrets.service"
 BACKUP, STACK = "scripts/backup.sh", "scripts/lib/stack.sh"
@@ -49,6 +49,12 @@ MUTANTS = [
            replaced(DEPLOY, 'some running "$NEW"; then await_edge "$OLD"; fi\n    drop "$NEW"\n',
                     "some running nobody; then true; fi\n"),
            DEPLOYED + "killed_at_any_step_and_run_again_it_converges"),
+    Mutant("D37", "a second script deploys by taking away",
+           added("scripts/redeploy.sh", "#!/bin/bash\nset -Eeuo pipefail\n"
+                 "docker compose --file compose/compose.yaml up --detach --force-recreate grafana\n"), "S10"),
+    Mutant("D37", "a lock that an error leaves behind",
+           added("scripts/tidy.sh", "#!/bin/bash\nset -Eeuo pipefail\nmkdir /run/tidy.lock || exit 1\n"
+                 "docker image prune --force\nrmdir /run/tidy.lock\n"), "S09"),
     Mutant("D37", "two deploys at once", replaced(COMMON, 'flock -n "$LOCK" || {', "true || {"),
            DEPLOYED + "a_second_deploy_is_refused"),
     Mutant("D79", "an empty backup is a success", replaced(BACKUP, 'folder="$(volume_folder "$volume")"\n',

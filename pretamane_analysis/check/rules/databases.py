@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from posixpath import basename
 
 from .containers import limit, of
 from .registry import rule
 from ..read.tree import Finding, Tree
-from ..views.references import names
+from ..views.references import mounted_files, names
 from ..views.services import services
-from ...intake.compose_service import Mounted, ServiceFacts, mebibytes
+from ...intake.compose_service import Mounted, ServiceFacts, mapping, mebibytes
 from ...facts.known_images import known_image
+from ..views.images import is_database
 
 # %% auto #0
-__all__ = ['DEFAULTS', 'USERS', 'database_folder', 'database_memory', 'database_roles']
+__all__ = ['DEFAULTS', 'USERS', 'database_folder', 'database_memory', 'database_roles', 'pages_off_the_data_network']
 
 # %% ../../../nbs/check/rules/05a_databases.ipynb #0b62cb23
 _SURE = frozenset((  # Images that keep their data at the usual place unless a command says otherwise
@@ -125,3 +127,45 @@ def database_roles(tree: Tree) -> Iterator[Finding]:
             elif each.environment[key] not in created:
                 yield of(tree, each, f"connects as {each.environment[key]!r}, which nothing creates",
                          f"Create the role in a script of {server.name!r}", "environment", key)
+
+# %% ../../../nbs/check/rules/05a_databases.ipynb #a69c50b9
+_PAGES = {"grafana": "data sources", "prometheus": "prometheus", "alertmanager": "alertmanager"}  # what each reads
+_TALKS = ("environment", "command", "entrypoint", "depends_on", "links")
+
+
+def _names_other(tree: Tree, one: ServiceFacts, other: ServiceFacts) -> bool:
+    "Whether the configuration of a service names another one."
+    mounted = [tree.files[path] for path, callers in mounted_files(tree).items() if one.name in callers]
+    text = "\n".join([*mounted, *(str(one.raw.get(key, "")) for key in _TALKS)])
+    known = [name for name, those in names(tree).items() if other in those]
+    return any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) for name in known)
+
+
+def _needed_there(tree: Tree, page: ServiceFacts, network: str) -> bool:
+    "Whether a service talks to another one, or is talked to, over no other network than this."
+    peers = [each for each in services(tree).values() if each is not page and network in each.networks
+             and {*each.networks} & {*page.networks} == {network}]
+    return any(_names_other(tree, page, each) or _names_other(tree, each, page) for each in peers)
+
+
+def _reached(service: ServiceFacts, closed: set[str]) -> bool:
+    "Whether others than the host reach a published port of a service: on a closed network alone none is published."
+    ports = [port for port in service.published if port["host_ip"] not in ("127.0.0.1", "::1", "[::1]", "localhost")]
+    return bool(ports) and not {*service.networks} <= closed
+
+
+@rule("X34")
+def pages_off_the_data_network(tree: Tree) -> Iterator[Finding]:
+    "Published pages of monitoring on a closed network with a database, which they do not need."
+    closed = {str(name) for name, each in mapping(tree.compose.get("networks")).items()
+              if mapping(each).get("internal") is True}
+    every = services(tree).values() if closed else ()
+    stores = {network: each.name for each in every if is_database(each.image) for network in each.networks}
+    for each in every:
+        kind = _PAGES.get(basename(each.image.repository))
+        read = kind and any(each.name in callers and tree.kind(path) == kind
+                            for path, callers in mounted_files(tree).items())
+        for network in each.networks if read and _reached(each, closed) else ():
+            if network in closed and network in stores and not _needed_there(tree, each, network):
+                yield of(tree, each, f"is published and shares the closed network {network!r} with the database "
+                         f"{stores[network]!r}, to which nothing in it leads", "Take it off that network", "networks")

@@ -144,6 +144,18 @@ def _arguments(block: Block) -> Any:
     return policy.arguments if isinstance(policy, Call) else policy
 
 # %% ../../../nbs/check/rules/13_host.ipynb #fb3d478d
+def _locked(tree: Tree, backend: Block) -> bool:
+    """Whether a state in S3 has a lock. What a block without `bucket` or `key` lacks is given to `init`, in a file or
+    where nobody sees it."""
+    if backend.values.get("use_lockfile") is True or "dynamodb_table" in backend.values:
+        return True
+    if {"bucket", "key"} <= {*backend.values}:
+        return False
+    given = [text for path, text in tree.everything.items() if re.search(r"\.tfbackend$|backend[\w.-]*\.hcl$", path)]
+    return not given or any(re.search(r"^\s*(use_lockfile\s*=\s*true|dynamodb_table\s*=)", text, re.M)
+                            for text in given)
+
+
 @rule("T04")
 def state(tree: Tree) -> Iterator[Finding]:
     "States and plans beside the configuration, and backends without lock or encryption."
@@ -160,7 +172,7 @@ def state(tree: Tree) -> Iterator[Finding]:
                 if backend.values.get("encrypt") is not True and (tree.house or backend.values.get("encrypt") is False):
                     yield tree.at(backend.file, backend.line_of("encrypt"), "the state is not encrypted",
                                   "Set encrypt to true")
-                if backend.values.get("use_lockfile") is not True and "dynamodb_table" not in backend.values:
+                if not _locked(tree, backend):
                     yield tree.at(backend.file, backend.line_of("use_lockfile"),
                                   "two people can change the state at once", "Set use_lockfile to true")
 

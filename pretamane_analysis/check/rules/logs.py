@@ -53,7 +53,7 @@ def old_logs_go(tree: Tree) -> Iterator[Finding]:
         if not deletes and (tree.house or kept):
             yield tree.at(path, ("compactor", "retention_enabled"),
                           "without 'compactor.retention_enabled' nothing is ever deleted", "Set it to true")
-        if not _at(data, "compactor.delete_request_store") and (tree.house or deletes):
+        if not _at(data, "compactor.delete_request_store") and (tree.house or deletes and _new(tree, path)):
             yield tree.at(path, ("compactor", "delete_request_store"),
                           "without 'compactor.delete_request_store' Loki 3 does not start",
                           "Set it to filesystem, or to the store of your chunks")
@@ -62,17 +62,17 @@ def old_logs_go(tree: Tree) -> Iterator[Finding]:
                           "Set `limits_config.retention_period`")
         for key, why in _GONE.items():
             if _at(data, key) is not None and (tree.house
-                                               or key != "storage_config.boltdb_shipper") and not _old(tree, path):
+                                               or key != "storage_config.boltdb_shipper" and _new(tree, path)):
                 yield tree.at(path, tuple(key.split(".")), f"{key!r} has no effect: {why}",
                               "Use the compactor and a TSDB index")
         if tree.house:
             yield from _index(tree, path, data)
 
 
-def _old(tree: Tree, path: str) -> bool:
-    "Whether the Loki that reads a file is older than version 3."
+def _new(tree: Tree, path: str) -> bool:
+    "Whether a file is read by a Loki that is no older than version 3, as far as its image says."
     readers = [services(tree)[name] for name in mounted_files(tree).get(path, ())]
-    return any(re.match(r"v?[12]\.", each.image.tag) for each in readers)
+    return bool(readers) and not any(re.match(r"v?[12]\.", each.image.tag) for each in readers)
 
 
 def _index(tree: Tree, path: str, data: dict[str, Any]) -> Iterator[Finding]:

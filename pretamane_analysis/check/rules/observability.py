@@ -116,9 +116,10 @@ def _meant(metric: str) -> str:
 
 def _slip(one: str, other: str) -> bool:
     "Whether two names differ by a slip of the pen, not by another word in one place (irq, io)."
-    words = [*zip(one.split("_"), other.split("_"))]
-    return (one.count("_") != other.count("_")
-            or all(mine == theirs or get_close_matches(mine, [theirs], 1, 0.7) for mine, theirs in words))
+    if one.count("_") != other.count("_"):
+        return one.replace("_", "") == other.replace("_", "")
+    words = zip(one.split("_"), other.split("_"))
+    return all(mine == theirs or get_close_matches(mine, [theirs], 1, 0.7) for mine, theirs in words)
 
 
 def _sure(problem: str, asked: Asked) -> bool:
@@ -166,7 +167,7 @@ def _given(tree: Tree) -> frozenset[str]:
 def _log_problems(tree: Tree, each: Asked) -> list[str]:
     "Labels of lines that no shipper gives."
     given = log_labels(tree)
-    if not given:
+    if not given or not (tree.house or tree.kind(each.path) != "dashboard" or mounted_files(tree).get(each.path)):
         return []
     selectors = re.findall(r"\{([^{}]*=[^{}]*)\}", filled(each.text))
     used = {name for one in selectors for name in re.findall(r"([A-Za-z_]\w*)\s*(?:=~|!~|!=|=)\s*[\"`]", one)}

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from posixpath import dirname, join
+from posixpath import dirname, join, normpath
 
 from .containers import of
 from ..views.edge import edge_services, proxies, site_ports
 from ...intake.compose_project import Project
-from ...intake.compose_variables import read_variables
+from ...intake.compose_variables import EXAMPLES, read_variables
 from ..views.images import is_database, known, listening_ports, own_prefix, sure_ports
 from ..views.references import Reference, jobs, mounted_files, names, prober, references, targets
 from .registry import rule
@@ -45,19 +45,35 @@ def _mentioned(tree: Tree) -> frozenset[str]:
         for word in re.findall(r"\b[A-Z][A-Z0-9_]+\b", text)))
 
 
+def _kept_back(tree: Tree, path: str) -> bool:
+    "Whether the `.env` of a project is left out of the tree, but its services take it in: what it sets is not known."
+    if any(tree.has(join(dirname(path), name)) for name in (".env", *EXAMPLES)):
+        return False
+    asked = [each.raw.get("env_file") for each in services(tree).values()]
+    named = [str(mapping(one).get("path") if isinstance(one, dict) else one)
+             for each in asked for one in (listed(each) or [each]) if one]
+    return any(normpath(join(dirname(tree.compose_path), one)) == path for one in named)
+
+
+def _prefixes_image(keys: tuple[str | int, ...], text: str, name: str) -> bool:
+    "Whether a variable stands before the name of an image that is whole without it."
+    return keys[-1:] == ("image",) and bool(re.match(rf"\$\{{?{name}\}}?[a-z0-9]", text))
+
+
 @rule("X01")
 def variables_and_secrets(tree: Tree) -> Iterator[Finding]:
     "Variables of the compose file, secrets of services, and files below /run/secrets that anything names."
     path, produced = env_file(tree)
     known = {*produced, *(tree.project.known if tree.project else ())}
     known |= set() if tree.house else {*_mentioned(tree), *_SHELL}
-    used = set()
+    used, kept_back = set(), _kept_back(tree, path)
     for file, keys, text in written_texts(tree):
         for braced, default, plain in _VARIABLE.findall(text):
-            used.add(braced or plain)
-            if (braced or plain) not in known and not default.lstrip(":").startswith(("-", "+", "?")):
-                yield tree.at(file, keys, f"the variable {braced or plain!r} is set nowhere and "
-                              f"would be blank", f"Give it a default, or set it in {path}")
+            used.add(name := braced or plain)
+            sure = tree.house or not (kept_back or _prefixes_image(keys, text, name))
+            if sure and name not in known and not default.lstrip(":").startswith(("-", "+", "?")):
+                yield tree.at(file, keys, f"the variable {name!r} is set nowhere and would be blank",
+                              f"Give it a default, or set it in {path}")
     for name, line in produced.items() if tree.house else ():
         if name not in used and not name.startswith(("COMPOSE_", "DOCKER_")):
             yield tree.at(path, line, f"the variable {name!r} is read by nothing",
@@ -160,12 +176,21 @@ def _may_be_elsewhere(tree: Tree, each: Reference) -> bool:
     if caller is None:
         outside = any(mapping(each).get("external") for each in definitions.values())
         return outside or each.kind not in ("upstream", "scrape", "alerts")
-    shared = any(mapping(definitions.get(name)).get("external") for name in caller.networks)
+    shared = any(mapping(definitions.get(name)).get("external") for name in caller.networks) or _joined(tree, caller)
     hosts = {re.split(r"[:=]", str(one))[0] for one in listed(caller.raw.get("extra_hosts"))} | {
         *mapping(caller.raw.get("extra_hosts"))}
     linked = {str(one).partition(":")[2] or str(one) for one in listed(caller.raw.get("external_links"))}
     return shared or bool(tree.project and tree.project.fragment
                           and _partly(tree)) or bool(caller.raw.get("network_mode")) or each.host in hosts | linked
+
+
+def _joined(tree: Tree, caller: ServiceFacts) -> bool:
+    "Whether another project of the tree joins a network that this one gives a name of its own."
+    defined = [(one, mapping(one.data.get("networks"))) for one in tree.common("projects", list[Project])]
+    own = mapping(tree.compose.get("networks"))
+    mine = {mapping(own.get(name)).get("name") for name in caller.networks} - {None}
+    return any(mapping(each).get("external") and (mapping(each).get("name") or name) in mine
+               for one, networks in defined if one is not tree.project for name, each in networks.items())
 
 
 def _partly(tree: Tree) -> bool:

@@ -16,6 +16,7 @@ from posixpath import dirname, join, normpath
 from typing import Any
 
 from ...base.files import data_path
+from ..read.culprit import culprit
 from ..read.folder import PARSERS
 from ..read.tree import Finding, FindingList, Tree
 from ..read.units import units
@@ -96,10 +97,19 @@ def _applied(each: Rule, tree: Tree) -> Iterator[Finding]:
     except Exception as error:
         if os.environ.get("PRETAMANE_DEBUG"):
             raise
-        place = tree.compose_path if tree.project else next(iter(tree.files), ".")
-        yield Finding("X00", "error", place, None,
-                      f"rule {each.id} could not be applied: {type(error).__name__}: {error}",
-                      "Mend what other findings name first; if it stays, report it")
+        file, line = culprit(tree, lambda other: _fails(each, other)) or (
+            tree.compose_path if tree.project else next(iter(tree.files), "."), None)
+        yield Finding("X00", "error", file, line, f"rule {each.id} could not be applied because of what stands here: "
+                      f"{type(error).__name__}: {error}",
+                      "Write a value of the type that this key takes; if it is one, report this")
+
+
+def _fails(each: Rule, tree: Tree) -> bool:
+    "Whether a rule cannot be applied to some part of a tree."
+    try:
+        return any(False for part in units(tree) for _ in each.find(part))
+    except Exception:
+        return True
 
 
 def chosen_rules(

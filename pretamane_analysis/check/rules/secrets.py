@@ -32,12 +32,14 @@ FORMS = {
     "a token of GitHub or GitLab": r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{40,}|glpat-[\w-]{20})",
     "a token of Slack": r"\bxox[abprs]-[A-Za-z0-9-]{10,}|hooks\.slack\.com/services/T\w+/B\w+/\w+",
     "a key of Google or Stripe": r"\bAIza[\w-]{35}\b|\b[sr]k_live_[A-Za-z0-9]{20,}",
+    "an application's password for Google mail": r"(?i:pass(?:word|wd)?)[\"']?\s*[:=]\s*[\"']?"
+    r"(?!abcd|xxxx|your)[a-z]{4}(?: [a-z]{4}){3}(?=[\"']?\s*$)",
     "a password of SQL": r"(?i:\bpassword)\s+'[^':$\n]{4,}'",
     "a password in an address": r"[a-z][a-z0-9+]*://[^\s/:@\"'{}$<>]+:[^\s/:@\"'{}$<>]{3,}@",
 }
 _FORMS = re.compile("|".join(f"(?P<form{number}>{pattern})" for number, pattern in enumerate(FORMS.values())))
 _FORMED = re.compile(r"PRIVATE KEY|A[KS]IA|\$|eyJ|gh[pousr]_|github_pat_|glpat-|xox|hooks\.slack|AIza|k_live_|://"
-                     r"|(?i:password)")  # one of these is in whatever has a form
+                     r"|(?i:pass)")  # one of these is in whatever has a form
 
 
 def _form(line: str) -> re.Match[str] | None:

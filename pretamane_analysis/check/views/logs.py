@@ -5,11 +5,14 @@
 # %% ../../../nbs/check/views/05_logs.ipynb #7ac62f8a
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from posixpath import basename
 from typing import Any
 
 from ..read.alloy import AlloyError, Block, blocks
 from ..read.tree import Tree
+from .services import services
 from ...intake.compose_service import listed, mapping
 
 # %% auto #0
@@ -54,9 +57,21 @@ def _relabeled(tree: Tree) -> Iterator[str]:
                 yield from each.attributes[key] if isinstance(each.attributes.get(key), dict) else ()
     for path in tree.of("promtail"):
         for job in map(mapping, listed(mapping(tree.yaml(path)).get("scrape_configs"))):
-            yield from (str(mapping(each).get("target_label")) for each in listed(job.get("relabel_configs")))
-            yield from (str(name) for each in listed(job.get("static_configs"))
+            yield from (str(mapping(each).get("target_label")) for each in listed(job.get("relabel_configs"))
+                        if mapping(each).get("target_label"))
+            yield from (str(name) for each in [*listed(job.get("static_configs")), *job.values()]
                         for name in mapping(mapping(each).get("labels")))
+        for client in map(mapping, listed(mapping(tree.yaml(path)).get("clients"))):
+            yield from map(str, mapping(client.get("external_labels")))
+
+
+def _open(tree: Tree) -> bool:
+    "Whether lines can come from elsewhere: to a Loki that is no service here, or through a shipper that takes them in."
+    jobs = [job for path in tree.of("promtail") for job in listed(mapping(tree.yaml(path)).get("scrape_configs"))]
+    taken = any("loki_push_api" in mapping(job) or mapping(mapping(job).get("syslog")).get("label_structured_data")
+                for job in jobs) or any(re.search(r"\bloki\.source\.(api|awsfirehose)\b", tree.files[path])
+                                        for path in tree.of("alloy"))
+    return taken or not any(basename(each.image.repository) == "loki" for each in services(tree).values())
 
 
 def log_labels(
@@ -65,7 +80,8 @@ def log_labels(
     "The labels that lines of logs can have."
     def found() -> frozenset[str]:
         paths = tree.of("alloy", "promtail")
-        if not paths or any(not alloy_components(tree, path) for path in tree.of("alloy")):
+        if not paths or not tree.house and _open(tree) or any(
+                not alloy_components(tree, path) for path in tree.of("alloy")):
             return frozenset()
         made = {name for _, _, names in label_stages(tree) for name in names}
         made |= {name for name in _relabeled(tree) if not name.startswith("__")}

@@ -58,9 +58,12 @@ LOCAL = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")
 _URL = re.compile(
     r"""\b(?:https?|postgres(?:ql)?|redis|amqp)://(?:[^\s/@"']*@)?(\[::1\]|[\w.-]+)(?::(\d+))?(/[^\s"'`<>(){}|,;]*)?""")
 
+_OPEN = re.compile(r"\$\{[^{}]*\}")  # a variable that nothing sets; its message may have spaces
+
 
 def _in_text(text: str, known: dict[str, Any]) -> Iterator[tuple[str, int | None, str | None]]:
     "Addresses in a text: URLs whose host has no dot, and `service:port` of a service."
+    text = _OPEN.sub("$", text) if "${" in text else text
     for host, port, path in _URL.findall(text) if "://" in text else ():
         if "." not in host or host in LOCAL:
             yield host, int(port) if port else None, path

@@ -1,0 +1,2 @@
+#!/bin/sh
+rmdir /srv/www/maintenance.lock

@@ -1,0 +1,2 @@
+#!/bin/sh
+mkdir /srv/www/maintenance.lock || exit 1

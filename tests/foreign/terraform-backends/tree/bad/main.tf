@@ -1,0 +1,8 @@
+terraform {
+  backend "s3" {
+    bucket  = "example-state"
+    key     = "shop.tfstate"
+    region  = "eu-west-1"
+    encrypt = true
+  }
+}

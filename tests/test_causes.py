@@ -1,0 +1,195 @@
+"""Each cause of wrong findings that was measured on strangers' folders, as a small tree: what is right is not told,
+and the fault beside it still is.
+
+Causes whose example needs more than a few lines stand in `tests/foreign/`: nginx upstreams (nginx-edge), external
+networks (external-network), memberlist (logs), lockfiles and vendored code (secrets), variables of a host that compose
+is not given (unset-variables).
+"""
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from needed import needs
+
+from pretamane_analysis.check.read import folder
+from pretamane_analysis.check.read.tree import Tree
+from pretamane_analysis.check.rules.registry import check
+from pretamane_analysis.check.tools.runs import run_tools
+
+AS_OF = date(2026, 11, 22)
+WATCHED = {"compose.yaml": """services:
+  prometheus:
+    image: prom/prometheus:v3.13.4
+    volumes: [./prometheus:/etc/prometheus]
+  node:
+    image: prom/node-exporter:v1.12.1
+    volumes: ["/:/host:ro,rslave"]
+    command: [--path.rootfs=/host]
+""", "prometheus/prometheus.yml": """global: {scrape_interval: 15s}
+rule_files: [rules.yml]
+scrape_configs:
+  - job_name: node
+    static_configs: [{targets: ["node:9100"]}]
+"""}
+ROUTES = """route: {receiver: mail}
+receivers: [{name: mail, email_configs: [{to: a@example.org}]}]
+"""
+
+
+def rules_(expression, annotation="it is so"):
+    """Prometheus with one alert"""
+    return WATCHED | {"prometheus/rules.yml": f"groups:\n  - name: a\n    rules:\n      - alert: A\n        expr: "
+                      f"{expression}\n        annotations: {{summary: '{annotation}'}}\n"}
+
+
+def web(lines, **files):
+    """One service with some lines"""
+    return {"compose.yaml": "services:\n  web:\n    image: ghcr.io/a/web:1.0\n" + "".join(
+        f"    {line}\n" for line in lines)} | files
+
+
+def edge(lines, **compose):
+    """Caddy in front of Prometheus"""
+    return {"Caddyfile": "a.example.org {\n" + "".join(f"\t{line}\n" for line in lines) + "}\n",
+            "compose.yaml": "services:\n  edge:\n    image: caddy:2.10\n    ports: ['443:443']\n    volumes: "
+            "[./:/etc/caddy]\n  prometheus:\n    image: prom/prometheus:v3.13.4\n"}
+
+
+LOKI = {"loki.yaml": "schema_config: {configs: [{from: 2024-01-01, store: tsdb, schema: v13, object_store: filesystem, "
+        "index: {prefix: i, period: 24h}}]}\ntable_manager: {retention_deletes_enabled: true}\n"}
+
+
+def shipped(services):
+    """Grafana with a dashboard that asks logs for a label"""
+    return {"compose.yaml": "services:\n  grafana:\n    image: grafana/grafana:13.1.5\n    volumes: [./d:/d]\n"
+            + services, "d/a.json": '{"schemaVersion": 39, "panels": [{"datasource": {"type": "loki"}, "targets": '
+            '[{"expr": "{pod=\\"a\\"}", "datasource": {"type": "loki"}}]}]}\n', "promtail.yml":
+            "clients: [{url: 'http://loki:3100/loki/api/v1/push', external_labels: {place: a}}]\npositions: {filename: "
+            "/tmp/p}\nscrape_configs:\n  - job_name: a\n    static_configs: [{targets: [localhost], labels: {app: a}}]"
+            "\n"}
+
+
+JOINED = {"edge/compose.yaml": """services:
+  edge:
+    image: caddy:2.10
+    volumes: [./Caddyfile:/etc/caddy/Caddyfile]
+    networks: [all]
+networks: {all: {name: shared}}
+""", "edge/Caddyfile": ":80 {\n\treverse_proxy wiki:80\n}\n"}
+HASH = "$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG"
+CASES = [  # rule, cause, what is right, what is a fault (None: shown elsewhere)
+    ("X06", "metrics outside the catalogue", rules_("shop_orders_open > 5"),
+     rules_("node_memory_MemAvailable_byte > 5")),
+    ("X06", "metrics that a file of samples gives", rules_("node_cpu_second_total > 5") | {
+        "samples.prom": "node_cpu_second_total 7\n"}, rules_("node_cpu_second_total > 5")),
+    ("X21", "a public key", {"authorized_keys": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHV7mZ0yq0Q6kWqkq1d2r3x4v5b6n7m8"
+                             " a@example.org\n"}, None),
+    ("X21", "a place in a list", {"lexer.js": "let token = tokens[i];\nconst password = form.password.value;\n"}, None),
+    ("X21", "a file that is encrypted", {"a.yaml": "password: ENC[AES256_GCM,data:Zk3v9uQ=,iv:aa,tag:bb,type:str]\n"
+                                         "sops: {version: 3.9.0}\n"}, None),
+    ("X21", "a password with spaces", {"mail.yml": "smtp:\n  password: ${MAIL_PASSWORD}\n"},
+     {"mail.yml": "smtp:\n  password: qzvt mwke hbro plxd\n"}),
+    ("X01", "a name without a value is the caller's", web(["environment:", "  - API_KEY"]),
+     web(["environment: {A: $LOST}"])),
+    ("X01", "a file of variables", web(["env_file: [web.env]", "environment: {A: '${B:-1}'}"], **{"web.env": "C=1\n"}),
+     None),
+    ("X01", "a file of variables that is kept back", web(["env_file: .env", "environment: {A: $LOST}"]),
+     web(["env_file: .env", "environment: {A: $LOST}"], **{".env": "B=1\n"})),
+    ("X05", "the folder itself is built", web(["build: ."], Dockerfile="FROM debian:13\n"), web(["build: ./lost"])),
+    ("X05", "a path inside the image", web(["command: [run, --config, /etc/web/default.yaml]"]), None),
+    ("X05", "a folder that is made at run time", web(["volumes: ['./data:/data']"]),
+     web(["volumes: ['./web.conf:/etc/web.conf']"])),
+    ("X04", "a fixed name", {"compose.yaml": "services:\n  db:\n    image: postgres:17.6\n    container_name: store\n"
+                             "  web:\n    image: a/web:1\n    environment: {DATABASE_HOST: store}\n"},
+     web(["environment: {DATABASE_HOST: stoer, B: 1}"])),
+    ("X04", "a variable that must be set stands in an address", {
+        "compose.yaml": "services:\n  db:\n    image: postgres:17.6\n  web:\n    image: a/web:1\n    environment:\n"
+        "      DSN: postgres://u:${P:?must be set}@db:5432/a\n"}, None),
+    ("X04", "the port of administration", {
+        "compose.yaml": "services:\n  edge:\n    image: caddy:2.10\n    environment: {CADDY_ADMIN: '0.0.0.0:2019'}\n"
+        "  prometheus:\n"
+        "    image: prom/prometheus:v3.13.4\n    volumes: [./prometheus.yml:/etc/prometheus/prometheus.yml]\n",
+        "prometheus.yml": "global: {}\nscrape_configs:\n  - job_name: e\n    static_configs: [{targets: "
+        "['edge:2019']}]\n"}, None),
+    ("C21", "who is waited for ends by itself", {
+        "compose.yaml": "services:\n  job:\n    image: a/job:1\n  web:\n    image: a/web:1\n    depends_on:\n"
+        "      job: {condition: service_completed_successfully}\n"}, {
+        "compose.yaml": "services:\n  job:\n    image: a/job:1\n    restart: always\n  web:\n    image: a/web:1\n"
+        "    depends_on:\n      job: {condition: service_completed_successfully}\n"}),
+    ("X24", "a script is no first boot", {"a.sh": "#!/bin/bash\nset -e\necho a\n", "b.sh": "#!/bin/bash\necho b\n"},
+     {"a.sh": "#!/bin/bash\nset -e\ncurl -s https://example.org/a.sh | bash\n"}),
+    ("O07", "a share that is taken from 100", rules_('100 - (avg(rate(node_cpu_seconds_total{mode="idle"}[5m])) * 100)'
+                                                     " > 90", "the processor is 90 % busy"),
+     rules_("rate(http_requests_errors_total[5m]) > 5", "5 % of requests fail")),
+    ("O04", "a variable of the environment", {"config.alloy": 'loki.write "a" {\n  endpoint {\n    url = '
+                                              'sys.env("LOKI_URL")\n  }\n}\n'},
+     {"config.alloy": 'loki.source.file "a" {\n  targets    = []\n  forward_to = [loki.write.lost.receiver]\n}\n'}),
+    ("X09", "a password for all paths", edge(["basic_auth /* {", f"\ta {HASH}", "}", "reverse_proxy prometheus:9090"]),
+     edge(["reverse_proxy prometheus:9090"])),
+    ("E03", "an answer for all that is left",
+     edge(["handle /a/* {", "\treverse_proxy prometheus:9090", "}", "respond 404"]),
+     edge(["handle /a/* {", "\treverse_proxy prometheus:9090", "}"])),
+    ("C16", "the folders of the host one by one", {
+        "compose.yaml": "services:\n  node:\n    image: prom/node-exporter:v1.12.1\n    volumes: ['/proc:/host/proc:ro'"
+        ", '/sys:/host/sys:ro', '/:/rootfs:ro']\n    command: [--path.procfs=/host/proc, --path.sysfs=/host/sys, "
+        "--path.rootfs=/rootfs]\n"},
+     {"compose.yaml": "services:\n  node:\n    image: prom/node-exporter:v1.12.1\n    volumes: ['/:/rootfs:ro']\n"
+      "    command: [--path.procfs=/host/proc]\n"}),
+    ("X14", "a template of units", {"report@daily.timer": "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target"
+                                    "\n", "report@.service": "[Service]\nExecStart=/usr/bin/true\n"},
+     {"report.timer": "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"}),
+    ("O01", "no retention is set", {
+        "loki.yaml": "schema_config: {configs: [{from: 2024-01-01, store: tsdb, schema: v13,"
+                                    " object_store: filesystem, index: {prefix: i, period: 24h}}]}\n"},
+     {"loki.yaml": "schema_config: {configs: [{from: 2024-01-01, store: tsdb, schema: v13, object_store: filesystem, "
+      "index: {prefix: i, period: 24h}}]}\nlimits_config: {retention_period: 168h}\n"}),
+    ("X06", "a metric that was renamed for another reason", rules_("prometheus_remote_storage_samples_total > 5"),
+     rules_("node_memory_Mem_Available_bytes > 5")),
+    ("X06", "logs that go to a Loki elsewhere", shipped(""), shipped("  loki:\n    image: grafana/loki:3.7.6\n")),
+    ("X01", "what may stand before an image", web(["image: ${REGISTRY}a/web:1"]), web(["image: ${REGISTRY}/a/web:1"])),
+    ("X04", "a network that other projects join by its name", JOINED | {
+        "wiki/compose.yaml": "services:\n  wiki:\n    image: a/wiki:1\n    networks: [all]\nnetworks: {all: "
+        "{external: true, name: shared}}\n"}, JOINED),
+    ("O01", "a Loki of another version", {**LOKI, "compose.yaml": "services:\n  loki:\n    image: grafana/loki:2.9.1\n"
+                                          "    volumes: [./loki.yaml:/etc/loki/local-config.yaml]\n"},
+     {**LOKI, "compose.yaml": "services:\n  loki:\n    image: grafana/loki:3.7.6\n"
+      "    volumes: [./loki.yaml:/etc/loki/local-config.yaml]\n"}),
+    ("O01", "a Loki that nothing in the tree runs", LOKI, None),
+    ("O08", "severities beside the same alert", {"alertmanager.yml": ROUTES + "inhibit_rules:\n  - source_matchers: "
+                                                 "[severity=critical]\n    target_matchers: [severity=warning]\n"
+                                                 "    equal: [alertname]\n"},
+     {"alertmanager.yml": ROUTES + "inhibit_rules:\n  - source_matchers: [alertname=A]\n    target_matchers: "
+      "[alertname=B]\n    equal: [alertname]\n", **rules_("up == 0")}),
+]
+
+
+@pytest.mark.parametrize("rule,cause,right,wrong", CASES, ids=[f"{rule} {cause}" for rule, cause, *_ in CASES])
+def test_a_cause_is_mended(rule, cause, right, wrong):
+    """Silent for what is right; the rule lives"""
+    assert [each.message for each in check(Tree(right, AS_OF), [rule])] == []
+    assert wrong is None or check(Tree(wrong, AS_OF), [rule])
+
+
+@needs("docker-compose")
+def test_only_variables_that_must_be_set_are_set_for_compose():
+    """A port that a variable names keeps its default; one that must be set is"""
+    right = web(["ports: ['${PORT:-8080}-${LAST:-8090}:80-90']", "environment: {A: '${KEY:?must be set}'}"])
+    found = run_tools(Tree(right), ["docker compose config"])
+    assert [(each.status, each.reason) for each in found] == [("pass", "")]
+
+
+@needs("caddy")
+def test_an_error_comes_before_what_formatting_would_change():
+    """Caddy's first error is told even where the file is not formatted"""
+    found = run_tools(Tree(edge(["    respond_to ok"])), ["caddy"])[0]
+    assert found.status == "fail" and "respond_to" in found.reason.splitlines()[0]
+
+
+def test_a_large_file_is_called_large(tmp_path, monkeypatch):
+    """Not `not text in UTF-8`"""
+    monkeypatch.setattr(folder, "LARGEST", 1000)
+    (tmp_path / "a.yaml").write_text("a: 1\n" * 300)
+    (tmp_path / "b.yaml").write_bytes(b"a: \xff\n")
+    told = {each.file: each.message for each in Tree.read(tmp_path).problems}
+    assert "larger than" in told["a.yaml"] and told["b.yaml"] == "not text in UTF-8"
