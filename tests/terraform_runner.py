@@ -136,11 +136,16 @@ def changes(plan: dict) -> dict[str, list[str]]:
             if each["mode"] == "managed" and each["change"]["actions"] != ["no-op"]}
 
 
+def checkov() -> list[str]:
+    """Return how checkov is called, by its interpreter, because a path with a space stands in no first line of a
+    script; skip where it is not installed"""
+    beside = Path(sys.prefix, "checkov", "bin")
+    return [str(beside / "python"), str(beside / "checkov")] if (beside / "checkov").exists() else [program("checkov")]
+
+
 def checkov_rules(folder: Path, home: Path) -> set[str]:
     """Return the rules of checkov that a configuration breaks; skip where checkov is not installed"""
-    beside = Path(sys.prefix, "checkov", "bin", "checkov")
-    checkov = str(beside) if beside.exists() else program("checkov")
-    done = subprocess.run([checkov, "--directory", folder, "--framework", "terraform", "--compact", "--quiet",
+    done = subprocess.run([*checkov(), "--directory", folder, "--framework", "terraform", "--compact", "--quiet",
                            "--skip-download"],
                           env={"PATH": "/usr/bin:/bin", "HOME": str(home)}, capture_output=True, text=True)
     assert re.search(r"Passed checks: [1-9]\d", done.stdout), done.stdout + done.stderr

@@ -92,6 +92,8 @@ export root home
 unshare --mount --pid --fork --kill-child --propagation private bash -euc '
 mount -t proc proc "$root/proc"
 mount -t tmpfs tmpfs "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
+ln -sfn pts/ptmx "$root/dev/ptmx"
 while [ "$#" -gt 0 ] && [ "$1" != -- ]; do
     if [ -d "$1" ]; then mkdir -p "$root$1"; else mkdir -p "$(dirname "$root$1")"; touch "$root$1"; fi
     mount --bind "$1" "$root$1"; mount -o remount,bind,ro "$root$1"; shift

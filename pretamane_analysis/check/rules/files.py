@@ -207,7 +207,7 @@ def volumes_are_saved(tree: Tree) -> Iterator[Finding]:
             if mount.kind == "volume" and mount.source}
     scripts = [path for path in tree.files if path.startswith("scripts/")] if tree.house else []
     plan = "\n".join(line for path in scripts
-                     for line in tree.files[path].splitlines() if not line.lstrip().startswith("#"))
+                     for line in tree.files[path].splitlines() if not line.lstrip().startswith(("#", "OWNERS=")))
     planned = {*re.findall(r"[\w-]+", plan), *re.findall(r"[\w.-]+", plan)}
     for name, service in used.items():
         if name not in defined and "$" not in name and (tree.house or not (tree.project and tree.project.fragment)):
