@@ -344,7 +344,7 @@ def test_the_drill_fails_for_a_backup_that_cannot_be_trusted(place, tmp_path, fa
         pack.write_bytes(content)
     elif fault == "manifest":
         work = tmp_path / "work"
-        restic(copy, "restore", "latest", "--target", str(work))
+        restic(copy, "restore", "--host", "pretamane", "latest", "--target", str(work))
         file, = work.rglob("databases.json")
         text = json.loads(file.read_text())
         text["databases"]["pretamane"]["tables"]['"public"."contacts"']["rows"] += 1
