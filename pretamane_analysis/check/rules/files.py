@@ -199,6 +199,14 @@ def rules_are_loaded(tree: Tree) -> Iterator[Finding]:
                           "Name it in rule_files, or remove it")
 
 # %% ../../../nbs/check/rules/15_files.ipynb #c60abf44
+def _planned(tree: Tree, scripts: list[str]) -> set[str]:
+    "What the scripts of a host say of volumes; whom a volume belongs to says nothing of whether it is saved."
+    plan = "\n".join(line for path in scripts for line in tree.files[path].splitlines()
+                     if not line.lstrip().startswith(("#", "OWNERS=")))
+    logged = " ".join(re.findall(r"ARCHIVED=\(([^)]*)\)", plan)).split()
+    return {*re.findall(r"[\w-]+", plan), *re.findall(r"[\w.-]+", plan), *(f"{each}-archive" for each in logged)}
+
+
 @rule("X13")
 def volumes_are_saved(tree: Tree) -> Iterator[Finding]:
     "A volume that is used is defined, one that is defined is used, and the backup forgets none."
@@ -206,9 +214,7 @@ def volumes_are_saved(tree: Tree) -> Iterator[Finding]:
     used = {mount.source: service for service in services(tree).values() for mount in service.volumes
             if mount.kind == "volume" and mount.source}
     scripts = [path for path in tree.files if path.startswith("scripts/")] if tree.house else []
-    plan = "\n".join(line for path in scripts
-                     for line in tree.files[path].splitlines() if not line.lstrip().startswith(("#", "OWNERS=")))
-    planned = {*re.findall(r"[\w-]+", plan), *re.findall(r"[\w.-]+", plan)}
+    planned = _planned(tree, scripts)
     for name, service in used.items():
         if name not in defined and "$" not in name and (tree.house or not (tree.project and tree.project.fragment)):
             yield of(tree, service, f"mounts the volume {name!r}, which is not defined",
