@@ -27,7 +27,6 @@ from pretamane_analysis.bill.break_even import (
 )
 from pretamane_analysis.bill.building_blocks import services_on_machines
 from pretamane_analysis.bill.causes import CAUSES, by_cause, causes
-from pretamane_analysis.bill.formula import Ways
 from pretamane_analysis.bill.growth import growth, growth_rows
 from pretamane_analysis.bill.limits import binding, host_limits, limits_of
 from pretamane_analysis.bill.nodes import Group, filled, work
@@ -37,6 +36,7 @@ from pretamane_analysis.bill.search import architectures_of, search
 from pretamane_analysis.bill.sensitivity import indices, tornado
 from pretamane_analysis.bill.sizing import host_for, lacking
 from pretamane_analysis.bill.surface import totals, with_usage
+from pretamane_analysis.bill.ways import Ways
 from pretamane_analysis.bill.what_if import with_purchase_option
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.draw.analysis_charts import tornado_chart

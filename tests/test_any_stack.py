@@ -186,7 +186,8 @@ def test_help_names_options_that_answer():
 
 def test_nodes_are_the_cheapest_of_all_types():
     """No type of the region holds the example's pods for less, tried one by one"""
-    from pretamane_analysis.bill.nodes import Group, cheapest_nodes
+    from pretamane_analysis.bill.node_types import cheapest_nodes
+    from pretamane_analysis.bill.nodes import Group
     from pretamane_analysis.bill.sizing import priced
 
     held = work(STACKS["ledger"], STACKS["ledger"].services)

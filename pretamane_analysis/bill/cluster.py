@@ -14,7 +14,8 @@ from pretamane_analysis.bill.building_blocks import (
     Architecture, Figures, busy_percent, capacity, claims_gb, guessed, managed_data, own_data, shared,
     services_on_machines,
 )
-from .nodes import Cluster, Group, Work, cheapest_nodes, filled, work
+from .node_types import cheapest_nodes
+from .nodes import Cluster, Group, Work, filled, work
 from ..prices.book import MissingPrice, PriceBook
 from ..providers.choice import choices
 from ..prices.snapshot import InstanceType, eks_support, instance_type

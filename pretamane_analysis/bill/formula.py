@@ -5,19 +5,17 @@
 # %% ../../nbs/bill/15b_formula.ipynb #8e9824c6
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ..base.errors import PretamaneError
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
 # %% auto #0
-__all__ = ['Terms', 'Bounds', 'INFINITY', 'Question', 'Sheet', 'Block', 'Divided', 'Paper', 'Formula', 'Ways', 'bounds_of']
+__all__ = ['Terms', 'Bounds', 'INFINITY', 'Question', 'Sheet', 'Block', 'Divided', 'Paper', 'Formula', 'terms_of']
 
 # %% ../../nbs/bill/15b_formula.ipynb #c4b51f0a
 Terms = dict[tuple[int, ...], float]  # A factor for each product of figures; the empty product is 1
@@ -176,7 +174,7 @@ class Formula(Decimal):
 
     def _plus(self, other: Any, sign: float, own: float = 1.0) -> Formula:
         terms = {key: own * factor for key, factor in self.terms.items()}
-        for key, factor in _terms(other).items():
+        for key, factor in terms_of(other).items():
             terms[key] = terms.get(key, 0.0) + sign * factor
         return Formula({key: factor for key, factor in terms.items() if factor}, self.paper)
 
@@ -191,7 +189,7 @@ class Formula(Decimal):
     def __mul__(self, other: Any) -> Formula:
         terms: Terms = {}
         for one, factor in self.terms.items():
-            for more, by in _terms(other).items():
+            for more, by in terms_of(other).items():
                 key = tuple(sorted((*one, *more)))
                 terms[key] = terms.get(key, 0.0) + factor * by
         return Formula({key: factor for key, factor in terms.items() if factor}, self.paper)
@@ -255,82 +253,8 @@ class Formula(Decimal):
         return self._made("up")
 
 
-def _terms(value: Any) -> Terms:
+def terms_of(
+    value: Any,  # A formula or a number
+) -> Terms:
     "The terms of a formula, or a single number as such."
     return value.terms if isinstance(value, Formula) else {(): float(value)}
-
-# %% ../../nbs/bill/15b_formula.ipynb #25e49c15
-@dataclass
-class _Node:
-    question: Question | None = None
-    ways: dict[bool, _Node] = field(default_factory=dict)
-    terms: Terms | None = None
-
-
-class Ways:
-    "What a computation gives, for any number of rows between bounds."
-
-    def __init__(
-        self,
-        compute: Callable[[dict[str, Any]], Decimal],  # One amount from figures by name
-        bounds: Mapping[str, Bounds],  # The least and the most of each figure
-    ):
-        self.compute, self.bounds, self.root = compute, dict(bounds), _Node()
-        self.sheet = Sheet(list(bounds), list(bounds.values()))
-
-    def at(
-        self,
-        columns: Mapping[str, ndarray],  # By name, all of one length
-    ) -> ndarray:  # As long as they are
-        "The amounts, row by row. Raises PretamaneError where one cannot be told."
-        from numpy import isnan, zeros
-
-        amounts = zeros(len(next(iter(columns.values()))))
-        if len(amounts):
-            amounts += self._known(self.root, Block(self.sheet, columns), {}, None)
-        return self._again(columns, amounts) if isnan(amounts).any() else amounts
-
-    def _again(self, columns: Mapping[str, ndarray], amounts: ndarray) -> ndarray:
-        "Rows that gave no number, by themselves: a figure that is 0 in all of them can be told from one that varies."
-        from numpy import isnan
-
-        lost = isnan(amounts)
-        part = {name: each[lost] for name, each in columns.items()}
-        if (bounds := bounds_of(part)) == self.bounds:
-            raise PretamaneError("an amount was lost on the way: a kind of resource makes a number of its own from "
-                                 "usage", remedy="Report this, with the stack")
-        amounts[lost] = Ways(self.compute, bounds).at(part)
-        return amounts
-
-    def _known(self, node: _Node, block: Block, answers: dict[Question, bool], here: ndarray | None) -> Any:
-        "The amounts; of matter only in the rows that are here."
-        from numpy import where
-
-        if node.terms is None and node.question is None:
-            self._explore(node, block if here is None else block.part(here), answers)
-        if node.question is None:
-            return block.values(node.terms or {})
-        yes = block.values(dict(node.question)) < 0
-        sides = {True: yes if here is None else yes & here, False: ~yes if here is None else ~yes & here}
-        found = {answer: self._known(node.ways.setdefault(answer, _Node()), block, answers | {node.question: answer},
-                                     rows) for answer, rows in sides.items() if rows.any()}
-        return where(yes, found[True], found[False]) if len(found) == 2 else next(iter(found.values()))
-
-    def _explore(self, node: _Node, block: Block, answers: dict[Question, bool]) -> None:
-        "Run the computation with these rows, and write down what it asked and what it gave."
-        paper, found = Paper(block, dict(answers)), None
-        with suppress(Divided):
-            found = self.compute({name: Formula({(each,): 1.0}, paper) for each, name in enumerate(self.sheet.names)})
-        for question in paper.asked:
-            node.question = question
-            if question in paper.answers:
-                node = node.ways.setdefault(paper.answers[question], _Node())
-        if found is not None:
-            node.terms = _terms(found)
-
-# %% ../../nbs/bill/15b_formula.ipynb #6c04216f
-def bounds_of(
-    columns: Mapping[str, ndarray],  # By name
-) -> dict[str, Bounds]:
-    "The least and the most of each column."
-    return {name: (float(each.min()), float(each.max())) for name, each in columns.items()}

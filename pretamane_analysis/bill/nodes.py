@@ -6,34 +6,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
-from math import ceil
-from typing import NoReturn
 
 from ..base.errors import PretamaneError
-from ..base.tables import counted
-from .bill import HOURS_PER_MONTH
-from pretamane_analysis.bill.sizing import (
-    SHORTLISTED,
-    Candidate,
-    Machine,
-    busy_shares,
-    current_types,
-    hosts,
-    priced,
-    sold_types,
-)
+from .sizing import busy_shares
 from ..facts.accelerators import gpus_of
-from ..prices.book import ON_DEMAND, PriceBook
 from ..prices.snapshot import InstanceType
 from ..stack.quantities import Scenario, cores, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['XEN', 'SYSTEM_DAEMONS', 'SYSTEM_PODS', 'DAEMON_ROLES', 'max_pods', 'allocatable_mib', 'allocatable_cores', 'Pod',
-           'Work', 'work', 'Room', 'room', 'Group', 'Cluster', 'filled', 'cheapest_nodes']
+           'Work', 'work', 'Room', 'room', 'Group', 'Cluster', 'filled']
 
 # %% ../../nbs/bill/03_nodes.ipynb #84619394
 XEN = ("t2", "m1", "m2", "m3", "m4", "c1", "c3", "c4", "r3", "r4", "i2", "i3", "d2", "h1", "x1", "x1e", "p2",
@@ -264,89 +250,3 @@ def filled(
         raise PretamaneError(problems[0], remedy="Choose a larger eks.node_instance_type, add a group to "
                              "eks.node_groups, or leave both out")
     return cluster
-
-# %% ../../nbs/bill/03_nodes.ipynb #04737f35
-@dataclass(frozen=True)
-class _Sums:
-    "What all pods need together, and the most that one needs of each thing."
-    pods: int
-    mib: int
-    cores: Decimal
-    gpus: int
-    largest: Pod
-
-    def bound(self, node: Room, at_least: int) -> int:
-        "Nodes that are needed at least; 0 where a pod does not fit even an empty node."
-        if not node.holds(self.largest) or node.cores <= 0:
-            return 0
-        return max(at_least,
-                   *map(ceil, (self.mib / max(1, node.mib), self.pods / node.pods, self.gpus / max(1, node.gpus),
-                               float(self.cores / node.cores))))
-
-
-def _sums(held: Work) -> _Sums:
-    pods = held.pods
-    most = Pod(max((pod.gpus for pod in pods), default=0), max((pod.mib for pod in pods), default=0),
-               max((pod.cores for pod in pods), default=Decimal(0)), max((pod.gpu_mib for pod in pods), default=0))
-    return _Sums(len(pods), sum(pod.mib for pod in pods),
-                 max(held.busy_cores, sum((pod.cores for pod in pods), Decimal(0))),
-                 sum(pod.gpus for pod in pods), most)
-
-
-def cheapest_nodes(
-    book: PriceBook,  # Where prices are looked up
-    region: str,  # Region code
-    held: Work,  # What the cluster has to hold, as `work` returns it
-    at_least: int = 1,  # Nodes, for spreading over zones
-    fixed: int | None = None,  # Nodes, where their number is given
-    architecture: str = "x86_64",  # or `arm64`
-    prefix_delegation: bool = False,  # Whether the VPC CNI gives nodes whole prefixes (`eks.prefix_delegation`)
-    usd_for_each: Decimal = Decimal(0),  # USD a month that each node costs beside its instance: disk, address
-    option: str = ON_DEMAND,  # How the nodes are bought
-) -> InstanceType:
-    """The type whose nodes hold the work for the least money. Raises PretamaneError that says what no type has."""
-    sums, ranked = _sums(held), []
-    for kind in sold_types(book.shortlist or book, region, option, current_types(architecture, sums.gpus > 0)):
-        count = sums.bound(room(kind, held.daemons, prefix_delegation), fixed or at_least)
-        if count and (fixed is None or count <= fixed) and (
-                found := priced(book.shortlist or book, region, kind, held.busy_cores, count, option)):
-            ranked.append((_least(found, count, held.busy_cores, usd_for_each), kind.name, kind))
-    best = _best(book, region, sorted(ranked)[:SHORTLISTED if book.shortlist else None], lambda kind: filled(
-        [Group("main", kind, fixed)], held, at_least, prefix_delegation), usd_for_each, option)
-    if best is None and option != ON_DEMAND:
-        return cheapest_nodes(book, region, held, at_least, fixed, architecture, prefix_delegation, usd_for_each)
-    return best or _fail(book, region, held, architecture, fixed)
-
-
-def _least(found: Candidate, count: int, busy: Decimal, usd_for_each: Decimal) -> Decimal:
-    "USD a month that so many nodes or more cost at least: more of them may need fewer CPU credits."
-    each = found.hourly_usd * HOURS_PER_MONTH + usd_for_each
-    without = busy / (found.kind.vcpu * found.kind.baseline_percent / 100)  # Nodes that need no credits
-    return min(found.monthly_usd + count * usd_for_each, each * max(Decimal(count), without))
-
-
-def _best(book: PriceBook, region: str, ranked: Iterable[tuple[Decimal, str, InstanceType]],
-          fill: Callable[[InstanceType], Cluster], usd_for_each: Decimal, option: str) -> InstanceType | None:
-    "The type whose filled nodes cost least; None where none holds everything and has a price."
-    costs: list[tuple[Decimal, str, InstanceType]] = []
-    for least, name, kind in ranked:
-        if costs and min(costs)[0] < least:  # and those that follow cost more still
-            break
-        cluster = fill(kind)
-        count = cluster.counts["main"]
-        if not any(cluster.shortfalls()) and (
-                found := priced(book, region, kind, cluster.work.busy_cores, count, option)):
-            costs.append((found.monthly_usd + count * usd_for_each, name, kind))
-    return min(costs)[2] if costs else None
-
-
-def _fail(book: PriceBook, region: str, held: Work, architecture: str, fixed: int | None) -> NoReturn:
-    for pod in sorted(set(held.pods), reverse=True):
-        if not any(room(kind, held.daemons).holds(pod) for kind in current_types(architecture, gpus=True)):
-            raise PretamaneError(f"no {architecture} instance type is a node for a pod of {pod.text()}", region,
-                                 "Divide the services, or set eks.node_instance_type")
-        hosts(book, region, Machine(pod.mib, Decimal(0), architecture, pod.cores, pod.gpus, pod.gpu_mib))
-    among = f"{fixed} nodes of any" if fixed else "nodes of any"
-    raise PretamaneError(f"{among} {architecture} instance type that has a known price do not hold "
-                         f"{counted(len(held.pods), 'pod')} that keep {held.busy_cores.normalize():f} vCPU busy",
-                         region, "Divide the services, set eks.node_instance_type, or choose another region")

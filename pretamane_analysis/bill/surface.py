@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from .architectures import architecture, bill_of
 from .bill import HOURS_PER_MONTH
-from .formula import Bounds, Ways, bounds_of
+from .formula import Bounds
+from .ways import Ways, bounds_of
 from .what_if import with_host
 from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices

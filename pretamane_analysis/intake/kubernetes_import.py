@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +19,9 @@ from .evidence import Imported, secret_name, stack_name
 from .import_inputs import Input
 from .kubernetes_cloud import cloud_of, size_of_claim
 from .kubernetes_operators import operated_as, operated_service
-from .kubernetes_project import edge_routes, jobs_of_services, mounted_secrets, product_name
+from pretamane_analysis.intake.kubernetes_project import (
+    edge_routes, jobs_of_services, mounted_secrets, outside_routes, product_name, secret_keys,
+)
 from pretamane_analysis.intake.kubernetes_reading import (
     KubernetesReading, copies_of, facts_of_container, pod_size, program_of_container, unique_objects,
 )
@@ -34,12 +35,6 @@ from .terraform_kinds import whole_number
 __all__ = ['kubernetes_import']
 
 # %% ../../nbs/intake/32_kubernetes_import.ipynb #f537c305
-def _keys_of(reading: KubernetesReading, name: str) -> list[str]:
-    "The names in a Secret or ConfigMap."
-    found = [each for each in reading.of("Secret", "ConfigMap") if each.name == name]
-    return [str(key) for each in found for part in ("data", "stringData") for key in mapping(each.raw.get(part))]
-
-
 def _variables(reading: KubernetesReading, each: KubernetesObject,
                container: dict[str, Any]) -> tuple[dict[str, str], list[str]]:
     "Variables that may be shown, and secrets by name."
@@ -53,7 +48,7 @@ def _variables(reading: KubernetesReading, each: KubernetesObject,
             plain[variable] = str(value)
     for one in map(mapping, listed(container.get("envFrom"))):
         if named := mapping(one.get("secretRef")).get("name"):
-            secrets += [secret_name(key) for key in _keys_of(reading, str(named))] or [secret_name(str(named))]
+            secrets += [secret_name(key) for key in secret_keys(reading, str(named))] or [secret_name(str(named))]
     secrets += mounted_secrets(reading, pod_of(each)[0])
     for needed in secrets:
         reading.found.secrets.setdefault(needed, {"description": f"Needed by {each.name}"})
@@ -224,53 +219,6 @@ def _fields(reading: KubernetesReading, each: KubernetesObject, container: dict[
             "health_check": health if health and not reading.secret.holds(str(health)) else None}
     return {key: value for key, value in {**base, **rest}.items() if value}
 
-# %% ../../nbs/intake/32_kubernetes_import.ipynb #3bbae99b
-def _behind(reading: KubernetesReading, service: str) -> list[str]:
-    "The stack's services behind a Service of Kubernetes."
-    found = []
-    for each in reading.of("Service"):
-        wanted = mapping(each.spec.get("selector"))
-        if each.name != service or not wanted:
-            continue
-        for one in reading.of(*WORKLOADS):
-            labels = mapping(mapping(mapping(mapping(one.spec.get("template")).get("metadata"))).get("labels"))
-            if id(one) in reading.names and wanted.items() <= labels.items():
-                found.append(reading.names[id(one)])
-    return found
-
-
-def _routes(each: KubernetesObject) -> Iterator[tuple[str, str, str]]:
-    "Host, path and Service of the rules of an Ingress or HTTPRoute."
-    for rule in map(mapping, listed(each.spec.get("rules"))):
-        for one in map(mapping, listed(mapping(rule.get("http")).get("paths"))):
-            backend = mapping(one.get("backend"))
-            name = mapping(backend.get("service")).get("name") or backend.get("serviceName")
-            yield str(rule.get("host") or ""), str(one.get("path") or "/"), str(name)
-        for one in map(mapping, listed(rule.get("backendRefs"))):
-            path = mapping(mapping(next(iter(listed(rule.get("matches"))), {})).get("path")).get("value")
-            yield str(next(iter(listed(each.spec.get("hostnames"))), "")), str(path or "/"), str(one.get("name"))
-
-
-def _fronts(reading: KubernetesReading) -> None:
-    "What ingresses, routes and balancers lead to."
-    found, fronts = reading.found, dict[str, list[str]]()
-    for each in reading.of("Ingress", "HTTPRoute"):
-        for host, path, service in _routes(each):
-            if not found.domain and re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host):
-                found.domain = found.note("domain", host, each.place("spec"), "declared")
-            for name in _behind(reading, service):
-                fronts.setdefault(name, []).append(re.sub(r"[*(].*$", "", path) or "/")
-    for each in reading.of("Service"):
-        if each.spec.get("type") in ("LoadBalancer", "NodePort"):
-            for name in _behind(reading, each.name):
-                fronts.setdefault(name, [])
-    taken: set[str] = set()
-    for name, paths in fronts.items():
-        if name in found.services and found.services[name]["role"] in ("application", "web", "gateway", "identity",
-                                                                       "workflow", "bi", "realtime"):
-            found.fronts[name] = tuple(each for each in dict.fromkeys(paths) if each not in taken)
-            taken |= {*found.fronts[name]}
-
 # %% ../../nbs/intake/32_kubernetes_import.ipynb #90f5c1ac
 _KNOWN = {"Service", "Ingress", "HTTPRoute", "Gateway", "PersistentVolumeClaim", "HorizontalPodAutoscaler", "Secret",
           "ConfigMap", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Namespace",
@@ -288,16 +236,16 @@ def kubernetes_import(
     found = Imported("kubernetes", [each.path for each in files])
     reading = KubernetesReading(found, unique_objects((one for file in files for one in objects_of(file)), found))
     reading.secret, found.name = _secrets(reading), stack_name(product_name(reading)) if product_name(reading) else ""
-    reading.jobs = jobs_of_services(reading)
+    reading.jobs, of_services = jobs_of_services(reading)
     for each in reading.of(*WORKLOADS):
-        owned = mapping(each.raw.get("metadata")).get("ownerReferences") or str(id(each)) in reading.jobs.get(0, {})
+        owned = mapping(each.raw.get("metadata")).get("ownerReferences") or id(each) in of_services
         if not owned:
             _service(reading, each)
     for each in reading.objects:
         if operated := operated_as(each):
             operated_service(reading, each, operated)
     edge_routes(reading)
-    _fronts(reading)
+    outside_routes(reading)
     found.cloud += cloud_of(reading.objects)
     _told(reading)
     if not found.services and not found.cloud:

@@ -63,7 +63,7 @@ class KubernetesReading:
     objects: list[KubernetesObject]
     secret: SecretValues = field(default_factory=SecretValues)
     names: dict[int, str] = field(default_factory=dict)  # Of services, by workload
-    jobs: dict[int, dict[str, list[str]]] = field(default_factory=dict)  # By workload; 0: the jobs themselves
+    jobs: dict[int, dict[str, list[str]]] = field(default_factory=dict)  # By workload
 
     def of(
         self,
