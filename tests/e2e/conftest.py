@@ -43,4 +43,5 @@ def stage(tmp_path_factory, timings):
         timings["first `up --wait`, image built"] = time.monotonic() - began
         yield found
     finally:
+        timings |= {f"{number:2} {what}": seconds for number, (what, seconds) in enumerate(found.engine.steps)}
         found.close()

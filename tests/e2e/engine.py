@@ -13,9 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import images
 
@@ -71,6 +75,7 @@ class Engine:
     def __init__(self, work: Path, disk: Path | None = None) -> None:
         """`work` takes what the host writes; `disk` is a data disk to begin with"""
         self.work, self.shared = work, work / "shared"
+        self.steps: list[tuple[str, float]] = []  # what a script was at, seconds
         self.shared.mkdir(parents=True)
         if disk:
             subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(disk), str(work / "data.img")], check=True)
@@ -130,6 +135,27 @@ class Engine:
         assert not check or done.returncode == 0, (f"{arguments}: exit code {done.returncode}\n{done.stdout[-3000:]}\n"
                                                    f"{done.stderr[-6000:]}")
         return done
+
+    def follow(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run a script to its end, and keep how long each of its steps took, in `self.steps`"""
+        with tempfile.TemporaryFile() as out:
+            begun = subprocess.Popen(self.command(*arguments, **environment), stdout=out, stderr=subprocess.PIPE,
+                                     text=True, errors="replace", stdin=subprocess.DEVNULL)
+            said = "".join(self.lines(begun, begun.stderr))
+            out.seek(0)
+            return subprocess.CompletedProcess(arguments, begun.returncode, out.read().decode(errors="replace"), said)
+
+    def lines(self, begun: subprocess.Popen, stream: IO[str]) -> Iterator[str]:
+        """What a script says, line by line, until it has ended; what its steps took is kept"""
+        at, what = time.monotonic(), "start"
+        for line in chain(stream, [""]):
+            found = re.match(r"([\w.-]+: )step ([\w ]+)$", line)
+            if found or not line:
+                self.steps.append((what, time.monotonic() - at))
+            if found:
+                at, what = time.monotonic(), found[1] + found[2]
+            yield line
+        begun.wait()
 
     def begin(self, *arguments: str, **environment: str) -> subprocess.Popen:
         """Start a command on the host, in a process group of its own"""

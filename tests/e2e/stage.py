@@ -122,10 +122,9 @@ class Stage:
         return self.run("docker", "compose", "--project-name", "pretamane", "--project-directory", folder, "--file",
                         f"{folder}/compose.yaml", "--profile", "*", *arguments, check=check)
 
-    def script(self, name: str, *arguments: str, check: bool = False,
-               **environment: str) -> subprocess.CompletedProcess:
+    def script(self, name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
         """A script of the current release"""
-        return self.on_host(f"/opt/pretamane/current/scripts/{name}", *arguments, check=check, **environment)
+        return self.engine.follow(f"/opt/pretamane/current/scripts/{name}", *arguments, **self.settings, **environment)
 
     # What is so
 

@@ -30,11 +30,10 @@ def test_a_bundle_is_deployed_and_nobody_notices(stage, timings):
     with Clients(stage) as clients:
         first, said = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", "--bundle", bundle, total,
                                          **stage.settings, BAKE_SECONDS="10"), ""
-        for line in first.stdout:
+        for line in stage.engine.lines(first, first.stdout):
             said += line
             if line.endswith("step start\n"):
                 second = stage.script("deploy.sh")
-        first.wait()
     timings["deploy of a bundle"] = time.monotonic() - began
     print(clients.told())
     assert first.returncode == 0, said[-3000:]
@@ -73,10 +72,9 @@ def goes_back(stage, failing, old):
     with Clients(stage) as clients:
         begun, said, decided = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", "--bundle", *failing,
                                                   **stage.settings, BAKE_SECONDS="20"), "", 0.0
-        for line in begun.stdout:
+        for line in stage.engine.lines(begun, begun.stdout):
             decided = time.time() if "requests failed since" in line else decided
             said += line
-        begun.wait()
     moments = [float(each.split()[0]) for each in clients.bad]
     print(clients.told())
     assert begun.returncode != 0 and decided, said[-3000:]
