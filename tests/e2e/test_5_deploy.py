@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+from engine import patience
 from images import ROOT
 from stage import LONG, Clients
 
@@ -71,7 +72,7 @@ def goes_back(stage, failing, old):
     assert stage.states().get(f"fastapi-app-{old}") == "running healthy"
     with Clients(stage) as clients:
         begun, said, decided = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", "--bundle", *failing,
-                                                  **stage.settings, BAKE_SECONDS="20"), "", 0.0
+                                                  **stage.settings, BAKE_SECONDS="16"), "", 0.0
         for line in stage.engine.lines(begun, begun.stdout):
             decided = time.time() if "requests failed since" in line else decided
             said += line
@@ -81,7 +82,7 @@ def goes_back(stage, failing, old):
     print(f"{len(moments)} of {clients.good + len(moments)} failed, {decided - min(moments):.1f} s before the "
           f"decision and {max(moments) - decided:.1f} s after it")
     assert clients.bad and all("500" in each for each in clients.bad)
-    assert len(moments) < (clients.good + len(moments)) / 100 and max(moments) - decided < 3
+    assert len(moments) < (clients.good + len(moments)) / 100 and max(moments) - decided < 3 * patience()
     image = stage.containers()[f"fastapi-app-{old}"]
     assert stage.states()[f"fastapi-app-{old}"] == "running healthy"
     named = stage.run("docker", "image", "inspect", "--format", "{{.Id}}", image["Config"]["Image"]).stdout.strip()
@@ -96,7 +97,7 @@ def test_a_release_that_fails_in_blue_goes_back(stage, failing):
 def test_a_secret_is_rotated_and_nobody_notices(stage):
     """Through the idle color"""
     with Clients(stage) as clients:
-        done = stage.script("rotate-secret.sh", "postgres_password")
+        done = stage.script("rotate-secret.sh", "postgres_password", BAKE_SECONDS="10")
     print(clients.told())
     assert done.returncode == 0, done.stderr[-3000:]
     assert clients.bad == [] and clients.good > 100
