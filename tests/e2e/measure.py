@@ -89,6 +89,8 @@ class Meter:
     def listen(self, events: subprocess.Popen) -> None:
         """Take in what the engine says happens"""
         for line in events.stdout:
+            if not line.startswith("{"):
+                continue  # the engine says that it ends
             found = json.loads(line)
             facts = found.get("Actor", {})
             if "com.docker.compose.service" not in facts.get("Attributes", {}):

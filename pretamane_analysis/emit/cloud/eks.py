@@ -15,6 +15,7 @@ from ...bill.nodes import max_pods
 from ...facts.accelerators import gpus_of
 from ..host.app import reference_services
 from .managed import caches, databases, service_of
+from .terraform import provider_lock
 from ..templates import rendered
 from ...base.errors import PretamaneError
 from pretamane_analysis.resources import (
@@ -248,7 +249,7 @@ def files(
     parts = {"balancer.tf": values["edge"], "data.tf": data, "managed.tf": values["databases"] or values["caches"],
              "observability.tf": values["observability"]}
     wanted = [*FILES, *(name for name, there in parts.items() if there)]
-    tree = {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
+    tree = provider_lock() | {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
     if stack.provisioning.audit_trail_days:
         tree["terraform/audit.tf"] = rendered("terraform/audit.tf.j2", **values)
     tree["bill-resources.json"] = json.dumps({"architecture": found.name, "lines": bill_resources(stack, found)},

@@ -108,16 +108,20 @@ def take(source, target, one):
             continue
 
 
+def hash_of(source):
+    """SHA-256 of what is read from an open file."""
+    found = hashlib.sha256()
+    for block in iter(lambda: source.read(1 << 20), b""):
+        found.update(block)
+    return found.hexdigest()
+
+
 def digest(path):
     """SHA-256 of a file, or of where a link points."""
-    found = hashlib.sha256()
     if os.path.islink(path):
-        found.update(os.readlink(path).encode(errors="surrogateescape"))
-        return found.hexdigest()
+        return hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()
     with open(path, "rb") as source:
-        for block in iter(lambda: source.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()
+        return hash_of(source)
 
 
 def tree(folder, cache=None):
@@ -204,10 +208,7 @@ def members(archive, top):
         elif each.islnk():
             size, content = found[each.linkname.strip("/").partition(f"{top}/")[2]][4:]
         elif each.isfile():
-            whole = hashlib.sha256()
-            for block in iter(lambda file=archive.extractfile(each): file.read(1 << 20), b""):
-                whole.update(block)
-            content = whole.hexdigest()
+            content = hash_of(archive.extractfile(each))
         found[path] = (each.isdir(), stat.S_IMODE(each.mode), each.uid, each.gid, size, content)
     return found
 
@@ -300,7 +301,8 @@ VERBS = {  # arguments, and what is done; text that it gives back is a fault
     "mirror": (("source", "target"), lambda chosen: take(chosen.source, chosen.target, link_file)),
     "copy": (("source", "target"), lambda chosen: take(chosen.source, chosen.target, copy_file)),
     "put": (("source", "target"), lambda chosen: move_in(chosen.source, chosen.target)),
-    "manifest": (("folder", "cache", "facts"), lambda chosen: make(chosen.folder, json.loads(chosen.facts), chosen.cache)),
+    "manifest": (("folder", "cache", "facts"),
+                 lambda chosen: make(chosen.folder, json.loads(chosen.facts), chosen.cache)),
     "bytes": (("elsewhere",), lambda chosen: print(counted_bytes(json.load(sys.stdin), chosen.elsewhere))),
     "faults": (("folder", "elsewhere"), lambda chosen: faults(chosen.folder, chosen.elsewhere)),
     "streamed": (("folder", "volume"), lambda chosen: streamed(chosen.folder, chosen.volume)),
@@ -316,7 +318,8 @@ def main():
     for verb, (names, _) in VERBS.items():
         each = verbs.add_parser(verb)
         for name in names:
-            each.add_argument(name, **({"nargs": "*", "help": "volumes that do not count"} if name == "elsewhere" else {}))
+            more = {"nargs": "*", "help": "volumes that do not count"} if name == "elsewhere" else {}
+            each.add_argument(name, **more)
     chosen = parser.parse_args()
     try:
         found = list(VERBS[chosen.verb][1](chosen) or ())
