@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -28,13 +29,13 @@ from pretamane_analysis.bill.break_even import (
 from pretamane_analysis.bill.building_blocks import services_on_machines
 from pretamane_analysis.bill.causes import CAUSES, by_cause, causes
 from pretamane_analysis.bill.growth import growth, growth_rows
-from pretamane_analysis.bill.limits import binding, host_limits, limits_of
+from pretamane_analysis.bill.limits import binding, host_limits, limits_of, to_internet
 from pretamane_analysis.bill.nodes import Group, filled, work
 from pretamane_analysis.bill.ownership import Terms, ownership
 from pretamane_analysis.bill.ranges import open_fields, pair, points, ranges
 from pretamane_analysis.bill.search import architectures_of, search
 from pretamane_analysis.bill.sensitivity import indices, tornado
-from pretamane_analysis.bill.sizing import host_for, lacking
+from pretamane_analysis.bill.sizing import current_types, host_for, lacking
 from pretamane_analysis.bill.surface import totals, with_usage
 from pretamane_analysis.bill.ways import Ways
 from pretamane_analysis.bill.what_if import with_purchase_option
@@ -272,23 +273,38 @@ def test_growth_has_steps_and_an_end():
 
 
 def test_one_host_ends_where_its_first_limit_does():
-    """Just above the load that binds, the host no longer has enough of that; what the catalogue does not say is unknown
-    and never binds; a disk that is bought faster carries more"""
+    """Just above the load that binds, the host no longer has enough of that; what AWS's tables do not say is unknown and
+    never binds, and a burst is no limit; a disk that is bought faster carries more"""
     ((kind, today), (largest, most)) = host_limits(STACK, BOOK)
     first = binding(today)
     assert first.what == "CPU" and lacking(kind, host_for(at_load(first.load * Decimal("1.01"))))
     assert not lacking(kind, host_for(at_load(first.load * Decimal("0.99"))))
     assert binding(most).load > first.load and not lacking(largest, host_for(STACK))
-    unknown = {each.what: each.why for each in today if each.has is None}
-    assert {*unknown} == {"IOPS of the host", "network"} and "burst" in unknown["network"]
+    assert all(each.has is not None for limits in (today, most) for each in limits)
+    unknown = {each.what: each.why for each in limits_of(STACK, kind._replace(
+        network_mbps=None, ebs_iops=None, ebs_mbps=None)) if each.has is None}
+    assert {*unknown} == {"IOPS of the host", "EBS throughput of the host", "network to the internet"}
+    assert "burst" in unknown["network to the internet"]
     idle = with_usage(STACK, {"cpu_cores": Decimal(0), "requests": Decimal(10**10)})
     reads = {each.what: each for each in limits_of(idle, kind)}
     assert binding([*reads.values()]).what == "IOPS of the disk" and reads["CPU"].load is None
     fast = idle.model_copy(update={"host": idle.host.model_copy(update={"disk_iops": Decimal(9000)})})
-    assert abs(binding(limits_of(fast, kind)).load - 3 * reads["IOPS of the disk"].load) < Decimal("1e-9")
-    for name, figure in (("egress_gb", "network"), ("log_gb", "EBS throughput of the host")):
+    assert binding(limits_of(fast, kind)).what == "IOPS of the host"
+    wide = binding(limits_of(fast, instance_type("m6i.8xlarge"))).load
+    assert abs(wide - 3 * reads["IOPS of the disk"].load) < Decimal("1e-9")
+    for name, figure in (("egress_gb", "network to the internet"), ("log_gb", "EBS throughput of the host")):
         here = with_usage(STACK, {"cpu_cores": Decimal(0), "requests": Decimal(0), name: Decimal(10**8)})
         assert binding(limits_of(here, instance_type("m6i.8xlarge"))).what in (figure, "throughput of the disk")
+
+
+def test_a_burst_is_no_limit():
+    """What a type has for ever is never more than its burst, and every type that is sold today says it"""
+    for kind in current_types("x86_64", True) + current_types("arm64", True):
+        cards, burst = re.fullmatch(r"(?:(\d+)x )?(?:Up to )?([\d.]+) Gigabit|.*", kind.network).groups()
+        assert kind.network_mbps and to_internet(kind) <= Decimal(kind.network_mbps) / 1000
+        assert not burst or kind.network_mbps <= int(cards or 1) * Decimal(burst) * 1000 * Decimal("1.005"), kind
+    few = with_usage(STACK, {"cpu_cores": Decimal(0), "requests": Decimal(0), "egress_gb": Decimal(20_000)})
+    assert binding(limits_of(few, instance_type("t3.nano"))).load < 1
 
 
 def at_load(times):
