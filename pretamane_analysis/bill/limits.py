@@ -95,7 +95,8 @@ def _of_disk(stack: Stack, kind: InstanceType, need: dict[str, Decimal]) -> list
     gb = host_disk_gb(stack, stack.usage.at("typical"), "typical", stack.services)
     iops, mibps = _disk(stack, gb)
     through = None if kind.ebs_mbps is None else Decimal(kind.ebs_mbps) * 10 ** 6 / 8 / 2 ** 20
-    known, unknown = f"the {stack.host.disk_type} data disk of {plain(gb, 0)} GB", f"not known for {stack.host.disk_type}"
+    kind_of = stack.host.disk_type
+    known, unknown = f"the {kind_of} data disk of {plain(gb, 0)} GB", f"not known for {kind_of}"
     own = None if kind.ebs_iops is None else Decimal(kind.ebs_iops)
     return [
         Limit("IOPS of the disk", need["iops"], iops, "requests/s", unknown if iops is None else known),

@@ -245,6 +245,7 @@ def ownership(
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill import ownership as owned
     from pretamane_analysis.bill.availability import component_rows
+    from pretamane_analysis.bill.recovery import NOT_TIMED, drill_rows
     from pretamane_analysis.prices.own_prices import with_own_prices
 
     stack = chosen_stack(options)
@@ -256,7 +257,10 @@ def ownership(
     parts = [Part(f"{stack.name} in {stack.region} over {options.months} months; {options.baseline} stays",
                   [each.row() for each in found]),
              Part("What each part promises, and who says so",
-                  component_rows(dict.fromkeys(part for each in found for part in each.available.parts)))]
+                  component_rows(dict.fromkeys(part for each in found for part in each.available.parts))),
+             Part("Once machines and disks are lost: what is gone with them, and when all is back",
+                  [each.back.row() for each in found]),
+             Part(f"How long each step took where it was tried; {NOT_TIMED}", drill_rows())]
     options.alternative = found[0].name
     said = fill(owned.terms_said(terms), screen_width(), break_on_hyphens=False)
     return _answer(options, parts, book, said, ownership=[each.exact() for each in found])

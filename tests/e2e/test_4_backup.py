@@ -67,13 +67,13 @@ def saved(stage, timings):
     done = stage.script("backup.sh", **REPOSITORY)
     assert done.returncode == 0, done.stderr[-3000:]
     found = objects(stage)
+    print(how_much(stage))
     time.sleep(1)
     sql(stage, "delete from contacts")
     began = time.monotonic()
     done = stage.script("wal.sh", **REPOSITORY)
     timings["the log sent"] = time.monotonic() - began
     assert done.returncode == 0, done.stderr[-3000:]
-    print(how_much(stage))
     return hashes, found, moment
 
 
