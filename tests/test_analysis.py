@@ -433,7 +433,7 @@ def changed(**parts):
     ({"operations__standby": "asynchronous"}, "ec2-pair", "what the other host had not got yet; not measured"),
 ])
 def test_what_is_lost_follows_from_the_stack(parts, name, lost):
-    """The log that leaves the host, or the last backup, or nothing: by the stack's own settings, never by the example"""
+    """The log that leaves the host, or the last backup, or nothing: by the stack's own settings"""
     here = changed(**parts)
     found = recovery(architecture(name, here, BOOK), here)
     assert {each.what: each.text() for each in found.lost}["postgresql"] == f"postgresql: {lost}"

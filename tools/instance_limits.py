@@ -5,7 +5,8 @@ Usage: python tools/instance_limits.py KARPENTER [--out tools/instance_limits.cs
 Two sources, each of AWS's own: the answers of DescribeInstanceTypes that moto holds (Apache-2.0; taken from 5.2.5), and
 AWS's tables of instance types (docs.aws.amazon.com/ec2/latest/instancetypes) as aws/karpenter-provider-aws writes
 them down (Apache-2.0; KARPENTER is a copy of pkg/providers/instancetype/zz_generated.bandwidth.go, taken from commit
-7f27b4e8 of 2026-08-18). Where they differ the lesser figure stands: of several network cards the API adds up what they share.
+7f27b4e8 of 2026-08-18). Where they differ the lesser figure stands: of several network cards the API adds up what
+they share.
 """
 import argparse
 import gzip
