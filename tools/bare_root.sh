@@ -89,7 +89,7 @@ beside=
 $(IFS=';'; for each in $commands; do
     printf 'step %q\n' "${each# }"
     [ -n "${first:-}" ] || printf '(wheel) >../wheel.log 2>&1 & beside=$!\n'
-    first=done
+    first="begun"
 done)
 if [ -e report/index.html ]; then
     for each in cost drawing-ec2; do cmp "report/pictures/\$each.svg" "nbs/pictures/\$each.svg"; done
