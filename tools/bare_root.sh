@@ -5,7 +5,7 @@
 #   tools/bare_root.sh [PASSED]
 #
 # It needs root and mmdebstrap or debootstrap; without them it says so and is fine (with CI=true only without root). To the file PASSED it
-# writes which tests passed, so that they need not run again where every tool is (tests/passed_before.py).
+# writes which tests passed, so that they need not run again where every tool is (tests/passed_before.py), and to PASSED.python its Python.
 #
 # The mirror, the index of Python packages and the certificates are those of this machine, read when it runs. BARE_COMMANDS="make report"
 # runs less; KEEP=1 leaves the root where it is and says where.
@@ -46,7 +46,7 @@ chmod 755 "$root"
 chroot "$root" useradd --create-home --shell /bin/sh newcomer
 home=/home/newcomer clone="/home/newcomer/a clone"
 git clone --quiet --no-hardlinks "$here" "$root$clone"
-cp "$here/tools/wheel_alone.sh" "$root$home/"
+cp "$here/tools/wheel_alone.sh" "$here/tools/install.sh" "$root$home/"
 chroot "$root" chown -R newcomer:newcomer "$home"
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 
@@ -101,5 +101,8 @@ done
 shift
 exec chroot --userspec=newcomer:newcomer "$root" env -i HOME="$home" USER=newcomer PATH=/usr/local/bin:/usr/bin:/bin "$@" sh "$home/everything.sh"
 ' bare "${lent[@]}" -- "${settings[@]}"
-if [ -n "$passed" ] && [ -e "$root$home/passed" ]; then cp "$root$home/passed" "$passed"; fi
+if [ -n "$passed" ] && [ -e "$root$home/passed" ]; then
+    cp "$root$home/passed" "$passed"
+    chroot "$root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' >"$passed.python"
+fi
 echo "== the bare root keeps README.md's promise"
