@@ -6,7 +6,7 @@ MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter restic systemd \
 	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver mmdebstrap
 NOTEBOOKS ?= $(BIN)/nbdev_test
-INSTALL := $(BIN)/python -m pip install --quiet
+INSTALL := sh tools/install.sh
 # Scripts that start also where the path has a space; what has a module is called by it.
 SELF := --use-pep517 --editable
 
@@ -94,17 +94,17 @@ $(VENV)/.runtime: settings.ini setup.py
 	@PYTHON="$(PYTHON)" MIN_PYTHON="$(MIN_PYTHON)" sh tools/check_python.sh
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || rm -rf $(VENV) # half made, for want of python3-venv
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) $(SELF) .
+	$(INSTALL) $(BIN)/python $(SELF) .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime tools/compose.py
-	$(INSTALL) $(SELF) '.[dev]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[dev]'
 	$(BIN)/python tools/compose.py $(BIN)/docker-compose
 	@touch $@
 
 $(VENV)/.checkov: $(VENV)/.runtime
 	$(BIN)/python -m venv $(VENV)/checkov
-	$(VENV)/checkov/bin/python -m pip install --quiet checkov==3.3.30
+	$(INSTALL) $(VENV)/checkov/bin/python checkov==3.3.30
 	@touch $@
 
 # focus-validator wants pandas 2 and Python 3.12: an environment of its own, from the first Python that is new enough.
@@ -112,7 +112,7 @@ $(VENV)/.focus: $(VENV)/.runtime
 	@for each in $(PYTHON) python3.12 python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[23].*/bin/python; do \
 		"$$each" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && found="$$each" && break; done; \
 	if [ -n "$$found" ]; then "$$found" -m venv $(VENV)/focus && \
-		$(VENV)/focus/bin/python -m pip install --quiet focus-validator==2.2.1 pyarrow==20.0.0; \
+		$(INSTALL) $(VENV)/focus/bin/python focus-validator==2.2.1 pyarrow==20.0.0; \
 	else echo "focus-validator is not installed, for want of Python 3.12: its test is skipped"; fi
 	@touch $@
 
@@ -122,17 +122,17 @@ $(VENV)/.axe: $(VENV)/.runtime
 	@touch $@
 
 $(VENV)/.mutation: $(VENV)/.dev
-	$(INSTALL) $(SELF) '.[mutation]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[mutation]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(INSTALL) $(SELF) '.[bench]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[bench]'
 	@touch $@
 
 $(VENV)/.lab: $(VENV)/.dev
-	$(INSTALL) $(SELF) '.[lab]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[lab]'
 	@touch $@
 
 $(VENV)/.audit: $(VENV)/.dev
-	$(INSTALL) $(SELF) '.[audit]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[audit]'
 	@touch $@

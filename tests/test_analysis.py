@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -28,13 +30,14 @@ from pretamane_analysis.bill.break_even import (
 from pretamane_analysis.bill.building_blocks import services_on_machines
 from pretamane_analysis.bill.causes import CAUSES, by_cause, causes
 from pretamane_analysis.bill.growth import growth, growth_rows
-from pretamane_analysis.bill.limits import binding, host_limits, limits_of
+from pretamane_analysis.bill.limits import binding, host_limits, limits_of, to_internet
 from pretamane_analysis.bill.nodes import Group, filled, work
 from pretamane_analysis.bill.ownership import Terms, ownership
 from pretamane_analysis.bill.ranges import open_fields, pair, points, ranges
+from pretamane_analysis.bill.recovery import drills, recovery
 from pretamane_analysis.bill.search import architectures_of, search
 from pretamane_analysis.bill.sensitivity import indices, tornado
-from pretamane_analysis.bill.sizing import host_for, lacking
+from pretamane_analysis.bill.sizing import current_types, host_for, lacking
 from pretamane_analysis.bill.surface import totals, with_usage
 from pretamane_analysis.bill.ways import Ways
 from pretamane_analysis.bill.what_if import with_purchase_option
@@ -49,6 +52,7 @@ from pretamane_analysis.stack.settings import PURCHASE_OPTIONS
 from pretamane_analysis.stack.stack import dump, example, loads
 
 BOOK, STACK = bundled(), example()
+ROOT = Path(__file__).resolve().parent.parent
 MOST = {
     "requests": 3e8,
     "egress_gb": 60_000,
@@ -272,23 +276,38 @@ def test_growth_has_steps_and_an_end():
 
 
 def test_one_host_ends_where_its_first_limit_does():
-    """Just above the load that binds, the host no longer has enough of that; what the catalogue does not say is unknown
-    and never binds; a disk that is bought faster carries more"""
+    """Just above the load that binds, the host no longer has enough of that; what AWS's tables do not say is unknown
+    and never binds, and a burst is no limit; a disk that is bought faster carries more"""
     ((kind, today), (largest, most)) = host_limits(STACK, BOOK)
     first = binding(today)
     assert first.what == "CPU" and lacking(kind, host_for(at_load(first.load * Decimal("1.01"))))
     assert not lacking(kind, host_for(at_load(first.load * Decimal("0.99"))))
     assert binding(most).load > first.load and not lacking(largest, host_for(STACK))
-    unknown = {each.what: each.why for each in today if each.has is None}
-    assert {*unknown} == {"IOPS of the host", "network"} and "burst" in unknown["network"]
+    assert all(each.has is not None for limits in (today, most) for each in limits)
+    unknown = {each.what: each.why for each in limits_of(STACK, kind._replace(
+        network_mbps=None, ebs_iops=None, ebs_mbps=None)) if each.has is None}
+    assert {*unknown} == {"IOPS of the host", "EBS throughput of the host", "network to the internet"}
+    assert "burst" in unknown["network to the internet"]
     idle = with_usage(STACK, {"cpu_cores": Decimal(0), "requests": Decimal(10**10)})
     reads = {each.what: each for each in limits_of(idle, kind)}
     assert binding([*reads.values()]).what == "IOPS of the disk" and reads["CPU"].load is None
     fast = idle.model_copy(update={"host": idle.host.model_copy(update={"disk_iops": Decimal(9000)})})
-    assert abs(binding(limits_of(fast, kind)).load - 3 * reads["IOPS of the disk"].load) < Decimal("1e-9")
-    for name, figure in (("egress_gb", "network"), ("log_gb", "EBS throughput of the host")):
+    assert binding(limits_of(fast, kind)).what == "IOPS of the host"
+    wide = binding(limits_of(fast, instance_type("m6i.8xlarge"))).load
+    assert abs(wide - 3 * reads["IOPS of the disk"].load) < Decimal("1e-9")
+    for name, figure in (("egress_gb", "network to the internet"), ("log_gb", "EBS throughput of the host")):
         here = with_usage(STACK, {"cpu_cores": Decimal(0), "requests": Decimal(0), name: Decimal(10**8)})
         assert binding(limits_of(here, instance_type("m6i.8xlarge"))).what in (figure, "throughput of the disk")
+
+
+def test_a_burst_is_no_limit():
+    """What a type has for ever is never more than its burst, and every type that is sold today says it"""
+    for kind in current_types("x86_64", True) + current_types("arm64", True):
+        cards, burst = re.fullmatch(r"(?:(\d+)x )?(?:Up to )?([\d.]+) Gigabit|.*", kind.network).groups()
+        assert kind.network_mbps and to_internet(kind) <= Decimal(kind.network_mbps) / 1000
+        assert not burst or kind.network_mbps <= int(cards or 1) * Decimal(burst) * 1000 * Decimal("1.005"), kind
+    few = with_usage(STACK, {"cpu_cores": Decimal(0), "requests": Decimal(0), "egress_gb": Decimal(20_000)})
+    assert binding(limits_of(few, instance_type("t3.nano"))).load < 1
 
 
 def at_load(times):
@@ -389,6 +408,50 @@ def test_ownership_adds_up():
     assert all("no price" in each["36 months, USD"] for each in as_text)
 
 
+def changed(**parts):
+    """The example with other settings, such as operations__backup_at"""
+    data = STACK.model_dump(mode="json", exclude_unset=True)
+    for path, value in parts.items():
+        *folders, last = path.split("__")
+        at = data
+        for each in folders:
+            at = at.setdefault(each.replace("_of_", "-"), {})
+        at[last] = value
+    return type(STACK).model_validate(data)
+
+
+@pytest.mark.parametrize(("parts", "name", "lost"), [
+    ({}, "ec2", "the last 5 minutes"),
+    ({"operations__archive_every": "15m"}, "ec2", "the last 15 minutes"),
+    ({"operations__archive_every": "off"}, "ec2", "the last day"),
+    ({"services__postgresql__image": "mysql:8.4"}, "ec2", "the last day"),
+    ({"operations__archive_every": "off", "operations__backup_at": "Mon *-*-* 03:00:00"}, "ec2", "the last 7 days"),
+    ({"operations__archive_every": "off", "operations__backup_at": "*-*~1 03:00"}, "ec2",
+     "what came after the last backup (*-*~1 03:00)"),
+    ({"volumes__postgres_of_data__backup": "none"}, "ec2", "everything, it has no backup"),
+    ({}, "ec2-pair", "nothing that was acknowledged"),
+    ({"operations__standby": "asynchronous"}, "ec2-pair", "what the other host had not got yet; not measured"),
+])
+def test_what_is_lost_follows_from_the_stack(parts, name, lost):
+    """The log that leaves the host, or the last backup, or nothing: by the stack's own settings"""
+    here = changed(**parts)
+    found = recovery(architecture(name, here, BOOK), here)
+    assert {each.what: each.text() for each in found.lost}["postgresql"] == f"postgresql: {lost}"
+
+
+def test_times_of_coming_back_are_of_tests_that_are_there():
+    """Each time names how much data there was, a test and a day; what nobody timed stays unknown, and so does a side
+    on which no drill ran"""
+    for each in drills().values():
+        assert (each.seconds is None) or each.where
+        for path in re.findall(r"tests/[\w/]+\.py", each.source):
+            assert (ROOT / path).is_file() and each.data and each.as_of
+    told = {each.name: each.exact() for each in ownership(STACK, BOOK)}
+    assert told["ec2"]["recovery_seconds_measured"] == drills()["restore"].seconds
+    assert told["ec2"]["recovery_not_measured"] == [drills()["new-host"].title]
+    assert told["eks"]["recovery_seconds_measured"] is told["eks"]["lost_seconds_most"] is None
+
+
 def test_search_proves_its_answer():
     """Each host that costs less than the best lacks something; a region without an answer costs that region only"""
     found = search(STACK, BOOK, ["us-east-1", "eu-west-3"], ["OnDemand", "Spot-typical"])
@@ -456,6 +519,7 @@ def test_every_table_is_a_frame():
     """Columns say their unit; amounts are numbers"""
     made = [frames.tornado(STACK, BOOK), frames.causes(STACK, BOOK), frames.options(STACK, BOOK),
             frames.ownership(STACK, BOOK), frames.growth(STACK, BOOK, ["ec2"]), frames.ranges(STACK, BOOK, cases=16)]
+    assert "took_seconds" in frames.recovery().columns
     for each in made:
         assert len(each) and not any(" " in name or "USD" in name for name in each.columns)
         assert any(name.endswith(("_usd_per_month", "_usd", "usd_per_month")) for name in each.columns)

@@ -215,6 +215,8 @@ class InstanceType(NamedTuple):
     current_generation: bool
     network: str = ""  # As AWS says it: `12.5 Gigabit`, or with `Up to` where that is a burst
     ebs_mbps: int | None = None  # Mbit/s to EBS that it has for ever; None: unknown
+    network_mbps: int | None = None  # Mbit/s of network that it has for ever; None: unknown
+    ebs_iops: int | None = None  # Requests a second to EBS that it has for ever; None: unknown
 
     @property
     def memory_mib(self) -> int:
@@ -222,6 +224,9 @@ class InstanceType(NamedTuple):
         return int(self.memory_gib * 1024)
 
 # %% ../../nbs/prices/02_snapshot.ipynb #4b465278
+_FOR_EVER = ("ebs_baseline_mbps", "network_baseline_mbps", "ebs_baseline_iops")
+
+
 @cache
 def instance_types() -> dict[str, InstanceType]:
     "All known instance types by name."
@@ -229,7 +234,7 @@ def instance_types() -> dict[str, InstanceType]:
         row["instance_type"], int(row["vcpu"]), Decimal(row["memory_gib"]), row["architecture"],
         row["burstable"] == "true", Decimal(row["baseline_cpu_percent"] or 100),
         int(row["max_pods"]) if row["max_pods"] else None, row["current_generation"] == "true",
-        row["network"], int(row["ebs_baseline_mbps"]) if row["ebs_baseline_mbps"] else None)
+        row["network"], *(int(row[each]) if row[each] else None for each in _FOR_EVER))
         for row in read_rows(data_path("instances.csv"))}
 
 

@@ -15,6 +15,7 @@ from ..bill.causes import by_cause
 from ..bill.growth import growth_rows, step_rows
 from ..bill.limits import limit_data, limit_rows
 from ..bill.ownership import terms_said
+from ..bill.recovery import NOT_TIMED, drill_rows
 from ..stack.quantities import figure_title, in_words
 from .section import Section
 
@@ -80,6 +81,11 @@ def _owned(found: Analysis) -> Iterator[Section]:
                   "`--hour 60 --minute 2`.", [each.row() for each in found.ownership],
                   [each.exact() for each in found.ownership])
     yield Section("availability", "What each part promises", SURFACE, "And who says so.", parts, parts)
+    back = [each.back.row() for each in found.ownership]
+    yield Section("recovery", "When machines and disks are lost", SURFACE,
+                  "What is gone with them, and when all is back.", back, back)
+    yield Section("drills", "What coming back took", SURFACE, f"Each step where it was tried; {NOT_TIMED}.",
+                  drill_rows(), drill_rows())
 
 # %% ../../nbs/report/04a_analysis_sections.ipynb #2ccf7b4c
 def analysis_pictures(

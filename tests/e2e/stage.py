@@ -58,9 +58,10 @@ class Stage:
         """The host's AWS command line"""
         return self.run("aws", *arguments, **self.settings).stdout
 
-    def beside(self, code: str) -> None:
-        """A piece of Python with this machine's packages, in the host's network"""
-        subprocess.run(self.engine.beside(sys.executable, "-c", code), check=True, env=os.environ | self.settings)
+    def beside(self, code: str) -> str:
+        """What a piece of Python prints, with this machine's packages, in the host's network"""
+        return subprocess.run(self.engine.beside(sys.executable, "-c", code), check=True, text=True,
+                              stdout=subprocess.PIPE, env=os.environ | self.settings).stdout
 
     def on_host(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
         """A command with the host's settings"""
