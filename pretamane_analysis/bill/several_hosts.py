@@ -48,10 +48,9 @@ def _services_of(
     managed: bool = False,  # Whether AWS keeps the data
 ) -> tuple[str, ...]:
     "The services that run on several hosts: all but the tunnel and an object store, which S3 replaces."
-    if managed:
-        return services_on_machines(stack, True, True)
-    return tuple(name for name in services_on_machines(stack, False, True)
-                 if stack.services[name].role not in FEATURE["objects"].roles)
+    left_out = ("tunnel",) if managed else ("tunnel", *FEATURE["objects"].roles)
+    return tuple(name for name in services_on_machines(stack, managed, True)
+                 if stack.services[name].role not in left_out)
 
 
 def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: _Hosts) -> list[Resource]:

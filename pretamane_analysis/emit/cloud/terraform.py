@@ -60,6 +60,9 @@ TEMPLATE_VALUES = {
 }
 
 # %% ../../../nbs/emit/cloud/01_terraform.ipynb #1897e5d9
+_OF_HOST = {"backup_bucket": "", "cluster": False}  # What templates say otherwise of a cluster
+
+
 def _mail_senders(stack: Stack) -> list[str]:
     for name in stack.provisioning.mail_senders:
         if name not in stack.services:
@@ -86,7 +89,7 @@ def values(
         "spot": host.purchase_option.startswith("Spot"),
         "cpu_credits": host.cpu_credits if size["burstable"] else "", **size, **_secrets(stack),
         "snapshots_kept": chosen.snapshots_kept, "old_backups_days": chosen.old_backups_days,
-        "object_lock_days": chosen.object_lock_days, "audit_trail_days": chosen.audit_trail_days,
+        **_OF_HOST, "object_lock_days": chosen.object_lock_days, "audit_trail_days": chosen.audit_trail_days,
         "mail_senders": _mail_senders(stack),
         "mail": bool(stack.provisioning.mail_senders) and any(each.recipients for each in found.resources
                                                               if isinstance(each, Mail)),
