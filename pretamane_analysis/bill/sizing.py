@@ -21,8 +21,8 @@ from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['CONSTRAINTS', 'SHORTLISTED', 'Needs', 'busy_shares', 'needs', 'Machine', 'host_for', 'Constraint', 'lacking',
-           'Candidate', 'priced', 'current_types', 'sold_types', 'by_hour', 'sold_among', 'candidates', 'why_none',
-           'where_sold', 'hosts', 'cheapest']
+           'Candidate', 'hourly_usd', 'priced', 'current_types', 'sold_types', 'by_hour', 'sold_among', 'candidates',
+           'why_none', 'where_sold', 'hosts', 'cheapest']
 
 # %% ../../nbs/bill/02_sizing.ipynb #a0140deb
 @dataclass(frozen=True)
@@ -133,6 +133,19 @@ class Candidate:
     monthly_usd: Decimal  # Both, USD a month
 
 
+def hourly_usd(
+    book: PriceBook,  # Where prices are looked up
+    region: str,  # Region code
+    kind: InstanceType,  # The instance type
+    option: str = ON_DEMAND,  # How it is bought
+) -> Decimal | None:
+    "An hour of one machine, without CPU credits; None where this region does not sell it so."
+    try:
+        return book.find(instance_hour(kind.name, option, region=region)).tiers[0].usd
+    except MissingPrice:
+        return None
+
+
 def priced(
     book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
@@ -143,8 +156,9 @@ def priced(
 ) -> Candidate | None:
     "Machines of a type with their price; None where this region does not sell them so."
     percent, surplus = 100 * busy / (count * kind.vcpu), Decimal(0)
+    if (hourly := hourly_usd(book, region, kind, option)) is None:
+        return None
     try:
-        hourly = book.find(instance_hour(kind.name, option, region=region)).tiers[0].usd
         if percent > kind.baseline_percent:
             _, *more = Instances(instance_type=kind.name, count=count, cpu_percent=percent).charges(HOURS_PER_MONTH)
             surplus = sum((book.find(each.query.at(region)).tiers[0].usd * each.quantity for each in more
