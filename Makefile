@@ -22,7 +22,7 @@ test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.focus $(VENV)/.axe ## Run every not
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --durations=15 tests
 
 e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
-	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -p no:xdist -rs --durations=15 tests/e2e
+	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -n 2 --dist loadgroup -rs --durations=15 tests/e2e
 
 e2e-long: $(VENV)/.dev ## The same with every kill point and twenty deploys; hours
 	PRETAMANE_E2E=long $(BIN)/python -m pytest -q -p no:xdist -rs --durations=0 tests/e2e

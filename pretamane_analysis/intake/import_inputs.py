@@ -166,6 +166,8 @@ def in_folder(
     project = [("compose", read_input(each)) for each in _project(folder)]
     if any((folder / name).is_file() for name in ("kustomization.yaml", "kustomization.yml")):
         return [*project, ("kustomization", Input(str(folder), b""))]
+    if (folder / "Chart.yaml").is_file():
+        return [*project, ("chart", Input(str(folder), b""))]
     found = []
     for number, path in enumerate(_walk(folder)):
         if number > MOST:

@@ -50,7 +50,7 @@ def kustomized(
         said = " ".join(ended.stderr.decode("utf-8", "replace").split())[:400]
         raise PretamaneError(f"`kubectl kustomize` failed: {said}", f"{folder}:1",
                              "Mend the kustomization, or name the files of manifests one by one")
-    return Input(f"{folder}/kustomization.yaml", ended.stdout)
+    return Input(f"{folder} (rendered)", ended.stdout)
 
 # %% ../../nbs/intake/31a_kubernetes_reading.ipynb #1f916a2d
 _SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
