@@ -266,6 +266,22 @@ def test_a_bill_of_today_says_nothing_of_other_usage(capsys, tmp_path):
         assert "it stays the same here whatever the usage" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_saving_whose_way_has_no_price_is_told_undivided():
+    """Both sides have prices and an architecture between them has none: the saving by feature, exactly, and why"""
+    mill = loads(SHOP.replace("eu-central-1", "us-west-2").replace("image: \"redis:8.2.2\", role: cache", """
+        image: "rabbitmq:4.2.1", role: queue""") + """
+as_is: {source: Cost Explorer of September 2026, features: {queue: [{name: Amazon MQ, usd: 210}],
+        compute: [{name: machines, usd: 420, memory: 48Gi}]}}
+""")
+    rows = causes(mill, BOOK, "as-is", "ec2")
+    paid = bill_of(architecture("as-is", mill, BOOK), mill, BOOK).total
+    assert sum(row["USD/month"] for row in rows) == paid - bill_of(architecture("ec2", mill, BOOK), mill, BOOK).total
+    (cause,) = {row["cause"] for row in rows}
+    assert "not split: no price for AmazonMQ" in cause and len(rows) > 2
+    with pytest.raises(PretamaneError, match="AmazonMQ"):
+        causes(mill, BOOK, "as-is", "eks")
+
+
 def test_zones_are_a_cause_of_their_own():
     """The way from a cluster in two zones to two hosts in two zones loses none; what one zone saves is what a pair of
     hosts costs more, traffic between zones among it; with all nodes on one machine there is none to lose"""
