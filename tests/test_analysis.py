@@ -37,7 +37,7 @@ from pretamane_analysis.bill.ownership import Terms, ownership
 from pretamane_analysis.bill.ranges import open_fields, pair, points, ranges
 from pretamane_analysis.bill.recovery import drills, recovery
 from pretamane_analysis.bill.search import architectures_of, search
-from pretamane_analysis.bill.sensitivity import indices, tornado
+from pretamane_analysis.bill.sensitivity import indices, moving, tornado
 from pretamane_analysis.bill.sizing import current_types, host_for, lacking
 from pretamane_analysis.bill.surface import totals, with_usage
 from pretamane_analysis.bill.ways import Ways
@@ -179,6 +179,18 @@ def test_the_tornado_is_two_bills_for_each_figure():
             row["saved at low, USD"],
             row["saved at high, USD"],
         ]
+
+
+def test_a_figure_that_moves_the_saving_there_and_back_moves_it():
+    """What low and high have in common is not what is in between; what moves nothing is named and not listed"""
+    rows = tornado(STACK, BOOK)
+    typical = bill_of(architecture("eks", STACK, BOOK), STACK, BOOK).total - bill_of(
+        architecture("ec2", STACK, BOOK), STACK, BOOK).total
+    for row in rows:
+        three = (row["saved at low, USD"], row["saved at high, USD"], typical.quantize(Decimal("0.01")))
+        assert row["moves the saving by, USD"] == max(three) - min(three)
+    kept, others = moving(rows)
+    assert len(kept) < len(rows) and all(figure_title(row["usage"]) in others for row in rows if row not in kept)
 
 
 def test_indices_explain_the_variance():
