@@ -319,6 +319,21 @@ def test_how_machines_are_bought_is_a_cause():
         causes(stack, BOOK, "as-is", "ec2")
 
 
+def test_a_machine_with_exactly_the_vcpu_that_are_busy_is_large_enough():
+    """Shares of services do not add up exactly: what the last digit says too much asks for no larger machine"""
+    mill = loads("name: mill\nservices:\n" + "".join(
+        f"  {name}: {{image: 'a:1', memory: 256Mi, cpu: {cpu}, replicas: {count}}}\n"
+        for name, cpu, count in (("api", 1, 1), ("edge", 1, 1), ("queue", 1, 1), ("scorer", 4, 1), ("embedder", 2, 1),
+                                 ("store", 1, 1), ("objects", 1, 1))))
+    rounder = [host_for(with_usage(mill, {"cpu_cores": Decimal(busy)})) for busy in (1, 2, 4, 8, 16, 32, 48, 64, 96)]
+    assert any(each.cores > round(each.cores) for each in rounder), "no share has a digit too many: another stack"
+    for machine in rounder:
+        kind = instance_type("c6a.large")._replace(vcpu=int(round(machine.cores)), memory_gib=Decimal(999))
+        assert not lacking(kind, machine)
+    (said,) = lacking(instance_type("c6a.large")._replace(memory_gib=Decimal(999)), rounder[-1])
+    assert said == "96 vCPU needed, c6a.large has 2"
+
+
 def test_growth_has_steps_and_an_end():
     """More load never costs less; where nothing suffices the reason stands instead of an amount"""
     found = growth(STACK, BOOK, ("eks", "ec2"), [Decimal(each) for each in (1, 10, 100, 2000)])

@@ -18,7 +18,7 @@ from ..base.tables import counted
 from .bill import HOURS_PER_MONTH
 from .nodes import Cluster, Group, Pod, Room, Work, filled, room
 from pretamane_analysis.bill.sizing import (
-    SHORTLISTED, Candidate, Machine, by_hour, current_types, hourly_usd, hosts, priced,
+    BILLIONTH, SHORTLISTED, Candidate, Machine, by_hour, current_types, hourly_usd, hosts, priced,
 )
 from ..prices.book import ON_DEMAND, PriceBook
 from ..prices.snapshot import InstanceType
@@ -45,7 +45,7 @@ class _Sums:
 
 
 def _ceiling(cores: Decimal, of_each: Decimal) -> int:
-    return int((cores / of_each).to_integral_value(ROUND_CEILING))
+    return int((cores / of_each).quantize(BILLIONTH).to_integral_value(ROUND_CEILING))
 
 
 def _sums(pods: tuple[Pod, ...]) -> _Sums:
