@@ -78,14 +78,25 @@ cat >"$root$home/everything.sh" <<EVERYTHING
 set -eu
 cd "$clone"
 step() { begun=\$(date +%s); echo "== in the bare root: \$*"; sh -c "\$*"; echo "== took \$((\$(date +%s) - begun)) s: \$*"; }
-$(IFS=';'; for each in $commands; do printf 'step %q\n' "${each# }"; done)
+# The wheel has a clone and environments of its own and is tried beside all that comes after the first command.
+wheel() {
+    git clone --quiet . ../source
+    python3 -m venv ../build
+    ../build/bin/python -m pip wheel --quiet --no-deps --use-pep517 --wheel-dir ../dist ../source
+    bash ../wheel_alone.sh python3 ../dist/*.whl ../alone
+}
+beside=
+$(IFS=';'; for each in $commands; do
+    printf 'step %q\n' "${each# }"
+    [ -n "${first:-}" ] || printf '(wheel) >../wheel.log 2>&1 & beside=$!\n'
+    first="begun"
+done)
 if [ -e report/index.html ]; then
     for each in cost drawing-ec2; do cmp "report/pictures/\$each.svg" "nbs/pictures/\$each.svg"; done
 fi
 [ -z "\$(git status --porcelain)" ] || { git status --short; echo "the commands changed the clone"; exit 1; }
-step python3 -m venv "../build"
-../build/bin/python -m pip wheel --quiet --no-deps --use-pep517 --wheel-dir ../dist .
-step bash ../wheel_alone.sh python3 ../dist/*.whl ../alone
+echo "== in the bare root: the wheel alone"
+wait "\$beside" || { cat ../wheel.log; exit 1; }
 EVERYTHING
 export root home
 # shellcheck disable=SC2016  # the inner shell expands it
