@@ -53,31 +53,10 @@ def stage(tmp_path_factory, timings):
         found.close()
 
 
-def pytest_sessionfinish(session):
-    """A worker hands on what it found"""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["stage"] = FOUND
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node, error):
-    """What a worker found"""
-    told(node.gateway.id, getattr(node, "workeroutput", {}).get("stage"))
-
-
 def pytest_unconfigure(config):
-    """Where there are no workers"""
-    if not hasattr(config, "workerinput"):
-        told("", FOUND)
-
-
-def told(name, found):
-    """Print timings; the programs' needs go into the file that PRETAMANE_E2E_MEASURED names"""
-    if not found or not found["timings"]:
-        return
-    print(f"\n{name}\n" + "\n".join(f"{seconds:8.1f} s  {what}" for what, seconds in found["timings"].items()))
-    for row in found["measured"]:
+    """Print timings; what the programs took goes into the file that PRETAMANE_E2E_PART names"""
+    print("\n".join(f"{seconds:8.1f} s  {what}" for what, seconds in FOUND["timings"].items()))
+    for row in FOUND["measured"]:
         print(" ".join(f"{name}={value}" for name, value in row.items()))
-    killed = any(row["back_seconds"] for row in found["measured"])  # of two hosts, the one where all was done
-    if killed and (place := os.environ.get("PRETAMANE_E2E_MEASURED")):
-        measure.write(Path(place), found["measured"])
+    if place := os.environ.get("PRETAMANE_E2E_PART"):
+        measure.write(Path(place), FOUND["measured"])

@@ -32,6 +32,7 @@ KEPT = 7 * 86400  # seconds since its last use for which something is kept that 
 PACKAGES = ("docker.io", "docker-cli", "containerd", "runc", "iptables", "iproute2", "jq", "restic", "apache2-utils",
             "awscli", "e2fsprogs", "gawk", "procps", "curl", "ca-certificates", "python3")
 SUITES = ("forky", "trixie")  # the second one for PostgreSQL 17
+ENDS_WITH_ME = ("setpriv", "--pdeathsig", "KILL")  # however this process ends, nothing that it began goes on
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -116,8 +117,8 @@ class Engine:
         """Start the host's first process; on another call after `power_cut` this is the next boot"""
         (self.shared / "ready").unlink(missing_ok=True)
         self.parent = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation",
-             "private", "bash", str(HERE / "host.sh"),
+            [*ENDS_WITH_ME, "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
+             "--propagation", "private", "bash", str(HERE / "host.sh"),
              str(tree()), str(self.work)], stdout=open(self.work / "host.log", "ab"), stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL, start_new_session=True,
             env={"PATH": PATH, "LANG": "C.UTF-8"})  # nothing of this session, such as a TMPDIR that is not there

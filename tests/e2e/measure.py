@@ -150,7 +150,26 @@ class Busy:
         """Until now, and what was answered meanwhile"""
         now = self.meter.processor()
         self.meter.busy.append((time.monotonic() - self.began, requests,
-                                {each: now[each] - self.before.get(each, 0) for each in now}))
+                                {each: now[each] - (before if (before := self.before.get(each, 0)) <= now[each] else 0)
+                                 for each in now}))  # the account of what was started again begins anew
+
+
+def read(place: Path) -> list[dict[str, object]]:
+    """The rows of a file"""
+    with open(place, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def merged(halves: list[list[dict[str, object]]]) -> list[dict[str, object]]:
+    """One row for each image: the most memory, the processor where more users were, a kill where there was one"""
+    found = []
+    for image in sorted({row["image"] for rows in halves for row in rows}):
+        rows = [row for each in halves for row in each if row["image"] == image]
+        most = max(rows, key=lambda row: float(row["requests_per_minute"] or 0))
+        back = [row["back_seconds"] for row in rows if row["back_seconds"]]
+        found.append(most | {"memory_mib": max(int(row["memory_mib"]) for row in rows),
+                             "back_seconds": back[0] if back else ""})
+    return found
 
 
 def write(place: Path, rows: list[dict[str, object]]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import images
 import pytest
-from engine import Engine, alone, disk, patience
+from engine import ENDS_WITH_ME, Engine, alone, disk, patience
 from measure import VERSIONS, Busy, Meter
 
 ROOT, HERE = images.ROOT, images.HERE
@@ -57,8 +57,8 @@ class Stage:
         log = open(self.folder / "helpers.log", "ab")
         for command in ([sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", str(MOTO)],
                         [sys.executable, str(HERE / "sink.py"), str(SINK), str(self.folder / "alerts")]):
-            self.helpers.append(subprocess.Popen(self.engine.beside(*command), stdout=log, stderr=log,
-                                                 stdin=subprocess.DEVNULL))
+            self.helpers.append(subprocess.Popen([*ENDS_WITH_ME, *self.engine.beside(*command)], stdout=log,
+                                                 stderr=log, stdin=subprocess.DEVNULL))
 
     def aws(self, *arguments: str) -> str:
         """The host's AWS command line"""
@@ -215,9 +215,9 @@ class Clients:
     def __enter__(self) -> Clients:
         """Start all"""
         stage = self.stage
-        key = stage.secret("api_key")
-        self.process = subprocess.Popen(stage.engine.beside(sys.executable, str(HERE / "load.py"), stage.address(
-            "caddy", "edge"), DOMAIN, str(self.number), str(self.pause), key),
+        words = [str(HERE / "load.py"), stage.address("caddy", "edge"), DOMAIN, str(self.number), str(self.pause),
+                 stage.secret("api_key")]
+        self.process = subprocess.Popen([*ENDS_WITH_ME, *stage.engine.beside(sys.executable, *words)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         time.sleep(1)
         self.busy = Busy(stage.meter)

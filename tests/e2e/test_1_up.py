@@ -11,8 +11,6 @@ import yaml
 from engine import patience
 from images import ROOT, contracts
 
-pytestmark = pytest.mark.xdist_group("first")  # on one host, in this order; the other group has another host
-
 LONG_RUNNING = re.search(r"^LONG_RUNNING=\((.*)\)$", (ROOT / "infra/scripts/lib/stack.sh").read_text(),
                          re.MULTILINE)[1].split()
 

@@ -9,8 +9,6 @@ from engine import patience
 from stage import Clients, settle
 from test_1_up import LONG_RUNNING
 
-pytestmark = pytest.mark.xdist_group("first")  # on one host, in this order; the other group has another host
-
 
 def test_every_service_survives_a_kill(stage, timings):
     """CO2, all at once: SIGKILL, and back to healthy by the engine alone"""

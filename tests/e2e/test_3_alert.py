@@ -3,12 +3,9 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from engine import patience
 from stage import LONG, Clients, settle
 from test_1_up import LONG_RUNNING
-
-pytestmark = pytest.mark.xdist_group("second")  # on one host, in this order; the other group has another host
 
 
 def told(stage, status, since, seconds):

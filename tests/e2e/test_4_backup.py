@@ -10,8 +10,6 @@ import pytest
 from stage import Clients, settle
 from test_1_up import LONG_RUNNING
 
-pytestmark = pytest.mark.xdist_group("first")  # on one host, in this order; the other group has another host
-
 REPOSITORY = {"RESTIC_REPOSITORY": "s3:http://127.0.0.1:5055/backups/backups"}
 ROWS = ("SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM (SELECT 'c', to_jsonb(contacts)::text "
         "FROM contacts "

@@ -11,8 +11,6 @@ from engine import patience
 from images import ROOT
 from stage import LONG, Clients
 
-pytestmark = pytest.mark.xdist_group("second")  # on one host, in this order; the other group has another host
-
 
 def changed(stage, name, path, old, new):
     """A tree with one file edited by hand, packed"""
