@@ -58,7 +58,9 @@ def cloud_lines(
             yield thing, CloudLine(feature, fields, f"{thing.address} ({thing.place})")
 
 
-_ELSEWHERE = {"aws_eks_fargate_profile": "Fargate bills the pods that it selects: import their manifests, and "
+_BY_USE = ("event_selector", "advanced_event_selector")  # of a trail: data events, each of which costs
+_ELSEWHERE = {"aws_cloudtrail": "its data events cost by their number: write that under `as_is` with `usd`",
+              "aws_eks_fargate_profile": "Fargate bills the pods that it selects: import their manifests, and "
                                          "`--architecture ecs-fargate` prices them as tasks"}
 
 
@@ -67,7 +69,7 @@ def _sorted(found: Imported, things: Iterable[TerraformThing], lines: list[tuple
     billed = {thing.address for thing, _ in lines}
     unknown: dict[str, list[TerraformThing]] = {}
     for thing in things:
-        how = standing(thing.kind)
+        how = "unknown" if any(thing.values.get(key) for key in _BY_USE) else standing(thing.kind)
         if how == "application":
             found.leave(thing.address, "an application inside the plan: import what `helm template` writes",
                         thing.place)

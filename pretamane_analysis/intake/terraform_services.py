@@ -188,6 +188,11 @@ def _pool(thing: TerraformThing, around: Around) -> Lines:
     yield "identity", {"kind": "UserPool", "active_users": None}
 
 
+def _trail(thing: TerraformThing, around: Around) -> Lines:
+    "The first copy of management events is free; data events are told by whoever counts what is not known."
+    return iter(())
+
+
 def _acl(thing: TerraformThing, around: Around) -> Lines:
     rules = thing.values.get("rule")
     yield "edge", {"kind": "WebAcl", "rules": len(rules) if isinstance(rules, list) else 0, "requests": None}
@@ -202,7 +207,7 @@ READERS: dict[str, Reader] = MACHINE_READERS | {
     "aws_efs_file_system": _files, "aws_lambda_function": _function, "aws_secretsmanager_secret": _secret,
     "aws_kms_key": _key, "aws_cloudwatch_log_group": _logs, "aws_cloudwatch_metric_alarm": _alarm,
     "aws_cloudwatch_dashboard": _board, "aws_ecr_repository": _registry, "aws_cloudfront_distribution": _cdn,
-    "aws_cognito_user_pool": _pool, "aws_wafv2_web_acl": _acl}
+    "aws_cognito_user_pool": _pool, "aws_wafv2_web_acl": _acl, "aws_cloudtrail": _trail}
 
 # %% ../../nbs/intake/28_terraform_services.ipynb #f9e3a79e
 FREE_PREFIXES = (
