@@ -230,7 +230,8 @@ FREE_PREFIXES = (
     "null_", "tls_", "time_", "local_", "terraform_data", "template_", "external", "archive_", "cloudinit_")
 PRICED_EXCEPTIONS = ("aws_route53_zone", "aws_route53_health_check", "aws_vpc_endpoint", "aws_autoscaling_group",
                      "aws_cognito_user_pool", "aws_vpc_peering_connection", "aws_vpn_connection",
-                     "aws_route53_resolver", "aws_api_gateway_rest_api", "aws_api_gateway_stage", "aws_apigatewayv2_api")
+                     "aws_route53_resolver", "aws_api_gateway_rest_api", "aws_api_gateway_stage",
+                     "aws_apigatewayv2_api")
 OTHERS = ("helm_release", "kubernetes_", "kubectl_")  # applications inside the plan
 
 
