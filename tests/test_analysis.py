@@ -37,7 +37,7 @@ from pretamane_analysis.bill.ownership import Terms, ownership
 from pretamane_analysis.bill.ranges import open_fields, pair, points, ranges
 from pretamane_analysis.bill.recovery import drills, recovery
 from pretamane_analysis.bill.search import architectures_of, search
-from pretamane_analysis.bill.sensitivity import indices, tornado
+from pretamane_analysis.bill.sensitivity import indices, moving, tornado
 from pretamane_analysis.bill.sizing import current_types, host_for, lacking
 from pretamane_analysis.bill.surface import totals, with_usage
 from pretamane_analysis.bill.ways import Ways
@@ -181,6 +181,18 @@ def test_the_tornado_is_two_bills_for_each_figure():
         ]
 
 
+def test_a_figure_that_moves_the_saving_there_and_back_moves_it():
+    """What low and high have in common is not what is in between; what moves nothing is named and not listed"""
+    rows = tornado(STACK, BOOK)
+    typical = bill_of(architecture("eks", STACK, BOOK), STACK, BOOK).total - bill_of(
+        architecture("ec2", STACK, BOOK), STACK, BOOK).total
+    for row in rows:
+        three = (row["saved at low, USD"], row["saved at high, USD"], typical.quantize(Decimal("0.01")))
+        assert row["moves the saving by, USD"] == max(three) - min(three)
+    kept, others = moving(rows)
+    assert len(kept) < len(rows) and all(figure_title(row["usage"]) in others for row in rows if row not in kept)
+
+
 def test_indices_explain_the_variance():
     """The first indices add up to about all of it where figures hardly act together; one that does nothing has none"""
     found = {row["usage"]: row for row in indices(STACK, BOOK, cases=256, seed=1)}
@@ -266,6 +278,22 @@ def test_a_bill_of_today_says_nothing_of_other_usage(capsys, tmp_path):
         assert "it stays the same here whatever the usage" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_saving_whose_way_has_no_price_is_told_undivided():
+    """Both sides have prices and an architecture between them has none: the saving by feature, exactly, and why"""
+    mill = loads(SHOP.replace("eu-central-1", "us-west-2").replace("image: \"redis:8.2.2\", role: cache", """
+        image: "rabbitmq:4.2.1", role: queue""") + """
+as_is: {source: Cost Explorer of September 2026, features: {queue: [{name: Amazon MQ, usd: 210}],
+        compute: [{name: machines, usd: 420, memory: 48Gi}]}}
+""")
+    rows = causes(mill, BOOK, "as-is", "ec2")
+    paid = bill_of(architecture("as-is", mill, BOOK), mill, BOOK).total
+    assert sum(row["USD/month"] for row in rows) == paid - bill_of(architecture("ec2", mill, BOOK), mill, BOOK).total
+    (cause,) = {row["cause"] for row in rows}
+    assert "not split: no price for AmazonMQ" in cause and len(rows) > 2
+    with pytest.raises(PretamaneError, match="AmazonMQ"):
+        causes(mill, BOOK, "as-is", "eks")
+
+
 def test_zones_are_a_cause_of_their_own():
     """The way from a cluster in two zones to two hosts in two zones loses none; what one zone saves is what a pair of
     hosts costs more, traffic between zones among it; with all nodes on one machine there is none to lose"""
@@ -289,6 +317,21 @@ def test_how_machines_are_bought_is_a_cause():
     assert next(row["USD/month"] for row in by_cause(rows) if "bought" in row["cause"]) > 0
     with pytest.raises(PretamaneError, match="does not say what you have today"):
         causes(stack, BOOK, "as-is", "ec2")
+
+
+def test_a_machine_with_exactly_the_vcpu_that_are_busy_is_large_enough():
+    """Shares of services do not add up exactly: what the last digit says too much asks for no larger machine"""
+    mill = loads("name: mill\nservices:\n" + "".join(
+        f"  {name}: {{image: 'a:1', memory: 256Mi, cpu: {cpu}, replicas: {count}}}\n"
+        for name, cpu, count in (("api", 1, 1), ("edge", 1, 1), ("queue", 1, 1), ("scorer", 4, 1), ("embedder", 2, 1),
+                                 ("store", 1, 1), ("objects", 1, 1))))
+    rounder = [host_for(with_usage(mill, {"cpu_cores": Decimal(busy)})) for busy in (1, 2, 4, 8, 16, 32, 48, 64, 96)]
+    assert any(each.cores > round(each.cores) for each in rounder), "no share has a digit too many: another stack"
+    for machine in rounder:
+        kind = instance_type("c6a.large")._replace(vcpu=int(round(machine.cores)), memory_gib=Decimal(999))
+        assert not lacking(kind, machine)
+    (said,) = lacking(instance_type("c6a.large")._replace(memory_gib=Decimal(999)), rounder[-1])
+    assert said == "96 vCPU needed, c6a.large has 2"
 
 
 def test_growth_has_steps_and_an_end():

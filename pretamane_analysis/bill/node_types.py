@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from math import ceil
@@ -18,7 +18,7 @@ from ..base.tables import counted
 from .bill import HOURS_PER_MONTH
 from .nodes import Cluster, Group, Pod, Room, Work, filled, room
 from pretamane_analysis.bill.sizing import (
-    SHORTLISTED, Candidate, Machine, by_hour, current_types, hourly_usd, hosts, priced,
+    BILLIONTH, SHORTLISTED, Candidate, Machine, by_hour, current_types, hourly_usd, hosts, priced,
 )
 from ..prices.book import ON_DEMAND, PriceBook
 from ..prices.snapshot import InstanceType
@@ -36,41 +36,43 @@ class _Sums:
     gpus: int
     largest: Pod
 
-    def bound(self, node: Room, at_least: int) -> int:
-        "Nodes that are needed at least; 0 where a pod does not fit even an empty node."
+    def bound(self, node: Room) -> int:
+        "Nodes that are needed at least, whatever keeps vCPU busy; 0 where a pod does not fit even an empty node."
         if not node.holds(self.largest) or node.cores <= 0:
             return 0
-        return max(at_least,
-                   *map(ceil, (self.mib / max(1, node.mib), self.pods / node.pods, self.gpus / max(1, node.gpus),
-                               float(self.cores / node.cores))))
+        return max(1, *map(ceil, (self.mib / max(1, node.mib), self.pods / node.pods, self.gpus / max(1, node.gpus))),
+                   _ceiling(self.cores, node.cores))
 
 
-def _sums(held: Work) -> _Sums:
-    pods = held.pods
+def _ceiling(cores: Decimal, of_each: Decimal) -> int:
+    return int((cores / of_each).quantize(BILLIONTH).to_integral_value(ROUND_CEILING))
+
+
+def _sums(pods: tuple[Pod, ...]) -> _Sums:
     most = Pod(max((pod.gpus for pod in pods), default=0), max((pod.mib for pod in pods), default=0),
                max((pod.cores for pod in pods), default=Decimal(0)), max((pod.gpu_mib for pod in pods), default=0))
-    return _Sums(len(pods), sum(pod.mib for pod in pods),
-                 max(held.busy_cores, sum((pod.cores for pod in pods), Decimal(0))),
+    return _Sums(len(pods), sum(pod.mib for pod in pods), sum((pod.cores for pod in pods), Decimal(0)),
                  sum(pod.gpus for pod in pods), most)
 
 
 @lru_cache(64)
-def _rooms(architecture: str, gpus: bool, daemons: tuple[Pod, ...],
-           prefix_delegation: bool) -> dict[str, tuple[InstanceType, Room]]:
-    "What a node of each current type has for pods, by the usage type of its hour; nothing is ever placed there."
-    return {hour: (kind, room(kind, daemons, prefix_delegation))
-            for hour, kind in by_hour(current_types(architecture, gpus)).items()}
+def _nodes_at_least(pods: tuple[Pod, ...], daemons: tuple[Pod, ...], architecture: str,
+                    prefix_delegation: bool) -> list[tuple[str, InstanceType, int, Decimal]]:
+    "Each current type that holds the pods: usage type of its hour, how many at least, vCPU for pods of each."
+    sums = _sums(pods)
+    rooms = {hour: (kind, room(kind, daemons, prefix_delegation))
+             for hour, kind in by_hour(current_types(architecture, sums.gpus > 0)).items()}
+    return [(hour, kind, count, node.cores) for hour, (kind, node) in rooms.items() if (count := sums.bound(node))]
 
 
 def _counts(book: PriceBook, region: str, option: str, held: Work, at_least: int, fixed: int | None, architecture: str,
             prefix_delegation: bool) -> Iterator[tuple[InstanceType, int]]:
     "Each type that is sold so, and how many nodes of it are needed at least."
-    sums = _sums(held)
     sold = (book.shortlist or book).sold("AmazonEC2", region, option)
-    for hour, (kind, node) in _rooms(architecture, sums.gpus > 0, held.daemons, prefix_delegation).items():
+    for hour, kind, least, cores in _nodes_at_least(tuple(held.pods), held.daemons, architecture, prefix_delegation):
         if sold is None or hour in sold:
-            count = sums.bound(node, at_least)
-            if count and (fixed is None or count <= fixed):
+            count = max(at_least, least, _ceiling(held.busy_cores, cores))
+            if fixed is None or count <= fixed:
                 yield kind, count
 
 

@@ -20,9 +20,9 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CONSTRAINTS', 'SHORTLISTED', 'Needs', 'busy_shares', 'needs', 'Machine', 'host_for', 'Constraint', 'lacking',
-           'Candidate', 'hourly_usd', 'priced', 'current_types', 'sold_types', 'by_hour', 'sold_among', 'candidates',
-           'why_none', 'where_sold', 'hosts', 'cheapest']
+__all__ = ['BILLIONTH', 'CONSTRAINTS', 'SHORTLISTED', 'Needs', 'busy_shares', 'needs', 'Machine', 'host_for', 'Constraint',
+           'lacking', 'Candidate', 'hourly_usd', 'priced', 'current_types', 'sold_types', 'by_hour', 'sold_among',
+           'candidates', 'why_none', 'where_sold', 'hosts', 'cheapest']
 
 # %% ../../nbs/bill/02_sizing.ipynb #a0140deb
 @dataclass(frozen=True)
@@ -102,10 +102,14 @@ class Constraint:
         return f"{amount.normalize():,f} {unit.removesuffix('s') if amount == 1 else unit}"
 
 
+BILLIONTH = Decimal("1e-9")  # Shares of services do not add up exactly: what is finer than this is no need
+
+
 CONSTRAINTS = (
     Constraint("memory", lambda machine: Decimal(machine.memory_mib), lambda kind: Decimal(kind.memory_mib),
                "MiB of memory"),
-    Constraint("vCPU", lambda machine: max(machine.cores, machine.busy_cores), lambda kind: Decimal(kind.vcpu)),
+    Constraint("vCPU", lambda machine: max(machine.cores, machine.busy_cores).quantize(BILLIONTH),
+               lambda kind: Decimal(kind.vcpu)),
     Constraint("GPUs", lambda machine: Decimal(machine.gpus), lambda kind: Decimal(gpus_of(kind.name).count)),
     Constraint("GPU memory", lambda machine: Decimal(machine.gpu_mib),
                lambda kind: Decimal(gpus_of(kind.name).memory_mib), "MiB of memory in each GPU"),
