@@ -225,6 +225,16 @@ def test_a_break_even_beyond_the_known_rates_is_told_and_the_rest_answered():
         usage_curve(far, BOOK, "stored_gb", high=Decimal(120_000))
 
 
+def test_what_ends_a_break_even_is_told_with_its_number():
+    """A message that is made while a bill is written down as a formula shows a number, never NaN"""
+    for name in ("database_gb", "stored_gb", "log_gb", "egress_gb"):
+        try:
+            said = usage_curve(with_usage(STACK, {name: Decimal(500)}), BOOK, name).text()
+        except PretamaneError as error:
+            said = error.message
+        assert "NaN" not in said and (name != "database_gb" or "GB, not " in said)
+
+
 def test_a_break_even_outside_its_bounds_is_never_and_says_so():
     """Below the bound there is none, above it there is one: `--up-to` decides, and never is an answer"""
     (place, *_) = usage_break_even(STACK, BOOK, "cpu_cores")
