@@ -123,6 +123,23 @@ def test_what_is_known_after_apply_is_found_by_reference():
     assert [each.fields["gb"] for each in found.cloud if "node_group" in each.source and "gb" in each.fields] == [300]
 
 
+def test_a_region_that_the_provider_is_not_set_to():
+    """An option that contradicts the configuration is told, not obeyed"""
+    assert read(plan(thing("aws_eip.a")), region="us-east-1").region == "us-east-1"
+    with pytest.raises(PretamaneError, match="nothing of it is in eu-west-1, but in us-east-1"):
+        read(plan(thing("aws_eip.a")), region="eu-west-1")
+
+
+def test_a_plan_that_was_cut_down_to_its_changes():
+    """Tools for policies keep `resource_changes` only: what they leave behind counts"""
+    found = read({"format_version": "1.2", "configuration": PROVIDER, "resource_changes": [
+        {"address": "aws_eip.a", "mode": "managed", "type": "aws_eip", "change": {"actions": ["create"], "after": {}}},
+        {"address": "aws_eip.b", "mode": "managed", "type": "aws_eip", "change": {
+            "actions": ["delete"], "before": {"domain": "vpc"}, "after": None}}]})
+    assert [each.source.partition(" ")[0] for each in found.cloud] == ["aws_eip.a"]
+    assert costs(found) == {"aws_eip.a": Decimal("3.65"), "aws_eip.b": 0}
+
+
 def test_a_trail_with_data_events_is_told():
     """The first copy of management events is free, each data event is not"""
     assert read(plan(thing("aws_cloudtrail.t"))).free == {"aws_cloudtrail": 1}
@@ -274,7 +291,8 @@ TABLE = {  # kind: attributes, and what it is billed as, or how it stands
     "aws_efs_file_system": ({}, "FileSystem"),
     "aws_sqs_queue": ({}, "Queue"),
     "aws_sns_topic": ({}, "Topic"),
-    "aws_cloudtrail": ({}, "free"),
+    "aws_cloudtrail": ({}, "free"), "aws_vpn_gateway": ({}, "free"), "aws_api_gateway_method": ({}, "free"),
+    "aws_api_gateway_rest_api": ({}, "unknown"), "aws_main_route_table_association": ({}, "free"),
     "aws_cloudfront_distribution": ({}, "Cdn"),
     "aws_cognito_user_pool": ({}, "UserPool"),
     "aws_cloudwatch_log_group": ({}, "Logs"),

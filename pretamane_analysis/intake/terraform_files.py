@@ -133,14 +133,23 @@ def _unknown(change: dict[str, Any]) -> frozenset[str]:
     return frozenset(key for key, value in mapping(change.get("after_unknown")).items() if value is True)
 
 
+def _after(told: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    "What changes leave behind, for plans that tools cut down to their changes."
+    for each in told:
+        values = mapping(each.get("change")).get("after")
+        if each.get("mode", "managed") == "managed" and isinstance(values, dict) and isinstance(each.get("type"), str):
+            yield str(each.get("address")), {"type": each["type"], "values": values}
+
+
 def _of_plan(file: Input, data: dict[str, Any]) -> TerraformFile:
     "A plan: what there is before and after."
     lines, found = _Lines(file), TerraformFile("Terraform plan", regions=_regions(data))
     refers = references(mapping(mapping(data.get("configuration")).get("root_module")))
     told = [mapping(each) for each in listed(data.get("resource_changes"))]
     changes = {str(each.get("address")): mapping(each.get("change")) for each in told}
+    after = _modules(mapping(data["planned_values"]).get("root_module")) if "planned_values" in data else _after(told)
     found.planned = [replace(_thing(lines, address, each, changes), refers=refers.get(without_indexes(address), {}))
-                     for address, each in _modules(mapping(data.get("planned_values")).get("root_module"))]
+                     for address, each in after]
     values = mapping(mapping(data.get("prior_state")).get("values"))
     found.prior = [_thing(lines, address, each, changes) for address, each in _modules(values.get("root_module"))]
     known = {each.address for each in found.prior}

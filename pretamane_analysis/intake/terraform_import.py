@@ -103,10 +103,10 @@ def _require_aws(form: str, things: Sequence[TerraformThing], path: str) -> None
         raise PretamaneError(f"this {form} has nothing of AWS, but of {makers}", f"{path}:1", "Name another plan")
 
 
-def _require_some_here(things: Sequence[TerraformThing], region: str, path: str) -> None:
+def _require_some_here(things: Sequence[TerraformThing], region: str, path: str, set_to: tuple[str, ...]) -> None:
     "Refuse a region in which nothing of a plan is. Raises PretamaneError."
-    others = sorted({region_of(each) for each in things} - {"", region})
-    if region and others and not any(region_of(each) == region for each in things):
+    others = sorted({region_of(each) for each in things} - {""} or set_to)
+    if region and others and region not in others:
         raise PretamaneError(f"nothing of it is in {region}, but in {', '.join(others)}", f"{path}:1",
                              f"`--region {others[0]}`, or leave it out")
 
@@ -124,7 +124,7 @@ def terraform_import(
     _require_aws(read.form, things, file.path)
     found.region, place = _region(read, things, region, file.path)
     found.note("region", found.region, place, "declared")
-    _require_some_here(things, region, file.path)
+    _require_some_here(things, region, file.path, read.regions)
     here = [each for each in read.planned if region_of(each) in ("", found.region)]
     for each in read.planned:
         if each not in here:
