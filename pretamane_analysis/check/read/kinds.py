@@ -56,6 +56,8 @@ def kind_of(
     text: str,  # Its text
 ) -> str:  # Such as `compose`; empty for what no rule reads
     "What a file is, first by its name, else by its content."
+    if _FIXTURES.search(path):
+        return "fixtures"
     name = basename(path)
     if name.endswith(YAML):
         found = "kubernetes" if name.startswith("kustomization.") else _of_yaml(text)
@@ -72,7 +74,9 @@ def kind_of(
     return named or ("nginx" if name.endswith((".conf", ".conf.template", ".nginx")) and _NGINX.search(text) else "")
 
 # %% ../../../nbs/check/read/01_kinds.ipynb #fa263b05
-UNCHECKED = {"templates": "templates of Helm, which are no manifests before Helm has filled them in"}
+_FIXTURES = re.compile(r"(^|/)(testdata|test_data|fixtures?|__fixtures__|__tests__|third[_-]party)/")
+UNCHECKED = {"fixtures": "data of tests and other people's code",
+             "templates": "templates of Helm, which are no manifests before Helm has filled them in"}
 _OF_HELM = re.compile(r"\{\{-?\s*(\.(Values|Release|Chart|Capabilities|Template|Files)"
                       r"|include|if|range|with|end|template|toYaml|define|default|printf|quote)\b")
 SAID = {"compose": "compose file", "caddyfile": "Caddyfile", "prometheus": "Prometheus", "rules": "rules",

@@ -99,11 +99,13 @@ def _differences(asked: Account, given: Account) -> Iterator[str]:
 @rule("X29")
 def connections_fit(tree: Tree) -> Iterator[Finding]:
     "Connection strings and groups of variables against what the database service creates."
-    named = names(tree)
+    named, files = names(tree), tree.project.files if tree.project else ()
+    if any(re.search(r"(^|[^a-z])tests?([^a-z]|$)", path) for path in files) and not tree.house:
+        return  # a project of tests takes the place of the data
     for each in services(tree).values():
         for name, host, asked in (*_by_address(each), *_by_parts(each)):
             for server in named.get(host, ())[:1]:
-                given = created(server)
+                given = created(server) if server is not each else None
                 for problem in _differences(asked, given) if given else ():
                     yield of(tree, each, f"asks {server.name!r} for {problem}", "Let both name the same", "environment",
                              _key(each, name))
