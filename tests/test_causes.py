@@ -244,6 +244,17 @@ CASES = [  # rule, cause, what is right, what is a fault (None: shown elsewhere)
         "    image: a/web:1\n    environment: {DATABASE_URL: 'mysql://u:p@db/b'}\n"}, {
         "compose.yaml": "services:\n  db:\n    image: mysql:8.4\n    environment: {MYSQL_DATABASE: a}\n  web:\n"
         "    image: a/web:1\n    environment: {DATABASE_URL: 'mysql://u:p@db/b'}\n"}),
+    ("X05", "a piece whose paths count from the first file", {
+        "compose.yaml": "services: {db: {image: 'postgres:17.6'}}\n", "conf/more/a.yml": "a: 1\n",
+        "conf/more.yaml": "services:\n  web:\n    image: a/web:1\n    depends_on: [db]\n    volumes: "
+        "['./conf/more/a.yml:/a.yml']\n"}, None),
+    ("X04", "a project of tests", {"compose.test.yaml": web(["environment: {KEYS_URL: 'https://keys/a.json'}"])[
+        "compose.yaml"]}, web(["environment: {KEYS_URL: 'https://keys/a.json'}"])),
+    ("X21", "words that say what should stand here", {
+        ".github/workflows/a.yml": "env:\n  SESSION_SECRET: our-build-32-chars-minimum-x\n"}, {
+        ".github/workflows/a.yml": "env:\n  SESSION_SECRET: q8Zt-41kx-Lw0v-77bQ\n"}),
+    ("X21", "a class of tests", {"Shop.Tests/Cipher.cs": 'var secret = "q8Zt-41kx-Lw0v-77bQ-9f83h2";\n'},
+     {"Shop/Cipher.cs": 'var secret = "q8Zt-41kx-Lw0v-77bQ-9f83h2";\n'}),
     ("O01", "a table manager that is off", {**LOKI, "loki.yaml": LOKI["loki.yaml"].replace("true", "false"),
                                             "compose.yaml": "services:\n  loki:\n    image: grafana/loki:3.7.6\n"
                                             "    volumes: [./loki.yaml:/etc/loki/local-config.yaml]\n"}, None),

@@ -17,7 +17,7 @@ from ..views.edge import edge_services, matched_paths, site_ports
 from ..views.images import sure_ports
 from ..views.references import jobs, mounted_files, names, prober, references
 from .registry import rule
-from ..views.services import services
+from ..views.services import of_tests, services
 from ...intake.compose_service import ServiceFacts, listed, mapping
 from ...base.caddyfile import Directive
 from ..read.tree import Finding, Tree
@@ -99,8 +99,8 @@ def _differences(asked: Account, given: Account) -> Iterator[str]:
 @rule("X29")
 def connections_fit(tree: Tree) -> Iterator[Finding]:
     "Connection strings and groups of variables against what the database service creates."
-    named, files = names(tree), tree.project.files if tree.project else ()
-    if any(re.search(r"(^|[^a-z])tests?([^a-z]|$)", path) for path in files) and not tree.house:
+    named = names(tree)
+    if of_tests(tree):
         return  # a project of tests takes the place of the data
     for each in services(tree).values():
         for name, host, asked in (*_by_address(each), *_by_parts(each)):

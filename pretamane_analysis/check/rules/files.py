@@ -104,7 +104,8 @@ def _unbuilt(tree: Tree, service: ServiceFacts) -> str:
     if name == "Dockerfile" and (normpath(join(context, "dockerfile")) in tree.everything
                                  or any(dirname(path) == context for path in dockerfiles(tree))):
         return ""
-    if tree.project and tree.project.fragment and not tree.house and normpath(name) in tree.everything:
+    if tree.project and tree.project.fragment and not tree.house and (
+            normpath(name) in tree.everything or _above(tree, service.base, place)):
         return ""  # put together with other files, and counted from the folder of all
     return "" if not tree.has(context) and _made_later(tree, context) or context in _ignored(tree) else place
 
@@ -112,7 +113,8 @@ def _unbuilt(tree: Tree, service: ServiceFacts) -> str:
 @rule("X05")
 def files_are_mounted(tree: Tree) -> Iterator[Finding]:
     "A file that is not there is no error for many programs: Prometheus starts without its rules."
-    elsewhere = not tree.house and _counts_from_elsewhere(tree)
+    a_piece = tree.project is not None and tree.project.fragment  # counts from the folder of the first file
+    elsewhere = not tree.house and (a_piece or _counts_from_elsewhere(tree))
     for each in services(tree).values():
         lost = {mount.source: mount for mount in each.volumes if mount.kind == "bind" and _lacks(tree, mount.source)
                 and not (elsewhere and _above(tree, each.base, mount.source))}

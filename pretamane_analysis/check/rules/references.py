@@ -15,7 +15,7 @@ from ...intake.compose_project import Project
 from ..views.images import is_database, listening_ports, own_prefix, sure_ports
 from ..views.references import Reference, jobs, names, prober, references, targets
 from .registry import rule
-from ..views.services import services
+from ..views.services import of_tests, services
 from ...intake.compose_service import ServiceFacts, listed, mapping
 from ..read.tree import Finding, Tree
 
@@ -93,7 +93,7 @@ def addresses_lead_somewhere(tree: Tree) -> Iterator[Finding]:
     """The host is a service, the port is one on which it listens. Where it listens nothing may be known, then
     nothing is said."""
     named, ports_of = names(tree), listening_ports(tree)
-    for each in references(tree) if services(tree) else ():
+    for each in references(tree) if services(tree) and not of_tests(tree) else ():
         if _of_others(tree, each):
             continue
         answering = named.get(each.host, [])

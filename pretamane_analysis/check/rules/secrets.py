@@ -118,7 +118,8 @@ _GENERATED = re.compile(r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lo
                         r"|txt))$|authorized_keys|known_hosts")
 _EXERCISES = re.compile(r"(?i)(^|/)(tests?|specs?|fixtures?|testdata|test[-_]\w+|examples?|samples?|docs?|__tests__"
                         r"|mocks?|stubs?|locales?|i18n|lang)(/|$)|(^|/)tests?\.\w+$"
-                        r"|example|sample|template|\.dist$|\.j2$|_test\.|\.test\.|\.spec\.|(^|/)test_")
+                        r"|(?-i:[\w.-]+\.Tests?/|[a-z]Tests?\.\w+$)|example|sample|template|\.dist$|\.j2$|_test\.|\.test\."
+                        r"|\.spec\.|(^|/)test_")
 _SURE = tuple(f"form{number}"
               for number, name in enumerate(FORMS) if re.search("private key|AWS|GitHub|Slack|Google|tunnel", name))
 _CONFIGURATION = {".yml", ".yaml", ".toml", ".ini", ".conf", ".cfg", ".json", ".properties", ".tfvars", ".env", ""}
@@ -142,6 +143,8 @@ def _likely(name: str, text: str, quoted: bool, suffix: str) -> bool:
     if suffix not in _CONFIGURATION and (not quoted or len(text) < 20 or re.search(
             r"(?i)passw", name) and re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}", text)):
         return False  # too short for certainty, or a hash that a program compares with
+    if re.fullmatch(r"(?:[a-z]{2,}|\d{1,3}|[a-z])(?:[-_](?:[a-z]+|\d{1,3})){3,}", text):
+        return False  # words that say what should stand here
     if " " in text:
         return bool(quoted and suffix in _CONFIGURATION
                     and re.search(r"(?i)passw|passphrase", name) and re.search(r"\d", text) and _entropy(text) > 3.2)

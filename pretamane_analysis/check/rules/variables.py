@@ -61,7 +61,7 @@ _SET_BY_SHELL = re.compile(
     r"(?m)(?:^|[\s;&(])([A-Za-z_]\w*)=|\bfor\s+(\w+)\s+in\b|\bread\s+(?:-\w\s+)*(\w+)")
 
 
-def _of_shell(tree: Tree, known: set[str]) -> Iterator[Finding]:
+def _of_shell(tree: Tree, known: set[str]) -> Iterator[tuple[list[str], Finding]]:
     """Variables that a script inside the compose file sets and reads, or that the service gets: Compose fills them in
     before the shell runs."""
     every = services(tree)
@@ -71,10 +71,12 @@ def _of_shell(tree: Tree, known: set[str]) -> Iterator[Finding]:
         service = every.get(str(keys[1]))
         mine = {name for found in _SET_BY_SHELL.findall(text) for name in found if name}
         mine |= set(service.environment) if service else set()
-        for name in dict.fromkeys(braced or plain for braced, _, plain in _VARIABLE.findall(text)):
-            if name in mine - known:
-                yield tree.at(file, keys, f"{name!r} is meant for the shell in the container, but Compose fills "
-                              f"${name} in first, with nothing", f"Write $${name}")
+        used = [*dict.fromkeys(braced or plain for braced, _, plain in _VARIABLE.findall(text))]
+        if lost := [name for name in used if name in mine - known]:
+            said = ", ".join(f"${name}" for name in lost)
+            yield lost, tree.at(file, keys, f"{said} {'is' if len(lost) == 1 else 'are'} meant for the shell in the "
+                                "container, but Compose fills it in first, with nothing",
+                                f"Write {', '.join(f'$${name}' for name in lost)}")
 
 
 _PIPELINES = re.compile(
@@ -113,7 +115,7 @@ def variables_and_secrets(tree: Tree) -> Iterator[Finding]:
     of_shell = list(_of_shell(tree, known))
     known |= set() if tree.house else {*_mentioned(tree), *_SHELL}
     used, blank = set(), dict[tuple[str, str], tuple[str | int, ...]]()  # first keys by file and name
-    shell = {each.message.split("'")[1] for each in of_shell}
+    shell = {name for names, _ in of_shell for name in names}
     kept_back = _kept_back(tree, path)
     for file, keys, text in written_texts(tree):
         for braced, default, plain in _VARIABLE.findall(text):
@@ -121,7 +123,7 @@ def variables_and_secrets(tree: Tree) -> Iterator[Finding]:
             sure = tree.house or not (name in shell or kept_back or _prefixes_image(keys, text, name))
             if sure and name not in known and not default.lstrip(":").startswith(("-", "+", "?")):
                 blank.setdefault((file, name), keys)
-    yield from of_shell
+    yield from (each for _, each in of_shell)
     yield from _blank(tree, blank, path)
     for name, line in produced.items() if tree.house else ():
         if name not in used and not name.startswith(("COMPOSE_", "DOCKER_")):
