@@ -62,6 +62,11 @@ def policy(action):
             + action + '"], Resource = "*" }] })\n}\n')
 
 
+def state(line):
+    """A backend in S3"""
+    return f'terraform {{\n  backend "s3" {{\n    bucket = "a"\n    key = "b"\n    {line}\n  }}\n}}\n'
+
+
 def reloaded(script):
     """nginx with a single file of configuration, and a script"""
     return {"compose.yaml": "services:\n  web:\n    image: nginx:1.27\n"
@@ -255,6 +260,15 @@ CASES = [  # rule, cause, what is right, what is a fault (None: shown elsewhere)
         ".github/workflows/a.yml": "env:\n  SESSION_SECRET: q8Zt-41kx-Lw0v-77bQ\n"}),
     ("X21", "a class of tests", {"Shop.Tests/Cipher.cs": 'var secret = "q8Zt-41kx-Lw0v-77bQ-9f83h2";\n'},
      {"Shop/Cipher.cs": 'var secret = "q8Zt-41kx-Lw0v-77bQ-9f83h2";\n'}),
+    ("X21", "examples of an interface", {"api.yaml": "openapi: 3.0.0\nx:\n  token: q8Zt-41kx-Lw0v-77bQ-9f83h2\n"},
+     {"api.yaml": "x:\n  token: q8Zt-41kx-Lw0v-77bQ-9f83h2\n"}),
+    ("X21", "the name of a secret", {".github/workflows/a.yml": "run: echo 'secret: SHOP_B2_ACCOUNT_ID'\n"}, None),
+    ("S08", "a reload of another program", {"compose.yaml": "services:\n  alerts:\n    image: prom/alertmanager:v0.28.1\n"
+                                            "    volumes: ['./a.yml:/a.yml']\n", "a.yml": ROUTES,
+                                            "Makefile": "a:\n\tcurl -X POST localhost:9089/-/reload\n"},
+     {"compose.yaml": "services:\n  alerts:\n    image: prom/alertmanager:v0.28.1\n    volumes: ['./a.yml:/a.yml']\n",
+      "a.yml": ROUTES, "Makefile": "a:\n\tcurl -X POST localhost:9093/-/reload\n"}),
+    ("T04", "a state of a rehearsal", {"a.tf": state('endpoint = "http://localhost:4566"')}, {"a.tf": state("")}),
     ("O01", "a table manager that is off", {**LOKI, "loki.yaml": LOKI["loki.yaml"].replace("true", "false"),
                                             "compose.yaml": "services:\n  loki:\n    image: grafana/loki:3.7.6\n"
                                             "    volumes: [./loki.yaml:/etc/loki/local-config.yaml]\n"}, None),

@@ -334,7 +334,8 @@ def test_what_somebody_decided_to_leave_is_kept_with_its_reason(tmp_path, capsys
 
     web = "services:\n  web:\n    image: a/web:1\n    environment: {A: '$LOST'}\n"
     tree = written(tmp_path / "tree", {"compose.yaml": web, "b/compose.yaml": web, "c/compose.yaml": web.replace(
-        "'$LOST'}", "'$LOST'} # pretamane: ignore X01 set by the host")})
+        "'$LOST'}", "'$LOST'} # pretamane: ignore X01 set by the host"),
+        **{f"{folder}.env.example": "OTHER=1\n" for folder in ("", "b/", "c/")}})
     (tree / ".pretamane.yaml").write_text("ignore: [{rule: X01, path: 'b/*', reason: a template}]\n")
     words = ["check", str(tree), "--no-tools", "--format"]
     assert main([*words, "json"]) == 1

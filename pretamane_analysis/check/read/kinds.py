@@ -74,8 +74,8 @@ def kind_of(
     return named or ("nginx" if name.endswith((".conf", ".conf.template", ".nginx")) and _NGINX.search(text) else "")
 
 # %% ../../../nbs/check/read/01_kinds.ipynb #fa263b05
-_FIXTURES = re.compile(r"(^|/)(testdata|test_data|fixtures?|__fixtures__|__tests__|third[_-]party)/")
-UNCHECKED = {"fixtures": "data of tests and other people's code",
+_FIXTURES = re.compile(r"(^|/)(testdata|test_data|fixtures?|__fixtures__|__tests__|third[_-]party|archived?|attic)/")
+UNCHECKED = {"fixtures": "data of tests, other people's code, and what was put away",
              "templates": "templates of Helm, which are no manifests before Helm has filled them in"}
 _OF_HELM = re.compile(r"\{\{-?\s*(\.(Values|Release|Chart|Capabilities|Template|Files)"
                       r"|include|if|range|with|end|template|toYaml|define|default|printf|quote)\b")

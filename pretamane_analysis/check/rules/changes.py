@@ -57,7 +57,7 @@ def _asked(tree: Tree, service: ServiceFacts, kind: str) -> str:
     "What the tree says of a reload of a program's configuration, with file and line; empty for nothing."
     if "--web.enable-lifecycle" in service.command and kind == "prometheus":
         return "can be reloaded (--web.enable-lifecycle)"
-    port, others = _PORTS.get(kind, ""), {*_PORTS.values()} - {_PORTS.get(kind, "")}
+    own = {_PORTS.get(kind, ""), *(str(each["published"]) for each in service.published)}
     for path, text in _around(tree).items():
         if "reload" not in text and "HUP" not in text or not (
                 tree.kind(path) in ("script", "unit") or _SPOKEN.search(path)) or "force-recreate" in text:
@@ -65,7 +65,8 @@ def _asked(tree: Tree, service: ServiceFacts, kind: str) -> str:
         if _inside(tree, service, path, text, kind):
             continue
         for number, line in enumerate(text.splitlines(), 1):
-            elsewhere = port and any(f":{other}/" in line for other in others)
+            found = re.search(r":(\d+)/", line)
+            elsewhere = kind in _PORTS and found and found[1] not in own
             if not line.lstrip().startswith("#") and (_ASKS[kind].search(line) and not elsewhere
                                                       or _hang_up(service.name).search(line)):
                 return f"is reloaded ({path}:{number})"

@@ -152,7 +152,8 @@ def _arguments(block: Block) -> Any:
 def _locked(tree: Tree, backend: Block) -> bool:
     """Whether a state in S3 has a lock. What a block without `bucket` or `key` lacks is given to `init`, in a file or
     where nobody sees it."""
-    if backend.values.get("use_lockfile") is True or "dynamodb_table" in backend.values:
+    if backend.values.get("use_lockfile") is True or "dynamodb_table" in backend.values or re.search(
+            "localhost|127\\.0\\.0\\.1", str(backend.values)):
         return True
     if {"bucket", "key"} <= {*backend.values}:
         return False

@@ -130,7 +130,8 @@ _PROSE = re.compile(r"(?i)change|example|your|xxx|placeholder|dummy|test|sample|
 
 def _by_others(path: str, text: str) -> bool:
     "Whether a file is no place of configuration: generated, public keys, encrypted, an exercise."
-    return bool(_GENERATED.search(path) or _EXERCISES.search(path)) or "ENC[AES256_GCM" in text
+    return (bool(_GENERATED.search(path) or _EXERCISES.search(path)) or "ENC[AES256_GCM" in text
+                or bool(re.match(r"\s*(---\s*)?[\"']?(openapi|swagger)[\"']?\s*:", text)))  # examples of an interface
 
 
 def _likely(name: str, text: str, quoted: bool, suffix: str) -> bool:
@@ -143,6 +144,8 @@ def _likely(name: str, text: str, quoted: bool, suffix: str) -> bool:
     if suffix not in _CONFIGURATION and (not quoted or len(text) < 20 or re.search(
             r"(?i)passw", name) and re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}", text)):
         return False  # too short for certainty, or a hash that a program compares with
+    if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", text):
+        return False  # the name of a secret that is kept elsewhere
     if re.fullmatch(r"(?:[a-z]{2,}|\d{1,3}|[a-z])(?:[-_](?:[a-z]+|\d{1,3})){3,}", text):
         return False  # words that say what should stand here
     if " " in text:
