@@ -263,9 +263,9 @@ CASES = [  # rule, cause, what is right, what is a fault (None: shown elsewhere)
     ("X21", "examples of an interface", {"api.yaml": "openapi: 3.0.0\nx:\n  token: q8Zt-41kx-Lw0v-77bQ-9f83h2\n"},
      {"api.yaml": "x:\n  token: q8Zt-41kx-Lw0v-77bQ-9f83h2\n"}),
     ("X21", "the name of a secret", {".github/workflows/a.yml": "run: echo 'secret: SHOP_B2_ACCOUNT_ID'\n"}, None),
-    ("S08", "a reload of another program", {"compose.yaml": "services:\n  alerts:\n    image: prom/alertmanager:v0.28.1\n"
-                                            "    volumes: ['./a.yml:/a.yml']\n", "a.yml": ROUTES,
-                                            "Makefile": "a:\n\tcurl -X POST localhost:9089/-/reload\n"},
+    ("S08", "a reload of another program", {
+        "compose.yaml": "services:\n  alerts:\n    image: prom/alertmanager:v0.28.1\n    volumes: ['./a.yml:/a.yml']\n",
+        "a.yml": ROUTES, "Makefile": "a:\n\tcurl -X POST localhost:9089/-/reload\n"},
      {"compose.yaml": "services:\n  alerts:\n    image: prom/alertmanager:v0.28.1\n    volumes: ['./a.yml:/a.yml']\n",
       "a.yml": ROUTES, "Makefile": "a:\n\tcurl -X POST localhost:9093/-/reload\n"}),
     ("T04", "a state of a rehearsal", {"a.tf": state('endpoint = "http://localhost:4566"')}, {"a.tf": state("")}),
@@ -303,6 +303,22 @@ def test_a_cause_is_mended(rule, cause, right, wrong):
     """Silent for what is right; the rule lives"""
     assert [each.message for each in check(Tree(right, AS_OF), [rule])] == []
     assert wrong is None or check(Tree(wrong, AS_OF), [rule])
+
+
+def test_a_file_of_several_services_is_told_of_once():
+    """An address in a file of variables, however many services take the file in"""
+    service = "  {}:\n    image: a/{}:1\n    env_file: [common.env]\n"
+    tree = Tree({"compose.yaml": "services:\n" + service.format("a", "a") + service.format("b", "b"),
+                 "common.env": "MONGO_HOST=mongo\n"}, AS_OF)
+    assert [each.message.partition("calls")[2] for each in check(tree, ["X04"])] == [" 'mongo', which is no service"]
+
+
+def test_a_secret_in_several_files_is_told_of_once():
+    """At the first, with the other places"""
+    secret = "PASSWORD=q8Zt-41kx-Lw0v-77bQ\n"
+    found = check(Tree({"a/.env": secret, "b/.env": "A=1\n" + secret}, AS_OF), ["X21"])
+    assert [(each.file, each.message) for each in found] == [
+        ("a/.env", "this looks like a value for 'PASSWORD', which stands in b/.env:2 too")]
 
 
 @needs("docker-compose")

@@ -92,14 +92,15 @@ def _partly(tree: Tree) -> bool:
 def addresses_lead_somewhere(tree: Tree) -> Iterator[Finding]:
     """The host is a service, the port is one on which it listens. Where it listens nothing may be known, then
     nothing is said."""
-    named, ports_of = names(tree), listening_ports(tree)
+    named, ports_of, told = names(tree), listening_ports(tree), set[tuple[str, int | None, str]]()
     for each in references(tree) if services(tree) and not of_tests(tree) else ():
         if _of_others(tree, each):
             continue
         answering = named.get(each.host, [])
         ports = [ports_of[service.name] for service in answering]
         if not answering:
-            if not _may_be_elsewhere(tree, each):
+            if not _may_be_elsewhere(tree, each) and (each.file, each.line, each.host) not in told:
+                told.add((each.file, each.line, each.host))  # a file that several services take in is told of once
                 yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service",
                               f"Name one of: {', '.join(sorted(named)[:20])}")
         elif each.kind == "health" and each.host == each.caller and _guessed(tree, answering):
