@@ -6,13 +6,13 @@ MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter restic systemd \
 	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver mmdebstrap
 NOTEBOOKS ?= $(BIN)/nbdev_test
-INSTALL := $(BIN)/python -m pip install --quiet
+INSTALL := sh tools/install.sh
 # Scripts that start also where the path has a space; what has a module is called by it.
 SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test e2e e2e-long lint coverage licenses audit docs guides lab export mutants precision mutation checkov tools bench bare clean help
+.PHONY: report test e2e measured e2e-long lint coverage licenses audit docs guides lab export mutants precision mutation checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
@@ -22,10 +22,13 @@ test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.focus $(VENV)/.axe ## Run every not
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --durations=15 tests
 
 e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
-	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -p no:xdist -rs --durations=15 tests/e2e
+	PRETAMANE_E2E=yes $(BIN)/python tests/e2e/halves.py -v -rs --durations=15
+
+measured: $(VENV)/.dev ## The same, and what the genuine programs took kept as data of the package
+	PRETAMANE_E2E=yes PRETAMANE_E2E_MEASURED=pretamane_analysis/data/measured.csv $(BIN)/python tests/e2e/halves.py -q -rs
 
 e2e-long: $(VENV)/.dev ## The same with every kill point and twenty deploys; hours
-	PRETAMANE_E2E=long $(BIN)/python -m pytest -q -p no:xdist -rs --durations=0 tests/e2e
+	PRETAMANE_E2E=long $(BIN)/python tests/e2e/halves.py -v -rs --durations=0
 
 export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.md and metadata refreshed
 	$(BIN)/nbdev_export
@@ -94,17 +97,17 @@ $(VENV)/.runtime: settings.ini setup.py
 	@PYTHON="$(PYTHON)" MIN_PYTHON="$(MIN_PYTHON)" sh tools/check_python.sh
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || rm -rf $(VENV) # half made, for want of python3-venv
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) $(SELF) .
+	$(INSTALL) $(BIN)/python $(SELF) .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime tools/compose.py
-	$(INSTALL) $(SELF) '.[dev]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[dev]'
 	$(BIN)/python tools/compose.py $(BIN)/docker-compose
 	@touch $@
 
 $(VENV)/.checkov: $(VENV)/.runtime
 	$(BIN)/python -m venv $(VENV)/checkov
-	$(VENV)/checkov/bin/python -m pip install --quiet checkov==3.3.30
+	$(INSTALL) $(VENV)/checkov/bin/python checkov==3.3.30
 	@touch $@
 
 # focus-validator wants pandas 2 and Python 3.12: an environment of its own, from the first Python that is new enough.
@@ -112,7 +115,7 @@ $(VENV)/.focus: $(VENV)/.runtime
 	@for each in $(PYTHON) python3.12 python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[23].*/bin/python; do \
 		"$$each" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && found="$$each" && break; done; \
 	if [ -n "$$found" ]; then "$$found" -m venv $(VENV)/focus && \
-		$(VENV)/focus/bin/python -m pip install --quiet focus-validator==2.2.1 pyarrow==20.0.0; \
+		$(INSTALL) $(VENV)/focus/bin/python focus-validator==2.2.1 pyarrow==20.0.0; \
 	else echo "focus-validator is not installed, for want of Python 3.12: its test is skipped"; fi
 	@touch $@
 
@@ -122,17 +125,17 @@ $(VENV)/.axe: $(VENV)/.runtime
 	@touch $@
 
 $(VENV)/.mutation: $(VENV)/.dev
-	$(INSTALL) $(SELF) '.[mutation]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[mutation]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(INSTALL) $(SELF) '.[bench]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[bench]'
 	@touch $@
 
 $(VENV)/.lab: $(VENV)/.dev
-	$(INSTALL) $(SELF) '.[lab]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[lab]'
 	@touch $@
 
 $(VENV)/.audit: $(VENV)/.dev
-	$(INSTALL) $(SELF) '.[audit]'
+	$(INSTALL) $(BIN)/python $(SELF) '.[audit]'
 	@touch $@

@@ -27,6 +27,7 @@ setup(
     extras_require={"dev": cfg["dev_requirements"].split(), "lab": cfg["lab_requirements"].split(),
                     "bench": cfg["bench_requirements"].split(), "audit": cfg["audit_requirements"].split(),
                     "mutation": cfg["mutation_requirements"].split(),
+                    "compose": cfg["compose_requirements"].split(), "helm": cfg["helm_requirements"].split(),
                     "bill-athena": cfg["bill_athena_requirements"].split()},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),

@@ -1,60 +1,112 @@
-"""What the tree for a cluster asks for costs what the bill of EKS with open source says: its manifests, read back as
-any stranger's are, priced, to the cent and line by line."""
+"""EKS with open source costs what its bill says: the Terraform of the cluster, planned by the real one, and the
+manifests that run there, read back, to the cent and line by line. Balancer, gateways, addresses, nodes, disks of nodes
+and of pods, snapshots and the bucket are among the lines."""
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from decimal import ROUND_HALF_UP, Decimal
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 from kubernetes_objects import Cluster, built
+from plan_to_resources import planned_resources
+from terraform_runner import PROGRAM, Configuration, checkov_rules, first_plan, needs_terraform, ready, resources
+from test_terraform_bill import cents
 
+from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import architecture, bill_of
-from pretamane_analysis.bill.bill import Bill, bill
-from pretamane_analysis.emit.tree import OF_KUBERNETES, emitted
+from pretamane_analysis.bill.bill import bill
+from pretamane_analysis.bill.nodes import Group, filled, work
+from pretamane_analysis.check.read.tree import Tree
+from pretamane_analysis.check.rules.registry import check
+from pretamane_analysis.emit.tree import OF_OPEN_CLUSTER, emitted
 from pretamane_analysis.intake.import_inputs import Input
 from pretamane_analysis.intake.kubernetes_import import kubernetes_import
-from pretamane_analysis.prices.snapshot import bundled
-from pretamane_analysis.resources import LoadBalancer, Resource, Volume
+from pretamane_analysis.prices.snapshot import bundled, instance_type
+from pretamane_analysis.resources import Volume
 from pretamane_analysis.stack.service import Requests
 from pretamane_analysis.stack.stack import Stack, example, load
 
-STACKS = Path(__file__).parent / "stacks"
-
-
-def without_balancer(stack: Stack) -> Stack:
-    """The same stack in a cluster without a balancer of AWS's: the tree makes none, for the tunnel or an Ingress
-    controller of one's own lets callers in"""
-    return stack.model_copy(update={"eks": stack.eks.model_copy(update={"load_balancer": "none"})})
+pytestmark = needs_terraform
+HERE = Path(__file__).parent
+NAME = "eks-open-source"
 
 
 def large() -> Stack:
-    """The example with more of everything: copies, memory, data"""
+    """The example with more of everything: copies, memory, data, gateways, zones; a trail of who read which secret"""
     content = example().model_dump(exclude_unset=True)
     content["services"]["fastapi-app"] |= {"replicas": 4, "memory": "1Gi"}
     content["services"]["prometheus"]["memory"] = "3Gi"
     content["volumes"]["postgres-data"].pop("holds")
     content["volumes"]["postgres-data"] |= {"size_gb": "137.5"}
+    content["eks"] |= {"availability_zones": 3, "nat_gateways": 3, "node_disk_gb": 50}
+    more = {"audit_trail_days": 90, "mail_senders": ["fastapi-app"]}
+    content["provisioning"] = content.get("provisioning", {}) | more
     return Stack.model_validate(content)
 
 
-READ = {"example": example, "large": large, "wiki": lambda: load(STACKS / "wiki.yaml"),
-        "ledger": lambda: load(STACKS / "ledger.yaml"), "site": lambda: load(STACKS / "site.yaml")}
+def on_eks(path: str, **eks: object) -> Stack:
+    """A stack of the tests, hosted otherwise"""
+    stack = load(HERE / path)
+    return stack.model_copy(update={"eks": stack.eks.model_copy(update=eks)})
 
 
-@pytest.fixture(scope="module", params=READ)
-def side(request) -> tuple[Stack, list[dict]]:
-    """A stack, and what the overlay `single` of its tree holds"""
-    stack = without_balancer(READ[request.param]())
-    return stack, started(stack)
+def maps() -> Stack:
+    """No balancer, no gateway: nodes with addresses of their own"""
+    return on_eks("stacks/maps.yaml")
 
 
-def started(stack: Stack) -> list[dict]:
-    """What the overlay `single` of a stack's tree holds; what waits with no copy until an administrator wants it is
-    there once, as in the bill"""
-    found = built(emitted(stack, of=OF_KUBERNETES), "kubernetes/overlays/single")
+def site() -> Stack:
+    """ARM, no gateway, a web server as the edge"""
+    return on_eks("stacks/site.yaml")
+
+
+def telemetry() -> Stack:
+    """Two groups of nodes, half of one bought on the spot market, logs of the control plane"""
+    return on_eks("stacks/telemetry.yaml", load_balancer="none")
+
+
+def vision() -> Stack:
+    """A group of nodes with GPUs"""
+    return on_eks("stacks/vision.yaml")
+
+
+def wiki() -> Stack:
+    """A network load balancer"""
+    return on_eks("stacks/wiki.yaml")
+
+
+def login() -> Stack:
+    """A gateway in place of an edge"""
+    return on_eks("products/login.yaml")
+
+
+def saas() -> Stack:
+    """Caddy that keeps no certificates in a cluster, workers with several copies"""
+    return on_eks("products/saas.yaml")
+
+
+def rails() -> Stack:
+    """A classic load balancer"""
+    return on_eks("products/rails.yaml", load_balancer="clb")
+
+
+STACKS = {each.__name__: each for each in (example, large, maps, site, telemetry, vision, wiki, login, saas, rails)}
+
+
+def cluster_of(stack: Stack) -> dict[str, str]:
+    """The emitted files of a cluster, without the application's"""
+    return emitted(stack, ["eks"], OF_OPEN_CLUSTER)
+
+
+def started(files: dict[str, str]) -> list[dict]:
+    """What the overlay `single` holds; what waits with no copy until an administrator wants it is there once, as in the
+    bill"""
+    found = built(files, "kubernetes/overlays/single")
     for each in found:
         if each["kind"] in ("Deployment", "StatefulSet") and each["spec"].get("replicas") == 0:
             each["spec"]["replicas"] = 1
@@ -62,17 +114,12 @@ def started(stack: Stack) -> list[dict]:
 
 
 def claimed(objects: list[dict]) -> Volume | None:
-    """The disks that pods claim, as the importer reads them; a claim that names no class gets the cluster's default,
-    gp3 as in the bill"""
+    """The disks that pods claim, as the importer reads them, of the kind that the tree's own class makes"""
     lines = kubernetes_import(Input("all.yaml", yaml.safe_dump_all(objects).encode())).cloud
     gb = sum(each.fields["gb"] * each.fields.get("count", 1) for each in lines if each.feature == "disks")
-    return Volume(feature="disks", name="data disk", volume_type="gp3", gb=Decimal(gb)) if gb else None
-
-
-def balancers(objects: list[dict]) -> list[Resource]:
-    """The load balancers that manifests make"""
-    lines = kubernetes_import(Input("all.yaml", yaml.safe_dump_all(objects).encode())).cloud
-    return [LoadBalancer(feature="edge", balancer=each.fields["balancer"]) for each in lines if each.feature == "edge"]
+    made, = (each["parameters"] for each in objects if each["kind"] == "StorageClass")
+    return Volume(feature="disks", name="data disk", volume_type=made["type"], gb=Decimal(gb),
+                  iops=Decimal(made["iops"]) if "iops" in made else None) if gb else None
 
 
 def running(stack: Stack, objects: list[dict]) -> Stack:
@@ -82,35 +129,120 @@ def running(stack: Stack, objects: list[dict]) -> Stack:
     for pod in Cluster(objects).pods:
         if pod.kind != "Job" and (each := stack.services.get(pod.owner)):
             given = pod.spec["containers"][0]["resources"]
-            asked = Requests(memory=given["requests"]["memory"], cpu=None)
+            asked = Requests(memory=given["requests"]["memory"], cpu=given["requests"]["cpu"])
             services[pod.owner] = each.model_copy(update={
                 "memory": given["limits"]["memory"], "requests": asked, "replicas": pod.count})
     return stack.model_copy(update={"services": services})
 
 
-def read_back(stack: Stack, objects: list[dict]) -> Bill:
-    """The bill of manifests: nodes that hold the pods, the disks they claim, the balancers they make, and for the
-    rest what the stack's usage costs in the same cluster"""
-    plan = architecture("eks-open-source", running(stack, objects), bundled())
-    kept = [each for each in plan.resources if not (isinstance(each, Volume) and each.name == "data disk")
-            and not isinstance(each, LoadBalancer)]
-    disk = claimed(objects)
-    return bill([*kept, *([disk] if disk else []), *balancers(objects)], bundled(), stack.region)
+@dataclass
+class Side:
+    """A stack, its emitted cluster, what Terraform plans of it, what the manifests hold"""
+
+    stack: Stack
+    files: dict[str, str]
+    configuration: Configuration
+    plan: dict
+    objects: list[dict]
 
 
-def cents(found: Bill) -> Counter:
-    """Count the lines of a bill by resource, description and cents; what costs nothing is left out"""
-    return Counter((line.resource, line.description, line.cost.quantize(Decimal("0.01"), ROUND_HALF_UP))
-                   for line in found.lines if line.cost)
+@cache
+def side_of(name: str) -> Side:
+    """One of them, planned once"""
+    stack = STACKS[name]()
+    files, configuration = cluster_of(stack), ready(cluster_of, STACKS[name])
+    return Side(stack, files, configuration, first_plan(configuration), started(files))
 
 
-def test_the_manifests_cost_what_the_bill_says(side):
+@pytest.fixture(params=STACKS)
+def side(request) -> Side:
+    """Each of them"""
+    return side_of(request.param)
+
+
+def test_the_tree_costs_what_the_bill_says(side):
     """Each line that costs something is there on both sides, with the same amount, and so are the totals"""
-    stack, objects = side
-    wanted = bill_of(architecture("eks-open-source", stack, bundled()), stack, bundled())
-    found = read_back(stack, objects)
+    wanted = bill_of(architecture(NAME, side.stack, bundled()), side.stack, bundled())
+    read = planned_resources(side.plan, side.stack, claimed=claimed(side.objects))
+    found = bill(read, bundled(), side.stack.region)
     assert cents(found) == cents(wanted)
     assert found.total == wanted.total
+
+
+def test_the_nodes_are_those_that_the_manifests_need(side):
+    """The pods that the manifests start, placed by the bill's own arithmetic, need the nodes that Terraform plans"""
+    planned = Counter()
+    for each in resources(side.plan, "aws_eks_node_group").values():
+        planned[each["instance_types"][0]] += each["scaling_config"][0]["desired_size"]
+    needed = Counter()
+    for count, kind in architecture(NAME, running(side.stack, side.objects), bundled()).groups:
+        needed[kind] += count
+    assert planned == needed
+
+
+def test_the_planned_nodes_hold_the_pods(side):
+    """Each pod has a place on one of the nodes, with the memory and the CPU that are kept for it"""
+    plan = architecture(NAME, side.stack, bundled())
+    held = work(running(side.stack, side.objects), [name for name in plan.on_machines if name in running(
+        side.stack, side.objects).services])
+    nodes = [Group(str(at), instance_type(kind), count) for at, (count, kind) in enumerate(plan.groups)]
+    filled_ = filled(nodes, held, prefix_delegation=side.stack.eks.prefix_delegation)
+    assert not any(filled_.waiting.values())
+
+
+def test_the_load_balancer_leads_to_the_edge(side):
+    """Terraform's balancer leads to a port of every node; one Service listens there and picks pods that a policy lets
+    it reach; without a balancer there is neither, and in no case an Ingress or a Service that makes another one"""
+    cluster = Cluster(side.objects)
+    doors = [each for each in cluster.by_kind.get("Service", ()) if each["spec"].get("type")]
+    assert "Ingress" not in cluster.by_kind and "Gateway" not in cluster.by_kind
+    if side.stack.eks.load_balancer == "none":
+        assert not doors and "terraform/balancer.tf" not in side.files
+        return
+    door, = doors
+    listening, = door["spec"]["ports"]
+    assert door["spec"]["type"] == "NodePort"
+    assert f"node_port = {listening['nodePort']}\n" in side.files["terraform/balancer.tf"]
+    pods = [pod for pod in cluster.pods if door["spec"]["selector"].items() <= pod.labels.items()]
+    assert len(pods) == 1 and pods[0].count
+    assert listening["targetPort"] in {each["containerPort"] for each in pods[0].spec["containers"][0]["ports"]}
+    assert cluster.allowed("203.0.113.9", pods[0], listening["targetPort"])
+    assert not [each for each in cluster.pods if "tunnel" in each.owner or each.owner == "cloudflared"]
+
+
+def test_formats_and_own_tests(side):
+    """`terraform fmt` would change nothing, and the emitted tests pass"""
+    done = side.configuration.run("fmt", "-check", "-diff", "-recursive")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["large", "maps", "rails"])
+def test_checkov_finds_what_the_list_names(name, tmp_path):
+    """The rules that are not followed are exactly those of checkov.yaml, each with its reason; own tests pass"""
+    folder = Configuration.of(side_of(name).files, tmp_path).folder
+    assert checkov_rules(folder, tmp_path) == {*yaml.safe_load((folder / "checkov.yaml").read_text())["skip-check"]}
+    assert "Success! 4 passed, 0 failed." in side_of(name).configuration.must("test", "-no-color")
+
+
+def test_pods_have_roles_of_their_own():
+    """The database writes its bucket, External Secrets reads the stack's path, who sends mail may; each by the service
+    account that the manifests name"""
+    side = side_of("large")
+    roles = resources(side.plan, "aws_eks_pod_identity_association")
+    accounts = Cluster(side.objects).names("ServiceAccount") | Cluster(side.objects).names("Cluster")
+    inside = {each["service_account"] for each in roles.values() if each["namespace"] == "pretamane"}
+    assert inside == {"postgresql", "fastapi-app"} <= accounts
+    bucket = resources(side.plan)["aws_s3_bucket.backup"]
+    store, = Cluster(side.objects).by_kind["ObjectStore"]
+    assert store["spec"]["configuration"]["destinationPath"] == f"s3://{bucket['bucket']}/postgresql"
+    policies = [each["policy"] for each in resources(side.plan, "aws_iam_role_policy").values()]
+    assert any(f"arn:aws:s3:::{bucket['bucket']}/postgresql/*" in each for each in policies)
+    assert any("parameter/pretamane/production/*" in each for each in policies)
+
+
+def test_check_has_nothing_to_say():
+    """Of the example's whole tree"""
+    assert check(Tree(emitted(example(), None, OF_OPEN_CLUSTER), as_of=example().day())) == []
 
 
 def changed(objects: list[dict], kind: str, name: str, *path: str | int, value: object) -> list[dict]:
@@ -125,14 +257,40 @@ def changed(objects: list[dict], kind: str, name: str, *path: str | int, value: 
 
 
 @pytest.mark.parametrize("change", [
-    ("Deployment", "fastapi-app", "spec", "replicas", 16),
     ("PersistentVolumeClaim", "uploads-data", "spec", "resources", "requests", "storage", "200Gi"),
     ("Cluster", "postgresql", "spec", "storage", "size", "500Gi"),
     ("StatefulSet", "pgadmin", "spec", "replicas", 40)], ids=lambda change: " ".join(map(str, change[:2])))
-def test_other_manifests_have_another_bill(change):
-    """The comparison sees more copies, with and without a claim, a larger claim, a larger database"""
-    stack = without_balancer(example())
-    objects = started(stack)
+def test_other_claims_have_another_bill(change):
+    """The comparison sees a larger claim, a larger database, more copies with claims"""
+    side = side_of("example")
     kind, name, *path, value = change
-    wanted = bill_of(architecture("eks-open-source", stack, bundled()), stack, bundled())
-    assert read_back(stack, changed(objects, kind, name, *path, value=value)).total > wanted.total
+    totals = [bill(planned_resources(side.plan, side.stack, claimed=claimed(each)), bundled(), side.stack.region).total
+              for each in (side.objects, changed(side.objects, kind, name, *path, value=value))]
+    assert totals[0] < totals[1]
+
+
+def test_more_copies_need_more_nodes():
+    """And so does a service that runs sixteen times"""
+    side = side_of("example")
+    more = changed(side.objects, "Deployment", "fastapi-app", "spec", "replicas", value=16)
+    counts = [sum(count for count, _ in architecture(NAME, running(side.stack, each), bundled()).groups)
+              for each in (side.objects, more)]
+    assert counts[0] < counts[1]
+
+
+def test_a_tunnel_without_a_balancer_has_room_on_the_nodes():
+    """`load_balancer: none` with a tunnel: callers come through its pods, which the bill places and the tree starts;
+    with a balancer neither has them"""
+    stack = example()
+    none = stack.model_copy(update={"eks": stack.eks.model_copy(update={"load_balancer": "none"})})
+    assert "cloudflared" in architecture(NAME, none, bundled()).on_machines
+    assert "cloudflared" in Cluster(started(cluster_of(none))).names("Deployment")
+    assert "cloudflared" not in architecture(NAME, stack, bundled()).on_machines
+    assert "cloudflared" not in architecture("ec2-pair", none, bundled()).on_machines
+
+
+def test_what_a_balancer_cannot_choose_is_said():
+    """No edge, no gateway, no route"""
+    with pytest.raises(PretamaneError, match="no edge or gateway") as caught:
+        cluster_of(on_eks("stacks/telemetry.yaml"))
+    assert "load_balancer: none" in caught.value.remedy and PROGRAM

@@ -22,7 +22,8 @@ def made(root, folder, *arguments: str) -> tuple[subprocess.CompletedProcess, li
     for name in ("Makefile", "settings.ini", "setup.py"):
         shutil.copy(root / name, folder / name)
     (folder / "tools").mkdir(exist_ok=True)
-    shutil.copy(root / "tools/check_python.sh", folder / "tools")
+    for name in ("check_python.sh", "install.sh"):
+        shutil.copy(root / "tools" / name, folder / "tools")
     (folder / "python3").write_text(PYTHON)
     (folder / "python3").chmod(0o755)
     calls = folder / "calls"

@@ -194,14 +194,17 @@ def test_instances():
     header, instances = read(DATA / "instances.csv")
     assert header == (
         "instance_type,vcpu,memory_gib,architecture,burstable,baseline_cpu_percent,"
-        "credits_per_hour,max_credits,network,ebs_baseline_mbps,max_pods,current_generation"
+        "credits_per_hour,max_credits,network,ebs_baseline_mbps,max_pods,current_generation,"
+        "network_baseline_mbps,ebs_baseline_iops"
     ).split(",")
     names = [row["instance_type"] for row in instances]
     assert len(names) == 1401 and names == sorted(set(names))
     for row in instances:
         assert PLAIN.fullmatch(row["vcpu"]) and PLAIN.fullmatch(row["memory_gib"]), row
         assert {row["burstable"], row["current_generation"]} <= {"true", "false"}, row
+        assert row["network_baseline_mbps"] == "" or int(row["network_baseline_mbps"]) > 0, row
     medium = instances[names.index("t3.medium")]
+    assert (medium["network_baseline_mbps"], medium["ebs_baseline_iops"]) == ("256", "2000")
     assert (medium["vcpu"], medium["memory_gib"], medium["max_pods"]) == ("2", "4", "17")
     assert (medium["baseline_cpu_percent"], medium["credits_per_hour"]) == ("20", "24")
 

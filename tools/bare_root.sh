@@ -5,7 +5,7 @@
 #   tools/bare_root.sh [PASSED]
 #
 # It needs root and mmdebstrap or debootstrap; without them it says so and is fine (with CI=true only without root). To the file PASSED it
-# writes which tests passed, so that they need not run again where every tool is (tests/passed_before.py).
+# writes which tests passed, so that they need not run again where every tool is (tests/passed_before.py), and to PASSED.python its Python.
 #
 # The mirror, the index of Python packages and the certificates are those of this machine, read when it runs. BARE_COMMANDS="make report"
 # runs less; KEEP=1 leaves the root where it is and says where.
@@ -46,7 +46,7 @@ chmod 755 "$root"
 chroot "$root" useradd --create-home --shell /bin/sh newcomer
 home=/home/newcomer clone="/home/newcomer/a clone"
 git clone --quiet --no-hardlinks "$here" "$root$clone"
-cp "$here/tools/wheel_alone.sh" "$root$home/"
+cp "$here/tools/wheel_alone.sh" "$here/tools/install.sh" "$root$home/"
 chroot "$root" chown -R newcomer:newcomer "$home"
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 
@@ -78,14 +78,25 @@ cat >"$root$home/everything.sh" <<EVERYTHING
 set -eu
 cd "$clone"
 step() { begun=\$(date +%s); echo "== in the bare root: \$*"; sh -c "\$*"; echo "== took \$((\$(date +%s) - begun)) s: \$*"; }
-$(IFS=';'; for each in $commands; do printf 'step %q\n' "${each# }"; done)
+# The wheel has a clone and environments of its own and is tried beside all that comes after the first command.
+wheel() {
+    git clone --quiet . ../source
+    python3 -m venv ../build
+    ../build/bin/python -m pip wheel --quiet --no-deps --use-pep517 --wheel-dir ../dist ../source
+    bash ../wheel_alone.sh python3 ../dist/*.whl ../alone
+}
+beside=
+$(IFS=';'; for each in $commands; do
+    printf 'step %q\n' "${each# }"
+    [ -n "${first:-}" ] || printf '(wheel) >../wheel.log 2>&1 & beside=$!\n'
+    first="begun"
+done)
 if [ -e report/index.html ]; then
     for each in cost drawing-ec2; do cmp "report/pictures/\$each.svg" "nbs/pictures/\$each.svg"; done
 fi
 [ -z "\$(git status --porcelain)" ] || { git status --short; echo "the commands changed the clone"; exit 1; }
-step python3 -m venv "../build"
-../build/bin/python -m pip wheel --quiet --no-deps --use-pep517 --wheel-dir ../dist .
-step bash ../wheel_alone.sh python3 ../dist/*.whl ../alone
+echo "== in the bare root: the wheel alone"
+wait "\$beside" || { cat ../wheel.log; exit 1; }
 EVERYTHING
 export root home
 # shellcheck disable=SC2016  # the inner shell expands it
@@ -101,5 +112,8 @@ done
 shift
 exec chroot --userspec=newcomer:newcomer "$root" env -i HOME="$home" USER=newcomer PATH=/usr/local/bin:/usr/bin:/bin "$@" sh "$home/everything.sh"
 ' bare "${lent[@]}" -- "${settings[@]}"
-if [ -n "$passed" ] && [ -e "$root$home/passed" ]; then cp "$root$home/passed" "$passed"; fi
+if [ -n "$passed" ] && [ -e "$root$home/passed" ]; then
+    cp "$root$home/passed" "$passed"
+    chroot "$root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' >"$passed.python"
+fi
 echo "== the bare root keeps README.md's promise"

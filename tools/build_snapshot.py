@@ -37,6 +37,7 @@ from snapshot_tables import (
 
 FORMAT = 3
 OWN = Path(__file__).parent / "read_facts.csv"  # rates that were looked up for holes in the gathered facts
+LIMITS = Path(__file__).parent / "instance_limits.csv"  # network and EBS requests of each instance type
 
 
 def input_files(folder):
@@ -57,7 +58,8 @@ def instance_files(folder):
 
 def digests(folder):
     """Return the sha256 of every input file by its name inside the folder."""
-    named = {path.relative_to(folder).as_posix(): path for path in input_files(folder)} | {f"tools/{OWN.name}": OWN}
+    named = {path.relative_to(folder).as_posix(): path for path in input_files(folder)} | {
+        f"tools/{path.name}": path for path in (OWN, LIMITS)}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in named.items()}
 
 
@@ -139,7 +141,7 @@ def write_sources(out, rows):
 def build(folder, out):
     """Build the whole snapshot and return its manifest."""
     facts, result = build_rows(folder)
-    instances, allowances = instance_rows(instance_files(folder)), allowance_rows(folder)
+    instances, allowances = instance_rows(instance_files(folder), LIMITS), allowance_rows(folder)
     summary = manifest(folder, facts, result)
     write_prices(out, result.rows)
     write_sources(out, result.rows)

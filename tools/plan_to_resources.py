@@ -80,6 +80,7 @@ class Planned:
     stack: Stack
     scenario: Scenario
     resources: dict[str, list[dict[str, Any]]]  # Values of each managed resource, by kind
+    claimed: Volume | None = None  # What manifests claim, where they were read; else the stack is asked
 
     @property
     def use(self) -> dict[str, Decimal]:
@@ -137,7 +138,7 @@ def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     for each in found:
         if "-audit-" in each["bucket"]:
             yield Bucket(name="audit trail", standard_gb=use["audit_gb"], put_requests=use["audit_writes"])
-        elif "-backup-" in each["bucket"]:
+        elif "-backup" in each["bucket"]:
             yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"],
                          put_requests=use["backup_writes"])
             if len(plan["aws_instance"]) == 1:  # a pair keeps the log on both hosts
@@ -160,7 +161,7 @@ def _addresses(plan: Planned) -> Iterator[Resource]:
 
 def _nodes(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
     disk = plan["aws_launch_template"][0]["block_device_mappings"][0]["ebs"][0]
-    stay = tuple(each["service_account"] for each in plan["aws_eks_pod_identity_association"])
+    stay = tuple(each["name"].rpartition("/")[2] for each in plan["aws_ecr_repository"])
     counts = [(each, each["instance_types"][0], each["scaling_config"][0]["desired_size"]) for each in found]
     vcpu = sum(instance_type(kind).vcpu * count for _, kind, count in counts)
     percent = min(Decimal(100), 100 * needs(plan.stack, stay, plan.scenario).busy_cores / vcpu)
@@ -169,14 +170,15 @@ def _nodes(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
         name = group.removesuffix("-spot")
         settings = plan.stack.eks.node_groups.get(name, plan.stack.eks)
         option = "Spot-typical" if each["capacity_type"] == "SPOT" else settings.purchase_option
-        title = "" if group == "main" else f"nodes {name}{', spot' if group.endswith('-spot') else ''}"
+        alone = len(found) == 1 and group == "main"
+        title = "" if alone else f"nodes {name}{', spot' if group.endswith('-spot') else ''}"
         yield NodeGroup(name=title, instance_type=kind, nodes=count, disk_gb=Decimal(0), purchase_option=option,
                         cpu_percent=percent)
     yield Volume(name="node disks", volume_type=disk["volume_type"], gb=disk["volume_size"],
                  count=sum(count for *_, count in counts), iops=disk.get("iops") or None,
                  throughput_mibps=disk.get("throughput") or None)
     if any(each["addon_name"] == "aws-ebs-csi-driver" for each in plan["aws_eks_addon"]):
-        yield from pod_volumes(plan.stack, plan.scenario, stay)
+        yield from [plan.claimed] if plan.claimed else pod_volumes(plan.stack, plan.scenario, stay)
 
 
 def _clusters(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
@@ -278,10 +280,11 @@ def planned_resources(
     plan: dict[str, Any],  # What `terraform show -json` prints of a plan
     stack: Stack,  # For usage and purchase options
     scenario: Scenario = "typical",
+    claimed: Volume | None = None,  # What manifests claim that run there
 ) -> list[Resource]:
     """The billed resources of a plan. Raises PretamaneError for a kind of resource that is neither known to be
     billed nor free."""
-    found = Planned(stack, scenario, _by_kind(plan))
+    found = Planned(stack, scenario, _by_kind(plan), claimed)
     for kind in found.resources:
         if kind not in READERS and kind not in _FREE_KINDS:
             raise PretamaneError(f"it is not known what {kind} costs", remedy="Add it to tools/plan_to_resources.py")

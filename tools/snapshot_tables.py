@@ -5,8 +5,9 @@ from snapshot_offers import read_allowance
 INSTANCE_COLUMNS = (
     "instance_type", "vcpu", "memory_gib", "architecture", "burstable",
     "baseline_cpu_percent", "credits_per_hour", "max_credits", "network",
-    "ebs_baseline_mbps", "max_pods", "current_generation",
+    "ebs_baseline_mbps", "max_pods", "current_generation", "network_baseline_mbps", "ebs_baseline_iops",
 )
+LIMITS = ("network_baseline_mbps", "ebs_baseline_iops")
 NUMBERS = {
     "vcpu": "vcpu", "memory_gib": "memory_gib", "baseline_cpu_percent": "baseline_cpu_pct",
     "credits_per_hour": "credits_per_hour", "max_credits": "max_credits",
@@ -112,14 +113,15 @@ def _flag(text, where):
     return text.lower()
 
 
-def instance_rows(paths):
-    """Return the rows of instances.csv."""
-    rows = []
+def instance_rows(paths, limits):
+    """Return the rows of instances.csv; what a type has for ever comes from the file of limits, blank where unknown."""
+    rows, known = [], {row["instance_type"]: row for _, row in read_csv(limits)}
     for where, raw in (each for path in paths for each in read_csv(path)):
         row = {name: raw[column] for name, column in TEXTS.items()}
         row |= {name: _flag(raw[column], where) for name, column in FLAGS.items()}
         row |= {name: plain(decimal_of(raw[column], where)) if raw[column] else ""
                 for name, column in NUMBERS.items()}
+        row |= {name: known.get(row["instance_type"], {}).get(name, "") for name in LIMITS}
         rows.append(row)
     if len({row["instance_type"] for row in rows}) != len(rows):
         raise SnapshotError(f"{paths[-1].name}: an instance type is listed twice")

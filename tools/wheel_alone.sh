@@ -3,11 +3,11 @@
 #
 #   tools/wheel_alone.sh PYTHON WHEEL PLACE      PLACE is a folder that does not exist yet
 set -euo pipefail
-python="$1" wheel="$2"
+python="$1" wheel="$2" here="$(cd "$(dirname "$0")" && pwd -P)"
 mkdir -p "$3/empty" && place="$(cd "$3" && pwd -P)"
 version="$(basename "$wheel" | cut -d- -f2)"
 "$python" -m venv "$place/environment"
-"$place/environment/bin/python" -m pip install --quiet "$wheel"
+sh "$here/install.sh" "$place/environment/bin/python" "$wheel"
 cd "$place/empty"
 "$place/environment/bin/python" -c "
 import sys

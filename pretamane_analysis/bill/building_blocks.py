@@ -14,7 +14,7 @@ from ..base.numbers import least
 from .bill import HOURS_PER_MONTH
 from .features import FEATURE
 from ..facts.accelerators import gpus_of
-from ..facts.images import archived
+from ..facts.images import archived, repository
 from ..prices.book import PriceBook
 from ..prices.snapshot import instance_type
 from ..providers.choice import gone
@@ -24,14 +24,14 @@ from pretamane_analysis.resources import (
 )
 from ..stack.disks import disk_refusals
 from ..stack.quantities import Scenario
-from ..stack.service import Service
+from ..stack.service import Mount, Service
 from ..stack.settings import seconds
 from ..stack.stack import Stack
 
 # %% auto #0
 __all__ = ['Figures', 'POD_VOLUMES', 'REQUESTS_OF_LOG', 'Capacity', 'Architecture', 'services_on_machines', 'capacity',
-           'busy_percent', 'guessed', 'pod_volumes', 'managed_data', 'data_gb', 'claim_gb', 'is_shared', 'claims_gb',
-           'host_disk_gb', 'shared', 'own_data', 'database_log']
+           'busy_percent', 'guessed', 'pod_volumes', 'managed_data', 'data_gb', 'claim_gb', 'is_shared',
+           'mounts_in_cluster', 'claims_gb', 'backup_room_gb', 'host_disk_gb', 'shared', 'own_data', 'database_log']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def services_on_machines(
     cluster: bool,  # True for EKS, where AWS or the cluster itself takes roles that a host needs
 ) -> tuple[str, ...]:
     "Names of the services that run on machines: those that no managed service replaces."
-    replaced = FEATURE["edge"].roles if managed and stack.eks.load_balancer != "none" else ("tunnel",)
+    balanced = stack.eks.load_balancer != "none"
+    replaced = FEATURE["edge"].roles if managed and balanced else ("tunnel",) if balanced or (
+        stack.host.edge == "direct") else ()
     elsewhere = gone(stack) if managed else frozenset()
     return tuple(name for name, each in stack.services.items()
                  if name not in elsewhere and not (cluster and each.role in replaced))
@@ -185,6 +187,14 @@ def is_shared(
     return len(users) > 1 or any(each.deploy == "blue-green" or each.jobs for each in users)
 
 
+def mounts_in_cluster(
+    service: Service,  # Any service
+) -> list[Mount]:
+    "The mounts of a service in a cluster. Caddy ends no TLS there, so it keeps no certificates and may run twice."
+    caddy = service.role == "edge" and repository(service.image) == "caddy"
+    return [each for each in service.mounts if not (caddy and each.path == "/data")]
+
+
 def claims_gb(
     stack: Stack,  # Any stack
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
@@ -193,18 +203,35 @@ def claims_gb(
     "GB that pods claim: one disk for each copy of a service, one for all where pods share a volume."
     names = list(services)
     copies = {each.volume: 1 if is_shared(stack, each.volume, names) else stack.services[name].replicas
-              for name in names for each in stack.services[name].mounts}
+              for name in names for each in mounts_in_cluster(stack.services[name])}
     return sum((count * claim_gb(stack, scenario, volume) for volume, count in copies.items()), Decimal(0))
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #75fa336d
+def backup_room_gb(
+    stack: Stack,  # The product that is described
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    services: Iterable[str],  # Names of services of the stack
+) -> Decimal:
+    """GB that a backup and the drill that restores it need for a time on the disk that holds the data: a dump of each
+    database, a copy of its files where its log is kept, copies of volumes, and the server that the dump is restored
+    into. What is mirrored is linked by the one and streamed by the other."""
+    logged = {each.volume for name in archived(stack) for each in stack.services[name].mounts}
+    times = {"copy": 1, "dump": 2}
+    return sum((stack.volume_gb(volume, scenario) * (times.get(stack.volumes[volume].backup, 0) + (volume in logged))
+                for volume in {each.volume for name in services for each in stack.services[name].mounts}), Decimal(0))
+
+
 def host_disk_gb(
     stack: Stack,  # The product that is described
     use: Figures,  # Usage in one scenario, as `Usage.at` returns it
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     services: Iterable[str],  # Names of services of the stack
 ) -> Decimal:
-    "GB of a disk that holds the volumes and the images, with a fifth to spare: a full disk stops everything."
-    return ((data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")).to_integral_value(ROUND_CEILING)
+    """GB of a disk that holds the volumes and the images, with a fifth to spare, and what a backup needs for a time: a
+    full disk stops everything."""
+    names = list(services)
+    return ((data_gb(stack, scenario, names) + use["image_gb"]) * Decimal("1.2")
+            + backup_room_gb(stack, scenario, names)).to_integral_value(ROUND_CEILING)
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #f59f1023
 def shared(

@@ -5,7 +5,6 @@
 # %% ../../nbs/bill/21a_limits.ipynb #a1371509
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -22,7 +21,8 @@ from ..stack.disks import DISKS, GP3_FREE_IOPS, GP3_FREE_MIBPS
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Limit', 'limits_of', 'binding', 'largest_host', 'host_limits', 'limit_rows', 'limit_data']
+__all__ = ['FOR_EVER', 'NOT_LISTED', 'HALF_FROM', 'INTERNET_GBPS', 'Limit', 'to_internet', 'limits_of', 'binding', 'largest_host',
+           'host_limits', 'limit_rows', 'limit_data']
 
 # %% ../../nbs/bill/21a_limits.ipynb #db646ee7
 def _digits(value: Decimal) -> str:
@@ -54,11 +54,19 @@ class Limit:
         return f"{_digits(self.has / self.needed)} x"
 
 # %% ../../nbs/bill/21a_limits.ipynb #379d8e5c
-def _gigabits(
-    network: str,  # As the catalogue says it: `12.5 Gigabit`, `Up to 5 Gigabit`, `4x 100 Gigabit`, `High`
+FOR_EVER, NOT_LISTED = "for ever, without a burst", "not in AWS's tables"
+HALF_FROM = 32  # vCPU from which on half of the network reaches the internet; below, no more than 5 Gbit/s
+INTERNET_GBPS = Decimal(5)
+
+
+def to_internet(
+    kind: InstanceType,  # Of the host
 ) -> Decimal | None:  # Gbit/s for ever; None where only a burst or a word is known
-    found = re.fullmatch(r"(?:(\d+)x )?([\d.]+) Gigabit", network)
-    return int(found[1] or 1) * Decimal(found[2]) if found else None
+    "What a host may send to the internet for ever."
+    if kind.network_mbps is None:
+        return None
+    most = Decimal(kind.network_mbps) / 1000
+    return min(most, max(INTERNET_GBPS, most / 2) if kind.vcpu >= HALF_FROM else INTERNET_GBPS)
 
 
 def _disk(stack: Stack, gb: Decimal) -> tuple[Decimal | None, Decimal | None]:
@@ -82,29 +90,37 @@ def _needs(stack: Stack) -> dict[str, Decimal]:
             "gbps": use["egress_gb"] * 2 ** 33 / 10 ** 9 * second}
 
 
+def _of_disk(stack: Stack, kind: InstanceType, need: dict[str, Decimal]) -> list[Limit]:
+    "What the data disk has, and what the host passes on to it."
+    gb = host_disk_gb(stack, stack.usage.at("typical"), "typical", stack.services)
+    iops, mibps = _disk(stack, gb)
+    through = None if kind.ebs_mbps is None else Decimal(kind.ebs_mbps) * 10 ** 6 / 8 / 2 ** 20
+    kind_of = stack.host.disk_type
+    known, unknown = f"the {kind_of} data disk of {plain(gb, 0)} GB", f"not known for {kind_of}"
+    own = None if kind.ebs_iops is None else Decimal(kind.ebs_iops)
+    return [
+        Limit("IOPS of the disk", need["iops"], iops, "requests/s", unknown if iops is None else known),
+        Limit("throughput of the disk", need["mibps"], mibps, "MiB/s", unknown if mibps is None else known),
+        *(Limit(what, need[key], has, unit, NOT_LISTED if has is None else FOR_EVER) for what, key, has, unit in (
+            ("IOPS of the host", "iops", own, "requests/s"),
+            ("EBS throughput of the host", "mibps", through, "MiB/s")))]
+
+
 def limits_of(
     stack: Stack,  # Any stack
     kind: InstanceType,  # Of the host
 ) -> list[Limit]:
     "What a host of this type has, and what today's load needs of it."
-    machine, need, host = host_for(stack), _needs(stack), stack.host
-    gb = host_disk_gb(stack, stack.usage.at("typical"), "typical", stack.services)
-    iops, mibps = _disk(stack, gb)
-    share = kind.baseline_percent / 100 if kind.burstable and host.cpu_credits == "standard" else Decimal(1)
-    through = None if kind.ebs_mbps is None else Decimal(kind.ebs_mbps) * 10 ** 6 / 8 / 2 ** 20
-    network = _gigabits(kind.network)
-    known, unknown = f"the {host.disk_type} data disk of {plain(gb, 0)} GB", f"not known for {host.disk_type}"
+    machine, need = host_for(stack), _needs(stack)
+    slow = kind.burstable and stack.host.cpu_credits == "standard"
+    network = to_internet(kind)
     return [
         Limit("memory", Decimal(machine.memory_mib), Decimal(kind.memory_mib), "MiB",
               "services keep theirs at any load", grows=False),
-        Limit("CPU", machine.busy_cores, kind.vcpu * share, "vCPU",
-              "the baseline, without credits" if share < 1 else ""),
-        Limit("IOPS of the disk", need["iops"], iops, "requests/s", unknown if iops is None else known),
-        Limit("throughput of the disk", need["mibps"], mibps, "MiB/s", unknown if mibps is None else known),
-        Limit("EBS throughput of the host", need["mibps"], through, "MiB/s",
-              "the baseline" if through is not None else "not in the catalogue"),
-        Limit("IOPS of the host", need["iops"], None, "requests/s", "not in the catalogue"),
-        Limit("network", need["gbps"], network, "Gbit/s", "" if network is not None else
+        Limit("CPU", machine.busy_cores, kind.vcpu * (kind.baseline_percent / 100 if slow else Decimal(1)), "vCPU",
+              "the baseline, without credits" if slow else ""),
+        *_of_disk(stack, kind, need),
+        Limit("network to the internet", need["gbps"], network, "Gbit/s", FOR_EVER if network is not None else
               f"only a burst is known: {kind.network or 'nothing'}"),
     ]
 

@@ -14,6 +14,7 @@ from ..base.errors import PretamaneError
 from .architectures import architecture, bill_of, names_for
 from .availability import Availability, availability
 from .bill import HOURS_PER_MONTH, bill
+from .recovery import Recovery, recovery
 from .resilience import hours_of_work
 from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
@@ -56,6 +57,7 @@ class Ownership:
     once_usd: Decimal = Decimal(0)
     hours: Decimal = HOURS_PER_MONTH
     why: str = ""
+    back: Recovery = Recovery("")  # After its machines and disks are lost
 
     @property
     def monthly_usd(self) -> Decimal | None:
@@ -87,6 +89,8 @@ class Ownership:
                 "available_percent": self.available.percent,
                 "down_minutes_per_month": self.available.minutes(self.hours),
                 "down_not_counted": self.available.unknown, "weakest_part": weakest.title if weakest else "",
+                "recovery_seconds_measured": self.back.seconds, "recovery_not_measured": self.back.untimed,
+                "lost_seconds_most": self.back.lost_seconds, "lost_at_most": [each.text() for each in self.back.lost],
                 "work_hours_per_month": self.work_hours, "once_usd": self.once_usd, "months": self.terms.months,
                 "total_usd": self.total_usd, "lacks": self.why}
 
@@ -107,7 +111,7 @@ def _one(name: str, stack: Stack, book: PriceBook, terms: Terms, hours: Decimal)
         if name != terms.stays:
             once += terms.migration_usd + _moved(stack, book, terms.moved_gb)
         return Ownership(name, terms, bill_of(chosen, stack, book, hours).total, hours_of_work(chosen, stack),
-                         availability(chosen, stack), once, hours)
+                         availability(chosen, stack), once, hours, back=recovery(chosen, stack))
     except PretamaneError as error:
         return Ownership(name, terms, why=error.message, hours=hours)
 
@@ -134,5 +138,4 @@ def terms_said(
     said = f"Taken as 0 USD because nobody said more: {', '.join(zero)}. " if zero else ""
     return (f"{said}Minutes are what the parts do not promise, as if they failed independently and without your own "
             "programs; parts without a figure are not counted. Hours of work are an assumption, the same for every "
-            "stack. How long a recovery takes was not measured; what is lost is what came after the last backup, "
-            "or after the log of a database was last sent.")
+            "stack. What is lost with a disk, and the time of coming back, have no price here.")

@@ -11,8 +11,8 @@ from math import ceil
 
 from .bill import HOURS_PER_MONTH
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, busy_percent, capacity, data_gb, guessed, managed_data, own_data, services_on_machines,
-    shared,
+    Architecture, Figures, backup_room_gb, busy_percent, capacity, data_gb, guessed, managed_data, own_data,
+    services_on_machines, shared,
 )
 from .cluster import SECONDS_PER_MONTH, require_architecture
 from .features import FEATURE, features_of, programs
@@ -48,16 +48,17 @@ def _services_of(
     managed: bool = False,  # Whether AWS keeps the data
 ) -> tuple[str, ...]:
     "The services that run on several hosts: all but the tunnel and an object store, which S3 replaces."
-    if managed:
-        return services_on_machines(stack, True, True)
-    return tuple(name for name in services_on_machines(stack, False, True)
-                 if stack.services[name].role not in FEATURE["objects"].roles)
+    left_out = ("tunnel",) if managed else ("tunnel", *FEATURE["objects"].roles)
+    return tuple(name for name in services_on_machines(stack, managed, True)
+                 if stack.services[name].role not in left_out)
 
 
 def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: _Hosts) -> list[Resource]:
     "A data disk for each host, copies of the data in snapshots and a bucket."
     data = data_gb(stack, scenario, _services_of(stack)) * hosts.copies / hosts.count
-    disk, *copies = own_data(stack, use, ((data + use["image_gb"]) * Decimal("1.2")).to_integral_value(ROUND_CEILING))
+    room = backup_room_gb(stack, scenario, _services_of(stack))  # any of them may be the one that makes the backup
+    whole = ((data + use["image_gb"]) * Decimal("1.2") + room).to_integral_value(ROUND_CEILING)
+    disk, *copies = own_data(stack, use, whole)
     assert isinstance(disk, Volume)
     return [Volume(feature="disks", name="data disks", volume_type=disk.volume_type, gb=disk.gb,
                    count=hosts.count, iops=disk.iops, throughput_mibps=disk.throughput_mibps), *copies]

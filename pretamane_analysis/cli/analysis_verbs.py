@@ -119,19 +119,20 @@ def sensitivity(
                          "part of the variance with all others (Sobol indices).", *COMMON, _draw_options)
     parser.set_defaults(cases=256)
     options = parser.parse_args(arguments)
-    from pretamane_analysis.bill.sensitivity import indices, tornado
+    from pretamane_analysis.bill.sensitivity import indices, moving, tornado
     from pretamane_analysis.stack.quantities import in_words
 
     (stack, book), hours = _stack_and_book(options), month_hours(options)
     alone = tornado(stack, book, options.baseline, options.alternative, hours)
     together = indices(stack, book, options.baseline, options.alternative, cases=options.cases, seed=options.seed,
                        shape=options.shape, hours=hours)
-    title = _titled(options, stack)
+    title, (shown, others) = _titled(options, stack), moving(alone)
     parts = [Part(f"{title}: the saving, USD a month, with one usage figure low or high and all others typical",
-                  in_words(alone)),
+                  in_words(shown)),
              Part(f"{title}: parts of the saving's variance; first: by itself, total: with others",
-                  in_words(together))]
-    return _answer(options, parts, book, _today_said(options), exact=alone, tornado=alone, indices=together,
+                  in_words(moving(together)[0]))]
+    said = "\n".join(each for each in (fill(others, screen_width()), _today_said(options)) if each)
+    return _answer(options, parts, book, said, exact=alone, tornado=alone, indices=together,
                    seed=options.seed)
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #69897529
@@ -236,6 +237,19 @@ def _amount(options: Namespace, name: str) -> Decimal:
         raise PretamaneError(f"a number is expected, not {text!r}", name, "Such as 60") from None
 
 
+def _owned_parts(found: Any, caption: str) -> list[Part]:
+    "Years of ownership, and what their minutes and recoveries are made of."
+    from pretamane_analysis.bill.availability import component_rows
+    from pretamane_analysis.bill.recovery import NOT_TIMED, drill_rows
+
+    return [Part(caption, [each.row() for each in found]),
+            Part("What each part promises, and who says so",
+                 component_rows(dict.fromkeys(part for each in found for part in each.available.parts))),
+            Part("Once machines and disks are lost: what is gone with them, and when all is back",
+                 [each.back.row() for each in found]),
+            Part(f"How long each step took where it was tried; {NOT_TIMED}", drill_rows())]
+
+
 def ownership(
     arguments: list[str],  # Words of the command line after the verb
 ) -> int:
@@ -244,7 +258,6 @@ def ownership(
                          "move at your own prices.", stack_options, _terms_options, source_options, format_option)
     options = parser.parse_args(arguments)
     from pretamane_analysis.bill import ownership as owned
-    from pretamane_analysis.bill.availability import component_rows
     from pretamane_analysis.prices.own_prices import with_own_prices
 
     stack = chosen_stack(options)
@@ -253,10 +266,7 @@ def ownership(
     options.baseline = "as-is" if options.stays == "eks" and stack.as_is else options.stays
     terms = owned.Terms(hour, minute, options.months, upfront, migration, moved, options.baseline)
     found = owned.ownership(stack, book, terms, (), month_hours(options))
-    parts = [Part(f"{stack.name} in {stack.region} over {options.months} months; {options.baseline} stays",
-                  [each.row() for each in found]),
-             Part("What each part promises, and who says so",
-                  component_rows(dict.fromkeys(part for each in found for part in each.available.parts)))]
+    caption = f"{stack.name} in {stack.region} over {options.months} months; {options.baseline} stays"
     options.alternative = found[0].name
     said = fill(owned.terms_said(terms), screen_width(), break_on_hyphens=False)
-    return _answer(options, parts, book, said, ownership=[each.exact() for each in found])
+    return _answer(options, _owned_parts(found, caption), book, said, ownership=[each.exact() for each in found])

@@ -27,6 +27,10 @@ def _import_options(
                         help="how much the things of a Terraform plan are used: a usage file of Infracost")
     parser.add_argument("--usage-out", metavar="FILE", default="",
                         help="write what is known of the use of each thing, such as what a bill says, as such a file")
+    parser.add_argument("--values", metavar="FILE", action="append", default=[],
+                        help="values for a Helm chart, as after `helm template --values`; may be given several times")
+    parser.add_argument("--small-reader", action="store_true",
+                        help="read compose files without Docker Compose, also where it is installed")
     parser.add_argument("--out", metavar="FILE", default="stack.yaml", help="where to write (default: stack.yaml)")
     parser.add_argument("--force", action="store_true", help="overwrite the file where there is one")
     parser.add_argument("--format", choices=("table", "json", "md"), default="table",
@@ -41,6 +45,7 @@ def _sentences(found: Any, out: str) -> str:
     return (f"{out}: {found.name} in {found.region}, {len(found.services)} services"
             f"{f', {len(found.cloud)} things of AWS' if found.cloud else ''}; {guessed} of {memory} MiB of memory are "
             f"guessed, {len(found.left)} things were left out.{free}\n"
+            f"{''.join(f'{each}.{chr(10)}' for each in found.readers)}"
             f"`pretamane compare --stack {out}{baseline}` compares it.")
 
 
@@ -50,6 +55,7 @@ def _document(found: Any, out: str) -> dict[str, Any]:
 
     guessed, memory = found.guessed_mib()
     return {"stack": out, "name": found.name, "region": found.region, "files": list(dict.fromkeys(found.files)),
+            "readers": found.readers,
             "memory_mib": {"guessed": guessed, "total": memory}, "evidence": [each.row() for each in found.evidence],
             "left_out": [each.row() for each in found.left], "free": found.free,
             **(plan_document(found, found.document["costs"]) if "costs" in found.document else {})}
@@ -121,7 +127,8 @@ def _of_files(options: Namespace) -> int:
         return bill_import(_month(Namespace(**vars(options) | {"paths": paths})), book)
 
     book = price_book(options)
-    found = imported(options.paths, options.form, options.region, bills, options.usage)
+    found = imported(options.paths, options.form, options.region, bills, options.usage, not options.small_reader,
+                     tuple(options.values))
     if "terraform" in found.document:
         found.document["costs"] = plan_costs(found, book)
     _usage_out(options, found)

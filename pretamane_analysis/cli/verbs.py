@@ -192,9 +192,10 @@ def report(
 # %% ../../nbs/cli/05_verbs.ipynb #6307c9db
 def _emit_options(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="folder to write to")
-    parser.add_argument("--architecture", choices=("ec2", "ec2-pair", "eks", "kubernetes"), default="ec2",
-                        help="the host, a pair of them, the Terraform of EKS, or manifests for any cluster "
-                        "(default: ec2)")
+    parser.add_argument("--architecture", choices=("ec2", "ec2-pair", "eks", "eks-open-source", "kubernetes"),
+                        default="ec2",
+                        help="the host, a pair of them, the Terraform of EKS with managed services, EKS with the "
+                        "stack's own services, or manifests for any cluster (default: ec2)")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this emitter; may be repeated")
     parser.add_argument("--force", action="store_true", help="overwrite files that were changed by hand")
     parser.add_argument("--diff", action="store_true",
@@ -213,7 +214,7 @@ def emit(
     from pretamane_analysis.emit import tree
 
     (stack, book), of = stack_and_book(options), tree.TREES[options.architecture]
-    if of is tree.OF_KUBERNETES and options.scenario != "typical":
+    if of in (tree.OF_KUBERNETES, tree.OF_OPEN_CLUSTER) and options.scenario != "typical":
         parser.error("manifests follow from low, typical and high usage at once; leave --scenario out")
     plan = None if of is tree.OF_KUBERNETES else tree.sized(stack, of, book, options.scenario)
     files = tree.emitted(stack, options.only, of, plan)

@@ -44,13 +44,14 @@ FOLDERS = {  # Folder or file at the top: what it holds
 # %% ../../nbs/emit/06_readme.ipynb #dabe149a
 PAGES = {  # By tree: the template, and the module that knows what only this page says
     "ec2": ("host", ""), "ec2-pair": ("pair", "pretamane_analysis.emit.pair.particulars"), "eks": ("cluster", ""),
-    "kubernetes": ("kubernetes", "pretamane_analysis.emit.kubernetes.particulars")}
+    "kubernetes": ("kubernetes", "pretamane_analysis.emit.kubernetes.particulars"),
+    "eks-open-source": ("kubernetes", "pretamane_analysis.emit.kubernetes.on_eks")}
 
 # %% ../../nbs/emit/06_readme.ipynb #6af15e70
 def text(
     stack: Stack,  # Any stack
     paths: Iterable[str],  # The other files of the tree
-    of: str = "ec2",  # Which tree: `ec2`, `ec2-pair`, `eks` or `kubernetes`
+    of: str = "ec2",  # Which tree, by its architecture
 ) -> str:  # README.md
     "What an emitted tree is, where to start, what is where."
     paths = list(paths)

@@ -24,8 +24,8 @@ from ..stack.quantities import Scenario
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'OF_KUBERNETES', 'OF_PAIR', 'SIZED', 'BY_USAGE', 'TREES', 'README', 'LOCK',
-           'emitters', 'model_hash', 'tree_name', 'sized', 'emitted', 'Summary', 'write_tree', 'diff']
+__all__ = ['Emitter', 'EMITTERS', 'OF_CLUSTER', 'OF_KUBERNETES', 'OF_OPEN_CLUSTER', 'OF_PAIR', 'SIZED', 'BY_USAGE', 'TREES',
+           'README', 'LOCK', 'emitters', 'model_hash', 'tree_name', 'sized', 'emitted', 'Summary', 'write_tree', 'diff']
 
 # %% ../../nbs/emit/01_tree.ipynb #e584a73c
 Emitter = Callable[..., dict[str, str]]  # of the stack; those in SIZED also of the architecture that is billed
@@ -58,13 +58,18 @@ OF_KUBERNETES = {  # The stack itself in any cluster
     "kubernetes": "pretamane_analysis.emit.kubernetes.manifests",
     "app": "pretamane_analysis.emit.host.app",
 }
+OF_OPEN_CLUSTER = {  # Both: EKS as Terraform, and the stack in it
+    "eks": "pretamane_analysis.emit.kubernetes.on_eks",
+    "app": "pretamane_analysis.emit.host.app",
+}
 OF_PAIR = EMITTERS | {  # The same on each of two hosts, with a standby of the database
     "compose": "pretamane_analysis.emit.pair.compose", "caddy": "pretamane_analysis.emit.pair.edge",
     "terraform": "pretamane_analysis.emit.pair.terraform", "bootstrap": "pretamane_analysis.emit.pair.bootstrap",
 }
 SIZED = ("terraform", "eks")
 BY_USAGE = ("kubernetes",)  # Emitters whose files follow from all usage figures
-TREES = {"ec2": EMITTERS, "ec2-pair": OF_PAIR, "eks": OF_CLUSTER, "kubernetes": OF_KUBERNETES}
+TREES = {"ec2": EMITTERS, "ec2-pair": OF_PAIR, "eks": OF_CLUSTER, "kubernetes": OF_KUBERNETES,
+         "eks-open-source": OF_OPEN_CLUSTER}
 _BILLED = {"kubernetes": "ec2"}  # What sizes a tree that is not billed itself
 README = "pretamane_analysis.emit.readme"  # what such a tree is and where to start
 LOCK = "stack.lock.json"

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # %% auto #0
-__all__ = ['HTTPS_PORT', 'ADMIN_PORT', 'PROBES_PORT', 'HTTP_PORT', 'TUNNEL_METRICS_PORT', 'HEALTH_PATH', 'METRICS_PATH',
-           'PROBE_PATHS', 'INTERNAL_PATHS', 'SECRETS_FOLDER', 'EDGE_NEXT', 'EDGE_CHOICE', 'edge_ports', 'secret_path']
+__all__ = ['HTTPS_PORT', 'ADMIN_PORT', 'PROBES_PORT', 'HTTP_PORT', 'TUNNEL_METRICS_PORT', 'NODE_PORT', 'HEALTH_PATH',
+           'METRICS_PATH', 'PROBE_PATHS', 'INTERNAL_PATHS', 'SECRETS_FOLDER', 'EDGE_NEXT', 'EDGE_CHOICE', 'edge_ports',
+           'secret_path']
 
 # %% ../../nbs/facts/04_conventions.ipynb #673653ff
 HTTPS_PORT, ADMIN_PORT, PROBES_PORT = 8443, 8081, 8082  # the last for the stack's own probes, counted apart from users
 HTTP_PORT = {"tunnel": 8080, "direct": 80}
 TUNNEL_METRICS_PORT = 2000
+NODE_PORT = 30080  # of every node of a cluster; a load balancer of AWS's leads there
 
 
 def edge_ports(

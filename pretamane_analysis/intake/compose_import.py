@@ -172,7 +172,7 @@ def _service(project: ComposeReading, name: str, jobs: list[str]) -> dict[str, A
     waits, gpus, ports = _waits(project, name), gpus_asked(service), _ports(project, name, found["role"])
     mounts = mounts_of(project, name)
     if gpus:
-        project.say(name, "gpus", (gpus, ("deploy",), "declared", ""))
+        project.say(name, "gpus", (gpus, ("gpus",) if "gpus" in service.raw else ("deploy",), "declared", ""))
     if repository(found["image"]) in _ENGINES:
         found, mounts = _with_engine(project, name, found, mounts)
         environment, ports, start = {}, {}, dict[str, Any]()
@@ -233,9 +233,10 @@ def _left_out(project: ComposeReading) -> None:
 # %% ../../nbs/intake/24_compose_import.ipynb #6f4295cd
 def compose_import(
     *paths: str,  # Files of one project, as after `-f`: the later one wins
+    genuine: bool = True,  # Whether Docker Compose reads it where one is installed
 ) -> Imported:
     "A compose project as parts of a stack. Raises PretamaneError with file and line."
-    project = opened_project(tuple(map(normpath, paths)))
+    project = opened_project(tuple(map(normpath, paths)), genuine)
     found = project.found
     _left_out(project)
     routes_of_project(project)

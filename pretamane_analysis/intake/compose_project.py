@@ -13,7 +13,7 @@ from typing import Any
 from .compose_variables import filled, read_variables
 
 # %% auto #0
-__all__ = ['MOST', 'Read', 'merged', 'Project', 'project_of', 'set_from_files', 'own_keys']
+__all__ = ['MOST', 'Read', 'merged', 'in_order', 'Project', 'interpolated', 'project_of', 'set_from_files', 'own_keys']
 
 # %% ../../nbs/intake/15_compose_project.ipynb #89c63b6e
 _REPLACED = {"command", "entrypoint", "test"}
@@ -59,6 +59,20 @@ def merged(
         return merged(*both, key) if isinstance(both[0],
                                                 dict) and isinstance(both[1], dict) else _joined(first, second, key)
     return second
+
+# %% ../../nbs/intake/15_compose_project.ipynb #7d657a52
+def in_order(
+    value: Any,  # Data, sorted by a program
+    like: Any,  # The same as people wrote it, in any of its forms
+    key: str = "",  # The key of both
+) -> Any:
+    "Data with its mappings in the order of another's."
+    like = _as_mapping(like, key)
+    if isinstance(value, dict) and isinstance(like, dict):
+        names = {str(name): each for name, each in like.items()}
+        order = [*(each for each in names if each in value), *(each for each in value if each not in names)]
+        return {name: in_order(value[name], names.get(name), name) for name in order}
+    return value
 
 # %% ../../nbs/intake/15_compose_project.ipynb #a91387eb
 MOST = 100  # files that one project is made of
@@ -179,15 +193,21 @@ class _Builder:
                     yield place
 
 # %% ../../nbs/intake/15_compose_project.ipynb #f92b909f
-def _interpolated(value: Any, known: Mapping[str, str], depth: int = 0) -> Any:
-    "A value with variables filled in, keys left as they are."
+def interpolated(
+    value: Any,  # Data of a compose file
+    known: Mapping[str, str],  # Variables that are set
+    key: str = "",  # The key at which it stands
+    depth: int = 0,  # How deep it stands
+) -> Any:
+    "A value with variables filled in; keys stay, but for names of services, which may have been items of a list."
     if isinstance(value, str):
         return filled(value, known)
     if depth > 30:
         return value
     if isinstance(value, dict):
-        return {key: _interpolated(each, known, depth + 1) for key, each in value.items()}
-    return [_interpolated(each, known, depth + 1) for each in value] if isinstance(value, list) else value
+        return {filled(str(name), known) if key == "depends_on" else name:
+                interpolated(each, known, str(name), depth + 1) for name, each in value.items()}
+    return [interpolated(each, known, key, depth + 1) for each in value] if isinstance(value, list) else value
 
 
 def project_of(
@@ -202,7 +222,7 @@ def project_of(
     for path in paths:
         data = merged(data, built.document(path, built.home))
     built.project.written = data
-    built.project.data = _interpolated(data, known)
+    built.project.data = interpolated(data, known)
     return built.project
 
 # %% ../../nbs/intake/15_compose_project.ipynb #8932243a

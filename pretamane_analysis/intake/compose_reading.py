@@ -17,7 +17,8 @@ from ..base.errors import PretamaneError
 from ..facts.images import facts
 from .compose_copies import joined_copies
 from .compose_hosts import host_among, other_names, renamed_hosts
-from .compose_project import project_of
+from .compose_project import Project, in_order, project_of
+from .compose_resolver import compose_program, composed
 from .compose_roles import Part, part_of_service
 from .compose_service import Image, ServiceFacts, mapping
 from .compose_variables import read_variables
@@ -28,7 +29,7 @@ from .secret_values import SecretValues, looks_secret, secret_by_name
 from ..stack.presets import ENGINES
 
 # %% auto #0
-__all__ = ['NO_TAG', 'ProjectFiles', 'CaddyRoute', 'ComposeReading', 'fixed_image', 'environment_of', 'opened_project']
+__all__ = ['NO_TAG', 'SMALL', 'ProjectFiles', 'CaddyRoute', 'ComposeReading', 'fixed_image', 'environment_of', 'opened_project']
 
 # %% ../../nbs/intake/23_compose_reading.ipynb #b7bd8212
 @dataclass
@@ -238,7 +239,7 @@ def _of_env_files(project: ComposeReading, name: str) -> Iterator[str]:
     "The secrets that the files of `env_file` name; their values are not kept."
     named = project.services[name].raw.get("env_file")
     for each in named if isinstance(named, list) else [named] if named else []:
-        text = str(mapping(each).get("path") if isinstance(each, dict) else each)
+        text = normpath(str(mapping(each).get("path") if isinstance(each, dict) else each))
         path = normpath(join(dirname(project.paths[0]), text))
         known = read_variables(read_input(path).text) if is_there(path) else {}
         if not known:
@@ -262,22 +263,47 @@ def _made_by_us(file: Input | None) -> bool:
     return file is not None and file.text.startswith("# Made by `pretamane emit`")
 
 
+SMALL = "the small reader of pretamane"
+
+
+def _data_of(files: ProjectFiles, project: Project, genuine: bool) -> tuple[dict[str, Any], str]:
+    "What a project holds, and who says so: Compose itself where it is there, else the small reader."
+    program = compose_program() if genuine else None
+    if program is None:
+        return project.data, SMALL + ("; Docker Compose is not installed" if genuine else "")
+    homes = {dirname(each) for each in project.files}
+    known = {key: value for home in sorted(homes) for key, value in _variables(home).items()} | project.known
+    texts = [each.text for each in map(files.known.get, project.files) if each]
+    data = composed(program, project.chosen, texts, known)
+    if data is None:
+        return project.data, f"{SMALL}; Docker Compose {program.version} refuses it, `docker compose config` says why"
+    return {**in_order(data, project.data), "name": project.data.get("name")}, f"Docker Compose {program.version}"
+
+
+def _services_of(files: ProjectFiles, project: Project, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    "The services by name. Raises PretamaneError where there are none."
+    raw = data.get("services")
+    if not isinstance(raw, dict) or not raw:
+        raise PretamaneError("no service is defined here", f"{project.chosen[0]}:1", "`services` is a mapping by name")
+    if other := next((str(name) for name, each in raw.items() if not isinstance(each, dict)), ""):
+        raise PretamaneError(f"service {other}: a mapping is expected",
+                             files.place(project.files, "services", other), "Write `image:` below its name")
+    return {str(name): each for name, each in raw.items()}
+
+
 def opened_project(
     paths: tuple[str, ...],  # Files of one project; the later one wins
+    genuine: bool = True,  # Whether Docker Compose reads it where one is installed
 ) -> ComposeReading:
     "A project with variables filled in. Raises PretamaneError."
     files, known = ProjectFiles(), _variables(dirname(paths[0]))
     project = project_of(paths, files.read, known)
-    data = _visible(project.data)
-    raw = data.get("services")
-    if not isinstance(raw, dict) or not raw:
-        raise PretamaneError("no service is defined here", f"{paths[0]}:1", "`services` is a mapping by name")
-    if other := next((str(name) for name, each in raw.items() if not isinstance(each, dict)), ""):
-        raise PretamaneError(f"service {other}: a mapping is expected",
-                             files.place(project.files, "services", other), "Write `image:` below its name")
-    raw, colors = joined_copies({str(name): each for name, each in raw.items()})
+    resolved, reader = _data_of(files, project, genuine)
+    data = _visible(resolved)
+    raw, colors = joined_copies(_services_of(files, project, data))
     services = _with_image(raw, dirname(paths[0]))
     found = Imported("compose", [each for each in project.files if files.known.get(each)])
+    found.readers.append(f"{', '.join(paths)}: read by {reader}")
     found.name = stack_name(str(data.get("name") or Path(paths[0]).resolve().parent.name))
     for name in raw.keys() - services.keys():
         place = files.place(project.files, "services", name)

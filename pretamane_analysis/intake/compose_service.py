@@ -99,11 +99,17 @@ def mebibytes(
                               "t": 2**40}[found[2].lower()] / 2**20 if found else None
 
 
+def _clean(target: str) -> str:
+    "A path in a container as Compose writes it: no slash at its end."
+    return normpath(target) if target.startswith("/") else target
+
+
 def _mount(each: Any, index: int, base: str) -> Mounted | None:
     "One entry of `volumes`."
     if isinstance(each, str):
         source, _, rest = each.partition(":")
         target, _, options = (rest or source).partition(":")
+        target = _clean(target)
         kind = "volume" if rest and not source.startswith((".", "/", "~", "$")) or not rest else "bind"
         return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source if rest else "",
                        target, "ro" in options.split(","), index, "nocopy" in options.split(","))
@@ -111,7 +117,8 @@ def _mount(each: Any, index: int, base: str) -> Mounted | None:
     if not found.get("target"):
         return None
     kind, source = str(found.get("type", "volume")), str(found.get("source", "") or "")
-    return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source, str(found["target"]),
+    return Mounted(kind, normpath(join(base, source)) if source.startswith(".") else source,
+                   _clean(str(found["target"])),
                    found.get("read_only") is True, index, mapping(found.get("volume")).get("nocopy") is True)
 
 # %% ../../nbs/intake/16_compose_service.ipynb #68011ba1

@@ -110,12 +110,15 @@ def kept_cpu(
 def gpus_asked(
     service: ServiceFacts,  # One of a compose project
 ) -> int:
-    "NVIDIA GPUs that it asks for."
+    "NVIDIA GPUs that it asks for; all that there are count as one."
     devices = listed(at_keys(service.raw, ("deploy", "resources", "reservations", "devices")))
-    asked = [each for each in map(mapping, devices) if "gpu" in str(each.get("capabilities"))]
-    counts = [each.get("count", len(listed(each.get("device_ids"))) or 1) for each in asked]
-    runtime = service.raw.get("runtime") == "nvidia" or service.raw.get("gpus")
-    return min(16, sum(each if isinstance(each, int) and each > 0 else 1 for each in counts) or bool(runtime))
+    asked = [each for each in map(mapping, devices) if "gpu" in str(each.get("capabilities"))
+             or str(each.get("driver")) == "nvidia"]
+    asked += [each for each in map(mapping, listed(service.raw.get("gpus")))
+              if str(each.get("driver") or "nvidia") == "nvidia"]
+    counts = [str(each.get("count") or len(listed(each.get("device_ids"))) or 1) for each in asked]
+    runtime = service.raw.get("runtime") == "nvidia" or service.raw.get("gpus") == "all"
+    return min(16, sum(int(each) if each.isdecimal() else 1 for each in counts) or bool(runtime))
 
 # %% ../../nbs/intake/22_compose_values.ipynb #37b5a409
 _LOCAL = ("127.", "::1", "localhost")
@@ -191,6 +194,6 @@ def health_of(
     if not line[1:] or line[0] not in ("CMD", "CMD-SHELL"):
         return None
     times = {key: duration_of(raw.get(key)) for key in ("interval", "timeout", "start_period")}
-    tries = raw.get("retries")
+    tries = int(raw["retries"]) if str(raw.get("retries")).isdecimal() else 0
     return {"test": line, **{key: value for key, value in times.items() if value},
-            **({"retries": tries} if isinstance(tries, int) and not isinstance(tries, bool) and tries > 0 else {})}
+            **({"retries": tries} if tries > 0 else {})}

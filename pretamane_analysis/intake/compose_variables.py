@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 # %% auto #0
-__all__ = ['EXAMPLES', 'filled', 'read_variables']
+__all__ = ['EXAMPLES', 'filled', 'variables_in', 'read_variables']
 
 # %% ../../nbs/intake/14a_compose_variables.ipynb #30963917
 _PLACE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>\w+)(?P<kind>:?[-?+])?)")
@@ -55,6 +55,15 @@ def filled(
         done.append(whole if value is None else value)
         at = end + 1 if found["name"] else end
     return "".join(done) + text[at:]
+
+# %% ../../nbs/intake/14a_compose_variables.ipynb #474acde0
+def variables_in(
+    text: str,  # A compose file, or a part of one
+) -> Iterator[tuple[str, str]]:  # Name, and what follows it: `:-`, `-`, `:?`, `?`, `:+`, `+`, or nothing
+    "The variables that a text names, each as often as it does."
+    for found in _PLACE.finditer(text):
+        if not found["escaped"]:
+            yield found["name"] or found["plain"], found["kind"] or ""
 
 # %% ../../nbs/intake/14a_compose_variables.ipynb #7f84fdd0
 _ASSIGNED = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.-]*)\s*=(.*)")

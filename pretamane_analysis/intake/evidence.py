@@ -73,6 +73,7 @@ class Imported:
     emitted: bool = False  # Whether it is a tree that we emitted, which says everything about its services
     saved: dict[str, str] = field(default_factory=dict)  # How volumes are saved, where the input says it
     complete: bool = False  # Whether everything is there that a stack needs
+    readers: list[str] = field(default_factory=list)  # Programs of others that read it, or why none did
 
     def note(
         self,

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..base.errors import PretamaneError, did_you_mean
 from .compose_import import compose_import
 from .evidence import Imported
+from .helm_charts import charted
 from .import_inputs import FORMS, Input, form_of, in_folder, read_input
 from .kubernetes_import import kubernetes_import
 from .kubernetes_reading import kustomized
@@ -22,6 +23,7 @@ from .usage_files import usage_file
 __all__ = ['inputs_of', 'imported']
 
 # %% ../../nbs/intake/42_import_files.ipynb #656fc695
+_RENDERED = {"kustomization": "kubernetes", "chart": "kubernetes"}
 _NONE = "A compose file, Kubernetes manifests, `terraform show -json` of a plan or state, or a bill is expected"
 
 
@@ -35,7 +37,7 @@ def inputs_of(
     found: list[tuple[str, Input]] = []
     for path in paths:
         if Path(path).is_dir():
-            within = [each for each in in_folder(Path(path)) if not form or each[0] == form]
+            within = [each for each in in_folder(Path(path)) if form in ("", each[0], _RENDERED.get(each[0]))]
             if not within and not any(Path(path).glob("**/*.csv*")) and not any(Path(path).glob("**/*.parquet")):
                 raise PretamaneError("nothing in it can be imported", path, _NONE)
             found += within or [("bill", Input(path, b""))]
@@ -52,12 +54,36 @@ def inputs_of(
     return found
 
 # %% ../../nbs/intake/42_import_files.ipynb #21b08f43
+def _manifests(files: list[tuple[str, Input]], values: tuple[str, ...]) -> list[Imported]:
+    "What the manifests of all files say together, after what has to be rendered is."
+    made: list[Input] = []
+    readers: list[str] = []
+    for kind, file in files:
+        if kind == "chart":
+            rendered, by = charted(file.path, values)
+            made.append(rendered)
+            readers.append(f"{file.path}: rendered by {by}")
+        elif kind == "kustomization":
+            made.append(kustomized(file.path))
+            readers.append(f"{file.path}: rendered by `kubectl kustomize`")
+        elif kind == "kubernetes":
+            made.append(file)
+    if values and not any(kind == "chart" for kind, _ in files):
+        raise PretamaneError("there is no Helm chart that these values are for", values[0], "Name the chart's folder")
+    found = [kubernetes_import(*made)] if made else []
+    for each in found:
+        each.readers += readers
+    return found
+
+
 def imported(
     paths: Iterable[str],  # Files and folders
     form: str = "",  # One of `FORMS`; empty: as their content says
     region: str = "",  # Region code; empty: as the files say
     bills: Callable[[list[str]], Imported] | None = None,  # What reads bills, which need prices
     usage: str = "",  # An Infracost usage file
+    genuine: bool = True,  # Whether Docker Compose reads its projects where one is installed
+    values: tuple[str, ...] = (),  # Files of values for Helm charts; the later one wins
 ) -> Imported:
     "What files and folders say, as parts of one stack. Raises PretamaneError with file and line."
     files = inputs_of(paths, form)
@@ -65,10 +91,8 @@ def imported(
     for kind, file in files:
         if kind == "compose":
             projects.setdefault(str(Path(file.path).parent), []).append(file.path)
-    found = [compose_import(*each) for each in projects.values()]
-    manifests = [kustomized(file.path) if kind == "kustomization" else file for kind, file in files
-                 if kind in ("kubernetes", "kustomization")]
-    found += [kubernetes_import(*manifests)] if manifests else []
+    found = [compose_import(*each, genuine=genuine) for each in projects.values()]
+    found += _manifests(files, values)
     said = usage_file(read_input(usage)) if usage else None
     found += [terraform_import(file, region, said) for kind, file in files if kind == "terraform"]
     paid = [file.path for kind, file in files if kind == "bill"]

@@ -70,6 +70,7 @@ def _added(first: Imported, second: Imported) -> None:
     for part in ("volumes", "secrets", "settings", "usage"):
         setattr(first, part, {**getattr(second, part), **getattr(first, part)})
     first.files += second.files
+    first.readers += second.readers
     first.emitted, first.saved = first.emitted and second.emitted, {**second.saved, **first.saved}
     first.left += second.left
     first.cloud += second.cloud

@@ -15,6 +15,8 @@ from ..bill.causes import by_cause
 from ..bill.growth import growth_rows, step_rows
 from ..bill.limits import limit_data, limit_rows
 from ..bill.ownership import terms_said
+from ..bill.recovery import NOT_TIMED, drill_rows
+from ..bill.sensitivity import moving
 from ..stack.quantities import figure_title, in_words
 from .section import Section
 
@@ -37,12 +39,13 @@ def _likely(found: Analysis) -> Iterator[Section]:
                   f"Low, typical and high of each usage figure as a distribution (PERT), each by itself, {shape}. "
                   "p10: a tenth of the cases is lower.", rows, rows, ("likely",) if found.ranges else ())
     if found.tornado:
+        shown, others = moving(found.tornado)
         yield Section("tornado", "What moves the saving most", SURFACE,
-                      "The saving with one usage figure low or high, and all others typical.", in_words(found.tornado),
-                      found.tornado, ("tornado",))
+                      f"The saving with one usage figure low or high, and all others typical. {others}".strip(),
+                      in_words(shown), found.tornado, ("tornado",))
         yield Section("indices", "What matters together", SURFACE,
                       "Parts of the saving's variance (Sobol): first is a figure by itself, total with all others.",
-                      in_words(found.indices), found.indices)
+                      in_words(moving(found.indices)[0]), found.indices)
 
 
 def analysis_sections(
@@ -80,6 +83,11 @@ def _owned(found: Analysis) -> Iterator[Section]:
                   "`--hour 60 --minute 2`.", [each.row() for each in found.ownership],
                   [each.exact() for each in found.ownership])
     yield Section("availability", "What each part promises", SURFACE, "And who says so.", parts, parts)
+    back = [each.back.row() for each in found.ownership]
+    yield Section("recovery", "When machines and disks are lost", SURFACE,
+                  "What is gone with them, and when all is back.", back, back)
+    yield Section("drills", "What coming back took", SURFACE, f"Each step where it was tried; {NOT_TIMED}.",
+                  drill_rows(), drill_rows())
 
 # %% ../../nbs/report/04a_analysis_sections.ipynb #2ccf7b4c
 def analysis_pictures(

@@ -19,6 +19,7 @@ from ..bill import ranges as drawn
 from ..bill import sensitivity as moved
 from ..bill.architectures import architecture, bill_of
 from ..bill.availability import components
+from ..bill.recovery import drills
 from ..bill.search import search
 from ..prices.book import PriceBook
 from ..stack.quantities import Scenario, Usage
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 # %% auto #0
-__all__ = ['tidy', 'bill', 'usage', 'options', 'ownership', 'availability', 'ranges', 'tornado', 'indices', 'break_even',
-           'causes', 'growth', 'limits', 'hosts']
+__all__ = ['tidy', 'bill', 'usage', 'options', 'ownership', 'availability', 'recovery', 'ranges', 'tornado', 'indices',
+           'break_even', 'causes', 'growth', 'limits', 'hosts']
 
 # %% ../../nbs/report/08_frames.ipynb #fc1f8c17
 def tidy(
@@ -83,6 +84,13 @@ def availability() -> DataFrame:
     "What each part promises; nothing where nobody says."
     return tidy({"part": each.title, "available_percent": each.percent, "down_minutes_per_month": each.minutes(),
                  "kind": each.kind, "source": each.source, "as_of": each.as_of} for each in components().values())
+
+
+
+def recovery() -> DataFrame:
+    "What coming back after a loss took in this package's own drills; nothing where nobody timed it."
+    return tidy({"step": each.title, "of": each.way, "took_seconds": each.seconds, "with_data": each.data,
+                 "where": each.where, "as_of": each.as_of, "source": each.source} for each in drills().values())
 
 # %% ../../nbs/report/08_frames.ipynb #4ad271fe
 def ranges(

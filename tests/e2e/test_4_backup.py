@@ -37,6 +37,21 @@ def sql(stage, query):
                      query).stdout.strip()
 
 
+def how_much(stage):
+    """What there is to lose, in words: without it nobody knows what the seconds stand for"""
+    size = sql(stage, "select pg_database_size('pretamane')")
+    count = sql(stage, "select (select count(*) from contacts) || ' contacts, ' || (select count(*) from documents) "
+                "|| ' documents'")
+    folder = stage.run("docker", "volume", "inspect", "--format", "{{.Mountpoint}}",
+                       "pretamane_minio-data").stdout.strip()
+    stored = sum(each.stat().st_size for each in stage.path(folder).rglob("*") if each.is_file())
+    kept = sum(each["Size"] for each in json.loads(stage.beside(
+        "import boto3, json\ns3 = boto3.client('s3')\npages = s3.get_paginator('list_objects_v2').paginate("
+        "Bucket='backups')\nprint(json.dumps([{'Size': each['Size']} for page in pages for each in "
+        "page.get('Contents', [])]))")))
+    return f"a database of {int(size):,} bytes ({count}), {stored:,} bytes of objects, {kept:,} bytes of backups"
+
+
 @pytest.fixture(scope="module")
 def saved(stage, timings):
     """A backup under twelve users, and what is there once they are gone: a moment, hashes of rows and objects, and a
@@ -52,6 +67,7 @@ def saved(stage, timings):
     done = stage.script("backup.sh", **REPOSITORY)
     assert done.returncode == 0, done.stderr[-3000:]
     found = objects(stage)
+    print(how_much(stage))
     time.sleep(1)
     sql(stage, "delete from contacts")
     began = time.monotonic()

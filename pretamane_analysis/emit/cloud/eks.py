@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ...bill.building_blocks import POD_VOLUMES, Architecture
@@ -13,12 +15,15 @@ from ...bill.cluster import remaining_secrets
 from ...bill.bill import HOURS_PER_MONTH
 from ...bill.nodes import max_pods
 from ...facts.accelerators import gpus_of
+from ...facts.conventions import NODE_PORT
 from ..host.app import reference_services
 from .managed import caches, databases, service_of
+from .terraform import provider_lock
 from ..templates import rendered
 from ...base.errors import PretamaneError
 from pretamane_analysis.resources import (
-    Bucket, CacheNodes, DbInstance, EksCluster, Monitoring, NodeGroup, Resource, SearchDomain, Table,
+    Bucket, CacheNodes, DbInstance, DiskSnapshots, EksCluster, Monitoring, NodeGroup, Parameters, Resource,
+    SearchDomain, Table,
 )
 from ...resources.charge import dependent
 from ...prices.snapshot import instance_type
@@ -49,10 +54,13 @@ CAUSES = {
     "CloudWatch metrics and alarms": ("aws_cloudwatch_metric_alarm.main", "aws_iam_role_policy.application"),
     "Secrets Manager": ("aws_secretsmanager_secret.application",),
     "control plane logs": ("aws_cloudwatch_log_group.control_plane",),
-    POD_VOLUMES: ("aws_eks_addon.storage",),
+    POD_VOLUMES: ("aws_eks_addon.storage",), "data disk": ("aws_eks_addon.storage",),
+    "backup bucket": ("aws_s3_bucket.backup",), DiskSnapshots.title: ("aws_dlm_lifecycle_policy.data",),
     "CloudTrail": ("aws_cloudtrail.audit",), "audit trail": ("aws_s3_bucket.audit",),
     "backups": (), "edge": (),  # free lines that say what is not ordered
+    Parameters.title: (),  # free, and their values come from whoever owns them
 }
+
 
 def _search(found: Architecture) -> list[SearchDomain]:
     "The search domain, where there is one."
@@ -203,7 +211,7 @@ def application_settings(
     found: Architecture,  # The stack on EKS
 ) -> dict[str, dict[str, str]]:  # By service: name and HCL expression; empty unless all three have a managed service
     "What the reference application is told on this side: the same image, with the managed services."
-    if not {*MANAGED} <= {type(each) for each in found.resources if each.feature != "secrets"}:
+    if not found.managed or not {*MANAGED} <= {type(each) for each in found.resources if each.feature != "secrets"}:
         return {}
     managed = {"AWS_REGION": "var.region"} | {name: value for each in MANAGED.values() for name, value in each.items()}
     return {name: {**{key: json.dumps(value.replace("${", "$${")) for key, value in service.environment.items()
@@ -211,6 +219,16 @@ def application_settings(
             for name, service in reference_services(stack).items() if name in found.on_machines}
 
 # %% ../../../nbs/emit/cloud/03_eks.ipynb #1ef20351
+def _of_own_data(stack: Stack, found: Architecture) -> dict[str, Any]:
+    "What templates say where the data stays in the cluster: copies of it, and who may write them."
+    chosen = stack.provisioning
+    return {"managed": found.managed, "cluster": True, "pair": False, "door": "", "health_path": "/readyz",
+            "node_port": NODE_PORT, "backup_bucket": "", "pod_databases": [],
+            "mail_senders": [each for each in chosen.mail_senders if each in found.on_machines],
+            "snapshots_kept": chosen.snapshots_kept, "old_backups_days": chosen.old_backups_days,
+            "object_lock_days": chosen.object_lock_days}
+
+
 def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
     "Everything that a template of `templates/eks` uses."
     eks, features, search = stack.eks, {each.feature for each in found.resources}, _search(found)
@@ -220,10 +238,10 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "zone_count": eks.availability_zones,
         "version": eks.version, "support": _supported(stack, found), **_nodes(stack, found),
         "nat_gateways": eks.nat_gateways,
-        "pod_volumes": any(each.name == POD_VOLUMES for each in found.resources),
+        "pod_volumes": any(each.name in (POD_VOLUMES, "data disk") for each in found.resources),
         "control_plane_logs": any(each.name == "control plane logs" for each in found.resources),
         "balancer": eks.load_balancer, "edge": _edge(stack),
-        "database": any(isinstance(each, Table) for each in found.resources),
+        **_of_own_data(stack, found), "database": any(isinstance(each, Table) for each in found.resources),
         "databases": databases(stack, found), "caches": caches(stack, found),
         "search": bool(search),
         "objects": "objects" in features, "observability": "observability" in features, "mail": True,
@@ -241,16 +259,18 @@ FILES = ("versions.tf", "variables.tf", "network.tf", "cluster.tf", "names.tf",
 def files(
     stack: Stack,  # Any stack
     found: Architecture,  # The stack on EKS, as it is billed
+    more: Mapping[str, Any] = MappingProxyType({}),  # What templates say of manifests that run there
 ) -> dict[str, str]:  # `terraform/…` and `bill-resources.json`
-    "The baseline as Terraform. Raises PretamaneError for what cannot be made as the bill counts it."
-    values = _values(stack, found)
+    "A cluster as Terraform. Raises PretamaneError for what cannot be made as the bill counts it."
+    values = {**_values(stack, found), **more}
     data = any(values[each] for each in ("database", "search", "objects"))
     parts = {"balancer.tf": values["edge"], "data.tf": data, "managed.tf": values["databases"] or values["caches"],
-             "observability.tf": values["observability"]}
+             "observability.tf": values["observability"], "own.tf": not found.managed}
     wanted = [*FILES, *(name for name, there in parts.items() if there)]
-    tree = {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
-    if stack.provisioning.audit_trail_days:
-        tree["terraform/audit.tf"] = rendered("terraform/audit.tf.j2", **values)
+    tree = provider_lock() | {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
+    for name, there in (("audit", stack.provisioning.audit_trail_days), ("backup", not found.managed)):
+        if there:
+            tree[f"terraform/{name}.tf"] = rendered(f"terraform/{name}.tf.j2", **values)
     tree["bill-resources.json"] = json.dumps({"architecture": found.name, "lines": bill_resources(stack, found)},
                                              indent=2) + "\n"
     return tree

@@ -18,7 +18,7 @@ from ...prices.snapshot import instance_type
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['TEMPLATE_VALUES', 'FILES', 'sizes', 'values', 'optional_files', 'files']
+__all__ = ['TEMPLATE_VALUES', 'FILES', 'sizes', 'values', 'provider_lock', 'optional_files', 'files']
 
 # %% ../../../nbs/emit/cloud/01_terraform.ipynb #b82034d4
 def sizes(
@@ -60,6 +60,9 @@ TEMPLATE_VALUES = {
 }
 
 # %% ../../../nbs/emit/cloud/01_terraform.ipynb #1897e5d9
+_OF_HOST = {"backup_bucket": "", "cluster": False}  # What templates say otherwise of a cluster
+
+
 def _mail_senders(stack: Stack) -> list[str]:
     for name in stack.provisioning.mail_senders:
         if name not in stack.services:
@@ -86,7 +89,7 @@ def values(
         "spot": host.purchase_option.startswith("Spot"),
         "cpu_credits": host.cpu_credits if size["burstable"] else "", **size, **_secrets(stack),
         "snapshots_kept": chosen.snapshots_kept, "old_backups_days": chosen.old_backups_days,
-        "object_lock_days": chosen.object_lock_days, "audit_trail_days": chosen.audit_trail_days,
+        **_OF_HOST, "object_lock_days": chosen.object_lock_days, "audit_trail_days": chosen.audit_trail_days,
         "mail_senders": _mail_senders(stack),
         "mail": bool(stack.provisioning.mail_senders) and any(each.recipients for each in found.resources
                                                               if isinstance(each, Mail)),
@@ -101,13 +104,18 @@ FILES = ("versions.tf", "variables.tf", "network.tf", "security.tf", "iam.tf", "
          "tests/variables.tftest.hcl", "tests/mocks/aws.tfmock.hcl", "checkov.yaml")
 
 
+def provider_lock() -> dict[str, str]:  # `terraform/.terraform.lock.hcl`
+    "The provider's version with its hashes, for configurations that have AWS's provider alone."
+    return {"terraform/.terraform.lock.hcl": rendered("terraform/lock.hcl.j2")}
+
+
 def optional_files(
     stack: Stack,  # Any stack
     given: dict[str, Any],  # Its `values`
 ) -> dict[str, str]:  # `terraform/…`
-    "What only some stacks need: mail, an audit trail, a remote state."
+    "Which provider it is, and what only some stacks need: mail, an audit trail, a remote state."
     wanted = [name for name, there in (("mail.tf", given["mail"]), ("audit.tf", given["audit_trail_days"])) if there]
-    found = {f"terraform/{name}": rendered(f"terraform/{name}.j2", **given) for name in wanted}
+    found = provider_lock() | {f"terraform/{name}": rendered(f"terraform/{name}.j2", **given) for name in wanted}
     if backend := stack.provisioning.backend:
         found["terraform/backend.tf"] = rendered("terraform/backend.tf.j2", bucket=backend.bucket,
                                                  region=backend.region or stack.region,

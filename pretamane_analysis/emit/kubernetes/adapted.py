@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 from ...base.errors import PretamaneError
-from ...bill.building_blocks import is_shared
+from ...base.tables import counted
+from ...bill.building_blocks import is_shared, mounts_in_cluster
+from ...facts.conventions import edge_ports
 from ...facts.images import facts, repository
-from ...stack.service import Mount, Service
+from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
@@ -23,14 +26,17 @@ __all__ = ['REPEATABLE', 'SCALED', 'Kind', 'Adapted', 'server_version', 'adapted
 _ASKS_FOR_LOGS = "grafana/alloy"  # reads the logs of pods from the API server
 _OF_HOST = "it reads folders of the host, which the restricted profile forbids; the cluster's own monitoring has one"
 _NO_TUNNEL = "the stack's edge is reached directly, so an Ingress leads to it"
+_BALANCED = "the load balancer leads to the edge in its place"
 
 
-def _why_not(stack: Stack, service: Service) -> str:
+def _why_not(stack: Stack, service: Service, balancer: str) -> str:
     "Why a service is left out; empty where it is not."
     known = facts(service.image)
     if known.host_processes or (known.host_folders and repository(service.image) != _ASKS_FOR_LOGS):
         return _OF_HOST
-    return _NO_TUNNEL if service.role == "tunnel" and stack.host.edge == "direct" else ""
+    if service.role != "tunnel":
+        return ""
+    return _BALANCED if balancer not in ("", "none") else _NO_TUNNEL if stack.host.edge == "direct" else ""
 
 # %% ../../../nbs/emit/kubernetes/01_adapted.ipynb #200ad736
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -60,6 +66,8 @@ class Adapted:
     stack: Stack  # without what is left out, without colors, its edge behind something that ends TLS
     original: Stack
     left_out: dict[str, str]  # Why, by service
+    balancer: str = ""  # On EKS what Terraform makes before it: `alb`, `nlb`, `clb` or `none`; empty elsewhere
+    kept_share: Decimal = Decimal(1)  # How much of the CPU that a pod keeps busy is kept for it, from 0 to 1
     made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # What several ask for, made once
 
     def once(
@@ -78,8 +86,10 @@ class Adapted:
         return caddy[0] if len(found) == 1 and caddy else ""
 
     @property
-    def way_in(self) -> Literal["tunnel", "ingress", "none"]:
+    def way_in(self) -> Literal["balancer", "tunnel", "ingress", "none"]:
         "How callers come in."
+        if self.balancer not in ("", "none"):
+            return "balancer"
         if self.original.host.edge == "tunnel" and self.stack.with_role("tunnel") and self.edge:
             return "tunnel"
         return "ingress" if self.stack.with_role("edge") or any(self.routed()) else "none"
@@ -87,6 +97,22 @@ class Adapted:
     def routed(self) -> list[str]:
         "The services that have routes."
         return [name for name, each in self.stack.services.items() if each.routes]
+
+    def front(self) -> tuple[str, int]:
+        """The service that a load balancer leads to, and its port. Raises PretamaneError where it would have to choose:
+        it knows one port of every node."""
+        found = self.stack.services
+        if self.edge:
+            return self.edge, edge_ports(found[self.edge].ports, "tunnel")["http"]
+        for role in ("edge", "gateway"):
+            if len(ported := [name for name, each in self.stack.with_role(role).items() if each.ports]) == 1:
+                return ported[0], next(iter(found[ported[0]].ports.values()))
+        if len(routed := self.routed()) != 1:
+            raise PretamaneError(f"the load balancer leads to one service: the stack has no edge or gateway with a "
+                                 f"port, and routes to {counted(len(routed), 'service')}", place="services",
+                                 remedy="Give it one service with the role 'edge', or say 'load_balancer: none' under "
+                                        "'eks'")
+        return routed[0], found[routed[0]].ports[found[routed[0]].routes[0].port]
 
     def written(
         self,
@@ -145,20 +171,16 @@ def server_version(
     return found[0] if found and service.role == "database" and repository(service.image) == "postgres" else ""
 
 
-def _mounts(service: Service) -> list[Mount]:
-    "The mounts of a service. Caddy ends no TLS here, so it keeps no certificates and may run twice."
-    caddy = service.role == "edge" and repository(service.image) == "caddy"
-    return [each for each in service.mounts if not (caddy and each.path == "/data")]
-
-
 def adapted(
     stack: Stack,  # Any stack
+    balancer: str = "",  # On EKS what Terraform makes before it: `alb`, `nlb`, `clb` or `none`; empty elsewhere
+    kept_share: Decimal = Decimal(1),  # How much of the CPU that a pod keeps busy is kept for it, from 0 to 1
 ) -> Adapted:
     "A stack as a cluster runs it. Raises PretamaneError for names that no object of Kubernetes may have."
     _require_names(stack)
-    left_out = {name: why for name, each in stack.services.items() if (why := _why_not(stack, each))}
+    left_out = {name: why for name, each in stack.services.items() if (why := _why_not(stack, each, balancer))}
     services = {name: each.model_copy(update={
-        "deploy": "recreate", "mounts": _mounts(each),
+        "deploy": "recreate", "mounts": mounts_in_cluster(each),
         "depends_on": {other: how for other, how in each.depends_on.items() if other not in left_out}})
         for name, each in stack.services.items() if name not in left_out}
     if not services:
@@ -167,4 +189,4 @@ def adapted(
     # A tunnel's edge needs no port, and an archive of logs is the operator's own.
     changed = {"services": services, "host": stack.host.model_copy(update={"edge": "tunnel"}),
                "operations": stack.operations.model_copy(update={"archive_every": "off"})}
-    return Adapted(stack.model_copy(update=changed), stack, left_out)
+    return Adapted(stack.model_copy(update=changed), stack, left_out, balancer, kept_share)

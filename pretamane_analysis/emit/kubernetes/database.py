@@ -14,9 +14,10 @@ from .pods import NETWORK, labels, ports, resources
 from .policies import policy
 from .secrets import external_secret
 from .workloads import Object, claim_spec, manifest
+from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['NIGHTLY', 'METRICS_PORT', 'STATUS_PORT', 'schedule', 'databases', 'bucket', 'metrics_name', 'database',
+__all__ = ['NIGHTLY', 'METRICS_PORT', 'STATUS_PORT', 'schedule', 'databases', 'bucket', 'bucket_name', 'metrics_name', 'database',
            'standby_patch']
 
 # %% ../../../nbs/emit/kubernetes/06_database.ipynb #ca4ea474
@@ -94,7 +95,14 @@ def bucket(
     found: Adapted,  # The stack as a cluster runs it
 ) -> str:
     "The bucket that backups go to, which has to be there."
-    return f"s3://{found.stack.name}-{found.stack.environment}-backups"
+    return f"s3://{bucket_name(found.stack)}"
+
+
+def bucket_name(
+    stack: Stack,  # Any stack
+) -> str:  # At most 63 characters
+    "What the bucket is called. Names of buckets are shared by all of AWS: where it is taken, change both places."
+    return f"{stack.name[:30].rstrip('-')}-{stack.environment}-backups"
 
 
 def _backups(found: Adapted, name: str) -> list[Object]:

@@ -5,6 +5,7 @@
 # %% ../../../nbs/emit/kubernetes/09_manifests.ipynb #529f333b
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from .adapted import Adapted, adapted
@@ -15,11 +16,12 @@ from .policies import policies
 from .pods import numeric_user, ports
 from .secrets import secrets
 from pretamane_analysis.emit.kubernetes.workloads import (
-    Object, claim_spec, claims, high_availability, manifest, workload,
+    Object, claim_spec, claims, door_name, high_availability, manifest, selector, workload,
 )
 from ..observability import logs, runbooks
 from ..templates import rendered
 from ..yaml_text import yaml_text
+from ...facts.conventions import NODE_PORT
 from ...stack.stack import Stack
 
 # %% auto #0
@@ -63,7 +65,34 @@ def _ingress(found: Adapted) -> list[Object]:
     made["metadata"]["annotations"] = {"cert-manager.io/cluster-issuer": "letsencrypt"}
     return [made]
 
+
+def _door(found: Adapted) -> list[Object]:
+    """The port of every node that a load balancer leads to. Behind one that hands on packets the node itself must have
+    a pod: on the way to another one the caller's address would be lost."""
+    if found.way_in != "balancer":
+        return []
+    name, port = found.front()
+    return [manifest(found, "v1", "Service", door_name(name), name, "door", spec={
+        "type": "NodePort", "externalTrafficPolicy": "Local" if found.balancer == "nlb" else "Cluster",
+        "selector": selector(name),
+        "ports": [{"name": "http", "port": port, "targetPort": port, "nodePort": NODE_PORT}]})]
+
 # %% ../../../nbs/emit/kubernetes/09_manifests.ipynb #594533a8
+def _class_of_disks(found: Adapted) -> list[Object]:
+    "What a claim that names no class gets on EKS, where no class is the default one."
+    if not found.balancer:
+        return []
+    host = found.original.host
+    more = {"iops": host.disk_iops, "throughput": host.disk_throughput}
+    made = manifest(found, "storage.k8s.io/v1", "StorageClass", "disks", provisioner="ebs.csi.aws.com",
+                    parameters={"type": host.disk_type, "encrypted": "true",
+                                **{key: f"{value:f}" for key, value in more.items() if value}},
+                    volumeBindingMode="WaitForFirstConsumer", allowVolumeExpansion=True, reclaimPolicy="Retain")
+    del made["metadata"]["namespace"]
+    made["metadata"]["annotations"] = {"storageclass.kubernetes.io/is-default-class": "true"}
+    return [made]
+
+
 def _documents(objects: list[Object]) -> str:
     return "---\n".join(yaml_text(each) for each in objects)
 
@@ -77,10 +106,11 @@ def _base(found: Adapted) -> dict[str, list[Object]]:
 def _objects(found: Adapted) -> dict[str, list[Object]]:
     texts = configuration_files(found)
     made: dict[str, list[Object]] = {"namespace": [_namespace(found)], "secrets": secrets(found),
-                                     "network-policies": policies(found), "ingress": _ingress(found)}
+                                     "network-policies": policies(found), "ingress": _ingress(found),
+                                     "door": _door(found)}
     volumes = [manifest(found, "v1", "PersistentVolumeClaim", each, spec=claim_spec(found, each))
                for each in claims(found)]
-    made["volumes"] = volumes
+    made |= {"volumes": volumes, "disks": _class_of_disks(found)}
     for name in found.stack.services:
         made[f"service-{name}"] = database(found, name) if found.kind(name) == "Cluster" else workload(
             found, name, mounted(found, name, texts.get(name, {})))
@@ -190,9 +220,12 @@ def _books(found: Adapted) -> dict[str, str]:
 
 def files(
     stack: Stack,  # Any stack
+    balancer: str = "",  # On EKS what Terraform makes before it: `alb`, `nlb`, `clb` or `none`; empty elsewhere
+    kept_share: Decimal = Decimal(1),  # How much of the CPU that a pod keeps busy is kept for it, from 0 to 1
 ) -> dict[str, str]:  # `kubernetes/…` and `runbooks/…`
-    "A stack for a cluster. Raises PretamaneError for names that no object of Kubernetes may have."
-    found = adapted(stack)
+    """A stack for a cluster. Raises PretamaneError for names that no object of Kubernetes may have, and where a load
+    balancer would have to choose among services."""
+    found = adapted(stack, balancer, kept_share)
     tests = {path.removeprefix("prometheus/"): text for path, text in prometheus_files(found).items()
              if path.startswith(("prometheus/tests/", "prometheus/rules/"))}
     folders = {"base": _base_files(found), "overlays/single": {"kustomization.yaml": _overlay(["../../base"])},

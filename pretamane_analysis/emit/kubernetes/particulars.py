@@ -30,13 +30,15 @@ def copies(
 
 def particulars(
     stack: Stack,  # Any stack
+    balancer: str = "",  # On EKS what Terraform makes before it: `alb`, `nlb`, `clb` or `none`; empty elsewhere
 ) -> dict[str, Any]:
     "What `templates/readme/kubernetes.md.j2` uses."
-    found = adapted(stack)
+    found = adapted(stack, balancer)
     names = list(found.stack.services)
     built = [each for each in names if facts(stack.services[each].image).build]
     return {
-        "left_out": found.left_out, "way_in": found.way_in, "edge": found.edge, "shared": claims(found),
+        "terraform": False, "left_out": found.left_out, "way_in": found.way_in, "edge": found.edge,
+        "shared": claims(found),
         "unnamed": unnamed_users(found), "built": built,
         "image": repository(stack.services[built[0]].image) if built else "",
         "databases": databases(found), "bucket": bucket(found), "needed": read_secrets(found),

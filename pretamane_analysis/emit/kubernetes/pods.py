@@ -46,7 +46,7 @@ def requested_cores(
 ) -> Decimal:  # vCPU, in whole thousandths
     "The CPU that is kept for one pod of a service."
     each = found.stack.services[service]
-    share = busy_shares(found.stack)[service] / each.replicas
+    share = found.kept_share * busy_shares(found.stack)[service] / each.replicas
     kept = each.kept_cores or min(each.cpu_cores, share)
     return max(kept, Decimal("0.001")).quantize(Decimal("0.001"), ROUND_CEILING)
 

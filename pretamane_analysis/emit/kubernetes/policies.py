@@ -47,7 +47,10 @@ def _network(found: Adapted, network: str) -> list[Object]:
 
 # %% ../../../nbs/emit/kubernetes/04_policies.ipynb #184eb1b7
 def _entrances(found: Adapted) -> dict[str, list[int]]:
-    "Ports at which an Ingress may call, by service."
+    "Ports at which an Ingress or a load balancer may call, by service."
+    if found.way_in == "balancer":
+        name, port = found.front()
+        return {name: [port]}
     if found.way_in != "ingress":
         return {}
     if found.edge:

@@ -16,8 +16,8 @@ from .adapted import SCALED, Adapted
 from .pods import pod, ports
 
 # %% auto #0
-__all__ = ['Object', 'Configuration', 'manifest', 'selector', 'claim_spec', 'claims', 'each_pod', 'job_name', 'workload',
-           'most_copies', 'scales', 'high_availability']
+__all__ = ['Object', 'Configuration', 'manifest', 'selector', 'claim_spec', 'claims', 'door_name', 'each_pod', 'job_name',
+           'workload', 'most_copies', 'scales', 'high_availability']
 
 # %% ../../../nbs/emit/kubernetes/03_workloads.ipynb #ff82ba6b
 Object = dict[str, Any]
@@ -76,6 +76,13 @@ def _service(found: Adapted, name: str) -> list[Object]:
         objects.append(manifest(found, "v1", "Service", each_pod(name), name, "pods", spec={
             "clusterIP": "None", "publishNotReadyAddresses": True, "selector": selector(name), "ports": listed}))
     return objects
+
+
+def door_name(
+    service: str,  # The service that a load balancer leads to
+) -> str:
+    "The name of the Service at the port of every node."
+    return f"{service[:56]}-door"
 
 
 def each_pod(

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Python packages into an environment: with pip, or where UV names a uv, with that (a sixth of the processor time; CI sets it).
+#
+#   tools/install.sh PYTHON ARGUMENTS…      PYTHON is the environment's; ARGUMENTS are those of pip install
+#
+# uv does not read pip's settings; what they say of indexes, constraints and certificates is handed on.
+set -eu
+python="$1"
+shift
+[ -n "${UV:-}" ] || exec "$python" -m pip install --quiet "$@"
+eval "$("$python" - <<'SETTINGS'
+import shlex, subprocess, sys
+
+NAMES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS",
+         "constraint": "UV_CONSTRAINT", "cert": "SSL_CERT_FILE"}
+told = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
+for line in told.splitlines():
+    key, _, value = line.partition("=")
+    if name := NAMES.get(key.rpartition(".")[2]):
+        print(f"export {name}={shlex.quote(' '.join(value.strip(chr(39)).split()))}")
+SETTINGS
+)"
+export UV_INDEX_STRATEGY=unsafe-best-match # as pip chooses: the newest that fits, of all indexes
+for argument; do # an argument of pip alone
+    shift
+    [ "$argument" = --use-pep517 ] || set -- "$@" "$argument"
+done
+exec "$UV" pip install --quiet --python "$python" "$@"
