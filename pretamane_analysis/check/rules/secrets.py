@@ -118,8 +118,8 @@ _GENERATED = re.compile(r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lo
                         r"|txt))$|authorized_keys|known_hosts")
 _EXERCISES = re.compile(r"(?i)(^|/)(tests?|specs?|fixtures?|testdata|test[-_]\w+|examples?|samples?|docs?|__tests__"
                         r"|mocks?|stubs?|locales?|i18n|lang)(/|$)|(^|/)tests?\.\w+$"
-                        r"|(?-i:[\w.-]+\.Tests?/|[a-z]Tests?\.\w+$)|example|sample|template|\.dist$|\.j2$|_test\.|\.test\."
-                        r"|\.spec\.|(^|/)test_")
+                        r"|(?-i:[\w.-]+\.Tests?/|[a-z]Tests?\.\w+$)|example|sample|template|\.dist$|\.j2$"
+                        r"|_test\.|\.test\.|\.spec\.|(^|/)test_")
 _SURE = tuple(f"form{number}"
               for number, name in enumerate(FORMS) if re.search("private key|AWS|GitHub|Slack|Google|tunnel", name))
 _CONFIGURATION = {".yml", ".yaml", ".toml", ".ini", ".conf", ".cfg", ".json", ".properties", ".tfvars", ".env", ""}
