@@ -49,6 +49,7 @@ _NAMED = [(kind, re.compile(pattern)) for kind, pattern in _NAMES]
 _NGINX = re.compile(r"^\s*(server|upstream\s+\S+|http|stream)\s*\{", re.M)
 _DASHBOARD = re.compile(r'"panels"\s*:')
 _SHELL = re.compile(r"#!.*\b(ba|da|k)?sh\b")
+_FIXTURES = re.compile(r"(^|/)(testdata|test_data|fixtures?|__fixtures__|__tests__|third[_-]party|archived?|attic)/")
 
 
 def kind_of(
@@ -74,7 +75,6 @@ def kind_of(
     return named or ("nginx" if name.endswith((".conf", ".conf.template", ".nginx")) and _NGINX.search(text) else "")
 
 # %% ../../../nbs/check/read/01_kinds.ipynb #fa263b05
-_FIXTURES = re.compile(r"(^|/)(testdata|test_data|fixtures?|__fixtures__|__tests__|third[_-]party|archived?|attic)/")
 UNCHECKED = {"fixtures": "data of tests, other people's code, and what was put away",
              "templates": "templates of Helm, which are no manifests before Helm has filled them in"}
 _OF_HELM = re.compile(r"\{\{-?\s*(\.(Values|Release|Chart|Capabilities|Template|Files)"
