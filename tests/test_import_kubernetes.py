@@ -90,6 +90,17 @@ def test_a_daemon_runs_on_every_node():
     assert [each.mib for each in held.daemons if each.mib] == [512]
 
 
+def test_what_runs_on_every_node_is_paid_on_every_node():
+    """A daemon takes its room on each node, a copy of the same size on one"""
+    others = [workload("Deployment", f"api-{number}", memory="3Gi") for number in range(6)]
+    memory = {}
+    for kind in ("Deployment", "DaemonSet"):
+        stack = stack_of(*others, workload(kind, "agent", memory="1500Mi"))[1]
+        memory[kind] = architecture("eks", stack, bundled()).capacity.memory_mib
+        assert architecture("ec2", stack, bundled()).capacity.memory_mib > 6 * 3072
+    assert memory["DaemonSet"] > memory["Deployment"]
+
+
 def test_helpers_load_the_nodes_and_vanish_on_the_host():
     """A controller of the cluster is no service: it takes room on nodes only"""
     plain = stack_of(workload("Deployment", "api"))[1]

@@ -190,14 +190,19 @@ def _service(reading: KubernetesReading, each: KubernetesObject) -> None:
     name = reading.name(each)
     found.note(f"services.{name}.image", image, each.place(*keys, *at, "image") if fixed else "names no fixed version",
                "declared" if fixed else "guessed")
-    memory, kept = pod_size(reading, each, "memory")
-    cpu, kept_cpu = pod_size(reading, each, "cpu")
-    found.services[name] = _fields(reading, each, container, pod, {
-        "image": image, "role": role, "memory": f"{max(1, int(memory))}Mi", "cpu": _text(cpu),
-        "requests": {**({"memory": f"{max(1, int(kept))}Mi"} if kept < memory else {}),
-                     **({"cpu": _text(kept_cpu)} if 0 < kept_cpu <= cpu else {})}})
+    _sized(reading, each, container, {"image": image, "role": role})
     if repository(image) == "minio/minio":
         _with_silo(reading, each, image)
+
+
+def _sized(reading: KubernetesReading, each: KubernetesObject, container: dict[str, Any], base: dict[str, Any]) -> None:
+    "Put a workload with its memory and processors among the services."
+    memory, kept = pod_size(reading, each, "memory")
+    cpu, kept_cpu = pod_size(reading, each, "cpu")
+    reading.found.services[reading.name(each)] = _fields(reading, each, container, pod_of(each)[0], {
+        **base, "memory": f"{max(1, int(memory))}Mi", "cpu": _text(cpu),
+        "requests": {**({"memory": f"{max(1, int(kept))}Mi"} if kept < memory else {}),
+                     **({"cpu": _text(kept_cpu)} if 0 < kept_cpu <= cpu else {})}})
 
 
 def _with_silo(reading: KubernetesReading, each: KubernetesObject, image: str) -> None:
@@ -254,6 +259,16 @@ def _pooled(reading: KubernetesReading) -> set[str]:
             for each in reading.of("KafkaNodePool")}
 
 
+def _operated(reading: KubernetesReading) -> None:
+    "Put what operators make among the services."
+    for each in reading.objects:
+        operated = operated_as(each)
+        if operated and each.kind == "Kafka" and each.name in _pooled(reading):
+            reading.found.leave(f"Kafka {each.name}", "its pools of nodes are the services", each.place())
+        elif operated:
+            operated_service(reading, each, operated)
+
+
 def kubernetes_import(
     *files: Input,  # Manifests
 ) -> Imported:
@@ -266,12 +281,7 @@ def kubernetes_import(
         owned = mapping(each.raw.get("metadata")).get("ownerReferences") or id(each) in of_services
         if not owned:
             _service(reading, each)
-    for each in reading.objects:
-        operated = operated_as(each)
-        if operated and each.kind == "Kafka" and each.name in _pooled(reading):
-            found.leave(f"Kafka {each.name}", "its pools of nodes are the services", each.place())
-        elif operated:
-            operated_service(reading, each, operated)
+    _operated(reading)
     edge_routes(reading)
     outside_routes(reading)
     found.cloud += cloud_of(reading.objects)
