@@ -225,11 +225,21 @@ def test_a_break_even_beyond_the_known_rates_is_told_and_the_rest_answered():
         usage_curve(far, BOOK, "stored_gb", high=Decimal(120_000))
 
 
+def test_what_ends_a_break_even_is_told_with_its_number():
+    """A message that is made while a bill is written down as a formula shows a number, never NaN"""
+    for name in ("database_gb", "stored_gb", "log_gb", "egress_gb"):
+        try:
+            said = usage_curve(with_usage(STACK, {name: Decimal(500)}), BOOK, name).text()
+        except PretamaneError as error:
+            said = error.message
+        assert "NaN" not in said and (name != "database_gb" or "GB, not " in said)
+
+
 def test_a_break_even_outside_its_bounds_is_never_and_says_so():
     """Below the bound there is none, above it there is one: `--up-to` decides, and never is an answer"""
     (place, *_) = usage_break_even(STACK, BOOK, "cpu_cores")
     below, above = (one_field(STACK, BOOK, "cpu_cores", up_to=str(each)) for each in (place - 1, place + 1))
-    assert below["flips at"] == "never" and above["flips at"] != "never"
+    assert below["flips at"] == f"never, up to {float(place - 1):,.6g}" and "never" not in above["flips at"]
 
 
 def test_low_above_high_is_told_with_its_place():
@@ -615,6 +625,13 @@ def test_a_price_that_only_more_usage_needs_costs_its_own_answer_only():
     found = analysis(STACK.model_copy(update={"region": "eu-west-3"}), BOOK)
     assert "TimedStorage" in found.unanswered["ranges"] and found.ranges is None and not found.tornado
     assert found.growth and found.ownership and found.causes and list(analysis_sections(found))
+
+
+def test_what_a_table_says_below_is_said_beside_data_too(capsys):
+    """A claim that is asked about is answered in every form: CSV has it on standard error"""
+    assert main(["ranges", "--claim", "50", "--cases", "16", "--format", "csv"]) == 0
+    printed = capsys.readouterr()
+    assert "At least 50 % are saved in" in printed.err and "At least" not in printed.out
 
 
 def test_people_read_words_and_programs_fields(capsys):

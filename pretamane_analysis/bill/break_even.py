@@ -268,6 +268,8 @@ def one_field(
     if high is not None and not (high.is_finite() and 0 < high <= LARGEST):
         raise PretamaneError(f"a number above 0 is expected, not {up_to!r}", "--up-to", f"At most {LARGEST:,}")
     found = usage_curve(stack, book, field, names, high, hours).text()
+    if high is not None:
+        found = f"{found}, up to {_figure(high)}"
     return _row(field, _typical(stack, field), lambda: [found])
 
 

@@ -97,6 +97,15 @@ def wheels() -> Path:
     return target
 
 
+def remove_groups(pattern: str) -> None:
+    """Remove the control groups of containers that have ended; one in use cannot be removed"""
+    for below in ("*/", ""):
+        for above in ("", "*/"):
+            for place in Path("/sys/fs/cgroup").glob(f"{above}{pattern}/{below}"):
+                with contextlib.suppress(OSError):
+                    place.rmdir()
+
+
 class Engine:
     """The host, its engine, and ways to act on it"""
 
@@ -109,6 +118,9 @@ class Engine:
             subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(disk), str(work / "data.img")], check=True)
         self.group = f"e2e-{os.getpid()}-{work.name}"  # of its containers, apart from those of another engine
         (self.shared / "group").write_text(self.group)
+        for pid in {each.name.split("-")[1] for each in Path("/sys/fs/cgroup").glob("*/e2e-*")}:
+            if not Path(f"/proc/{pid}").exists():
+                remove_groups(f"e2e-{pid}-*")  # of a stage that was killed
         configuration = work / "upper/etc/docker"
         configuration.mkdir(parents=True)
         shutil.copy(ROOT / "infra/bootstrap/daemon.json", configuration)
@@ -144,10 +156,7 @@ class Engine:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.first, signal.SIGKILL)
         self.parent.wait()
-        patterns = [f"{above}{self.group}/{below}" for below in ("*/", "") for above in ("", "*/")]
-        for place in (each for pattern in patterns for each in Path("/sys/fs/cgroup").glob(pattern)):
-            with contextlib.suppress(OSError):
-                place.rmdir()
+        remove_groups(self.group)
 
     def command(self, *arguments: str, **environment: str) -> list[str]:
         """A command line that runs in all of the host's namespaces, with no environment but this"""
