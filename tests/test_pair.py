@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -11,6 +12,7 @@ from itertools import count
 import psycopg
 import pytest
 import yaml
+from backup_host import make_host, make_server
 from bootstrap_host import client
 from needed import program
 from pair_host import BUCKET, make_pair, remove_pair, roll, tree
@@ -241,6 +243,79 @@ def test_a_release_on_both_hosts_loses_nothing_and_backups_go_on(pair):
     rows = json.loads(dumped.stdout)["databases"]["postgres"]["tables"]['"public"."kept"']["rows"]
     assert rows == len(kept(follower))
     follower.must("pair.sh", "tend")
+
+
+def test_back_to_a_moment_before_and_after_a_promotion(pair, tmp_path):
+    """The log of whoever leads is sent, and goes on after a promotion. What the lost leader acknowledged but never sent
+    is in the new one's archive; what it wrote alone, and sent, is on no way that leads to the new one's moments"""
+    leader, follower = of(pair)
+    repository = leader.folder.parent / "moments"
+    key = {"RESTIC_REPOSITORY": str(repository), "RESTIC_CACHE_DIR": str(tmp_path / "cache")}
+    leader.must("backup.sh", **key)
+    time.sleep(1.1)
+    leader.sql("create table moments (n int primary key)")
+    leader.sql("insert into moments values (1)")
+    leader.must("wal.sh", **key)
+    leader.sql("insert into moments values (2)")
+    moments = {"acknowledged, never sent by who took it": (now(leader), [1, 2])}
+    leader.crash()
+    follower.must("pair.sh", "promote", FENCE_SECONDS="0", LEAD_ONLY="yes")
+    follower.sql("insert into moments values (3)")
+    follower.must("wal.sh", **key)
+    moments["after the promotion"] = (now(follower), [1, 2, 3])
+    rejoined(follower, leader)
+    leader.must("wal.sh", **key)  # sends nothing: it follows
+    assert "this host follows" in leader.refused("restore.sh", "--to-time", "latest", **key)
+
+    leader.crash()  # the one that leads is alone, writes and sends, and is lost
+    follower.must("pair.sh", "tend")
+    follower.sql("insert into moments values (-4)")
+    follower.must("wal.sh", **key)
+    follower.sql("insert into moments values (-5)")
+    follower.must("wal.sh", **key)
+    follower.crash()
+    leader.must("pair.sh", "promote", "--lose-data", FENCE_SECONDS="0", LEAD_ONLY="yes")
+    leader.sql("insert into moments values (6)")
+    leader.must("wal.sh", **key)
+    moments["on the way of who leads now"] = ("latest", [1, 2, 3, 6])
+    for what, (moment, rows) in moments.items():
+        assert restored(tmp_path / str(len(rows)), repository, leader, moment) == rows, what
+    rejoined(leader, follower)
+
+
+def now(host) -> str:
+    """A moment after the last commit"""
+    found = str(host.sql("select clock_timestamp()::text")[0][0])
+    time.sleep(0.05)
+    return found
+
+
+def restored(folder, repository, of_pair, moment: str) -> list[int]:
+    """The rows at a moment, on a new host that has the repository and its key alone"""
+    server = make_server()
+    host = make_host(folder, server, repository)
+    try:
+        done = host.run("restore.sh", "--to-time", moment,
+                        RESTIC_PASSWORD_FILE=str(of_pair.secrets / "host" / "restic_password"))
+        assert done.returncode == 0, done.stderr
+        return [int(each) for each in server.psql("select n from moments order by n", "postgres").split()]
+    finally:
+        host.close()
+        server.remove()
+
+
+def test_the_other_host_keeps_what_it_receives_for_two_days(pair):
+    """It sends nothing, and its archive does not grow for ever; the history of time lines stays"""
+    _, follower = of(pair)
+    archive = follower.engine / "volumes" / "pretamane_postgresql-archive"
+    segments = [each for each in archive.iterdir() if len(each.name) >= 27]
+    assert segments and [each for each in archive.iterdir() if "history" in each.name]
+    for each in archive.iterdir():
+        os.utime(each, (time.time() - 3 * 86400,) * 2)
+    os.utime(segments[-1])
+    follower.must("wal.sh", RESTIC_REPOSITORY="/nowhere")
+    assert [each for each in archive.iterdir() if len(each.name) >= 27] == [segments[-1]]
+    assert [each for each in archive.iterdir() if "history" in each.name]
 
 
 def test_a_copy_that_cannot_be_rewound_is_replaced_when_told(pair):
