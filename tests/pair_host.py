@@ -174,6 +174,7 @@ class PairHost:
             for each in (self.engine, self.engine / "data", self.engine / "sockets", archive):
                 os.chown(each, user, user)
         (self.engine / "data").chmod(0o700)
+        archive.chmod(0o777)  # the scripts give it to the user of the image, who is another one here
         (self.engine / "engine.json").write_text(
             json.dumps(
                 {

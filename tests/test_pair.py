@@ -340,6 +340,23 @@ services:
 """
 
 
+QUEUE = """
+name: bazaar
+services:
+  web: {role: application, image: "example/web:1.0", memory: 256Mi, networks: [app, data], ports: {http: 8000},
+        routes: [{path: /}], user: "1000:1000", health_check: {test: [CMD, /web, health]}}
+  edge: {role: edge, image: "caddy:2.11.4", memory: 128Mi, networks: [app, obs], user: "1000:1000",
+         ports: {http: 8080, metrics: 2020}}
+  db: {role: database, image: "postgres:17.11", memory: 1Gi, networks: [data], user: "999:999",
+       secrets: [db_password], mounts: [{volume: rows, path: /var/lib/postgresql/data}], ports: {postgres: 5432},
+       health_check: {test: [CMD, pg_isready]}}
+  queue: {role: queue, image: "redis:8.2", memory: 256Mi, networks: [data], user: "999:1000", ports: {redis: 6379},
+          mounts: [{volume: jobs, path: /data}], health_check: {test: [CMD, redis-cli, ping]}}
+volumes: {rows: {size_gb: 30, backup: dump}, jobs: {size_gb: 1, backup: copy}}
+secrets: {restic_password: {description: Key of the backups}, db_password: {description: Password}}
+"""
+
+
 def site() -> Stack:
     """A stack without a database"""
     return loads(SITE)
@@ -373,8 +390,8 @@ def test_without_a_database_the_tree_has_no_standby():
 
 
 def test_the_tree_has_no_finding(tmp_path, capsys):
-    """Of the example and of a stack without a database"""
-    for stack in (example(), site()):
+    """Of the example, of a stack without a database, and of one with a second kind of database on the same network"""
+    for stack in (example(), site(), loads(QUEUE)):
         folder = tmp_path / stack.name
         for path, text in emitted(stack, None, OF_PAIR).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

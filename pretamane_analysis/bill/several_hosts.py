@@ -11,8 +11,8 @@ from math import ceil
 
 from .bill import HOURS_PER_MONTH
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, busy_percent, capacity, data_gb, database_log, guessed, managed_data, own_data, services_on_machines,
-    shared,
+    Architecture, Figures, busy_percent, capacity, data_gb, database_log, guessed, managed_data, own_data,
+    services_on_machines, shared,
 )
 from .cluster import SECONDS_PER_MONTH, require_architecture
 from .features import FEATURE, features_of, programs

@@ -44,7 +44,7 @@ step prepare
 need docker restic python3 timeout
 require_data
 mkdir -p "$RESTIC_CACHE_DIR"
-if [ -n "${PAIR_SERVICE:-}" ] && ! "$RELEASE/scripts/pair.sh" leads; then
+if [ -n "${PAIR_SERVICE:-}" ] && ! "$RELEASE/scripts/$PAIR_SCRIPT" leads; then
     step keep
     for service in "${ARCHIVED[@]}"; do
         # Segments, and what is named after them; the history of time lines stays.
