@@ -249,7 +249,7 @@ def test_back_to_a_moment_before_and_after_a_promotion(pair, tmp_path):
     """The log of whoever leads is sent, and goes on after a promotion. What the lost leader acknowledged but never sent
     is in the new one's archive; what it wrote alone, and sent, is on no way that leads to the new one's moments"""
     leader, follower = of(pair)
-    repository = leader.folder.parent / "moments"
+    repository = leader.folder.parent / "repository"
     key = {"RESTIC_REPOSITORY": str(repository), "RESTIC_CACHE_DIR": str(tmp_path / "cache")}
     leader.must("backup.sh", **key)
     time.sleep(1.1)
