@@ -14,7 +14,7 @@ import pytest
 import yaml
 from backup_host import make_host, make_server
 from bootstrap_host import client
-from needed import program
+from needed import needs, program
 from pair_host import BUCKET, make_pair, remove_pair, roll, tree
 from terraform_runner import PROGRAM, Configuration, checkov_rules, needs_terraform, pair_files, ready
 
@@ -440,3 +440,22 @@ def test_checkov_finds_what_the_list_names(tmp_path):
     folder = Configuration.of(pair_files(example()), tmp_path).folder
     explained = yaml.safe_load((folder / "checkov.yaml").read_text())["skip-check"]
     assert checkov_rules(folder, tmp_path) == set(explained)
+
+
+@needs("promtool")
+def test_alerts_and_runbooks_of_a_pair(tmp_path):
+    """Prometheus reads the rules, their own tests pass, and each alert of the pair leads to a page that is there"""
+    files = {path: text for path, text in tree().items() if path.startswith("prometheus/")}
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    tests = sorted(path for path in files if path.startswith("prometheus/tests/") and "slo" not in path)
+    done = subprocess.run([program("promtool"), "test", "rules", *(tmp_path / each for each in tests)],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    alerts = {rule["alert"]: rule["annotations"]["runbook"] for path, text in files.items() if "/rules/" in path
+              for group in yaml.safe_load(text)["groups"] for rule in group["rules"] if "alert" in rule}
+    wanted = {"StandbyMissing", "StandbyLags", "StandbySlotGrows", "CommitsOnOneHost", "PairUntended",
+              "DatabaseLogTooOld", "DatabaseLogFailed"}
+    assert wanted <= {*alerts}
+    assert all(alerts[each].partition("#")[0] in tree() for each in wanted)
