@@ -12,7 +12,7 @@ SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test e2e e2e-long lint coverage licenses audit docs guides lab export mutants precision mutation checkov tools bench bare clean help
+.PHONY: report test e2e measured e2e-long lint coverage licenses audit docs guides lab export mutants precision mutation checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
@@ -22,10 +22,13 @@ test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.focus $(VENV)/.axe ## Run every not
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --durations=15 tests
 
 e2e: $(VENV)/.dev ## The emitted host, run in a container engine of its own: start, crash, releases (root, Debian; says why where it cannot)
-	PRETAMANE_E2E=yes $(BIN)/python -m pytest -q -p no:xdist -rs --durations=15 tests/e2e
+	PRETAMANE_E2E=yes $(BIN)/python tests/e2e/halves.py -v -rs --durations=15
+
+measured: $(VENV)/.dev ## The same, and what the genuine programs took kept as data of the package
+	PRETAMANE_E2E=yes PRETAMANE_E2E_MEASURED=pretamane_analysis/data/measured.csv $(BIN)/python tests/e2e/halves.py -q -rs
 
 e2e-long: $(VENV)/.dev ## The same with every kill point and twenty deploys; hours
-	PRETAMANE_E2E=long $(BIN)/python -m pytest -q -p no:xdist -rs --durations=0 tests/e2e
+	PRETAMANE_E2E=long $(BIN)/python tests/e2e/halves.py -v -rs --durations=0
 
 export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.md and metadata refreshed
 	$(BIN)/nbdev_export

@@ -46,10 +46,10 @@ class Host:
             "ROOT_DIR": str(self.root), "DATA_DIR": str(self.data), "STATE_DIR": str(self.state),
             "METRICS_DIR": str(self.metrics_folder),
             "SECRETS_DIR": str(self.secrets), "HOST_FILE": str(folder / "host.conf"), "DATA_ON_ROOT_DISK": "yes",
-            "FAKE_DOCKER": str(self.engine_folder), "RESTIC_REPOSITORY": str(folder / "repository"),
+            "PROCESS_ENGINE": str(self.engine_folder), "RESTIC_REPOSITORY": str(folder / "repository"),
             "REPOSITORY_SECONDS": "60"}
         self._program("docker",
-                      f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(HERE / "fake_docker.py"))} "$@"')
+                      f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(HERE / "process_engine.py"))} "$@"')
         if os.geteuid():
             self._program("chown", "exit 0")  # whoever is not root gives nothing away
         self.save()

@@ -53,7 +53,7 @@ class Configuration:
     def of(cls, files: dict[str, str], folder: Path, below: str = "terraform/") -> Configuration:
         """Write the files `below` a folder of an emitted tree, and a release bundle for them"""
         for path, text in files.items():
-            if path.startswith(below):
+            if path.startswith(below) and not path.endswith(terraform_mirror.LOCK):  # the provider here is a stand-in
                 place = folder / "configuration" / path.removeprefix(below)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(text, encoding="utf-8")

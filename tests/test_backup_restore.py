@@ -243,8 +243,8 @@ def without(tool: str, folder: Path) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("fault", ["tool", "disk", "file limit", "database", "store", "volume", "half a snapshot",
-                                   "other repository", "killed"])
+@pytest.mark.parametrize("fault", ["tool", "room", "disk", "file limit", "database", "store", "volume",
+                                   "half a snapshot", "other repository", "killed"])
 def test_a_fault_fails_the_backup_and_nothing_else(place, tmp_path, fault):
     """Exit code and metric say it, the last success stays, the old snapshots stay, no service was touched"""
     host, before = place.host, snapshots(place.repository)
@@ -253,6 +253,8 @@ def test_a_fault_fails_the_backup_and_nothing_else(place, tmp_path, fault):
     command, environment, mounted = host.command("backup.sh"), {}, None
     if fault == "tool":
         environment = {"PATH": f"{host.folder / 'bin'}:{without('restic', tmp_path / 'path')}"}
+    elif fault == "room":
+        environment = {"SPARE_MIB": str(2 ** 40)}
     elif fault == "disk":
         mounted = tmp_path / "small"
         mounted.mkdir()
@@ -291,6 +293,7 @@ def test_a_fault_fails_the_backup_and_nothing_else(place, tmp_path, fault):
         if fault == "volume":
             (tmp_path / "away").rename(host.engine_folder / "volumes" / "pretamane_minio-data" / "_data")
     assert done.returncode != 0, done.stderr
+    assert fault != "room" or "MiB are free on" in done.stderr and "step databases" not in done.stderr
     metrics = host.metrics("backup")
     assert metrics["pretamane_backup_last_run_success"] == 0, done.stderr
     assert metrics["pretamane_backup_last_success_timestamp_seconds"] == success
@@ -329,9 +332,10 @@ def test_the_key_is_shown_on_a_terminal_only(place):
 
 # BR4: a repository that rots
 
-@pytest.mark.parametrize("fault", ["bit", "manifest", "old"])
+@pytest.mark.parametrize("fault", ["bit", "manifest", "object", "room", "old"])
 def test_the_drill_fails_for_a_backup_that_cannot_be_trusted(place, tmp_path, fault):
-    """A flipped bit, a fingerprint that does not fit, a backup that is too old"""
+    """A flipped bit, a fingerprint that does not fit, an object that is another, no room to look, a backup that is too
+    old"""
     copy = tmp_path / "repository"
     shutil.copytree(place.repository, copy)
     environment = {"RESTIC_REPOSITORY": str(copy), "DRILL_PARTS": "1"}
@@ -342,6 +346,14 @@ def test_the_drill_fails_for_a_backup_that_cannot_be_trusted(place, tmp_path, fa
         content[len(content) // 3] ^= 1
         pack.chmod(0o644)
         pack.write_bytes(content)
+    elif fault == "room":
+        environment["SPARE_MIB"] = str(2 ** 40)
+    elif fault == "object":
+        work = tmp_path / "work"
+        restic(copy, "restore", "--host", "pretamane", "latest", "--target", str(work))
+        (work / "volumes/minio-data/documents/a.pdf").write_text("b" * 5000)
+        subprocess.run(["restic", "-r", copy, "--no-cache", "backup", "--quiet", "--host", "pretamane", "."],
+                       cwd=work, env=os.environ | {"RESTIC_PASSWORD": KEY}, check=True)
     elif fault == "manifest":
         work = tmp_path / "work"
         restic(copy, "restore", "--host", "pretamane", "latest", "--target", str(work))
@@ -363,8 +375,8 @@ def test_the_drill_fails_for_a_backup_that_cannot_be_trusted(place, tmp_path, fa
         time.sleep(1)
     done = place.host.run("restore-drill.sh", **environment)
     assert done.returncode != 0
-    assert {"bit": "repository contains errors", "manifest": "in the backup",
-            "old": "is older than"}[fault] in done.stderr, done.stderr
+    assert {"bit": "repository contains errors", "manifest": "in the backup", "object": "volumes/minio-data: ",
+            "room": "MiB are free on", "old": "is older than"}[fault] in done.stderr, done.stderr
     assert place.host.metrics("drill")["pretamane_drill_last_run_success"] == 0
     assert not list(place.host.engine_folder.glob("scratch-*"))
 

@@ -117,6 +117,11 @@ def test_bombs_and_giants_are_refused_in_a_second(tmp_path):
         assert "MiB" in refused(tmp_path / name)
     os.symlink(tmp_path / "self.yaml", tmp_path / "self.yaml")
     assert "cannot read" in refused(tmp_path / "self.yaml")
+    (tmp_path / "chart").mkdir()
+    (tmp_path / "chart" / "Chart.yaml").write_text("apiVersion: v2\nname: a\nversion: 1.0.0\n")
+    with open(tmp_path / "chart" / "values.yaml", "wb") as file:
+        file.truncate(200 * 2**20)
+    assert "too large" in refused(tmp_path / "chart")
     (tmp_path / "deep.yaml").write_text("services: " + "[" * 1_000_000)
     assert "deep.yaml" in refused(tmp_path / "deep.yaml", 3)
 

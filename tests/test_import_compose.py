@@ -101,6 +101,22 @@ def test_declared_memory_is_kept_and_rounded_up():
     assert sum(limits.services[each.field.split(".")[1]].memory_mib for each in declared) == 1315
 
 
+@pytest.mark.parametrize(("asked", "count"), [
+    ("gpus: all", 1), ("gpus: [{driver: nvidia, count: 2}]", 2), ("runtime: nvidia", 1),
+    ("deploy: {resources: {reservations: {devices: [{driver: nvidia, device_ids: ['0', '3'], capabilities: [gpu]}]}}}",
+     2), ("deploy: {resources: {reservations: {devices: [{count: all, capabilities: [gpu]}]}}}", 1)])
+def test_gpus_are_needed_on_the_host_and_reserved_in_what_is_emitted(tmp_path, asked, count):
+    """In each form that Compose has; all that there are count as one"""
+    (tmp_path / "compose.yaml").write_text("services:\n  model:\n    image: example/model:3.1\n"
+                                           f"    ports: ['80:8000']\n    {asked}\n")
+    stack = loads(priced_text(imported([str(tmp_path)]), bundled()), "stack.yaml", CHECKS)
+    assert stack.services["model"].gpus == count
+    assert all(architecture(side, stack, bundled()).capacity.gpus >= count for side in ("eks", "ec2"))
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "compose.yaml").write_text(emitted(stack, ["compose"])["compose/compose.yaml"])
+    assert imported([str(tmp_path / "made")]).services["model"]["gpus"] == count
+
+
 def test_the_heap_of_a_program_is_less_than_its_memory():
     """-Xmx2g needs more than 2 GiB"""
     stack, found, _ = stack_of("search")

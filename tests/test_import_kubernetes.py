@@ -90,6 +90,17 @@ def test_a_daemon_runs_on_every_node():
     assert [each.mib for each in held.daemons if each.mib] == [512]
 
 
+def test_what_runs_on_every_node_is_paid_on_every_node():
+    """A daemon takes its room on each node, a copy of the same size on one"""
+    others = [workload("Deployment", f"api-{number}", memory="3Gi") for number in range(6)]
+    memory = {}
+    for kind in ("Deployment", "DaemonSet"):
+        stack = stack_of(*others, workload(kind, "agent", memory="1500Mi"))[1]
+        memory[kind] = architecture("eks", stack, bundled()).capacity.memory_mib
+        assert architecture("ec2", stack, bundled()).capacity.memory_mib > 6 * 3072
+    assert memory["DaemonSet"] > memory["Deployment"]
+
+
 def test_helpers_load_the_nodes_and_vanish_on_the_host():
     """A controller of the cluster is no service: it takes room on nodes only"""
     plain = stack_of(workload("Deployment", "api"))[1]
@@ -140,6 +151,84 @@ def test_resources_of_aws_in_yaml_are_priced():
                  "{instanceClass: db.t3.micro, engine: postgres, allocatedStorage: 20, region: eu-west-1}}\n"
                  "---\napiVersion: sqs.services.k8s.aws/v1alpha1\nkind: Queue\nmetadata: {name: q}\nspec: {}\n")
     assert [each.fields["kind"] for each in found.cloud] == ["DbInstance", "Queue"]
+
+
+def test_a_web_server_behind_an_ingress_is_no_edge():
+    """NGINX that an Ingress leads to is the application; one that nothing leads to is an edge"""
+    def server(name):
+        return f"""
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: [{{name: a, image: "nginx:1.29.1"}}]}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}-service}}
+spec: {{selector: {{app: {name}}}, ports: [{{port: 80}}]}}
+---"""
+    found = made(server("pages") + server("door") + """
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: a}
+spec: {rules: [{http: {paths: [{path: /, backend: {service: {name: pages-service, port: {number: 80}}}}]}}]}
+""")
+    assert found.services["pages"]["role"] == "application" and "door" not in found.services
+    assert [each.what for each in found.left] == ["Deployment door"]
+
+
+def test_variables_in_images_stand_under_their_names():
+    """Files that `envsubst` or a pipeline fills in later"""
+    found = made(workload("Deployment", "web", "eu.gcr.io/$PROJECT_ID/web:${TAG:-1.4.0}"))
+    assert found.services["web"]["image"] == "eu.gcr.io/project_id/web:1.4.0"
+
+
+def test_pools_of_nodes_are_the_cluster():
+    """A Kafka whose nodes stand in pools is not counted a second time"""
+    pool = ("apiVersion: kafka.strimzi.io/v1beta2\nkind: KafkaNodePool\nmetadata: {name: %s, labels: "
+            "{strimzi.io/cluster: main}}\nspec: {replicas: %d, storage: {volumes: [{size: 10Gi}]}}\n---\n")
+    found = made(pool % ("brokers", 3) + pool % ("controllers", 1) + "apiVersion: kafka.strimzi.io/v1beta2\n"
+                 "kind: Kafka\nmetadata: {name: main}\nspec: {kafka: {version: 4.0.0}}\n")
+    assert {name: each.get("replicas", 1) for name, each in found.services.items()} == {"brokers": 3, "controllers": 1}
+    assert found.left[0].what == "Kafka main"
+
+
+def test_minio_is_replaced_as_in_compose():
+    """The same data, read by silo"""
+    found, stack = stack_of(json.dumps({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "objects"},
+                                        "spec": {"template": {"spec": {"containers": [{
+                                            "name": "a", "image": "minio/minio:RELEASE.2025-04-22T22-12-26Z",
+                                            "resources": {"limits": {"memory": "1Gi"}},
+                                            "volumeMounts": [{"name": "data", "mountPath": "/export"}]}]}},
+                                            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {
+                                                "resources": {"requests": {"storage": "9Gi"}}}}]}}),
+                            workload("Deployment", "api"))
+    objects = stack.services["objects"]
+    assert (objects.role, objects.memory, objects.mounts[0].path) == ("object-store", "1024Mi", "/data")
+    assert objects.image.startswith("pgsty/silo:") and any("minio" in each.lost for each in found.evidence)
+
+
+def test_upper_folders_count_before_variants_below(tmp_path):
+    """local/ beside the files holds another one of the same name"""
+    (tmp_path / "local").mkdir()
+    for folder, copies in ((tmp_path, 3), (tmp_path / "local", 1)):
+        (folder / "web.yaml").write_text(workload("Deployment", "web", replicas=copies))
+    found = imported([str(tmp_path)])
+    assert found.services["web"]["replicas"] == 3
+    assert "local" in found.left[0].what and "local" not in found.left[0].reason
+
+
+def test_charts_below_a_folder(tmp_path):
+    """Templates of a chart are no manifests: beside manifests the chart is passed over, alone it is rendered"""
+    pytest.importorskip("helm_python", reason="needs helm-python-sdk: run `make test`, whose environment has it")
+    (tmp_path / "chart" / "templates").mkdir(parents=True)
+    (tmp_path / "chart" / "Chart.yaml").write_text("apiVersion: v2\nname: shop\nversion: 1.0.0\n")
+    (tmp_path / "chart" / "templates" / "a.yaml").write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{ .Release.Name }}\nspec: {containers: [{image: me/a:1.0}]}\n")
+    assert list(imported([str(tmp_path)]).services) == ["shop"]
+    (tmp_path / "web.yaml").write_text(workload("Deployment", "web"))
+    assert list(imported([str(tmp_path)]).services) == ["web"]
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="allowed: kubectl is not installed")

@@ -85,6 +85,68 @@ def test_the_type_of_the_node_group_counts():
     assert "t2.micro" not in str(found.cloud)
 
 
+def referring(**attributes):
+    """A configuration in which attributes of resources name others: `a__subnets="aws_subnet.b"`"""
+    found = {}
+    for name, other in attributes.items():
+        address, _, attribute = name.partition("__")
+        kind, _, label = address.rpartition("_")
+        found.setdefault((kind, label), {})[attribute] = {"references": [f"{other}.id", other]}
+    return {"configuration": {**PROVIDER, "root_module": {"resources": [
+        {"type": kind, "name": label, "expressions": told} for (kind, label), told in found.items()]}}}
+
+
+@pytest.mark.parametrize(("balancer", "count"), [
+    ({"subnets": [None, None, None]}, 3), ({"subnets": ["a", "b"], "internal": True}, 0), ({}, 2),
+    ({"ip_address_type": "dualstack-without-public-ipv4"}, 0),
+    ({"load_balancer_type": "network"}, 1), ({"subnet_mapping": [{"allocation_id": "eip-1"}, {}]}, 1)])
+def test_a_balancer_has_an_address_in_each_zone(balancer, count):
+    """Where it is reached from the internet; addresses that are named are things of their own, zones that nobody names
+    are as few as can be"""
+    found = read(plan(thing("aws_lb.a", **balancer)))
+    assert sum(each.fields.get("count", 1) for each in found.cloud if each.fields["kind"] == "PublicAddresses") == count
+
+
+def test_what_is_known_after_apply_is_found_by_reference():
+    """Subnets of a balancer, template and subnets of nodes, through the configuration beside the values"""
+    subnets = [thing(f'aws_subnet.out["{zone}"]', map_public_ip_on_launch=True) for zone in "abc"]
+    templates = [thing(f"aws_launch_template.{name}", block_device_mappings=[{"ebs": [{"volume_size": size}]}])
+                 for name, size in (("small", 30), ("large", 300))]
+    group = thing("aws_eks_node_group.n", scaling_config=[{"desired_size": 2}], launch_template=[{}])
+    found = read(plan(thing("aws_lb.a"), thing("aws_instance.i", instance_type="t3.micro"), group, *templates, *subnets,
+                      **referring(aws_lb_a__subnets="aws_subnet.out", aws_instance_i__subnet_id="aws_subnet.out",
+                                  aws_eks_node_group_n__subnet_ids="aws_subnet.out",
+                                  aws_eks_node_group_n__launch_template="aws_launch_template.large")))
+    counts = {each.source.partition(" ")[0]: each.fields.get("count", 1) for each in found.cloud
+              if each.fields["kind"] == "PublicAddresses"}
+    assert counts == {"aws_lb.a": 3, "aws_instance.i": 1, "aws_eks_node_group.n": 2}
+    assert [each.fields["gb"] for each in found.cloud if "node_group" in each.source and "gb" in each.fields] == [300]
+
+
+def test_a_region_that_the_provider_is_not_set_to():
+    """An option that contradicts the configuration is told, not obeyed"""
+    assert read(plan(thing("aws_eip.a")), region="us-east-1").region == "us-east-1"
+    with pytest.raises(PretamaneError, match="nothing of it is in eu-west-1, but in us-east-1"):
+        read(plan(thing("aws_eip.a")), region="eu-west-1")
+
+
+def test_a_plan_that_was_cut_down_to_its_changes():
+    """Tools for policies keep `resource_changes` only: what they leave behind counts"""
+    found = read({"format_version": "1.2", "configuration": PROVIDER, "resource_changes": [
+        {"address": "aws_eip.a", "mode": "managed", "type": "aws_eip", "change": {"actions": ["create"], "after": {}}},
+        {"address": "aws_eip.b", "mode": "managed", "type": "aws_eip", "change": {
+            "actions": ["delete"], "before": {"domain": "vpc"}, "after": None}}]})
+    assert [each.source.partition(" ")[0] for each in found.cloud] == ["aws_eip.a"]
+    assert costs(found) == {"aws_eip.a": Decimal("3.65"), "aws_eip.b": 0}
+
+
+def test_a_trail_with_data_events_is_told():
+    """The first copy of management events is free, each data event is not"""
+    assert read(plan(thing("aws_cloudtrail.t"))).free == {"aws_cloudtrail": 1}
+    found = read(plan(thing("aws_cloudtrail.t", advanced_event_selector=[{"name": "objects"}])))
+    assert "data events" in found.left[0].reason
+
+
 @pytest.mark.parametrize("before", ["", "+ terraform show -json plan.tfplan\n", "[command]/bin/terraform show\n"])
 def test_lines_of_a_wrapper_do_not_count(before):
     """A wrapper of a pipeline writes its command first, and perhaps a line at the end"""
@@ -205,9 +267,9 @@ TABLE = {  # kind: attributes, and what it is billed as, or how it stands
     "aws_autoscaling_group": ({"desired_capacity": 2, "launch_template": [{"name": "t"}]}, "Instances Volume"),
     "aws_instance": ({"instance_type": "m6i.large"}, "Instances Volume"),
     "aws_ebs_volume": ({"size": 20, "type": "gp3"}, "Volume"),
-    "aws_lb": ({"load_balancer_type": "network"}, "LoadBalancer"),
-    "aws_alb": ({"load_balancer_type": "application"}, "LoadBalancer"),
-    "aws_elb": ({}, "LoadBalancer"),
+    "aws_lb": ({"load_balancer_type": "network"}, "LoadBalancer PublicAddresses"),
+    "aws_alb": ({"load_balancer_type": "application", "internal": True}, "LoadBalancer"),
+    "aws_elb": ({}, "LoadBalancer PublicAddresses"),
     "aws_vpc_endpoint": ({"vpc_endpoint_type": "Interface", "subnet_ids": ["a", "b"]}, "VpcEndpoint"),
     "aws_db_instance": ({"engine": "postgres", "instance_class": "db.t3.micro", "allocated_storage": 20}, "DbInstance"),
     "aws_rds_cluster": (
@@ -229,6 +291,8 @@ TABLE = {  # kind: attributes, and what it is billed as, or how it stands
     "aws_efs_file_system": ({}, "FileSystem"),
     "aws_sqs_queue": ({}, "Queue"),
     "aws_sns_topic": ({}, "Topic"),
+    "aws_cloudtrail": ({}, "free"), "aws_vpn_gateway": ({}, "free"), "aws_api_gateway_method": ({}, "free"),
+    "aws_api_gateway_rest_api": ({}, "unknown"), "aws_main_route_table_association": ({}, "free"),
     "aws_cloudfront_distribution": ({}, "Cdn"),
     "aws_cognito_user_pool": ({}, "UserPool"),
     "aws_cloudwatch_log_group": ({}, "Logs"),

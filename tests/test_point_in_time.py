@@ -3,6 +3,7 @@ on a new one; and whoever cannot go there says so."""
 from __future__ import annotations
 
 import re
+import shutil
 import time
 
 import pytest
@@ -132,6 +133,20 @@ def test_a_log_that_does_not_leave_is_noticed(place):
     assert found["pretamane_wal_last_run_success"] == 0
     assert found["pretamane_wal_last_success_timestamp_seconds"] == before
     assert place.host.run("wal.sh").returncode == 0
+
+
+def test_tablespaces_are_refused(place):
+    """A copy of the server's files is without them: the backup says so rather than keep one that leads nowhere"""
+    folder = place.server.folder / "elsewhere"
+    folder.mkdir()
+    shutil.chown(folder, place.server.data.owner())
+    place.server.psql(f"create tablespace elsewhere location '{folder}'")
+    try:
+        done = place.host.run("backup.sh")
+    finally:
+        place.server.psql("drop tablespace elsewhere")
+    assert done.returncode != 0 and "postgresql has tablespaces" in done.stderr, done.stderr
+    assert place.host.metrics("backup")["pretamane_backup_last_run_success"] == 0
 
 
 def test_old_log_goes_when_a_backup_has_succeeded(place):

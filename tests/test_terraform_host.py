@@ -106,6 +106,20 @@ def test_nothing_comes_in(plan):
                      ("udp", 7844, 7844, "0.0.0.0/0")}
 
 
+def test_a_group_that_is_made_anew_has_room_for_its_name(plan, other):
+    """One is made before the other goes: with a fixed name AWS refuses the second one, such as for another edge"""
+    for each in (plan, first_plan(other)):
+        groups = resources(each, "aws_security_group")
+        assert groups and all(group.get("name_prefix") and not group.get("name") for group in groups.values())
+
+
+def test_a_newer_image_replaces_no_host(host):
+    """The newest Ubuntu would, and would boot the bundle that Terraform knows"""
+    text = (host.folder / "compute.tf").read_text()
+    host = text[text.index('resource "aws_instance"'):]
+    assert "most_recent = true" in text and re.search(r"ignore_changes = \[ami\]", host)
+
+
 def test_direct_opens_what_is_published(other):
     """In direct mode exactly the two published ports are open, and the address outlives the host"""
     found = first_plan(other)

@@ -18,6 +18,7 @@ from pathlib import Path
 from terraform_schema import PROVIDERS, Provider, cached_schema
 
 PROGRAMS = ("terraform", "tofu")
+LOCK = ".terraform.lock.hcl"
 REGISTRY = {"terraform": ("registry", "terraform", "io"), "tofu": ("registry", "opentofu", "org")}
 PLATFORM = f"{sys.platform}_{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(os.uname().machine, os.uname().machine)}"
 
@@ -71,7 +72,8 @@ def main() -> int:
     if program() is None:
         raise SystemExit("neither terraform nor tofu is installed")
     with tempfile.TemporaryDirectory() as scratch:
-        copy = shutil.copytree(sys.argv[1], Path(scratch, "configuration"))
+        # The stand-in is not what an emitted lock file says that the provider is.
+        copy = shutil.copytree(sys.argv[1], Path(scratch, "configuration"), ignore=lambda *_: {LOCK})
         chosen = mirror(Path(scratch, "mirror"), copy)
         for words in (["init", "-backend=false"], sys.argv[2:]):
             code = subprocess.run([program(), *words], cwd=copy, env=chosen,

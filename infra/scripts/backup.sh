@@ -101,6 +101,9 @@ need docker restic python3 timeout
 require_data
 rm -rf "$STAGING"
 mkdir -p "$STAGING" "$RESTIC_CACHE_DIR"
+step room
+# A dump of each database, a copy of its files where its log is kept, and copies of volumes; what is mirrored is linked.
+require_room "$(($(bytes_of dump) * (${#ARCHIVED[@]} > 0 ? 2 : 1) + $(bytes_of copy)))"
 step repository
 alone exclusive open_repository create
 step databases

@@ -27,6 +27,7 @@ finish() {
 fetch() {
     rm -rf "$STAGING"
     mkdir -p "$STAGING"
+    require_room "$(snapshot_bytes "$SNAPSHOT")"
     restic restore --quiet --host "$STACK" --target "$STAGING" "$SNAPSHOT"
     FOUND="$(dirname "$(find "$STAGING" -name manifest.json -not -path '*/volumes/*' | head -n 1)")"
     [ -f "$FOUND/manifest.json" ] || die "there is no manifest in the snapshot"

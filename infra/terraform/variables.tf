@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 1f106caaeaac. Change the stack, not this file.
+# Made by `pretamane emit` from model 766fee3a5f6a. Change the stack, not this file.
 
 variable "region" {
   description = "Region code."
@@ -91,7 +91,7 @@ variable "root_volume_gb" {
 variable "data_volume_gb" {
   description = "GiB of the data disk: what the volumes of the stack hold. It can grow while in use, never shrink."
   type        = number
-  default     = 62
+  default     = 79
 
   validation {
     condition     = var.data_volume_gb >= 1 && var.data_volume_gb <= 16384 && floor(var.data_volume_gb) == var.data_volume_gb

@@ -128,13 +128,22 @@ def usage_curve(
     raise errors[0]
 
 
+def _bills_one_by_one(stack: Stack, book: PriceBook, name: str, at: ndarray, hours: Decimal | int | str) -> ndarray:
+    "The bill at each busy vCPU: machines change so often on the way that their steps are more than the points."
+    from numpy import array
+
+    here = (with_usage(stack, {"cpu_cores": Decimal(busy)}) for busy in at.tolist())
+    return array([float(bill_of(architecture(name, each, book), each, book, hours).total) for each in here])
+
+
 def _curve(stack: Stack, book: PriceBook, field: str, names: tuple[str, str], most: Decimal,
            hours: Decimal | int | str) -> UsageCurve:
     "Two bills from 0 to a bound."
     from numpy import geomspace, insert, sign
 
     at = insert(geomspace(float(most) / 1e5, float(most), SAMPLES - 1), 0, 0.0)
-    usd = {name: totals(stack, book, name, {field: at}, hours) for name in names}
+    usd = {name: _bills_one_by_one(stack, book, name, at, hours) if field == "cpu_cores" else totals(
+        stack, book, name, {field: at}, hours) for name in names}
     signs = sign(usd[names[0]] - usd[names[1]])
     difference = partial(_difference, stack, book, field, names, hours)
     changed = [index for index in range(len(at) - 1) if signs[index] != signs[index + 1]]
@@ -259,6 +268,8 @@ def one_field(
     if high is not None and not (high.is_finite() and 0 < high <= LARGEST):
         raise PretamaneError(f"a number above 0 is expected, not {up_to!r}", "--up-to", f"At most {LARGEST:,}")
     found = usage_curve(stack, book, field, names, high, hours).text()
+    if high is not None:
+        found = f"{found}, up to {_figure(high)}"
     return _row(field, _typical(stack, field), lambda: [found])
 
 

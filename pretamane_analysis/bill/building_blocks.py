@@ -31,7 +31,7 @@ from ..stack.stack import Stack
 # %% auto #0
 __all__ = ['Figures', 'POD_VOLUMES', 'REQUESTS_OF_LOG', 'Capacity', 'Architecture', 'services_on_machines', 'capacity',
            'busy_percent', 'guessed', 'pod_volumes', 'managed_data', 'data_gb', 'claim_gb', 'is_shared',
-           'mounts_in_cluster', 'claims_gb', 'host_disk_gb', 'shared', 'own_data', 'database_log']
+           'mounts_in_cluster', 'claims_gb', 'backup_room_gb', 'host_disk_gb', 'shared', 'own_data', 'database_log']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -207,14 +207,31 @@ def claims_gb(
     return sum((count * claim_gb(stack, scenario, volume) for volume, count in copies.items()), Decimal(0))
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #75fa336d
+def backup_room_gb(
+    stack: Stack,  # The product that is described
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    services: Iterable[str],  # Names of services of the stack
+) -> Decimal:
+    """GB that a backup and the drill that restores it need for a time on the disk that holds the data: a dump of each
+    database, a copy of its files where its log is kept, copies of volumes, and the server that the dump is restored
+    into. What is mirrored is linked by the one and streamed by the other."""
+    logged = {each.volume for name in archived(stack) for each in stack.services[name].mounts}
+    times = {"copy": 1, "dump": 2}
+    return sum((stack.volume_gb(volume, scenario) * (times.get(stack.volumes[volume].backup, 0) + (volume in logged))
+                for volume in {each.volume for name in services for each in stack.services[name].mounts}), Decimal(0))
+
+
 def host_disk_gb(
     stack: Stack,  # The product that is described
     use: Figures,  # Usage in one scenario, as `Usage.at` returns it
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     services: Iterable[str],  # Names of services of the stack
 ) -> Decimal:
-    "GB of a disk that holds the volumes and the images, with a fifth to spare: a full disk stops everything."
-    return ((data_gb(stack, scenario, services) + use["image_gb"]) * Decimal("1.2")).to_integral_value(ROUND_CEILING)
+    """GB of a disk that holds the volumes and the images, with a fifth to spare, and what a backup needs for a time: a
+    full disk stops everything."""
+    names = list(services)
+    return ((data_gb(stack, scenario, names) + use["image_gb"]) * Decimal("1.2")
+            + backup_room_gb(stack, scenario, names)).to_integral_value(ROUND_CEILING)
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #f59f1023
 def shared(

@@ -20,7 +20,7 @@ from .features import FEATURE, features_of
 from .several_hosts import ec2_pair
 from .surface import with_usage
 from .what_if import with_host_memory
-from ..prices.book import PriceBook
+from ..prices.book import MissingPrice, PriceBook
 from ..stack.stack import Stack
 
 # %% auto #0
@@ -125,13 +125,29 @@ def _lattice(stack: Stack, book: PriceBook, names: tuple[str, str], possible: It
     return value
 
 # %% ../../nbs/bill/20_causes.ipynb #656031ad
-def _step(stack: Stack, book: PriceBook, before: str, after: str,
-          hours: Decimal | int | str) -> Iterator[dict[str, Any]]:
+def _step(stack: Stack, book: PriceBook, before: str, after: str, hours: Decimal | int | str,
+          why: str = "") -> Iterator[dict[str, Any]]:
     "What one architecture takes away from another one, as one cause."
     one, other = (_amounts(stack, book, name, hours) for name in (before, after))
     for feature in {**one, **other} if before != after else ():
-        yield {"cause": f"{TITLES[after]} in place of {TITLES[before]}", "feature": feature,
+        yield {"cause": f"{TITLES[after]} in place of {TITLES[before]}{why}", "feature": feature,
                "USD/month": one.get(feature, Decimal(0)) - other.get(feature, Decimal(0))}
+
+
+def _split(stack: Stack, book: PriceBook, baseline: str, alternative: str,
+           hours: Decimal | int | str) -> list[dict[str, Any]]:
+    "The rows of `causes`; as one cause where an architecture between the two has no price, and why."
+    try:
+        near = _nearest(stack, book, baseline), _nearest(stack, book, alternative)
+        differing = _differing(stack, book, *near)
+        parts = shapley(differing, _lattice(stack, book, near, differing, hours))
+        return [*_step(stack, book, baseline, near[0], hours),
+                *({"cause": CAUSES[cause], "feature": feature, "USD/month": (
+                    Decimal(part.numerator) / part.denominator).quantize(Decimal("1e-12"))}
+                  for cause, by in parts.items() for feature, part in by.items()),
+                *_step(stack, book, near[1], alternative, hours)]
+    except MissingPrice as error:
+        return [*_step(stack, book, baseline, alternative, hours, f" (not split: {error.message.partition(' (')[0]})")]
 
 
 def causes(
@@ -142,14 +158,7 @@ def causes(
     hours: Decimal | int | str = HOURS_PER_MONTH,  # Hours in the month
 ) -> list[dict[str, Any]]:  # Cause, feature, USD a month; all together the saving, exactly
     "A saving by cause and feature. Raises PretamaneError, MissingPrice."
-    near = _nearest(stack, book, baseline), _nearest(stack, book, alternative)
-    differing = _differing(stack, book, *near)
-    parts = shapley(differing, _lattice(stack, book, near, differing, hours))
-    rows = [*_step(stack, book, baseline, near[0], hours),
-            *({"cause": CAUSES[cause], "feature": feature, "USD/month": (
-                Decimal(part.numerator) / part.denominator).quantize(Decimal("1e-12"))}
-              for cause, by in parts.items() for feature, part in by.items()),
-            *_step(stack, book, near[1], alternative, hours)]
+    rows = _split(stack, book, baseline, alternative, hours)
     first, second = (sum(_amounts(stack, book, name, hours).values(), Decimal(0)) for name in (baseline, alternative))
     rows = [row for row in rows if row["USD/month"]]
     if rows:  # what rounding to 12 places leaves goes to the largest part

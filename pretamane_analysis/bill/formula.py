@@ -223,6 +223,11 @@ class Formula(Decimal):
         low, high = found.paper.block.sheet.span(found.terms)
         return found if low >= 0 else found._made("above") if high > 0 else Formula({}, self.paper)
 
+    def __format__(self, specifier: str, context: Any = None) -> str:
+        "The most that it can be, for messages."
+        most = Decimal(repr(self.paper.block.sheet.span(self.terms)[1]))
+        return format(most.quantize(Decimal("1e-6")).normalize(), specifier)
+
     def is_finite(self) -> bool:
         "No figure is infinite."
         return True

@@ -5,9 +5,11 @@
 # %% ../../nbs/bill/03a_node_types.ipynb #w0020004
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
+from heapq import heapify, heappop, heappush
 from math import ceil
 from typing import NoReturn
 
@@ -15,7 +17,9 @@ from ..base.errors import PretamaneError
 from ..base.tables import counted
 from .bill import HOURS_PER_MONTH
 from .nodes import Cluster, Group, Pod, Room, Work, filled, room
-from .sizing import SHORTLISTED, Candidate, Machine, current_types, hosts, priced, sold_types
+from pretamane_analysis.bill.sizing import (
+    BILLIONTH, SHORTLISTED, Candidate, Machine, by_hour, current_types, hourly_usd, hosts, priced,
+)
 from ..prices.book import ON_DEMAND, PriceBook
 from ..prices.snapshot import InstanceType
 
@@ -32,22 +36,63 @@ class _Sums:
     gpus: int
     largest: Pod
 
-    def bound(self, node: Room, at_least: int) -> int:
-        "Nodes that are needed at least; 0 where a pod does not fit even an empty node."
+    def bound(self, node: Room) -> int:
+        "Nodes that are needed at least, whatever keeps vCPU busy; 0 where a pod does not fit even an empty node."
         if not node.holds(self.largest) or node.cores <= 0:
             return 0
-        return max(at_least,
-                   *map(ceil, (self.mib / max(1, node.mib), self.pods / node.pods, self.gpus / max(1, node.gpus),
-                               float(self.cores / node.cores))))
+        return max(1, *map(ceil, (self.mib / max(1, node.mib), self.pods / node.pods, self.gpus / max(1, node.gpus))),
+                   _ceiling(self.cores, node.cores))
 
 
-def _sums(held: Work) -> _Sums:
-    pods = held.pods
+def _ceiling(cores: Decimal, of_each: Decimal) -> int:
+    return int((cores / of_each).quantize(BILLIONTH).to_integral_value(ROUND_CEILING))
+
+
+def _sums(pods: tuple[Pod, ...]) -> _Sums:
     most = Pod(max((pod.gpus for pod in pods), default=0), max((pod.mib for pod in pods), default=0),
                max((pod.cores for pod in pods), default=Decimal(0)), max((pod.gpu_mib for pod in pods), default=0))
-    return _Sums(len(pods), sum(pod.mib for pod in pods),
-                 max(held.busy_cores, sum((pod.cores for pod in pods), Decimal(0))),
+    return _Sums(len(pods), sum(pod.mib for pod in pods), sum((pod.cores for pod in pods), Decimal(0)),
                  sum(pod.gpus for pod in pods), most)
+
+
+@lru_cache(64)
+def _nodes_at_least(pods: tuple[Pod, ...], daemons: tuple[Pod, ...], architecture: str,
+                    prefix_delegation: bool) -> list[tuple[str, InstanceType, int, Decimal]]:
+    "Each current type that holds the pods: usage type of its hour, how many at least, vCPU for pods of each."
+    sums = _sums(pods)
+    rooms = {hour: (kind, room(kind, daemons, prefix_delegation))
+             for hour, kind in by_hour(current_types(architecture, sums.gpus > 0)).items()}
+    return [(hour, kind, count, node.cores) for hour, (kind, node) in rooms.items() if (count := sums.bound(node))]
+
+
+def _counts(book: PriceBook, region: str, option: str, held: Work, at_least: int, fixed: int | None, architecture: str,
+            prefix_delegation: bool) -> Iterator[tuple[InstanceType, int]]:
+    "Each type that is sold so, and how many nodes of it are needed at least."
+    sold = (book.shortlist or book).sold("AmazonEC2", region, option)
+    for hour, kind, least, cores in _nodes_at_least(tuple(held.pods), held.daemons, architecture, prefix_delegation):
+        if sold is None or hour in sold:
+            count = max(at_least, least, _ceiling(held.busy_cores, cores))
+            if fixed is None or count <= fixed:
+                yield kind, count
+
+
+def _ranked(book: PriceBook, region: str, held: Work, counts: Iterable[tuple[InstanceType, int]],
+            usd_for_each: Decimal, option: str) -> Iterator[tuple[Decimal, str, InstanceType]]:
+    """Types by what their nodes cost at least. CPU credits are worked out only for those that are asked for: without
+    them nodes cost less still."""
+    known, heap = book.shortlist or book, list[tuple[Decimal, str, InstanceType, int]]()
+    for kind, count in counts:
+        if (hourly := hourly_usd(known, region, kind, option)) is not None:
+            heap.append((count * (hourly * HOURS_PER_MONTH + usd_for_each), kind.name, kind, count))
+    heapify(heap)
+    most = SHORTLISTED if book.shortlist else len(heap)
+    while heap and most:
+        least, name, kind, count = heappop(heap)
+        if not count:  # it has its credits already
+            most -= 1
+            yield least, name, kind
+        elif found := priced(known, region, kind, held.busy_cores, count, option):
+            heappush(heap, (_least(found, count, held.busy_cores, usd_for_each), name, kind, 0))
 
 
 def cheapest_nodes(
@@ -62,13 +107,9 @@ def cheapest_nodes(
     option: str = ON_DEMAND,  # How the nodes are bought
 ) -> InstanceType:
     """The type whose nodes hold the work for the least money. Raises PretamaneError that says what no type has."""
-    sums, ranked = _sums(held), []
-    for kind in sold_types(book.shortlist or book, region, option, current_types(architecture, sums.gpus > 0)):
-        count = sums.bound(room(kind, held.daemons, prefix_delegation), fixed or at_least)
-        if count and (fixed is None or count <= fixed) and (
-                found := priced(book.shortlist or book, region, kind, held.busy_cores, count, option)):
-            ranked.append((_least(found, count, held.busy_cores, usd_for_each), kind.name, kind))
-    best = _best(book, region, sorted(ranked)[:SHORTLISTED if book.shortlist else None], lambda kind: filled(
+    ranked = _ranked(book, region, held, _counts(book, region, option, held, fixed or at_least, fixed, architecture,
+                                                 prefix_delegation), usd_for_each, option)
+    best = _best(book, region, ranked, lambda kind: filled(
         [Group("main", kind, fixed)], held, at_least, prefix_delegation), usd_for_each, option)
     if best is None and option != ON_DEMAND:
         return cheapest_nodes(book, region, held, at_least, fixed, architecture, prefix_delegation, usd_for_each)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ..base.errors import PretamaneError, did_you_mean
@@ -16,7 +17,7 @@ from .cluster import usd_beside_each_node
 from .nodes import Group, filled, work
 from .optimized import without_arm64
 from pretamane_analysis.bill.sizing import (
-    Candidate, Machine, candidates, current_types, host_for, lacking, priced, sold_types, why_none,
+    Candidate, Machine, by_hour, candidates, current_types, host_for, lacking, priced, sold_among, why_none,
 )
 from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
@@ -99,6 +100,11 @@ class _Wanted:
     why: dict[str, str]  # Why a type is no node
     stack: Stack
 
+    @cached_property
+    def hours(self) -> dict[str, InstanceType]:
+        "The types by hour."
+        return by_hour(self.kinds)
+
     def lacks(self, kind: InstanceType) -> tuple[str, ...]:
         "Sentences; empty where a type will do."
         if self.counts is None:
@@ -111,7 +117,7 @@ class _Wanted:
             yield from (Offer(each, region, option) for each in candidates(book, region, self.machine, option))
             return
         beside = usd_beside_each_node(self.stack.model_copy(update={"region": region}), book)
-        for kind in sold_types(book, region, option, self.kinds):
+        for kind in sold_among(book, region, option, self.hours):
             count = self.counts.get(kind.name)
             if count and (found := priced(book, region, kind, self.machine.busy_cores, count, option)):
                 yield Offer(replace(found, monthly_usd=found.monthly_usd + count * beside), region, option, count)
@@ -144,7 +150,7 @@ def search(
     found, looked = list[Offer](), 0
     for region in places:
         here = [offer for each in wanted for option in ways for offer in each.offers(book, region, option)]
-        looked += sum(len(list(sold_types(book, region, option, each.kinds))) for each in wanted for option in ways)
+        looked += sum(len(sold_among(book, region, option, each.hours)) for each in wanted for option in ways)
         found += here
         if not here:
             without[region] = why_none(wanted[0].machine, book, region)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from .bill import HOURS_PER_MONTH
 from .ranges import Pair, Shape, open_fields, pair, spread_of
 from ..prices.book import PriceBook
+from ..stack.quantities import figure_title
 from ..stack.stack import Stack
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
 # %% auto #0
-__all__ = ['tornado', 'indices']
+__all__ = ['tornado', 'indices', 'moving']
 
 # %% ../../nbs/bill/18_sensitivity.ipynb #8870deb7
 def _saved(surfaces: Pair, columns: dict[str, ndarray]) -> ndarray:
@@ -27,6 +28,10 @@ def _saved(surfaces: Pair, columns: dict[str, ndarray]) -> ndarray:
 
 def _usd(value: float) -> Decimal:
     return Decimal(str(float(value))).quantize(Decimal("0.01"))
+
+
+def _apart(*values: Decimal) -> Decimal:
+    return max(values) - min(values)
 
 
 def tornado(
@@ -42,12 +47,12 @@ def tornado(
 
     fields = open_fields(stack)
     typical = {name: figures[1] for name, figures in fields.items()}
-    cases = [typical | {name: figures[end]} for name, figures in fields.items() for end in (0, 2)]
+    cases = [typical | {name: figures[end]} for name, figures in fields.items() for end in (0, 2)] + [typical]
     columns = {name: array([case[name] for case in cases]) for name in fields}
     saved = _saved(surfaces or pair(stack, book, baseline, alternative, hours), columns)
     rows = [{"usage": name, "low": Decimal(str(low)), "high": Decimal(str(high)),
              "saved at low, USD": _usd(saved[2 * at]), "saved at high, USD": _usd(saved[2 * at + 1]),
-             "moves the saving by, USD": abs(_usd(saved[2 * at + 1]) - _usd(saved[2 * at]))}
+             "moves the saving by, USD": _apart(*(_usd(saved[each]) for each in (2 * at, 2 * at + 1, -1)))}
             for at, (name, (low, _, high)) in enumerate(fields.items())]
     return sorted(rows, key=lambda row: (-row["moves the saving by, USD"], row["usage"]))
 
@@ -81,3 +86,13 @@ def indices(
 
 def _thousandths(value: Any) -> Decimal:
     return Decimal(str(float(value))).quantize(Decimal("0.001"))
+
+# %% ../../nbs/bill/18_sensitivity.ipynb #b6b362bb
+def moving(
+    rows: list[dict[str, Any]],  # Of `tornado` or `indices`
+) -> tuple[list[dict[str, Any]], str]:  # Those for reading, and a sentence about the others; empty without any
+    "The figures that matter, and those that do not."
+    key = "total" if rows and "total" in rows[0] else "moves the saving by, USD"
+    kept = [row for row in rows if row[key]]
+    others = "; ".join(figure_title(row["usage"]) for row in rows if not row[key])
+    return kept, f"{'None' if kept else 'Nothing at all; none'} of these moves it: {others}." if others else ""

@@ -11,8 +11,8 @@ from math import ceil
 
 from .bill import HOURS_PER_MONTH
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, busy_percent, capacity, data_gb, database_log, guessed, managed_data, own_data,
-    services_on_machines, shared,
+    Architecture, Figures, backup_room_gb, busy_percent, capacity, data_gb, database_log, guessed, managed_data,
+    own_data, services_on_machines, shared,
 )
 from .cluster import SECONDS_PER_MONTH, require_architecture
 from .features import FEATURE, features_of, programs
@@ -56,7 +56,9 @@ def _services_of(
 def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: _Hosts) -> list[Resource]:
     "A data disk for each host, copies of the data in snapshots and a bucket."
     data = data_gb(stack, scenario, _services_of(stack)) * hosts.copies / hosts.count
-    disk, *copies = own_data(stack, use, ((data + use["image_gb"]) * Decimal("1.2")).to_integral_value(ROUND_CEILING))
+    room = backup_room_gb(stack, scenario, _services_of(stack))  # any of them may be the one that makes the backup
+    whole = ((data + use["image_gb"]) * Decimal("1.2") + room).to_integral_value(ROUND_CEILING)
+    disk, *copies = own_data(stack, use, whole)
     assert isinstance(disk, Volume)
     log = database_log(stack, use, _services_of(stack)) if hosts.name == "ec2-pair" else []
     return [Volume(feature="disks", name="data disks", volume_type=disk.volume_type, gb=disk.gb,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 
 from .bill import HOURS_PER_MONTH
 from ..base.errors import PretamaneError, did_you_mean
@@ -20,9 +20,9 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CONSTRAINTS', 'SHORTLISTED', 'Needs', 'busy_shares', 'needs', 'Machine', 'host_for', 'Constraint', 'lacking',
-           'Candidate', 'priced', 'current_types', 'sold_types', 'candidates', 'why_none', 'where_sold', 'hosts',
-           'cheapest']
+__all__ = ['BILLIONTH', 'CONSTRAINTS', 'SHORTLISTED', 'Needs', 'busy_shares', 'needs', 'Machine', 'host_for', 'Constraint',
+           'lacking', 'Candidate', 'hourly_usd', 'priced', 'current_types', 'sold_types', 'by_hour', 'sold_among',
+           'candidates', 'why_none', 'where_sold', 'hosts', 'cheapest']
 
 # %% ../../nbs/bill/02_sizing.ipynb #a0140deb
 @dataclass(frozen=True)
@@ -102,10 +102,14 @@ class Constraint:
         return f"{amount.normalize():,f} {unit.removesuffix('s') if amount == 1 else unit}"
 
 
+BILLIONTH = Decimal("1e-9")  # Shares of services do not add up exactly: what is finer than this is no need
+
+
 CONSTRAINTS = (
     Constraint("memory", lambda machine: Decimal(machine.memory_mib), lambda kind: Decimal(kind.memory_mib),
                "MiB of memory"),
-    Constraint("vCPU", lambda machine: max(machine.cores, machine.busy_cores), lambda kind: Decimal(kind.vcpu)),
+    Constraint("vCPU", lambda machine: max(machine.cores, machine.busy_cores).quantize(BILLIONTH),
+               lambda kind: Decimal(kind.vcpu)),
     Constraint("GPUs", lambda machine: Decimal(machine.gpus), lambda kind: Decimal(gpus_of(kind.name).count)),
     Constraint("GPU memory", lambda machine: Decimal(machine.gpu_mib),
                lambda kind: Decimal(gpus_of(kind.name).memory_mib), "MiB of memory in each GPU"),
@@ -133,6 +137,19 @@ class Candidate:
     monthly_usd: Decimal  # Both, USD a month
 
 
+def hourly_usd(
+    book: PriceBook,  # Where prices are looked up
+    region: str,  # Region code
+    kind: InstanceType,  # The instance type
+    option: str = ON_DEMAND,  # How it is bought
+) -> Decimal | None:
+    "An hour of one machine, without CPU credits; None where this region does not sell it so."
+    try:
+        return book.find(instance_hour(kind.name, option, region=region)).tiers[0].usd
+    except MissingPrice:
+        return None
+
+
 def priced(
     book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
@@ -143,8 +160,9 @@ def priced(
 ) -> Candidate | None:
     "Machines of a type with their price; None where this region does not sell them so."
     percent, surplus = 100 * busy / (count * kind.vcpu), Decimal(0)
+    if (hourly := hourly_usd(book, region, kind, option)) is None:
+        return None
     try:
-        hourly = book.find(instance_hour(kind.name, option, region=region)).tiers[0].usd
         if percent > kind.baseline_percent:
             _, *more = Instances(instance_type=kind.name, count=count, cpu_percent=percent).charges(HOURS_PER_MONTH)
             surplus = sum((book.find(each.query.at(region)).tiers[0].usd * each.quantity for each in more
@@ -178,8 +196,27 @@ def sold_types(
     kinds: Iterable[InstanceType],  # Those in question
 ) -> Iterable[InstanceType]:
     "The instance types that a region sells so, as far as the book can tell without asking for each price."
+    return sold_among(book, region, option, by_hour(kinds))
+
+
+def by_hour(
+    kinds: Iterable[InstanceType],  # Any
+) -> dict[str, InstanceType]:
+    "Instance types by the usage type of their hour, in which a book says what it sells."
+    return {_hour_of(kind.name): kind for kind in kinds}
+
+
+def sold_among(
+    book: PriceBook,  # Where prices are looked up
+    region: str,  # Region code
+    option: str,  # Purchase option
+    hours: dict[str, InstanceType],  # Of `by_hour`
+) -> list[InstanceType]:
+    "Those of the types that a region sells so, as far as the book can tell; all where it cannot."
     sold = book.sold("AmazonEC2", region, option)
-    return kinds if sold is None else [kind for kind in kinds if _hour_of(kind.name) in sold] if sold else []
+    if sold is None:
+        return [*hours.values()]
+    return [kind for hour, kind in hours.items() if hour in sold] if sold else []
 
 
 def _large_enough(machine: Machine, kinds: Iterable[InstanceType] | None = None) -> list[InstanceType]:
@@ -189,6 +226,12 @@ def _large_enough(machine: Machine, kinds: Iterable[InstanceType] | None = None)
     return [kind for kind in among if all(has(kind) >= wanted for has, wanted in limits)]
 
 
+@lru_cache(64)
+def _current_and_large(machine: Machine) -> dict[str, InstanceType]:
+    "By hour."
+    return by_hour(_large_enough(machine))
+
+
 def candidates(
     book: PriceBook,  # Where prices are looked up
     region: str,  # Region code
@@ -196,8 +239,7 @@ def candidates(
     option: str = ON_DEMAND,  # How it is bought
 ) -> list[Candidate]:  # Cheapest first
     "Instance types of the current generation that have enough of everything and a price in the region."
-    among = current_types(machine.architecture, machine.gpus > 0)
-    kinds = _large_enough(machine, sold_types(book, region, option, among))
+    kinds = sold_among(book, region, option, _current_and_large(machine))
     if book.shortlist:
         kinds = [each.kind for each in _ranked(book.shortlist, region, kinds, machine.busy_cores, option)
                  or _ranked(book.shortlist, region, kinds, machine.busy_cores)][:SHORTLISTED] or kinds

@@ -18,6 +18,7 @@ from .ways import Ways, bounds_of
 from .what_if import with_host
 from ..prices.book import PriceBook
 from ..prices.own_prices import with_own_prices
+from ..prices.snapshot import instance_type
 from ..stack.quantities import Range, Usage
 from ..stack.settings import NodeGroupSettings
 from ..stack.stack import Stack
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 # %% auto #0
-__all__ = ['Machines', 'PROBES', 'CHUNK', 'with_usage', 'remembering', 'Surface', 'totals']
+__all__ = ['Machines', 'PROBES', 'CELLS', 'CHUNK', 'with_usage', 'remembering', 'Surface', 'totals']
 
 # %% ../../nbs/bill/16_surface.ipynb #5514b463
 def with_usage(
@@ -73,6 +74,31 @@ def remembering(
 
 
 PROBES = 5  # Where machines are asked for first, between the least and the most
+CELLS = 64  # Parts of the way that are looked into while CPU credits are bought: other machines may be cheaper there
+
+
+def _without_credits(
+    machines: Machines,  # Those of an architecture
+    busy: float,  # vCPU kept busy
+) -> bool:
+    "Whether machines cost the same at a load as at any smaller one that they were chosen for."
+    kinds = [(count, instance_type(name)) for count, name in machines]
+    return not any(kind.burstable for _, kind in kinds) or busy <= min(
+        float(kind.baseline_percent) / 100 for _, kind in kinds) * sum(count * kind.vcpu for count, kind in kinds)
+
+
+def _between(choose: Callable[[float], Machines], cell: float, low: float, high: float, before: Machines,
+             after: Machines) -> Iterator[tuple[float, Machines]]:
+    "Where machines change between two loads whose machines are known, to a millionth."
+    if before == after and (high - low <= cell or _without_credits(after, high)):
+        return
+    if high - low <= 1e-6 * high:
+        yield high, before
+        return
+    middle = (low + high) / 2
+    found = choose(middle)
+    yield from _between(choose, cell, low, middle, before, found)
+    yield from _between(choose, cell, middle, high, found, after)
 
 
 def _steps(
@@ -80,18 +106,13 @@ def _steps(
     least: float,  # vCPU kept busy
     most: float,  # vCPU kept busy
 ) -> Iterator[tuple[float, Machines]]:  # Up to which vCPU, which machines; the last one to the end
-    "The machines between two loads, and where they change, to a millionth."
+    """The machines between two loads, and where they change, to a millionth. No load costs less than a smaller one, so
+    that machines which cost the same at both ends are the cheapest all the way; where credits are bought, each cell is
+    looked into."""
     points = [least + (most - least) * at / (PROBES - 1) for at in range(PROBES)] if most > least else [least]
     chosen = [choose(point) for point in points]
     for low, high, before, after in zip(points, points[1:], chosen, chosen[1:]):
-        while before != after:
-            start, end, next_one = low, high, after
-            while end - start > 1e-6 * end:
-                middle = (start + end) / 2
-                found = choose(middle)
-                start, end, next_one = (middle, end, next_one) if found == before else (start, middle, found)
-            yield end, before
-            low, before = end, next_one
+        yield from _between(choose, (most - least) / CELLS, low, high, before, after)
     yield float("inf"), chosen[-1]
 
 

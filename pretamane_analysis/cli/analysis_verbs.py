@@ -119,19 +119,20 @@ def sensitivity(
                          "part of the variance with all others (Sobol indices).", *COMMON, _draw_options)
     parser.set_defaults(cases=256)
     options = parser.parse_args(arguments)
-    from pretamane_analysis.bill.sensitivity import indices, tornado
+    from pretamane_analysis.bill.sensitivity import indices, moving, tornado
     from pretamane_analysis.stack.quantities import in_words
 
     (stack, book), hours = _stack_and_book(options), month_hours(options)
     alone = tornado(stack, book, options.baseline, options.alternative, hours)
     together = indices(stack, book, options.baseline, options.alternative, cases=options.cases, seed=options.seed,
                        shape=options.shape, hours=hours)
-    title = _titled(options, stack)
+    title, (shown, others) = _titled(options, stack), moving(alone)
     parts = [Part(f"{title}: the saving, USD a month, with one usage figure low or high and all others typical",
-                  in_words(alone)),
+                  in_words(shown)),
              Part(f"{title}: parts of the saving's variance; first: by itself, total: with others",
-                  in_words(together))]
-    return _answer(options, parts, book, _today_said(options), exact=alone, tornado=alone, indices=together,
+                  in_words(moving(together)[0]))]
+    said = "\n".join(each for each in (fill(others, screen_width()), _today_said(options)) if each)
+    return _answer(options, parts, book, said, exact=alone, tornado=alone, indices=together,
                    seed=options.seed)
 
 # %% ../../nbs/cli/04a_analysis_verbs.ipynb #69897529

@@ -278,7 +278,7 @@ def show(
         print(to_json(document))
     elif form == "csv":
         print(to_csv(exact if exact is not None else parts[0].rows), end="")
-        print(age, file=sys.stderr)
+        print(*(each for each in (closing, age) if each), sep="\n", file=sys.stderr)
     else:
         print(*(each for each in (printed(parts, form), closing, age) if each), sep="\n\n")
 

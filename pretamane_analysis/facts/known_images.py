@@ -9,12 +9,14 @@ from csv import DictReader
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from math import ceil
 
 from ..base.files import data_path, read_text
 from .images import repository
 
 # %% auto #0
-__all__ = ['KnownImage', 'known_images', 'known_image', 'arm64_source', 'program']
+__all__ = ['USUAL_TIMES', 'LEAST_TIMES', 'KnownImage', 'Measured', 'measured', 'known_images', 'known_image', 'arm64_source',
+           'program']
 
 # %% ../../nbs/facts/06_known_images.ipynb #a3613c18
 @dataclass(frozen=True)
@@ -39,15 +41,51 @@ class KnownImage:
         "As people say it."
         return self.title or self.image.rpartition("/")[2]
 
+# %% ../../nbs/facts/06_known_images.ipynb #b10540d9
+@dataclass(frozen=True)
+class Measured:
+    "What the genuine program of an image took on the emitted host, with twelve users."
+    image: str  # Its usual repository
+    version: str  # Of the program that ran; the image that is pinned may be newer
+    date: str  # YYYY-MM-DD
+    machine: str  # Cores and memory
+    memory_mib: int  # Most that the kernel could not take back, in MiB
+    cpu: Decimal  # vCPU on average while the users were there
+    requests: int  # Of users in a minute, meanwhile
+    healthy_seconds: Decimal  # From the start to the first health check that passes; the median
+    back_seconds: Decimal | None  # From a SIGKILL to that; None where nobody killed it
+
+
+@cache
+def measured() -> dict[str, Measured]:
+    "By image, what `make e2e` wrote last."
+    rows = DictReader(read_text(data_path("measured.csv")).splitlines())
+    return {row["image"]: Measured(row["image"], row["version"], row["date"], row["machine"], int(row["memory_mib"]),
+                                   Decimal(row["cpu_seconds_per_minute"]) / 60, int(row["requests_per_minute"]),
+                                   Decimal(row["healthy_seconds"]),
+                                   Decimal(row["back_seconds"]) if row["back_seconds"] else None) for row in rows}
+
+# %% ../../nbs/facts/06_known_images.ipynb #b8c04a16
+USUAL_TIMES, LEAST_TIMES = Decimal(2), Decimal("1.25")  # of what was measured
+
+
+def _at_least(row: dict[str, str]) -> dict[str, int]:
+    "Usual and least memory of a line of the table, raised to what was measured with its margin."
+    found = measured().get(row["image"])
+    took = Decimal(found.memory_mib) if found else Decimal(0)
+    return {"memory_mib": max(int(row["memory_mib"]), ceil(took * USUAL_TIMES)),
+            "least_memory_mib": max(int(row["least_memory_mib"]), ceil(took * LEAST_TIMES))}
+
 # %% ../../nbs/facts/06_known_images.ipynb #b4a9658d
 @cache
 def known_images() -> tuple[KnownImage, ...]:
     "All images that are known, in the order of the table."
     rows = DictReader(read_text(data_path("known_images.csv")).splitlines())
-    return tuple(KnownImage(row["image"], tuple(row["also"].split()), row["title"], row["role"], int(row["memory_mib"]),
-                            int(row["least_memory_mib"]), Decimal(row["cpu"]), row["keeps_data"],
-                            tuple(map(int, row["ports"].split())), row["data_path"], row["arm64"], row["user"],
-                            row["health_check"]) for row in rows)
+    return tuple(KnownImage(row["image"], tuple(row["also"].split()), row["title"], row["role"],
+                            cpu=Decimal(row["cpu"]), keeps_data=row["keeps_data"],
+                            ports=tuple(map(int, row["ports"].split())),
+                            data_path=row["data_path"], arm64=row["arm64"], user=row["user"],
+                            health_check=row["health_check"], **_at_least(row)) for row in rows)
 
 
 @cache

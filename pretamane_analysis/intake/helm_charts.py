@@ -11,10 +11,11 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 from ..base.errors import PretamaneError
 from .evidence import stack_name
-from .import_inputs import Input, read_input
+from .import_inputs import LARGEST_YAML, Input, read_input
 
 # %% auto #0
 __all__ = ['charted']
@@ -73,6 +74,9 @@ def charted(
     "What a chart makes. Raises PretamaneError where Helm is missing or fails."
     for each in values:
         read_input(each)
+    for path in Path(folder).rglob("*"):
+        if path.is_file() and path.stat().st_size > LARGEST_YAML:
+            raise PretamaneError("a file that is too large for a chart", f"{path}:1", "Leave it out of the chart")
     command, library = _command(folder, values)
     outside = {key: os.environ[key] for key in ("PATH", "HOME", "LD_LIBRARY_PATH") if key in os.environ}
     try:
@@ -90,4 +94,5 @@ def charted(
 def _said(content: bytes) -> str:
     "The last line of what a program complains about."
     lines = content.decode("utf-8", "replace").strip().splitlines()
-    return " ".join(lines[-1].split())[:300] if lines else "it does not say why"
+    said = " ".join(lines[-1].split()).rpartition("errors.Helm")[2] if lines else "it does not say why"
+    return said[:300]

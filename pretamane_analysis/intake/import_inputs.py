@@ -142,9 +142,21 @@ _PASSED_OVER = {".git", ".terraform", ".venv", "node_modules", "__pycache__", "v
 _LOOKED_AT = (".yaml", ".yml", ".json", ".tfstate", ".tfplan", ".plan")
 
 
+def _is_chart(folder: Path) -> bool:
+    return (folder / "Chart.yaml").is_file()
+
+
+def _charts(folder: Path) -> Iterator[Path]:
+    "The charts below a folder, but for those inside of others."
+    for place, folders, _ in os.walk(folder):
+        charts = [Path(place, each) for each in sorted(set(folders) - _PASSED_OVER) if _is_chart(Path(place, each))]
+        yield from charts
+        folders[:] = sorted(set(folders) - _PASSED_OVER - {each.name for each in charts})
+
+
 def _walk(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(set(folders) - _PASSED_OVER)
+        folders[:] = [each for each in sorted(set(folders) - _PASSED_OVER) if not _is_chart(Path(place, each))]
         yield from (Path(place, name) for name in sorted(names) if name.endswith(_LOOKED_AT))
 
 
@@ -166,7 +178,7 @@ def in_folder(
     project = [("compose", read_input(each)) for each in _project(folder)]
     if any((folder / name).is_file() for name in ("kustomization.yaml", "kustomization.yml")):
         return [*project, ("kustomization", Input(str(folder), b""))]
-    if (folder / "Chart.yaml").is_file():
+    if _is_chart(folder):
         return [*project, ("chart", Input(str(folder), b""))]
     found = []
     for number, path in enumerate(_walk(folder)):
@@ -177,7 +189,8 @@ def in_folder(
         form = "" if file is None else _quietly(file)
         if file and form in ("kubernetes", "terraform") and b"{{" not in file.content[:200]:
             found.append((form, file))
-    return project + found
+    charts = list(_charts(folder))[:50] if not project and not found else []
+    return project + found + [("chart", Input(str(each), b"")) for each in charts]
 
 
 def _quietly(file: Input) -> str:

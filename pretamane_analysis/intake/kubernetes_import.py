@@ -14,13 +14,14 @@ from ..facts.images import repository
 from ..facts.known_images import KnownImage
 from .compose_reading import fixed_image
 from .compose_service import listed, mapping
+from .compose_variables import filled
 from .compose_roles import role_on_host, works
 from .evidence import Imported, secret_name, stack_name
 from .import_inputs import Input
 from .kubernetes_cloud import cloud_of, size_of_claim
 from .kubernetes_operators import operated_as, operated_service
 from pretamane_analysis.intake.kubernetes_project import (
-    edge_routes, jobs_of_services, mounted_secrets, outside_routes, product_name, secret_keys,
+    behind_an_edge, edge_routes, jobs_of_services, mounted_secrets, outside_routes, product_name, secret_keys,
 )
 from pretamane_analysis.intake.kubernetes_reading import (
     KubernetesReading, copies_of, facts_of_container, pod_size, program_of_container, unique_objects,
@@ -101,6 +102,8 @@ def _role(reading: KubernetesReading, each: KubernetesObject, container: dict[st
     facts, ports = facts_of_container(each.name, container), listed(container.get("ports"))
     if each.kind in ("Job", "CronJob"):
         role, why = "job", f"a {each.kind}"
+    elif known and known.role == "edge" and behind_an_edge(reading, each):
+        role, why, known = "application", "an Ingress leads to it", None
     elif known and known.role not in ("application", "job"):
         role, why = role_on_host(known), told
     elif working := works(each.name, facts, False):
@@ -140,9 +143,12 @@ _GONE = {"cluster-helper": "it helps a cluster and is gone on a host", "edge": "
          "stand-in": "it stands in for another service"}
 
 
+_UNSET = re.compile(r"\$\{(\w+)[^}]*\}|\$([A-Za-z_]\w*)")  # what `envsubst` or a pipeline fills in later
+
+
 def _image(each: KubernetesObject, container: dict[str, Any], keys: tuple[str | int, ...]) -> tuple[str, bool]:
     text = str(container.get("image") or "")
-    image, fixed = fixed_image(text)
+    image, fixed = fixed_image(_UNSET.sub(lambda found: (found[1] or found[2]).lower(), filled(text, {})))
     if not re.fullmatch(r"[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?", image):
         raise PretamaneError(f"{each.kind} {each.name}: this is no image", each.place(*keys, "image"),
                              "An image such as 'postgres:17.11' is expected; render charts with `helm template`")
@@ -175,7 +181,7 @@ def _service(reading: KubernetesReading, each: KubernetesObject) -> None:
     container, at = parts[0]
     image, fixed = _image(each, container, (*keys, *at))
     role = _role(reading, each, container)
-    if role in _GONE and repository(image) != "caddy" or repository(image) in ("minio/minio", "minio/mc"):
+    if role in _GONE and repository(image) != "caddy" or repository(image) == "minio/mc":
         found.leave(f"{each.kind} {each.name}", _GONE.get(role, "its image was withdrawn in 2026: use pgsty/silo"),
                     each.place())
         if role in ("cluster-helper", "edge", "edge-helper"):
@@ -184,12 +190,30 @@ def _service(reading: KubernetesReading, each: KubernetesObject) -> None:
     name = reading.name(each)
     found.note(f"services.{name}.image", image, each.place(*keys, *at, "image") if fixed else "names no fixed version",
                "declared" if fixed else "guessed")
+    _sized(reading, each, container, {"image": image, "role": role})
+    if repository(image) == "minio/minio":
+        _with_silo(reading, each, image)
+
+
+def _sized(reading: KubernetesReading, each: KubernetesObject, container: dict[str, Any], base: dict[str, Any]) -> None:
+    "Put a workload with its memory and processors among the services."
     memory, kept = pod_size(reading, each, "memory")
     cpu, kept_cpu = pod_size(reading, each, "cpu")
-    found.services[name] = _fields(reading, each, container, pod, {
-        "image": image, "role": role, "memory": f"{max(1, int(memory))}Mi", "cpu": _text(cpu),
+    reading.found.services[reading.name(each)] = _fields(reading, each, container, pod_of(each)[0], {
+        **base, "memory": f"{max(1, int(memory))}Mi", "cpu": _text(cpu),
         "requests": {**({"memory": f"{max(1, int(kept))}Mi"} if kept < memory else {}),
                      **({"cpu": _text(kept_cpu)} if 0 < kept_cpu <= cpu else {})}})
+
+
+def _with_silo(reading: KubernetesReading, each: KubernetesObject, image: str) -> None:
+    "Put silo, which reads the same data, in the place of MinIO."
+    name = reading.name(each)
+    kept = {key: value for key, value in reading.found.services[name].items() if key in (
+        "memory", "cpu", "requests", "mounts")}
+    kept |= {"mounts": [{**one, "path": "/data"} for one in kept["mounts"][:1]]} if "mounts" in kept else {}
+    reading.found.services[name] = {"engine": "silo", **kept}
+    reading.found.note(f"services.{name}.engine", "silo", each.place(), "derived",
+                       f"{image}, withdrawn in 2026; silo reads the same data")
 
 
 def _text(cpu: Decimal) -> str:
@@ -229,6 +253,22 @@ _KNOWN = {"Service", "Ingress", "HTTPRoute", "Gateway", "PersistentVolumeClaim",
           "Kustomization"}
 
 
+def _pooled(reading: KubernetesReading) -> set[str]:
+    "The clusters of Kafka whose nodes stand in pools of their own."
+    return {str(mapping(mapping(each.raw.get("metadata")).get("labels")).get("strimzi.io/cluster"))
+            for each in reading.of("KafkaNodePool")}
+
+
+def _operated(reading: KubernetesReading) -> None:
+    "Put what operators make among the services."
+    for each in reading.objects:
+        operated = operated_as(each)
+        if operated and each.kind == "Kafka" and each.name in _pooled(reading):
+            reading.found.leave(f"Kafka {each.name}", "its pools of nodes are the services", each.place())
+        elif operated:
+            operated_service(reading, each, operated)
+
+
 def kubernetes_import(
     *files: Input,  # Manifests
 ) -> Imported:
@@ -241,9 +281,7 @@ def kubernetes_import(
         owned = mapping(each.raw.get("metadata")).get("ownerReferences") or id(each) in of_services
         if not owned:
             _service(reading, each)
-    for each in reading.objects:
-        if operated := operated_as(each):
-            operated_service(reading, each, operated)
+    _operated(reading)
     edge_routes(reading)
     outside_routes(reading)
     found.cloud += cloud_of(reading.objects)

@@ -18,7 +18,8 @@ from .kubernetes_reading import KubernetesReading
 from .kubernetes_values import WORKLOADS, KubernetesObject, containers_of, pod_of
 
 # %% auto #0
-__all__ = ['product_name', 'mounted_secrets', 'secret_keys', 'jobs_of_services', 'edge_routes', 'outside_routes']
+__all__ = ['product_name', 'mounted_secrets', 'secret_keys', 'jobs_of_services', 'behind_an_edge', 'edge_routes',
+           'outside_routes']
 
 # %% ../../nbs/intake/31c_kubernetes_project.ipynb #da1d9361
 def _labels(each: KubernetesObject) -> dict[str, Any]:
@@ -88,6 +89,33 @@ def _account(each: KubernetesObject) -> str:
 def _image(each: KubernetesObject) -> str:
     parts = containers_of(pod_of(each)[0])
     return fixed_image(str(parts[0][0].get("image") or ""))[0] if parts else ""
+
+# %% ../../nbs/intake/31c_kubernetes_project.ipynb #90f83e81
+def _backends(value: Any, depth: int = 0) -> Iterator[str]:
+    "The names of Services that an Ingress or a route leads to, in any of its forms."
+    if depth < 12:
+        for key, each in mapping(value).items():
+            named = mapping(each).get("name") if key == "service" else each if key == "serviceName" else None
+            if isinstance(named, str):
+                yield named
+            for one in listed(each) if key == "backendRefs" else ():
+                yield str(mapping(one).get("name"))
+            yield from _backends(each, depth + 1)
+        for each in listed(value)[:500]:
+            yield from _backends(each, depth + 1)
+
+
+def behind_an_edge(
+    reading: KubernetesReading,  # All objects
+    each: KubernetesObject,  # A workload
+) -> bool:
+    "Whether an Ingress or a route leads to it: then it is no edge itself, whatever its image is made for."
+    led = {name for one in reading.of("Ingress", "HTTPRoute", "IngressRoute", "VirtualService")
+           for name in _backends(one.spec)}
+    template = mapping(each.spec.get("template")) or each.raw
+    labels = mapping(mapping(template.get("metadata")).get("labels"))
+    chosen = [mapping(one.spec.get("selector")) for one in reading.of("Service") if one.name in led]
+    return any(selector and selector.items() <= labels.items() for selector in chosen)
 
 # %% ../../nbs/intake/31c_kubernetes_project.ipynb #a2c2ee82
 def edge_routes(

@@ -109,7 +109,8 @@ def unique_objects(
     objects: Iterable[KubernetesObject],  # All of an import
     found: Imported,  # Where what is left out is told
 ) -> list[KubernetesObject]:
-    "Each object once: the last of a name counts; what belongs to the cluster itself does not."
+    """Each object once: of several with a name the one in the upper folder counts, since folders below hold variants,
+    and in one folder the last; what belongs to the cluster itself does not."""
     kept: dict[tuple[str, str, str], KubernetesObject] = {}
     for each in objects:
         key = (each.kind, each.namespace, each.name)
@@ -119,10 +120,12 @@ def unique_objects(
             found.leave(f"{each.kind} {each.name}", "a hook of Helm, which runs at an installation or a test",
                         each.place())
         else:
-            if key in kept:
-                found.leave(f"{each.kind} {each.name} of {kept[key].place()}", f"it stands again in {each.place()}",
-                            kept[key].place())
-            kept[key] = each
+            before = kept.get(key, each)
+            first, lost = (before, each) if each.place().count("/") > before.place().count("/") else (each, before)
+            if lost is not first:
+                found.leave(f"{each.kind} {each.name} of {lost.place()}", f"it stands again in {first.place()}",
+                            lost.place())
+            kept[key] = first
     return list(kept.values())
 
 

@@ -10,12 +10,13 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ..base.errors import PretamaneError
 from .compose_service import listed, mapping
 from .import_inputs import LARGEST, Input
+from .terraform_references import references, without_indexes
 from .terraform_binary import Unknown, saved_changes
 
 # %% auto #0
@@ -40,7 +41,8 @@ mixed_instances_policy instances_distribution on_demand_percentage_above_base_ca
 launch_configuration spot_price instance_market_options market_type nat_gateway_ids dashboard_name cluster_name
 default_capacity_provider_strategy requires_compatibilities cpu memory desired_count launch_type task_definition family
 evaluation_periods metric_name comparison_operator retention_in_days price_class compute_config enabled
-deletion_window_in_days cluster_id
+deletion_window_in_days cluster_id internal ip_address_type allocation_id subnet_id event_selector
+advanced_event_selector
 """.split())
 
 
@@ -65,6 +67,7 @@ class TerraformThing:
     action: str = "no-op"  # `create`, `update`, `replace`, `delete` or `no-op`
     unknown: frozenset[str] = frozenset()  # Attributes that are known after apply
     place: str = ""  # `file:line`
+    refers: dict[str, tuple[str, ...]] = field(default_factory=dict)  # By attribute: things that it names, no indexes
 
 
 @dataclass
@@ -130,13 +133,23 @@ def _unknown(change: dict[str, Any]) -> frozenset[str]:
     return frozenset(key for key, value in mapping(change.get("after_unknown")).items() if value is True)
 
 
+def _after(told: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    "What changes leave behind, for plans that tools cut down to their changes."
+    for each in told:
+        values = mapping(each.get("change")).get("after")
+        if each.get("mode", "managed") == "managed" and isinstance(values, dict) and isinstance(each.get("type"), str):
+            yield str(each.get("address")), {"type": each["type"], "values": values}
+
+
 def _of_plan(file: Input, data: dict[str, Any]) -> TerraformFile:
     "A plan: what there is before and after."
     lines, found = _Lines(file), TerraformFile("Terraform plan", regions=_regions(data))
+    refers = references(mapping(mapping(data.get("configuration")).get("root_module")))
     told = [mapping(each) for each in listed(data.get("resource_changes"))]
     changes = {str(each.get("address")): mapping(each.get("change")) for each in told}
-    found.planned = [_thing(lines, address, each, changes) for address, each in
-                     _modules(mapping(data.get("planned_values")).get("root_module"))]
+    after = _modules(mapping(data["planned_values"]).get("root_module")) if "planned_values" in data else _after(told)
+    found.planned = [replace(_thing(lines, address, each, changes), refers=refers.get(without_indexes(address), {}))
+                     for address, each in after]
     values = mapping(mapping(data.get("prior_state")).get("values"))
     found.prior = [_thing(lines, address, each, changes) for address, each in _modules(values.get("root_module"))]
     known = {each.address for each in found.prior}

@@ -58,7 +58,9 @@ def cloud_lines(
             yield thing, CloudLine(feature, fields, f"{thing.address} ({thing.place})")
 
 
-_ELSEWHERE = {"aws_eks_fargate_profile": "Fargate bills the pods that it selects: import their manifests, and "
+_BY_USE = ("event_selector", "advanced_event_selector")  # of a trail: data events, each of which costs
+_ELSEWHERE = {"aws_cloudtrail": "its data events cost by their number: write that under `as_is` with `usd`",
+              "aws_eks_fargate_profile": "Fargate bills the pods that it selects: import their manifests, and "
                                          "`--architecture ecs-fargate` prices them as tasks"}
 
 
@@ -67,7 +69,7 @@ def _sorted(found: Imported, things: Iterable[TerraformThing], lines: list[tuple
     billed = {thing.address for thing, _ in lines}
     unknown: dict[str, list[TerraformThing]] = {}
     for thing in things:
-        how = standing(thing.kind)
+        how = "unknown" if any(thing.values.get(key) for key in _BY_USE) else standing(thing.kind)
         if how == "application":
             found.leave(thing.address, "an application inside the plan: import what `helm template` writes",
                         thing.place)
@@ -101,10 +103,10 @@ def _require_aws(form: str, things: Sequence[TerraformThing], path: str) -> None
         raise PretamaneError(f"this {form} has nothing of AWS, but of {makers}", f"{path}:1", "Name another plan")
 
 
-def _require_some_here(things: Sequence[TerraformThing], region: str, path: str) -> None:
+def _require_some_here(things: Sequence[TerraformThing], region: str, path: str, set_to: tuple[str, ...]) -> None:
     "Refuse a region in which nothing of a plan is. Raises PretamaneError."
-    others = sorted({region_of(each) for each in things} - {"", region})
-    if region and others and not any(region_of(each) == region for each in things):
+    others = sorted({region_of(each) for each in things} - {""} or set_to)
+    if region and others and region not in others:
         raise PretamaneError(f"nothing of it is in {region}, but in {', '.join(others)}", f"{path}:1",
                              f"`--region {others[0]}`, or leave it out")
 
@@ -122,7 +124,7 @@ def terraform_import(
     _require_aws(read.form, things, file.path)
     found.region, place = _region(read, things, region, file.path)
     found.note("region", found.region, place, "declared")
-    _require_some_here(things, region, file.path)
+    _require_some_here(things, region, file.path, read.regions)
     here = [each for each in read.planned if region_of(each) in ("", found.region)]
     for each in read.planned:
         if each not in here:

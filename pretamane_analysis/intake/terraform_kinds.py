@@ -5,13 +5,16 @@
 # %% ../../nbs/intake/27_terraform_kinds.ipynb #8c383619
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from .compose_service import listed
 from .terraform_files import TerraformThing
+from .terraform_references import without_indexes
 
 # %% auto #0
 __all__ = ['Lines', 'Reader', 'MACHINE_READERS', 'Around', 'first', 'whole_number']
@@ -29,6 +32,18 @@ class Around:
     ) -> list[TerraformThing]:
         "The things of some kinds."
         return [each for each in self.things if each.kind in kinds]
+
+    def named(
+        self,
+        thing: TerraformThing,  # One of the plan
+        attribute: str,  # One of its attributes, such as `subnets`
+    ) -> list[TerraformThing]:  # None where the plan does not say
+        "The things that an attribute names, by what is known of their ids, else by the configuration."
+        value = thing.values.get(attribute)
+        ids = {each for each in (value if isinstance(value, list) else [value]) if each and isinstance(each, str)}
+        known = [each for each in self.things if each.values.get("id") in ids]
+        told = thing.refers.get(attribute, ())
+        return known or [each for each in self.things if without_indexes(each.address) in told]
 
 
 Lines = Iterator[tuple[str, dict[str, Any]]]  # Feature, and a kind of resource with its fields
@@ -66,6 +81,12 @@ def _volume(block: dict[str, Any], count: int = 1, usual: str = "gp2", size: int
     return found
 
 
+def _public(thing: TerraformThing, around: Around, attribute: str) -> bool:
+    "Whether the subnets that a thing is in give public addresses to machines."
+    subnets = around.named(thing, attribute)
+    return bool(subnets) and all(each.values.get("map_public_ip_on_launch") is True for each in subnets)
+
+
 def _instance(thing: TerraformThing, around: Around) -> Lines:
     values, template = thing.values, _template(thing, around)
     kind = values.get("instance_type") or template.get("instance_type")
@@ -79,7 +100,8 @@ def _instance(thing: TerraformThing, around: Around) -> Lines:
     yield "disks", _volume(first(values.get("root_block_device")))
     for block in values.get("ebs_block_device") or ():
         yield "disks", _volume(first([block]))
-    if values.get("associate_public_ip_address") is True or values.get("public_ip"):
+    asked = values.get("associate_public_ip_address")
+    if asked is True or values.get("public_ip") or asked is not False and _public(thing, around, "subnet_id"):
         yield "network", {"kind": "PublicAddresses"}
 
 
@@ -87,13 +109,28 @@ def _ebs_volume(thing: TerraformThing, around: Around) -> Lines:
     yield "disks", _volume(thing.values)
 
 
+def _of_same_index(thing: TerraformThing, found: list[TerraformThing]) -> TerraformThing | None:
+    "The one of several instances that belongs to a thing: `b[\"x\"]` to `a[\"x\"]`, or any where all are alike."
+    end = re.search(r"\[[^]]*\]$", thing.address)
+    same = [each for each in found if end and each.address.endswith(end[0])]
+    alike = same if len(same) == 1 else found if found and all(each.values == found[0].values for each in found) else []
+    return alike[0] if alike else None
+
+
+_TEMPLATES = ("aws_launch_template", "aws_launch_configuration")
+
+
 def _template(thing: TerraformThing, around: Around) -> dict[str, Any]:
     "The launch template that a thing names; the only one of its module where the name is not known yet."
     mixed = first(first(thing.values.get("mixed_instances_policy")).get("launch_template"))
     named = first(thing.values.get("launch_template")) or first(mixed.get("launch_template_specification"))
-    if not named and not thing.values.get("launch_configuration") and "launch_configuration" not in thing.unknown:
+    told = thing.values.get("launch_template") or mixed or thing.values.get("launch_configuration")
+    if not told and not {"launch_template", "launch_configuration"} & thing.unknown:
         return {}
-    templates = around.of("aws_launch_template", "aws_launch_configuration")
+    for attribute in ("launch_template", "launch_configuration", "mixed_instances_policy"):
+        if found := _of_same_index(thing, [each for each in around.named(thing, attribute) if each.kind in _TEMPLATES]):
+            return found.values
+    templates = around.of(*_TEMPLATES)
     module = thing.address.rpartition(f"{thing.kind}.")[0]
     for each in templates:
         known = (each.values.get("id"), each.values.get("name"))
@@ -143,6 +180,8 @@ def _node_group(thing: TerraformThing, around: Around) -> Lines:
                       **({"purchase_option": "Spot-typical"} if values.get("capacity_type") == "SPOT" else {})}
     for each in disks if not own else ():
         yield "disks", each
+    if _public(thing, around, "subnet_ids"):
+        yield "network", {"kind": "PublicAddresses", **({"count": count} if count > 1 else {})}
 
 
 def _task_size(vcpu: Decimal, gb: Decimal) -> dict[str, Any]:
@@ -171,9 +210,25 @@ def _address(thing: TerraformThing, around: Around) -> Lines:
     yield "network", {"kind": "PublicAddresses"}
 
 
+def _addresses_of(thing: TerraformThing, around: Around, least: int) -> int:
+    "The public addresses that a balancer takes: one in each zone; those that are named are things of their own."
+    values = thing.values
+    if values.get("internal") is True or values.get("ip_address_type") == "dualstack-without-public-ipv4":
+        return 0
+    zones = listed(values.get("subnets")) or listed(values.get("availability_zones")) or around.named(thing, "subnets")
+    mapped = [first([each]) for each in listed(values.get("subnet_mapping"))]
+    if any("aws_eip." in each for each in thing.refers.get("subnet_mapping", ())):
+        return 0
+    return sum(not each.get("allocation_id") for each in mapped) if mapped else len(zones) or least
+
+
 def _balancer(thing: TerraformThing, around: Around) -> Lines:
     kind = {"network": "nlb", "gateway": "nlb"}.get(str(thing.values.get("load_balancer_type")), "alb")
-    yield "edge", {"kind": "LoadBalancer", "balancer": "clb" if thing.kind == "aws_elb" else kind, "processed_gb": None}
+    kind = "clb" if thing.kind == "aws_elb" else kind
+    yield "edge", {"kind": "LoadBalancer", "balancer": kind, "processed_gb": None}
+    count = _addresses_of(thing, around, 2 if kind == "alb" else 1)
+    if count:
+        yield "network", {"kind": "PublicAddresses", **({"count": count} if count > 1 else {})}
 
 
 def _endpoint(thing: TerraformThing, around: Around) -> Lines:

@@ -188,6 +188,11 @@ def _pool(thing: TerraformThing, around: Around) -> Lines:
     yield "identity", {"kind": "UserPool", "active_users": None}
 
 
+def _trail(thing: TerraformThing, around: Around) -> Lines:
+    "The first copy of management events is free; data events are told by whoever counts what is not known."
+    return iter(())
+
+
 def _acl(thing: TerraformThing, around: Around) -> Lines:
     rules = thing.values.get("rule")
     yield "edge", {"kind": "WebAcl", "rules": len(rules) if isinstance(rules, list) else 0, "requests": None}
@@ -202,7 +207,7 @@ READERS: dict[str, Reader] = MACHINE_READERS | {
     "aws_efs_file_system": _files, "aws_lambda_function": _function, "aws_secretsmanager_secret": _secret,
     "aws_kms_key": _key, "aws_cloudwatch_log_group": _logs, "aws_cloudwatch_metric_alarm": _alarm,
     "aws_cloudwatch_dashboard": _board, "aws_ecr_repository": _registry, "aws_cloudfront_distribution": _cdn,
-    "aws_cognito_user_pool": _pool, "aws_wafv2_web_acl": _acl}
+    "aws_cognito_user_pool": _pool, "aws_wafv2_web_acl": _acl, "aws_cloudtrail": _trail}
 
 # %% ../../nbs/intake/28_terraform_services.ipynb #f9e3a79e
 FREE_PREFIXES = (
@@ -218,12 +223,15 @@ FREE_PREFIXES = (
     "aws_cloudfront_response", "aws_wafv2_web_acl_association", "aws_wafv2_ip_set", "aws_cognito_",
     "aws_efs_access", "aws_efs_mount", "aws_efs_backup", "aws_volume_attachment", "aws_eip_association",
     "aws_nat_gateway_", "aws_lambda_permission", "aws_lambda_alias", "aws_lambda_layer", "aws_lambda_event",
+    "aws_api_gateway_", "aws_apigatewayv2_", "aws_customer_gateway", "aws_vpn_gateway", "aws_main_route",
+    "aws_elasticache_security", "aws_db_security", "aws_redshift_security", "aws_redshift_subnet", "aws_appmesh_",
     "aws_ses_", "aws_sesv2_", "aws_service_discovery", "aws_placement_group", "aws_vpc",
     "aws_opensearch_domain_policy", "aws_dynamodb_table_item", "aws_ssm_parameter", "aws_resourcegroups", "random_",
     "null_", "tls_", "time_", "local_", "terraform_data", "template_", "external", "archive_", "cloudinit_")
 PRICED_EXCEPTIONS = ("aws_route53_zone", "aws_route53_health_check", "aws_vpc_endpoint", "aws_autoscaling_group",
                      "aws_cognito_user_pool", "aws_vpc_peering_connection", "aws_vpn_connection",
-                     "aws_route53_resolver")
+                     "aws_route53_resolver", "aws_api_gateway_rest_api", "aws_api_gateway_stage",
+                     "aws_apigatewayv2_api")
 OTHERS = ("helm_release", "kubernetes_", "kubectl_")  # applications inside the plan
 
 

@@ -15,6 +15,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from io import StringIO
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -47,15 +48,19 @@ def read_rows(
         raise PretamaneError(f"cannot read prices: {error}", str(source), "Install the package again") from error
 
 
+@cache
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
     "`name=value;…`; what would end a name or value early is written %XX, as in a URL."
     split = (each.partition("=")[::2] for each in text.split(";") if each)
     return tuple((unquote(name), unquote(value)) if "%" in text else (name, value) for name, value in split)
 
 # %% ../../nbs/prices/02_snapshot.ipynb #9d7561a7
+_bound = cache(Decimal)  # Few bounds in many rows
+
+
 def _tier(row: Row) -> Tier:
     try:
-        return Tier(Decimal(row["usd"]), Decimal(row["begin"]), None if row["end"] == "Inf" else Decimal(row["end"]),
+        return Tier(Decimal(row["usd"]), _bound(row["begin"]), None if row["end"] == "Inf" else _bound(row["end"]),
                     row["rate_code"], row["as_of"], row["confidence"], row["source"], row["note"],
                     Decimal(row["upfront_usd"] or 0))
     except (KeyError, ArithmeticError) as error:
@@ -63,13 +68,14 @@ def _tier(row: Row) -> Tier:
 
 # %% ../../nbs/prices/02_snapshot.ipynb #7323985c
 IDENTITY = ("usage_type", "operation", "product_family", "attributes", "purchase_option", "unit")
+_identity = itemgetter(*IDENTITY)
 
 
 def _prices(service: str, region: str, rows: Iterable[Row]) -> Iterator[Price]:
     "Rows are one tier each; those of one price share everything that identifies it."
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[name] for name in IDENTITY), []).append(row)
+        groups.setdefault(_identity(row), []).append(row)
     for (usage_type, operation, family, attributes, option, unit), tiers in groups.items():
         extra: tuple[tuple[str, str], ...] = (("operation", operation),) if operation else ()
         extra += (("productFamily", family),) if family else ()
@@ -115,7 +121,7 @@ class Snapshot(PriceBook):
 
     def __post_init__(self) -> None:
         self._files: dict[tuple[str, str], dict[str, list[Row]]] = {}
-        self._sold: dict[tuple[str, str, str], frozenset[str]] = {}
+        self._sold: dict[tuple[str, str], dict[str, frozenset[str]]] = {}
         self._listed: dict[Query, Price] = {}
         self.manifest = _manifest(Path(self.folder))
         self.data = Path(self.folder) / self.manifest.get("data", "")
@@ -147,12 +153,15 @@ class Snapshot(PriceBook):
         return self._listed[query]
 
     def sold(self, service: str, region: str, option: str) -> Collection[str]:
-        asked = (service, region, option)
-        if asked not in self._sold:
-            self._sold[asked] = frozenset(name for name, rows in self._rows(service, region).items()
-                                          if any(row["purchase_option"] == option for row in rows))
+        if (service, region) not in self._sold:
+            by_option: dict[str, set[str]] = {}
+            for name, rows in self._rows(service, region).items():
+                for row in rows:
+                    by_option.setdefault(row["purchase_option"], set()).add(name)
+            self._sold[service, region] = {each: frozenset(names) for each, names in by_option.items()}
+        found = self._sold[service, region].get(option, frozenset())
         own = (each.usage_type for each in self.own if each.service in ("", service) and each.region == region)
-        return self._sold[asked].union(own) if self.own else self._sold[asked]
+        return found.union(own) if self.own else found
 
     def usage_types(self, service: str, region: str) -> Iterable[str]:
         return sorted(self._rows(service, region))

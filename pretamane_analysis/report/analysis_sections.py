@@ -17,6 +17,7 @@ from ..bill.outages import outage_rows
 from ..bill.limits import limit_data, limit_rows
 from ..bill.ownership import terms_said
 from ..bill.recovery import NOT_TIMED, drill_rows
+from ..bill.sensitivity import moving
 from ..stack.quantities import figure_title, in_words
 from .section import Section
 
@@ -39,12 +40,13 @@ def _likely(found: Analysis) -> Iterator[Section]:
                   f"Low, typical and high of each usage figure as a distribution (PERT), each by itself, {shape}. "
                   "p10: a tenth of the cases is lower.", rows, rows, ("likely",) if found.ranges else ())
     if found.tornado:
+        shown, others = moving(found.tornado)
         yield Section("tornado", "What moves the saving most", SURFACE,
-                      "The saving with one usage figure low or high, and all others typical.", in_words(found.tornado),
-                      found.tornado, ("tornado",))
+                      f"The saving with one usage figure low or high, and all others typical. {others}".strip(),
+                      in_words(shown), found.tornado, ("tornado",))
         yield Section("indices", "What matters together", SURFACE,
                       "Parts of the saving's variance (Sobol): first is a figure by itself, total with all others.",
-                      in_words(found.indices), found.indices)
+                      in_words(moving(found.indices)[0]), found.indices)
 
 
 def analysis_sections(

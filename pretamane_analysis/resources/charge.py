@@ -172,7 +172,9 @@ def resource(
     known = {each.name for each in fields(KINDS[kind])}
     for each in arguments:
         if each not in known:
-            raise PretamaneError(f"{kind} has no {each!r}", remedy=did_you_mean(each, known))
+            near, all_of_them = did_you_mean(each, known), f"Known: {', '.join(sorted(known))}."
+            raise PretamaneError(f"{kind} has no {each!r}",
+                                 remedy=near if near == all_of_them else f"{near} {all_of_them}")
     try:
         return KINDS[kind](**arguments)
     except TypeError as error:

@@ -1,6 +1,8 @@
-"""One host with the emitted stack for the whole stage; the tests act on it in the order in which they stand."""
+"""A host with the emitted stack for each half of the stage, side by side; the tests of a half act on it in the order in
+which they stand."""
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -9,23 +11,25 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import images  # noqa: E402
+import measure  # noqa: E402
 import stage as stage_module  # noqa: E402
+
+FOUND: dict[str, object] = {"timings": {}, "measured": []}
 
 
 def pytest_collection_modifyitems(config, items):
     """Without an engine of its own the stage cannot run, and says so; the long tests run when they are asked for"""
-    here = [item for item in items if Path(__file__).parent in Path(item.path).parents]
-    if reason := images.is_possible():
-        for item in here:
-            item.add_marker(pytest.mark.skip(reason=f"allowed: no stage here: {reason}"))
+    reason = images.is_possible()
+    for item in items:
+        if Path(__file__).parent in Path(item.path).parents:
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=f"allowed: no stage here: {reason}"))
 
 
 @pytest.fixture(scope="session")
 def timings():
     """Seconds by what took them, printed at the end"""
-    found: dict[str, float] = {}
-    yield found
-    print("\n" + "\n".join(f"{seconds:8.1f} s  {what}" for what, seconds in found.items()))
+    return FOUND["timings"]
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +45,18 @@ def stage(tmp_path_factory, timings):
         began = time.monotonic()
         found.said = found.up()
         timings["first `up --wait`, image built"] = time.monotonic() - began
+        versions = found.versions()
         yield found
+        FOUND["measured"] = found.meter.rows(versions)
     finally:
+        timings |= {f"{number:2} {what}": seconds for number, (what, seconds) in enumerate(found.engine.steps)}
         found.close()
+
+
+def pytest_unconfigure(config):
+    """Print timings; what the programs took goes into the file that PRETAMANE_E2E_PART names"""
+    print("\n".join(f"{seconds:8.1f} s  {what}" for what, seconds in FOUND["timings"].items()))
+    for row in FOUND["measured"]:
+        print(" ".join(f"{name}={value}" for name, value in row.items()))
+    if place := os.environ.get("PRETAMANE_E2E_PART"):
+        measure.write(Path(place), FOUND["measured"])

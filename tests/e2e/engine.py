@@ -1,30 +1,63 @@
 """A host of its own for the stage: a Debian tree with a container engine in its own namespaces, the stand-ins loaded.
 
 Nothing is shared with an engine that may run on this machine: file system, network, processes and names are others, and
-all ends with the host's first process. Tree and images are made once and kept below `.venv/e2e`, under the hash of what
-they are made from.
+all ends with the host's first process. Tree and images are made once and kept in the user's cache, under the hash of
+what they are made from.
 """
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import images
 
 HERE, ROOT = images.HERE, images.ROOT
-CACHE = Path(os.environ.get("PRETAMANE_E2E_CACHE", ROOT / ".venv" / "e2e"))
+CACHE = Path(os.environ.get("PRETAMANE_E2E_CACHE", Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+                            / "pretamane-e2e"))
+KEPT = 7 * 86400  # seconds since its last use for which something is kept that was made for another state of the files
 PACKAGES = ("docker.io", "docker-cli", "containerd", "runc", "iptables", "iproute2", "jq", "restic", "apache2-utils",
             "awscli", "e2fsprogs", "gawk", "procps", "curl", "ca-certificates", "python3")
 SUITES = ("forky", "trixie")  # the second one for PostgreSQL 17
+ENDS_WITH_ME = ("setpriv", "--pdeathsig", "KILL")  # however this process ends, nothing that it began goes on
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def patience() -> float:
+    """How many times as long as alone things may take here now: as many as tasks wait for each core"""
+    return min(5.0, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One at a time makes what is kept"""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _kept(target: Path) -> bool:
+    """Whether something is there; what has its kind and was not used for long is removed"""
+    for other in CACHE.glob(f"{target.name.partition('-')[0]}-*"):
+        if other != target and time.time() - other.stat().st_mtime > KEPT:
+            shutil.rmtree(other, ignore_errors=True) if other.is_dir() else other.unlink()
+    if target.exists():
+        os.utime(target)
+    return target.exists()
 
 
 def _hash(parts: list[str]) -> str:
@@ -35,9 +68,8 @@ def tree() -> Path:
     """The host's file system, made where it is absent"""
     script = HERE / "tree.sh"
     target = CACHE / f"tree-{_hash([script.read_text(), *PACKAGES, *SUITES])}"
-    if target.exists():
+    if _kept(target):
         return target
-    CACHE.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")
     excludes = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("man", "doc", "locale", "info")]
     subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"',
@@ -55,7 +87,7 @@ def wheels() -> Path:
     """The packages of the emitted application, for its base image"""
     requirements = ROOT / "infra/app/requirements.txt"
     target = CACHE / f"wheels-{_hash([requirements.read_text()])}"
-    if not target.exists():
+    if not _kept(target):
         part = target.with_suffix(f".{os.getpid()}.part")
         subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
                         "--require-hashes", "--only-binary=:all:", "--no-deps",
@@ -65,15 +97,30 @@ def wheels() -> Path:
     return target
 
 
+def remove_groups(pattern: str) -> None:
+    """Remove the control groups of containers that have ended; one in use cannot be removed"""
+    for below in ("*/", ""):
+        for above in ("", "*/"):
+            for place in Path("/sys/fs/cgroup").glob(f"{above}{pattern}/{below}"):
+                with contextlib.suppress(OSError):
+                    place.rmdir()
+
+
 class Engine:
     """The host, its engine, and ways to act on it"""
 
     def __init__(self, work: Path, disk: Path | None = None) -> None:
         """`work` takes what the host writes; `disk` is a data disk to begin with"""
         self.work, self.shared = work, work / "shared"
+        self.steps: list[tuple[str, float]] = []  # what a script was at, seconds
         self.shared.mkdir(parents=True)
         if disk:
             subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(disk), str(work / "data.img")], check=True)
+        self.group = f"e2e-{os.getpid()}-{work.name}"  # of its containers, apart from those of another engine
+        (self.shared / "group").write_text(self.group)
+        for pid in {each.name.split("-")[1] for each in Path("/sys/fs/cgroup").glob("*/e2e-*")}:
+            if not Path(f"/proc/{pid}").exists():
+                remove_groups(f"e2e-{pid}-*")  # of a stage that was killed
         configuration = work / "upper/etc/docker"
         configuration.mkdir(parents=True)
         shutil.copy(ROOT / "infra/bootstrap/daemon.json", configuration)
@@ -82,8 +129,8 @@ class Engine:
         """Start the host's first process; on another call after `power_cut` this is the next boot"""
         (self.shared / "ready").unlink(missing_ok=True)
         self.parent = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation",
-             "private", "bash", str(HERE / "host.sh"),
+            [*ENDS_WITH_ME, "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
+             "--propagation", "private", "bash", str(HERE / "host.sh"),
              str(tree()), str(self.work)], stdout=open(self.work / "host.log", "ab"), stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL, start_new_session=True,
             env={"PATH": PATH, "LANG": "C.UTF-8"})  # nothing of this session, such as a TMPDIR that is not there
@@ -97,7 +144,7 @@ class Engine:
 
     def wait_until(self, condition, seconds: float, what: str) -> None:
         """Wait for a condition"""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * patience()
         while not condition():
             log = self.work / "host.log"
             assert time.monotonic() < deadline, (f"{what}: not within {seconds} s\n"
@@ -109,9 +156,7 @@ class Engine:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.first, signal.SIGKILL)
         self.parent.wait()
-        for place in Path("/sys/fs/cgroup").glob("*/docker/*"):
-            with contextlib.suppress(OSError):
-                place.rmdir()
+        remove_groups(self.group)
 
     def command(self, *arguments: str, **environment: str) -> list[str]:
         """A command line that runs in all of the host's namespaces, with no environment but this"""
@@ -130,6 +175,27 @@ class Engine:
         assert not check or done.returncode == 0, (f"{arguments}: exit code {done.returncode}\n{done.stdout[-3000:]}\n"
                                                    f"{done.stderr[-6000:]}")
         return done
+
+    def follow(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run a script to its end, and keep how long each of its steps took, in `self.steps`"""
+        with tempfile.TemporaryFile() as out:
+            begun = subprocess.Popen(self.command(*arguments, **environment), stdout=out, stderr=subprocess.PIPE,
+                                     text=True, errors="replace", stdin=subprocess.DEVNULL)
+            said = "".join(self.lines(begun, begun.stderr))
+            out.seek(0)
+            return subprocess.CompletedProcess(arguments, begun.returncode, out.read().decode(errors="replace"), said)
+
+    def lines(self, begun: subprocess.Popen, stream: IO[str]) -> Iterator[str]:
+        """What a script says, line by line, until it has ended; what its steps took is kept"""
+        at, what = time.monotonic(), "start"
+        for line in chain(stream, [""]):
+            found = re.match(r"([\w.-]+: )step ([\w ]+)$", line)
+            if found or not line:
+                self.steps.append((what, time.monotonic() - at))
+            if found:
+                at, what = time.monotonic(), found[1] + found[2]
+            yield line
+        begun.wait()
 
     def begin(self, *arguments: str, **environment: str) -> subprocess.Popen:
         """Start a command on the host, in a process group of its own"""
@@ -154,18 +220,22 @@ def pinned() -> list[str]:
 
 
 def disk() -> Path:
-    """A data disk on which the engine has all stand-ins, made where it is absent"""
-    parts = [file.read_text() for file in images.inputs()] + [(HERE / "host.sh").read_text(), tree().name, *pinned()]
+    """A data disk on which the engine has all stand-ins; like the host's tree and the wheels made where it is absent"""
+    with ThreadPoolExecutor(1) as pool:
+        fetched = pool.submit(wheels)
+        parts = [file.read_text() for file in (*images.inputs(), HERE / "host.sh")] + [tree().name, *pinned()]
+        fetched.result()
     target = CACHE / f"disk-{_hash(parts)}.img"
-    if target.exists():
+    if _kept(target):
         return target
     work = CACHE / f"work-{os.getpid()}"
     engine = Engine(work)
     try:
         engine.boot()
-        for image in pinned():
-            content = images.archive_of(image, tree(), wheels())
-            engine.run("docker", "import", *images.configuration(image), "-", image, stdin=content)
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda image: engine.run(
+                "docker", "import", *images.configuration(image), "-", image,
+                stdin=images.archive_of(image, tree(), wheels())), pinned()))
         engine.run("sh", "-c", "kill $(cat /outside/dockerd.pid); sleep 1; sync")
     finally:
         engine.power_cut()

@@ -47,7 +47,7 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 echo ready >/outside/ready
 # Whoever wants the engine started or stopped says so in /outside; this process also reaps what has lost its parent.
 while :; do
-    dockerd >>/outside/dockerd.log 2>&1 &
+    dockerd --cgroup-parent "/$(cat /outside/group)" >>/outside/dockerd.log 2>&1 &
     engine=$!
     echo "$engine" >/outside/dockerd.pid
     wait "$engine" || true

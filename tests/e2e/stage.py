@@ -14,7 +14,8 @@ from pathlib import Path
 
 import images
 import pytest
-from engine import Engine, disk
+from engine import ENDS_WITH_ME, Engine, alone, disk, patience
+from measure import VERSIONS, Busy, Meter
 
 ROOT, HERE = images.ROOT, images.HERE
 MOTO, SINK = 5055, 5066  # ports on the host, for AWS and for the webhook
@@ -30,16 +31,21 @@ class Stage:
     def __init__(self, folder: Path, tree: Path = ROOT / "infra") -> None:
         """Boot, and bring what AWS would: parameters and a bucket"""
         self.tree, self.folder = tree, folder
-        self.engine = Engine(folder, disk())
+        with alone():
+            made = disk()
+        self.engine = Engine(folder, made)
         self.helpers: list[subprocess.Popen] = []
         self.engine.boot()
         self.serve_aws()
+        self.meter = Meter(self.engine.group)
+        self.meter.begin(self.engine)
         self.settings = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{MOTO}", "AWS_ACCESS_KEY_ID": "stage",
                          "AWS_SECRET_ACCESS_KEY": "stage", "AWS_DEFAULT_REGION": "us-east-1"}
         self.run, self.path = self.engine.run, self.engine.path
 
     def close(self) -> None:
         """End the host and all that belongs to it"""
+        self.meter.ended.set()
         for each in self.helpers:
             each.kill()
             each.wait()
@@ -51,8 +57,8 @@ class Stage:
         log = open(self.folder / "helpers.log", "ab")
         for command in ([sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", str(MOTO)],
                         [sys.executable, str(HERE / "sink.py"), str(SINK), str(self.folder / "alerts")]):
-            self.helpers.append(subprocess.Popen(self.engine.beside(*command), stdout=log, stderr=log,
-                                                 stdin=subprocess.DEVNULL))
+            self.helpers.append(subprocess.Popen([*ENDS_WITH_ME, *self.engine.beside(*command)], stdout=log,
+                                                 stderr=log, stdin=subprocess.DEVNULL))
 
     def aws(self, *arguments: str) -> str:
         """The host's AWS command line"""
@@ -123,10 +129,9 @@ class Stage:
         return self.run("docker", "compose", "--project-name", "pretamane", "--project-directory", folder, "--file",
                         f"{folder}/compose.yaml", "--profile", "*", *arguments, check=check)
 
-    def script(self, name: str, *arguments: str, check: bool = False,
-               **environment: str) -> subprocess.CompletedProcess:
+    def script(self, name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
         """A script of the current release"""
-        return self.on_host(f"/opt/pretamane/current/scripts/{name}", *arguments, check=check, **environment)
+        return self.engine.follow(f"/opt/pretamane/current/scripts/{name}", *arguments, **self.settings, **environment)
 
     # What is so
 
@@ -137,6 +142,11 @@ class Stage:
                        "label=com.docker.compose.oneoff=False").stdout.split()
         found = json.loads(self.run("docker", "inspect", *ids).stdout) if ids else []
         return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
+
+    def well(self) -> set[str]:
+        """Services that are healthy"""
+        return {*self.run("docker", "ps", "--filter", "label=com.docker.compose.project=pretamane", "--filter",
+                          "health=healthy", "--format", '{{.Label "com.docker.compose.service"}}').stdout.split()}
 
     def states(self) -> dict[str, str]:
         """State and health by service"""
@@ -170,26 +180,34 @@ class Stage:
         address = self.address("prometheus", "obs")
         return json.loads(self.run("curl", "-sfg", f"http://{address}:9090/prometheus/api/v1/{path}").stdout)["data"]
 
+    def versions(self) -> dict[str, str]:
+        """Which real programs run, by repository"""
+        found = {}
+        for each in self.containers().values():
+            name = images.repository(each["Config"]["Image"])
+            if name in VERSIONS and each["State"]["Running"]:
+                done = self.run("docker", "exec", each["Id"], *VERSIONS[name], check=False)
+                found[name] = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)[0]
+        return found
+
     def alerts(self) -> list[dict]:
         """What came to the webhook, one entry for each alert in each message"""
         file = self.folder / "alerts"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-
-
 def settle(stage: Stage, names, seconds: float = 90) -> None:
     """Until all are healthy"""
-    deadline = time.monotonic() + seconds
-    while (states := stage.states()) and any(states.get(name) != "running healthy" for name in names):
-        assert time.monotonic() < deadline, states
-        time.sleep(0.3)
+    deadline = time.monotonic() + seconds * patience()
+    while missing := {*names} - stage.well():
+        assert time.monotonic() < deadline, (missing, stage.states())
+        time.sleep(0.5)
 
 
 class Clients:
     """Clients of the public side, in a process of their own that sees the host's network"""
 
-    def __init__(self, stage: Stage, number: int = 12, pause: float = 0.1) -> None:
+    def __init__(self, stage: Stage, number: int = 12, pause: float = 0.2) -> None:
         """Nothing runs yet"""
         self.stage, self.number, self.pause = stage, number, pause
         self.good, self.bad, self.longest = 0, [], 0.0
@@ -197,17 +215,19 @@ class Clients:
     def __enter__(self) -> Clients:
         """Start all"""
         stage = self.stage
-        key = stage.secret("api_key")
-        self.process = subprocess.Popen(stage.engine.beside(sys.executable, str(HERE / "load.py"), stage.address(
-            "caddy", "edge"), DOMAIN, str(self.number), str(self.pause), key),
+        words = [str(HERE / "load.py"), stage.address("caddy", "edge"), DOMAIN, str(self.number), str(self.pause),
+                 stage.secret("api_key")]
+        self.process = subprocess.Popen([*ENDS_WITH_ME, *stage.engine.beside(sys.executable, *words)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         time.sleep(1)
+        self.busy = Busy(stage.meter)
         return self
 
     def __exit__(self, *_) -> None:
         """End all, and count"""
-        said, _ = self.process.communicate("end\n", timeout=90)
+        said, _ = self.process.communicate("end\n", timeout=90 * patience())
         found = json.loads(said)
+        self.busy.end(found["good"])
         self.good, self.bad, self.longest = found["good"], found["bad"], found["longest"]
 
     def told(self) -> str:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import yaml
+from engine import patience
 from images import ROOT, contracts
 
 LONG_RUNNING = re.search(r"^LONG_RUNNING=\((.*)\)$", (ROOT / "infra/scripts/lib/stack.sh").read_text(),
@@ -69,15 +70,16 @@ def test_each_process_is_as_small_as_the_file_says(stage):
     the engine's files"""
     users = {}
     compose = yaml.safe_load((ROOT / "infra/compose/compose.yaml").read_text())["services"]
+    found = stage.containers()
     for name in LONG_RUNNING:
-        pid = stage.containers()[name]["State"]["Pid"]
+        pid = found[name]["State"]["Pid"]
         status = stage.path(f"/proc/{pid}/status").read_text()
         users[name] = re.search(r"Uid:\s*(\d+)", status)[1]
         allowed = 1 << 10 if "NET_BIND_SERVICE" in compose[name].get("cap_add", []) else 0
         assert int(re.search(r"CapBnd:\s*(\w+)", status)[1], 16) == allowed, name
         assert re.search(r"NoNewPrivs:\s*(\d)", status)[1] == "1", name
         if compose[name].get("read_only"):
-            assert stage.containers()[name]["HostConfig"]["ReadonlyRootfs"], name
+            assert found[name]["HostConfig"]["ReadonlyRootfs"], name
     assert users == {name: str(compose[name]["user"]).partition(":")[0] for name in LONG_RUNNING}
     assert [name for name, user in users.items() if user == "0"] == ["alloy"]
 
@@ -92,7 +94,7 @@ def test_a_document_is_uploaded_found_and_fetched(stage):
             f'Content-Type: text/plain\r\n\r\n').encode() + content + f"\r\n--{boundary}--\r\n".encode()
     code, made = stage.request("POST", "/documents", body, Content_Type=f"multipart/form-data; boundary={boundary}")
     assert code in (201, 202), made
-    deadline, found = time.monotonic() + 60, {}
+    deadline, found = time.monotonic() + 60 * patience(), {}
     while not found.get("items") and time.monotonic() < deadline:
         code, found = stage.request("GET", "/documents/search?q=quick")
         time.sleep(0.5)
@@ -105,7 +107,7 @@ def test_logs_arrive(stage):
     """From what a container prints, through the shipper, to the store"""
     code = ("import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:3100/calls', "
             "timeout=5).read().decode())")
-    deadline, services = time.monotonic() + 60, set()
+    deadline, services = time.monotonic() + 60 * patience(), set()
     while not {"caddy", "fastapi-app-blue", "postgresql"} <= services and time.monotonic() < deadline:
         said = json.loads(stage.run("docker", "exec", "pretamane-loki-1", "/usr/lib/stand-in/bin/python",
                                     "-c", code).stdout)
@@ -120,7 +122,7 @@ STUBBED = {name for name, each in contracts().items() if each["software"] == "st
 def test_a_healthy_host_is_quiet(stage, kind):
     """Everything is scraped, and nobody is woken"""
     if kind == "targets":
-        deadline, down = time.monotonic() + 90, {"?"}
+        deadline, down = time.monotonic() + 90 * patience(), {"?"}
         while down and time.monotonic() < deadline:
             down = {each["labels"]["job"]
                     for each in stage.prometheus("targets?state=active")["activeTargets"] if each["health"] != "up"}

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import time
 
+from engine import patience
 from stage import LONG, Clients, settle
 from test_1_up import LONG_RUNNING
 
 
 def told(stage, status, since, seconds):
     """The first page with a status at the webhook since a moment"""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * patience()
     while True:
         found = [each for each in stage.alerts() if each["severity"] == "page" and each["status"] == status
                  and each["at"] > since and each["alertname"] != "PublicNameDown"]

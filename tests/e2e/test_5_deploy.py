@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+from engine import patience
 from images import ROOT
 from stage import LONG, Clients
 
@@ -30,11 +31,10 @@ def test_a_bundle_is_deployed_and_nobody_notices(stage, timings):
     with Clients(stage) as clients:
         first, said = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", "--bundle", bundle, total,
                                          **stage.settings, BAKE_SECONDS="10"), ""
-        for line in first.stdout:
+        for line in stage.engine.lines(first, first.stdout):
             said += line
             if line.endswith("step start\n"):
                 second = stage.script("deploy.sh")
-        first.wait()
     timings["deploy of a bundle"] = time.monotonic() - began
     print(clients.told())
     assert first.returncode == 0, said[-3000:]
@@ -72,18 +72,17 @@ def goes_back(stage, failing, old):
     assert stage.states().get(f"fastapi-app-{old}") == "running healthy"
     with Clients(stage) as clients:
         begun, said, decided = stage.engine.begin("/opt/pretamane/current/scripts/deploy.sh", "--bundle", *failing,
-                                                  **stage.settings, BAKE_SECONDS="20"), "", 0.0
-        for line in begun.stdout:
+                                                  **stage.settings, BAKE_SECONDS="16"), "", 0.0
+        for line in stage.engine.lines(begun, begun.stdout):
             decided = time.time() if "requests failed since" in line else decided
             said += line
-        begun.wait()
     moments = [float(each.split()[0]) for each in clients.bad]
     print(clients.told())
     assert begun.returncode != 0 and decided, said[-3000:]
     print(f"{len(moments)} of {clients.good + len(moments)} failed, {decided - min(moments):.1f} s before the "
           f"decision and {max(moments) - decided:.1f} s after it")
     assert clients.bad and all("500" in each for each in clients.bad)
-    assert len(moments) < (clients.good + len(moments)) / 100 and max(moments) - decided < 3
+    assert len(moments) < (clients.good + len(moments)) / 100 and max(moments) - decided < 3 * patience()
     image = stage.containers()[f"fastapi-app-{old}"]
     assert stage.states()[f"fastapi-app-{old}"] == "running healthy"
     named = stage.run("docker", "image", "inspect", "--format", "{{.Id}}", image["Config"]["Image"]).stdout.strip()
@@ -98,7 +97,7 @@ def test_a_release_that_fails_in_blue_goes_back(stage, failing):
 def test_a_secret_is_rotated_and_nobody_notices(stage):
     """Through the idle color"""
     with Clients(stage) as clients:
-        done = stage.script("rotate-secret.sh", "postgres_password")
+        done = stage.script("rotate-secret.sh", "postgres_password", BAKE_SECONDS="10")
     print(clients.told())
     assert done.returncode == 0, done.stderr[-3000:]
     assert clients.bad == [] and clients.good > 100

@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import stat
 import sys
+import tarfile
 from contextlib import closing
 from datetime import datetime, timezone
 
@@ -108,16 +109,20 @@ def take(source, target, one):
             continue
 
 
+def hash_of(source):
+    """SHA-256 of what is read from an open file."""
+    found = hashlib.sha256()
+    for block in iter(lambda: source.read(1 << 20), b""):
+        found.update(block)
+    return found.hexdigest()
+
+
 def digest(path):
     """SHA-256 of a file, or of where a link points."""
-    found = hashlib.sha256()
     if os.path.islink(path):
-        found.update(os.readlink(path).encode(errors="surrogateescape"))
-        return found.hexdigest()
+        return hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()
     with open(path, "rb") as source:
-        for block in iter(lambda: source.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()
+        return hash_of(source)
 
 
 def tree(folder, cache=None):
@@ -190,13 +195,64 @@ def make(folder, facts, cache):
     write(cache, known)
 
 
-def faults(folder):
-    """Where a backup that was fetched is not what its manifest says, as text."""
+def members(archive, top):
+    """What a tar archive has below a folder: path -> whether it is a folder, mode, user, group, size and hash."""
+    found = {}
+    for each in archive:
+        path = each.name.strip("/").partition(f"{top}/")[2]
+        if not path:
+            continue
+        size, content = each.size, None
+        if each.issym():
+            target = os.fsencode(each.linkname)
+            size, content = len(target), hashlib.sha256(target).hexdigest()
+        elif each.islnk():
+            size, content = found[each.linkname.strip("/").partition(f"{top}/")[2]][4:]
+        elif each.isfile():
+            content = hash_of(archive.extractfile(each))
+        found[path] = (each.isdir(), stat.S_IMODE(each.mode), each.uid, each.gid, size, content)
+    return found
+
+
+def stream_tree(stream, top):
+    """What `tree` says of a folder, from a tar archive of it that is only read."""
+    with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as archive:
+        found = members(archive, top)
+    inside, total, whole = {}, {"files": 0, "bytes": 0}, hashlib.sha256()
+    for path in found:
+        inside.setdefault(os.path.dirname(path), []).append(path)
+    pending = [""]
+    while pending:  # in the order of `walk`
+        for path in sorted(inside.get(pending.pop(), ()), key=os.path.basename, reverse=True):
+            is_folder, mode, user, group, size, content = found[path]
+            if is_folder:
+                pending.append(path)
+            else:
+                total["files"] += 1
+                total["bytes"] += size
+            line = [path, mode, user, group] + ([] if is_folder else [content])
+            whole.update(json.dumps(line).encode() + b"\n")
+    return {**total, "sha256": whole.hexdigest()}
+
+
+def differences(kind, expected, now, names):
+    """Where parts of a backup are not what its manifest says, as text."""
+    for name in sorted(names):
+        if expected.get(name) != now.get(name):
+            yield f"{kind}/{name}: {expected.get(name)} in the manifest, {now.get(name)} found"
+
+
+def streamed(folder, name):
+    """Where a volume that comes in as a tar archive is not what the manifest says, as text."""
+    expected = read(os.path.join(folder, "manifest.json"))["volumes"]
+    yield from differences("volumes", expected, {name: stream_tree(sys.stdin.buffer, f"volumes/{name}")}, [name])
+
+
+def faults(folder, elsewhere):
+    """Where a backup that was fetched, without the volumes `elsewhere`, is not what its manifest says, as text."""
     manifest = read(os.path.join(folder, "manifest.json"))
     for kind, now in (("dumps", dumps(folder)), ("volumes", volumes(folder))):
-        for name in sorted({*manifest[kind], *now}):
-            if manifest[kind].get(name) != now.get(name):
-                yield f"{kind}/{name}: {manifest[kind].get(name)} in the manifest, {now.get(name)} found"
+        yield from differences(kind, manifest[kind], now, {*manifest[kind], *now} - {*elsewhere})
     for path, is_folder in walk(os.path.join(folder, "volumes")):
         file = os.path.join(folder, "volumes", path)
         if is_folder or os.path.islink(file):
@@ -229,36 +285,46 @@ def occupied(folder):
             return
 
 
+def counted_bytes(manifest, elsewhere):
+    """Bytes of all dumps and of the volumes that are not `elsewhere`."""
+    counted = [each for name, each in manifest["volumes"].items() if name not in elsewhere]
+    return sum(each["bytes"] for each in [*manifest["dumps"].values(), *counted])
+
+
+def move_in(source, target):
+    """Everything in a folder moved into another one, which then is like it."""
+    for name in os.listdir(source):
+        shutil.move(os.path.join(source, name), os.path.join(target, name))
+    like(source, target)
+
+
+VERBS = {  # arguments, and what is done; text that it gives back is a fault
+    "mirror": (("source", "target"), lambda chosen: take(chosen.source, chosen.target, link_file)),
+    "copy": (("source", "target"), lambda chosen: take(chosen.source, chosen.target, copy_file)),
+    "put": (("source", "target"), lambda chosen: move_in(chosen.source, chosen.target)),
+    "manifest": (("folder", "cache", "facts"),
+                 lambda chosen: make(chosen.folder, json.loads(chosen.facts), chosen.cache)),
+    "bytes": (("elsewhere",), lambda chosen: print(counted_bytes(json.load(sys.stdin), chosen.elsewhere))),
+    "faults": (("folder", "elsewhere"), lambda chosen: faults(chosen.folder, chosen.elsewhere)),
+    "streamed": (("folder", "volume"), lambda chosen: streamed(chosen.folder, chosen.volume)),
+    "unlocked": (("folder",), lambda chosen: unlocked(chosen.folder)),
+    "occupied": (("folder",), lambda chosen: occupied(chosen.folder)),
+}
+
+
 def main():
     """Run one verb; 0 when all is well, 1 on failure, 3 where something is found that should not be there."""
     parser = argparse.ArgumentParser(description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("mirror", "copy", "put"):
+    for verb, (names, _) in VERBS.items():
         each = verbs.add_parser(verb)
-        each.add_argument("source")
-        each.add_argument("target")
-    for verb in ("faults", "unlocked", "occupied"):
-        verbs.add_parser(verb).add_argument("folder")
-    each = verbs.add_parser("manifest")
-    each.add_argument("folder")
-    each.add_argument("cache")
-    each.add_argument("facts", help="JSON that goes into the manifest")
+        for name in names:
+            more = {"nargs": "*", "help": "volumes that do not count"} if name == "elsewhere" else {}
+            each.add_argument(name, **more)
     chosen = parser.parse_args()
     try:
-        if chosen.verb in ("mirror", "copy"):
-            take(chosen.source, chosen.target, link_file if chosen.verb == "mirror" else copy_file)
-            found = []
-        elif chosen.verb == "put":
-            for name in os.listdir(chosen.source):
-                shutil.move(os.path.join(chosen.source, name), os.path.join(chosen.target, name))
-            like(chosen.source, chosen.target)
-            found = []
-        elif chosen.verb == "manifest":
-            make(chosen.folder, json.loads(chosen.facts), chosen.cache)
-            found = []
-        else:
-            found = list({"faults": faults, "unlocked": unlocked, "occupied": occupied}[chosen.verb](chosen.folder))
-    except (Failed, OSError, ValueError, KeyError, sqlite3.Error) as error:
+        found = list(VERBS[chosen.verb][1](chosen) or ())
+    except (Failed, OSError, ValueError, KeyError, sqlite3.Error, tarfile.TarError) as error:
         sys.exit(f"{chosen.verb}: {error}")
     for each in found:
         print(each, file=sys.stderr)

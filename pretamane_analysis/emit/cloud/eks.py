@@ -18,6 +18,7 @@ from ...facts.accelerators import gpus_of
 from ...facts.conventions import NODE_PORT
 from ..host.app import reference_services
 from .managed import caches, databases, service_of
+from .terraform import provider_lock
 from ..templates import rendered
 from ...base.errors import PretamaneError
 from pretamane_analysis.resources import (
@@ -266,7 +267,7 @@ def files(
     parts = {"balancer.tf": values["edge"], "data.tf": data, "managed.tf": values["databases"] or values["caches"],
              "observability.tf": values["observability"], "own.tf": not found.managed}
     wanted = [*FILES, *(name for name, there in parts.items() if there)]
-    tree = {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
+    tree = provider_lock() | {f"terraform/{name}": rendered(f"eks/{name}.j2", **values) for name in wanted}
     for name, there in (("audit", stack.provisioning.audit_trail_days), ("backup", not found.managed)):
         if there:
             tree[f"terraform/{name}.tf"] = rendered(f"terraform/{name}.tf.j2", **values)

@@ -18,7 +18,7 @@ from ...prices.snapshot import instance_type
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['TEMPLATE_VALUES', 'FILES', 'sizes', 'values', 'optional_files', 'files']
+__all__ = ['TEMPLATE_VALUES', 'FILES', 'sizes', 'values', 'provider_lock', 'optional_files', 'files']
 
 # %% ../../../nbs/emit/cloud/01_terraform.ipynb #b82034d4
 def sizes(
@@ -104,13 +104,18 @@ FILES = ("versions.tf", "variables.tf", "network.tf", "security.tf", "iam.tf", "
          "tests/variables.tftest.hcl", "tests/mocks/aws.tfmock.hcl", "checkov.yaml")
 
 
+def provider_lock() -> dict[str, str]:  # `terraform/.terraform.lock.hcl`
+    "The provider's version with its hashes, for configurations that have AWS's provider alone."
+    return {"terraform/.terraform.lock.hcl": rendered("terraform/lock.hcl.j2")}
+
+
 def optional_files(
     stack: Stack,  # Any stack
     given: dict[str, Any],  # Its `values`
 ) -> dict[str, str]:  # `terraform/…`
-    "What only some stacks need: mail, an audit trail, a remote state."
+    "Which provider it is, and what only some stacks need: mail, an audit trail, a remote state."
     wanted = [name for name, there in (("mail.tf", given["mail"]), ("audit.tf", given["audit_trail_days"])) if there]
-    found = {f"terraform/{name}": rendered(f"terraform/{name}.j2", **given) for name in wanted}
+    found = provider_lock() | {f"terraform/{name}": rendered(f"terraform/{name}.j2", **given) for name in wanted}
     if backend := stack.provisioning.backend:
         found["terraform/backend.tf"] = rendered("terraform/backend.tf.j2", bucket=backend.bucket,
                                                  region=backend.region or stack.region,

@@ -38,6 +38,8 @@ def _limits(service: Service) -> dict[str, Any]:
         "cpus": float(service.cpu_cores),
         "pids_limit": _PROCESSES,
         "stop_grace_period": _STOP.get(service.role, "30s"),
+        **({"deploy": {"resources": {"reservations": {"devices": [
+            {"driver": "nvidia", "count": service.gpus, "capabilities": ["gpu"]}]}}}} if service.gpus else {}),
     }
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #31e19a48

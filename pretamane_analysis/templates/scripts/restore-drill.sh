@@ -46,13 +46,25 @@ METRICS
 # A different part each day, so that all of the repository is read within so many days of drills.
 read_part() { restic check --quiet --read-data-subset "$((EPOCHSECONDS / 86400 % DRILL_PARTS + 1))/$DRILL_PARTS" >&2; }
 
+# What is mirrored, such as the objects of users, may be most of it: that is read from the repository as a stream and needs no room.
 fetch() {
-    restic restore --quiet --host "$STACK" --target "$STAGING" latest
+    local service volume mirrored=() excluded=()
+    while read -r service volume; do
+        mirrored+=("$volume") excluded+=(--exclude "/volumes/$volume")
+    done < <(each mirror)
+    SNAPSHOT="$(restic snapshots --host "$STACK" --latest 1 --json | python3 -c 'import json, sys
+print(max(json.load(sys.stdin), key=lambda each: each["time"])["id"])')" || die "the repository holds no backup"
+    require_room "$(($(snapshot_bytes "$SNAPSHOT" "${mirrored[@]}") + $(bytes_of dump)))"
+    restic restore --quiet --target "$STAGING" "${excluded[@]}" "$SNAPSHOT"
     FOUND="$(dirname "$(find "$STAGING" -name manifest.json -not -path '*/volumes/*' | head -n 1)")"
     [ -f "$FOUND/manifest.json" ] || die "there is no manifest in the snapshot"
     MADE="$(date -d "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["made"])' "$FOUND/manifest.json")" +%s)"
     [ "$((EPOCHSECONDS - MADE))" -le "$DRILL_MAX_AGE" ] || die "the last backup is older than $DRILL_MAX_AGE s"
-    archive faults "$FOUND"
+    archive faults "$FOUND" "${mirrored[@]}"
+    for volume in "${mirrored[@]}"; do
+        restic dump --quiet --archive tar "$SNAPSHOT" "${FOUND#"$STAGING"}/volumes/$volume" | archive streamed "$FOUND" "$volume"
+    done
+    rm -rf "$FOUND/volumes"
 }
 
 drill_databases() {

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2153  # values of stack.sh
 
 : "${STAGING:=$DATA_DIR/backup/staging}" "${REPOSITORY_SECONDS:=120}" "${ALONE_SECONDS:=7200}"
-: "${SCRATCH:=$STACK-scratch}" "${SCRATCH_SECONDS:=3600}"
+: "${SCRATCH:=$STACK-scratch}" "${SCRATCH_SECONDS:=3600}" "${SPARE_MIB:=1024}"
 : "${RESTIC_PASSWORD_FILE:=$SECRETS_DIR/host/$BACKUP_KEY}" "${RESTIC_CACHE_DIR:=$DATA_DIR/backup/cache}"
 : "${RESTIC_REPOSITORY:=s3:https://s3.${REGION:-}.amazonaws.com/${BUCKET:-}/backups}"
 export RESTIC_PASSWORD_FILE RESTIC_CACHE_DIR RESTIC_REPOSITORY
@@ -38,6 +38,31 @@ alone() { # exclusive|shared, a command
         flock "--$how" --wait "$ALONE_SECONDS" 9 || die "the repository is in use by another task of this host"
         "$@"
     ) 9>"$STATE_DIR/repository.lock"
+}
+
+# A full disk stops all that writes on this host, so what a task needs for a time is asked for before it begins.
+require_room() { # bytes
+    local free
+    free="$(df --output=avail --block-size=1 "$DATA_DIR" | tail -n 1)"
+    [ "$((free - $1))" -ge "$((SPARE_MIB << 20))" ] ||
+        die "$((free >> 20)) MiB are free on $DATA_DIR; this needs $(($1 >> 20)) for a time, and $SPARE_MIB to spare"
+}
+
+# Bytes of the volumes whose service is saved in one way; a file that vanishes meanwhile is no fault.
+bytes_of() { # kind
+    local service volume bytes=0 found
+    while read -r service volume; do
+        found="$(du --summarize --bytes "$(volume_folder "$volume")" 2>/dev/null | cut -f 1)" || true
+        bytes="$((bytes + ${found:-0}))"
+    done < <(each "$1")
+    echo "$bytes"
+}
+
+# What is in a snapshot, without its volumes that are named: bytes that fetching it needs.
+snapshot_bytes() { # snapshot, volumes
+    local snapshot="$1"
+    shift
+    restic dump --quiet --host "$STACK" "$snapshot" /manifest.json | archive bytes "$@"
 }
 
 # What `retain` keeps: the last of each of so many days, weeks and months.

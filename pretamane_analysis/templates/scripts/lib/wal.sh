@@ -17,6 +17,8 @@ query() { "${DATABASE_EXEC[@]}" psql -XqAt -v ON_ERROR_STOP=1 -U "${DATABASE_USE
 save_base() {
     local folder="$STAGING/databases/$1" first system
     in_service "$1"
+    [ "$(query "$1" "select count(*) from pg_tablespace where spcname !~ '^pg_'")" = 0 ] ||
+        die "$1 has tablespaces: a copy of its files would be without them. Drop them, or let operations.archive_every be off"
     "${DATABASE_EXEC[@]}" pg_basebackup -U "${DATABASE_USER[$1]}" --pgdata=- --format=tar --wal-method=none --checkpoint=fast \
         --no-manifest </dev/null >"$folder/base.tar"
     first="$(tar --extract --to-stdout --file "$folder/base.tar" backup_label | sed -n 's/^START WAL LOCATION: .*(file \([0-9A-F]*\))$/\1/p')"

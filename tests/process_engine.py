@@ -1,11 +1,11 @@
-"""A container engine without containers, for tests of the emitted scripts: the command lines of `docker` that they use.
+"""The command lines of `docker` that the emitted scripts use, with a process of this machine in the place of each
+container: for the branches of the scripts that end in an error, as any user and in seconds. That they work with a real
+engine is what tests/e2e shows; docs/e2e.md says which is proven where.
 
-What a container would run is started as a process of this machine, and what would be run inside one is run here,
-with names
-and places of the container replaced by those of the test. The programs are real: PostgreSQL, Caddy, the application's
-stand-in. A command line that is not known is an error, so that nothing passes because nobody looked. FAKE_DOCKER
-names a
-folder with `engine.json` (see `operations_host.Engine`); every call is noted in `calls`.
+What would be run inside a container is run here, with names and places of the container replaced by those of the test.
+The programs are real: PostgreSQL, Caddy, the application's stand-in. A command line that is not known is an error, so
+that nothing passes because nobody looked. PROCESS_ENGINE names a folder with `engine.json` (see
+`operations_host.Engine`); every call is noted in `calls`.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 # It is started some hundred times in a test: what only some calls need is imported there, and site-packages on demand.
-HOME = Path(os.environ["FAKE_DOCKER"])
+HOME = Path(os.environ["PROCESS_ENGINE"])
 ENGINE = json.loads((HOME / "engine.json").read_text())
 CONTAINERS, VOLUMES, IMAGES = HOME / "containers", HOME / "volumes", HOME / "images"
 
@@ -175,7 +175,7 @@ def options(words: list[str], with_value: tuple[str, ...], flags: tuple[str, ...
         elif word in flags:
             found[word] = "yes"
         else:
-            leave(64, f"fake docker: unknown option {word}")
+            leave(64, f"process engine: unknown option {word}")
     return found, words
 
 
@@ -271,7 +271,7 @@ def compose(words: list[str]) -> None:
     elif verb == "pull":
         options(rest, ("--policy",), ("--quiet", "--ignore-buildable"))
     else:
-        leave(64, f"fake docker: unknown verb compose {verb}")
+        leave(64, f"process engine: unknown verb compose {verb}")
 
 
 # docker …
@@ -288,7 +288,7 @@ def ps(words: list[str]) -> None:
             if label.startswith("label=com.docker.compose.service="):
                 names = [name for name in names if name == label.rpartition("=")[2]]
         elif word != "--all":
-            leave(64, f"fake docker: unknown option {word}")
+            leave(64, f"process engine: unknown option {word}")
     for name in names:
         state, _, text = status(name).partition(" ")
         print(form.replace('{{.Label "com.docker.compose.service"}}',
@@ -303,7 +303,7 @@ def scratch_server(words: list[str]) -> None:
     chosen, (image, *_) = options(words, ("--name", "--network", "--memory", "--pids-limit", "--security-opt", "--env",
                                           "--user", "--volume"), ("--detach",))
     if not image.startswith("postgres:") or chosen["--network"] != "none":
-        leave(64, "fake docker: only a PostgreSQL without a network can be run")
+        leave(64, "process engine: only a PostgreSQL without a network can be run")
     inside = {target: source for source, target, *_ in mounts}
     server = PostgresServer(find_binaries(), inside.get("/replay"), {"/log/": inside.get("/log", "")})
     server.start(wait=not mounts)
@@ -319,7 +319,7 @@ def main(words: list[str]) -> None:
     line = " ".join(words)
     for start_of, code in ENGINE["fail"].items():
         if start_of in line:
-            leave(code, f"fake docker: {start_of} fails")
+            leave(code, f"process engine: {start_of} fails")
     if words[0] == "compose":
         compose(words[1:])
     elif words[0] == "ps":
@@ -354,7 +354,7 @@ def main(words: list[str]) -> None:
             shutil.rmtree(found["folder"], ignore_errors=True)
             file.unlink()
     else:
-        leave(64, f"fake docker: unknown verb {words[0]}")
+        leave(64, f"process engine: unknown verb {words[0]}")
 
 
 if __name__ == "__main__":
