@@ -56,6 +56,48 @@ def edge(lines, **compose):
             "[./:/etc/caddy]\n  prometheus:\n    image: prom/prometheus:v3.13.4\n"}
 
 
+def policy(action):
+    """A policy of AWS that allows one action on everything"""
+    return ('resource "aws_iam_policy" "a" {\n  policy = jsonencode({ Statement = [{ Effect = "Allow", Action = ["'
+            + action + '"], Resource = "*" }] })\n}\n')
+
+
+def state(line):
+    """A backend in S3"""
+    return f'terraform {{\n  backend "s3" {{\n    bucket = "a"\n    key = "b"\n    {line}\n  }}\n}}\n'
+
+
+def reloaded(script):
+    """nginx with a single file of configuration, and a script"""
+    return {"compose.yaml": "services:\n  web:\n    image: nginx:1.27\n"
+            "    volumes: ['./a.conf:/etc/nginx/nginx.conf']\n",
+            "a.conf": "http {\n  server { listen 80; }\n}\n", "reload.sh": script}
+
+
+POD = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: a}
+spec:
+  selector: {matchLabels: {app.kubernetes.io/name: a}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: a}}
+    spec:
+      containers:
+        - {name: a, image: a/a:1, env: [{name: B, valueFrom: {secretKeyRef: {name: s, key: B}}}]}
+"""
+OBJECTS = {"Service": "spec: {selector: {LABEL: b}, ports: [{port: 80}]}", "Secret": "stringData: {A: a}",
+           "Ingress": "spec: {rules: [{http: {paths: [{path: /, backend: {service: {name: argo-server, port: "
+                      "{number: 80}}}}]}}]}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: other}\nspec: "
+                      "{ports: [{port: 80}]}"}
+
+
+def cluster(kind, label="app", **files):
+    """A Deployment and another object"""
+    version = "networking.k8s.io/v1" if kind == "Ingress" else "v1"
+    return {"a.yaml": POD, "b.yaml": f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: s}}\n"
+            + OBJECTS[kind].replace("LABEL", label) + "\n"} | files
+
+
 LOKI = {"loki.yaml": "schema_config: {configs: [{from: 2024-01-01, store: tsdb, schema: v13, object_store: filesystem, "
         "index: {prefix: i, period: 24h}}]}\ntable_manager: {retention_deletes_enabled: true}\n"}
 
@@ -161,6 +203,98 @@ CASES = [  # rule, cause, what is right, what is a fault (None: shown elsewhere)
                                                  "    equal: [alertname]\n"},
      {"alertmanager.yml": ROUTES + "inhibit_rules:\n  - source_matchers: [alertname=A]\n    target_matchers: "
       "[alertname=B]\n    equal: [alertname]\n", **rules_("up == 0")}),
+    ("O08", "the inhibition that comes with Alertmanager", {
+        "alertmanager.yml": ROUTES + "inhibit_rules:\n  - source_matchers: [severity=critical]\n    target_matchers: "
+        "[severity=warning]\n    equal: [alertname]\n", **rules_("up == 0")}, None),
+    ("X01", "what a script sets itself", web(["command: ['sh', '-c', 'a=1; echo $$a']"]),
+     web(["command: ['sh', '-c', 'a=1; echo $a']"])),
+    ("X01", "what a pipeline may set", web(["environment: {A: $LOST}"], **{
+        ".gitlab-ci.yml": "deploy:\n  script: [docker compose up -d]\n"}), None),
+    ("X01", "what is secret while an image is built", web(["build: .", "volumes: [./:/src]"], Dockerfile="FROM a:1\n"
+                                                          "RUN --mount=type=secret,id=a cat /run/secrets/a\n"), None),
+    ("X04", "what the host runs", {"compose.yaml": WATCHED["compose.yaml"].replace(
+        "v3.13.4\n", "v3.13.4\n    network_mode: host\n"), "prometheus/prometheus.yml": WATCHED[
+            "prometheus/prometheus.yml"].replace("node:9100", "localhost:9100")},
+     WATCHED | {"prometheus/prometheus.yml": WATCHED["prometheus/prometheus.yml"].replace("node:9100",
+                                                                                          "localhost:9100")}),
+    ("X04", "a file that the services of another file mount", WATCHED | {
+        "compose.dev.yaml": "services:\n  web:\n    image: a/web:1\n  db:\n    image: postgres:17.6\n"}, None),
+    ("X04", "a file among the manifests of a cluster", web([], **{
+        "k8s/prometheus.yml": WATCHED["prometheus/prometheus.yml"], "k8s/service.yaml":
+        "apiVersion: v1\nkind: Service\nmetadata: {name: node}\nspec: {ports: [{port: 9100}]}\n"}), None),
+    ("X04", "a file of nginx that no image takes in", web(["build: ."], **{
+        "Dockerfile": "FROM nginx:1.27\nCOPY nginx/nginx.conf /etc/nginx/\n", "nginx/nginx.conf": "events {}\n",
+        "old/nginx.conf": "http {\n  server {\n    location / { proxy_pass http://gone:80; }\n  }\n}\n"}),
+     web(["build: ."], **{"Dockerfile": "FROM nginx:1.27\nCOPY nginx/nginx.conf /etc/nginx/\n", "nginx/nginx.conf":
+                          "http {\n  server {\n    location / { proxy_pass http://gone:80; }\n  }\n}\n"})),
+    ("X05", "what the program writes itself", web(["command: [--storage=/certs/acme.json]",
+                                                   "volumes: ['./certs:/certs']"]),
+     web(["command: [--config=/conf/web.json]", "volumes: ['./conf:/conf']"])),
+    ("X05", "a Dockerfile in small letters", web(["build: ./app"], **{"app/dockerfile": "FROM debian:13\n"}), None),
+    ("X05", "paths that count from another folder", {
+        "deploy/web.yaml": "services:\n  web:\n    image: a/web:1\n    volumes: ['./conf/web.yaml:/etc/web.yaml']\n",
+        "conf/web.yaml": "a: 1\n", "Makefile": "up:\n\tdocker compose -f deploy/web.yaml --project-directory . up\n"},
+     {"deploy/web.yaml": "services:\n  web:\n    image: a/web:1\n    volumes: ['./conf/web.yaml:/etc/web.yaml']\n"}),
+    ("X21", "a hash that a program compares with", {
+        "views.py": 'user = User(password="b4f945433ea4c369c12741f62a23ccc0")\n'},
+     {".env": "DB_PASSWORD=b4f945433ea4c369c12741f62a23ccc0\n"}),
+    ("X21", "a sentence about passwords", {"form.tsx": "errors.password = 'It must have at least 6 letters';\n"}, None),
+    ("X21", "a key of Google that browsers get", {"app.vue": "apiKey: 'AIzaSyB1c2D3e4F5g6H7i8J9k0L1m2N3o4P5q6R',\n"},
+     {"app.yaml": "apiKey: 'AIzaSyB1c2D3e4F5g6H7i8J9k0L1m2N3o4P5q6R'\n"}),
+    ("X29", "a database that is asked by itself", {
+        "compose.yaml": "services:\n  db:\n    image: mysql:8.4\n    environment: {MYSQL_DATABASE: a, "
+        "DATABASE_URL: 'mysql://u:p@db/b'}\n"}, None),
+    ("X29", "a project of tests", {
+        "compose.test.yaml": "services:\n  db:\n    image: mysql:8.4\n    environment: {MYSQL_DATABASE: a}\n  web:\n"
+        "    image: a/web:1\n    environment: {DATABASE_URL: 'mysql://u:p@db/b'}\n"}, {
+        "compose.yaml": "services:\n  db:\n    image: mysql:8.4\n    environment: {MYSQL_DATABASE: a}\n  web:\n"
+        "    image: a/web:1\n    environment: {DATABASE_URL: 'mysql://u:p@db/b'}\n"}),
+    ("X05", "a piece whose paths count from the first file", {
+        "compose.yaml": "services: {db: {image: 'postgres:17.6'}}\n", "conf/more/a.yml": "a: 1\n",
+        "conf/more.yaml": "services:\n  web:\n    image: a/web:1\n    depends_on: [db]\n    volumes: "
+        "['./conf/more/a.yml:/a.yml']\n"}, None),
+    ("X04", "a project of tests", {"compose.test.yaml": web(["environment: {KEYS_URL: 'https://keys/a.json'}"])[
+        "compose.yaml"]}, web(["environment: {KEYS_URL: 'https://keys/a.json'}"])),
+    ("X21", "words that say what should stand here", {
+        ".github/workflows/a.yml": "env:\n  SESSION_SECRET: our-build-32-chars-minimum-x\n"}, {
+        ".github/workflows/a.yml": "env:\n  SESSION_SECRET: q8Zt-41kx-Lw0v-77bQ\n"}),
+    ("X21", "a class of tests", {"Shop.Tests/Cipher.cs": 'var secret = "q8Zt-41kx-Lw0v-77bQ-9f83h2";\n'},
+     {"Shop/Cipher.cs": 'var secret = "q8Zt-41kx-Lw0v-77bQ-9f83h2";\n'}),
+    ("X21", "examples of an interface", {"api.yaml": "openapi: 3.0.0\nx:\n  token: q8Zt-41kx-Lw0v-77bQ-9f83h2\n"},
+     {"api.yaml": "x:\n  token: q8Zt-41kx-Lw0v-77bQ-9f83h2\n"}),
+    ("X21", "the name of a secret", {".github/workflows/a.yml": "run: echo 'secret: SHOP_B2_ACCOUNT_ID'\n"}, None),
+    ("S08", "a reload of another program", {
+        "compose.yaml": "services:\n  alerts:\n    image: prom/alertmanager:v0.28.1\n    volumes: ['./a.yml:/a.yml']\n",
+        "a.yml": ROUTES, "Makefile": "a:\n\tcurl -X POST localhost:9089/-/reload\n"},
+     {"compose.yaml": "services:\n  alerts:\n    image: prom/alertmanager:v0.28.1\n    volumes: ['./a.yml:/a.yml']\n",
+      "a.yml": ROUTES, "Makefile": "a:\n\tcurl -X POST localhost:9093/-/reload\n"}),
+    ("T04", "a state of a rehearsal", {"a.tf": state('endpoint = "http://localhost:4566"')}, {"a.tf": state("")}),
+    ("O01", "a table manager that is off", {**LOKI, "loki.yaml": LOKI["loki.yaml"].replace("true", "false"),
+                                            "compose.yaml": "services:\n  loki:\n    image: grafana/loki:3.7.6\n"
+                                            "    volumes: [./loki.yaml:/etc/loki/local-config.yaml]\n"}, None),
+    ("T01", "actions that change nothing", {"a.tf": policy("pricing:*")}, {"a.tf": policy("rds:*")}),
+    ("T04", "a state that holds nothing", {"terraform.tfstate": '{"version": 4, "resources": []}\n'},
+     {"terraform.tfstate": '{"version": 4, "resources": [{"type": "a"}]}\n'}),
+    ("T05", "variables for other folders", {"env/variables.tf": 'variable "a" {}\n'},
+     {"env/variables.tf": 'variable "a" {}\n', "env/main.tf": 'resource "null_resource" "a" {}\n'}),
+    ("T07", "no version is the newest", {"a.tf": 'resource "aws_eks_cluster" "a" {\n  name = "a"\n}\n'},
+     {"a.tf": 'resource "aws_eks_cluster" "a" {\n  version = "1.21"\n}\n'}),
+    ("S08", "a script inside the container", reloaded("#!/bin/sh\nnginx -s reload\n"),
+     reloaded("#!/bin/sh\ndocker compose exec web nginx -s reload\n")),
+    ("X00", "data of tests", {"compose.yaml": "services: {web: {image: a/web:1}}\n",
+                              "testdata/bad.yaml": "services: [\n"}, None),
+    ("K01", "pods of a chart", cluster("Service", "app.kubernetes.io/name", **{
+        "kustomization.yaml": "helmCharts: [{name: a}]\n"}), cluster("Service", "app.kubernetes.io/name")),
+    ("K05", "a Secret that a pipeline creates", cluster("Secret", **{
+        ".github/workflows/a.yml": "steps: [{run: kubectl create secret generic s --from-literal=B=1}]\n"}),
+     cluster("Secret")),
+    ("K07", "a Service of a chart that a page installs", cluster("Ingress", **{
+        "README.md": "    helm install argo argo/argo-cd\n"}), cluster("Ingress")),
+    ("K09", "files with secrets", {"kustomization.yaml": "secretGenerator: [{name: a, files: [token]}]\n"},
+     {"kustomization.yaml": "configMapGenerator: [{name: a, files: [token]}]\n"}),
+    ("K11", "an image that is pulled from nowhere", {
+        "a.yaml": POD.replace("image: a/a:1", "image: a/a, imagePullPolicy: Never")},
+     {"a.yaml": POD.replace("image: a/a:1", "image: a/a")}),
 ]
 
 
@@ -169,6 +303,22 @@ def test_a_cause_is_mended(rule, cause, right, wrong):
     """Silent for what is right; the rule lives"""
     assert [each.message for each in check(Tree(right, AS_OF), [rule])] == []
     assert wrong is None or check(Tree(wrong, AS_OF), [rule])
+
+
+def test_a_file_of_several_services_is_told_of_once():
+    """An address in a file of variables, however many services take the file in"""
+    service = "  {}:\n    image: a/{}:1\n    env_file: [common.env]\n"
+    tree = Tree({"compose.yaml": "services:\n" + service.format("a", "a") + service.format("b", "b"),
+                 "common.env": "MONGO_HOST=mongo\n"}, AS_OF)
+    assert [each.message.partition("calls")[2] for each in check(tree, ["X04"])] == [" 'mongo', which is no service"]
+
+
+def test_a_secret_in_several_files_is_told_of_once():
+    """At the first, with the other places"""
+    secret = "PASSWORD=q8Zt-41kx-Lw0v-77bQ\n"
+    found = check(Tree({"a/.env": secret, "b/.env": "A=1\n" + secret}, AS_OF), ["X21"])
+    assert [(each.file, each.message) for each in found] == [
+        ("a/.env", "this looks like a value for 'PASSWORD', which stands in b/.env:2 too")]
 
 
 @needs("docker-compose")

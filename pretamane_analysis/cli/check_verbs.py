@@ -70,10 +70,10 @@ def _tree(options: Namespace) -> Any:
     if not tree.files and not tree.problems:
         raise PretamaneError("there is nothing to check", options.folder, "Name a folder with configuration")
     if not recognized(tree) and not tree.problems:
-        raise PretamaneError(f"none of {len(tree.files)} files is a configuration that a rule knows", options.folder,
+        which = f"none of {len(tree.files)} files is a" if len(tree.files) > 1 else "the only file is no"
+        raise PretamaneError(f"{which} configuration that a rule knows", options.folder,
                              "Rules know compose files, Caddyfiles, Prometheus and what belongs to it, Loki, Alloy, "
-                             "Grafana, nginx, systemd units, "
-                             "Dockerfiles and Terraform")
+                             "Grafana, nginx, systemd units, Dockerfiles, manifests of Kubernetes and Terraform")
     return tree
 
 # %% ../../nbs/cli/07_check_verbs.ipynb #165957dd
@@ -85,23 +85,35 @@ def _read_text(path: str, option: str) -> str:
         raise PretamaneError(f"cannot read: {getattr(error, 'strerror', None) or error}", f"{option} {path}") from error
 
 
+def _many(findings: Sequence[Any]) -> str:
+    from pretamane_analysis.base.tables import counted
+
+    return counted(len(findings), "finding")
+
+
+def _old(path: str | None) -> Any:
+    "The findings of a baseline; None where none is named."
+    from pretamane_analysis.check.decisions import read_baseline
+
+    return read_baseline(_read_text(path, "--baseline"), path) if path else None
+
+
 def check(
     arguments: list[str],  # Words of the command line after the verb
 ) -> int:
     "What is wrong with a folder."
     options = _options(arguments)
     from pretamane_analysis.base.files import write_whole
-    from pretamane_analysis.check.decisions import baseline, decided, read_baseline, read_settings
+    from pretamane_analysis.check.decisions import baseline, decided, read_settings
     from pretamane_analysis.check.read.units import told
     from pretamane_analysis.check.report import About, failed, verdict, written
     from pretamane_analysis.check.rules.registry import chosen_rules
 
     tree = _tree(options)
-    settings = read_settings(tree, _names(options.only), _names(options.ignore))
-    old = read_baseline(_read_text(options.baseline, "--baseline"), options.baseline) if options.baseline else None
+    settings, old = read_settings(tree, _names(options.only), _names(options.ignore)), _old(options.baseline)
     findings, runs = _examined(tree, settings.only, not options.no_tools)
     if options.write_baseline:
-        return print(f"{write_whole(options.write_baseline, baseline(findings))}: {len(findings)} findings") or 0
+        return print(f"{write_whole(options.write_baseline, baseline(findings))}: {_many(findings)}") or 0
     done = decided(tree, findings, settings, old)
     about = About(tuple(told(tree)), tuple(done.left), len(chosen_rules(tree, settings.only or None)))
     text = written(done.counted, runs, options.format, screen_width(), about)

@@ -129,6 +129,8 @@ def read_folder(
             if (content := _content(path, folder)) is not None:
                 _sort(name, content, found)
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and path.suffix not in PARSERS:
+                continue  # a link to what only the host or a running program has
             found.refused.append(Refused("error", name, f"cannot be read: {error.strerror}",
                                          "Mend the link or the rights, or remove the file"))
     return found

@@ -49,6 +49,7 @@ _NAMED = [(kind, re.compile(pattern)) for kind, pattern in _NAMES]
 _NGINX = re.compile(r"^\s*(server|upstream\s+\S+|http|stream)\s*\{", re.M)
 _DASHBOARD = re.compile(r'"panels"\s*:')
 _SHELL = re.compile(r"#!.*\b(ba|da|k)?sh\b")
+_FIXTURES = re.compile(r"(^|/)(testdata|test_data|fixtures?|__fixtures__|__tests__|third[_-]party|archived?|attic)/")
 
 
 def kind_of(
@@ -56,6 +57,8 @@ def kind_of(
     text: str,  # Its text
 ) -> str:  # Such as `compose`; empty for what no rule reads
     "What a file is, first by its name, else by its content."
+    if _FIXTURES.search(path):
+        return "fixtures"
     name = basename(path)
     if name.endswith(YAML):
         found = "kubernetes" if name.startswith("kustomization.") else _of_yaml(text)
@@ -72,7 +75,8 @@ def kind_of(
     return named or ("nginx" if name.endswith((".conf", ".conf.template", ".nginx")) and _NGINX.search(text) else "")
 
 # %% ../../../nbs/check/read/01_kinds.ipynb #fa263b05
-UNCHECKED = {"templates": "templates of Helm, which are no manifests before Helm has filled them in"}
+UNCHECKED = {"fixtures": "data of tests, other people's code, and what was put away",
+             "templates": "templates of Helm, which are no manifests before Helm has filled them in"}
 _OF_HELM = re.compile(r"\{\{-?\s*(\.(Values|Release|Chart|Capabilities|Template|Files)"
                       r"|include|if|range|with|end|template|toYaml|define|default|printf|quote)\b")
 SAID = {"compose": "compose file", "caddyfile": "Caddyfile", "prometheus": "Prometheus", "rules": "rules",

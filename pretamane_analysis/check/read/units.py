@@ -244,9 +244,9 @@ def told(
     found = _inventory(tree)
     lines = [f"{SAID[kind]}: {_few(found[kind])}" for kind in SAID if found.get(kind)]
     left = found.get("", [])
-    unread = [path for path in left if tree.kind(path) in UNCHECKED]
-    lines += [f"not checked: {_few(unread)} ({UNCHECKED['templates']})"] if unread else []
-    other = len(left) - len(unread) + len(tree.others)
+    unread = {kind: [path for path in left if tree.kind(path) == kind] for kind in UNCHECKED}
+    lines += [f"not checked: {_few(paths)} ({UNCHECKED[kind]})" for kind, paths in unread.items() if paths]
+    other = len(left) - sum(map(len, unread.values())) + len(tree.others)
     many = "files hold" if other != 1 else "file holds"
     return lines + ([f"not read: {other} other {many} no configuration that a rule knows (searched for secrets only)"]
                     if other else [])

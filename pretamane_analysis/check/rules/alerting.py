@@ -216,7 +216,8 @@ def inhibitions_work(tree: Tree) -> Iterator[Finding]:
                 continue
             sides = [[alert["alertname"] for alert in own if all(_holds(one, alert) for one in matchers(
                 each, f"{side}_matchers", f"{side}_match", f"{side}_match_re"))] for side in ("source", "target")]
-            if not {*sides[0]} & {*sides[1]}:
+            named = any("alertname" in str(value) for key, value in each.items() if key != "equal")
+            if not {*sides[0]} & {*sides[1]} and (all(sides) or named):
                 yield tree.at(path, ("inhibit_rules", number, "equal"),
                               "no alert has a name that both sides of this inhibition have",
                               "Compare what both have alike, such as 'slo' or 'service'")

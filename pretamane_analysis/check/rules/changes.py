@@ -15,7 +15,7 @@ from ..read.units import projects
 from .containers import of
 from .registry import rule
 from ..views.edge import proxies
-from ..views.references import names, references
+from ..views.references import mounted_files, names, references
 from ..views.services import services
 from ...intake.compose_service import ServiceFacts
 
@@ -34,6 +34,9 @@ _PORTS = {"prometheus": "9090", "alertmanager": "9093", "blackbox-exporter": "91
 _SPOKEN = re.compile(r"(^|/)([Mm]akefile|justfile|Taskfile\.ya?ml|.*\.(md|mk|ya?ml))$")
 
 
+_ENGINE = re.compile(r"\b(docker|podman|compose|nerdctl|kubectl|curl|wget)\b")  # how one reaches a container
+
+
 def _hang_up(name: str) -> re.Pattern[str]:
     "A line that sends a service the signal to read its configuration again."
     return re.compile(rf"\bkill\b[^\n;&|]*\b(?:SIG)?HUP\b[^\n;&|]*(?<![\w-]){re.escape(name)}(?![\w-])")
@@ -44,17 +47,26 @@ def _around(tree: Tree) -> Mapping[str, str]:
     return tree.everything if len(projects(tree)) == 1 else tree.files
 
 
+def _inside(tree: Tree, service: ServiceFacts, path: str, text: str, kind: str) -> bool:
+    "Whether a script runs in the container, where it reloads for files of its own."
+    from_outside = _ENGINE.search(text) or kind not in ("caddy", "nginx")
+    return not from_outside or basename(path) in service.recipe or service.name in mounted_files(tree).get(path, ())
+
+
 def _asked(tree: Tree, service: ServiceFacts, kind: str) -> str:
     "What the tree says of a reload of a program's configuration, with file and line; empty for nothing."
     if "--web.enable-lifecycle" in service.command and kind == "prometheus":
         return "can be reloaded (--web.enable-lifecycle)"
-    port, others = _PORTS.get(kind, ""), {*_PORTS.values()} - {_PORTS.get(kind, "")}
+    own = {_PORTS.get(kind, ""), *(str(each["published"]) for each in service.published)}
     for path, text in _around(tree).items():
         if "reload" not in text and "HUP" not in text or not (
                 tree.kind(path) in ("script", "unit") or _SPOKEN.search(path)) or "force-recreate" in text:
             continue
+        if _inside(tree, service, path, text, kind):
+            continue
         for number, line in enumerate(text.splitlines(), 1):
-            elsewhere = port and any(f":{other}/" in line for other in others)
+            found = re.search(r":(\d+)/", line)
+            elsewhere = kind in _PORTS and found and found[1] not in own
             if not line.lstrip().startswith("#") and (_ASKS[kind].search(line) and not elsewhere
                                                       or _hang_up(service.name).search(line)):
                 return f"is reloaded ({path}:{number})"

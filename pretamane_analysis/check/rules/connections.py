@@ -17,7 +17,7 @@ from ..views.edge import edge_services, matched_paths, site_ports
 from ..views.images import sure_ports
 from ..views.references import jobs, mounted_files, names, prober, references
 from .registry import rule
-from ..views.services import services
+from ..views.services import of_tests, services
 from ...intake.compose_service import ServiceFacts, listed, mapping
 from ...base.caddyfile import Directive
 from ..read.tree import Finding, Tree
@@ -100,10 +100,12 @@ def _differences(asked: Account, given: Account) -> Iterator[str]:
 def connections_fit(tree: Tree) -> Iterator[Finding]:
     "Connection strings and groups of variables against what the database service creates."
     named = names(tree)
+    if of_tests(tree):
+        return  # a project of tests takes the place of the data
     for each in services(tree).values():
         for name, host, asked in (*_by_address(each), *_by_parts(each)):
             for server in named.get(host, ())[:1]:
-                given = created(server)
+                given = created(server) if server is not each else None
                 for problem in _differences(asked, given) if given else ():
                     yield of(tree, each, f"asks {server.name!r} for {problem}", "Let both name the same", "environment",
                              _key(each, name))

@@ -20,7 +20,7 @@ from ...intake.compose_service import ServiceFacts, listed, mapping
 from ..read.tree import Finding, Tree, dockerfiles
 
 # %% auto #0
-__all__ = ['PLACES', 'files_are_mounted', 'rules_are_loaded', 'volumes_are_saved']
+__all__ = ['PLACES', 'left_out', 'files_are_mounted', 'rules_are_loaded', 'volumes_are_saved']
 
 # %% ../../../nbs/check/rules/15_files.ipynb #856c0aeb
 PLACES = ("/etc/ssl", "/usr/", "/bin/", "/sbin/", "/lib", "/dev/", "/proc", "/sys", "/opt/", "/app", "/run/secrets/",
@@ -55,24 +55,34 @@ def _spoken_of(tree: Tree) -> str:
         and tree.kind(path) != "compose"))
 
 
-def _made_later(tree: Tree, path: str) -> bool:
-    "Whether a file that is not here may come to be: left out of the repository, made from an example, or by a script."
-    name = basename(path)
+def _parents(path: str) -> Iterator[str]:
+    while path := dirname(path):
+        yield path
+
+
+def left_out(
+    tree: Tree,  # Any tree, or a part of one
+    path: str,  # A path in it, with slashes
+) -> bool:
+    "Whether a `.gitignore` keeps a file, or a folder above it, out of the repository."
     for pattern in _ignored(tree):
         above = dirname(pattern)
         if any(fnmatch(each, pattern) or fnmatch(basename(each),
                                                  basename(pattern)) and (not above or each.startswith(f"{above}/"))
                for each in (path, *_parents(path))):
             return True
+    return False
+
+# %% ../../../nbs/check/rules/15_files.ipynb #9624ae27
+def _made_later(tree: Tree, path: str) -> bool:
+    "Whether a file that is not here may come to be: left out of the repository, made from an example, or by a script."
+    name = basename(path)
+    if left_out(tree, path):
+        return True
     stem = name.partition(".")[0]
     near = [basename(each) for each in tree.everything if dirname(each) == dirname(path)]
     return any(re.search(r"example|sample|template|dist|default", each) and stem in each
                for each in near) or name in _spoken_of(tree)
-
-
-def _parents(path: str) -> Iterator[str]:
-    while path := dirname(path):
-        yield path
 
 
 def _lacks(tree: Tree, source: str) -> bool:
@@ -91,9 +101,11 @@ def _unbuilt(tree: Tree, service: ServiceFacts) -> str:
     place = normpath(join(context, name))
     if place in tree.everything or "$" in name or place.startswith("..") or not context:
         return ""
-    if name == "Dockerfile" and any(dirname(path) == context for path in dockerfiles(tree)):
+    if name == "Dockerfile" and (normpath(join(context, "dockerfile")) in tree.everything
+                                 or any(dirname(path) == context for path in dockerfiles(tree))):
         return ""
-    if tree.project and tree.project.fragment and not tree.house and normpath(name) in tree.everything:
+    if tree.project and tree.project.fragment and not tree.house and (
+            normpath(name) in tree.everything or _above(tree, service.base, place)):
         return ""  # put together with other files, and counted from the folder of all
     return "" if not tree.has(context) and _made_later(tree, context) or context in _ignored(tree) else place
 
@@ -101,20 +113,47 @@ def _unbuilt(tree: Tree, service: ServiceFacts) -> str:
 @rule("X05")
 def files_are_mounted(tree: Tree) -> Iterator[Finding]:
     "A file that is not there is no error for many programs: Prometheus starts without its rules."
+    a_piece = tree.project is not None and tree.project.fragment  # counts from the folder of the first file
+    elsewhere = not tree.house and (a_piece or _counts_from_elsewhere(tree))
     for each in services(tree).values():
-        for mount in each.volumes:
-            if mount.kind == "bind" and _lacks(tree, mount.source):
-                yield of(tree, each, f"mounts {mount.source!r}, which is not in the tree",
-                         "Add it, or correct the path", "volumes", mount.index)
+        lost = {mount.source: mount for mount in each.volumes if mount.kind == "bind" and _lacks(tree, mount.source)
+                and not (elsewhere and _above(tree, each.base, mount.source))}
+        for source, mount in lost.items():
+            yield of(tree, each, f"mounts {source!r}, which is not in the tree", "Add it, or correct the path",
+                     "volumes", mount.index)
         if place := _unbuilt(tree, each):
             yield of(tree, each, f"is built from {place!r}, which is not there", "Add it, or correct the path", "build")
         for keys, text in texts_of(tree, each):
             if keys[2] in ("command", "entrypoint", "environment") and "/" in text:
-                for path in _PATH.findall(text):
-                    yield from _missing(tree, each, path, *tree.place(tree.compose_path, keys))
+                for path in (one for one in _PATH.findall(text) if tree.house or not _written(text, one)):
+                    if tree_path(each, path) not in lost:
+                        yield from _missing(tree, each, path, *tree.place(tree.compose_path, keys))
     yield from _in_configurations(tree)
 
+
+def _above(tree: Tree, base: str, source: str) -> bool:
+    "Whether a path that counts from the folder of the compose file leads somewhere from a folder above it."
+    return any(tree.has(normpath(join(folder, source[len(base):].lstrip("/")))) for folder in (*_parents(base), ""))
+
+
+def _counts_from_elsewhere(tree: Tree) -> bool:
+    "Whether a script or a page starts the project with a folder of its own, from which its paths then count."
+    speak = tree.common("project folders", lambda: [text for path, text in tree.everything.items()
+                                                    if len(text) < 500_000 and "--project-directory" in text])
+    name = basename(tree.compose_path)
+    return any(re.search(rf"{re.escape(name)}.*--project-directory|--project-directory.*{re.escape(name)}", each)
+               for each in speak)
+
 # %% ../../../nbs/check/rules/15_files.ipynb #590c9257
+_WRITES = r"(?i)(storage|log|out|output|pid|cache|state|dump|export)(file|path)?s?[\"']?\s*[=:\s]\s*[\"']?"
+
+
+def _written(text: str, path: str) -> bool:
+    "Whether a program writes a file itself: the store of certificates, a log, what an option calls its output."
+    return bool(re.search(r"(^|/)acme[\w-]*\.json$|\.(log|pid|sock|db)$", path)
+                or re.search(_WRITES + re.escape(path), text))
+
+
 def _missing(tree: Tree, service: ServiceFacts, path: str, file: str, line: int | None) -> Iterator[Finding]:
     place = tree_path(service, path)
     if place is not None:

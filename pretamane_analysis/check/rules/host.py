@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from posixpath import dirname, join, normpath
 from typing import Any
 
 from .cloud import statements, strings
@@ -18,17 +19,21 @@ from ...base.errors import PretamaneError
 from ...prices.snapshot import eks_support
 
 # %% auto #0
-__all__ = ['grants', 'data_disk', 'buckets', 'state', 'unused', 'owned', 'cluster_version']
+__all__ = ['grants', 'data_disk', 'buckets', 'state', 'shared_state', 'unused', 'owned', 'cluster_version']
 
 # %% ../../../nbs/check/rules/13_host.ipynb #84b39cdc
 _WITHOUT_RESOURCE = re.compile(r"(ec2messages|ssmmessages):\w+|ec2:Describe\w+|cloudwatch:PutMetricData|xray:Put\w+")
+
+
+_READS = re.compile(r"(pricing|ce|cur|health|support|tag|compute-optimizer|ssmmessages|ec2messages):")  # change nothing
 
 
 def _too_much(statement: dict[str, Any], strict: bool) -> Iterator[str]:
     actions, resources = strings(statement.get("Action")), strings(statement.get("Resource"))
     everything = "*" in resources
     yield from (f"allows {action!r}"
-                for action in actions if action == "*" or action.endswith(":*") and (strict or everything))
+                for action in actions if action == "*" or action.endswith(":*") and (strict or everything)
+                and (strict or not _READS.match(action)))
     if not strict:
         return
     yield from (f"allows {action!r}" for action in actions if re.fullmatch(r"s3:\*\w+", action))
@@ -147,7 +152,8 @@ def _arguments(block: Block) -> Any:
 def _locked(tree: Tree, backend: Block) -> bool:
     """Whether a state in S3 has a lock. What a block without `bucket` or `key` lacks is given to `init`, in a file or
     where nobody sees it."""
-    if backend.values.get("use_lockfile") is True or "dynamodb_table" in backend.values:
+    if backend.values.get("use_lockfile") is True or "dynamodb_table" in backend.values or re.search(
+            "localhost|127\\.0\\.0\\.1", str(backend.values)):
         return True
     if {"bucket", "key"} <= {*backend.values}:
         return False
@@ -160,7 +166,8 @@ def _locked(tree: Tree, backend: Block) -> bool:
 def state(tree: Tree) -> Iterator[Finding]:
     "States and plans beside the configuration, and backends without lock or encryption."
     for path in sorted({*tree.files, *tree.others}):
-        if re.search(r"\.tfstate(\.|$)|(^|/)(tfplan|plan\.bin)$|\.tfplan$", path):
+        empty = re.search(r'"resources":\s*\[\s*\]', tree.files.get(path, ""))
+        if re.search(r"\.tfstate(\.|$)|(^|/)(tfplan|plan\.bin)$|\.tfplan$", path) and not empty:
             yield tree.at(path, None, "a state or plan holds values of secrets",
                           "Remove it from the tree and from its history")
     for block in module(tree).blocks:
@@ -176,6 +183,39 @@ def state(tree: Tree) -> Iterator[Finding]:
                     yield tree.at(backend.file, backend.line_of("use_lockfile"),
                                   "two people can change the state at once", "Set use_lockfile to true")
 
+# %% ../../../nbs/check/rules/13_host.ipynb #36a7c2e0
+_NO_ROOT = re.compile(r"(?i)(^|/)(examples?|samples?|modules?|tests?|templates?|demos?|\.\w+)(/|$)")
+_ON_A_LAPTOP = {"docker", "local", "null", "random", "kind", "minikube", "libvirt", "virtualbox", "tls", "archive",
+                "external", "time", "http", "template", "helm", "kubernetes", "kubectl"}
+
+
+def _called(tree: Tree) -> frozenset[str]:
+    "The folders that some folder of the tree takes in as a module."
+    return tree.common("called modules", lambda: frozenset(
+        normpath(join(dirname(path), source)) for path, text in tree.everything.items() if path.endswith(".tf")
+        for source in re.findall(r'^\s*source\s*=\s*"(\.[^"]*)"', text, re.M)))
+
+
+@rule("T09")
+def shared_state(tree: Tree) -> Iterator[Finding]:
+    "Roots that somebody applies and whose state is a file on that computer."
+    if tree.house:
+        return
+    by_folder: dict[str, list[Block]] = {}
+    for each in module(tree).blocks:
+        by_folder.setdefault(dirname(each.file), []).append(each)
+    for folder, blocks in by_folder.items():
+        clouds = [each for each in blocks if each.kind == "provider" and each.labels[0] not in _ON_A_LAPTOP]
+        made = any(each.kind in ("resource", "module") for each in blocks)
+        kept = any(each.all("backend") or each.all("cloud") for each in blocks if each.kind == "terraform")
+        other = any(path.endswith(("terragrunt.hcl", "backend.tf.tmpl")) for path in tree.everything)
+        local = any(each.all("endpoints") for each in clouds)
+        if clouds and made and not (kept or other or local or _NO_ROOT.search(folder) or folder in _called(tree)):
+            place = next((each for each in blocks if each.kind == "terraform"), clouds[0])
+            yield tree.at(place.file, place.line, "the state of this root is a file on the computer that applies it: "
+                          "nobody else can plan, and nothing locks it", "Add a backend with a lock: s3 with "
+                          "use_lockfile, or the service that keeps your plans")
+
 # %% ../../../nbs/check/rules/13_host.ipynb #7f568ca6
 _REFERRED = re.compile(r"\b(?:var|local)\.[\w-]+")
 
@@ -184,6 +224,8 @@ _REFERRED = re.compile(r"\b(?:var|local)\.[\w-]+")
 def unused(tree: Tree) -> Iterator[Finding]:
     "Variables and locals that nothing refers to: whoever sets one is deceived."
     found = module(tree)
+    if not tree.house and all(each.kind in ("variable", "locals", "terraform") for each in found.blocks):
+        return  # declared here for other folders, such as those into which Terragrunt copies them
     text = "\n".join(tree.files[path] for path in found.paths)
     used = Counter(_REFERRED.findall(text))
     for own in re.finditer(r'^variable "([\w-]+)" \{.*?^\}', text, re.DOTALL | re.MULTILINE):
@@ -193,7 +235,8 @@ def unused(tree: Tree) -> Iterator[Finding]:
                  else [("local", *each) for each in block.lines.items()] if block.kind == "locals" else [])
         for kind, name, line in names:
             if used[f"{kind}.{name}"] <= 0:
-                yield tree.at(block.file, line, f"{kind}.{name} is not used", "Use it or remove it")
+                yield tree.at(block.file, line, f"{kind}.{name} is not used", "Use it or remove it",
+                              severity="error" if tree.house else "warning")
 
 
 _ID = re.compile(r"-[0-9a-f]{8}")
@@ -223,6 +266,8 @@ def cluster_version(tree: Tree) -> Iterator[Finding]:
     found = module(tree)
     for cluster in found.resources("aws_eks_cluster"):
         place, version = (cluster.file, cluster.line_of("version")), str(found.resolved(cluster.values.get("version")))
+        if not re.fullmatch(r"\d+\.\d+", version):
+            continue  # none, which is the newest of the day, or one that is known elsewhere
         try:
             support = eks_support(version, tree.as_of)
         except PretamaneError as error:

@@ -5,6 +5,7 @@
 # %% ../../../nbs/check/rules/18_kubernetes.ipynb #deb17f46
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from pretamane_analysis.check.read.manifests import (
     Object, PodTemplate, entries, kustomizations, mapping, objects, own_objects, pod_templates,
 )
 from ..read.tree import Finding, Tree
+from .files import left_out
 from .registry import rule
 
 # %% auto #0
@@ -34,12 +36,33 @@ _SELECTORS = {"Service": ("spec", "selector"), "NetworkPolicy": ("spec", "podSel
               "PodDisruptionBudget": ("spec", "selector", "matchLabels")}
 
 
+_OF_CHARTS = ("HelmRelease", "HelmChart", "HelmChartConfig", "Application", "ApplicationSet")
+
+
+def _charts(tree: Tree) -> bool:
+    "Whether charts of Helm put objects into the cluster that are not here."
+    return tree.common("charts", lambda: bool(objects(tree, *_OF_CHARTS)) or any(
+        {"helmCharts", "helmChartInflationGenerator", "generators"} & {*mapping(each.document.data)}
+        for each in kustomizations(tree)) or any(
+            path.rpartition("/")[2] in ("Chart.yaml", "helmfile.yaml", "helmfile.yml") for path in tree.everything))
+
+
+def _installed(tree: Tree, name: str) -> bool:
+    "Whether a line of a script or page installs a chart that begins like a name."
+    first = name.partition("-")[0]
+    lines = tree.common("lines of helm", lambda: [
+        line for text in tree.everything.values() if len(text) < 500_000 and "helm" in text
+        for line in text.splitlines() if "helm" in line])
+    return any(first in line for line in lines)
+
+
 @rule("K01")
 def selectors(tree: Tree) -> Iterator[Finding]:
     "Selectors that no pod answers to."
     for each in own_objects(tree, *_SELECTORS):
         labels = mapping(each.data, *_SELECTORS[each.kind])
-        if labels and _known(tree, labels) and not _chosen(tree, each, labels):
+        charts = _charts(tree) and "app.kubernetes.io/name" in labels
+        if labels and not charts and _known(tree, labels) and not _chosen(tree, each, labels):
             said = ", ".join(f"{key}={value}" for key, value in labels.items())
             yield tree.at(each.path, each.line(*_SELECTORS[each.kind]),
                           f"{each.kind} {each.name!r} selects {said}, and no pod here has that")
@@ -149,18 +172,29 @@ def _environment_references(pod: PodTemplate) -> Iterator[tuple[str, str, set[st
                         yield kind, str(source["name"]), used, (*keys, listed, i, *under)
 
 
+def _created(tree: Tree, name: str) -> bool:
+    "Whether a script, a workflow or a page creates a Secret or ConfigMap of a name with kubectl."
+    lines = tree.common("lines of kubectl", lambda: [
+        line for text in tree.everything.values() if len(text) < 500_000 and "kubectl" in text
+        for line in re.findall(r"kubectl\b[^\n]*\bcreate\b[^\n]*", text)])
+    return any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", line) for line in lines)
+
+
 def _lost(tree: Tree, kind: str, name: str, used: set[str]) -> str:
     "Why a reference leads nowhere; empty where it may lead somewhere."
     made = _made(tree, kind)
+    if _created(tree, name):
+        return ""
     if name not in made:
         like = nearest(name, made)
         if name == "kube-root-ca.crt" or not made or kind == "Secret" and not like:
             return ""
         return f"{kind} {name!r}, which nobody here makes" + (f"; {like[0]!r} there is" if like else "")
     keys = made[name]
-    missing = sorted(used - keys) if keys is not None else []
+    missing = [repr(each) for each in sorted(used - keys)] if keys is not None else []
     has = ", ".join(sorted(keys or ())) or "none"
-    return f"key {missing[0]!r} of {kind} {name!r}, which has {has}" if missing else ""
+    words = f"key{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+    return f"{words} of {kind} {name!r}, which has {has}" if missing else ""
 
 # %% ../../../nbs/check/rules/18_kubernetes.ipynb #0d80e515
 @rule("K05")
@@ -168,9 +202,13 @@ def sources(tree: Tree) -> Iterator[Finding]:
     "ConfigMaps and Secrets that a pod needs and this folder does not make, though it makes others."
     for pod in pod_templates(tree):
         if pod.of.path in tree.files:
+            needs: dict[tuple[str, str], tuple[set[str], tuple[str | int, ...]]] = {}  # what is used, and first where
             for kind, name, used, at in (*_volume_references(pod), *_environment_references(pod)):
-                if why := _lost(tree, kind, name, used):
-                    yield tree.at(pod.of.path, pod.of.line(*at), f"{pod.of.kind} {pod.of.name!r} needs {why}")
+                if _lost(tree, kind, name, used):
+                    needs.setdefault((kind, name), (set(), at))[0].update(used)
+            for (kind, name), (used, at) in needs.items():
+                yield tree.at(pod.of.path, pod.of.line(*at), f"{pod.of.kind} {pod.of.name!r} needs "
+                              f"{_lost(tree, kind, name, used)}")
 
 
 @rule("K06")
@@ -219,11 +257,13 @@ def routes(tree: Tree) -> Iterator[Finding]:
             found = [one for one in near if one.name == name]
             ports = {str(one.get(key)) for service in found for _, one in entries(service.data.get("spec"), "ports")
                      for key in ("port", "name")}
+            if not found and (_charts(tree) or _installed(tree, name)):
+                continue
             if not found:
                 like = nearest(name, [one.name for one in near])
                 yield tree.at(each.path, each.line(*at), f"Ingress {each.name!r} leads to Service {name!r}, which is "
                               "not here" + (f"; {like[0]!r} is" if like else ""))
-            elif port and port not in ports:
+            elif port and port not in ports and ports - {"None"}:
                 yield tree.at(each.path, each.line(*at), f"Ingress {each.name!r} leads to port {port} of Service "
                               f"{name!r}, which has {', '.join(sorted(ports - {'None'}))}")
 
@@ -245,7 +285,8 @@ def taken_in(tree: Tree) -> Iterator[Finding]:
     "Files that a kustomization takes in and that are not there."
     for each in kustomizations(tree):
         for path, keys in each.named if each.path in tree.files else ():
-            if not path.startswith("..") and not tree.has(path):
+            secret = keys[0] == "secretGenerator"  # what such a file holds is kept out of repositories
+            if not path.startswith("..") and not tree.has(path) and not secret and not left_out(tree, path):
                 yield tree.at(each.path, each.document.line(*keys), f"takes in {path}, which is not there")
 
 # %% ../../../nbs/check/rules/18_kubernetes.ipynb #23da0761
@@ -265,6 +306,9 @@ def requests(tree: Tree) -> Iterator[Finding]:
                           f"{pod.of.name!r} asks for no memory")
 
 
+_RENDERED = re.compile(r"\A(---\s*\n)?# Source: \S+/templates/")  # what `helm template` has written
+
+
 @rule("K11")
 def images(tree: Tree) -> Iterator[Finding]:
     "Images without a fixed version."
@@ -273,8 +317,9 @@ def images(tree: Tree) -> Iterator[Finding]:
         image = container.get("image")
         if not isinstance(image, str) or "@" in image or "$" in image or renamed:
             continue
+        own = container.get("imagePullPolicy") == "Never" or _RENDERED.match(tree.everything[pod.of.path])
         tag = image.rpartition("/")[2].partition(":")[2]
-        if tag in ("", "latest"):
+        if tag in ("", "latest") and not own:
             yield tree.at(pod.of.path, pod.of.line(*keys, "image"), f"image {image!r} names no fixed version")
 
 

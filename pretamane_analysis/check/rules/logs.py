@@ -61,12 +61,19 @@ def old_logs_go(tree: Tree) -> Iterator[Finding]:
             yield tree.at(path, ("limits_config",), "no retention is set, so logs are kept until the disk is full",
                           "Set `limits_config.retention_period`")
         for key, why in _GONE.items():
-            if _at(data, key) is not None and (tree.house
+            if _in_force(data, key) and (tree.house
                                                or key != "storage_config.boltdb_shipper" and _new(tree, path)):
                 yield tree.at(path, tuple(key.split(".")), f"{key!r} has no effect: {why}",
                               "Use the compactor and a TSDB index")
         if tree.house:
             yield from _index(tree, path, data)
+
+
+def _in_force(data: Any, key: str) -> bool:
+    "Whether a part of the configuration is there and says more than that it is off."
+    found = _at(data, key)
+    return found is not None and not (key == "table_manager" and isinstance(found, dict)
+                                      and found.get("retention_deletes_enabled") is not True)
 
 
 def _new(tree: Tree, path: str) -> bool:

@@ -7,154 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from posixpath import dirname, join, normpath
+from posixpath import dirname
 
 from .containers import of
 from ..views.edge import edge_services, proxies, site_ports
 from ...intake.compose_project import Project
-from ...intake.compose_variables import EXAMPLES, read_variables
-from ..views.images import is_database, known, listening_ports, own_prefix, sure_ports
-from ..views.references import Reference, jobs, mounted_files, names, prober, references, targets
+from ..views.images import is_database, listening_ports, own_prefix, sure_ports
+from ..views.references import Reference, jobs, names, prober, references, targets
 from .registry import rule
-from ..views.services import services, texts_of, written_texts
+from ..views.services import of_tests, services
 from ...intake.compose_service import ServiceFacts, listed, mapping
 from ..read.tree import Finding, Tree
 
 # %% auto #0
-__all__ = ['env_file', 'variables_and_secrets', 'readable_secrets', 'addresses_lead_somewhere', 'networks_fit', 'prefixes_fit',
-           'probes_expect_passwords']
-
-# %% ../../../nbs/check/rules/06_references.ipynb #4f1f6699
-_VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(\w+)(:?[-?+][^}]*)?\}|([A-Za-z_]\w*))")
-_SHELL = {"HOME", "USER", "PWD", "UID", "GID", "PATH", "HOSTNAME", "SHELL", "LANG", "TMPDIR",
-          "XDG_RUNTIME_DIR", "DISPLAY"}
-
-
-def env_file(
-    tree: Tree,  # The emitted files as they were read from disk
-) -> tuple[str, dict[str, int]]:
-    "The `.env` beside the compose file, and the line of each variable in it."
-    path = join(dirname(tree.compose_path), ".env")
-    return path, {name: line for name, (_, line) in read_variables(tree.everything.get(path, "")).items()}
-
-
-def _mentioned(tree: Tree) -> frozenset[str]:
-    "Names that anything but a compose file speaks of: a script that exports them, a page that says to set them."
-    return tree.common("mentioned", lambda: frozenset(
-        word for path, text in tree.everything.items() if tree.kind(path) != "compose" and len(text) < 500_000
-        for word in re.findall(r"\b[A-Z][A-Z0-9_]+\b", text)))
-
-
-def _kept_back(tree: Tree, path: str) -> bool:
-    "Whether the `.env` of a project is left out of the tree, but its services take it in: what it sets is not known."
-    if any(tree.has(join(dirname(path), name)) for name in (".env", *EXAMPLES)):
-        return False
-    asked = [each.raw.get("env_file") for each in services(tree).values()]
-    named = [str(mapping(one).get("path") if isinstance(one, dict) else one)
-             for each in asked for one in (listed(each) or [each]) if one]
-    return any(normpath(join(dirname(tree.compose_path), one)) == path for one in named)
-
-
-def _prefixes_image(keys: tuple[str | int, ...], text: str, name: str) -> bool:
-    "Whether a variable stands before the name of an image that is whole without it."
-    return keys[-1:] == ("image",) and bool(re.match(rf"\$\{{?{name}\}}?[a-z0-9]", text))
-
-
-@rule("X01")
-def variables_and_secrets(tree: Tree) -> Iterator[Finding]:
-    "Variables of the compose file, secrets of services, and files below /run/secrets that anything names."
-    path, produced = env_file(tree)
-    known = {*produced, *(tree.project.known if tree.project else ())}
-    known |= set() if tree.house else {*_mentioned(tree), *_SHELL}
-    used, kept_back = set(), _kept_back(tree, path)
-    for file, keys, text in written_texts(tree):
-        for braced, default, plain in _VARIABLE.findall(text):
-            used.add(name := braced or plain)
-            sure = tree.house or not (kept_back or _prefixes_image(keys, text, name))
-            if sure and name not in known and not default.lstrip(":").startswith(("-", "+", "?")):
-                yield tree.at(file, keys, f"the variable {name!r} is set nowhere and would be blank",
-                              f"Give it a default, or set it in {path}")
-    for name, line in produced.items() if tree.house else ():
-        if name not in used and not name.startswith(("COMPOSE_", "DOCKER_")):
-            yield tree.at(path, line, f"the variable {name!r} is read by nothing",
-                          "Remove it, or use it in the compose file")
-    yield from _secrets(tree)
-
-# %% ../../../nbs/check/rules/06_references.ipynb #0d8fed0b
-def _secrets(tree: Tree) -> Iterator[Finding]:
-    defined, used = mapping(tree.compose.get("secrets")), set()
-    for each in services(tree).values():
-        used |= set(each.secrets.values())
-        for name in sorted(set(each.secrets.values()) - set(defined)):
-            yield of(tree, each, f"reads the secret {name!r}, which is not defined",
-                     "Define it under 'secrets' at the end of the file", "secrets")
-        for path, (file, line) in _named_secrets(tree, each).items():
-            if path not in each.secrets:
-                have = ", ".join(sorted(each.secrets)) or "none"
-                yield tree.at(file, line, f"service {each.name!r} reads {path}, which it is not given",
-                              f"Add it to the service's secrets; it has: {have}")
-    for name in sorted(set(defined) - used) if tree.house else ():
-        yield tree.at(tree.compose_path, ("secrets", name), f"the secret {name!r} is read by no service",
-                      "Remove it, or give it to the service that needs it")
-
-
-_SECRET_PATH = re.compile(r"/run/secrets/[\w.-]*\w")
-
-# %% ../../../nbs/check/rules/06_references.ipynb #f30fca9d
-def _named_secrets(tree: Tree, service: ServiceFacts) -> dict[str, tuple[str, int | None]]:
-    "Paths below /run/secrets that a service's definition or a file that it mounts names, each with its place."
-    found: dict[str, tuple[str, int | None]] = {}
-    for keys, text in texts_of(tree, service):
-        for path in _SECRET_PATH.findall(text) if keys[2:3] not in (("secrets",), ("volumes",)) else ():
-            found.setdefault(path, tree.place(tree.compose_path, keys))
-    for file in _files_of(tree).get(service.name, ()):
-        for path in _SECRET_PATH.findall(tree.files[file]):
-            found.setdefault(path, (file, tree.search(file, re.escape(path))))
-    mounted = {mount.target for mount in service.volumes}
-    return {path: place for path, place in found.items() if path not in mounted and not {*_parents(path)} & mounted}
-
-
-def _parents(path: str) -> Iterator[str]:
-    while path:
-        path = path.rpartition("/")[0]
-        yield path
-
-
-def _files_of(tree: Tree) -> dict[str, list[str]]:
-    "The files of the tree that each service mounts and that speak of secrets."
-    def found() -> dict[str, list[str]]:
-        by_name: dict[str, list[str]] = {}
-        for file, callers in mounted_files(tree).items():
-            for name in callers if "/run/secrets/" in tree.files[file] else ():
-                by_name.setdefault(name, []).append(file)
-        return by_name
-
-    return tree.cached("files with secrets", found)
-
-# %% ../../../nbs/check/rules/06_references.ipynb #daddfd0c
-@rule("X15")
-def readable_secrets(tree: Tree) -> Iterator[Finding]:
-    """Compose ignores uid, gid and mode of a secret from a file: the file belongs to one user, so one consumer, or
-    consumers of one user."""
-    readers: dict[str, dict[int, ServiceFacts]] = {}
-    for each in services(tree).values():
-        facts = known(each.image)
-        if tree.house and each.secrets and each.user is None and facts and facts.user:
-            yield of(tree, each, f"runs as user {facts.user} of its image, but its secret files belong to root",
-                     f"Write 'user: \"{facts.user}\"', so that the files are made for it", "secrets")
-        for number, secret in enumerate(listed(each.raw.get("secrets"))):
-            defined = mapping(mapping(tree.compose.get("secrets")).get(str(mapping(secret).get("source"))))
-            if (ignored := sorted({"uid", "gid", "mode"} & set(mapping(secret)))) and not defined.get("external"):
-                yield of(tree, each, f"sets {', '.join(ignored)} of a secret from a file, which Compose ignores",
-                         "Make the file readable for the user of the container", "secrets", number)
-        for name in each.secrets.values():
-            file = str(mapping(mapping(tree.compose.get("secrets")).get(name)).get("file", name))
-            readers.setdefault(file, {}).setdefault(each.user or 0, each)
-    for file, users in readers.items():
-        if len(users) > 1 and tree.house:
-            first, second, *_ = users.values()
-            yield of(tree, second, f"shares the secret file {file} with {first.name!r}, which runs as another user",
-                     "Give each consumer a file of its own", "secrets")
+__all__ = ['addresses_lead_somewhere', 'networks_fit', 'prefixes_fit', 'probes_expect_passwords']
 
 # %% ../../../nbs/check/rules/06_references.ipynb #cf2a867f
 _ELSEWHERE = {"host.docker.internal", "gateway.docker.internal", "localhost", "host-gateway", "example", "docker",
@@ -193,6 +59,30 @@ def _joined(tree: Tree, caller: ServiceFacts) -> bool:
                for one, networks in defined if one is not tree.project for name, each in networks.items())
 
 
+def _of_others(tree: Tree, each: Reference) -> bool:
+    "Whether an address is judged beside other services, or leads to what the host runs."
+    if not each.caller:
+        return each.file in _mounted_by_others(tree) or _in_a_cluster(tree, each)
+    caller = services(tree).get(each.caller)
+    return each.host == each.caller and caller is not None and caller.raw.get("network_mode") == "host"
+
+
+def _in_a_cluster(tree: Tree, each: Reference) -> bool:
+    "Whether a file that no service mounts lies among the manifests of a cluster, or names a Service there."
+    near = {dirname(path) for path in tree.everything if tree.kind(path) == "kubernetes"} if tree.common(
+        "clusters", lambda: any(tree.kind(path) == "kubernetes" for path in tree.everything)) else set()
+    folder = dirname(each.file)
+    return bool({folder, dirname(folder)} & near)
+
+
+def _mounted_by_others(tree: Tree) -> frozenset[str]:
+    "The files that services of any project of the tree mount by name: they are judged beside those services."
+    return tree.common("mounted by name", lambda: frozenset(
+        mount.source for one in tree.common("projects", list[Project])
+        for name, raw in mapping(one.data.get("services")).items()
+        for mount in ServiceFacts(str(name), mapping(raw), dirname(one.path)).volumes if mount.kind == "bind"))
+
+
 def _partly(tree: Tree) -> bool:
     "Whether a project that is a fragment has services without an image: then it is a part of another one."
     return any(not {"image", "build"} & set(each.raw) for each in services(tree).values())
@@ -202,12 +92,15 @@ def _partly(tree: Tree) -> bool:
 def addresses_lead_somewhere(tree: Tree) -> Iterator[Finding]:
     """The host is a service, the port is one on which it listens. Where it listens nothing may be known, then
     nothing is said."""
-    named, ports_of = names(tree), listening_ports(tree)
-    for each in references(tree) if services(tree) else ():
+    named, ports_of, told = names(tree), listening_ports(tree), set[tuple[str, int | None, str]]()
+    for each in references(tree) if services(tree) and not of_tests(tree) else ():
+        if _of_others(tree, each):
+            continue
         answering = named.get(each.host, [])
         ports = [ports_of[service.name] for service in answering]
         if not answering:
-            if not _may_be_elsewhere(tree, each):
+            if not _may_be_elsewhere(tree, each) and (each.file, each.line, each.host) not in told:
+                told.add((each.file, each.line, each.host))  # a file that several services take in is told of once
                 yield tree.at(each.file, each.line, f"{_caller(each)} {each.host!r}, which is no service",
                               f"Name one of: {', '.join(sorted(named)[:20])}")
         elif each.kind == "health" and each.host == each.caller and _guessed(tree, answering):

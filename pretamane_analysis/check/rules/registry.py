@@ -18,6 +18,7 @@ from typing import Any
 from ...base.files import data_path
 from ..read.culprit import culprit
 from ..read.folder import PARSERS
+from ..read.kinds import UNCHECKED
 from ..read.tree import Finding, FindingList, Tree
 from ..read.units import units
 
@@ -140,7 +141,7 @@ def _to_parse(tree: Tree) -> Iterator[str]:
     places = {str(each).removeprefix("./") for each in _sources(tree)}
     for path in tree.files:
         if PurePosixPath(path).suffix in PARSERS and (tree.house
-                                                      or tree.kind(path) not in ("", "templates") or path in places):
+                                                      or tree.kind(path) not in ("", *UNCHECKED) or path in places):
             yield path
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -118,7 +118,8 @@ _GENERATED = re.compile(r"(^|/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lo
                         r"|txt))$|authorized_keys|known_hosts")
 _EXERCISES = re.compile(r"(?i)(^|/)(tests?|specs?|fixtures?|testdata|test[-_]\w+|examples?|samples?|docs?|__tests__"
                         r"|mocks?|stubs?|locales?|i18n|lang)(/|$)|(^|/)tests?\.\w+$"
-                        r"|example|sample|template|\.dist$|\.j2$|_test\.|\.test\.|\.spec\.|(^|/)test_")
+                        r"|(?-i:[\w.-]+\.Tests?/|[a-z]Tests?\.\w+$)|example|sample|template|\.dist$|\.j2$"
+                        r"|_test\.|\.test\.|\.spec\.|(^|/)test_")
 _SURE = tuple(f"form{number}"
               for number, name in enumerate(FORMS) if re.search("private key|AWS|GitHub|Slack|Google|tunnel", name))
 _CONFIGURATION = {".yml", ".yaml", ".toml", ".ini", ".conf", ".cfg", ".json", ".properties", ".tfvars", ".env", ""}
@@ -129,7 +130,8 @@ _PROSE = re.compile(r"(?i)change|example|your|xxx|placeholder|dummy|test|sample|
 
 def _by_others(path: str, text: str) -> bool:
     "Whether a file is no place of configuration: generated, public keys, encrypted, an exercise."
-    return bool(_GENERATED.search(path) or _EXERCISES.search(path)) or "ENC[AES256_GCM" in text
+    return (bool(_GENERATED.search(path) or _EXERCISES.search(path)) or "ENC[AES256_GCM" in text
+                or bool(re.match(r"\s*(---\s*)?[\"']?(openapi|swagger)[\"']?\s*:", text)))  # examples of an interface
 
 
 def _likely(name: str, text: str, quoted: bool, suffix: str) -> bool:
@@ -139,10 +141,15 @@ def _likely(name: str, text: str, quoted: bool, suffix: str) -> bool:
         return False
     if not 8 <= len(text) <= 200 or re.search(r"[${}<>()|\\%*\[\]]|^/|^\.\.?/|://|^!", text) or _PROSE.search(text):
         return False
-    if suffix not in _CONFIGURATION and (not quoted or len(text) < 20):
-        return False
+    if suffix not in _CONFIGURATION and (not quoted or len(text) < 20 or re.search(
+            r"(?i)passw", name) and re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}", text)):
+        return False  # too short for certainty, or a hash that a program compares with
+    if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", text):
+        return False  # the name of a secret that is kept elsewhere
+    if re.fullmatch(r"(?:[a-z]{2,}|\d{1,3}|[a-z])(?:[-_](?:[a-z]+|\d{1,3})){3,}", text):
+        return False  # words that say what should stand here
     if " " in text:
-        return bool(quoted
+        return bool(quoted and suffix in _CONFIGURATION
                     and re.search(r"(?i)passw|passphrase", name) and re.search(r"\d", text) and _entropy(text) > 3.2)
     random = _classes(text) + (_entropy(text) > 3.5) + (len(text) >= 20)
     return (random >= 4 and bool(re.search(r"\d", text)) and _entropy(text) > 2.9
@@ -153,35 +160,62 @@ def _likely(name: str, text: str, quoted: bool, suffix: str) -> bool:
 def _likely_secret(
     line: str,  # One line of a file
     suffix: str = "",  # The ending of the file's name
-) -> str:  # What it is, without the secret; empty for nothing
+) -> tuple[str, str]:  # What it is, and its value where the line has the whole of it; empty for nothing
     "What in a line of anybody's file is a secret beyond much doubt."
     found = _form(line)
+    if found and found[0].startswith("AIza") and suffix not in _CONFIGURATION:
+        return "", ""  # a key of Google that names the project to a browser or telephone, and is public there
     if found and found.lastgroup in _SURE and not re.search(r"X{6}|x{6}|0{6}|EXAMPLE|YOUR|1234567", found[0]):
-        return list(FORMS)[int((found.lastgroup or "").removeprefix("form"))]
+        what = list(FORMS)[int((found.lastgroup or "").removeprefix("form"))]
+        return what, "" if "BEGIN" in found[0] else found[0]
     if not _HINT.search(line):
-        return ""
+        return "", ""
     for name, double, single, bare in _ASSIGNED.findall(line):
-        if _likely(name, double or single or bare, bool(double or single), suffix):
-            return f"a value for {name!r}"
+        if _likely(name, value := double or single or bare, bool(double or single), suffix):
+            return f"a value for {name!r}", value
     named = re.match(r"\s*[\"']?(\w*(?:key|secret|token|passw\w*))[\"']?\s*[:=]", line, re.I)
-    return ("a random string" if named and suffix in _CONFIGURATION
-            and not re.search(r"(?i)public|pub_?key|_id$", named[1]) and any(
-                not _PROSE.search(text) for text in _random(line)) else "")
+    if not named or suffix not in _CONFIGURATION or re.search(r"(?i)public|pub_?key|_id$", named[1]):
+        return "", ""
+    value = next((text for text in _random(line) if not _PROSE.search(text)), "")
+    return ("a random string", value) if value else ("", "")
+
+
+def _suffix(path: str) -> str:
+    name = PurePosixPath(path)
+    return ".env" if name.name.startswith(".env") else name.suffix
+
+
+def _by_file(files: Mapping[str, str]) -> dict[str, list[tuple[int, str]]]:
+    "Secrets by file, each with its line and a message: a value that stands in many places is told at the first."
+    found: dict[str, list[tuple[str, int, str]]] = {}
+    for path, text in files.items():
+        if _by_others(path, text) or not _MAY_HOLD.search(text):
+            continue
+        for number, line in _suspicious(text):
+            what, value = _likely_secret(line, _suffix(path)) if 8 <= len(line) <= LONGEST_LINE else ("", "")
+            if what:
+                found.setdefault(value or f"{path}:{number}", []).append((path, number, what))
+    told: dict[str, list[tuple[int, str]]] = {}
+    for (path, number, what), *others in found.values():
+        places = ", ".join(f"{file}:{line}" for file, line, _ in others[:3])
+        many = f" and {len(others) - 3} more places" if len(others) > 3 else ""
+        told.setdefault(path, []).append((number, what + (f", which stands in {places}{many} too" if places else "")))
+    return told
 
 
 @rule("X21")
 def no_secrets_in_files(tree: Tree) -> Iterator[Finding]:
     "Comments count: a password in a comment is a password."
-    look = secrets_in if tree.house else _likely_secret
+    remedy = "Move it to a secret, and make a new one: this one is known"
+    if not tree.house:
+        told = tree.common("secrets in files", lambda: _by_file(tree.everything))
+        yield from (tree.at(path, number, f"this looks like {what}", remedy)
+                    for path in tree.files for number, what in told.get(path, ()))
+        return
     for path, text in tree.files.items():
-        name = PurePosixPath(path)
-        suffix = ".env" if name.name.startswith(".env") else name.suffix
-        if not tree.house and (_by_others(path, text) or not _MAY_HOLD.search(text)):
-            continue
         for number, line in _suspicious(text):
-            if 8 <= len(line) <= LONGEST_LINE and (what := look(line, suffix)):
-                yield tree.at(path, number, f"this looks like {what}",
-                              "Move it to a secret, and make a new one: this one is known")
+            if 8 <= len(line) <= LONGEST_LINE and (what := secrets_in(line, _suffix(path))):
+                yield tree.at(path, number, f"this looks like {what}", remedy)
 
 
 _ANY = re.compile(rb"passw|passphrase|secret|token|key|akia|asia|xox|aiza|\$(?:2[abxy]|apr1|[156])\$|://[^\s/]*:")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from posixpath import dirname, join, normpath
+from posixpath import basename, dirname, join, normpath
 from typing import Any
 
 from .edge import edge_services, proxies
@@ -184,8 +184,18 @@ _PASSED = re.compile(r"(?:^|[{;\s])(?:(?:proxy|grpc|uwsgi|fastcgi|scgi)_pass\s+(
 def _nginx_readers(tree: Tree, path: str) -> list[str]:
     "The services that run with a file of nginx: those that mount it, else those that are built from its folder."
     mounted = mounted_files(tree).get(path)
-    return mounted or [each.name for each in services(tree).values()
-                       if path.rpartition("/")[2] in each.recipe and path.startswith(_context(each))]
+    return mounted or [each.name for each in services(tree).values() if _copies(each, path)]
+
+
+def _copies(service: ServiceFacts, path: str) -> bool:
+    "Whether the Dockerfile that a service is built from takes a file in, by its path or with its folder."
+    context, folder = _context(service), basename(dirname(path))
+    if not path.startswith(context):
+        return False
+    inside = path[len(context):]
+    lines = re.findall(r"(?mi)^\s*(?:COPY|ADD)\s+(.+)$", service.recipe)
+    copied = [word.removeprefix("./").rstrip("/") for line in lines for word in line.split()[:-1]]
+    return inside in copied or bool(folder) and dirname(inside) in copied
 
 
 def _context(service: ServiceFacts) -> str:

@@ -5,6 +5,7 @@
 # %% ../../../nbs/check/views/01_services.ipynb #e9b97990
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from posixpath import dirname, join, normpath
 from typing import Any
@@ -13,7 +14,7 @@ from ..read.tree import Tree
 from ...intake.compose_service import ServiceFacts, mapping
 
 # %% auto #0
-__all__ = ['services', 'texts', 'texts_of', 'written_texts']
+__all__ = ['services', 'of_tests', 'texts', 'texts_of', 'written_texts']
 
 # %% ../../../nbs/check/views/01_services.ipynb #991d0022
 def _recipe(tree: Tree, base: str, raw: dict[str, Any]) -> str:
@@ -35,6 +36,14 @@ def services(
     return tree.cached("services",
                        lambda: {name: ServiceFacts(name, mapping(raw), base, _recipe(tree, base, mapping(raw)))
                               for name, raw in found.items() if isinstance(raw, dict)})
+
+
+def of_tests(
+    tree: Tree,  # Any tree
+) -> bool:
+    "Whether the compose files of a stranger's project are for tests: what they ask for is made up."
+    files = tree.project.files if tree.project and not tree.house else ()
+    return any(re.search(r"(^|[^a-z])(tests?|testing|e2e)([^a-z]|$)", path) for path in files)
 
 
 def texts(

@@ -1,0 +1,5 @@
+provider "docker" {}
+
+resource "docker_image" "shop" {
+  name = "shop:dev"
+}
