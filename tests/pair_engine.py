@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,7 +34,8 @@ INSIDE = {
 
 def replaced(text: str) -> str:
     """A text with places inside the container turned into those of the test"""
-    return text.replace("/run/secrets/", ENGINE["secrets"]).replace("/etc/replication/", ENGINE["replication"])
+    found = text.replace("/run/secrets/", ENGINE["secrets"]).replace("/etc/replication/", ENGINE["replication"])
+    return re.sub(r"(?<![\w/])/archive\b", ENGINE["archive"], found)
 
 
 def tool(words: list[str], **options) -> subprocess.CompletedProcess:

@@ -167,12 +167,14 @@ class PairHost:
     def _engine(self) -> None:
         database = yaml.safe_load(tree()["compose/compose.yaml"])["services"]["postgresql"]
         user = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
-        for each in (self.engine, self.engine / "data", self.engine / "sockets", self.folder / "bin"):
+        archive = self.engine / "volumes" / "pretamane_postgresql-archive"
+        for each in (self.engine, self.engine / "data", self.engine / "sockets", self.folder / "bin", archive):
             each.mkdir(parents=True)
         if user is not None:
-            for each in (self.engine, self.engine / "data", self.engine / "sockets"):
+            for each in (self.engine, self.engine / "data", self.engine / "sockets", archive):
                 os.chown(each, user, user)
         (self.engine / "data").chmod(0o700)
+        archive.chmod(0o777)  # the scripts give it to the user of the image, who is another one here
         (self.engine / "engine.json").write_text(
             json.dumps(
                 {
@@ -183,6 +185,7 @@ class PairHost:
                     "command": database["command"],
                     "secrets": f"{self.secrets}/postgresql/",
                     "replication": f"{self.release}/replication/",
+                    "archive": str(archive),
                     "others": ["caddy", "fastapi-app-blue", "meilisearch"],
                     "settings": {
                         **OF_TEST,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -11,8 +12,9 @@ from itertools import count
 import psycopg
 import pytest
 import yaml
+from backup_host import make_host, make_server
 from bootstrap_host import client
-from needed import program
+from needed import needs, program
 from pair_host import BUCKET, make_pair, remove_pair, roll, tree
 from terraform_runner import PROGRAM, Configuration, checkov_rules, needs_terraform, pair_files, ready
 
@@ -243,6 +245,79 @@ def test_a_release_on_both_hosts_loses_nothing_and_backups_go_on(pair):
     follower.must("pair.sh", "tend")
 
 
+def test_back_to_a_moment_before_and_after_a_promotion(pair, tmp_path):
+    """The log of whoever leads is sent, and goes on after a promotion. What the lost leader acknowledged but never sent
+    is in the new one's archive; what it wrote alone, and sent, is on no way that leads to the new one's moments"""
+    leader, follower = of(pair)
+    repository = leader.folder.parent / "repository"
+    key = {"RESTIC_REPOSITORY": str(repository), "RESTIC_CACHE_DIR": str(tmp_path / "cache")}
+    leader.must("backup.sh", **key)
+    time.sleep(1.1)
+    leader.sql("create table moments (n int primary key)")
+    leader.sql("insert into moments values (1)")
+    leader.must("wal.sh", **key)
+    leader.sql("insert into moments values (2)")
+    moments = {"acknowledged, never sent by who took it": (now(leader), [1, 2])}
+    leader.crash()
+    follower.must("pair.sh", "promote", FENCE_SECONDS="0", LEAD_ONLY="yes")
+    follower.sql("insert into moments values (3)")
+    follower.must("wal.sh", **key)
+    moments["after the promotion"] = (now(follower), [1, 2, 3])
+    rejoined(follower, leader)
+    leader.must("wal.sh", **key)  # sends nothing: it follows
+    assert "this host follows" in leader.refused("restore.sh", "--to-time", "latest", **key)
+
+    leader.crash()  # the one that leads is alone, writes and sends, and is lost
+    follower.must("pair.sh", "tend")
+    follower.sql("insert into moments values (-4)")
+    follower.must("wal.sh", **key)
+    follower.sql("insert into moments values (-5)")
+    follower.must("wal.sh", **key)
+    follower.crash()
+    leader.must("pair.sh", "promote", "--lose-data", FENCE_SECONDS="0", LEAD_ONLY="yes")
+    leader.sql("insert into moments values (6)")
+    leader.must("wal.sh", **key)
+    moments["on the way of who leads now"] = ("latest", [1, 2, 3, 6])
+    for what, (moment, rows) in moments.items():
+        assert restored(tmp_path / str(len(rows)), repository, leader, moment) == rows, what
+    rejoined(leader, follower)
+
+
+def now(host) -> str:
+    """A moment after the last commit"""
+    found = str(host.sql("select clock_timestamp()::text")[0][0])
+    time.sleep(0.05)
+    return found
+
+
+def restored(folder, repository, of_pair, moment: str) -> list[int]:
+    """The rows at a moment, on a new host that has the repository and its key alone"""
+    server = make_server()
+    host = make_host(folder, server, repository)
+    try:
+        done = host.run("restore.sh", "--to-time", moment,
+                        RESTIC_PASSWORD_FILE=str(of_pair.secrets / "host" / "restic_password"))
+        assert done.returncode == 0, done.stderr
+        return [int(each) for each in server.psql("select n from moments order by n", "postgres").split()]
+    finally:
+        host.close()
+        server.remove()
+
+
+def test_the_other_host_keeps_what_it_receives_for_two_days(pair):
+    """It sends nothing, and its archive does not grow for ever; the history of time lines stays"""
+    _, follower = of(pair)
+    archive = follower.engine / "volumes" / "pretamane_postgresql-archive"
+    segments = [each for each in archive.iterdir() if len(each.name) >= 27]
+    assert segments and [each for each in archive.iterdir() if "history" in each.name]
+    for each in archive.iterdir():
+        os.utime(each, (time.time() - 3 * 86400,) * 2)
+    os.utime(segments[-1])
+    follower.must("wal.sh", RESTIC_REPOSITORY="/nowhere")
+    assert [each for each in archive.iterdir() if len(each.name) >= 27] == [segments[-1]]
+    assert [each for each in archive.iterdir() if "history" in each.name]
+
+
 def test_a_copy_that_cannot_be_rewound_is_replaced_when_told(pair):
     """`rejoin --clone` deletes this host's copy and makes a new one; never by itself, never on the leader"""
     leader, follower = of(pair)
@@ -262,6 +337,23 @@ services:
         routes: [{path: /}]}
   edge: {role: edge, image: "caddy:2.11.4", memory: 128Mi, cpu: 0.2, networks: [app, obs], user: "1000:1000",
          ports: {http: 8080, metrics: 2020}}
+"""
+
+
+QUEUE = """
+name: bazaar
+services:
+  web: {role: application, image: "example/web:1.0", memory: 256Mi, networks: [app, data], ports: {http: 8000},
+        routes: [{path: /}], user: "1000:1000", health_check: {test: [CMD, /web, health]}}
+  edge: {role: edge, image: "caddy:2.11.4", memory: 128Mi, networks: [app, obs], user: "1000:1000",
+         ports: {http: 8080, metrics: 2020}}
+  db: {role: database, image: "postgres:17.11", memory: 1Gi, networks: [data], user: "999:999",
+       secrets: [db_password], mounts: [{volume: rows, path: /var/lib/postgresql/data}], ports: {postgres: 5432},
+       health_check: {test: [CMD, pg_isready]}}
+  queue: {role: queue, image: "redis:8.2", memory: 256Mi, networks: [data], user: "999:1000", ports: {redis: 6379},
+          mounts: [{volume: jobs, path: /data}], health_check: {test: [CMD, redis-cli, ping]}}
+volumes: {rows: {size_gb: 30, backup: dump}, jobs: {size_gb: 1, backup: copy}}
+secrets: {restic_password: {description: Key of the backups}, db_password: {description: Password}}
 """
 
 
@@ -298,8 +390,8 @@ def test_without_a_database_the_tree_has_no_standby():
 
 
 def test_the_tree_has_no_finding(tmp_path, capsys):
-    """Of the example and of a stack without a database"""
-    for stack in (example(), site()):
+    """Of the example, of a stack without a database, and of one with a second kind of database on the same network"""
+    for stack in (example(), site(), loads(QUEUE)):
         folder = tmp_path / stack.name
         for path, text in emitted(stack, None, OF_PAIR).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -348,3 +440,22 @@ def test_checkov_finds_what_the_list_names(tmp_path):
     folder = Configuration.of(pair_files(example()), tmp_path).folder
     explained = yaml.safe_load((folder / "checkov.yaml").read_text())["skip-check"]
     assert checkov_rules(folder, tmp_path) == set(explained)
+
+
+@needs("promtool")
+def test_alerts_and_runbooks_of_a_pair(tmp_path):
+    """Prometheus reads the rules, their own tests pass, and each alert of the pair leads to a page that is there"""
+    files = {path: text for path, text in tree().items() if path.startswith("prometheus/")}
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    tests = sorted(path for path in files if path.startswith("prometheus/tests/") and "slo" not in path)
+    done = subprocess.run([program("promtool"), "test", "rules", *(tmp_path / each for each in tests)],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    alerts = {rule["alert"]: rule["annotations"]["runbook"] for path, text in files.items() if "/rules/" in path
+              for group in yaml.safe_load(text)["groups"] for rule in group["rules"] if "alert" in rule}
+    wanted = {"StandbyMissing", "StandbyLags", "StandbySlotGrows", "CommitsOnOneHost", "PairUntended",
+              "DatabaseLogTooOld", "DatabaseLogFailed"}
+    assert wanted <= {*alerts}
+    assert all(alerts[each].partition("#")[0] in tree() for each in wanted)

@@ -139,9 +139,10 @@ def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
         if "-audit-" in each["bucket"]:
             yield Bucket(name="audit trail", standard_gb=use["audit_gb"], put_requests=use["audit_writes"])
         elif "-backup" in each["bucket"]:
-            yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"],
+            elsewhere = any("-objects-" in one["bucket"] for one in found)
+            yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + (0 if elsewhere else use["stored_gb"]),
                          put_requests=use["backup_writes"])
-            if len(plan["aws_instance"]) == 1:  # a pair keeps the log on both hosts
+            if plan["aws_instance"]:  # in a cluster the operator of the database keeps it with its backups
                 yield from database_log(plan.stack, use, plan.stack.services)
         else:
             yield Bucket(standard_gb=use["stored_gb"], put_requests=requests * use["object_writes_per_request"],

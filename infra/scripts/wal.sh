@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Made by `pretamane emit` from model 10861de4012e. Change the stack, not this file.
-# Sends the log of the database off this host, every few minutes, so that `restore.sh --to-time` can go back to any moment.
+# Sends the log of the database off this host, every few minutes, so that `restore.sh --to-time` can go back to any moment. Of a pair
+# the host that leads sends; the other one keeps what it receives for two days, so that after a promotion nothing is missing.
 # shellcheck source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=lib/repository.sh
@@ -44,6 +45,15 @@ step prepare
 need docker restic python3 timeout
 require_data
 mkdir -p "$RESTIC_CACHE_DIR"
+if [ -n "${PAIR_SERVICE:-}" ] && ! "$RELEASE/scripts/$PAIR_SCRIPT" leads; then
+    step keep
+    for service in "${ARCHIVED[@]}"; do
+        # Segments, and what is named after them; the history of time lines stays.
+        find "$(archive_folder "$service")" -name '????????????????????????*.gz' -mmin "+$((BASE_AGE / 30))" -delete
+    done
+    trap - EXIT
+    exit 0
+fi
 step repository
 # Only what was never opened: each look at the repository is a dozen requests, and this runs some hundred times a day.
 [ -s "$STATE_DIR/repository" ] || alone exclusive open_repository create

@@ -14,6 +14,7 @@ from ..base.errors import PretamaneError
 from .architectures import architecture, bill_of, names_for
 from .availability import Availability, availability
 from .bill import HOURS_PER_MONTH, bill
+from .outages import Outage, outages
 from .recovery import Recovery, recovery
 from .resilience import hours_of_work
 from ..prices.book import PriceBook
@@ -58,6 +59,7 @@ class Ownership:
     hours: Decimal = HOURS_PER_MONTH
     why: str = ""
     back: Recovery = Recovery("")  # After its machines and disks are lost
+    outages: tuple[Outage, ...] = ()  # What the loss of a machine or of a zone means
 
     @property
     def monthly_usd(self) -> Decimal | None:
@@ -111,7 +113,8 @@ def _one(name: str, stack: Stack, book: PriceBook, terms: Terms, hours: Decimal)
         if name != terms.stays:
             once += terms.migration_usd + _moved(stack, book, terms.moved_gb)
         return Ownership(name, terms, bill_of(chosen, stack, book, hours).total, hours_of_work(chosen, stack),
-                         availability(chosen, stack), once, hours, back=recovery(chosen, stack))
+                         availability(chosen, stack), once, hours, back=recovery(chosen, stack),
+                         outages=tuple(outages(chosen, stack)))
     except PretamaneError as error:
         return Ownership(name, terms, why=error.message, hours=hours)
 

@@ -5,14 +5,14 @@
 # %% ../../nbs/bill/06d_several_hosts.ipynb #ba0eb0d2
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 from math import ceil
 
 from .bill import HOURS_PER_MONTH
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, backup_room_gb, busy_percent, capacity, data_gb, guessed, managed_data, own_data,
-    services_on_machines, shared,
+    Architecture, Figures, backup_room_gb, busy_percent, capacity, data_gb, database_log, guessed, managed_data,
+    own_data, services_on_machines, shared,
 )
 from .cluster import SECONDS_PER_MONTH, require_architecture
 from .features import FEATURE, features_of, programs
@@ -60,8 +60,17 @@ def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: _Hosts) -> lis
     whole = ((data + use["image_gb"]) * Decimal("1.2") + room).to_integral_value(ROUND_CEILING)
     disk, *copies = own_data(stack, use, whole)
     assert isinstance(disk, Volume)
+    log = database_log(stack, use, _services_of(stack)) if hosts.name == "ec2-pair" else []
     return [Volume(feature="disks", name="data disks", volume_type=disk.volume_type, gb=disk.gb,
-                   count=hosts.count, iops=disk.iops, throughput_mibps=disk.throughput_mibps), *copies]
+                   count=hosts.count, iops=disk.iops, throughput_mibps=disk.throughput_mibps),
+            *(_without_objects(each, stack, use) for each in copies), *log]
+
+
+def _without_objects(each: Resource, stack: Stack, use: Figures) -> Resource:
+    "The backup bucket; objects that are in S3 already are kept there once, in versions, and are in no backup."
+    if isinstance(each, Bucket) and _objects(stack, use):
+        return replace(each, standard_gb=use["database_gb"])
+    return each
 
 
 def _objects(stack: Stack, use: Figures) -> list[Resource]:

@@ -5,7 +5,7 @@
 # %% ../../nbs/cli/05a_options_verb.ipynb #03bfce61
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from pretamane_analysis.cli.options import (
@@ -24,8 +24,7 @@ def options(
     parser = verb_parser("options", "All ways to host a stack, one row each: what each costs, what it survives, who "
                          "patches the database, how much work it is taken to be.", stack_options, usage_options,
                          what_if_options, source_options, format_option)
-    parser.add_argument("--growth", action="store_true", help="also how much more load today's machines carry, and "
-                        "where a way ends; takes some seconds")
+    _more(parser)
     chosen = parser.parse_args(arguments)
     from pretamane_analysis.bill import options as ways
     from pretamane_analysis.bill.architectures import names_for
@@ -38,9 +37,27 @@ def options(
                 f"`pretamane cost --architecture NAME` has every line", _rows(found, book, chosen),
                 ("machines",))
     document = with_age(ways.document(found, chosen.scenario), book.as_of)
-    show([part], document, chosen.format, age_text(book.as_of, today(), book.source), [each.exact() for each in found],
-         _closing(found))
+    document, lost = _outages(found, document) if chosen.outages else (document, [])
+    show([part, *lost], document, chosen.format, age_text(book.as_of, today(), book.source),
+         [each.exact() for each in found], _closing(found))
     return 0
+
+
+def _more(parser: ArgumentParser) -> None:
+    parser.add_argument("--growth", action="store_true", help="also how much more load today's machines carry, and "
+                        "where a way ends; takes some seconds")
+    parser.add_argument("--outages", action="store_true", help="also what the loss of a machine or of a zone means for "
+                        "each part of each way, and who says so")
+
+
+def _outages(found: list[Any], document: dict[str, Any]) -> tuple[dict[str, Any], list[Part]]:
+    "The document with the outages of each way, and their table."
+    from pretamane_analysis.bill.outages import outage_rows, outages
+
+    rows = outage_rows(one for each in found if each.side for one in outages(each.side.architecture, each.stack))
+    caption = ("When a machine or a zone is lost, part by part; what the stack's own services lose, and what coming "
+               "back took, `pretamane ownership` and the report say")
+    return document | {"outages": rows}, [Part(caption, rows, ("source", "back in"))]
 
 
 def _rows(found: list[Any], book: Any, chosen: Namespace) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from ..bill.analysis import Analysis
 from ..bill.availability import component_rows
 from ..bill.causes import by_cause
 from ..bill.growth import growth_rows, step_rows
+from ..bill.outages import outage_rows
 from ..bill.limits import limit_data, limit_rows
 from ..bill.ownership import terms_said
 from ..bill.recovery import NOT_TIMED, drill_rows
@@ -83,6 +84,9 @@ def _owned(found: Analysis) -> Iterator[Section]:
                   "`--hour 60 --minute 2`.", [each.row() for each in found.ownership],
                   [each.exact() for each in found.ownership])
     yield Section("availability", "What each part promises", SURFACE, "And who says so.", parts, parts)
+    lost = outage_rows(one for each in found.ownership for one in each.outages)
+    yield Section("outages", "When a machine or a zone is lost", SURFACE, "What is written down of each part, by whom; "
+                  "no time stands here that nobody says.", lost, lost)
     back = [each.back.row() for each in found.ownership]
     yield Section("recovery", "When machines and disks are lost", SURFACE,
                   "What is gone with them, and when all is back.", back, back)

@@ -2,6 +2,8 @@
 # The log of PostgreSQL: the copy of the server's files that it continues, the way off this host, and the way back to a moment.
 # The server writes each segment of its log, compressed, into a volume of its own (archive_command); wal.sh sends that volume to the
 # repository. It holds the log since the last backup that is older than a day, so that one snapshot is enough for any moment of that day.
+# Of a pair each server writes its own archive, also what it receives. Where both have sent a segment of one name, the later snapshot's counts:
+# an earlier leader's may end with what the new one never had. PostgreSQL itself goes along the history of time lines, never beside it.
 # shellcheck shell=bash disable=SC2153,SC2154  # values of stack.sh and of the scripts
 
 : "${SEGMENT_SECONDS:=60}" "${BASE_AGE:=93600}"
@@ -97,7 +99,7 @@ fetch_wal() { # service, moment, first segment, folder
     for each in "${chosen[@]}"; do
         [ ! -e "$4/$3.gz" ] || break
         restic restore --quiet --target "$STAGING/segments" "$each"
-        find "$STAGING/segments" -name '*.gz' -exec mv -f -t "$4" {} +
+        find "$STAGING/segments" -name '*.gz' -exec mv -n -t "$4" {} +
         rm -rf "$STAGING/segments"
     done
     [ -e "$4/$3.gz" ] || die "the repository holds no log of $1 from $3 on"

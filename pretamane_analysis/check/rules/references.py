@@ -150,7 +150,7 @@ def _near_databases(tree: Tree) -> Iterator[Finding]:
     for store in every.values():
         for network in store.networks if is_database(store.image) else ():
             for other in on_network.get(network, ()):
-                if other is not store:
+                if other is not store and not is_database(other.image):  # that one may be reached has a rule of its own
                     yield of(tree, other, f"is reached from outside and shares the network {network!r} with the "
                              f"database {store.name!r}", "Take it off that network", "networks")
             alone = [one for one in every.values() if network in one.networks] == [store]

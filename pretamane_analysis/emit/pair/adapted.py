@@ -106,8 +106,6 @@ def adapted(
     return stack.model_copy(update={
         "services": services, "secrets": _secrets(stack, services),
         "volumes": {name: each for name, each in stack.volumes.items() if name not in lost},
-        # Two servers in turn write one log, and the archive knows of one: the standby has what was committed.
-        "operations": stack.operations.model_copy(update={"archive_every": "off"}),
         "host": stack.host.model_copy(update={"edge": "tunnel", "tunnel": "named"})})  # TLS ends before the edge
 
 # %% ../../../nbs/emit/pair/01_adapted.ipynb #09bd28e3

@@ -12,6 +12,7 @@ from ..host import compose
 from .adapted import OBJECTS_BUCKET, reference_application
 from ..templates import rendered
 from ...facts.conventions import edge_ports
+from ...facts.images import archived
 from ...stack.stack import Stack
 
 # %% auto #0
@@ -39,7 +40,9 @@ def _published(port: int) -> dict[str, Any]:
 # %% ../../../nbs/emit/pair/02_compose.ipynb #83f50c12
 def _of_database(stack: Stack, definition: dict[str, Any]) -> dict[str, Any]:
     command = definition.get("command") or ["postgres"]
-    settings = [word for name, value in REPLICATION.items() for word in ("-c", f"{name}={value}")]
+    # A standby keeps what it receives too: after a promotion the log goes on without a gap.
+    log = {"archive_mode": "always"} if archived(stack) else {}
+    settings = [word for name, value in (REPLICATION | log).items() for word in ("-c", f"{name}={value}")]
     folder = {"type": "bind", "source": "../replication", "target": "/etc/replication", "read_only": True,
               "bind": {"create_host_path": False}}
     return {"command": [*command, *settings], "volumes": [*definition.get("volumes", ()), folder],

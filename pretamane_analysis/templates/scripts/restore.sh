@@ -135,6 +135,7 @@ trap 'exit 130' INT
 step prepare
 need docker restic python3 timeout
 require_data
+if [ -n "${PAIR_SERVICE:-}" ] && ! "$RELEASE/scripts/$PAIR_SCRIPT" leads; then die "this host follows: restore on the one that leads"; fi
 open_repository existing
 if [ -z "$TO_TIME" ]; then
     step fetch

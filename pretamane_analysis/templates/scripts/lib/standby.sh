@@ -37,6 +37,13 @@ follow() {
     touch "$PGDATA/standby.signal"
 }
 
+# Segments that came with the copy count as archived, which they are on the other host alone: this one's archive wants them too.
+archive_again() {
+    for each in "$PGDATA"/pg_wal/archive_status/*.done; do
+        [ ! -e "$each" ] || mv -f "$each" "${each%.done}.ready"
+    done
+}
+
 case "$verb" in
     state) state ;;
     answers)
@@ -52,6 +59,7 @@ case "$verb" in
         esac
         chmod 700 "$PGDATA" 2>/dev/null || true
         pg_basebackup -D "$PGDATA" -d "$server" --slot="pair_$host" --wal-method=stream --checkpoint=fast --no-password
+        archive_again
         follow
         ;;
     discard) find "$PGDATA" -mindepth 1 -delete ;;
@@ -60,6 +68,7 @@ case "$verb" in
         pg_controldata "$PGDATA" | sed -n -e 's/max_prepared_xacts/max_prepared_transactions/' -e 's/max_locks_per_xact/max_locks_per_transaction/' \
             -e 's/^\(wal_level\|wal_log_hints\|max_[a-z_]*\) setting: */\1 = /p' >>"$PGDATA/postgresql.auto.conf"
         pg_rewind -D "$PGDATA" --source-server="$server dbname=postgres"
+        archive_again
         follow
         ;;
     follow) follow ;;
