@@ -31,7 +31,8 @@ from ..stack.stack import Stack
 # %% auto #0
 __all__ = ['Figures', 'POD_VOLUMES', 'REQUESTS_OF_LOG', 'Capacity', 'Architecture', 'services_on_machines', 'capacity',
            'busy_percent', 'guessed', 'pod_volumes', 'managed_data', 'data_gb', 'claim_gb', 'is_shared',
-           'mounts_in_cluster', 'claims_gb', 'backup_room_gb', 'host_disk_gb', 'shared', 'own_data', 'database_log']
+           'mounts_in_cluster', 'claims_gb', 'backup_room_gb', 'host_disk_gb', 'shared', 'saved_gb', 'own_data',
+           'database_log']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
 @dataclass(frozen=True)
@@ -253,13 +254,25 @@ def _audit_trail(stack: Stack, use: Figures) -> list[Resource]:
                    put_requests=use["audit_writes"])]
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #3525e988
+def saved_gb(
+    stack: Stack,  # The product that is described
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    services: Iterable[str],  # Names of services of the stack
+) -> Decimal:
+    "GB that leave the machine each night: what the volumes hold that are dumped, mirrored or copied."
+    mounted = {each.volume for name in services for each in stack.services[name].mounts}
+    return sum((stack.volume_gb(volume, scenario) for volume in mounted
+                if stack.volumes[volume].backup in ("dump", "mirror", "copy")), Decimal(0))
+
+
 def own_data(
     stack: Stack,  # The product that is described
-    use: Figures,  # Usage in one scenario, as `Usage.at` returns it
+    scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
+    services: Iterable[str],  # Names of those whose data it is
     gb: Decimal,  # Size of the disk, GB
 ) -> list[Resource]:
     "Disk for the data of one's own services, its snapshots, and a bucket for what leaves the machine each night."
-    host = stack.host
+    host, use = stack.host, stack.usage.at(scenario)
     if refused := disk_refusals(host.disk_type, host.disk_iops, host.disk_throughput, gb):
         raise PretamaneError("; ".join(text for _, text in refused), "the data disk, host.disk_type",
                              "AWS makes no such disk: choose another type or other performance, or divide the "
@@ -268,7 +281,7 @@ def own_data(
         Volume(feature="disks", name="data disk", volume_type=host.disk_type, gb=gb, iops=host.disk_iops,
                throughput_mibps=host.disk_throughput),
         DiskSnapshots(feature="backups", gb=use["snapshot_gb"]),
-        Bucket(feature="backups", name="backup bucket", standard_gb=use["database_gb"] + use["stored_gb"],
+        Bucket(feature="backups", name="backup bucket", standard_gb=saved_gb(stack, scenario, services),
                put_requests=use["backup_writes"]),
     ]
 

@@ -217,7 +217,7 @@ def eks(
     use, services = stack.usage.at(scenario), services_on_machines(stack, managed, True)
     cluster = _nodes_of(stack, book, work(stack, services, scenario), managed)
     data, replaced = managed_data(stack, book, scenario, services) if managed else (
-        own_data(stack, use, claims_gb(stack, scenario, services)), ())
+        own_data(stack, scenario, services, claims_gb(stack, scenario, services)), ())
     resources = [*_cluster(stack, use, cluster), *data, *([_no_backups(stack)] if managed else [])]
     secrets = len(remaining_secrets(stack, services)) or 1
     resources.append(Secrets(feature="secrets", count=Decimal(secrets)) if managed else

@@ -5,7 +5,7 @@
 # %% ../../nbs/bill/06d_several_hosts.ipynb #ba0eb0d2
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from math import ceil
 
@@ -54,23 +54,18 @@ def _services_of(
 
 
 def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: _Hosts) -> list[Resource]:
-    "A data disk for each host, copies of the data in snapshots and a bucket."
-    data = data_gb(stack, scenario, _services_of(stack)) * hosts.copies / hosts.count
-    room = backup_room_gb(stack, scenario, _services_of(stack))  # any of them may be the one that makes the backup
+    """A data disk for each host, copies of the data in snapshots and a bucket. Objects that are in S3 already are kept
+    there once, in versions, and are in no backup."""
+    names = _services_of(stack)
+    data = data_gb(stack, scenario, names) * hosts.copies / hosts.count
+    room = backup_room_gb(stack, scenario, names)  # any of them may be the one that makes the backup
     whole = ((data + use["image_gb"]) * Decimal("1.2") + room).to_integral_value(ROUND_CEILING)
-    disk, *copies = own_data(stack, use, whole)
+    disk, *copies = own_data(stack, scenario, names, whole)
     assert isinstance(disk, Volume)
-    log = database_log(stack, use, _services_of(stack)) if hosts.name == "ec2-pair" else []
+    log = database_log(stack, use, names) if hosts.name == "ec2-pair" else []
     return [Volume(feature="disks", name="data disks", volume_type=disk.volume_type, gb=disk.gb,
                    count=hosts.count, iops=disk.iops, throughput_mibps=disk.throughput_mibps),
-            *(_without_objects(each, stack, use) for each in copies), *log]
-
-
-def _without_objects(each: Resource, stack: Stack, use: Figures) -> Resource:
-    "The backup bucket; objects that are in S3 already are kept there once, in versions, and are in no backup."
-    if isinstance(each, Bucket) and _objects(stack, use):
-        return replace(each, standard_gb=use["database_gb"])
-    return each
+            *copies, *log]
 
 
 def _objects(stack: Stack, use: Figures) -> list[Resource]:
