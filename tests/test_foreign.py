@@ -5,7 +5,7 @@ import gc
 import time
 
 import pytest
-from foreign import AS_OF, judged, names, precision
+from foreign import AS_OF, HERE, judged, names, precision
 
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.rules.registry import check
@@ -16,6 +16,31 @@ def test_a_tree_has_the_findings_that_were_signed(name):
     """Nothing beside them, and none is missed"""
     found = judged(name)
     assert not found.wrong and not found.missed
+
+
+SEEDED = [  # tree, file, what stands there, what takes its place, the rule that notices
+    ("dashboards", "docker-compose.yml", "./alertmanager:/etc/alertmanager", "./a.yml:/etc/alertmanager/a.yml", "X05"),
+    ("dashboards", "prometheus/prometheus.yml", "node:9100", "node:9101", "X04"),
+    ("dashboards", "docker-compose.yml", "prom/prometheus:latest", "prom/prometheus:v2.45.0", "X17"),
+    ("nginx-edge", "nginx/conf.d/site.conf", "http://web:8080", "http://webb:8080", "X04"),
+    ("nginx-edge", "docker-compose.yml", "build: ./api", "build: ./apii", "X05"),
+    ("wiki", "docker-compose.yml", "${DB_PASS}", "${DB_PASSWD}", "X01"),
+    ("wiki", "docker-compose.yml", "postgres:16-alpine", "postgres:18-alpine", "X18"),
+    ("kubernetes", "base/catalog.yaml", "app: catalog\n  ports", "app: catalogue\n  ports", "K01"),
+    ("kubernetes", "base/catalog.yaml", "targetPort: http", "targetPort: htpp", "K03"),
+    ("kubernetes", "base/catalog.yaml", "key: LOG_LEVEL", "key: LOG_LEVL", "K05"),
+    ("terraform-root", "infra/aws/main.tf", "443\n    to_port     = 443", "3306\n    to_port     = 3306", "T08"),
+]
+
+
+@pytest.mark.parametrize("name,file,old,new,rule", SEEDED)
+def test_a_seeded_defect_is_found(name, file, old, new, rule):
+    """What makes rules silent on strangers' folders does not make them blind"""
+    tree = Tree.read(HERE / name / "tree", AS_OF)
+    assert old in tree.files[file]
+    before = {(each.rule, each.message) for each in check(tree)}
+    files = tree.files | {file: tree.files[file].replace(old, new, 1)}
+    assert rule in {each.rule for each in check(Tree(files, AS_OF)) if (each.rule, each.message) not in before}
 
 
 def test_rules_of_correctness_are_right():
