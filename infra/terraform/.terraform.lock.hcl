@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 766fee3a5f6a. Change the stack, not this file.
+# Made by `pretamane emit` from model 9e802e41ee62. Change the stack, not this file.
 # Version and hashes of the provider: `terraform init` takes this one and refuses another that calls itself so. The hashes of all platforms are
 # those in the lock files of two organizations that know nothing of each other (trussworks/terraform-layout-example and
 # ministryofjustice/opg-data-lpa, read on 2026-11-30; equal, all 29); no registry was asked. For a newer version: terraform init -upgrade.

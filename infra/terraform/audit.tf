@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 766fee3a5f6a. Change the stack, not this file.
+# Made by `pretamane emit` from model 9e802e41ee62. Change the stack, not this file.
 
 # Who read or changed a secret, and whatever else was asked of AWS in this region. The first copy of these records is free; only
 # their bucket is billed. Nothing that runs on the host can read, change or stop them.

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 766fee3a5f6a. Change the stack, not this file.
+# Made by `pretamane emit` from model 9e802e41ee62. Change the stack, not this file.
 
 # The host's own role. Every policy is written here: AmazonSSMManagedInstanceCore would let it read every parameter of the account.
 resource "aws_iam_role" "host" {

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 766fee3a5f6a. Change the stack, not this file.
+# Made by `pretamane emit` from model 9e802e41ee62. Change the stack, not this file.
 
 # One network with one public subnet: the host needs a way out, and a NAT gateway would cost more than the host's own address.
 resource "aws_vpc" "main" {

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 766fee3a5f6a. Change the stack, not this file.
+# Made by `pretamane emit` from model 9e802e41ee62. Change the stack, not this file.
 
 # The group that AWS makes with each network lets its members talk to each other. Without rules it lets nobody.
 resource "aws_default_security_group" "locked" {

@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 766fee3a5f6a. Change the stack, not this file.
+# Made by `pretamane emit` from model 9e802e41ee62. Change the stack, not this file.
 
 # Everything worth keeping is on this disk. It outlives the host, and Terraform refuses to destroy it.
 resource "aws_ebs_volume" "data" {

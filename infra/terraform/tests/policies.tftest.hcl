@@ -1,4 +1,4 @@
-# Made by `pretamane emit` from model 766fee3a5f6a. Change the stack, not this file.
+# Made by `pretamane emit` from model 9e802e41ee62. Change the stack, not this file.
 
 # TF4: what the host may do. The expected patterns are written out, so that a policy cannot agree with its own mistake.
 mock_provider "aws" {
