@@ -5,7 +5,7 @@ One description of a product, the stack, gives its bill, its drawing, its files 
     >>> from pretamane_analysis import bundled, compare, example
     >>> comparison = compare(example(), bundled())
     >>> print(comparison.baseline.bill.total.quantize(1), comparison.alternative.bill.total.quantize(1))
-    356 119
+    356 120
 
 In a notebook the name of a stack, a bill, a comparison, an audit or a report in a cell of its own shows it as a table.
 

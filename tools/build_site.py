@@ -173,7 +173,7 @@ def _navigation(guide: list[Any], tutorials: list[Any], reference: dict[str, Any
     return [{"Home": "index.md"}, {"Guide": guide}, {"Tutorials": tutorials}, {"Command line": "command-line.md"},
             {"Prices by region": "coverage.md"},
             {"Emitted tree": of["tree"]}, {"Rules": of["rules"]}, {"The host, run": "e2e.md"},
-            {"Benchmarks": "benchmarks.md"}, {"Licenses": "licenses.md"},
+            {"How often check is right": "precision.md"}, {"Benchmarks": "benchmarks.md"}, {"Licenses": "licenses.md"},
             {"Reference": ["reference/index.md", *({name: each} for name, each in reference.items())]},
             {"Changelog": "changelog.md"}]
 

@@ -180,6 +180,6 @@ def pages(
         **rule_pages(root),
         **coverage_page(),
         **{name: (root / "docs" / name).read_text(encoding="utf-8")
-           for name in ("benchmarks.md", "e2e.md", "licenses.md")},
+           for name in ("benchmarks.md", "e2e.md", "licenses.md", "precision.md")},
         "changelog.md": (root / "CHANGELOG.md").read_text(encoding="utf-8"),
     }
