@@ -77,13 +77,18 @@ def test_ascii_locale():
     assert result.returncode == 0 and "Caddyfile, …" in result.stdout and result.stderr == ""
 
 
+def restore_interrupt() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all that it starts"""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted(tmp_path):
     """Ctrl-C says so, and the report that was being written leaves nothing"""
     for name in "abcdef":  # it may be done before the signal arrives; then another one is interrupted
         (folder := tmp_path / name).mkdir()
         running = subprocess.Popen([*shlex.split(COMMAND), "report", "--out", "out"], cwd=folder,
                                    stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # jobs in the background ignore it
+                                   preexec_fn=restore_interrupt)
         until = time.monotonic() + 60
         while not list(folder.rglob("*.part")) and running.poll() is None and time.monotonic() < until:
             time.sleep(0.002)
