@@ -16,7 +16,7 @@ from typing import Any
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.bill import HOURS_PER_MONTH
-from pretamane_analysis.bill.building_blocks import database_log, pod_volumes
+from pretamane_analysis.bill.building_blocks import database_log, pod_volumes, saved_gb
 from pretamane_analysis.bill.features import FEATURE
 from pretamane_analysis.bill.sizing import needs
 from pretamane_analysis.prices.snapshot import eks_support, instance_type
@@ -139,8 +139,9 @@ def _buckets(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
         if "-audit-" in each["bucket"]:
             yield Bucket(name="audit trail", standard_gb=use["audit_gb"], put_requests=use["audit_writes"])
         elif "-backup" in each["bucket"]:
-            elsewhere = any("-objects-" in one["bucket"] for one in found)
-            yield Bucket(name="backup bucket", standard_gb=use["database_gb"] + (0 if elsewhere else use["stored_gb"]),
+            elsewhere = FEATURE["objects"].roles if any("-objects-" in one["bucket"] for one in found) else ()
+            own = [name for name, one in plan.stack.services.items() if one.role not in elsewhere]
+            yield Bucket(name="backup bucket", standard_gb=saved_gb(plan.stack, plan.scenario, own),
                          put_requests=use["backup_writes"])
             if plan["aws_instance"]:  # in a cluster the operator of the database keeps it with its backups
                 yield from database_log(plan.stack, use, plan.stack.services)

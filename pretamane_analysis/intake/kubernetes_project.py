@@ -105,17 +105,28 @@ def _backends(value: Any, depth: int = 0) -> Iterator[str]:
             yield from _backends(each, depth + 1)
 
 
+_PASSES_ON = re.compile(r"\b(reverse_proxy|proxy_pass)\b")
+
+
+def _passes_on(reading: KubernetesReading, each: KubernetesObject) -> bool:
+    "Whether a configuration that a workload mounts hands requests to others."
+    named = {mapping(mapping(one).get("configMap")).get("name") for one in listed(pod_of(each)[0].get("volumes"))}
+    return any(one.name in named and _PASSES_ON.search(str(one.raw.get("data"))) for one in reading.of("ConfigMap"))
+
+
 def behind_an_edge(
     reading: KubernetesReading,  # All objects
     each: KubernetesObject,  # A workload
 ) -> bool:
-    "Whether an Ingress or a route leads to it: then it is no edge itself, whatever its image is made for."
+    """Whether an Ingress or a route leads to it and it hands requests to nobody: then it is no edge itself, whatever
+    its image is made for."""
     led = {name for one in reading.of("Ingress", "HTTPRoute", "IngressRoute", "VirtualService")
            for name in _backends(one.spec)}
     template = mapping(each.spec.get("template")) or each.raw
     labels = mapping(mapping(template.get("metadata")).get("labels"))
     chosen = [mapping(one.spec.get("selector")) for one in reading.of("Service") if one.name in led]
-    return any(selector and selector.items() <= labels.items() for selector in chosen)
+    return not _passes_on(reading, each) and any(
+        selector and selector.items() <= labels.items() for selector in chosen)
 
 # %% ../../nbs/intake/31c_kubernetes_project.ipynb #a2c2ee82
 def edge_routes(
