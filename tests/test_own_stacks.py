@@ -177,6 +177,30 @@ def test_a_data_disk_has_limits():
                for line in bill_of(architecture("ec2", TELEMETRY, BOOK), TELEMETRY, BOOK).lines)
 
 
+SHOP = """
+name: shop
+region: eu-west-1
+services:
+  web: {image: "me/shop:2.1", memory: 512Mi, ports: {http: 8000}, networks: [app, data], routes: [{path: /}],
+        depends_on: {mysql: healthy}, mounts: [{volume: photos, path: /photos}, {volume: thumbnails, path: /thumbnails}]}
+  mysql: {image: "mysql:8.4.7", role: database, memory: 1Gi, ports: {mysql: 3306}, networks: [data],
+          mounts: [{volume: rows, path: /var/lib/mysql}]}
+volumes:
+  rows: {size_gb: 12, backup: dump}
+  photos: {size_gb: 90, backup: copy}
+  thumbnails: {size_gb: 30, backup: derived}
+usage: {stored_gb: 700, database_gb: 12}
+"""
+
+
+@pytest.mark.parametrize("name", ("ec2", "ec2-pair", "eks-open-source"))
+def test_the_backup_bucket_holds_what_the_stack_saves(name):
+    """Not the documents of a stack that has no object store, and not what is made again from the rest"""
+    stack = loads(SHOP)
+    buckets = [each for each in architecture(name, stack, BOOK).resources if getattr(each, "name", "") == "backup bucket"]
+    assert [each.standard_gb for each in buckets] == [102]
+
+
 def test_images_for_another_architecture():
     """t4g with images for x86_64 starts and runs nothing: refused on both sides"""
     for broken in (with_host(MAPS, "t4g.large"), eks(MAPS, node_instance_type="t4g.large", architecture="x86_64")):

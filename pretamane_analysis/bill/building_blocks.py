@@ -158,14 +158,19 @@ def managed_data(
             assumed(stack, found))
 
 
+def _mounted(stack: Stack, services: Iterable[str]) -> set[str]:
+    "Names of the volumes that services mount."
+    return {each.volume for name in services for each in stack.services[name].mounts}
+
+
 def data_gb(
     stack: Stack,  # Any stack
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     services: Iterable[str],  # Names
 ) -> Decimal:
     "GB of the volumes that the given services mount, whole as EBS sells them."
-    mounted = {each.volume for name in services for each in stack.services[name].mounts}
-    return sum((stack.volume_gb(volume, scenario) for volume in mounted), Decimal(0)).to_integral_value(ROUND_CEILING)
+    return sum((stack.volume_gb(volume, scenario) for volume in _mounted(stack, services)),
+               Decimal(0)).to_integral_value(ROUND_CEILING)
 
 
 def claim_gb(
@@ -216,10 +221,10 @@ def backup_room_gb(
     """GB that a backup and the drill that restores it need for a time on the disk that holds the data: a dump of each
     database, a copy of its files where its log is kept, copies of volumes, and the server that the dump is restored
     into. What is mirrored is linked by the one and streamed by the other."""
-    logged = {each.volume for name in archived(stack) for each in stack.services[name].mounts}
+    logged = _mounted(stack, archived(stack))
     times = {"copy": 1, "dump": 2}
     return sum((stack.volume_gb(volume, scenario) * (times.get(stack.volumes[volume].backup, 0) + (volume in logged))
-                for volume in {each.volume for name in services for each in stack.services[name].mounts}), Decimal(0))
+                for volume in _mounted(stack, services)), Decimal(0))
 
 
 def host_disk_gb(
@@ -260,8 +265,7 @@ def saved_gb(
     services: Iterable[str],  # Names of services of the stack
 ) -> Decimal:
     "GB that leave the machine each night: what the volumes hold that are dumped, mirrored or copied."
-    mounted = {each.volume for name in services for each in stack.services[name].mounts}
-    return sum((stack.volume_gb(volume, scenario) for volume in mounted
+    return sum((stack.volume_gb(volume, scenario) for volume in _mounted(stack, services)
                 if stack.volumes[volume].backup in ("dump", "mirror", "copy")), Decimal(0))
 
 

@@ -14,7 +14,8 @@ from ..facts.images import repository
 from .compose_edge import region_of_project, routes_of_project, saved_as_emitted, with_routes
 from .compose_hosts import renamed_hosts
 from .compose_mounts import mounts_of
-from .compose_reading import ComposeReading, environment_of, opened_project
+from .compose_environment import environment_of
+from .compose_reading import ComposeReading, opened_project
 from .compose_roles import Part
 from .compose_service import mapping, words
 from pretamane_analysis.intake.compose_values import (

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,20 +15,20 @@ from typing import Any
 from ..base.errors import PretamaneError
 from ..facts.images import facts
 from .compose_copies import joined_copies
-from .compose_hosts import host_among, other_names, renamed_hosts
+from .compose_hosts import other_names
 from .compose_project import Project, in_order, project_of
 from .compose_resolver import compose_program, composed
 from .compose_roles import Part, part_of_service
 from .compose_service import Image, ServiceFacts, mapping
 from .compose_variables import read_variables
 from .compose_values import at_keys
-from .evidence import How, Imported, secret_name, stack_name
+from .evidence import How, Imported, stack_name
 from .import_inputs import Input, is_there, read_input
-from .secret_values import SecretValues, looks_secret, secret_by_name
+from .secret_values import SecretValues, looks_secret
 from ..stack.presets import ENGINES
 
 # %% auto #0
-__all__ = ['NO_TAG', 'SMALL', 'ProjectFiles', 'CaddyRoute', 'ComposeReading', 'fixed_image', 'environment_of', 'opened_project']
+__all__ = ['NO_TAG', 'SMALL', 'ProjectFiles', 'CaddyRoute', 'ComposeReading', 'fixed_image', 'opened_project']
 
 # %% ../../nbs/intake/23_compose_reading.ipynb #b7bd8212
 @dataclass
@@ -190,67 +189,6 @@ def _image(project: ComposeReading, name: str) -> tuple[str, How, str]:
         raise PretamaneError("this is no image", project.place(name, "image"),
                              f"An image such as 'postgres:17.11' is expected for service {name!r}")
     return image, "declared" if fixed else "guessed", "" if fixed else f"{text} names no fixed version"
-
-# %% ../../nbs/intake/23_compose_reading.ipynb #c1c1b3f6
-def _secret(project: ComposeReading, name: str, variable: str, value: str) -> str:
-    "The name of the secret that a variable holds."
-    found = project.found
-    wanted = secret_name(variable.removesuffix("_FILE"))
-    if value and value in project.by_value:
-        return project.by_value[value]
-    if wanted in found.secrets and value:
-        wanted = secret_name(f"{project.names[name]}_{wanted}")
-    if wanted not in found.secrets:
-        found.secrets[wanted] = {"description": f"{variable} of {name}"}
-        found.note(f"secrets.{wanted}", "(never read)", project.place(name, "environment", variable), "declared")
-    if value:
-        project.by_value[value] = wanted
-    return wanted
-
-
-_MANAGED = re.compile(r"\.(rds|cache|es|mq|kafka|docdb)[\w.-]*\.amazonaws\.com|\bsqs\.|email-smtp\.|\.s3[\w.-]*\."
-                      r"amazonaws\.com")
-
-
-def environment_of(
-    project: ComposeReading,  # A project that is being read
-    name: str,  # Of a service, as the project has it
-) -> tuple[dict[str, str], list[str]]:
-    "Variables that may be shown, and the secrets that others become."
-    service, plain, secrets = project.services[name], dict[str, str](), list[str]()
-    for variable, value in service.environment.items():
-        value = value or project.known.get(variable, "")
-        if project.secret.hides(variable, value):
-            secrets.append(_secret(project, name, variable, value))
-        elif other := host_among(value, project.absent, variable):
-            project.found.leave(f"variable {variable} of {name}", f"it leads to {other}, which is left out: set it to "
-                                "what is there instead", project.place(name, "environment", variable))
-        elif value and re.fullmatch(r"[A-Za-z_][\w.-]*", variable) and not variable.endswith("_FILE"):
-            plain[variable] = renamed_hosts(value.replace("$$", "$"), project.hosts, variable)
-        if _MANAGED.search(value):
-            project.found.leave(f"what {variable} of {name} leads to", "a service that AWS runs: import a Terraform "
-                                "plan or a bill for what it costs", project.place(name, "environment", variable))
-    for source in service.secrets.values():
-        secrets.append(_secret(project, name, source.removeprefix(f"{name}."), ""))
-    return plain, list(dict.fromkeys([*secrets, *_of_env_files(project, name)]))
-
-
-def _of_env_files(project: ComposeReading, name: str) -> Iterator[str]:
-    "The secrets that the files of `env_file` name; their values are not kept."
-    named = project.services[name].raw.get("env_file")
-    for each in named if isinstance(named, list) else [named] if named else []:
-        text = normpath(str(mapping(each).get("path") if isinstance(each, dict) else each))
-        path = normpath(join(dirname(project.paths[0]), text))
-        known = read_variables(read_input(path).text) if is_there(path) else {}
-        if not known:
-            project.found.leave(f"variables of {text}", "the file is not there, so their names are not known",
-                                project.place(name, "env_file"))
-        plain = [variable for variable in known if not secret_by_name(variable)]
-        if plain:
-            project.found.leave(f"{len(plain)} variables of {text}", "values of such files are not read: write those "
-                                "that are no secrets into `environment`", project.place(name, "env_file"))
-        yield from (_secret(project, name, variable, known[variable][0]) for variable in known
-                    if secret_by_name(variable))
 
 # %% ../../nbs/intake/23_compose_reading.ipynb #da336534
 def _with_image(raw: dict[str, Any], home: str) -> dict[str, ServiceFacts]:

@@ -5,7 +5,6 @@
 # %% ../../../nbs/emit/host/02_compose.ipynb #3a6fcf67
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from pretamane_analysis.emit.containers import (
     instances, names,
 )
 from ...facts.images import archived, facts, local_name, require_pullable
+from .hardening import hardening, limits
 from .postgres import ARCHIVE, server_command
 from .postgres import files as roles
 from ..yaml_text import Inline, Line, anchored, literal, merged, shared_by, yaml_text
@@ -24,60 +24,7 @@ from ...stack.service import Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CONFIGURATION', 'owners', 'definition', 'files']
-
-# %% ../../../nbs/emit/host/02_compose.ipynb #6383034a
-_STOP = {"database": "60s"}
-_PROCESSES = 256
-
-
-def _limits(service: Service) -> dict[str, Any]:
-    return {
-        "mem_limit": f"{service.memory_mib}m",
-        "mem_reservation": f"{service.memory_mib // 2}m",
-        "cpus": float(service.cpu_cores),
-        "pids_limit": _PROCESSES,
-        "stop_grace_period": _STOP.get(service.role, "30s"),
-        **({"deploy": {"resources": {"reservations": {"devices": [
-            {"driver": "nvidia", "count": service.gpus, "capabilities": ["gpu"]}]}}}} if service.gpus else {}),
-    }
-
-# %% ../../../nbs/emit/host/02_compose.ipynb #31e19a48
-def _user(service: Service) -> str | None:
-    "User and group; what starts as root without capabilities is in the group that may write in the image's folders."
-    group = facts(service.image).group
-    return service.user or given_user(service) or (None if group is None else f"0:{group}")
-
-
-def owners(
-    stack: Stack,  # Any stack
-) -> dict[str, str]:  # User and group by volume
-    "The volumes that the engine would give to root, and whose they have to be."
-    found = {mount.volume: user for each in stack.services.values() if (user := given_user(each))
-             for mount in each.mounts if not mount.read_only}
-    servers = {name: stack.services[name] for name in archived(stack)}
-    return found | {archive_volume(name): each.user if each.user and re.fullmatch(r"\d+:\d+", each.user)
-                    else facts(each.image).user for name, each in servers.items()}
-
-
-def _hardening(service: Service) -> dict[str, Any]:
-    "Everything taken away but what the image is known to need."
-    known, user = facts(service.image), _user(service)
-    added = known.capabilities + (known.root_capabilities if service.user is None else ())
-    moved = {"/root/.minio"} if known.home and given_user(service) else set()  # with the home, to one in memory
-    mounted = {mount.path for mount in service.mounts} | moved
-    owner = "".join(f",{key}={value}"
-                    for key, value in zip(("uid", "gid"), (user or "").split(":"), strict=False) if value)
-    writable = [f"{path}:size=64m{owner}" for path in known.writable if path not in mounted]
-    return {
-        **({"user": user} if user else {}),
-        **({"read_only": True, "tmpfs": writable} if known.read_only else {}),
-        "cap_drop": Line(["ALL"]),
-        **({"cap_add": Line(added)} if added else {}),
-        "security_opt": Line(["no-new-privileges:true"]),
-        **({"pid": "host"} if known.host_processes else {}),
-        "init": True,
-    }
+__all__ = ['CONFIGURATION', 'definition', 'files']
 
 # %% ../../../nbs/emit/host/02_compose.ipynb #49af6bbd
 def _secret_name(of: str, secret: str) -> str:
@@ -271,8 +218,8 @@ def definition(
         **_ports(stack, container.of),
         **_depends_on(stack, container),
         **_health(container),
-        **_hardening(service),
-        **_limits(service),
+        **hardening(service),
+        **limits(service),
         "logging": _LOGGING, **_asked_for(stack, service),
     })
     return made

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 
-from .compose import CONFIGURATION, owners
+from .compose import CONFIGURATION
+from .hardening import owners
 from ..containers import COLORS, containers, default_profiles, instances, names, replicated
 from ...facts.conventions import EDGE_CHOICE, EDGE_NEXT
 from ...facts.images import archived, facts, local_name

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..containers import default_profiles, replicated
-from .compose import owners
+from .hardening import owners
 from ..templates import rendered
 from ...facts.images import archived
 from ...stack.settings import seconds
