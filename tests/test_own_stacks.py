@@ -182,7 +182,8 @@ name: shop
 region: eu-west-1
 services:
   web: {image: "me/shop:2.1", memory: 512Mi, ports: {http: 8000}, networks: [app, data], routes: [{path: /}],
-        depends_on: {mysql: healthy}, mounts: [{volume: photos, path: /photos}, {volume: thumbnails, path: /thumbnails}]}
+        depends_on: {mysql: healthy},
+        mounts: [{volume: photos, path: /photos}, {volume: thumbnails, path: /thumbnails}]}
   mysql: {image: "mysql:8.4.7", role: database, memory: 1Gi, ports: {mysql: 3306}, networks: [data],
           mounts: [{volume: rows, path: /var/lib/mysql}]}
 volumes:
@@ -196,9 +197,8 @@ usage: {stored_gb: 700, database_gb: 12}
 @pytest.mark.parametrize("name", ("ec2", "ec2-pair", "eks-open-source"))
 def test_the_backup_bucket_holds_what_the_stack_saves(name):
     """Not the documents of a stack that has no object store, and not what is made again from the rest"""
-    stack = loads(SHOP)
-    buckets = [each for each in architecture(name, stack, BOOK).resources if getattr(each, "name", "") == "backup bucket"]
-    assert [each.standard_gb for each in buckets] == [102]
+    found = architecture(name, loads(SHOP), BOOK).resources
+    assert [each.standard_gb for each in found if each.name == "backup bucket"] == [102]
 
 
 def test_images_for_another_architecture():
