@@ -170,9 +170,8 @@ def _stops(text: str) -> Iterator[tuple[int, str, tuple[str, ...], tuple[str, ..
             inside = bool(_ENDING.match(line))
         inside = inside and not re.match(r"^\}|^\s*;;", line)
         found = None if inside or line.lstrip().startswith(("#", "echo")) else _STOPPED.search(line)
-        again = any(re.search(r"compose\b.*\bup\b", each) for each in lines[number - 1:])
-        if found and (found["verb"] == "restart" or "--force-recreate" in found["rest"]
-                      or found["verb"] == "down" and again):
+        if found and (found["verb"] == "restart" or "--force-recreate" in found["rest"] or found["verb"] == "down"
+                      and any(re.search(r"compose\b.*\bup\b", each) for each in lines[number - 1:])):
             files = re.findall(r"(?:-f|--file)[=\s](\S+)", found["options"])
             named = [each for each in found["rest"].split() if not each.startswith("-") and not each.isdigit()]
             yield number, found["verb"], tuple(files), tuple(named)
