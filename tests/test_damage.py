@@ -71,9 +71,10 @@ def spoiled_table(text: str, head: int) -> Iterator[tuple[str, str]]:
         for what, title, cell in (("left out", None, None), ("renamed", "Other", None), ("empty", name, ""),
                                   ("wrong", name, "?")):
             out = io.StringIO()
+            changed = [[title if row is table[0] else row[number] if cell is None else cell] for row in table]
             csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(
-                [*row[:number], *([] if what == "left out" else [title if row is table[0] else row[number] if cell is None
-                                                                 else cell]), *row[number + 1:]] for row in table)
+                [*row[:number], *([] if what == "left out" else new), *row[number + 1:]]
+                for row, new in zip(table, changed))
             yield f"{name} {what}", "".join(before) + out.getvalue()
     for number in range(len(lines)):
         yield f"line {number + 1} left out", "".join(lines[:number] + lines[number + 1:])
@@ -286,7 +287,8 @@ def test_a_damaged_snapshot(tmp_path):
             "AmazonEC2", "BoxUsage:t3.medium", "Hrs", "us-east-1")).tiers), str(book.as_of), str(bool(intact(folder)))]
 
     some = {key: value for key, value in manifest.items() if key != "files"}
-    text = [*told("manifest", manifest, spoiled(some), read, folder), *told("table", prices, spoiled_table(prices, 0), read, folder)]
+    text = [*told("manifest", manifest, spoiled(some), read, folder),
+            *told("table", prices, spoiled_table(prices, 0), read, folder)]
     same(GOLDEN / "damage" / "snapshots.txt", "\n".join(text))
 
 
