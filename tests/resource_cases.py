@@ -101,6 +101,7 @@ def cases(kind: type) -> Iterator[str]:
             if each.default is MISSING and each.type != "str"}
     yield f"{kind.__name__}: {kind.title}, paid for by use: {', '.join(kind.usage) or 'nothing'}"
     yield from [f"  {each.name} is {each.default!r}" for each in known if each.default is not MISSING]
+    known_shapes: list[list[str]] = []  # whose fields were changed one by one
     first = {each.name: words(kind, each.name)[0] for each in texts} | must
     some = {each.name: 7 for each in known if each.type.startswith(("Decimal", "int")) and "percent" not in each.name}
     for name, values in itertools.chain((("", [""]),), ((each.name, words(kind, each.name)[1:]) for each in texts)):
@@ -110,6 +111,9 @@ def cases(kind: type) -> Iterator[str]:
             yield from [f" {' '.join(f'{key}={text}' for key, text in given.items())}", *lines(base)]
             full = asked(kind, {**given, **some})
             yield from ["  every number 7", *lines(full)]
+            if shape(full) in known_shapes:
+                continue
+            known_shapes.append(shape(full))
             for each in known:
                 if each.type == "bool":
                     yield from scanned(kind, {**given, **some}, each.name, [not each.default], full)

@@ -35,7 +35,7 @@ from mutation_tests import OPTIONS, PACKAGE, READERS, ROOMS, Seen, Tests, import
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGET = 8.0  # Seconds of the processor with coverage, for tests of one mutant, and as many for kept texts
-GOLDEN = ("tests/test_formats.py::", "tests/test_answers.py::", "tests/test_damage.py::")  # compare with kept texts
+GOLDEN = tuple(f"tests/test_{name}.py::" for name in ("formats", "answers", "damage", "stack_damage"))  # kept texts
 FORMATS = GOLDEN[0]  # What notices a change of a field, though it runs no line of it
 BEFORE = ("pydantic", "yaml", "jinja2", "tabulate", "tqdm", "pytest", "hypothesis", "fastcore.test", "IPython.display",
           "pandas", "jsonschema", "ijson", "execnb.shell", "publish")  # loaded once, each mutant is forked from there
