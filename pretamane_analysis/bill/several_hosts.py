@@ -78,7 +78,7 @@ def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: _Hosts) -> lis
     data = data_gb(stack, scenario, names) * hosts.copies / hosts.count
     room = backup_room_gb(stack, scenario, names)  # any of them may be the one that makes the backup
     whole = ((data + use["image_gb"]) * Decimal("1.2") + room).to_integral_value(ROUND_CEILING)
-    disk, *copies = own_data(stack, scenario, names, whole)
+    disk, *copies = own_data(stack, scenario, names, [("data disk", whole, 1)])
     assert isinstance(disk, Volume)
     log = database_log(stack, use, names) if hosts.name == "ec2-pair" else []
     return [Volume(feature="disks", name="data disks", volume_type=disk.volume_type, gb=disk.gb,
