@@ -87,7 +87,7 @@ bare: ## Both commands of README.md in a bare root as an ordinary user, then the
 	bash tools/bare_root.sh
 
 clean: ## Remove everything that git does not track and a verb here makes
-	rm -rf $(VENV) build dist report _docs _proc _site _coverage .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist report _docs _site _coverage .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
