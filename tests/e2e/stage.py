@@ -30,7 +30,7 @@ class Stage:
 
     def __init__(self, folder: Path, tree: Path = ROOT / "infra") -> None:
         """Boot, and bring what AWS would: parameters and a bucket"""
-        self.tree, self.folder = tree, folder
+        self.tree, self.folder, self.began = tree, folder, time.time()
         with alone():
             made = disk()
         self.engine = Engine(folder, made)
@@ -179,6 +179,21 @@ class Stage:
         """The API of Prometheus"""
         address = self.address("prometheus", "obs")
         return json.loads(self.run("curl", "-sfg", f"http://{address}:9090/prometheus/api/v1/{path}").stdout)["data"]
+
+    def ask(self, container: str, query: str) -> list[dict]:
+        """What a Prometheus of the host, by the name of its container, says to a query now"""
+        found = json.loads(self.run("docker", "inspect", container).stdout)[0]["NetworkSettings"]["Networks"]
+        place = f"http://{found['pretamane_obs']['IPAddress']}:9090/prometheus/api/v1/query"
+        said = self.run("curl", "-sf", "--data-urlencode", f"query={query}", "--get", place).stdout
+        return json.loads(said)["data"]["result"]
+
+    def matched(self, selectors: set[str]) -> set[str]:
+        """Those selectors of which the stack's Prometheus has had a series since the host's start"""
+        place = f"http://{self.address('prometheus', 'obs')}:9090/prometheus/api/v1/series?"
+        return {*json.loads(self.beside(
+            "import json\nfrom urllib.parse import urlencode\nfrom urllib.request import urlopen\n"
+            f"ask = lambda each: json.load(urlopen({place!r} + urlencode({{'match[]': each, 'limit': 1, "
+            f"'start': {int(self.began)}}})))\nprint(json.dumps([each for each in {sorted(selectors)!r} if ask(each)['data']]))"))}
 
     def versions(self) -> dict[str, str]:
         """Which real programs run, by repository"""
