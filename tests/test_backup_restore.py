@@ -58,7 +58,7 @@ def place(tmp_path_factory):
     found.server.psql(SEED)
     fill_objects(found.host.volume("minio-data"))
     (found.host.volume("logs-data") / "audit.jsonl").write_text(AUDIT)
-    (found.host.volume("postgres-data") / "files").write_bytes(bytes(9 << 20))  # stands for the server's, which are elsewhere
+    (found.host.volume("postgres-data") / "files").write_bytes(bytes(9 << 20))  # the server's own are elsewhere
     found.grafana = grafana(found.host)
     restic(found.repository, "init")
     cheapen(found.repository, KEY)

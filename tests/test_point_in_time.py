@@ -185,8 +185,8 @@ def ended(server: PostgresServer) -> str:
 
 
 def test_a_gap_in_the_log_is_told(place, fresh, tmp_path):
-    """A segment never left the host, later ones did: `latest` says from when to when is lost and touches nothing, and goes
-    to the gap when it is told to. Where an older snapshot has the segment there is no gap."""
+    """A segment never left the host, later ones did: `latest` says from when to when is lost and touches nothing, and
+    goes to the gap when it is told to. Where an older snapshot has the segment there is no gap."""
     (host, server), archive = fresh, place.server.folder / "archive"
     assert place.host.run("backup.sh").returncode == 0
     time.sleep(1)
@@ -219,8 +219,8 @@ def test_a_gap_in_the_log_is_told(place, fresh, tmp_path):
 
 
 def test_the_log_of_a_new_server_is_not_that_of_the_old_one(place, fresh):
-    """Everything is lost, the last backup comes back, the new server's log is sent too, with segments of the same names:
-    `latest` follows the old one's to its end"""
+    """Everything is lost, the last backup comes back, the new server's log is sent too, with segments of the same
+    names: `latest` follows the old one's to its end"""
     host, server = fresh
     shutil.copytree(place.repository, host.folder / "copy")
     alone = {"RESTIC_REPOSITORY": str(host.folder / "copy")}

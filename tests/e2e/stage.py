@@ -193,7 +193,8 @@ class Stage:
         return {*json.loads(self.beside(
             "import json\nfrom urllib.parse import urlencode\nfrom urllib.request import urlopen\n"
             f"ask = lambda each: json.load(urlopen({place!r} + urlencode({{'match[]': each, 'limit': 1, "
-            f"'start': {int(self.began)}}})))\nprint(json.dumps([each for each in {sorted(selectors)!r} if ask(each)['data']]))"))}
+            f"'start': {int(self.began)}}})))\n"
+            f"print(json.dumps([each for each in {sorted(selectors)!r} if ask(each)['data']]))"))}
 
     def versions(self) -> dict[str, str]:
         """Which real programs run, by repository"""
