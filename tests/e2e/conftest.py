@@ -45,6 +45,7 @@ def stage(tmp_path_factory, timings):
         began = time.monotonic()
         found.said = found.up()
         timings["first `up --wait`, image built"] = time.monotonic() - began
+        print(f"after the start of `up`: {found.meter.first(time.time() - time.monotonic() + began)}")
         versions = found.versions()
         yield found
         FOUND["measured"] = found.meter.rows(versions)
