@@ -10,25 +10,10 @@ import pytest
 import yaml
 from engine import patience
 from images import ROOT
-from stage import LONG
-from watch import write_compressed
 
-FACTOR = 10  # so many times as fast as the emitted rules are those that show that a healthy host is quiet
 LONG_RUNNING = re.search(r"^LONG_RUNNING=\((.*)\)$", (ROOT / "infra/scripts/lib/stack.sh").read_text(),
                          re.MULTILINE)[1].split()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def hurried(stage):
-    """A second Prometheus beside the stack's own, whose files are the emitted ones with each duration divided by
-    FACTOR: since when it runs, and its name. Its image is the stack's, its alerts go nowhere."""
-    write_compressed(ROOT / "infra", stage.engine.shared / "hurried", FACTOR)
-    image = stage.containers()["prometheus"]["Config"]["Image"]
-    stage.run("docker", "run", "--detach", "--name", "hurried", "--network", "pretamane_obs", "--volume",
-              "/outside/hurried:/etc/prometheus:ro", image, "--config.file=/etc/prometheus/prometheus.yml",
-              "--storage.tsdb.path=/prometheus", "--web.external-url=http://hurried/prometheus")
-    yield time.monotonic(), "hurried"
-    stage.run("docker", "rm", "--force", "--volumes", "hurried")
+pytestmark = pytest.mark.usefixtures("hurried")
 
 
 def test_the_tree_runs_as_it_stands(stage):
@@ -142,32 +127,3 @@ def test_everything_is_scraped(stage):
             down = set()
         time.sleep(1)
     assert not down
-
-
-def quiet(stage, service, minutes):
-    """Nothing fired in so many minutes but what this place is to blame for: it has no public name, and its clock may be
-    set by nobody"""
-    query = f'max_over_time(ALERTS{{alertstate="firing"}}[{minutes}m])'
-    fired = {each["metric"]["alertname"] for each in stage.ask(service, query)}
-    allowed = {"Watchdog", "PublicNameDown"}
-    if stage.ask(service, "node_timex_sync_status == 0"):
-        allowed.add("HostClockOff")
-    assert fired <= allowed, [each["metric"] for each in stage.ask(service, query)]
-    assert {"Watchdog", "PublicNameDown"} <= fired, "the control: these rules fire where they should"
-
-
-def test_a_healthy_host_is_quiet(stage, hurried):
-    """For ten minutes, compressed: all emitted rules with every duration divided by ten, over the same targets; and
-    nobody was woken"""
-    began, container = hurried
-    time.sleep(max(0.0, 600 / FACTOR - (time.monotonic() - began)))
-    quiet(stage, container, 10)
-    assert not [each for each in stage.alerts() if each["severity"] == "page"
-                and each["alertname"] not in ("PublicNameDown",)]
-
-
-@LONG
-def test_a_healthy_host_is_quiet_for_ten_minutes(stage):
-    """By the clock, with the rules as they are"""
-    time.sleep(600)
-    quiet(stage, "pretamane-prometheus-1", 10)

@@ -13,6 +13,7 @@ import yaml
 
 from pretamane_analysis.facts.promql import filled
 
+FACTOR = 10  # so many times as fast as the emitted rules are those that show that a healthy host is quiet
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 

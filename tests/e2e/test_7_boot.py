@@ -4,9 +4,9 @@ from __future__ import annotations
 import subprocess
 import time
 
+from content import objects, rows, sql
 from stage import LONG, Clients, settle
 from test_1_up import LONG_RUNNING
-from test_4_backup import objects, rows, sql
 
 
 @LONG

@@ -11,11 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from content import REPOSITORY, sql
 from engine import Engine, patience
 from images import ROOT
 from stage import LONG, MOTO, PROVIDED, Clients, Stage
 from test_1_up import LONG_RUNNING
-from test_4_backup import REPOSITORY, sql
 
 AWS = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{MOTO}", "AWS_ACCESS_KEY_ID": "stage",
        "AWS_SECRET_ACCESS_KEY": "stage", "AWS_DEFAULT_REGION": "us-east-1", **REPOSITORY}
@@ -146,7 +146,7 @@ def test_a_reboot_of_the_machine(machine, timings):
 
 @LONG
 def test_the_power_of_the_machine_goes(machine, timings):
-    """As in test_6_boot, and systemd brings the stack back by itself"""
+    """As in test_7_boot, and systemd brings the stack back by itself"""
     machine.kept = machine.parameters()
     with Clients(machine) as clients:
         time.sleep(15)
