@@ -6,13 +6,15 @@ MIN_PYTHON := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 DEBIAN_PACKAGES := postgresql apache2-utils jq openssl prometheus prometheus-alertmanager prometheus-blackbox-exporter restic systemd \
 	prometheus-node-exporter prometheus-postgres-exporter chromium chromium-driver mmdebstrap
 NOTEBOOKS ?= $(BIN)/nbdev_test
+# Packages are installed by uv, which comes from the same index as they do; where it cannot be had, by pip (tools/install.sh).
+export UV ?= $(CURDIR)/$(BIN)/uv
 INSTALL := sh tools/install.sh
 # Scripts that start also where the path has a space; what has a module is called by it.
 SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test e2e measured e2e-long lint coverage licenses audit docs guides lab export mutants precision mutation checkov tools bench bare clean help
+.PHONY: report test e2e measured e2e-long lint coverage licenses audit docs guides lab export golden mutants precision mutation checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
@@ -38,6 +40,10 @@ export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.
 	$(BIN)/python tools/publish.py run
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/publish.py readme
+	$(MAKE) golden
+
+golden: $(VENV)/.dev ## Write the expected texts that tests compare with: whole answers, schemas, charges; then read the diff
+	PRETAMANE_GOLDEN=write $(BIN)/python -m pytest -q -p no:xdist tests/test_formats.py tests/test_answers.py tests/test_damage.py
 
 docs: $(VENV)/.dev ## The site, in _docs/ (no network, no Quarto)
 	$(BIN)/python tools/build_site.py --out _docs
@@ -85,7 +91,7 @@ bare: ## Both commands of README.md in a bare root as an ordinary user, then the
 	bash tools/bare_root.sh
 
 clean: ## Remove everything that git does not track and a verb here makes
-	rm -rf $(VENV) build dist report _docs _proc _site _coverage .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist report _docs _site _coverage .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
@@ -97,6 +103,7 @@ $(VENV)/.runtime: settings.ini setup.py
 	@PYTHON="$(PYTHON)" MIN_PYTHON="$(MIN_PYTHON)" sh tools/check_python.sh
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || rm -rf $(VENV) # half made, for want of python3-venv
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	[ -x "$$UV" ] || $(BIN)/python -m pip install --quiet uv==0.13.9 || echo "without uv: pip installs, which takes longer"
 	$(INSTALL) $(BIN)/python $(SELF) .
 	@touch $@
 

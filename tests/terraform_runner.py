@@ -4,10 +4,8 @@ from __future__ import annotations
 import atexit
 import functools
 import json
-import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
-from needed import program
 
 from pretamane_analysis.emit.tree import OF_CLUSTER, OF_PAIR, emitted
 from pretamane_analysis.stack.stack import Stack
@@ -63,8 +60,8 @@ class Configuration:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """The environment that names the mirror"""
-        return terraform_mirror.mirror(self.folder.parent / "mirror", self.folder)
+        """The environment that names a provider which runs already"""
+        return terraform_mirror.reattached(self.folder)
 
     def run(self, *words: str) -> subprocess.CompletedProcess:
         """Run Terraform and return what it said, whatever its exit code"""
@@ -75,11 +72,6 @@ class Configuration:
         done = self.run(*words)
         assert done.returncode == 0, f"terraform {' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
-
-    def init(self) -> Configuration:
-        """Make the provider known"""
-        self.must("init", "-backend=false", "-no-color")
-        return self
 
     def plan(self, bundle: str = "bundle.tar.gz", *words: str) -> dict:
         """Return a plan as data"""
@@ -109,11 +101,11 @@ class Configuration:
 
 @functools.cache
 def ready(emit: Callable[[Stack], dict[str, str]], stack: Callable[[], Stack]) -> Configuration:
-    """Return what a stack emits, written once for all tests, with the provider known; a remote state is left out"""
+    """Return what a stack emits, written once for all tests; a remote state is left out"""
     files = {path: text for path, text in emit(stack()).items() if not path.endswith("/backend.tf")}
     folder = Path(tempfile.mkdtemp(prefix="terraform-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Configuration.of(files, folder).init()
+    return Configuration.of(files, folder)
 
 
 @functools.cache
@@ -134,19 +126,3 @@ def changes(plan: dict) -> dict[str, list[str]]:
     """Return what a plan does to each resource that it touches, by address"""
     return {each["address"]: each["change"]["actions"] for each in plan["resource_changes"]
             if each["mode"] == "managed" and each["change"]["actions"] != ["no-op"]}
-
-
-def checkov() -> list[str]:
-    """Return how checkov is called, by its interpreter, because a path with a space stands in no first line of a
-    script; skip where it is not installed"""
-    beside = Path(sys.prefix, "checkov", "bin")
-    return [str(beside / "python"), str(beside / "checkov")] if (beside / "checkov").exists() else [program("checkov")]
-
-
-def checkov_rules(folder: Path, home: Path) -> set[str]:
-    """Return the rules of checkov that a configuration breaks; skip where checkov is not installed"""
-    done = subprocess.run([*checkov(), "--directory", folder, "--framework", "terraform", "--compact", "--quiet",
-                           "--skip-download"],
-                          env={"PATH": "/usr/bin:/bin", "HOME": str(home)}, capture_output=True, text=True)
-    assert re.search(r"Passed checks: [1-9]\d", done.stdout), done.stdout + done.stderr
-    return set(re.findall(r"^Check: (CKV\w*)", done.stdout, re.MULTILINE))

@@ -46,12 +46,47 @@ def test_a_half_made_environment_is_made_again(root, tmp_path):
     assert done.returncode == 0 and not any("-m venv" in each for each in calls), calls  # one that is whole is kept
 
 
+UV = """#!/bin/sh
+echo "uv $*" "$UV_DEFAULT_INDEX" "$UV_INDEX_STRATEGY" >>"$CALLS"
+exit "$CODE"
+"""
+
+
+def installed(root, folder, code: int | None) -> tuple[subprocess.CompletedProcess, list[str]]:
+    """Install with a uv that ends with `code`, or with none, where pip has settings; return what was done, the calls"""
+    for name, text in (("python", PYTHON), ("uv", UV)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    if code is None:
+        (folder / "uv").unlink()
+    # the stand-in of Python answers the question for pip's settings
+    (folder / "python").write_text(PYTHON + """[ "$*" != - ] || echo "export UV_DEFAULT_INDEX='the index'"\n""")
+    calls = folder / "calls"
+    calls.write_text("")
+    done = subprocess.run(["sh", str(root / "tools/install.sh"), str(folder / "python"), "--use-pep517", "some thing"],
+                          capture_output=True, text=True, check=False,
+                          env={"PATH": "/usr/bin:/bin", "CALLS": str(calls), "UV": f"{folder}/uv", "CODE": str(code)})
+    return done, [each for each in calls.read_text().splitlines() if each != "python -"]
+
+
+def test_uv_installs_and_pip_where_it_fails(root, tmp_path):
+    """What pip's settings say of indexes is handed on; whatever is wrong with uv, pip still does what it would have"""
+    done, calls = installed(root, tmp_path, 0)
+    assert done.returncode == 0, done.stderr
+    assert calls == [f"uv pip install --quiet --python {tmp_path}/python some thing the index unsafe-best-match"]
+    done, calls = installed(root, tmp_path, 2)
+    assert done.returncode == 0 and "pip tries" in done.stderr
+    assert calls[-1] == "python -m pip install --quiet --use-pep517 some thing"
+    done, calls = installed(root, tmp_path, None)
+    assert done.returncode == 0 and calls[-1].startswith("python -m pip install")
+
+
 def test_verbs_call_modules(root):
     """A script starts with the path of its Python, which may hold a space or be too long: Makefile and CI call what
     has a module by it"""
     for path in ("Makefile", ".ci/run", "tools/wheel_alone.sh"):
         scripts = re.findall(r"(?:\$\(BIN\)|\.venv/bin)/([\w-]+)", (root / path).read_text(encoding="utf-8"))
-        assert {each for each in scripts if not each.startswith("nbdev_")} <= {"python", "docker-compose"}, path
+        assert {each for each in scripts if not each.startswith("nbdev_")} <= {"python", "docker-compose", "uv"}, path
 
 
 def test_readme_names_what_the_bare_root_has(root):

@@ -16,7 +16,7 @@ from backup_host import make_host, make_server
 from bootstrap_host import client
 from needed import needs, program
 from pair_host import BUCKET, make_pair, remove_pair, roll, tree
-from terraform_runner import PROGRAM, Configuration, checkov_rules, needs_terraform, pair_files, ready
+from terraform_runner import PROGRAM, Configuration, needs_terraform, pair_files, ready
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.cli.main import main
@@ -432,14 +432,6 @@ def test_terraform_takes_it():
     """What makes two hosts a pair, as the emitted test says it, under the real Terraform"""
     said = ready(pair_files, example).must("test", "-no-color", "-filter=tests/pair.tftest.hcl")
     assert "Success! 1 passed, 0 failed." in said
-
-
-@needs_terraform
-def test_checkov_finds_what_the_list_names(tmp_path):
-    """The rules that are not followed are exactly those of checkov.yaml, each with its reason"""
-    folder = Configuration.of(pair_files(example()), tmp_path).folder
-    explained = yaml.safe_load((folder / "checkov.yaml").read_text())["skip-check"]
-    assert checkov_rules(folder, tmp_path) == set(explained)
 
 
 @needs("promtool")

@@ -8,21 +8,28 @@ from pathlib import Path
 import pytest
 import terraform_mirror
 from terraform_runner import PROGRAM, cluster_files, host_files, needs_terraform, pair_files
+from test_terraform_cloudflare import guarded, renamed
 
 from pretamane_analysis.stack.stack import example
 
 LOCK = f"terraform/{terraform_mirror.LOCK}"
 
 
-def initialized(folder: Path, files: dict[str, str], below: str = "terraform/") -> subprocess.CompletedProcess:
-    """`terraform init` in an emitted configuration, where a stand-in calls itself AWS's provider, of 6.25.0"""
+def initialized(folder: Path, files: dict[str, str], validate: bool = False) -> subprocess.CompletedProcess:
+    """`terraform init` in an emitted configuration, where a stand-in calls itself AWS's provider, of 6.25.0; then
+    `terraform validate`, for which Terraform starts it"""
     place = folder / "configuration"
     for path, text in files.items():
-        if path.startswith(below):
-            (place / path.removeprefix(below)).parent.mkdir(parents=True, exist_ok=True)
-            (place / path.removeprefix(below)).write_text(text)
-    return subprocess.run([PROGRAM, f"-chdir={place}", "init", "-backend=false", "-no-color"],
-                          env=terraform_mirror.mirror(folder / "mirror", place), capture_output=True, text=True)
+        if path.startswith("terraform/"):
+            (place / path.removeprefix("terraform/")).parent.mkdir(parents=True, exist_ok=True)
+            (place / path.removeprefix("terraform/")).write_text(text)
+    environment = terraform_mirror.mirror(folder / "mirror", place)
+    for words in (["init", "-backend=false"], ["validate"])[:1 + validate]:
+        done = subprocess.run([PROGRAM, f"-chdir={place}", *words, "-no-color"], env=environment, capture_output=True,
+                              text=True)
+        if done.returncode:
+            break
+    return done
 
 
 @pytest.mark.parametrize("files", [host_files, pair_files, cluster_files])
@@ -33,6 +40,16 @@ def test_every_configuration_with_this_provider_alone_is_locked(files):
     assert re.findall(r'^provider "\S+/(\S+/\S+)"', text, re.MULTILINE) == ["hashicorp/aws"]
     hashes = re.findall(r'"(?:h1:[A-Za-z0-9+/]{43}=|zh:[0-9a-f]{64})"', text)
     assert len(hashes) == len({*hashes}) == 29 and len(re.findall('"[hz][1h]:', text)) == 29
+
+
+@needs_terraform
+@pytest.mark.parametrize("files", [host_files, pair_files, cluster_files, renamed])
+def test_terraform_finds_and_starts_the_provider(files, tmp_path):
+    """Its constraint admits the version, its name leads to the package, and what it then starts takes all arguments;
+    the other tests ask one that runs already"""
+    stack = guarded() if files is renamed else example()
+    done = initialized(tmp_path, {path: text for path, text in files(stack).items() if path != LOCK}, validate=True)
+    assert (done.returncode, "The configuration is valid" in done.stdout) == (0, True), done.stderr
 
 
 @needs_terraform

@@ -120,13 +120,10 @@ def test_the_token_is_where_the_host_reads_it(made):
     ("proxied = true", 'proxied = "sometimes"', "bool"), ("cloudflared.main.id\n", "cloudflared.main.uuid\n", "uuid")])
 def test_a_slip_is_noticed(old, new, said, tmp_path):
     """A wrong argument, one within an object, a wrong type, an attribute that does not exist"""
-    slip = ready(renamed, guarded)
-    copy = Configuration.of(renamed(guarded()), tmp_path)
-    copy.__dict__["environment"] = slip.environment
+    copy = ready(renamed, guarded).mutated(tmp_path)
     place = copy.folder / "main.tf"
     assert old in place.read_text()
     place.write_text(place.read_text().replace(old, new))
-    copy.init()
     done = copy.run("validate", "-no-color")
     assert done.returncode != 0 and said in done.stdout + done.stderr
 

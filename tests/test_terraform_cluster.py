@@ -1,18 +1,15 @@
-"""The EKS side's Terraform under the real Terraform: format, validation, its own tests, checkov, what its pods may
-do."""
+"""The EKS side's Terraform under the real Terraform: format, validation, its own tests, what its pods may do."""
 from __future__ import annotations
 
 import re
 import subprocess
 
 import pytest
-import yaml
 from iam_evaluator import allowed
 from managed_services import EXPRESSIONS, settings_of
 from terraform_runner import (
     PROGRAM,
     Configuration,
-    checkov_rules,
     cluster_files,
     first_plan,
     needs_terraform,
@@ -108,16 +105,6 @@ def test_databases_are_private_and_nobody_knows_their_password():
     ports = {name: each["from_port"] for name, each in resources(found, "aws_vpc_security_group_ingress_rule").items()
              if not each.get("cidr_ipv4")}
     assert {5432, 6379} <= {*ports.values()}
-
-
-@pytest.mark.parametrize("name", ["alb", "clb", "managed", "standby"])
-def test_checkov(name, tmp_path):
-    """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
-    folder = Configuration.of(cluster_files(STACKS[name]()), tmp_path).folder
-    text = (folder / "checkov.yaml").read_text(encoding="utf-8")
-    explained = yaml.safe_load(text)["skip-check"]
-    assert all(re.search(rf"- {each} # \S+ \S+", text) for each in explained)
-    assert checkov_rules(folder, tmp_path) == set(explained)
 
 
 def test_tree_and_check():

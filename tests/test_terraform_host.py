@@ -8,14 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 from bootstrap_host import program
 from iam_evaluator import allowed
 from terraform_runner import (
     PROGRAM,
     Configuration,
     changes,
-    checkov_rules,
     first_plan,
     host_files,
     needs_terraform,
@@ -338,15 +336,3 @@ def test_no_secret_in_plan_or_state(other):
 def test_host_makes_its_secrets_by_default(plan):
     """With the default, Terraform knows no parameter at all"""
     assert resources(plan, "aws_ssm_parameter") == {}
-
-
-# Other validators
-
-@pytest.mark.parametrize("stack", [example(), varied()], ids=["example", "varied"])
-def test_checkov(stack, tmp_path):
-    """checkov finds nothing but what the emitted list explains, and nothing in that list is explained in vain"""
-    folder = Configuration.of(host_files(stack), tmp_path).folder
-    settings = folder / "checkov.yaml"
-    explained = yaml.safe_load(settings.read_text(encoding="utf-8"))["skip-check"]
-    assert all(re.search(rf"- {each} # \S+ \S+", settings.read_text(encoding="utf-8")) for each in explained)
-    assert checkov_rules(folder, tmp_path) == set(explained)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Python packages into an environment: with pip, or where UV names a uv, with that (a sixth of the processor time; CI sets it).
+# Python packages into an environment: with the uv that UV names, a sixth of pip's processor time, or where there is none or it fails, with pip.
 #
 #   tools/install.sh PYTHON ARGUMENTS…      PYTHON is the environment's; ARGUMENTS are those of pip install
 #
@@ -7,8 +7,9 @@
 set -eu
 python="$1"
 shift
-[ -n "${UV:-}" ] || exec "$python" -m pip install --quiet "$@"
-eval "$("$python" - <<'SETTINGS'
+with_pip() { exec "$python" -m pip install --quiet "$@"; }
+[ -x "${UV:-}" ] || with_pip "$@"
+settings="$("$python" - <<'SETTINGS'
 import shlex, subprocess, sys
 
 NAMES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS",
@@ -20,9 +21,14 @@ for line in told.splitlines():
         print(f"export {name}={shlex.quote(' '.join(value.strip(chr(39)).split()))}")
 SETTINGS
 )"
-export UV_INDEX_STRATEGY=unsafe-best-match # as pip chooses: the newest that fits, of all indexes
-for argument; do # an argument of pip alone
-    shift
-    [ "$argument" = --use-pep517 ] || set -- "$@" "$argument"
-done
-exec "$UV" pip install --quiet --python "$python" "$@"
+if (
+    eval "$settings"
+    export UV_INDEX_STRATEGY=unsafe-best-match # as pip chooses: the newest that fits, of all indexes
+    for argument; do # an argument of pip alone
+        shift
+        [ "$argument" = --use-pep517 ] || set -- "$@" "$argument"
+    done
+    exec "$UV" pip install --quiet --python "$python" "$@"
+); then exit 0; fi
+echo "uv did not install this; pip tries" >&2
+with_pip "$@"

@@ -6,18 +6,20 @@ The folder is copied first, so that no lock file or state is left beside the emi
 """
 from __future__ import annotations
 
+import atexit
+import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
-from terraform_schema import PROVIDERS, Provider, cached_schema
+from terraform_schema import PROVIDERS, Provider, cached_schema, kinds
 
 PROGRAMS = ("terraform", "tofu")
+PLUGIN = Path(__file__).with_name("terraform_plugin.py")
 LOCK = ".terraform.lock.hcl"
 REGISTRY = {"terraform": ("registry", "terraform", "io"), "tofu": ("registry", "opentofu", "org")}
 PLATFORM = f"{sys.platform}_{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(os.uname().machine, os.uname().machine)}"
@@ -28,19 +30,22 @@ def program() -> str | None:
     return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 
 
-def kinds(texts: Iterable[str], provider: str = "aws") -> set[str]:
-    """Return the kinds of resources and data sources of a provider that configurations name"""
-    found = {(word, kind) for text in texts for word, kind in re.findall(
-        rf'^\s*(resource|data|mock_resource|mock_data)\s+"({provider}_\w+)"', text, re.MULTILINE)}
-    return {f"data.{kind}" if word.endswith("data") else kind for word, kind in found}
+def schemas(configuration: Path) -> dict[str, Path]:
+    """Return the file with the schema of each provider of which a configuration names kinds"""
+    texts = [path.read_text(encoding="utf-8") for path in configuration.rglob("*") if path.suffix in (".tf", ".hcl")]
+    return {name: cached_schema(found, provider)
+            for name, provider in PROVIDERS.items() if (found := kinds(texts, name))}
+
+
+def address(provider: Provider) -> str:
+    """Return how Terraform, or OpenTofu, names a provider"""
+    return f"{'.'.join(REGISTRY[Path(program() or PROGRAMS[0]).name])}/{provider.owner}/{provider.name}"
 
 
 def mirror(folder: Path, configuration: Path) -> dict[str, str]:
     """Write a mirror for `configuration` into `folder`; return the environment in which Terraform uses it"""
-    texts = [path.read_text(encoding="utf-8") for path in configuration.rglob("*") if path.suffix in (".tf", ".hcl")]
-    for name, provider in PROVIDERS.items():
-        if found := kinds(texts, name):
-            _place(folder, provider, cached_schema(found, provider))
+    for name, schema in schemas(configuration).items():
+        _place(folder, PROVIDERS[name], schema)
     settings = folder / "cli.tfrc"
     settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{folder}"\n  }}\n}}\n',
                         encoding="utf-8")
@@ -49,13 +54,38 @@ def mirror(folder: Path, configuration: Path) -> dict[str, str]:
 
 def _place(folder: Path, provider: Provider, schema: Path) -> None:
     """Put the stand-in for a provider where Terraform looks for it"""
-    host = ".".join(REGISTRY[Path(program() or PROGRAMS[0]).name])
-    place = (folder / host / provider.owner / provider.name / provider.version / PLATFORM
+    place = (folder / address(provider) / provider.version / PLATFORM
              / f"terraform-provider-{provider.name}_v{provider.version}_x5")
     place.parent.mkdir(parents=True)
-    plugin = Path(__file__).with_name("terraform_plugin.py")
-    place.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{plugin}" "{schema}"\n', encoding="utf-8")
+    place.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{PLUGIN}" "{schema}"\n', encoding="utf-8")
     place.chmod(0o755)
+
+
+@cache
+def _listener() -> subprocess.Popen:
+    """Start the stand-in once for all configurations of this process; it ends with it"""
+    found = subprocess.Popen([sys.executable, PLUGIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(found.communicate)
+    return found
+
+
+@cache
+def _socket(schema: Path) -> str:
+    """Return where the stand-in answers with a schema"""
+    _listener().stdin.write(f"{schema}\n")
+    _listener().stdin.flush()
+    return _listener().stdout.readline().rstrip("\n")
+
+
+def reattached(configuration: Path) -> dict[str, str]:
+    """Return an environment in which Terraform starts no provider and wants no `init`: a command starts one several
+    times, and a start takes longer than all that is asked of it. One processor and no collection of garbage: a command
+    ends before either helps"""
+    found = {address(PROVIDERS[name]): {
+        "Protocol": "grpc", "ProtocolVersion": 6, "Pid": _listener().pid, "Test": True,
+        "Addr": {"Network": "unix", "String": _socket(schema)}} for name, schema in schemas(configuration).items()}
+    return environment(Path(os.devnull)) | {"TF_REATTACH_PROVIDERS": json.dumps(found),
+                                            "GOMAXPROCS": "1", "GOGC": "off", "GOMEMLIMIT": "1GiB"}
 
 
 def environment(settings: Path) -> dict[str, str]:

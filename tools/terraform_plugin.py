@@ -10,11 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tempfile
+from concurrent import futures
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import grpc
 import tf.provider
+from tf.gen import grpc_controller_pb2 as controller
+from tf.gen import grpc_controller_pb2_grpc as controller_rpc
+from tf.gen import grpc_stdio_pb2_grpc as stdio_rpc
 from tf.gen import tfplugin_pb2 as pb
 from tf.gen import tfplugin_pb2_grpc as rpc
 from tf.runner import run_provider
@@ -143,6 +149,11 @@ class Servicer(rpc.ProviderServicer):
         self.resources, self.data = schema["resource_schemas"], schema["data_source_schemas"]
 
     def GetProviderSchema(self, request, context):
+        """The schema"""
+        return self.answer
+
+    @cached_property
+    def answer(self) -> pb.GetProviderSchema.Response:
         """The schema, with the ephemeral resources that the stubs do not know (field 8)"""
         answer = pb.GetProviderSchema.Response(
             provider=_schema(self.schema["provider"]),
@@ -232,21 +243,66 @@ def _open_ephemeral(schema: dict[str, Any]) -> Any:
                                                response_serializer=bytes)
 
 
-def serve(schema: dict[str, Any]) -> None:
-    """Answer Terraform until it hangs up"""
+def newer(schema: dict[str, Any]) -> grpc.GenericRpcHandler:
+    """The handlers of what is newer than the stubs"""
     silent = grpc.unary_unary_rpc_method_handler(lambda request, context: b"", response_serializer=bytes)
-    newer = {"ValidateEphemeralResourceConfig": silent, "CloseEphemeralResource": silent,
-             "RenewEphemeralResource": silent, "OpenEphemeralResource": _open_ephemeral(schema)}
+    return grpc.method_handlers_generic_handler("tfplugin6.Provider", {
+        "ValidateEphemeralResourceConfig": silent, "CloseEphemeralResource": silent,
+        "RenewEphemeralResource": silent, "OpenEphemeralResource": _open_ephemeral(schema)})
+
+
+def serve(schema: dict[str, Any]) -> None:
+    """Answer the Terraform that started this process until it hangs up"""
     add = rpc.add_ProviderServicer_to_server
 
     def add_all(servicer: Any, server: Any) -> None:
         add(servicer, server)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("tfplugin6.Provider", newer),))
+        server.add_generic_rpc_handlers((newer(schema),))
 
     rpc.add_ProviderServicer_to_server = add_all
     tf.provider.ProviderServicer = lambda provider: Servicer(schema)
     run_provider(None, ["provider"])
 
 
+class Controller(controller_rpc.GRPCControllerServicer, stdio_rpc.GRPCStdioServicer):
+    """What Terraform's library of plugins wants beside the provider"""
+
+    def Shutdown(self, request, context):
+        """Others still ask"""
+        return controller.Empty()
+
+    def StreamStdio(self, request, context):
+        """Nothing is printed"""
+        return iter(())
+
+
+def listen(schema: dict[str, Any], socket: str) -> grpc.Server:
+    """Answer every Terraform that comes to a socket (see TF_REATTACH_PROVIDERS)"""
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=10))
+    rpc.add_ProviderServicer_to_server(Servicer(schema), server)
+    server.add_generic_rpc_handlers((newer(schema),))
+    controller_rpc.add_GRPCControllerServicer_to_server(Controller(), server)
+    stdio_rpc.add_GRPCStdioServicer_to_server(Controller(), server)
+    server.add_insecure_port(f"unix:{socket}")
+    server.start()
+    return server
+
+
+def listen_for_many() -> None:
+    """Read the files of schemas from standard input, print the socket of each, until the input ends"""
+    with tempfile.TemporaryDirectory(prefix="provider-") as folder:
+        servers = {}
+        for line in sys.stdin:
+            file = line.rstrip("\n")
+            socket = f"{folder}/{len(servers)}"
+            servers[file] = listen(json.loads(Path(file).read_text(encoding="utf-8")), socket)
+            print(socket, flush=True)
+        for each in servers.values():
+            each.stop(None)
+
+
 if __name__ == "__main__":
-    serve(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    if len(sys.argv) > 1:
+        serve(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    else:
+        listen_for_many()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -52,6 +53,7 @@ AWS = Provider("aws", "hashicorp", "6.25.0", "21.22.1",
                "603c647c4de622ed0a2b5e0f1518d81a89b31eed84b67d23410840041e7df924", "blocks")
 CLOUDFLARE = Provider("cloudflare", "cloudflare", "5.14.0", "13.9.1",
                       "6b376cdeebd0a116f2d456a0c49b2330296041db33331810c888c501a82f408d", "attributes")
+TEMPLATES = Path(__file__).resolve().parent.parent / "pretamane_analysis" / "templates"
 PROVIDERS = {each.name: each for each in (AWS, CLOUDFLARE)}
 
 # As the provider's schema of 5.100.0 has them; the bindings know neither.
@@ -172,9 +174,9 @@ class Bindings:
         with zipfile.ZipFile(archive) as wheel:
             self.tar = tarfile.open(fileobj=wheel.open(provider.archive), mode="r:gz")
 
-    def sources(self, kinds: Iterable[str]) -> dict[str, Source]:
+    def sources(self, names: Iterable[str]) -> dict[str, Source]:
         """Return the source of each kind that exists"""
-        wanted = {f"package/lib/{folder_of(kind)}/index.js": kind for kind in kinds}
+        wanted = {f"package/lib/{folder_of(kind)}/index.js": kind for kind in names}
         found = {}
         for member in self.tar:
             if member.name in wanted:
@@ -197,17 +199,6 @@ def _schema(kind: str, source: Source) -> dict[str, Any]:
     for member in SENSITIVE.get(plain, ()):
         block["attributes"][member]["sensitive"] = True
     return {"version": 0, "block": block}
-
-
-def schema(kinds: Iterable[str], wheel: Path, provider: Provider) -> dict[str, Any]:
-    """Return the provider's schema with these kinds only, shaped as `terraform providers schema -json` prints it"""
-    sources = Bindings(wheel, provider).sources({"provider", *kinds})
-    found = {kind: _schema(kind, source) for kind, source in sources.items()}
-    return {"provider": found.pop("provider"),
-            "resource_schemas": {kind: each for kind, each in found.items() if not kind.startswith("data.")},
-            "data_source_schemas": {kind.removeprefix("data."): each
-                                    for kind, each in found.items() if kind.startswith("data.")},
-            "ephemeral_resource_schemas": EPHEMERAL if provider is AWS else {}}
 
 
 def wheel(folder: Path, provider: Provider) -> Path:
@@ -241,16 +232,49 @@ def cache() -> Path:
     raise SystemExit("no folder for the schema can be written")
 
 
-def cached_schema(kinds: Iterable[str], provider: Provider = AWS) -> Path:
-    """Return a file with the schema of these kinds of one provider, made once"""
-    wanted = sorted(set(kinds))
-    key = hashlib.sha256(Path(__file__).read_bytes() + "\n".join([provider.name, *wanted]).encode()).hexdigest()[:16]
-    place = cache() / f"{key}.json"
+def kinds(texts: Iterable[str], provider: str = "aws") -> set[str]:
+    """Return the kinds of resources and data sources of a provider that configurations name"""
+    found = {(word, kind) for text in texts for word, kind in re.findall(
+        rf'^\s*(resource|data|mock_resource|mock_data)\s+"({provider}_\w+)"', text, re.MULTILINE)}
+    return {f"data.{kind}" if word.endswith("data") else kind for word, kind in found}
+
+
+def _written(place: Path, content: Any) -> Any:
+    "Write JSON whole or not at all; return it"
+    fresh = place.with_suffix(f".{os.getpid()}")
+    fresh.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
+    fresh.replace(place)
+    return content
+
+
+def _each(wanted: set[str], provider: Provider, key: str) -> dict[str, Any]:
+    """Return the schema of each kind. The bindings are read from end to end for those that are missing, a second of
+    a processor, so all that the package's templates name are kept at once"""
+    folder = cache() / f"{key}-{provider.name}"
+    folder.mkdir(exist_ok=True)
+    if not all((folder / f"{kind}.json").is_file() for kind in wanted):
+        named = kinds((each.read_text(encoding="utf-8") for each in TEMPLATES.rglob("*.j2")), provider.name)
+        found = Bindings(wheel(cache(), provider), provider).sources(wanted | named)
+        for kind in wanted | named:  # one that does not exist is kept as such
+            _written(folder / f"{kind}.json", _schema(kind, found[kind]) if kind in found else None)
+    read = {kind: json.loads((folder / f"{kind}.json").read_text(encoding="utf-8")) for kind in wanted}
+    return {kind: each for kind, each in read.items() if each}
+
+
+def cached_schema(wanted: Iterable[str], provider: Provider = AWS) -> Path:
+    """Return a file with the schema of these kinds of one provider, made once, shaped as
+    `terraform providers schema -json` prints it"""
+    key = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    names = hashlib.sha256("\n".join([provider.name, *sorted(set(wanted))]).encode()).hexdigest()[:16]
+    place = cache() / f"{key}-{names}.json"
     if not place.is_file():
-        text = json.dumps(schema(wanted, wheel(cache(), provider), provider), indent=1, sort_keys=True)
-        fresh = place.with_suffix(".new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(place)
+        found = _each({"provider", *wanted}, provider, key)
+        _written(place, {
+            "provider": found.pop("provider"),
+            "resource_schemas": {kind: each for kind, each in found.items() if not kind.startswith("data.")},
+            "data_source_schemas": {kind.removeprefix("data."): each
+                                    for kind, each in found.items() if kind.startswith("data.")},
+            "ephemeral_resource_schemas": EPHEMERAL if provider is AWS else {}})
     return place
 
 
