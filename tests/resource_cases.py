@@ -122,8 +122,9 @@ def cases(kind: type) -> Iterator[str]:
                 elif each.type.startswith("tuple"):
                     yield from scanned(kind, given, each.name, list(LOADS), base)
                 elif each.type.startswith(("Decimal", "int")):
-                    rising = [int(number) if each.type.startswith("int") else number for number in edges(kind.__module__)]
-                    yield from scanned(kind, given, each.name, sorted(set(rising)), base)
+                    rising = edges(kind.__module__)
+                    whole = map(int, rising) if each.type.startswith("int") else rising
+                    yield from scanned(kind, given, each.name, sorted(set(whole)), base)
 
 
 def text() -> str:
