@@ -23,7 +23,7 @@ runs the tests that run the changed line; `tools/mutation.py` says how. The figu
 the score of all lies with 95 % (Wilson). What killed a mutant is the first test that failed: an example of a notebook
 (its outputs are compared, too, as CI does), a text that is kept as a whole (`make golden`), or another test.
 """
-EQUIVALENT = Path(__file__).with_name("equivalent_mutants.csv")  # Of survivors somebody looked at: why nothing can tell them
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.csv")  # Survivors that nothing can tell, and why
 KILLERS = ("examples", "golden", "tests", "too slow")
 
 
