@@ -244,14 +244,12 @@ def load() -> None:
     assert Path(sys.modules[PACKAGE].__file__).is_relative_to(ROOT)
 
 
-def tested(session: Any, seen: Seen, mutants: list[Mutant]) -> dict[Mutant, str]:
-    """Return what became of each mutant of a room"""
-    found = {}
-    for each in mutants:
-        found[each], seconds, count = judged(session, seen, each)
-        print(f"{found[each]:9} {seconds:5.1f} s of {count:3}  {each.module}:{each.line}  {each.before}  =>  "
-              f"{each.after}", flush=True)
-    return found
+def tested(session: Any, seen: Seen, mutant: Mutant) -> str:
+    """Return what became of a mutant, and say it"""
+    verdict, seconds, count = judged(session, seen, mutant)
+    print(f"{verdict:9} {seconds:5.1f} s of {count:3}  {mutant.module}:{mutant.line}  {mutant.before}  =>  "
+          f"{mutant.after}", flush=True)
+    return verdict
 
 
 def work_here(options: argparse.Namespace) -> None:
@@ -259,13 +257,17 @@ def work_here(options: argparse.Namespace) -> None:
     file = (options.tests or ROOT / "seen.pickle").resolve()
     subprocess.run([sys.executable, str(ROOT / "tools" / "mutation_tests.py"), str(file)], check=True, cwd=ROOT)
     seen: Seen = pickle.loads(file.read_bytes())
-    rooms: dict[str, tuple[dict[Mutant, str], int]] = {}
+    old = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
 
     def work(session: Any) -> None:
-        for room in options.rooms:
-            drawn, known = sampled(room, options.sample, options.seed)
-            rooms[room] = tested(session, seen, drawn), known
-            options.out.write_text(page(rooms, options), encoding="utf-8")
+        drawn = {room: sampled(room, options.sample, options.seed) for room in options.rooms}
+        found: dict[str, dict[Mutant, str]] = {room: {} for room in options.rooms}
+        for number in range(options.sample):  # one of each room, so that a run that is stopped has some of each
+            for room, (mutants, _) in drawn.items():
+                for each in mutants[number:number + 1]:
+                    found[room][each] = tested(session, seen, each)
+            rooms = {room: (found[room], known) for room, (_, known) in drawn.items()}
+            options.out.write_text(page(rooms, options, old), encoding="utf-8")
 
     load()
     import pytest
