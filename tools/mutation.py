@@ -163,7 +163,8 @@ def chosen(mutant: Mutant, seen: Seen) -> tuple[list[str], bool]:
             name for name in seen.seconds if source_of(name) in users}
     own = f"::examples of {mutant.module}"
     order = sorted((name for name in wanted | {own} if name in seen.seconds),
-                   key=lambda name: (name.startswith(GOLDEN), name != own, seen.seconds[name], name))
+                   key=lambda name: (name.startswith(GOLDEN) and not (within and name.startswith(FORMATS)),
+                                     name != own, seen.seconds[name], name))
     spent, kept = {True: 0.0, False: 0.0}, []
     for name in order:
         spent[golden := name.startswith(GOLDEN)] += seen.seconds[name]
