@@ -237,8 +237,9 @@ def test_questions_without_an_answer(tmp_path):
     same(GOLDEN / "damage" / "questions.txt", "\n".join(text))
 
 
-@pytest.mark.parametrize(("attribute", "value"), [("preInstalledSw", "SQL Web"), ("capacitystatus", "UnusedReservation"),
-                                                  ("locationType", "AWS Local Zone"), ("regionCode", "us-east-1")])
+@pytest.mark.parametrize(("attribute", "value"), [
+    ("preInstalledSw", "SQL Web"), ("capacitystatus", "UnusedReservation"), ("locationType", "AWS Local Zone"),
+    ("regionCode", "us-east-1")])
 def test_what_is_not_usual_is_no_answer(attribute, value, tmp_path):
     """Of two products with one usage type, the one with software, in a zone or of another region is not asked for"""
     document = excerpt()
