@@ -6,8 +6,9 @@ mutmut makes the mutants; running all of them takes days here, so N of each room
 seed. First every test is run once under coverage (tools/mutation_tests.py): a mutant then meets the tests that run the
 changed line, the notebook of its module first, the others by the time that they take, for at most BUDGET seconds of
 processor time as measured there, and MOST for what survived that; last the texts that are kept as a whole (`make
-golden`), so that what only they notice is counted apart. The first that fails kills it, and so does five times the time without a mutant.
-Each mutant runs in a process of its own, in a copy of the repository. A survivor may be equivalent; all are listed.
+golden`), so that what only they notice is counted apart. The first that fails kills it, and so does five times the time
+without a mutant. Each mutant runs in a process of its own, in a copy of the repository. A survivor may be equivalent;
+all are listed.
 """
 from __future__ import annotations
 
