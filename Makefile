@@ -14,7 +14,7 @@ SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test e2e measured e2e-long lint coverage licenses audit docs guides lab export mutants precision mutation checkov tools bench bare clean help
+.PHONY: report test e2e measured e2e-long lint coverage licenses audit docs guides lab export golden mutants precision mutation checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
@@ -40,6 +40,10 @@ export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.
 	$(BIN)/python tools/publish.py run
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/publish.py readme
+	$(MAKE) golden
+
+golden: $(VENV)/.dev ## Write the expected texts that tests compare with: whole answers, schemas, charges; then read the diff
+	PRETAMANE_GOLDEN=write $(BIN)/python -m pytest -q -p no:xdist tests/test_formats.py tests/test_answers.py tests/test_damage.py tests/test_stack_damage.py
 
 docs: $(VENV)/.dev ## The site, in _docs/ (no network, no Quarto)
 	$(BIN)/python tools/build_site.py --out _docs

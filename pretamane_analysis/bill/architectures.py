@@ -113,7 +113,7 @@ def ec2(
     use, host, services = stack.usage.at(scenario), stack.host, services_on_machines(stack, managed, False)
     kind = instance_type(_host_type(stack, book, services, scenario))
     data, replaced = managed_data(stack, book, scenario, services) if managed else (
-        own_data(stack, scenario, services, host_disk_gb(stack, use, scenario, services)), ())
+        own_data(stack, scenario, services, [("data disk", host_disk_gb(stack, use, scenario, services), 1)]), ())
     resources = [
         _machine(stack, kind, needs(stack, services, scenario).busy_cores),
         Volume(feature="disks", name="root disk", volume_type=host.boot_disk_type, gb=Decimal(host.root_disk_gb)),
