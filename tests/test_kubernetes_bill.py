@@ -115,7 +115,7 @@ def started(files: dict[str, str]) -> list[dict]:
 
 def claimed(objects: list[dict]) -> Volume | None:
     """The disks that pods claim, as the importer reads them, of the kind that the tree's own class makes"""
-    lines = kubernetes_import(Input("all.yaml", yaml.safe_dump_all(objects).encode())).cloud
+    lines = kubernetes_import(Input("all.yaml", yaml.dump_all(objects, Dumper=yaml.CSafeDumper).encode())).cloud
     gb = sum(each.fields["gb"] * each.fields.get("count", 1) for each in lines if each.feature == "disks")
     made, = (each["parameters"] for each in objects if each["kind"] == "StorageClass")
     return Volume(feature="disks", name="data disk", volume_type=made["type"], gb=Decimal(gb),
