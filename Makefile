@@ -14,7 +14,7 @@ SELF := --use-pep517 --editable
 
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := report
-.PHONY: report test e2e measured e2e-long lint coverage licenses audit docs guides lab export mutants precision mutation checkov tools bench bare clean help
+.PHONY: report test e2e measured e2e-long lint coverage licenses audit docs guides lab export golden mutants precision mutation checkov tools bench bare clean help
 
 report: $(VENV)/.runtime ## The comparison of the example stack, in report/ (no AWS account, no root)
 	$(BIN)/python -m pretamane_analysis report --out report
@@ -40,6 +40,10 @@ export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.
 	$(BIN)/python tools/publish.py run
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/publish.py readme
+	$(MAKE) golden
+
+golden: $(VENV)/.dev ## Write the expected texts that tests compare with: whole answers, schemas, charges; then read the diff
+	PRETAMANE_GOLDEN=write $(BIN)/python -m pytest -q -p no:xdist tests/test_formats.py tests/test_answers.py tests/test_damage.py tests/test_stack_damage.py
 
 docs: $(VENV)/.dev ## The site, in _docs/ (no network, no Quarto)
 	$(BIN)/python tools/build_site.py --out _docs
@@ -87,7 +91,7 @@ bare: ## Both commands of README.md in a bare root as an ordinary user, then the
 	bash tools/bare_root.sh
 
 clean: ## Remove everything that git does not track and a verb here makes
-	rm -rf $(VENV) build dist report _docs _proc _site _coverage .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist report _docs _site _coverage .coverage *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list

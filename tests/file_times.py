@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 BEGIN = ("test_site", "test_newcomer", "test_backup_restore", "test_deploy", "test_mutants", "test_slo_rules",
-         "test_check", "test_terraform_cluster", "test_bootstrap_host", "test_edge_mutants", "test_terraform_mutants")
+         "test_check_tools", "test_check", "test_terraform_cluster", "test_bootstrap_host", "test_edge_mutants",
+         "test_terraform_mutants")
 SHOWN, WORTH_A_LINE = 40, 300  # files; seconds of a whole run below which nobody asks
 
 

@@ -48,13 +48,14 @@ class Host:
             "SECRETS_DIR": str(self.secrets), "HOST_FILE": str(folder / "host.conf"), "DATA_ON_ROOT_DISK": "yes",
             "PROCESS_ENGINE": str(self.engine_folder), "RESTIC_REPOSITORY": str(folder / "repository"),
             "REPOSITORY_SECONDS": "60"}
-        self._program("docker",
+        self.program("docker",
                       f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(HERE / "process_engine.py"))} "$@"')
         if os.geteuid():
-            self._program("chown", "exit 0")  # whoever is not root gives nothing away
+            self.program("chown", "exit 0")  # whoever is not root gives nothing away
         self.save()
 
-    def _program(self, name: str, line: str) -> None:
+    def program(self, name: str, line: str) -> None:
+        """Put a program before all others in the path of the scripts"""
         file = self.folder / "bin" / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(f"#!/bin/sh\n{line}\n")

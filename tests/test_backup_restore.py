@@ -59,6 +59,7 @@ def place(tmp_path_factory):
     found.server.psql(SEED)
     fill_objects(found.host.volume("minio-data"))
     (found.host.volume("logs-data") / "audit.jsonl").write_text(AUDIT)
+    (found.host.volume("postgres-data") / "files").write_bytes(bytes(9 << 20))  # the server's own are elsewhere
     found.grafana = grafana(found.host)
     cheap_repository(found.repository, KEY)
     found.done = found.host.run("backup.sh")
@@ -120,6 +121,25 @@ def test_a_new_host_gets_everything_back(place, fresh):
         assert database.execute("select count(*), min(theme) from preferences").fetchone() == (100, "dark")
     assert (host.volume("grafana-data") / "plugins" / "note.txt").read_text() == "kept"
     assert not (host.data / "backup" / "restore").exists()
+
+
+def test_a_restore_asks_for_room_before_it_touches_anything(place, fresh):
+    """What it fetches, the databases beside those that are there, and the log of that: with a byte less it ends, and
+    nothing was stopped; with that much it goes through"""
+    host, server = fresh
+    manifest = json.loads(restic(place.repository, "dump", "--host", "pretamane", "latest", "/manifest.json"))
+    assert manifest["database_bytes"] >= 9 << 20
+    room = manifest["bytes"] + 2 * manifest["database_bytes"] + (1 << 30)
+    calls = host.engine_folder / "calls"
+    calls.write_text("")
+    host.program("df", f"echo {room - 1}")
+    done = host.run("restore.sh", "--force")
+    assert done.returncode == 1 and "and 1024 to spare" in done.stderr, done.stderr
+    assert " stop " not in calls.read_text() and not list((host.data / "backup").rglob("*.dump"))
+    host.program("df", f"echo {room}")
+    done = host.run("restore.sh", "--force")
+    assert done.returncode == 0, done.stderr
+    assert server.psql(HASHES, "pretamane") == place.hashes
 
 
 def test_the_audit_trail_comes_back_while_the_application_is_stopped(place, fresh):

@@ -2,6 +2,7 @@
 on a new one; and whoever cannot go there says so."""
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import time
@@ -44,6 +45,8 @@ def place(tmp_path_factory):
     found.server.psql("create role pretamane login; create database pretamane owner pretamane")
     found.server.psql("create table rows (n int primary key)", "pretamane")
     cheap_repository(found.repository, KEY)
+    with (found.host.volume("minio-data") / "large").open("w") as file:
+        file.truncate(64 << 20)
     found.before = add(found.server, 100)
     time.sleep(1)
     found.runs = [found.host.run("backup.sh")]
@@ -88,6 +91,18 @@ def test_a_new_host_goes_to_a_moment(place, fresh, when, rows):
     assert done.returncode == 0, done.stderr
     assert server.psql(ROWS, "pretamane") == rows
     assert not (host.data / "backup" / "restore").exists()
+
+
+def test_going_back_needs_no_room_for_objects(place, fresh):
+    """They stay as they are, so they are not fetched either"""
+    host, server = fresh
+    manifest = json.loads(restic(place.repository, "dump", "--host", "pretamane", "latest", "/manifest.json"))
+    volumes = sum(each["bytes"] for each in manifest["volumes"].values())
+    assert volumes >= 64 << 20
+    host.program("df", f"echo {manifest['bytes'] - volumes + 2 * manifest['database_bytes'] + (1 << 30)}")
+    done = host.run("restore.sh", "--to-time", place.second)
+    assert done.returncode == 0, done.stderr
+    assert server.psql(ROWS, "pretamane") == "300 300"
 
 
 @pytest.mark.parametrize("when, why", [("before", "no backup is older than"), ("2100-01-01", "is not over yet"),
@@ -155,6 +170,72 @@ def test_old_log_goes_when_a_backup_has_succeeded(place):
     assert place.host.run("backup.sh", BASE_AGE="0").returncode == 0
     assert not (archive / first).exists() and any(archive.iterdir())
     assert len((place.host.state / "bases.postgresql").read_text().splitlines()) == 1
+
+
+def ended(server: PostgresServer) -> str:
+    """End the segment of the log that is written now, and wait until it is in the archive: its name"""
+    name = server.psql("select pg_logical_emit_message(true, 'test', ''); select pg_walfile_name(pg_switch_wal())")
+    name = name.splitlines()[-1]
+    deadline = time.monotonic() + 60
+    while not (server.folder / "archive" / f"{name}.gz").exists():
+        assert time.monotonic() < deadline, name
+        time.sleep(0.1)
+    return name
+
+
+def test_a_gap_in_the_log_is_told(place, fresh, tmp_path):
+    """A segment never left the host, later ones did: `latest` says from when to when is lost and touches nothing, and
+    goes to the gap when it is told to. Where an older snapshot has the segment there is no gap."""
+    (host, server), archive = fresh, place.server.folder / "archive"
+    assert place.host.run("backup.sh").returncode == 0
+    time.sleep(1)
+    kept = place.server.psql(ROWS, "pretamane")
+    last = ended(place.server)
+    add(place.server, 1000)
+    lost = ended(place.server)
+    add(place.server, 2000)
+    shutil.move(archive / f"{lost}.gz", tmp_path)
+    assert place.host.run("wal.sh").returncode == 0
+    calls = host.engine_folder / "calls"
+    calls.write_text("")
+    done = host.run("restore.sh", "--to-time", "latest")
+    assert done.returncode == 3, done.stderr
+    assert f"has a gap after segment {last}: " in done.stderr and "is lost" in done.stderr
+    assert f"segment {lost[8:]} of the log of postgresql is in no snapshot" in done.stderr
+    assert " stop " not in calls.read_text()
+    done = host.run("restore.sh", "--accept-gap", "--to-time", "latest")
+    assert done.returncode == 0 and "has a gap after" in done.stderr, done.stderr
+    assert server.psql(ROWS, "pretamane") == kept
+    drill = place.host.run("restore-drill.sh", DRILL_PARTS="1")
+    assert drill.returncode == 1 and "has a gap after" in drill.stderr, drill.stderr
+    shutil.move(tmp_path / f"{lost}.gz", archive)
+    assert place.host.run("wal.sh").returncode == 0
+    (archive / f"{lost}.gz").unlink()
+    assert place.host.run("wal.sh").returncode == 0
+    done = host.run("restore.sh", "--force", "--to-time", "latest")
+    assert done.returncode == 0, done.stderr
+    assert server.psql(ROWS, "pretamane") == "2000 2000"
+
+
+def test_the_log_of_a_new_server_is_not_that_of_the_old_one(place, fresh):
+    """Everything is lost, the last backup comes back, the new server's log is sent too, with segments of the same
+    names: `latest` follows the old one's to its end"""
+    host, server = fresh
+    shutil.copytree(place.repository, host.folder / "copy")
+    alone = {"RESTIC_REPOSITORY": str(host.folder / "copy")}
+    assert place.host.run("backup.sh", **alone).returncode == 0
+    time.sleep(1)
+    add(place.server, 3000)
+    assert place.host.run("wal.sh", **alone).returncode == 0
+    done = host.run("restore.sh", **alone)
+    assert done.returncode == 0, done.stderr
+    while ended(server) <= max(file.name[:24] for file in (place.server.folder / "archive").glob("*.gz")):
+        pass
+    time.sleep(1)
+    assert host.run("wal.sh", **alone).returncode == 0
+    done = host.run("restore.sh", "--force", "--to-time", "latest", **alone)
+    assert done.returncode == 0, done.stderr
+    assert server.psql(ROWS, "pretamane") == "3000 3000"
 
 
 def without(**changes):

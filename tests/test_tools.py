@@ -1,8 +1,6 @@
 """The tools of development: running notebooks, README.md, guides, pages of the site, reading a plan back."""
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 
 import guide
@@ -22,7 +20,7 @@ from publish import (
     run,
     texts,
 )
-from reference import Api, definition, relative_links, with_pictures
+from reference import definition, relative_links, with_pictures
 from site_pages import difference, explained
 
 from pretamane_analysis.base.errors import PretamaneError
@@ -135,17 +133,6 @@ def test_a_definition_stands_as_in_the_module():
             and "def area(self) -> float:" in found.code and "return" not in found.code)
     with pytest.raises(KeyError):
         definition(BOX, "Bag")
-
-
-@pytest.mark.parametrize("code", ["def rows(box: Box) -> list[str]:\n    'Rows.'",
-                                  "@dataclass\nclass rows:\n    'Rows.'\n    box: Box"])
-def test_a_class_that_comes_later_is_no_error(code, tmp_path, monkeypatch):
-    """What a notebook defines may name what a later cell defines"""
-    (tmp_path / "comes_later.py").write_text(f"from __future__ import annotations\nfrom dataclasses import dataclass\n"
-                                             f"\n{code}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "comes_later", raising=False)
-    assert "rows" in Api(importlib.import_module("comes_later").rows)._repr_markdown_()
 
 
 def test_pictures_become_files(tmp_path):

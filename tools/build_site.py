@@ -43,7 +43,7 @@ def _notebooks(root: Path) -> list[tuple[str, Path]]:
     return sorted(found, key=lambda each: order.index(each[0].partition(".")[0]))
 
 
-def _reference(root: Path, source: Path, processed: Path, site: str, git: str) -> dict[str, list[Any]]:
+def _reference(root: Path, source: Path, site: str, git: str) -> dict[str, list[Any]]:
     "Write the pages of the reference; return their navigation by room."
     found: dict[str, list[Any]] = {}
     for name, original in _notebooks(root):
@@ -51,8 +51,7 @@ def _reference(root: Path, source: Path, processed: Path, site: str, git: str) -
         link = f"{git}/{module.relative_to(root).as_posix()}"
         folder = source / "reference"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.md").write_text(reference_page(processed / original.relative_to(root / "nbs"), original,
-                                                          module, folder, site, link), encoding="utf-8")
+        (folder / f"{name}.md").write_text(reference_page(original, module, folder, site, link), encoding="utf-8")
         found.setdefault(room(name), []).append({name: f"reference/{name}.md"})
     _with_index(source, "Reference",
                 "Every module of the package, lowest first: a module imports only from those above it.",
@@ -185,16 +184,14 @@ def build(
 ) -> None:
     "Build the site. Raises SystemExit with the builder's own words when a page or a link is broken."
     from nbdev.config import get_config
-    from nbdev.serve import proc_nbs
 
     config = get_config(path=root)
     address, git = config.doc_host + config.doc_baseurl, f"{config.git_url}/blob/{config.branch}"
     shutil.rmtree(work, ignore_errors=True)
     source = work / "pages"
     source.mkdir(parents=True)
-    processed = Path(proc_nbs(force=True))
     _home(root, source, git)
-    reference = _reference(root, source, processed, address, git)
+    reference = _reference(root, source, address, git)
     navigation = _navigation(_guide(root, source), _tutorials(root, source), reference, _written(source, pages(root)))
     (source / "extra.css").write_text(CSS, encoding="utf-8")
     (source / "extra.js").write_text(SCRIPT, encoding="utf-8")

@@ -1,40 +1,44 @@
 """Which small changes of the package's own Python no test notices: mutmut's mutants of four rooms, a sample of each.
 
-    python tools/mutation.py [--sample N] [--seed N] [--rooms stack prices …] [--examples-only] [--out docs/mutation.md]
+    python tools/mutation.py [--sample N] [--seed N] [--rooms stack prices …] [--tests FILE] [--out docs/mutation.md]
 
 mutmut makes the mutants; running all of them takes days here, so N of each room are drawn, the same ones for the same
-seed. A mutant is killed by the first that fails of: the examples of its notebook, the examples of the notebooks that
-import its module, the test files of its room (TESTS). What takes five times as long as without a mutant is killed, too.
+seed. First every test is run once under coverage (tools/mutation_tests.py): a mutant then meets the tests that run the
+changed line, the notebook of its module first, the others by the time that they take, for at most BUDGET seconds of
+processor time as measured there; last the texts that are kept as a whole (`make golden`), so that what only they notice
+is counted apart. The first that fails kills it, and so does five times the time without a mutant.
 Each mutant runs in a process of its own, in a copy of the repository. A survivor may be equivalent; all are listed.
 """
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import inspect
 import os
+import pickle
 import random
+import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import types
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
+from typing import Any
+
+from mutation_page import page
+from mutation_tests import OPTIONS, PACKAGE, READERS, ROOMS, Seen, Tests, importers, passes, run, source_of
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = "pretamane_analysis"
-COPIED = (PACKAGE, "nbs", "tests", "tools", "infra", "docs", "settings.ini", "README.md", "Makefile", "setup.py")
-ROOMS = ("stack", "prices", "resources", "bill")
-READERS = (*ROOMS, "cli")  # whose notebooks are run when they import what was changed
-TESTS = {"stack": ("test_boundaries", "test_slo_verb", "test_slo_rules"),
-         "prices": ("test_boundaries", "test_price_api", "test_purchase_options", "test_snapshot_writer"),
-         "resources": ("test_boundaries", "test_worked_examples", "test_sources"),
-         "bill": ("test_boundaries", "test_verify", "test_what_if", "test_own_stacks")}
+BUDGET = 8.0  # Seconds of the processor with coverage, for tests of one mutant, and as many for kept texts
+GOLDEN = tuple(f"tests/test_{name}.py::" for name in ("formats", "answers", "damage", "stack_damage"))  # kept texts
+FORMATS = GOLDEN[0]  # What notices a change of a field, though it runs no line of it
 BEFORE = ("pydantic", "yaml", "jinja2", "tabulate", "tqdm", "pytest", "hypothesis", "fastcore.test", "IPython.display",
-          "pandas", "jsonschema", "ijson")  # loaded once, each mutant is forked from there
+          "pandas", "jsonschema", "ijson", "execnb.shell", "publish")  # loaded once, each mutant is forked from there
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,9 @@ class Mutant:
         return self.module.partition(".")[0]
 
 
-def path_of(module: str, folder: Path = ROOT) -> Path:
-    """Return the file of a module below a folder"""
-    return folder.joinpath(PACKAGE, *module.split(".")).with_suffix(".py")
+def path_of(module: str) -> Path:
+    """Return the file of a module"""
+    return ROOT.joinpath(PACKAGE, *module.split(".")).with_suffix(".py")
 
 
 def mutants_of(module: str) -> list[tuple[object, object, object]]:
@@ -102,12 +106,12 @@ def functions_of(code: types.CodeType, below: str = "") -> dict[str, types.CodeT
     return found
 
 
-def put(mutant: Mutant, old: str) -> None:
-    """Put a mutant into the loaded package, so that nothing is imported anew; where that cannot be done, it is"""
+def put(mutant: Mutant, old: str, anew: bool = False) -> bool:
+    """Put a mutant into the loaded package; return whether it has to be imported anew, with all that has it"""
     first, second = (functions_of(compile(text, "x", "exec", dont_inherit=True)) for text in (old, mutant.code))
     changed = {name for name, code in first.items() if strip(second.get(name)) != strip(code)}
     module = sys.modules[f"{PACKAGE}.{mutant.module}"]
-    if len(changed) == 1 and first.keys() == second.keys():
+    if not anew and len(changed) == 1 and first.keys() == second.keys():
         owner, (*path, last) = module, (name := changed.pop()).split(".")
         for part in path:
             owner = getattr(owner, part)
@@ -115,9 +119,12 @@ def put(mutant: Mutant, old: str) -> None:
         live = getattr(live, "__func__", live)
         if isinstance(live, types.FunctionType) and live.__code__.co_freevars == second[name].co_freevars:
             live.__code__ = second[name]
-            return
-    for name in [each for each in sys.modules if each.split(".")[0] == PACKAGE]:
-        del sys.modules[name]
+            return False
+    below = str(Path(module.__file__ or "").parents[2])
+    for name, each in list(sys.modules.items()):
+        if (getattr(each, "__file__", None) or "").startswith(below) and not name.startswith(("mutation", "__main__")):
+            del sys.modules[name]
+    return True
 
 
 def strip(code: types.CodeType | None) -> tuple | None:
@@ -128,50 +135,77 @@ def strip(code: types.CodeType | None) -> tuple | None:
     return code.co_code, code.co_names, code.co_varnames, inner
 
 
-def run_examples(notebook) -> None:
-    """Run the cells of a notebook that are not exported, in the names of its module"""
-    names = {"__name__": "__main__", **{
-        name: value for name, value in vars(importlib.import_module(f"{PACKAGE}.{notebook.module}")).items()
-        if not name.startswith("__")}}
-    os.chdir(notebook.path.parent)
-    for cell in notebook.code:
-        said = cell.directives
-        if cell.exported or said.get("eval") == "false" or "net" in said or "nbdev_export()" in cell.source:
+def span(tree: ast.Module, line: int) -> tuple[range, range, bool]:
+    """Return the lines of the statement at a line, those of its function or class, and whether that is a class"""
+    statement, owner, within = range(line, line + 1), range(line, line + 1), False
+    for node in ast.walk(tree):  # outer ones first
+        if not isinstance(node, ast.stmt) or not node.lineno <= line <= (node.end_lineno or 0):
             continue
-        exec(compile(cell.tree, notebook.name, "exec"), names)
+        inner = [each.lineno for each in getattr(node, "body", ()) if isinstance(each, ast.stmt)]
+        statement = range(node.lineno, max(inner[0] if inner else (node.end_lineno or 0) + 1, node.lineno + 1))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            owner, within = range(node.lineno, (node.end_lineno or 0) + 1), isinstance(node, ast.ClassDef)
+    return statement, owner, within
 
 
-def checks(module: str, folder: Path, files: tuple[str, ...]) -> None:
-    """Run all that may notice a change of a module, test files last; raise, or exit, at the first that does"""
-    import pytest
-    from notebooks import imported, notebooks
+def chosen(mutant: Mutant, seen: Seen) -> tuple[list[str], bool]:
+    """Return the tests of a mutant in their order, and whether its line runs when the package is imported"""
+    lines = seen.lines.get(mutant.module, {})
+    statement, owner, within = span(ast.parse(path_of(mutant.module).read_text(encoding="utf-8")), mutant.line)
+    at = {name for line in statement for name in lines.get(line, ())}
+    wanted = at - {""}
+    if "" in at or not wanted:
+        wanted |= {name for line in owner for name in lines.get(line, ())} | {
+            name for name in seen.seconds if within and name.startswith(FORMATS)}
+    if not wanted - {""}:  # as in a class without methods
+        users = importers(mutant.module)
+        wanted |= {name for found in lines.values() for name in found} | {
+            name for name in seen.seconds if source_of(name) in users}
+    own = f"::examples of {mutant.module}"
+    order = sorted((name for name in wanted | {own} if name in seen.seconds),
+                   key=lambda name: (name.startswith(GOLDEN), name != own, seen.seconds[name], name))
+    spent, kept = {True: 0.0, False: 0.0}, []
+    for name in order:
+        spent[golden := name.startswith(GOLDEN)] += seen.seconds[name]
+        if spent[golden] < BUDGET or name == own:
+            kept.append(name)
+    return kept, "" in at
 
-    known = {each.module: each for each in notebooks() if each.module}
-    readers = [known[module]] + [
-        each for name, each in known.items() if name.split(".")[0] in READERS and name != module
-        and any(module in imported(cell.tree) for cell in each.code)]
-    for each in readers:
-        run_examples(each)
-    os.chdir(folder)
-    quiet = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"]
-    if files and (code := pytest.main([*quiet, *(f"tests/{name}.py" for name in files)])):
-        raise SystemExit(int(code))
+
+def judged(session: Any, seen: Seen, mutant: Mutant) -> tuple[str, float, int]:
+    """Return `survived`, `too slow` or what killed a mutant, seconds of the processor and the number of tests"""
+    names, anew = chosen(mutant, seen)
+    (ROOT / "failed.txt").write_text("", encoding="utf-8")
+    old = path_of(mutant.module).read_text(encoding="utf-8")
+    path_of(mutant.module).write_text(mutant.code, encoding="utf-8")  # for the processes that tests start
+    try:
+        return *watched(session, seen, mutant, names, old, anew), len(names)
+    finally:
+        path_of(mutant.module).write_text(old, encoding="utf-8")
 
 
-def judged(module: str, folder: Path, files: tuple[str, ...], limit: float,
-           mutant: Mutant | None = None) -> tuple[str, float]:
-    """Return `survived`, `killed` or `too slow`, and seconds, of the copy as it stands; `limit` is in seconds"""
-    begin = time.monotonic()
+def killer() -> str:
+    """Return what kind of test failed last"""
+    name = (ROOT / "failed.txt").read_text(encoding="utf-8")
+    return "examples" if name.startswith("::") else "golden" if name.startswith(GOLDEN) else "tests"
+
+
+def watched(session: Any, seen: Seen, mutant: Mutant, names: list[str], old: str, anew: bool) -> tuple[str, float]:
+    """Return what became of a mutant and seconds; `anew` imports the package again"""
+    begin, usual = time.monotonic(), sum(seen.seconds[name] for name in names)
     if not (child := os.fork()):
         os.setsid()
-        quiet = os.open(folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        quiet = os.open(ROOT / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(quiet, 1), os.dup2(quiet, 2)
+        most = int(30 + 5 * usual)
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most + 5))
         code = 1
         try:
-            if mutant:
-                put(mutant, path_of(module).read_text(encoding="utf-8"))
-            checks(module, folder, files)
-            code = 0
+            anew = put(mutant, old, anew)
+            known = {each.nodeid: each for each in session.items}
+            items = [known[name] for name in names if name in known]
+            fine = run(names, seen) if anew else all(passes(session, items, place) for place in range(len(items)))
+            code = 0 if fine else 1
         except BaseException:
             import traceback
 
@@ -179,111 +213,87 @@ def judged(module: str, folder: Path, files: tuple[str, ...], limit: float,
         finally:
             sys.stdout.flush()
             os._exit(code)
-    while time.monotonic() - begin < limit:
-        ended, status = os.waitpid(child, os.WNOHANG)
+    while time.monotonic() - begin < 120 + 20 * usual:
+        ended, status, used = os.wait4(child, os.WNOHANG)
         if ended:
-            return "survived" if status == 0 else "killed", time.monotonic() - begin
-        time.sleep(0.05)
+            slow = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
+            return "survived" if status == 0 else "too slow" if slow else killer(), used.ru_utime + used.ru_stime
+        time.sleep(0.02)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return "too slow", limit
+    return "too slow", time.monotonic() - begin
 
 
 def copy_of(folder: Path) -> Path:
-    """Return a copy of the repository below a folder"""
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
-        else:
+    """Return a copy of the repository below a folder: what git tracks, and what is new"""
+    listed = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True)
+    for name in listed.stdout.decode().split("\0"):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     return folder
 
 
-def load(folder: Path) -> None:
+def load() -> None:
     """Load what every mutant needs, the copy of the package too: each is forked from here"""
-    sys.path[:] = [str(folder / each) for each in ("", "tests", "tools")] + [
-        each for each in sys.path if each not in {str(ROOT / other) for other in ("", "tests", "tools")}]
     for name in BEFORE:
         importlib.import_module(name)
     for room in READERS:
-        for path in sorted((folder / PACKAGE / room).glob("*.py")):
+        for path in sorted((ROOT / PACKAGE / room).glob("*.py")):
             importlib.import_module(f"{PACKAGE}.{room}" + (f".{path.stem}" if path.stem != "__init__" else ""))
-    assert Path(sys.modules[PACKAGE].__file__).is_relative_to(folder.resolve())
+    assert Path(sys.modules[PACKAGE].__file__).is_relative_to(ROOT)
 
 
-def tested(mutants: list[Mutant], folder: Path, files: tuple[str, ...]) -> dict[Mutant, str]:
-    """Return what became of each mutant of a room, after one run without any"""
+def tested(session: Any, seen: Seen, mutants: list[Mutant]) -> dict[Mutant, str]:
+    """Return what became of each mutant of a room"""
     found = {}
-    first = mutants[0].module
-    verdict, usual = judged(first, folder, files, 1800)
-    print(f"{verdict:9} {usual:5.0f} s  {first} without a mutant", flush=True)
-    if verdict != "survived":
-        raise SystemExit(f"{first} is not green without a mutant: {(folder / 'said.txt').read_text()}")
-    for mutant in mutants:
-        path = path_of(mutant.module, folder)
-        path.write_text(mutant.code, encoding="utf-8")
-        found[mutant], seconds = judged(mutant.module, folder, files, 60 + 5 * usual, mutant)
-        path.write_text(path_of(mutant.module).read_text(encoding="utf-8"), encoding="utf-8")
-        print(f"{found[mutant]:9} {seconds:5.0f} s  {mutant.module}:{mutant.line}  {mutant.after}", flush=True)
+    for each in mutants:
+        found[each], seconds, count = judged(session, seen, each)
+        print(f"{found[each]:9} {seconds:5.1f} s of {count:3}  {each.module}:{each.line}  {each.before}  =>  "
+              f"{each.after}", flush=True)
     return found
 
 
-def likely(dead: int, count: int) -> str:
-    """Return where the share of all mutants lies with 95 %, in percent (Wilson's interval)"""
-    share, z = dead / count, 1.96
-    middle, half = share + z * z / (2 * count), z * (share * (1 - share) / count + (z / (2 * count)) ** 2) ** 0.5
-    low, high = ((middle + sign * half) / (1 + z * z / count) for sign in (-1, 1))
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
+def work_here(options: argparse.Namespace) -> None:
+    """See which test runs what, then test the samples and write the page; this is a copy of the repository"""
+    file = (options.tests or ROOT / "seen.pickle").resolve()
+    subprocess.run([sys.executable, str(ROOT / "tools" / "mutation_tests.py"), str(file)], check=True, cwd=ROOT)
+    seen: Seen = pickle.loads(file.read_bytes())
+    rooms: dict[str, tuple[dict[Mutant, str], int]] = {}
 
+    def work(session: Any) -> None:
+        for room in options.rooms:
+            drawn, known = sampled(room, options.sample, options.seed)
+            rooms[room] = tested(session, seen, drawn), known
+            options.out.write_text(page(rooms, options), encoding="utf-8")
 
-def page(rooms: dict[str, tuple[dict[Mutant, str], int]], asked: argparse.Namespace) -> str:
-    """Return the results as Markdown"""
-    lines = ["# Mutants of the package", "",
-             "`make mutation` changes the package's own Python in small ways (mutmut's operators, inside functions)",
-             "and runs the examples and tests that may notice; `tools/mutation.py` says which. The figures are",
-             "of a sample: the range is where the score of all lies with 95 % (Wilson).", "",
-             f"{date.today()}, {asked.sample} mutants of each room, seed {asked.seed}"
-             f"{', the notebooks alone: test files kill more' if asked.examples_only else ''}.", "",
-             "| room | mutants | sample | killed | of these too slow | survived | score | range |",
-             "|---|--:|--:|--:|--:|--:|--:|--:|"]
-    for room, (found, known) in rooms.items():
-        dead, slow = (sum(test(each) for each in found.values())
-                      for test in (lambda each: each != "survived", lambda each: each == "too slow"))
-        lines.append(f"| {room} | {known:,} | {len(found)} | {dead} | {slow} | {len(found) - dead} | "
-                     f"{100 * dead / len(found):.0f} % | {likely(dead, len(found))} |")
-    every = [each for found, _ in rooms.values() for each in found.values()]
-    dead = sum(each != "survived" for each in every)
-    lines += [f"| all | {sum(known for _, known in rooms.values()):,} | {len(every)} | {dead} | "
-              f"{every.count('too slow')} | {len(every) - dead} | {100 * dead / len(every):.0f} % | "
-              f"{likely(dead, len(every))} |", "",
-              "## Survivors", "", "| module | line as it stands | as it became |", "|---|---|---|"]
-    cell = {"|": "\\|", "`": "'"}
-    for mutant in (each for found, _ in rooms.values() for each, verdict in found.items() if verdict == "survived"):
-        texts = ["".join(cell.get(letter, letter) for letter in text) for text in (mutant.before, mutant.after)]
-        lines.append(f"| {mutant.module}:{mutant.line} | `{texts[0]}` | `{texts[1]}` |")
-    return "\n".join(lines) + "\n"
+    load()
+    import pytest
+
+    os.chdir(ROOT)
+    pytest.main([*OPTIONS, *sorted({name.partition("::")[0] for name in seen.seconds} - {""})],
+                plugins=[Tests(seen, work)])
 
 
 def main() -> None:
-    """Read the command line, test the samples, write the page"""
+    """Read the command line, make a copy of the repository and start there"""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sample", type=int, default=25, metavar="N", help="mutants of each room (default: 25)")
     parser.add_argument("--seed", type=int, default=13, help="other seeds draw others (default: 13)")
     parser.add_argument("--rooms", nargs="+", choices=ROOMS, default=list(ROOMS), help="default: all four")
-    parser.add_argument("--examples-only", action="store_true", help="no test files: a score from below, sooner")
+    parser.add_argument("--tests", type=Path, metavar="FILE", help="keep there which tests run what, for the next time")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "mutation.md", help="page to write")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # this is the copy
     options = parser.parse_args()
-    rooms: dict[str, tuple[dict[Mutant, str], int]] = {}
+    options.out = options.out.resolve()
+    if options.here:
+        return work_here(options)
     with tempfile.TemporaryDirectory() as work:
-        folder = copy_of(Path(work))
-        os.environ.update(PYTHONPATH=os.pathsep.join(str(folder / each) for each in ("", "tests", "tools")),
-                          PYTHONDONTWRITEBYTECODE="1", PRETAMANE_CACHE=str(folder / "cache"))
-        sys.dont_write_bytecode = True
-        load(folder)
-        for room in options.rooms:
-            drawn, known = sampled(room, options.sample, options.seed)
-            rooms[room] = tested(drawn, folder, () if options.examples_only else TESTS[room]), known
-            options.out.write_text(page(rooms, options), encoding="utf-8")
+        folder = copy_of(Path(work).resolve())
+        known = {"PYTHONPATH": os.pathsep.join(str(folder / each) for each in ("", "tests", "tools")), "IN_TEST": "1",
+                 "PYTHONDONTWRITEBYTECODE": "1", "PRETAMANE_CACHE": str(folder / "cache")}
+        subprocess.run([sys.executable, str(folder / "tools" / "mutation.py"), *sys.argv[1:], "--out", str(options.out),
+                        "--here"], env={**os.environ, **known}, check=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import chdir
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -227,19 +228,25 @@ def plain_cell(
     return cell if cell.source or cell.outputs else None
 
 
+@cache
+def _exporter() -> Any:
+    "Made once: it compiles its templates for the first notebook, which takes longer than to write any."
+    from nbconvert import MarkdownExporter
+
+    return MarkdownExporter()
+
+
 def notebook_markdown(
     notebook: Any,  # as nbformat reads it; its cells are changed
 ) -> str:
     "Return a notebook with its outputs as GitHub's Markdown"
-    from nbconvert import MarkdownExporter
-
     cells = [plain_cell(cell) if cell.cell_type == "code" else cell
              for cell in notebook.cells if cell.cell_type != "raw"]
     notebook.cells = [cell for cell in cells if cell is not None]
     for cell in notebook.cells:  # an input of nothing but outputs shows no empty fence
         cell.metadata["transient"] = {"remove_source": cell.cell_type == "code" and not cell.source}
     notebook.metadata["language_info"] = {"name": "python"}
-    text, _ = MarkdownExporter().from_notebook_node(notebook)
+    text, _ = _exporter().from_notebook_node(notebook)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

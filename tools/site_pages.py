@@ -8,11 +8,13 @@ what `--help` prints; the tree is the one that is emitted for the example.
 import difflib
 import os
 import re
-import subprocess
 import sys
+from contextlib import redirect_stdout, suppress
 from fnmatch import fnmatch
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 from tabulate import tabulate
@@ -46,13 +48,14 @@ def difference(
 
 def _example(mutant: Any, files: dict[str, str], rule: str) -> str:
     "One mutant: the change, and what the rule says of it."
-    from pretamane_analysis.check.read.tree import Tree
+    from trees import changed  # of the tests, as the mutants
+
     from pretamane_analysis.check.rules.registry import check
 
-    changed = mutant.mutate(dict(files))
-    found = [each for each in check(Tree(changed), [rule]) if each.rule == rule][:3]
+    mutated = mutant.mutate(dict(files))
+    found = [each for each in check(changed(mutated), [rule]) if each.rule == rule][:3]
     said = "\n".join(f"{each.file}:{each.line}: {each.message}\n    {each.remedy}" for each in found)
-    return (f"### {mutant.defect}: {mutant.title}\n\n```diff\n{difference(files, changed)}\n```\n\n```text\n"
+    return (f"### {mutant.defect}: {mutant.title}\n\n```diff\n{difference(files, mutated)}\n```\n\n```text\n"
             f"{said}\n```\n")
 
 
@@ -127,9 +130,11 @@ _CLUSTER = ("What `pretamane emit --architecture eks` writes: the side that the 
 
 
 def _help(*words: str) -> str:
-    command = [sys.executable, "-m", "pretamane_analysis", *words, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True,
-                          env={**os.environ, "COLUMNS": "110"}).stdout
+    from pretamane_analysis.cli.main import main
+
+    with redirect_stdout(StringIO()) as printed, suppress(SystemExit), patch.dict(os.environ, COLUMNS="110"):
+        main([*words, "--help"])
+    return printed.getvalue()
 
 
 def command_page() -> dict[str, str]:

@@ -49,13 +49,14 @@ read_part() { restic check --quiet --read-data-subset "$((EPOCHSECONDS / 86400 %
 
 # What is mirrored, such as the objects of users, may be most of it: that is read from the repository as a stream and needs no room.
 fetch() {
-    local service volume mirrored=() excluded=()
+    local service volume mirrored=() excluded=() found
     while read -r service volume; do
         mirrored+=("$volume") excluded+=(--exclude "/volumes/$volume")
     done < <(each mirror)
     SNAPSHOT="$(restic snapshots --host "$STACK" --latest 1 --json | python3 -c 'import json, sys
 print(max(json.load(sys.stdin), key=lambda each: each["time"])["id"])')" || die "the repository holds no backup"
-    require_room "$(($(snapshot_bytes "$SNAPSHOT" "${mirrored[@]}") + $(bytes_of dump)))"
+    found="$(snapshot_bytes "$SNAPSHOT" "${mirrored[@]}")"
+    require_room "$((${found% *} + ${found#* }))"
     restic restore --quiet --target "$STAGING" "${excluded[@]}" "$SNAPSHOT"
     FOUND="$(dirname "$(find "$STAGING" -name manifest.json -not -path '*/volumes/*' | head -n 1)")"
     [ -f "$FOUND/manifest.json" ] || die "there is no manifest in the snapshot"
@@ -77,11 +78,9 @@ drill_databases() {
     done 3< <(each dump)
 }
 
-last_sent() { snapshots_of "$(wal_host "$1")" | tail -n 1 | cut -d ' ' -f 1; }
-
 # From the copy of the server's files along its log to the end: everything that had left this host when the log was last sent.
 drill_log() {
-    local service sent reached
+    local service sent gap
     for service in "${ARCHIVED[@]}"; do
         sent="$(last_sent "$service")"
         if [ "${sent:-0}" -le "$MADE" ]; then # the backup is minutes old
@@ -89,9 +88,9 @@ drill_log() {
             sent="$(last_sent "$service")"
         fi
         replay "$service" "" "$EPOCHSECONDS"
-        reached="$(query "$service" 'select floor(extract(epoch from pg_last_xact_replay_timestamp()))')"
-        [ "${reached:-0}" -ge "$((sent - SEGMENT_SECONDS))" ] || die "the log of $service ends at ${reached:-its beginning}, but was sent at $sent"
-        log "the log of $service leads to $(date -u -d "@$reached" +%FT%TZ)"
+        gap="$(log_gap "$service")"
+        [ -z "$gap" ] || die "$gap"
+        log "the log of $service leads to $(log_end "$service")"
     done
 }
 

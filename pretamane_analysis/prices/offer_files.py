@@ -16,7 +16,7 @@ from ..base.errors import PretamaneError
 from .offer_layout import (LEADING, META_LINES, NO_ATTRIBUTE, OfferError, Products,
                                                     attribute_of, broken,
                                              form_of, opened)
-from .rows import Row, rows_of_term
+from .rows import Row, of_texts, rows_of_term
 
 # %% auto #0
 __all__ = ['SAVINGS_PLAN', 'PLAN', 'PLAN_ATTRIBUTES', 'EMPTY', 'REGION_KEYS', 'row_maker', 'header_of', 'rows_of', 'rows']
@@ -208,8 +208,7 @@ def rows_of(
         raise broken(path, "terms of a product that the file does not have", f"SKU {sku}")
     for term in _checked(path, terms, sku).values():
         try:
-            for row in rows_of_term(product, kind, term):
-                yield row if isinstance(row.usd, str) else row._replace(usd=str(row.usd))
+            yield from rows_of_term(product, kind, term)
         except PretamaneError as error:
             raise broken(path, error.message, f"SKU {sku}") from error
 
@@ -217,13 +216,13 @@ def rows_of(
 def _plan_rows(path: str | Path, kinds: list[str]) -> Iterator[Row]:
     import ijson
 
-    plans = {plan["sku"]: plan for plan in _read(path, ijson.items, "products.item")}
-    for kind in kinds:
-        for term in _read(path, ijson.items, f"terms.{kind}.item"):
-            try:
-                yield from _rates(plans[term["sku"]], term)
-            except (KeyError, TypeError, AttributeError) as error:
-                raise broken(path, f"not a term of a Savings Plan: {error!r}") from error
+    try:
+        plans = {plan["sku"]: plan for plan in _read(path, ijson.items, "products.item")}
+        for kind in kinds:
+            for term in _read(path, ijson.items, f"terms.{kind}.item"):
+                yield from map(of_texts, _rates(plans[term["sku"]], term))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise broken(path, f"not a term of a Savings Plan: {error!r}") from error
 
 # %% ../../nbs/prices/07_offer_files.ipynb #29776f6d
 def _rates(plan: Mapping[str, Any], term: Mapping[str, Any]) -> Iterator[Row]:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from .book import GLOBAL, ON_DEMAND, Price, PriceBook, PriceError, Tier
 
 # %% auto #0
-__all__ = ['PREFIX', 'SPELLINGS', 'UNITS', 'LEASE_HOURS', 'FREE_FIRST_TIERS', 'USUAL', 'Row', 'rows_of_term', 'prefixes',
-           'ending', 'unit_of', 'prices_of', 'usual', 'RowBook']
+__all__ = ['PREFIX', 'SPELLINGS', 'UNITS', 'LEASE_HOURS', 'FREE_FIRST_TIERS', 'USUAL', 'Row', 'of_texts', 'rows_of_term',
+           'prefixes', 'ending', 'unit_of', 'prices_of', 'usual', 'RowBook']
 
 # %% ../../nbs/prices/03_rows.ipynb #ad1d3b4b
 class Row(NamedTuple):
@@ -40,6 +40,15 @@ class Row(NamedTuple):
     attributes_json: str  # All attributes of the product, sorted by name
 
 # %% ../../nbs/prices/03_rows.ipynb #62500cec
+def of_texts(
+    row: Row,  # Of an offer file
+) -> Row:
+    "The same row. Raises TypeError that names what is not text, which everything in a price list is."
+    if wrong := [name for name, value in zip(Row._fields, row) if not isinstance(value, str)]:
+        raise TypeError(f"{', '.join(wrong)}: no text")
+    return row
+
+
 def rows_of_term(
     product: Mapping[str, Any],  # A product with `sku`, `productFamily`, `attributes`
     term_type: str,  # `OnDemand` or `Reserved`
@@ -53,14 +62,14 @@ def rows_of_term(
                                                    "toRegionCode") if attributes.get(key)), "")
         for rate_code, dimension in term["priceDimensions"].items():
             for currency, amount in dimension["pricePerUnit"].items():
-                yield Row(product["sku"], term["offerTermCode"], dimension.get("rateCode", rate_code), term_type,
-                          lease.get("LeaseContractLength", ""), lease.get("PurchaseOption", ""),
-                          lease.get("OfferingClass", ""),
-                          dimension.get("unit", ""), dimension.get("beginRange", ""), dimension.get("endRange", ""),
-                          amount, currency,
-                          term.get("effectiveDate", ""), region, attributes.get("usagetype", ""),
-                          attributes.get("operation", ""),
-                          product.get("productFamily", ""), whole)
+                yield of_texts(Row(
+                    product["sku"], term["offerTermCode"], dimension.get("rateCode", rate_code), term_type,
+                    lease.get("LeaseContractLength", ""), lease.get("PurchaseOption", ""),
+                    lease.get("OfferingClass", ""),
+                    dimension.get("unit", ""), dimension.get("beginRange", ""), dimension.get("endRange", ""),
+                    amount if isinstance(amount, str) else str(amount), currency,
+                    term.get("effectiveDate", ""), region, attributes.get("usagetype", ""),
+                    attributes.get("operation", ""), product.get("productFamily", ""), whole))
     except (KeyError, AttributeError, TypeError) as error:
         raise PriceError(f"not a term of the price list: {error!r}",
                          str(product.get("sku", "")) if isinstance(product, Mapping) else "") from error
@@ -150,6 +159,8 @@ def _tiers(rows: list[Row], source: str) -> tuple[Tier, ...]:
         if row.unit == "Quantity" and row.term_type != ON_DEMAND:
             continue
         end = None if row.end_range in ("", "Inf") else _number(row.end_range, row)
+        if upfront and row.lease not in LEASE_HOURS:
+            raise PriceError(f"an upfront fee for {row.lease or 'no time'}", row.rate_code)
         usd = _number(row.usd, row) + (upfront / LEASE_HOURS[row.lease] if upfront else 0)
         tiers.append(Tier(usd, _number(row.begin_range or "0", row), end, row.rate_code, row.effective_date[:10],
                           "listed", source, "", upfront))

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from ..base.errors import PretamaneError, did_you_mean
 from ..base.files import data_path
-from .book import Price, PriceBook, Query, Tier
+from .book import CONFIDENCE, Price, PriceBook, Query, Tier
 
 # %% auto #0
 __all__ = ['STALE_AFTER_DAYS', 'Row', 'IDENTITY', 'FORMAT', 'read_rows', 'Snapshot', 'bundled', 'sources', 'cited', 'age_text',
@@ -60,6 +60,8 @@ _bound = cache(Decimal)  # Few bounds in many rows
 
 def _tier(row: Row) -> Tier:
     try:
+        if row["confidence"] not in CONFIDENCE:
+            raise KeyError(row["confidence"])
         return Tier(Decimal(row["usd"]), _bound(row["begin"]), None if row["end"] == "Inf" else _bound(row["end"]),
                     row["rate_code"], row["as_of"], row["confidence"], row["source"], row["note"],
                     Decimal(row["upfront_usd"] or 0))
@@ -93,8 +95,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
         date.fromisoformat(manifest["as_of"])
         if manifest.get("format", 1) > FORMAT:
             raise ValueError(f"format {manifest['format']}; this version reads up to {FORMAT}")
+        names = [manifest.get("data", ""), *(each for one in manifest["services"].values() for each in one["regions"])]
+        if wrong := [each for each in names if not isinstance(each, str)]:
+            raise ValueError(f"{wrong[0]!r} is no name of a folder or region")
         return manifest
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PretamaneError(f"not a price snapshot: {error}", str(folder),
                              "A snapshot folder holds manifest.json and one folder for each service") from error
 
@@ -107,7 +112,7 @@ def _by_usage_type(path: Path, counted: bool) -> dict[str, list[Row]]:
         raise PretamaneError("a file of the snapshot is missing", str(path), "It was replaced or damaged: start again")
     index: dict[str, list[Row]] = {}
     for row in read_rows(path) if path.is_file() else ():
-        if not row.keys() >= {*IDENTITY}:
+        if not row.keys() >= {"sku", *IDENTITY}:
             raise PretamaneError("not a file of a price snapshot", str(path), "Its columns are others")
         index.setdefault(row["usage_type"], []).append(row)
     return index

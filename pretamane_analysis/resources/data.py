@@ -10,6 +10,7 @@ from decimal import Decimal
 from math import ceil
 from typing import ClassVar
 
+from ..base.errors import PretamaneError, did_you_mean
 from .charge import Charge, Resource, billed, metered, used
 
 # %% auto #0
@@ -88,6 +89,9 @@ def _search_disks(domain: SearchDomain) -> Iterator[Charge]:
     "Storage, and what is provisioned above it."
     if domain.warm_gb:
         yield metered("AmazonES", "ES:Managed-Storage", "GB-Mo", domain.warm_gb, "UltraWarm storage")
+    if domain.disk_type not in SEARCH_DISKS:
+        raise PretamaneError(f"OpenSearch has no disk type {domain.disk_type!r}",
+                             remedy=did_you_mean(domain.disk_type, SEARCH_DISKS))
     if domain.disk_gb:
         yield metered("AmazonES", SEARCH_DISKS[domain.disk_type], "GB-Mo", domain.disk_gb,
                       f"{domain.disk_type} storage")

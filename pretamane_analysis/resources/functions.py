@@ -10,10 +10,12 @@ from decimal import Decimal
 from math import ceil
 from typing import ClassVar
 
+from ..base.errors import PretamaneError, did_you_mean
 from .charge import Charge, Resource, billed, metered
 
 # %% auto #0
-__all__ = ['Function', 'ProvisionedConcurrency', 'DurableExecution', 'TenantIsolation', 'ManagedInstances', 'ApiGateway']
+__all__ = ['PROTOCOLS', 'Function', 'ProvisionedConcurrency', 'DurableExecution', 'TenantIsolation', 'ManagedInstances',
+           'ApiGateway']
 
 # %% ../../nbs/resources/04_functions.ipynb #702ece80
 @billed
@@ -112,6 +114,13 @@ class ManagedInstances(Resource):
                       self.instance_hours, "management of instances")
 
 # %% ../../nbs/resources/04_functions.ipynb #d366ceee
+PROTOCOLS = {  # protocol: usage type, unit, KB that count as one, 0 where the size does not matter
+    "http": ("ApiGatewayHttpRequest", "Requests", 512),
+    "rest": ("ApiGatewayRequest", "Requests", 0),
+    "websocket": ("ApiGatewayMessage", "Messages", 32),
+}
+
+
 @billed
 class ApiGateway(Resource):
     "API Gateway (https://aws.amazon.com/api-gateway/pricing)."
@@ -124,9 +133,10 @@ class ApiGateway(Resource):
 
     def charges(self, hours: Decimal) -> Iterator[Charge]:
         "Requests or messages, and minutes of WebSocket connections."
-        usage_type, unit, chunk = {"http": ("ApiGatewayHttpRequest", "Requests", 512),
-                                   "rest": ("ApiGatewayRequest", "Requests", 0),
-                                   "websocket": ("ApiGatewayMessage", "Messages", 32)}[self.protocol]
+        if self.protocol not in PROTOCOLS:
+            raise PretamaneError(f"API Gateway has no protocol {self.protocol!r}",
+                                 remedy=did_you_mean(self.protocol, PROTOCOLS))
+        usage_type, unit, chunk = PROTOCOLS[self.protocol]
         counted = self.requests * (ceil(self.request_kb / chunk) if chunk else 1)
         yield metered("AmazonApiGateway", usage_type, unit, counted, f"{self.protocol} {unit.lower()}",
                       f"each started {chunk} KB counts" if chunk else "")

@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import images  # noqa: E402
 import measure  # noqa: E402
 import stage as stage_module  # noqa: E402
+from content import REPOSITORY, how_much, objects, rows, sql  # noqa: E402
+from watch import FACTOR, write_compressed  # noqa: E402
 
 FOUND: dict[str, object] = {"timings": {}, "measured": []}
 
@@ -45,12 +47,50 @@ def stage(tmp_path_factory, timings):
         began = time.monotonic()
         found.said = found.up()
         timings["first `up --wait`, image built"] = time.monotonic() - began
+        timings[f"(start and health: {found.meter.first(time.time() - time.monotonic() + began)})"] = 0.0
         versions = found.versions()
         yield found
         FOUND["measured"] = found.meter.rows(versions)
     finally:
         timings |= {f"{number:2} {what}": seconds for number, (what, seconds) in enumerate(found.engine.steps)}
         found.close()
+
+
+@pytest.fixture(scope="session")
+def saved(stage, timings):
+    """A backup under twelve users, and what is there once they are gone: a moment, hashes of rows and objects, and a
+    backup of it; then an accident, and the log of that"""
+    began = time.monotonic()
+    with stage_module.Clients(stage) as clients:
+        done = stage.script("backup.sh", **REPOSITORY)
+    timings["backup under load"] = time.monotonic() - began
+    print(clients.told())
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert clients.bad == [] and clients.good > 50
+    hashes, moment = rows(stage), sql(stage, "select clock_timestamp()")
+    done = stage.script("backup.sh", **REPOSITORY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = objects(stage)
+    print(how_much(stage))
+    time.sleep(1)
+    sql(stage, "delete from contacts")
+    began = time.monotonic()
+    done = stage.script("wal.sh", **REPOSITORY)
+    timings["the log sent"] = time.monotonic() - began
+    assert done.returncode == 0, done.stderr[-3000:]
+    return hashes, found, moment
+
+
+@pytest.fixture(scope="session")
+def hurried(stage):
+    """A second Prometheus beside the stack's own, whose files are the emitted ones with each duration divided by
+    FACTOR: since when it runs, and its name. Its image is the stack's, its alerts go nowhere, it ends with the host."""
+    write_compressed(images.ROOT / "infra", stage.engine.shared / "hurried", FACTOR)
+    image = stage.containers()["prometheus"]["Config"]["Image"]
+    stage.run("docker", "run", "--detach", "--name", "hurried", "--network", "pretamane_obs", "--volume",
+              "/outside/hurried:/etc/prometheus:ro", image, "--config.file=/etc/prometheus/prometheus.yml",
+              "--storage.tsdb.path=/prometheus", "--web.external-url=http://hurried/prometheus")
+    return time.monotonic(), "hurried"
 
 
 def pytest_unconfigure(config):

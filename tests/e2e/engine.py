@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,9 @@ KEPT = 7 * 86400  # seconds since its last use for which something is kept that 
 PACKAGES = ("docker.io", "docker-cli", "containerd", "runc", "iptables", "iproute2", "jq", "restic", "apache2-utils",
             "awscli", "e2fsprogs", "gawk", "procps", "curl", "ca-certificates", "python3")
 SUITES = ("forky", "trixie")  # the second one for PostgreSQL 17
+BOOTING = ("systemd-sysv", "cloud-init", "python3-venv", "gnupg", "dbus")  # beside these, on a host that boots
 ENDS_WITH_ME = ("setpriv", "--pdeathsig", "KILL")  # however this process ends, nothing that it began goes on
+SHUTDOWN, WITHOUT_FLUSH = 0x8004587D, 2  # of ext4
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -66,16 +69,26 @@ def _hash(parts: list[str]) -> str:
 
 def tree() -> Path:
     """The host's file system, made where it is absent"""
-    script = HERE / "tree.sh"
-    target = CACHE / f"tree-{_hash([script.read_text(), *PACKAGES, *SUITES])}"
+    return made_tree("tree", PACKAGES, SUITES)
+
+
+def boot_tree() -> Path:
+    """That of a host that boots with systemd, of the suite whose systemd knows this machine's control groups"""
+    return made_tree("boot_tree", (*PACKAGES, *BOOTING), SUITES[1:])
+
+
+def made_tree(kind: str, packages: tuple[str, ...], suites: tuple[str, ...]) -> Path:
+    """A file system of Debian's packages; the script of that name completes it"""
+    script = HERE / f"{kind}.sh"
+    target = CACHE / f"{kind}-{_hash([script.read_text(), *packages, *suites])}"
     if _kept(target):
         return target
     part = target.with_suffix(f".{os.getpid()}.part")
     excludes = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("man", "doc", "locale", "info")]
     subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"',
                     *excludes, "--dpkgopt=force-unsafe-io",
-                    f"--include={','.join(PACKAGES)}", f"--customize-hook=sh {script} \"$1\"", SUITES[0], str(part),
-                    *(f"deb [trusted=yes] {images.mirror()} {suite} main" for suite in SUITES)], check=True)
+                    f"--include={','.join(packages)}", f"--customize-hook=sh {script} \"$1\"", suites[0], str(part),
+                    *(f"deb [trusted=yes] {images.mirror()} {suite} main" for suite in suites)], check=True)
     plugins = part / "usr/lib/docker/cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     shutil.copy2(Path(sys.executable).parent / "docker-compose", plugins / "docker-compose")
@@ -99,19 +112,19 @@ def wheels() -> Path:
 
 def remove_groups(pattern: str) -> None:
     """Remove the control groups of containers that have ended; one in use cannot be removed"""
-    for below in ("*/", ""):
-        for above in ("", "*/"):
-            for place in Path("/sys/fs/cgroup").glob(f"{above}{pattern}/{below}"):
+    for above in ("", "*/"):
+        for place in Path("/sys/fs/cgroup").glob(f"{above}{pattern}"):
+            for folder, _, _ in os.walk(place, topdown=False):
                 with contextlib.suppress(OSError):
-                    place.rmdir()
+                    os.rmdir(folder)
 
 
 class Engine:
     """The host, its engine, and ways to act on it"""
 
-    def __init__(self, work: Path, disk: Path | None = None) -> None:
-        """`work` takes what the host writes; `disk` is a data disk to begin with"""
-        self.work, self.shared = work, work / "shared"
+    def __init__(self, work: Path, disk: Path | None = None, booting: bool = False) -> None:
+        """`work` takes what the host writes; `disk` is a data disk to begin with; whether systemd is to boot it"""
+        self.work, self.shared, self.booting = work, work / "shared", booting
         self.steps: list[tuple[str, float]] = []  # what a script was at, seconds
         self.shared.mkdir(parents=True)
         if disk:
@@ -121,22 +134,26 @@ class Engine:
         for pid in {each.name.split("-")[1] for each in Path("/sys/fs/cgroup").glob("*/e2e-*")}:
             if not Path(f"/proc/{pid}").exists():
                 remove_groups(f"e2e-{pid}-*")  # of a stage that was killed
-        configuration = work / "upper/etc/docker"
-        configuration.mkdir(parents=True)
-        shutil.copy(ROOT / "infra/bootstrap/daemon.json", configuration)
+        if not booting:
+            configuration = work / "upper/etc/docker"
+            configuration.mkdir(parents=True)
+            shutil.copy(ROOT / "infra/bootstrap/daemon.json", configuration)
 
     def boot(self) -> None:
         """Start the host's first process; on another call after `power_cut` this is the next boot"""
         (self.shared / "ready").unlink(missing_ok=True)
+        of_its_own = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
+                      "--propagation", "private"]
+        start = ["bash", str(HERE / "groups.sh"), self.group, *of_its_own, "--cgroup", "bash", str(HERE / "boot.sh"),
+                 str(boot_tree())] if self.booting else [*of_its_own, "bash", str(HERE / "host.sh"), str(tree())]
         self.parent = subprocess.Popen(
-            [*ENDS_WITH_ME, "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
-             "--propagation", "private", "bash", str(HERE / "host.sh"),
-             str(tree()), str(self.work)], stdout=open(self.work / "host.log", "ab"), stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, start_new_session=True,
+            [*ENDS_WITH_ME, *start, str(self.work)], stdout=open(self.work / "host.log", "ab"),
+            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
             env={"PATH": PATH, "LANG": "C.UTF-8"})  # nothing of this session, such as a TMPDIR that is not there
         self.wait_until(lambda: (self.shared / "ready").exists(), 30, "the host")
         self.first = int(Path(f"/proc/{self.parent.pid}/task/{self.parent.pid}/children").read_text().split()[0])
-        self.wait_for_engine()
+        if not self.booting:
+            self.wait_for_engine()
 
     def wait_for_engine(self) -> None:
         """Until `docker info` answers"""
@@ -151,12 +168,29 @@ class Engine:
                                                  f"{log.read_text()[-3000:] if log.exists() else ''}")
             time.sleep(0.1)
 
+    def forget(self) -> None:
+        """What the power's end does to the data disk: from now on it takes nothing, and what had not been brought to it
+        yet, of files and of the file system's own journal, is gone (EXT4_IOC_SHUTDOWN without a flush)"""
+        folder = os.open(self.path("/data"), os.O_RDONLY)
+        fcntl.ioctl(folder, SHUTDOWN, struct.pack("I", WITHOUT_FLUSH))
+        os.close(folder)
+
     def power_cut(self) -> None:
-        """Everything on the host ends at once; its disks stay as they are"""
+        """Everything on the host ends at once, and its disk has been left"""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.first, signal.SIGKILL)
         self.parent.wait()
         remove_groups(self.group)
+        self.wait_until(lambda: not self.devices(), 30, "the data disk left")
+
+    def devices(self) -> list[str]:
+        """Loop devices of the data disk; what no host uses any more is told to go"""
+        said = subprocess.run(["losetup", "--noheadings", "--output", "NAME", "--associated",
+                               str(self.work / "data.img")], capture_output=True, text=True, check=False).stdout
+        found = said.split()
+        for each in found:
+            subprocess.run(["losetup", "--detach", each], capture_output=True, check=False)
+        return found
 
     def command(self, *arguments: str, **environment: str) -> list[str]:
         """A command line that runs in all of the host's namespaces, with no environment but this"""

@@ -13,7 +13,7 @@ import time
 
 address, host, number, pause, key = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
 ended, guard = threading.Event(), threading.Lock()
-count = {"good": 0, "bad": [], "longest": 0.0}
+count = {"good": 0, "bad": [], "longest": 0.0, "written": []}
 
 
 def client(which: int) -> None:
@@ -30,7 +30,9 @@ def client(which: int) -> None:
             connection.request("POST" if write else "GET", "/contacts" if which % 3 else "/documents", body=body,
                                headers=headers)
             answer = connection.getresponse()
-            answer.read()
+            content = answer.read()
+            if answer.status == 201:
+                count["written"].append(json.loads(content)["id"])
             fault = "" if answer.status in (200, 201) else str(answer.status)
         except (OSError, http.client.HTTPException) as error:
             fault, connection = repr(error), None

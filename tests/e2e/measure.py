@@ -42,6 +42,7 @@ class Meter:
         self.parent, self.ended = parent, threading.Event()
         self.memory: dict[str, int] = defaultdict(int)  # most bytes, by container
         self.image: dict[str, str] = {}
+        self.service: dict[str, str] = {}
         self.moments: dict[str, list[tuple[float, str]]] = defaultdict(list)  # `start`, `die`, `healthy` by container
         self.busy: list[tuple[float, int, dict[str, float]]] = []  # seconds, requests, seconds of processor
         self.thread = threading.Thread(target=self.sample, daemon=True)
@@ -97,6 +98,7 @@ class Meter:
                 continue
             what = found["Action"].removeprefix("health_status: ")
             self.image[facts["ID"]] = facts["Attributes"]["image"]
+            self.service[facts["ID"]] = facts["Attributes"]["com.docker.compose.service"]
             self.moments[facts["ID"]].append((found["timeNano"] / 10 ** 9, what))
 
     def begin(self, engine) -> None:
@@ -106,6 +108,15 @@ class Meter:
         threading.Thread(target=self.listen, args=[events], daemon=True).start()
         if not self.thread.is_alive():
             self.thread.start()
+
+    def first(self, since: float) -> str:
+        """Seconds from a moment (since 1970) to each container's first start and first health, in words"""
+        found = []
+        for container, moments in self.moments.items():
+            firsts = [next((f"{at - since:.0f}" for at, what in sorted(moments) if what == kind), "-")
+                      for kind in ("start", "healthy")]
+            found.append(f"{self.service[container]} {' '.join(firsts)}")
+        return "; ".join(found)
 
     def spans(self, container: str, first: str) -> list[float]:
         """Seconds from each event of a kind to the next time that the container is well"""

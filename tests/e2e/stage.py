@@ -9,12 +9,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import images
 import pytest
-from engine import ENDS_WITH_ME, Engine, alone, disk, patience
+from engine import ENDS_WITH_ME, Engine, alone, boot_tree, disk, patience
 from measure import VERSIONS, Busy, Meter
 
 ROOT, HERE = images.ROOT, images.HERE
@@ -28,17 +29,21 @@ DOMAIN, ADMIN = "app.example.com", "admin.app.example.com"
 class Stage:
     """One host with one stack"""
 
-    def __init__(self, folder: Path, tree: Path = ROOT / "infra") -> None:
-        """Boot, and bring what AWS would: parameters and a bucket"""
-        self.tree, self.folder = tree, folder
+    def __init__(self, folder: Path, tree: Path = ROOT / "infra", seed: Callable[[Engine], None] | None = None) -> None:
+        """Boot, and bring what AWS would: parameters and a bucket. With `seed`, which puts there what EC2 gives a new
+        machine, systemd boots it and cloud-init brings the engine"""
+        self.tree, self.folder, self.began = tree, folder, time.time()
         with alone():
-            made = disk()
-        self.engine = Engine(folder, made)
+            made, _ = disk(), seed and boot_tree()
+        self.engine = Engine(folder, made, booting=seed is not None)
+        if seed:
+            seed(self.engine)
         self.helpers: list[subprocess.Popen] = []
         self.engine.boot()
         self.serve_aws()
         self.meter = Meter(self.engine.group)
-        self.meter.begin(self.engine)
+        if not seed:
+            self.meter.begin(self.engine)
         self.settings = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{MOTO}", "AWS_ACCESS_KEY_ID": "stage",
                          "AWS_SECRET_ACCESS_KEY": "stage", "AWS_DEFAULT_REGION": "us-east-1"}
         self.run, self.path = self.engine.run, self.engine.path
@@ -46,11 +51,16 @@ class Stage:
     def close(self) -> None:
         """End the host and all that belongs to it"""
         self.meter.ended.set()
+        self.end_helpers()
+        self.engine.power_cut()
+        shutil.rmtree(self.folder / "root", ignore_errors=True)
+
+    def end_helpers(self) -> None:
+        """End what stands in for AWS and for the webhook's other end"""
         for each in self.helpers:
             each.kill()
             each.wait()
-        self.engine.power_cut()
-        shutil.rmtree(self.folder / "root", ignore_errors=True)
+        self.helpers.clear()
 
     def serve_aws(self) -> None:
         """The Parameter Store and S3 (moto), and the webhook; both on the host's own address"""
@@ -59,6 +69,24 @@ class Stage:
                         [sys.executable, str(HERE / "sink.py"), str(SINK), str(self.folder / "alerts")]):
             self.helpers.append(subprocess.Popen([*ENDS_WITH_ME, *self.engine.beside(*command)], stdout=log,
                                                  stderr=log, stdin=subprocess.DEVNULL))
+
+    def parameters(self) -> dict[str, str]:
+        """All that the Parameter Store holds"""
+        return json.loads(self.beside(
+            "import boto3, json\npages = boto3.client('ssm').get_paginator('get_parameters_by_path').paginate("
+            "Path='/pretamane/production/', WithDecryption=True)\nprint(json.dumps({each['Name'].rpartition('/')[2]: "
+            "each['Value'] for page in pages for each in page['Parameters']}))"))
+
+    def boot_again(self, parameters: dict[str, str]) -> str:
+        """After the host's end: the next boot, until the stack's unit has started it. AWS has the parameters that it
+        had; the bucket is empty, because what stands in for AWS was on the host's network and ended with it"""
+        self.end_helpers()
+        self.engine.boot()
+        self.serve_aws()
+        self.provide(parameters)
+        self.meter.begin(self.engine)
+        self.secrets()
+        return self.up()
 
     def aws(self, *arguments: str) -> str:
         """The host's AWS command line"""
@@ -93,13 +121,17 @@ class Stage:
                              " && printf "
                  "'ENVIRONMENT=production\\nREGION=us-east-1\\nBUCKET=backups\\nDATA_VOLUME_ID=vol-1\\n' "
                  ">/etc/pretamane/host.conf")
+        self.provide(PROVIDED)
+        self.secrets()
+        return total
+
+    def provide(self, parameters: dict[str, str]) -> None:
+        """A bucket, and values in the Parameter Store"""
         self.engine.wait_until(lambda: self.run("curl", "-sf", f"http://127.0.0.1:{MOTO}/moto-api/",
                                                 check=False).returncode == 0, 60, "moto")
         self.beside("import boto3\nboto3.client('s3').create_bucket(Bucket='backups')\n"
-                    f"for name, value in {PROVIDED!r}.items(): boto3.client('ssm').put_parameter(Type='SecureString', "
-                    f"Name='/pretamane/production/' + name, Value=value)")
-        self.secrets()
-        return total
+                    f"for name, value in {parameters!r}.items(): boto3.client('ssm').put_parameter("
+                    "Type='SecureString', Name='/pretamane/production/' + name, Value=value)")
 
     def secrets(self) -> None:
         """What pretamane-secrets.service runs"""
@@ -180,6 +212,22 @@ class Stage:
         address = self.address("prometheus", "obs")
         return json.loads(self.run("curl", "-sfg", f"http://{address}:9090/prometheus/api/v1/{path}").stdout)["data"]
 
+    def ask(self, container: str, query: str) -> list[dict]:
+        """What a Prometheus of the host, by the name of its container, says to a query now"""
+        found = json.loads(self.run("docker", "inspect", container).stdout)[0]["NetworkSettings"]["Networks"]
+        place = f"http://{found['pretamane_obs']['IPAddress']}:9090/prometheus/api/v1/query"
+        said = self.run("curl", "-sf", "--data-urlencode", f"query={query}", "--get", place).stdout
+        return json.loads(said)["data"]["result"]
+
+    def matched(self, selectors: set[str]) -> set[str]:
+        """Those selectors of which the stack's Prometheus has had a series since the host's start"""
+        place = f"http://{self.address('prometheus', 'obs')}:9090/prometheus/api/v1/series?"
+        return {*json.loads(self.beside(
+            "import json\nfrom urllib.parse import urlencode\nfrom urllib.request import urlopen\n"
+            f"ask = lambda each: json.load(urlopen({place!r} + urlencode({{'match[]': each, 'limit': 1, "
+            f"'start': {int(self.began)}}})))\n"
+            f"print(json.dumps([each for each in {sorted(selectors)!r} if ask(each)['data']]))"))}
+
     def versions(self) -> dict[str, str]:
         """Which real programs run, by repository"""
         found = {}
@@ -210,7 +258,7 @@ class Clients:
     def __init__(self, stage: Stage, number: int = 12, pause: float = 0.2) -> None:
         """Nothing runs yet"""
         self.stage, self.number, self.pause = stage, number, pause
-        self.good, self.bad, self.longest = 0, [], 0.0
+        self.good, self.bad, self.longest, self.written = 0, [], 0.0, []
 
     def __enter__(self) -> Clients:
         """Start all"""
@@ -229,6 +277,7 @@ class Clients:
         found = json.loads(said)
         self.busy.end(found["good"])
         self.good, self.bad, self.longest = found["good"], found["bad"], found["longest"]
+        self.written = found["written"]  # ids of contacts that were answered with 201
 
     def told(self) -> str:
         """In one line"""

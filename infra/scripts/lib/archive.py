@@ -248,11 +248,18 @@ def streamed(folder, name):
     yield from differences("volumes", expected, {name: stream_tree(sys.stdin.buffer, f"volumes/{name}")}, [name])
 
 
+def fetched(names, elsewhere):
+    """The volumes of some that are fetched: those that are not `elsewhere`, where `*` stands for all."""
+    return {*()} if "*" in elsewhere else {*names} - {*elsewhere}
+
+
 def faults(folder, elsewhere):
     """Where a backup that was fetched, without the volumes `elsewhere`, is not what its manifest says, as text."""
     manifest = read(os.path.join(folder, "manifest.json"))
-    for kind, now in (("dumps", dumps(folder)), ("volumes", volumes(folder))):
-        yield from differences(kind, manifest[kind], now, {*manifest[kind], *now} - {*elsewhere})
+    now = {"dumps": dumps(folder), "volumes": volumes(folder)}
+    yield from differences("dumps", manifest["dumps"], now["dumps"], {*manifest["dumps"], *now["dumps"]})
+    names = fetched({*manifest["volumes"], *now["volumes"]}, elsewhere)
+    yield from differences("volumes", manifest["volumes"], now["volumes"], names)
     for path, is_folder in walk(os.path.join(folder, "volumes")):
         file = os.path.join(folder, "volumes", path)
         if is_folder or os.path.islink(file):
@@ -286,9 +293,10 @@ def occupied(folder):
 
 
 def counted_bytes(manifest, elsewhere):
-    """Bytes of all dumps and of the volumes that are not `elsewhere`."""
-    counted = [each for name, each in manifest["volumes"].items() if name not in elsewhere]
-    return sum(each["bytes"] for each in [*manifest["dumps"].values(), *counted])
+    """Bytes of all dumps and of the volumes that are not `elsewhere`; and of the databases once they are restored."""
+    dumped = sum(each["bytes"] for each in manifest["dumps"].values())
+    kept = sum(manifest["volumes"][name]["bytes"] for name in fetched(manifest["volumes"], elsewhere))
+    return dumped + kept, manifest.get("database_bytes", dumped)  # older backups do not say
 
 
 def move_in(source, target):
@@ -304,7 +312,7 @@ VERBS = {  # arguments, and what is done; text that it gives back is a fault
     "put": (("source", "target"), lambda chosen: move_in(chosen.source, chosen.target)),
     "manifest": (("folder", "cache", "facts"),
                  lambda chosen: make(chosen.folder, json.loads(chosen.facts), chosen.cache)),
-    "bytes": (("elsewhere",), lambda chosen: print(counted_bytes(json.load(sys.stdin), chosen.elsewhere))),
+    "bytes": (("elsewhere",), lambda chosen: print(*counted_bytes(json.load(sys.stdin), chosen.elsewhere))),
     "faults": (("folder", "elsewhere"), lambda chosen: faults(chosen.folder, chosen.elsewhere)),
     "streamed": (("folder", "volume"), lambda chosen: streamed(chosen.folder, chosen.volume)),
     "unlocked": (("folder",), lambda chosen: unlocked(chosen.folder)),
@@ -319,7 +327,7 @@ def main():
     for verb, (names, _) in VERBS.items():
         each = verbs.add_parser(verb)
         for name in names:
-            more = {"nargs": "*", "help": "volumes that do not count"} if name == "elsewhere" else {}
+            more = {"nargs": "*", "help": "volumes that do not count; * for all"} if name == "elsewhere" else {}
             each.add_argument(name, **more)
     chosen = parser.parse_args()
     try:

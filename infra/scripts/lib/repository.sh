@@ -59,7 +59,8 @@ bytes_of() { # kind
     echo "$bytes"
 }
 
-# What is in a snapshot, without its volumes that are named: bytes that fetching it needs.
+# What is in a snapshot, without its volumes that are named (* for all): bytes that fetching it needs, and bytes of its databases once
+# they are restored.
 snapshot_bytes() { # snapshot, volumes
     local snapshot="$1"
     shift

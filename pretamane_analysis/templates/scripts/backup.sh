@@ -112,8 +112,8 @@ save_volumes mirror
 step copy
 save_volumes copy
 step manifest
-archive manifest "$STAGING" "$STATE_DIR/backup.hashes" "$(printf '{"stack": "%s", "release": "%s", "restic": "%s", "left_out": "%s"}' \
-    "$STACK" "$(basename "$RELEASE")" "$(restic version)" "$LEFT_OUT")"
+archive manifest "$STAGING" "$STATE_DIR/backup.hashes" "$(printf '{"stack": "%s", "release": "%s", "restic": "%s", "left_out": "%s", "database_bytes": %s}' \
+    "$STACK" "$(basename "$RELEASE")" "$(restic version)" "$LEFT_OUT" "$(bytes_of dump)")"
 step send
 send "$@"
 step retain

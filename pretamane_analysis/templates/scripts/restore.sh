@@ -4,6 +4,8 @@
 #   restore.sh [--force] [--snapshot ID]
 #   restore.sh [--force] --to-time TIME    the databases alone, as they were at that moment, such as '2026-11-29 12:00:00+00'; `latest`:
 #                                          as far as their log goes. Volumes stay as they are.
+#              --accept-gap                with `latest`: as far as the log can be followed although later segments of it are there
+# Exit codes: 0 restored; 3 the log has a gap, which is told, and nothing was touched; 75 another backup or restore is at work; any other: failed.
 # shellcheck source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=lib/repository.sh
@@ -11,7 +13,7 @@
 # shellcheck source=lib/wal.sh
 if [ "${#ARCHIVED[@]}" -gt 0 ]; then . "$LIBRARY/wal.sh"; fi
 
-STAGING="$DATA_DIR/backup/restore" FORCE=no SNAPSHOT=latest TO_TIME="" STAMP="$(date -u +%Y%m%d%H%M%S)"
+STAGING="$DATA_DIR/backup/restore" FORCE=no ACCEPT_GAP=no SNAPSHOT=latest TO_TIME="" STAMP="$(date -u +%Y%m%d%H%M%S)"
 ASIDE="$DATA_DIR/backup/replaced-$STAMP"
 
 finish() {
@@ -19,18 +21,23 @@ finish() {
     trap - EXIT
     remove_scratch
     rm -rf "$STAGING"
-    [ "$code" -eq 0 ] || log "failed with $code in step ${STEP:-start}; run it again with --force when the cause is mended"
+    [[ "$code" =~ ^(0|3)$ ]] || log "failed with $code in step ${STEP:-start}; run it again with --force when the cause is mended"
     exit "$code"
 }
 
+# What is fetched, the databases that are restored beside what is there, and where it is kept their log of that. To a moment go the
+# databases alone, so no volume is fetched then; the server that goes there needs for a time what the restored one needs later.
 fetch() {
+    local found elsewhere=() excluded=()
     rm -rf "$STAGING"
     mkdir -p "$STAGING"
-    require_room "$(snapshot_bytes "$SNAPSHOT")"
-    restic restore --quiet --host "$STACK" --target "$STAGING" "$SNAPSHOT"
+    if [ -n "$TO_TIME" ]; then elsewhere=('*') excluded=(--exclude /volumes); fi
+    found="$(snapshot_bytes "$SNAPSHOT" "${elsewhere[@]}")"
+    require_room "$((${found% *} + ${found#* } * (${#ARCHIVED[@]} > 0 ? 2 : 1)))"
+    restic restore --quiet --host "$STACK" --target "$STAGING" "${excluded[@]}" "$SNAPSHOT"
     FOUND="$(dirname "$(find "$STAGING" -name manifest.json -not -path '*/volumes/*' | head -n 1)")"
     [ -f "$FOUND/manifest.json" ] || die "there is no manifest in the snapshot"
-    archive faults "$FOUND"
+    archive faults "$FOUND" "${elsewhere[@]}"
 }
 
 # A moment in seconds since 1970, and as PostgreSQL reads it.
@@ -120,9 +127,10 @@ restore_volumes() {
 while [ $# -gt 0 ]; do
     case "$1" in
         --force) FORCE=yes ;;
+        --accept-gap) ACCEPT_GAP=yes ;;
         --snapshot) SNAPSHOT="${2:?--snapshot needs an id}" && shift ;;
         --to-time) TO_TIME="${2:?--to-time needs a time}" && shift ;;
-        *) die "usage: restore.sh [--force] [--snapshot ID | --to-time TIME]" ;;
+        *) die "usage: restore.sh [--force] [--snapshot ID | --to-time TIME [--accept-gap]]" ;;
     esac
     shift
 done
