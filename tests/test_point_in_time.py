@@ -12,7 +12,7 @@ from backup_host import make_host, make_server
 from cheap_restic import cheap_repository
 from needed import programs
 from postgres_server import PostgresServer
-from test_backup_restore import KEY, snapshots
+from test_backup_restore import KEY, restic, snapshots
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.emit.tree import emitted
