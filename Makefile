@@ -43,7 +43,7 @@ export: $(VENV)/.dev ## Notebooks to modules; outputs, pictures, infra/, README.
 	$(MAKE) golden
 
 golden: $(VENV)/.dev ## Write the expected texts that tests compare with: whole answers, schemas, charges; then read the diff
-	PRETAMANE_GOLDEN=write $(BIN)/python -m pytest -q -p no:xdist tests/test_formats.py tests/test_answers.py tests/test_damage.py
+	PRETAMANE_GOLDEN=write $(BIN)/python -m pytest -q -p no:xdist tests/test_formats.py tests/test_answers.py tests/test_damage.py tests/test_stack_damage.py
 
 docs: $(VENV)/.dev ## The site, in _docs/ (no network, no Quarto)
 	$(BIN)/python tools/build_site.py --out _docs

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.resources import KINDS, Load
 
+NO_FIGURES = str.maketrans("", "", "0123456789")
 HOURS = Decimal(730)
 LARGEST = 1_000_003
 WORDS = {  # field, perhaps of one kind -> its values; what nobody sells comes last
@@ -38,9 +40,10 @@ LOADS = ((), (Load(share=HALF, new_connections_per_second=Decimal(100), requests
               Load(share=HALF, active_connections=Decimal(7000), gb_per_hour=Decimal(3), rules=10)))
 
 
-def edges(kind: type) -> list[Decimal]:
-    """Return the numbers that stand in a kind's module, each with what is just above it: where a rule may begin"""
-    tree = ast.parse(inspect.getsource(sys.modules[kind.__module__]))
+@cache
+def edges(module: str) -> list[Decimal]:
+    """Return the numbers that stand in a module, each with what is just above it: where a rule may begin"""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
     known = {Decimal(str(each.value)) for each in ast.walk(tree) if isinstance(each, ast.Constant)
              and isinstance(each.value, (int, float, str)) and not isinstance(each.value, bool)
              and str(each.value).replace(".", "").isdecimal()}
@@ -78,8 +81,7 @@ def lines(found: list[tuple[str, str]]) -> list[str]:
 
 def shape(found: list[tuple[str, str]]) -> list[str]:
     """Return what charges are without how much, nor the figures in their notes"""
-    return ["".join(letter for letter in what if not letter.isdecimal()) + ("0" if number == "0" else "")
-            for what, number in found]
+    return [what.translate(NO_FIGURES) + ("0" if number == "0" else "") for what, number in found]
 
 
 def scanned(kind: type, given: dict[str, Any], name: str, values: list[Any], base: list) -> Iterator[str]:
@@ -101,6 +103,7 @@ def cases(kind: type) -> Iterator[str]:
             if each.default is MISSING and each.type != "str"}
     yield f"{kind.__name__}: {kind.title}, paid for by use: {', '.join(kind.usage) or 'nothing'}"
     yield from [f"  {each.name} is {each.default!r}" for each in known if each.default is not MISSING]
+    known_shapes: list[list[str]] = []  # whose fields were changed one by one
     first = {each.name: words(kind, each.name)[0] for each in texts} | must
     some = {each.name: 7 for each in known if each.type.startswith(("Decimal", "int")) and "percent" not in each.name}
     for name, values in itertools.chain((("", [""]),), ((each.name, words(kind, each.name)[1:]) for each in texts)):
@@ -110,14 +113,18 @@ def cases(kind: type) -> Iterator[str]:
             yield from [f" {' '.join(f'{key}={text}' for key, text in given.items())}", *lines(base)]
             full = asked(kind, {**given, **some})
             yield from ["  every number 7", *lines(full)]
+            if shape(full) in known_shapes:
+                continue
+            known_shapes.append(shape(full))
             for each in known:
                 if each.type == "bool":
                     yield from scanned(kind, {**given, **some}, each.name, [not each.default], full)
                 elif each.type.startswith("tuple"):
                     yield from scanned(kind, given, each.name, list(LOADS), base)
                 elif each.type.startswith(("Decimal", "int")):
-                    rising = [int(number) if each.type.startswith("int") else number for number in edges(kind)]
-                    yield from scanned(kind, given, each.name, sorted(set(rising)), base)
+                    rising = edges(kind.__module__)
+                    whole = map(int, rising) if each.type.startswith("int") else rising
+                    yield from scanned(kind, given, each.name, sorted(set(whole)), base)
 
 
 def text() -> str:

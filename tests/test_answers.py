@@ -10,6 +10,7 @@ from pretamane_analysis.cli import options
 from pretamane_analysis.cli.main import main
 
 WIKI, SAAS, SHOP = "tests/stacks/wiki.yaml", "tests/products/saas.yaml", "tests/data/managed_shop.yaml"
+OFFERS, BILLS = "tests/data/offers", "tests/data/bills"
 CLINIC = "tests/data/clinic.yaml"
 SIDES = "eks eks-optimized eks-open-source ecs-fargate k3s ec2-pair ec2-managed ec2".split()
 COMMANDS = {
@@ -35,7 +36,7 @@ COMMANDS = {
     "options-saas": f"options --stack {SAAS} --outages",
     "size": "size", "size-nodes": f"size --nodes --stack {SAAS}", "size-wiki": f"size --stack {WIKI} --format json",
     "size-search": "size --regions us-east-1,eu-west-1 --options OnDemand,Spot-typical",
-    "ranges": "ranges --cases 256 --claim 30", "ranges-wiki": f"ranges --cases 64 --shape triangular --stack {WIKI}",
+    "ranges": "ranges --cases 64 --claim 30", "ranges-wiki": f"ranges --cases 64 --shape triangular --stack {WIKI}",
     "sensitivity": f"sensitivity --cases 64 --stack {WIKI}",
     "break-even": f"break-even --stack {WIKI} --field egress_gb",
     "break-even-up": f"break-even --stack {WIKI} --field requests --up-to 20000000",
@@ -44,12 +45,32 @@ COMMANDS = {
     "ownership-wiki": f"ownership --stack {WIKI} --format json", "growth": f"growth --stack {WIKI}",
     "growth-json": f"growth --stack {SHOP} --format json",
     "slo": "slo", "slo-json": "slo --format json --scenario high",
-    "coverage": "prices coverage", "coverage-wiki": f"prices coverage --stack {WIKI} --options --architecture ec2",
+    "coverage": f"prices coverage --stack {WIKI} --architecture ec2",
     "find": "prices find AmazonEC2 BoxUsage:t3.medium",
     "find-egress": "prices find AWSDataTransfer DataTransfer-Out-Bytes",
     "find-none": "prices find AmazonEC2 BoxUsage:t3.mediun", "find-several": "prices find AWSELB LCUUsage",
     "find-place": "prices find AmazonEC2 BoxUsage:t3.medium --region moon-1", "list": "prices list AWSELB",
-    "sources": "prices sources",
+    "sources": "prices sources", "rows": f"prices rows {OFFERS}/AWSELB/sa-east-1.json",
+    **{f"cost-low-{side}": f"cost --architecture {side} --scenario low --stack {WIKI} --hours 700" for side in SIDES},
+    **{f"cost-high-{side}": f"cost --architecture {side} --scenario high --stack {SAAS}" for side in SIDES[5:]},
+    **{f"focus-{name}": f"cost --architecture {side} --format focus --stack {SAAS} --purchase-option {name}"
+       for side, name in (("ec2", "Spot-typical"), ("eks", "Reserved-1yr-NoUpfront"))},
+    **{f"offers-{name}": f"prices {words} --source offers --prices {OFFERS} --region sa-east-1" for name, words in (
+        ("find", "find AWSELB LCUUsage --attribute operation=LoadBalancing:Application"),
+        ("list", "list AWSDataTransfer"),
+        ("egress", "find AWSDataTransfer DataTransfer-Out-Bytes"), ("none", "find AmazonEC2 EBS:VolumeUsage.gp9"))},
+    **{f"bill-{form}": f"bill read {BILLS}/small-cur-{form}.csv" for form in ("2.0", "legacy")},
+    "bill-compare": f"bill compare {BILLS}/small-cur-legacy.csv --stack {CLINIC}",
+    "paid-options": f"prices coverage --stack {WIKI} --options --architecture ec2 --region eu-west-1",
+    **{f"wrong-{name}": words for name, words in {
+        "field": "break-even --field moon", "region": "cost --region mars-1", "as-is": "cost --architecture as-is",
+        "option": "cost --purchase-option Rented", "memory": "cost --memory 99999Gi", "claim": f"audit --stack {WIKI}",
+        "sides": "compare --baseline eks --alternative eks",
+        "options": "size --options Rented", "hours": "cost --hours 0",
+        "egress": "cost --egress -1", "regions": "size --regions mars-1", "months": "ownership --months 0",
+        "slo": f"slo --stack {WIKI}", "service": "prices list Nothing", "file": "cost --stack none.yaml",
+        "place": "prices find AWSELB LCUUsage --source offers --prices none",
+        "diff": "prices diff none bundled"}.items()},
 }
 
 

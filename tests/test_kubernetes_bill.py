@@ -15,11 +15,12 @@ import yaml
 from kubernetes_objects import Cluster, built
 from plan_to_resources import planned_resources
 from terraform_runner import PROGRAM, Configuration, first_plan, needs_terraform, ready, resources
-from test_terraform_bill import cents
+from test_terraform_bill import cents as exact_cents
 
 from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import architecture, bill_of
-from pretamane_analysis.bill.bill import bill
+from pretamane_analysis.bill.bill import Bill, bill
+from pretamane_analysis.bill.building_blocks import DISK_OF
 from pretamane_analysis.bill.nodes import Group, filled, work
 from pretamane_analysis.check.read.tree import Tree
 from pretamane_analysis.check.rules.registry import check
@@ -34,6 +35,7 @@ from pretamane_analysis.stack.stack import Stack, example, load
 pytestmark = needs_terraform
 HERE = Path(__file__).parent
 NAME = "eks-open-source"
+MEASURES = ("gb", "iops", "throughput_mibps")  # Of a disk
 
 
 def large() -> Stack:
@@ -113,13 +115,21 @@ def started(files: dict[str, str]) -> list[dict]:
     return found
 
 
-def claimed(objects: list[dict]) -> Volume | None:
-    """The disks that pods claim, as the importer reads them, of the kind that the tree's own class makes"""
-    lines = kubernetes_import(Input("all.yaml", yaml.safe_dump_all(objects).encode())).cloud
-    gb = sum(each.fields["gb"] * each.fields.get("count", 1) for each in lines if each.feature == "disks")
-    made, = (each["parameters"] for each in objects if each["kind"] == "StorageClass")
-    return Volume(feature="disks", name="data disk", volume_type=made["type"], gb=Decimal(gb),
-                  iops=Decimal(made["iops"]) if "iops" in made else None) if gb else None
+def claimed(objects: list[dict]) -> list[Volume]:
+    """The disks that pods claim, as the importer reads them and the class that the tree makes"""
+    lines = kubernetes_import(Input("all.yaml", yaml.dump_all(objects, Dumper=yaml.CSafeDumper).encode())).cloud
+    return [Volume(name=DISK_OF, **{key: Decimal(value) if key in MEASURES else value
+                                    for key, value in each.fields.items() if key != "kind"})
+            for each in lines if each.feature == "disks"]
+
+
+def cents(found: Bill) -> Counter:
+    """Count lines by resource, description and cents. Manifests name a claim after its owner, the bill after its
+    volume: both are just claims here"""
+    counted = Counter()
+    for (resource, *rest), times in exact_cents(found).items():
+        counted[DISK_OF if resource.startswith(DISK_OF) else resource, *rest] += times
+    return counted
 
 
 def running(stack: Stack, objects: list[dict]) -> Stack:

@@ -392,6 +392,26 @@ def test_nothing_of_the_example_is_drawn(name, side, tmp_path):
     assert not {word for word in words() if re.search(rf"(?<![\w/]){re.escape(word)}(?![\w/])", said, re.IGNORECASE)}
 
 
+def test_each_claim_has_the_performance_that_it_is_given():
+    """In a cluster each volume is a disk of its own: two of 6,000 IOPS pay for 3,000 above the free ones each"""
+    stack = loads("""
+name: press
+host: {disk_iops: 6000}
+services:
+  db: {role: database, image: "postgres:17.5", memory: 1Gi, mounts: [{volume: rows, path: /var/lib/postgresql/data}]}
+  cms: {role: application, image: "cms:3", memory: 512Mi, replicas: 2, mounts: [{volume: media, path: /media}]}
+volumes: {rows: {size_gb: 40, backup: dump}, media: {size_gb: 30, backup: copy}}
+""")
+    for name, disks in (("eks-open-source", 3), ("ec2", 1), ("ec2-pair", 2)):
+        lines = bill_of(architecture(name, stack, BOOK), stack, BOOK).lines
+        paid = sum(line.quantity * line.unit_price for line in lines if "IOPS" in line.description)
+        assert paid == disks * 3000 * Decimal("0.005"), name
+    tight = loads("name: tight\nhost: {disk_iops: 4000}\nservices: {a: {image: 'a:1', memory: 64Mi, mounts: "
+                  "[{volume: v, path: /v}]}}\nvolumes: {v: {size_gb: 1, backup: none}}\n")
+    with pytest.raises(PretamaneError, match="a gp3 disk of 2 GB has at most 1,000 IOPS, not 4,000"):
+        architecture("eks-open-source", tight, BOOK)
+
+
 # What holds for every stack
 
 @st.composite

@@ -27,15 +27,15 @@ import tempfile
 import time
 import types
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
+from mutation_page import page
 from mutation_tests import OPTIONS, PACKAGE, READERS, ROOMS, Seen, Tests, importers, passes, run, source_of
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGET = 8.0  # Seconds of the processor with coverage, for tests of one mutant, and as many for kept texts
-GOLDEN = ("tests/test_formats.py::", "tests/test_answers.py::", "tests/test_damage.py::")  # compare with kept texts
+GOLDEN = tuple(f"tests/test_{name}.py::" for name in ("formats", "answers", "damage", "stack_damage"))  # kept texts
 FORMATS = GOLDEN[0]  # What notices a change of a field, though it runs no line of it
 BEFORE = ("pydantic", "yaml", "jinja2", "tabulate", "tqdm", "pytest", "hypothesis", "fastcore.test", "IPython.display",
           "pandas", "jsonschema", "ijson", "execnb.shell", "publish")  # loaded once, each mutant is forked from there
@@ -252,48 +252,6 @@ def tested(session: Any, seen: Seen, mutants: list[Mutant]) -> dict[Mutant, str]
         print(f"{found[each]:9} {seconds:5.1f} s of {count:3}  {each.module}:{each.line}  {each.before}  =>  "
               f"{each.after}", flush=True)
     return found
-
-
-def likely(dead: int, count: int) -> str:
-    """Return where the share of all mutants lies with 95 %, in percent (Wilson's interval)"""
-    share, z = dead / count, 1.96
-    middle, half = share + z * z / (2 * count), z * (share * (1 - share) / count + (z / (2 * count)) ** 2) ** 0.5
-    low, high = ((middle + sign * half) / (1 + z * z / count) for sign in (-1, 1))
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
-
-
-HEAD = """# Mutants of the package
-
-`make mutation` changes the package's own Python in small ways (mutmut's operators, inside functions and classes) and
-runs the tests that run the changed line; `tools/mutation.py` says how. The figures are of a sample: the range is where
-the score of all lies with 95 % (Wilson). What killed a mutant is the first test that failed: an example of a notebook
-(its outputs are compared, too, as CI does), a text that is kept as a whole (`make golden`), or another test.
-"""
-KILLERS = ("examples", "golden", "tests", "too slow")
-
-
-def row(name: str, verdicts: list[str], known: int) -> str:
-    """Return a line of the table of scores"""
-    dead = len(verdicts) - verdicts.count("survived")
-    kinds = " | ".join(str(verdicts.count(each)) for each in KILLERS)
-    return (f"| {name} | {known:,} | {len(verdicts)} | {dead} | {kinds} | {100 * dead / len(verdicts):.0f} % | "
-            f"{likely(dead, len(verdicts))} |")
-
-
-def page(rooms: dict[str, tuple[dict[Mutant, str], int]], asked: argparse.Namespace) -> str:
-    """Return the results as Markdown"""
-    lines = [HEAD, f"{date.today()}, `python tools/mutation.py --sample {asked.sample} --seed {asked.seed}`.", "",
-             f"| room | mutants | sample | killed | by {' | by '.join(KILLERS[:3])} | too slow | score | range |",
-             "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|"]
-    lines += [row(room, list(found.values()), known) for room, (found, known) in rooms.items()]
-    lines += [row("all", [each for found, _ in rooms.values() for each in found.values()],
-                  sum(known for _, known in rooms.values())), "",
-              "## Survivors", "", "| module | line as it stands | as it became |", "|---|---|---|"]
-    cell = {"|": "\\|", "`": "'"}
-    for mutant in (each for found, _ in rooms.values() for each, verdict in found.items() if verdict == "survived"):
-        texts = ["".join(cell.get(letter, letter) for letter in text) for text in (mutant.before, mutant.after)]
-        lines.append(f"| {mutant.module}:{mutant.line} | `{texts[0]}` | `{texts[1]}` |")
-    return "\n".join(lines) + "\n"
 
 
 def work_here(options: argparse.Namespace) -> None:

@@ -80,7 +80,7 @@ class Planned:
     stack: Stack
     scenario: Scenario
     resources: dict[str, list[dict[str, Any]]]  # Values of each managed resource, by kind
-    claimed: Volume | None = None  # What manifests claim, where they were read; else the stack is asked
+    claimed: list[Volume] | None = None  # What manifests claim, where they were read; else the stack is asked
 
     @property
     def use(self) -> dict[str, Decimal]:
@@ -180,7 +180,7 @@ def _nodes(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
                  count=sum(count for *_, count in counts), iops=disk.get("iops") or None,
                  throughput_mibps=disk.get("throughput") or None)
     if any(each["addon_name"] == "aws-ebs-csi-driver" for each in plan["aws_eks_addon"]):
-        yield from [plan.claimed] if plan.claimed else pod_volumes(plan.stack, plan.scenario, stay)
+        yield from plan.claimed or pod_volumes(plan.stack, plan.scenario, stay)
 
 
 def _clusters(plan: Planned, found: list[dict[str, Any]]) -> Iterator[Resource]:
@@ -282,7 +282,7 @@ def planned_resources(
     plan: dict[str, Any],  # What `terraform show -json` prints of a plan
     stack: Stack,  # For usage and purchase options
     scenario: Scenario = "typical",
-    claimed: Volume | None = None,  # What manifests claim that run there
+    claimed: list[Volume] | None = None,  # What manifests claim that run there
 ) -> list[Resource]:
     """The billed resources of a plan. Raises PretamaneError for a kind of resource that is neither known to be
     billed nor free."""

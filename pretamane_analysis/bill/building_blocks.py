@@ -29,9 +29,9 @@ from ..stack.settings import seconds
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['Figures', 'POD_VOLUMES', 'REQUESTS_OF_LOG', 'Capacity', 'Architecture', 'services_on_machines', 'capacity',
+__all__ = ['Figures', 'POD_VOLUMES', 'DISK_OF', 'REQUESTS_OF_LOG', 'Capacity', 'Architecture', 'services_on_machines', 'capacity',
            'busy_percent', 'guessed', 'pod_volumes', 'managed_data', 'data_gb', 'claim_gb', 'is_shared',
-           'mounts_in_cluster', 'claims_gb', 'backup_room_gb', 'host_disk_gb', 'shared', 'saved_gb', 'own_data',
+           'mounts_in_cluster', 'claimed_disks', 'backup_room_gb', 'host_disk_gb', 'shared', 'saved_gb', 'own_data',
            'database_log']
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #22e28bd3
@@ -201,16 +201,19 @@ def mounts_in_cluster(
     return [each for each in service.mounts if not (caddy and each.path == "/data")]
 
 
-def claims_gb(
+DISK_OF = "disk of "  # A volume that is claimed
+
+
+def claimed_disks(
     stack: Stack,  # Any stack
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     services: Iterable[str],  # Names of those that run in a cluster
-) -> Decimal:
-    "GB that pods claim: one disk for each copy of a service, one for all where pods share a volume."
+) -> list[tuple[str, Decimal, int]]:  # For each volume: what its disks are called, GB of each, how many
+    "What pods claim: one disk for each copy of a service, one for all where pods share a volume."
     names = list(services)
     copies = {each.volume: 1 if is_shared(stack, each.volume, names) else stack.services[name].replicas
               for name in names for each in mounts_in_cluster(stack.services[name])}
-    return sum((count * claim_gb(stack, scenario, volume) for volume, count in copies.items()), Decimal(0))
+    return [(f"{DISK_OF}{volume}", claim_gb(stack, scenario, volume), count) for volume, count in copies.items()]
 
 # %% ../../nbs/bill/05_building_blocks.ipynb #75fa336d
 def backup_room_gb(
@@ -273,17 +276,19 @@ def own_data(
     stack: Stack,  # The product that is described
     scenario: Scenario,  # Which usage figures: `low`, `typical` or `high`
     services: Iterable[str],  # Names of those whose data it is
-    gb: Decimal,  # Size of the disk, GB
+    disks: Iterable[tuple[str, Decimal, int]],  # Name, GB of each, how many
 ) -> list[Resource]:
-    "Disk for the data of one's own services, its snapshots, and a bucket for what leaves the machine each night."
+    "Disks for the data of one's own services, snapshots, and a bucket for what leaves the machine each night."
     host, use = stack.host, stack.usage.at(scenario)
-    if refused := disk_refusals(host.disk_type, host.disk_iops, host.disk_throughput, gb):
-        raise PretamaneError("; ".join(text for _, text in refused), "the data disk, host.disk_type",
-                             "AWS makes no such disk: choose another type or other performance, or divide the "
-                             "volumes among stacks")
+    every = list(disks)
+    for _, gb, _ in every:
+        if refused := disk_refusals(host.disk_type, host.disk_iops, host.disk_throughput, gb):
+            raise PretamaneError("; ".join(text for _, text in refused), "the data disk, host.disk_type",
+                                 "AWS makes no such disk: choose another type or other performance, or divide the "
+                                 "volumes among stacks")
     return [
-        Volume(feature="disks", name="data disk", volume_type=host.disk_type, gb=gb, iops=host.disk_iops,
-               throughput_mibps=host.disk_throughput),
+        *(Volume(feature="disks", name=name, volume_type=host.disk_type, gb=gb, count=count,
+                 iops=host.disk_iops, throughput_mibps=host.disk_throughput) for name, gb, count in every),
         DiskSnapshots(feature="backups", gb=use["snapshot_gb"]),
         Bucket(feature="backups", name="backup bucket", standard_gb=saved_gb(stack, scenario, services),
                put_requests=use["backup_writes"]),

@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from ..base.errors import PretamaneError
 from .bill import HOURS_PER_MONTH, bill
 from pretamane_analysis.bill.building_blocks import (
-    Architecture, Figures, busy_percent, capacity, claims_gb, guessed, managed_data, own_data, shared,
+    Architecture, Figures, busy_percent, capacity, claimed_disks, guessed, managed_data, own_data, shared,
     services_on_machines,
 )
 from .node_types import cheapest_nodes
@@ -217,7 +217,7 @@ def eks(
     use, services = stack.usage.at(scenario), services_on_machines(stack, managed, True)
     cluster = _nodes_of(stack, book, work(stack, services, scenario), managed)
     data, replaced = managed_data(stack, book, scenario, services) if managed else (
-        own_data(stack, scenario, services, claims_gb(stack, scenario, services)), ())
+        own_data(stack, scenario, services, claimed_disks(stack, scenario, services)), ())
     resources = [*_cluster(stack, use, cluster), *data, *([_no_backups(stack)] if managed else [])]
     secrets = len(remaining_secrets(stack, services)) or 1
     resources.append(Secrets(feature="secrets", count=Decimal(secrets)) if managed else

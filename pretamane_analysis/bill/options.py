@@ -16,6 +16,7 @@ from .bill import HOURS_PER_MONTH
 from pretamane_analysis.bill.resilience import (
     NOT_SAID, Verdict, hours_of_work, patches_database, survives_machine, survives_zone, work,
 )
+from .several_hosts import no_standby
 from .sides import Side, side
 from ..prices.book import PriceBook
 from ..stack.quantities import Scenario
@@ -68,10 +69,12 @@ class Option:
                 "hours_of_work": hours_of_work(found, self.stack) if found else None, "lacks": self.lacks}
 
     def notes(self) -> list[str]:
-        "What the row leaves out: what it lacks, and what its machines cannot hold."
+        "What the row leaves out: what it lacks, what its machines cannot hold, that it is priced and not emitted."
         if not self.side:
             return [f"{self.title} has no price here: {self.lacks}."]
-        return [f"{self.title} does not hold everything: {each}." for each in self.side.architecture.shortfalls]
+        unwritten = no_standby(self.stack) if self.name == "ec2-pair" else None
+        return [*(f"{self.title} does not hold everything: {each}." for each in self.side.architecture.shortfalls),
+                *([f"{self.title}: `emit` does not write it, since {unwritten[1]}."] if unwritten else [])]
 
 # %% ../../nbs/bill/09a_options.ipynb #92eff11c
 def _option(name: str, stack: Stack, book: PriceBook, scenario: Scenario, hours: Decimal | int | str) -> Option:

@@ -17,6 +17,7 @@ from pretamane_analysis.bill.building_blocks import (
 from .cluster import SECONDS_PER_MONTH, require_architecture
 from .features import FEATURE, features_of, programs
 from .sizing import Machine, cheapest, host_for, lacking, needs
+from ..facts.images import repository
 from ..prices.book import PriceBook
 from ..prices.snapshot import InstanceType, instance_type
 from pretamane_analysis.resources import (
@@ -27,7 +28,24 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['K3S_MIB', 'ec2_pair', 'k3s']
+__all__ = ['REPLICATED', 'K3S_MIB', 'no_standby', 'ec2_pair', 'k3s']
+
+# %% ../../nbs/bill/06d_several_hosts.ipynb #2957d206
+REPLICATED = ("postgres", "postgis/postgis", "pgvector/pgvector")  # The second and the third are built on the first
+
+
+def no_standby(
+    stack: Stack,  # Any stack
+) -> tuple[str, str] | None:  # A place in its file, and a sentence; None where `emit` writes one or none is needed
+    "Why `emit` writes no standby for the databases of a stack."
+    found = stack.with_role("database")
+    for name, each in found.items():
+        if repository(each.image) not in REPLICATED:
+            return (f"services.{name}.image",
+                    f"a pair of hosts replicates PostgreSQL, and {name!r} runs {repository(each.image)}")
+    if len(found) > 1:
+        return "services", f"a pair of hosts replicates one database, not {len(found)}: {', '.join(found)}"
+    return None
 
 # %% ../../nbs/bill/06d_several_hosts.ipynb #e46d05fc
 @dataclass(frozen=True)
@@ -60,7 +78,7 @@ def _disks(stack: Stack, use: Figures, scenario: Scenario, hosts: _Hosts) -> lis
     data = data_gb(stack, scenario, names) * hosts.copies / hosts.count
     room = backup_room_gb(stack, scenario, names)  # any of them may be the one that makes the backup
     whole = ((data + use["image_gb"]) * Decimal("1.2") + room).to_integral_value(ROUND_CEILING)
-    disk, *copies = own_data(stack, scenario, names, whole)
+    disk, *copies = own_data(stack, scenario, names, [("data disk", whole, 1)])
     assert isinstance(disk, Volume)
     log = database_log(stack, use, names) if hosts.name == "ec2-pair" else []
     return [Volume(feature="disks", name="data disks", volume_type=disk.volume_type, gb=disk.gb,

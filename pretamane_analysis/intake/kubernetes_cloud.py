@@ -18,7 +18,7 @@ from .terraform_kinds import Around, whole_number
 from .terraform_services import READERS
 
 # %% auto #0
-__all__ = ['size_of_claim', 'cloud_of']
+__all__ = ['size_of_claim', 'claimed_disk', 'cloud_of']
 
 # %% ../../nbs/intake/31_kubernetes_cloud.ipynb #a141e99e
 _ALB = "alb.ingress.kubernetes.io"
@@ -55,23 +55,53 @@ def size_of_claim(
     return ceil(quantity(asked) / 2**30)
 
 
-def _claim(claim: dict[str, Any], count: int, each: KubernetesObject, *keys: str | int) -> CloudLine:
-    name = str(claim.get("storageClassName") or "gp2")
-    if "efs" in name.lower():
-        return _line("objects", {"kind": "FileSystem", "standard_gb": None}, each, *keys)
-    found = re.search(r"gp2|gp3|io1|io2|st1|sc1", name)
-    return _line("disks", {"kind": "Volume", "volume_type": found[0] if found else "gp3", "gb": size_of_claim(claim),
-                           **({"count": count} if count > 1 else {})}, each, *keys)
+_EBS = {"ebs.csi.aws.com": "gp3", "ebs.csi.eks.amazonaws.com": "gp3", "kubernetes.io/aws-ebs": "gp2"}  # Usual type
+_DEFAULT = re.compile(r"storageclass\.(beta\.)?kubernetes\.io/is-default-class")
 
 
-def _disks(found: Iterable[KubernetesObject]) -> Iterator[CloudLine]:
+def _class(found: Iterable[KubernetesObject], name: str) -> dict[str, Any]:
+    "The storage class of a name, or the default one where there is no name; empty where the manifests have none."
+    for each in found:
+        default = any(_DEFAULT.fullmatch(key) and value == "true" for key, value in each.annotations.items())
+        if each.kind == "StorageClass" and (each.name == name if name else default):
+            return each.raw
+    return {}
+
+
+def claimed_disk(
+    found: Iterable[KubernetesObject],  # All objects, classes among them
+    name: str,  # Of the class that a claim names; empty for none
+    gb: int,  # Size of the claim, GiB
+    count: int = 1,  # Claims of that kind
+) -> tuple[str, dict[str, Any]]:  # Feature, and fields of a resource as `kind: Volume` has them
+    "What a claim makes on AWS: an EBS volume, or storage in EFS."
+    made = _class(found, name)
+    told = {key: str(value) for key, value in mapping(made.get("parameters")).items()}
+    kind = re.search(r"gp2|gp3|io1|io2|st1|sc1", name)
+    usual = _EBS.get(str(made.get("provisioner"))) or (kind[0] if kind else "gp3" if name else "gp2")
+    if "efs" in (str(made.get("provisioner")) if made else name).lower():
+        return "objects", {"kind": "FileSystem", "standard_gb": None}
+    iops, each_gb, mibps = (int(told[key]) if told.get(key, "").isdecimal() else 0
+                            for key in ("iops", "iopsPerGB", "throughput"))
+    more = {"iops": iops or each_gb * gb, "throughput_mibps": mibps, "count": count if count > 1 else 0}
+    return "disks", {"kind": "Volume", "volume_type": told.get("type", usual), "gb": gb,
+                     **{key: value for key, value in more.items() if value}}
+
+
+def _claim(found: list[KubernetesObject], claim: dict[str, Any], count: int, each: KubernetesObject,
+           *keys: str | int) -> CloudLine:
+    made = claimed_disk(found, str(claim.get("storageClassName") or ""), size_of_claim(claim), count)
+    return _line(*made, each, *keys)
+
+
+def _disks(found: list[KubernetesObject]) -> Iterator[CloudLine]:
     for each in found:
         if each.kind == "PersistentVolumeClaim":
-            yield _claim(each.spec, 1, each, "spec")
+            yield _claim(found, each.spec, 1, each, "spec")
         for at, one in enumerate(listed(each.spec.get("volumeClaimTemplates")) if each.kind == "StatefulSet" else ()):
             count = whole_number(each.spec.get("replicas"), 1)
             if count:
-                yield _claim(mapping(mapping(one).get("spec")), count, each, "spec", "volumeClaimTemplates", at)
+                yield _claim(found, mapping(mapping(one).get("spec")), count, each, "spec", "volumeClaimTemplates", at)
 
 # %% ../../nbs/intake/31_kubernetes_cloud.ipynb #f5c89155
 _OPERATED = {"DBInstance": "aws_db_instance", "RDSInstance": "aws_db_instance", "Bucket": "aws_s3_bucket",

@@ -13,6 +13,7 @@ from ..facts.known_images import known_image
 from .compose_reading import fixed_image
 from .compose_service import listed, mapping
 from .evidence import CloudLine
+from .kubernetes_cloud import claimed_disk
 from .kubernetes_reading import KubernetesReading
 from .kubernetes_values import KubernetesObject, mib, quantity
 from .terraform_kinds import whole_number
@@ -104,16 +105,24 @@ def operated_service(
         "role": known.role if known else "database", "replicas": count, "memory": f"{size or usual}Mi",
         "cpu": f"{cores or (known.cpu if known else 1)}",
         "ports": {"http": known.ports[0]} if known and known.ports else {}}
-    _disk(reading, each, service, gb)
+    _disk(reading, each, kind, service, gb)
     found.services[name] = {key: value for key, value in service.items() if value}
 
 
-def _disk(reading: KubernetesReading, each: KubernetesObject, service: dict[str, Any], gb: int) -> None:
+def _class_of(each: KubernetesObject, storage: str) -> str:
+    "The storage class that stands beside a size, or further up; empty for none."
+    parts = storage.split(".")
+    beside = [mapping(at_path(each.spec, ".".join(parts[:end]))) for end in range(len(parts) - 1, 0, -1)]
+    return next((str(found[key]) for found in beside for key in ("storageClassName", "storageClass", "class")
+                 if found.get(key)), "")
+
+
+def _disk(reading: KubernetesReading, each: KubernetesObject, kind: Operated, service: dict[str, Any],
+          gb: int) -> None:
     "The disks of what an operator makes, on the host and on AWS."
     name, found, known = reading.name(each), reading.found, known_image(service["image"])
     if gb and known and known.data_path:
         service["mounts"] = [{"volume": f"{name}-data", "path": known.data_path}]
         found.volumes.setdefault(f"{name}-data", {"size_gb": gb, "backup": "copy"})
-        found.cloud.append(CloudLine("disks", {"kind": "Volume", "volume_type": "gp3", "gb": gb,
-                                               "count": service["replicas"]},
-                                     f"{each.kind}/{each.name} ({each.place('spec')})"))
+        made = claimed_disk(reading.objects, _class_of(each, kind.storage), gb, service["replicas"])
+        found.cloud.append(CloudLine(*made, f"{each.kind}/{each.name} ({each.place('spec')})"))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ...bill.building_blocks import POD_VOLUMES, Architecture
+from ...bill.building_blocks import DISK_OF, POD_VOLUMES, Architecture
 from ...bill.cluster import remaining_secrets
 from ...bill.bill import HOURS_PER_MONTH
 from ...bill.nodes import max_pods
@@ -54,7 +54,7 @@ CAUSES = {
     "CloudWatch metrics and alarms": ("aws_cloudwatch_metric_alarm.main", "aws_iam_role_policy.application"),
     "Secrets Manager": ("aws_secretsmanager_secret.application",),
     "control plane logs": ("aws_cloudwatch_log_group.control_plane",),
-    POD_VOLUMES: ("aws_eks_addon.storage",), "data disk": ("aws_eks_addon.storage",),
+    POD_VOLUMES: ("aws_eks_addon.storage",), DISK_OF: ("aws_eks_addon.storage",),
     "backup bucket": ("aws_s3_bucket.backup",), DiskSnapshots.title: ("aws_dlm_lifecycle_policy.data",),
     "CloudTrail": ("aws_cloudtrail.audit",), "audit trail": ("aws_s3_bucket.audit",),
     "backups": (), "edge": (),  # free lines that say what is not ordered
@@ -79,7 +79,7 @@ _OF_SERVICES = (DbInstance.title, CacheNodes.title)
 
 def _cause_key(resource: Resource) -> str:
     kinds = {NodeGroup: "EKS node group", DbInstance: DbInstance.title, CacheNodes: CacheNodes.title}
-    return kinds.get(type(resource), resource.name)
+    return DISK_OF if resource.name.startswith(DISK_OF) else kinds.get(type(resource), resource.name)
 
 
 def bill_resources(
@@ -238,7 +238,7 @@ def _values(stack: Stack, found: Architecture) -> dict[str, Any]:
         "zone_count": eks.availability_zones,
         "version": eks.version, "support": _supported(stack, found), **_nodes(stack, found),
         "nat_gateways": eks.nat_gateways,
-        "pod_volumes": any(each.name in (POD_VOLUMES, "data disk") for each in found.resources),
+        "pod_volumes": any(each.name.startswith((POD_VOLUMES, DISK_OF)) for each in found.resources),
         "control_plane_logs": any(each.name == "control plane logs" for each in found.resources),
         "balancer": eks.load_balancer, "edge": _edge(stack),
         **_of_own_data(stack, found), "database": any(isinstance(each, Table) for each in found.resources),

@@ -9,33 +9,25 @@ import re
 
 from ...base.errors import PretamaneError
 from ...bill.features import FEATURE
+from ...bill.several_hosts import no_standby
 from ..containers import PAIR
 from ..host.operations import REPLICATION_SECRET
-from ...facts.images import facts, repository
+from ...facts.images import facts
 from ...stack.service import Secret, Service
 from ...stack.stack import Stack
 
 # %% auto #0
-__all__ = ['SERVERS', 'OBJECTS_BUCKET', 'database_of', 'left_out', 'reference_application', 'adapted', 'on_one_host']
+__all__ = ['OBJECTS_BUCKET', 'database_of', 'left_out', 'reference_application', 'adapted', 'on_one_host']
 
 # %% ../../../nbs/emit/pair/01_adapted.ipynb #b078392b
-SERVERS = ("postgres", "postgis/postgis", "pgvector/pgvector")  # The second and the third are built on the first
-
-
 def database_of(
     stack: Stack,  # Any stack
 ) -> str:  # Name of a service; empty where the stack has no database
     "The database that both hosts have. Raises PretamaneError for one that the pair cannot replicate, or for several."
-    found = stack.with_role("database")
-    for name, each in found.items():
-        if repository(each.image) not in SERVERS:
-            raise PretamaneError(f"a pair of hosts replicates PostgreSQL, and {name!r} runs {repository(each.image)}",
-                                 place=f"services.{name}.image", remedy="Use `--architecture ec2` or `eks`; `pretamane "
-                                 "options` shows those where AWS runs the database")
-    if len(found) > 1:
-        raise PretamaneError(f"a pair of hosts replicates one database, not {len(found)}: {', '.join(found)}",
-                             place="services", remedy="Put them into one server, or use `--architecture kubernetes`")
-    return next(iter(found), "")
+    if found := no_standby(stack):
+        raise PretamaneError(found[1], place=found[0], remedy="Use `--architecture ec2`, `kubernetes` or `eks`; "
+                             "`pretamane options` shows those where AWS runs the database")
+    return next(iter(stack.with_role("database")), "")
 
 # %% ../../../nbs/emit/pair/01_adapted.ipynb #f1155768
 def left_out(
