@@ -1,6 +1,7 @@
 """The reference application as a real process, with what it needs: PostgreSQL, an S3 server, a search stub."""
 from __future__ import annotations
 
+import atexit
 import contextlib
 import http.client
 import json
@@ -14,16 +15,19 @@ import sys
 import tempfile
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from app_starter import Started
 from needed import program
 from postgres_server import PostgresServer, free_port
 from search_stub import KEY as SEARCH_KEY
 from search_stub import SearchStub
 
 ROOT = Path(__file__).resolve().parent.parent
+STARTER = Path(__file__).with_name("app_starter.py")
 SOURCE = ROOT / "pretamane_analysis" / "templates" / "app"
 API_KEY = "a key of a caller in this test"
 S3_KEY, S3_SECRET = "pretamane", "the secret of the object store"
@@ -31,6 +35,23 @@ DB_PASSWORD = "the role of the application"
 PATIENCE = 600  # the most seconds that anything is waited for; less where a test is meant to fail
 SIDES = ("host", "managed")  # PostgreSQL, Meilisearch and an S3-compatible store; DynamoDB, OpenSearch and S3
 PYCACHE = Path(tempfile.gettempdir()) / "pretamane-app-pycache"
+
+
+@cache
+def starter() -> str:
+    """The socket of the process that has the application's libraries loaded; it ends with this one"""
+    folder = Path(tempfile.mkdtemp(prefix="starter-"))
+    process = subprocess.Popen([sys.executable, STARTER, folder / "socket", SOURCE], stdout=subprocess.PIPE,
+                               env={"PATH": os.environ["PATH"]})
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    assert process.stdout.readline() == b"ready\n"
+    return str(folder / "socket")
 
 
 class S3Server:
@@ -149,12 +170,11 @@ def form(content: bytes, name: str = "note.txt", kind: str = "text/plain",
 class App:
     """One process of the application. `environment` overrides what it is told."""
 
-    def __init__(self, platform: Platform, source: Path = SOURCE, environment: dict[str, str | None] | None = None,
-                 python: list[str] | None = None) -> None:
+    def __init__(self, platform: Platform, source: Path = SOURCE,
+                 environment: dict[str, str | None] | None = None) -> None:
         """Prepare; `start` starts it"""
         self.platform, self.source, self.folder = platform, source, Path(tempfile.mkdtemp(prefix="app-"))
         self.port, self.metrics_port, self.process = free_port(), free_port(), None
-        self.python = python or ["-m", "app"]
         for name in ("uploads", "processed"):
             (self.folder / name).mkdir()
         self.environment = platform.environment | {
@@ -168,8 +188,7 @@ class App:
     def start(self, wait: bool = True) -> App:
         """Start the process and wait until it listens"""
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, *self.python], cwd=self.source, env=self.environment,
-                                            stdout=log, stderr=log, start_new_session=True)
+            self.process = self._started(["-m", "app"], log.fileno(), log.fileno())
         if wait:
             deadline = time.monotonic() + 60
             while not self._listens() and self.process.poll() is None and time.monotonic() < deadline:
@@ -185,8 +204,19 @@ class App:
 
     def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess:
         """Run one of the application's commands and return what it did"""
-        return subprocess.run([sys.executable, *command], cwd=self.source, env=self.environment,
-                              capture_output=True, text=True, timeout=timeout, check=False)
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
+            process = self._started(list(command), out.fileno(), error.fileno())
+            try:
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                raise
+            for each in (out, error):
+                each.seek(0)
+            return subprocess.CompletedProcess(command, code, out.read(), error.read())
+
+    def _started(self, command: list[str], *streams: int) -> Started:
+        return Started(starter(), command, self.environment, str(self.source), *streams)
 
     def call(self, method: str, path: str, body: object = None, headers: dict[str, str | None] | None = None,
              key: str | None = API_KEY, timeout: float = 20) -> Answer:
@@ -342,9 +372,10 @@ def platform(side, request):
     made.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def app(platform):
-    """The application, running; tests share it and leave it as they found it"""
+    """The application, running; the tests of a file share it and leave it as they found it. It ends with them: it looks
+    into its outbox five times a second, which took moto 85 s of processor beside all the other tests"""
     made = platform.app().start()
     yield made
     made.remove()

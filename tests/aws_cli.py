@@ -1,25 +1,15 @@
 """The real AWS CLI without its start: one process has it loaded and forks for each call, which is five times as fast.
 
-`python tests/aws_cli.py SOCKET` serves; the shim `CLIENT` is what a PATH holds as `aws`. Arguments, environment and the
-three standard streams are those of the caller; what runs is `awscli` from PyPI, unchanged.
+`python tests/aws_cli.py SOCKET` serves; `CLIENT` is what a PATH holds as `aws`. What runs is `awscli` from PyPI,
+unchanged.
 """
 from __future__ import annotations
 
-import json
-import os
-import signal
-import socket
 import sys
 
-CLIENT = f"""#!{sys.executable} -ISE
-import json, os, socket, sys
-with socket.socket(socket.AF_UNIX) as server:
-    server.connect(os.environ["AWS_CLI_SOCKET"])
-    request = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode()
-    socket.send_fds(server, [len(request).to_bytes(4, "big")], [0, 1, 2])
-    server.sendall(request)
-    sys.exit(server.recv(1)[0])
-"""
+from forked import client, serve
+
+CLIENT = client("AWS_CLI_SOCKET")
 
 
 def loaded():
@@ -35,44 +25,5 @@ def loaded():
     return driver
 
 
-def answer(driver, connection: socket.socket) -> int:
-    """Run one call with the caller's streams and return its exit code"""
-    size, streams, _, _ = socket.recv_fds(connection, 4, 3)
-    request = b""
-    while len(request) < int.from_bytes(size, "big"):
-        request += connection.recv(65536)
-    arguments, environment, folder = json.loads(request)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-    try:
-        code = driver.main(arguments)
-    except SystemExit as exit:
-        code = exit.code
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return (code if isinstance(code, int) else 0 if code is None else 1) & 255
-
-
-def serve(path: str) -> None:
-    """Answer calls until the process is ended"""
-    driver = loaded()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(path)
-        server.listen(16)
-        print("ready", flush=True)
-        while True:
-            connection, _ = server.accept()
-            if os.fork() == 0:
-                server.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                connection.sendall(bytes([answer(driver, connection)]))
-                os._exit(0)
-            connection.close()
-
-
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], loaded().main)

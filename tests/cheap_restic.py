@@ -8,11 +8,15 @@ repository says (AES-256 in counter mode, Poly1305-AES over the ciphertext) and 
 """
 from __future__ import annotations
 
+import atexit
 import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 CHEAP = {"N": 2, "r": 1, "p": 1}
@@ -39,10 +43,9 @@ def derived(password: str, key: dict) -> tuple[bytes, bytes, bytes]:
     return found[:32], found[32:48], found[48:]
 
 
-def cheapen(repository: Path, password: str) -> None:
-    """Write the one key of a repository again, quick to derive"""
-    file, = (repository / "keys").iterdir()
-    key = json.loads(file.read_text())
+def cheap(content: bytes, password: str) -> tuple[str, bytes]:
+    """The name and the content of the file of a key, written again so that the key is quick to derive"""
+    key = json.loads(content)
     cipher, mac, factor = derived(password, key)
     sealed = base64.b64decode(key["data"])
     nonce, text, tag = sealed[:16], sealed[16:-16], sealed[-16:]
@@ -54,5 +57,32 @@ def cheapen(repository: Path, password: str) -> None:
     text = aes("aes-256-ctr", cipher, plain, nonce)
     key["data"] = base64.b64encode(nonce + text + poly1305(factor, aes("aes-128-ecb", mac, nonce), text)).decode()
     content = json.dumps(key).encode()
+    return hashlib.sha256(content).hexdigest(), content
+
+
+@cache
+def _first(password: str) -> Path:
+    """A repository that is made once, for to make one takes two seconds of a processor"""
+    folder = Path(tempfile.mkdtemp(prefix="restic-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    subprocess.run(["restic", "-r", folder / "repository", "--no-cache", "init"], check=True, capture_output=True,
+                   env=os.environ | {"RESTIC_PASSWORD": password})
+    file, = (folder / "repository" / "keys").iterdir()
+    name, content = cheap(file.read_bytes(), password)
     file.unlink()
-    (repository / "keys" / hashlib.sha256(content).hexdigest()).write_bytes(content)
+    (folder / "repository" / "keys" / name).write_bytes(content)
+    return folder / "repository"
+
+
+def cheap_repository(place: Path, password: str) -> None:
+    """Make an empty repository whose key is quick to derive; two of one password have the same identity"""
+    shutil.copytree(_first(password), place)
+
+
+def cheapen_bucket(store, bucket: str, prefix: str, password: str) -> None:
+    """Write the one key of a repository in a bucket again"""
+    old, = (each["Key"] for each in store.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/keys/")["Contents"])
+    name, content = cheap(store.get_object(Bucket=bucket, Key=old)["Body"].read(), password)
+    store.put_object(Bucket=bucket, Key=f"{prefix}/keys/{name}", Body=content)
+    store.delete_object(Bucket=bucket, Key=old)

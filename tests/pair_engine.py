@@ -2,7 +2,8 @@
 
 What the emitted scripts would run inside the database's container is run here as the user that PostgreSQL wants, with
 the places of the container replaced by those of the test. A command line that is not known is an error. PAIR_ENGINE
-names a folder with `engine.json`; every call is noted in `calls`.
+names a folder with `engine.json`; every call is noted in `calls`. `python tests/pair_engine.py SOCKET` serves the calls
+of `forked.client`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+from forked import serve
 
 HOME = Path(os.environ["PAIR_ENGINE"])
 ENGINE = json.loads((HOME / "engine.json").read_text())
@@ -101,7 +104,7 @@ def others(add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> list[str]
     return sorted(found)
 
 
-def converse(words: list[str]) -> None:
+def converse(words: list[str]) -> int:
     """psql, with standard input replaced line by line so that a conversation goes on"""
     child = subprocess.Popen(words, env=INSIDE, cwd=HOME, stdin=subprocess.PIPE, **IDENTITY)
 
@@ -112,7 +115,7 @@ def converse(words: list[str]) -> None:
         child.stdin.close()
 
     threading.Thread(target=forward, daemon=True).start()
-    os._exit(child.wait())  # the other thread may wait for a word that nobody says
+    return child.wait()  # the other thread may wait for a word that nobody says
 
 
 def compose(words: list[str]) -> int:
@@ -124,7 +127,7 @@ def compose(words: list[str]) -> int:
         if not process():
             sys.exit(f'service "{DATABASE}" is not running')
         if words[2] == "psql":
-            converse(words[2:])
+            return converse(words[2:])
         return tool([*map(replaced, words[2:])]).returncode
     if verb == "run" and "--entrypoint" in words:
         return tool(
@@ -164,9 +167,8 @@ def listed(words: list[str]) -> int:
     return 0
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
     """One call"""
-    words = sys.argv[1:]
     with (HOME / "calls").open("a") as calls:
         calls.write(" ".join(words) + "\n")
     if words[0] == "compose":
@@ -184,4 +186,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    serve(sys.argv[1], main)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shlex
 import shutil
 import signal
 import socket
@@ -23,6 +22,7 @@ import psycopg
 import yaml
 from aws_cli import CLIENT
 from bootstrap_host import cli_socket, client, moto
+from forked import client as client_of
 from postgres_server import find_binaries
 
 from pretamane_analysis.emit.tree import LOCK, OF_PAIR, emitted
@@ -128,7 +128,7 @@ class PairHost:
             "SECRETS_DIR": str(self.secrets),
             "HOST_FILE": str(folder / "host.conf"),
             "DATA_ON_ROOT_DISK": "yes",
-            "PAIR_ENGINE": str(self.engine),
+            "PAIR_ENGINE_SOCKET": str(self.engine / "socket"),
             "PAIR_PORT": str(port),
             "SETTLE_SECONDS": "0.2",
             "POLL": "0.1",
@@ -196,8 +196,10 @@ class PairHost:
                 }
             )
         )
-        docker = f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(HERE / "pair_engine.py"))} "$@"'
-        for name, text in (("docker", f"#!/bin/sh\n{docker}\n"), ("aws", CLIENT)):
+        self.server = subprocess.Popen([sys.executable, HERE / "pair_engine.py", self.engine / "socket"],
+                                       env={"PAIR_ENGINE": str(self.engine)}, stdout=subprocess.PIPE)
+        assert self.server.stdout.readline() == b"ready\n"
+        for name, text in (("docker", client_of("PAIR_ENGINE_SOCKET")), ("aws", CLIENT)):
             (self.folder / "bin" / name).write_text(text)
             (self.folder / "bin" / name).chmod(0o755)
 
@@ -272,6 +274,8 @@ class PairHost:
         """End it"""
         self.crash()
         self.wire.close()
+        self.server.kill()
+        self.server.wait()
 
 
 SESSION_MANAGER = """import json, os, subprocess, sys

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from backup_host import (
     make_host,
     make_server,
 )
-from cheap_restic import cheapen
+from cheap_restic import cheap_repository, cheapen_bucket
 from needed import programs
 
 KEY = "the key of this test"
@@ -60,8 +61,7 @@ def place(tmp_path_factory):
     (found.host.volume("logs-data") / "audit.jsonl").write_text(AUDIT)
     (found.host.volume("postgres-data") / "files").write_bytes(bytes(9 << 20))  # the server's own are elsewhere
     found.grafana = grafana(found.host)
-    restic(found.repository, "init")
-    cheapen(found.repository, KEY)
+    cheap_repository(found.repository, KEY)
     found.done = found.host.run("backup.sh")
     found.hashes = found.server.psql(HASHES, "pretamane")
     found.objects = attributes(found.host.volume("minio-data"))
@@ -198,6 +198,8 @@ def test_the_repository_in_a_bucket_is_made_once_and_missed_when_it_is_gone(plac
         for script in ("backup.sh", "restore-drill.sh"):
             done = place.host.run(script, **environment, DRILL_PARTS="1")
             assert done.returncode == 0, done.stderr
+            if script == "backup.sh":
+                cheapen_bucket(store, "bucket", "backups", KEY)
         names = {each["Key"] for each in store.list_objects_v2(Bucket="bucket")["Contents"]}
         assert "backups/config" in names and any(name.startswith("backups/snapshots/") for name in names)
         assert not any(name.startswith("backups/locks/") for name in names)
@@ -418,24 +420,26 @@ def kept(days: list[datetime], daily: int, weekly: int, monthly: int) -> list[da
 def test_after_a_hundred_days_exactly_the_policy_is_left(place, tmp_path):
     """One backup a day, the scripts' own retention every ten days, a second backup on some days"""
     repository, first = tmp_path / "repository", datetime(2026, 8, 15, 3, 15)
-    restic(repository, "init")
-    cheapen(repository, KEY)
+    cheap_repository(repository, KEY)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x").write_text("x")
     script = place.host.root / "current" / "scripts" / "lib"
     retain = f'. {script}/common.sh; . {script}/repository.sh; retain'
+    def save(moment: datetime) -> None:
+        restic(repository, "backup", "--quiet", "--host", "pretamane", "--time", f"{moment:%Y-%m-%d %H:%M:%S}",
+               str(tmp_path / "data"))
+
     left = []
-    for day in range(100):
-        for moment in [first + timedelta(days=day)] + [first + timedelta(days=day, hours=9)] * (day % 33 == 0):
-            restic(repository, "backup", "--quiet", "--host", "pretamane", "--time", f"{moment:%Y-%m-%d %H:%M:%S}",
-                   str(tmp_path / "data"))
-            left.append(moment)
-        if day % 10 == 9:
-            done = subprocess.run(["bash", "-c", retain],
-                                  env=os.environ | place.host.environment | {"RESTIC_REPOSITORY": str(repository)},
-                                  capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            left = kept(left, 7, 5, 12)
+    for ten in range(0, 100, 10):
+        moments = [first + timedelta(days=day) for day in range(ten, ten + 10)]
+        moments += [first + timedelta(days=day, hours=9) for day in range(ten, ten + 10) if day % 33 == 0]
+        with ThreadPoolExecutor(len(moments)) as at_once:  # each waits for others' locks, a quarter of a second
+            list(at_once.map(save, moments))
+        done = subprocess.run(["bash", "-c", retain],
+                              env=os.environ | place.host.environment | {"RESTIC_REPOSITORY": str(repository)},
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        left = kept(left + moments, 7, 5, 12)
     found = sorted(datetime.fromisoformat(each["time"][:19]) for each in snapshots(repository))
     assert found == left
     assert len(found) == 7 + 4 + 3  # the newest week and month are in the newest days already

@@ -5,6 +5,7 @@ import ast
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,20 +35,27 @@ from pretamane_analysis.stack.quantities import Range
 from pretamane_analysis.stack.stack import Stack, example
 
 PACKAGE = Path(bills.__file__).resolve().parents[1]
-TEXTS = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
-         for path in PACKAGE.rglob("*.py") if path.name != "_modidx.py" and "templates" not in path.parts}
+
+
+@cache
+def nodes() -> dict[str, list[ast.AST]]:
+    """What each module is made of"""
+    return {path.relative_to(PACKAGE).as_posix(): list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+            for path in PACKAGE.rglob("*.py") if path.name != "_modidx.py" and "templates" not in path.parts}
+
+
+@cache
+def texts() -> dict[str, list[str]]:
+    """The texts of each module that are no docstrings"""
+    docs = {id(node.value) for found in nodes().values() for node in found if isinstance(node, ast.Expr)}
+    return {name: [node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)
+                   and id(node) not in docs] for name, found in nodes().items()}
 
 
 def modules_with(*words: str) -> list[str]:
     """Return the modules that say each of these words, as a part of a text that is no docstring"""
-    found = []
-    for name, tree in TEXTS.items():
-        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        said = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-                and id(node) not in docs]
-        if all(any(word in text for text in said) for word in words):
-            found.append(name)
-    return sorted(found)
+    return sorted(name for name, said in texts().items()
+                  if all(any(word in text for text in said) for word in words))
 
 
 @pytest.mark.parametrize("words, where", [
@@ -82,8 +90,8 @@ def test_free_egress_is_that_of_the_allowances(monkeypatch):
 
 def test_the_names_of_data_features_stand_once():
     """Which features managed services replace follows from the roles of the features: no module lists them"""
-    lists = [(name, node.lineno) for name, tree in TEXTS.items()
-             for node in ast.walk(tree) if isinstance(node, ast.Tuple | ast.List | ast.Set)
+    lists = [(name, node.lineno) for name, found in nodes().items()
+             for node in found if isinstance(node, ast.Tuple | ast.List | ast.Set)
              and {*DATA_FEATURES} <= {each.value for each in node.elts if isinstance(each, ast.Constant)}]
     assert lists == []
     assert DATA_FEATURES == ("database", "cache", "queue", "stream", "search", "objects", "identity", "observability")

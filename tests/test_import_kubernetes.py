@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from test_import_compose import ROLES, routes_of
 from test_import_compose import stack_of as compose_stack
 
@@ -13,6 +14,8 @@ from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.bill.architectures import architecture, bill_of
 from pretamane_analysis.bill.nodes import work
 from pretamane_analysis.bill.own_stack import CHECKS
+from pretamane_analysis.check.read.tree import Tree
+from pretamane_analysis.check.rules.registry import check
 from pretamane_analysis.cli.main import main
 from pretamane_analysis.emit.tree import OF_KUBERNETES, emitted
 from pretamane_analysis.intake.import_files import imported
@@ -252,6 +255,21 @@ def test_the_manifests_that_we_emitted_are_read_back(name, tmp_path):
         assert routes_of(now) == routes_of(was) or was.role == "edge", service
         if "cloudnative-pg" not in now.image:
             assert now.image == was.image and (now.mounts == was.mounts or was.role in ("edge", "job"))
+
+
+def test_what_every_node_runs_stays_so(tmp_path):
+    """A DaemonSet of somebody becomes a service of every node, that is emitted as a DaemonSet and read back"""
+    _, stack = stack_of(workload("DaemonSet", "agent", memory="64Mi"), workload("Deployment", "api"))
+    tree = emitted(stack, of=OF_KUBERNETES)
+    assert "| agent | DaemonSet | every node | every node |" in tree["README.md"]
+    for path, text in tree.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / path).write_text(text)
+    assert [each["kind"] for each in yaml.safe_load_all(tree["kubernetes/base/service-agent.yaml"])
+            if "template" in each.get("spec", {})] == ["DaemonSet"]
+    after = loads(priced_text(imported([str(tmp_path / "kubernetes" / "base")]), bundled()), "stack.yaml", CHECKS)
+    assert [name for name, each in after.services.items() if each.per_node] == ["agent"]
+    assert not [each for each in check(Tree(tree, as_of=stack.day())) if each.severity == "error"]
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="allowed: kubectl is not installed")

@@ -117,7 +117,7 @@ def started(files: dict[str, str]) -> list[dict]:
 
 def claimed(objects: list[dict]) -> list[Volume]:
     """The disks that pods claim, as the importer reads them and the class that the tree makes"""
-    lines = kubernetes_import(Input("all.yaml", yaml.safe_dump_all(objects).encode())).cloud
+    lines = kubernetes_import(Input("all.yaml", yaml.dump_all(objects, Dumper=yaml.CSafeDumper).encode())).cloud
     return [Volume(name=DISK_OF, **{key: Decimal(value) if key in MEASURES else value
                                     for key, value in each.fields.items() if key != "kind"})
             for each in lines if each.feature == "disks"]

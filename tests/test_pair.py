@@ -14,7 +14,8 @@ import pytest
 import yaml
 from backup_host import make_host, make_server
 from bootstrap_host import client
-from needed import needs, program
+from cheap_restic import cheap_repository
+from needed import needs, program, programs
 from pair_host import BUCKET, make_pair, remove_pair, roll, tree
 from terraform_runner import PROGRAM, Configuration, needs_terraform, pair_files, ready
 
@@ -64,6 +65,7 @@ class Writers:
                     number = next(self.numbers)
                     session.execute("insert into kept values (%s)", [number])
                     self.acknowledged.append(number)
+                    time.sleep(0.005)  # what the others do needs the processor, too
         except psycopg.Error:
             pass
 
@@ -78,6 +80,15 @@ class Writers:
 def kept(host) -> set[int]:
     """What is there"""
     return {row[0] for row in host.sql("select id from kept")}
+
+
+@pytest.fixture(scope="module")
+def repository(pair):
+    """Of their backups"""
+    programs("restic", "openssl")
+    place = pair[0].folder.parent / "repository"
+    cheap_repository(place, "of the test")
+    return place
 
 
 def rejoined(leader, follower) -> None:
@@ -209,13 +220,12 @@ def test_required_waits_for_ever(pair):
     assert len(writers.end()) >= 4
 
 
-def test_a_release_on_both_hosts_loses_nothing_and_backups_go_on(pair):
+def test_a_release_on_both_hosts_loses_nothing_and_backups_go_on(pair, repository):
     """`roll.sh --hand-over` under writes: the host that follows has the release first and starts no service with it,
     then it leads, with its services and a new index; then the other one has it. Backups are made by whoever leads"""
     leader, follower = of(pair)
-    program("restic")
-    repository = {"RESTIC_REPOSITORY": str(leader.folder.parent / "repository")}
-    leader.must("backup.sh", **repository)
+    key = {"RESTIC_REPOSITORY": str(repository)}
+    leader.must("backup.sh", **key)
     writers, done = Writers(leader, 7_000_000), []
     rolling = threading.Thread(target=lambda: done.append(roll(pair, "--hand-over")))
     rolling.start()
@@ -232,10 +242,10 @@ def test_a_release_on_both_hosts_loses_nothing_and_backups_go_on(pair):
     assert (leader.folder / "opt" / "current").resolve() != leader.release
     assert (leader.folder / "opt" / "current").resolve().name == (follower.folder / "opt" / "current").resolve().name
     leader.refused("pair.sh", "leads")  # so the units of its backup and of its health watch are skipped
-    follower.must("backup.sh", **repository)
+    follower.must("backup.sh", **key)
     dumped = subprocess.run(
         [program("restic"), "dump", "latest", "/databases/postgresql/databases.json"],
-        env=follower.environment | repository | {"RESTIC_PASSWORD": "of the test"},
+        env=follower.environment | key | {"RESTIC_PASSWORD": "of the test"},
         check=True,
         capture_output=True,
         text=True,
@@ -245,11 +255,10 @@ def test_a_release_on_both_hosts_loses_nothing_and_backups_go_on(pair):
     follower.must("pair.sh", "tend")
 
 
-def test_back_to_a_moment_before_and_after_a_promotion(pair, tmp_path):
+def test_back_to_a_moment_before_and_after_a_promotion(pair, repository, tmp_path):
     """The log of whoever leads is sent, and goes on after a promotion. What the lost leader acknowledged but never sent
     is in the new one's archive; what it wrote alone, and sent, is on no way that leads to the new one's moments"""
     leader, follower = of(pair)
-    repository = leader.folder.parent / "repository"
     key = {"RESTIC_REPOSITORY": str(repository), "RESTIC_CACHE_DIR": str(tmp_path / "cache")}
     leader.must("backup.sh", **key)
     time.sleep(1.1)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from backup_host import make_host, make_server
-from cheap_restic import cheapen
+from cheap_restic import cheap_repository
 from needed import programs
 from postgres_server import PostgresServer
 from test_backup_restore import KEY, restic, snapshots
@@ -44,8 +44,7 @@ def place(tmp_path_factory):
     found.host = make_host(found.folder / "host", found.server, found.repository)
     found.server.psql("create role pretamane login; create database pretamane owner pretamane")
     found.server.psql("create table rows (n int primary key)", "pretamane")
-    restic(found.repository, "init")
-    cheapen(found.repository, KEY)
+    cheap_repository(found.repository, KEY)
     with (found.host.volume("minio-data") / "large").open("w") as file:
         file.truncate(64 << 20)
     found.before = add(found.server, 100)

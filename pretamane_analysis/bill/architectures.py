@@ -32,7 +32,8 @@ from ..stack.quantities import Scenario, mebibytes
 from ..stack.stack import Stack
 
 # %% auto #0
-__all__ = ['CORNERS', 'ARCHITECTURES', 'TITLES', 'ec2', 'scaled', 'architecture', 'names_for', 'compared', 'bill_of']
+__all__ = ['CORNERS', 'ARCHITECTURES', 'TITLES', 'host_machine', 'ec2', 'scaled', 'architecture', 'names_for', 'compared',
+           'bill_of']
 
 # %% ../../nbs/bill/07_architectures.ipynb #3e7a2177
 def _host_type(
@@ -88,6 +89,18 @@ def _machine(stack: Stack, kind: InstanceType, busy: Decimal) -> Instances:
     return Instances(feature="compute", name="EC2 host", instance_type=kind.name, purchase_option=host.purchase_option,
                      cpu_percent=busy_percent(busy, kind.vcpu), cpu_credits=host.cpu_credits,
                      detailed_monitoring=host.detailed_monitoring)
+
+
+def host_machine(
+    stack: Stack,  # The product that is described
+    book: PriceBook,  # Where prices are looked up
+    scenario: Scenario = "typical",  # Which usage figures: `low`, `typical` or `high`
+) -> Instances:
+    "The machine of the stack on one EC2 host with open source, and nothing else of that bill. Raises PretamaneError."
+    stack, book = scaled(stack, scenario), with_own_prices(book, stack)
+    services = services_on_machines(stack, False, False)
+    return _machine(stack, instance_type(_host_type(stack, book, services, scenario)),
+                    needs(stack, services, scenario).busy_cores)
 
 
 def ec2(

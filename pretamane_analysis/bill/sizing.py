@@ -255,8 +255,8 @@ def _ranked(book: PriceBook, region: str, kinds: Iterable[InstanceType], busy: D
 # %% ../../nbs/bill/02_sizing.ipynb #25812dcb
 def _without_price(book: PriceBook, region: str, machine: Machine) -> str:
     "Which need none of the types with a price meets; empty where only all needs together are too much."
-    kinds = [kind for kind in current_types(machine.architecture, machine.gpus > 0)
-             if priced(book.shortlist or book, region, kind, Decimal(0))]
+    known, every = book.shortlist or book, by_hour(current_types(machine.architecture, machine.gpus > 0))
+    kinds = [kind for kind in sold_among(known, region, ON_DEMAND, every) if priced(known, region, kind, Decimal(0))]
     for each in reversed(CONSTRAINTS):
         if (most := max(map(each.has, kinds), default=Decimal(0))) < (wanted := each.wanted(machine)):
             return f"{each.text(wanted)}; the most is {most.normalize():,f}"

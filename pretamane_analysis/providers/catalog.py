@@ -108,6 +108,7 @@ def provider(
     return providers()[key]
 
 # %% ../../nbs/providers/01_catalog.ipynb #b68fbd12
+@cache
 def of_role(
     role: str,  # Role of a service
 ) -> tuple[Capability, ...]:

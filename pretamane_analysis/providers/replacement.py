@@ -145,8 +145,10 @@ def _first(classes: list[Class]) -> Class:
 
 def _usd_of(provider: Provider, stack: Stack, name: str, book: PriceBook) -> Callable[[str], Decimal | None]:
     "What an hour of a class costs in the stack's region, as a service would be billed for it."
+    of = figures(stack, name, "typical")
+
     def usd(size: str) -> Decimal | None:
-        first = _made(provider, figures(stack, name, "typical"), _names(stack, name, size))[0]
+        first = _made(provider, of, _names(stack, name, size))[0]
         query = next(iter(first.charges(Decimal(1)))).query.at(stack.region)
         try:
             return (book.shortlist or book).find(query).tiers[0].usd

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from ..bill.architectures import architecture
+from ..bill.architectures import architecture, host_machine
 from ..bill.building_blocks import Architecture
 from ..bill.coverage import sold_options
 from ..bill.features import features_of
@@ -185,8 +185,9 @@ def _of_host(asked: Question, option: str, sentences: Sentences) -> dict[str, An
         machine = host_for(wanted, None, asked.scenario)
         first = next((each.kind for each in ranked if not lacking(each.kind, machine)), None)
         named = wanted.host.instance_type or (first or cheapest(asked.book, stack.region, machine, bought)).name
-        chosen = architecture("ec2", with_host(stack, named), asked.book, asked.scenario)
-        return {"machines": chosen.machines, "usd": _exact(_usd(asked, chosen, MACHINES))}
+        found = host_machine(with_host(stack, named), asked.book, asked.scenario)
+        usd = bill([found], asked.book, asked.stack.region, hours=asked.hours).total
+        return {"machines": f"1 x {found.instance_type}", "usd": _exact(usd)}
 
     return {memory: sentences.told(partial(host, memory), option) for memory in asked.memory()}
 

@@ -79,20 +79,21 @@ class Resource:
 
     def __init__(self, **given: Any):
         kind: Any = type(self)
-        known = _fields(kind)
-        missing = [each.name for each in known if each.default is MISSING and each.name not in given]
-        if missing:
+        known, required = _fields(kind)
+        if missing := [each for each in required if each not in given]:
             raise TypeError(f"{type(self).__name__}.__init__() missing {len(missing)} required keyword-only arguments: "
                             f"{', '.join(missing)}")
         unknown = tuple(name for name in self.usage if name in given and given[name] is None)
         given |= dict.fromkeys(unknown, Decimal(0))
-        vars(self).update({each.name: given.pop(each.name, each.default) for each in known})
+        own = vars(self)
+        own.update({name: given.pop(name, default) for name, default, _ in known})
         if given:
             raise TypeError(f"{type(self).__name__}.__init__() got unexpected keyword arguments: {', '.join(given)}")
-        vars(self)["name"] = self.name or self.title
-        vars(self).update({"_unknown": unknown} if unknown else {})
-        for each in known:
-            _check_number(self, each.name, each.type)
+        own["name"] = own["name"] or self.title
+        own.update({"_unknown": unknown} if unknown else {})
+        for name, _, declared in known:
+            if not _fits(own[name], declared):
+                _check_number(self, name, declared)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
@@ -121,8 +122,18 @@ class Resource:
 
 # %% ../../nbs/resources/01_charge.ipynb #be385a1c
 @cache
-def _fields(kind: Any) -> tuple[Field[Any], ...]:
-    return fields(kind)
+def _fields(kind: Any) -> tuple[tuple[tuple[str, Any, str], ...], tuple[str, ...]]:
+    "Name, default and declared type of each field; the names of those that have to be given."
+    known: tuple[Field[Any], ...] = fields(kind)
+    return (tuple((each.name, each.default, str(each.type)) for each in known),
+            tuple(each.name for each in known if each.default is MISSING))
+
+
+def _fits(value: Any, declared: str) -> bool:
+    "Whether a value is what most are: a number that may be, text; anything else is looked at more closely."
+    kind = type(value)
+    return kind is str and declared == "str" or (
+        kind is Decimal and declared.startswith("Decimal") and value.is_finite() and value >= 0)
 
 
 def _number(value: Any, place: str) -> Decimal:

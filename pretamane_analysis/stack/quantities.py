@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
@@ -35,6 +36,7 @@ Duration = Annotated[str, Field(pattern=r"^[1-9]\d*(ms|s|m|h)$", description="a 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 # %% ../../nbs/stack/04_quantities.ipynb #c2470714
+@cache
 def mebibytes(
     quantity: str,  # Memory as Kubernetes writes it: `512Mi`, `2Gi`
 ) -> int:  # MiB

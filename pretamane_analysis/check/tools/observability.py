@@ -9,10 +9,13 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
+from posixpath import dirname, join, normpath
 
 from ...base.cache import keep, recall
+from ..read.manifests import mapping
 from .runs import TOOLS, Job, Tool
 from ..read.tree import Tree
 from ..rules.observability import queries
@@ -40,13 +43,21 @@ def _promtool(found: list[str], job: Job, files: list[str]) -> list[str]:
 _DELAY = 1.0  # seconds after which a terminal shows how far the tests are
 
 
+def _tested(tree: Tree, path: str) -> str:
+    "The text of the rules that a file of tests reads: those that it names, all where it names them in a rare way."
+    given = mapping(tree.yaml(path)).get("rule_files")
+    named = [normpath(join(dirname(path), str(each))) for each in given] if isinstance(given, list) else []
+    rare = not named or any(character in each for each in named for character in "[\\")
+    chosen = tree.of("rules") if rare else [each for each in tree.files if any(fnmatch(each, one) for one in named)]
+    return "".join(tree.files[each] for each in chosen)
+
+
 def _unit_tests(found: list[str], job: Job, files: list[str]) -> list[str]:
     "The tests of rules that the tree brings, beside each other; only those that did not pass before."
-    rules = "".join(job.tree.files[path] for path in job.tree.of("rules"))
     version = job.call(*found, "--version").stdout.partition("\n")[0]
 
     def run(path: str) -> list[str]:
-        name = sha256(f"{version}\n{rules}\n{path}\n{job.tree.files[path]}".encode()).hexdigest()
+        name = sha256(f"{version}\n{_tested(job.tree, path)}\n{path}\n{job.tree.files[path]}".encode()).hexdigest()
         if recall("rule-tests", name) is not None:
             return []
         said = [line for line in job.complaints(*found, "test", "rules",

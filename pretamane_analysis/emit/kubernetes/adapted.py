@@ -57,7 +57,7 @@ def _require_names(stack: Stack) -> None:
 REPEATABLE = ("application", "web", "gateway", "edge", "edge-helper", "tunnel", "worker", "realtime", "image-resize",
               "model-server", "application-helper", "cdn-cache")
 SCALED = ("application", "web", "gateway", "worker", "realtime", "image-resize", "model-server", "application-helper")
-Kind = Literal["Deployment", "StatefulSet", "Cluster"]
+Kind = Literal["Deployment", "StatefulSet", "DaemonSet", "Cluster"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,10 @@ class Adapted:
         "What runs a service."
         if server_version(self.stack.services[service]):
             return "Cluster"
-        return "StatefulSet" if any(not self.shared(each) for each in self.written(service)) else "Deployment"
+        if any(not self.shared(each) for each in self.written(service)):
+            return "StatefulSet"
+        each = self.stack.services[service]
+        return "DaemonSet" if each.per_node and each.profile != "admin" else "Deployment"
 
     def repeatable(
         self,

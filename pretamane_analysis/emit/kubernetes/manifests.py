@@ -187,7 +187,7 @@ def manifests_read_only(
 ) -> bool:
     "Whether the root file system of a service cannot be written."
     template = next(each["spec"]["template"] for each in _base(found)[f"service-{service}"] if each["kind"] in (
-        "Deployment", "StatefulSet"))
+        "Deployment", "StatefulSet", "DaemonSet"))
     return all(each["securityContext"]["readOnlyRootFilesystem"] for each in template["spec"]["containers"])
 
 # %% ../../../nbs/emit/kubernetes/09_manifests.ipynb #1d085e9e
