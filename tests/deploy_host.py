@@ -71,8 +71,8 @@ class DeployHost(Host):
         """The first release with one color, and the edge in front of it"""
         self.release("f1", current=True)
         (self.secrets / "caddy").mkdir()
-        hashed = subprocess.run([self.caddy, "hash-password", "--plaintext", "of this test"], capture_output=True,
-                                text=True, check=True)
+        hashed = subprocess.run([self.caddy, "hash-password", "--algorithm", "bcrypt", "--bcrypt-cost", "8",
+                                 "--plaintext", "of this test"], capture_output=True, text=True, check=True)
         (self.secrets / "caddy" / "edge_admin_password_hash").write_text(hashed.stdout.strip())
         adapted = subprocess.run([self.caddy, "adapt", "--config", self.root / "current" / "caddy" / "Caddyfile"],
                                  capture_output=True, text=True, check=True).stdout
@@ -128,9 +128,10 @@ class Clients:
     """Twelve clients: four GET, four POST, two slow, two that read a stream; each request is counted"""
 
     def __init__(self, host: DeployHost,
-                 kinds: tuple[str, ...] = ("get",) * 4 + ("post",) * 4 + ("slow",) * 2 + ("stream",) * 2) -> None:
-        """Nothing runs yet"""
-        self.kinds = kinds
+                 kinds: tuple[str, ...] = ("get",) * 4 + ("post",) * 4 + ("slow",) * 2 + ("stream",) * 2,
+                 pause: float = 0.1) -> None:
+        """Nothing runs yet; a client pauses so many seconds between two requests"""
+        self.kinds, self.pause = kinds, pause
         self.host, self.ended = host, threading.Event()
         self.good, self.bad, self.longest = 0, [], 0.0
         self.guard = threading.Lock()
@@ -165,7 +166,7 @@ class Clients:
             if number % 2 and connection:
                 connection.close()
                 connection = None
-            time.sleep(0.1)
+            time.sleep(self.pause)
         if connection:
             connection.close()
 

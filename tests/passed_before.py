@@ -4,7 +4,8 @@
 skipped or failed,
 or whose fixture broke, is on no list and runs in both places. So does every test of a module that asks `run_tools`,
 which passes over a
-tool that is missing: such a test can pass without having seen the tool.
+tool that is missing: such a test can pass without having seen the tool. Beside the list lies the site that test_site
+built (FILE.site), for the tests of it that need a browser.
 """
 from __future__ import annotations
 

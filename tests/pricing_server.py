@@ -154,6 +154,7 @@ class Handler(BaseHTTPRequestHandler):
     """Speaks HTTP for the server"""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     owner: PricingServer
 
     def log_message(self, *_: object) -> None:

@@ -34,6 +34,7 @@ class SearchStub:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
             log_message = lambda *_: None  # noqa: E731
 
             def setup(self) -> None:

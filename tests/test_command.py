@@ -9,12 +9,15 @@ import resource
 import shlex
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from decimal import Decimal
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from pretamane_analysis.base.files import data_path
+from pretamane_analysis.cli.main import main
 from pretamane_analysis.prices.rows import PREFIX
 from pretamane_analysis.prices.snapshot import bundled
 from pretamane_analysis.stack.stack import example_text
@@ -30,6 +33,19 @@ def run(*words: str, folder: Path | None = None, **more) -> subprocess.Completed
     return subprocess.run([*COMMAND, *words], capture_output=True, text=True, cwd=folder, env=environment, **more)
 
 
+def called(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess:
+    """The same within this process, which spares the start of Python; what reads and writes as a process does has one
+    of its own"""
+    out, error = io.StringIO(), io.StringIO()
+    with (chdir(folder or Path.cwd()), redirect_stdout(out), redirect_stderr(error),
+          patch.dict(os.environ, PRETAMANE_CACHE="")):
+        try:
+            code = main([*words])
+        except SystemExit as ended:
+            code = ended.code
+    return subprocess.CompletedProcess(words, code or 0, out.getvalue(), error.getvalue())
+
+
 def written(folder: Path, text: str) -> str:
     """Write a stack file and return its name"""
     (folder / "stack.yaml").write_text(text)
@@ -38,7 +54,7 @@ def written(folder: Path, text: str) -> str:
 
 def test_cost_contract():
     """JSON of `cost`: the keys, FOCUS columns, amounts as strings, a total that is the sum of its lines"""
-    bill = json.loads(run("cost", "--architecture", "eks", "--format", "json").stdout)
+    bill = json.loads(called("cost", "--architecture", "eks", "--format", "json").stdout)
     assert {"stack", "architecture", "region", "currency", "hours_per_month", "prices", "total", "lines"} <= bill.keys()
     assert {"source", "as_of"} <= bill["prices"].keys()
     assert all(FOCUS | {"resource", "tier", "note"} <= line.keys() for line in bill["lines"])
@@ -63,7 +79,7 @@ def test_stack_from_a_pipe(verb, tmp_path):
 
 def test_compare_contract():
     """JSON of `compare`: both totals, the saving, rows that add up"""
-    found = json.loads(run("compare", "--format", "json").stdout)
+    found = json.loads(called("compare", "--format", "json").stdout)
     totals = [Decimal(found[side]["total"]) for side in ("baseline", "alternative")]
     assert Decimal(found["saving"]["usd"]) == totals[0] - totals[1]
     assert [sum(Decimal(row[side]) for row in found["rows"]) for side in ("baseline", "alternative")] == totals
@@ -72,7 +88,7 @@ def test_compare_contract():
 def test_audit_contract():
     """JSON of `audit`: claimed, priced, difference and reason of each line, the range; exit code 1 for a claim that
     fails"""
-    result = run("audit", "--format", "json")
+    result = called("audit", "--format", "json")
     found = json.loads(result.stdout)
     assert result.returncode == 1
     assert all({"claimed", "priced", "difference", "reason"} <= row.keys() for row in found["lines"])
@@ -83,7 +99,7 @@ def test_audit_contract():
 @pytest.mark.parametrize("verb", ["cost", "compare", "audit", "size"])
 def test_csv_is_a_table(verb):
     """CSV has a header and as many fields in each row; the age of the prices is told on the standard error"""
-    result = run(verb, "--format", "csv")
+    result = called(verb, "--format", "csv")
     rows = list(csv.reader(io.StringIO(result.stdout)))
     assert len(rows) > 2 and len({len(row) for row in rows}) == 1
     assert "days old" in result.stderr
@@ -93,7 +109,7 @@ def test_csv_is_a_table(verb):
 @pytest.mark.parametrize("form", ["table", "md"])
 def test_age_is_shown(verb, form):
     """Every output for people ends with the age of the prices"""
-    assert "days old" in run(verb, "--format", form).stdout.splitlines()[-1]
+    assert "days old" in called(verb, "--format", form).stdout.splitlines()[-1]
 
 
 BAD_STACKS = {
@@ -126,7 +142,7 @@ def test_bad_stack(name, tmp_path):
     change, expected = BAD_STACKS[name]
     text = change(example_text())
     assert text != example_text()
-    result = run("compare", "--stack", written(tmp_path, text), folder=tmp_path)
+    result = called("compare", "--stack", written(tmp_path, text), folder=tmp_path)
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr and result.stdout == ""
     assert all(each in result.stderr for each in expected), result.stderr
@@ -150,7 +166,7 @@ def test_bad_stack(name, tmp_path):
 ])
 def test_bad_words(words, expected, tmp_path):
     """Words that are wrong: exit code 2, the place is named, no traceback"""
-    result = run(*words, folder=tmp_path)
+    result = called(*words, folder=tmp_path)
     assert result.returncode == 2, (result.stdout, result.stderr)
     assert "Traceback" not in result.stderr and expected in result.stderr, result.stderr
 
@@ -159,7 +175,7 @@ def test_region_without_prices(tmp_path):
     """A region whose machines the snapshot does not price: exit code 2, the price, the region and the remedy are
     named, nothing is billed"""
     region = next(each for each in PREFIX if not bundled().candidates("AmazonEC2", each, "BoxUsage:t3.medium"))
-    result = run("cost", "--region", region, "--architecture", "eks", folder=tmp_path)
+    result = called("cost", "--region", region, "--architecture", "eks", folder=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
     assert "no price for AmazonEC2 BoxUsage:t3.medium" in result.stderr and f"in {region}" in result.stderr
     assert "--source offers" in result.stderr and "Traceback" not in result.stderr
@@ -168,7 +184,7 @@ def test_region_without_prices(tmp_path):
 def test_binary_stack(tmp_path):
     """A file that is no text"""
     (tmp_path / "stack.yaml").write_bytes(bytes(range(256)))
-    result = run("cost", "--stack", "stack.yaml", folder=tmp_path)
+    result = called("cost", "--stack", "stack.yaml", folder=tmp_path)
     assert result.returncode == 2 and "not UTF-8" in result.stderr
 
 
@@ -208,10 +224,10 @@ def test_stack_verbs(tmp_path):
     import jsonschema
     import yaml
 
-    text = run("stack", "example").stdout
+    text = called("stack", "example").stdout
     assert text == example_text()
-    assert run("stack", "check", written(tmp_path, text), folder=tmp_path).returncode == 0
-    schema = json.loads(run("stack", "schema").stdout)
+    assert called("stack", "check", written(tmp_path, text), folder=tmp_path).returncode == 0
+    schema = json.loads(called("stack", "schema").stdout)
     content = json.loads(json.dumps(yaml.safe_load(text), default=str))
     jsonschema.validate(content, schema)
     content["services"]["caddy"]["memroy"] = "1Gi"
@@ -221,7 +237,7 @@ def test_stack_verbs(tmp_path):
 
 def test_help_of_every_verb():
     """Each verb has a help, and the overview lists it"""
-    overview = run("--help").stdout
+    overview = called("--help").stdout
     for verb in ("cost", "compare", "audit", "size", "draw", "report", "emit", "check", "prices", "stack"):
         assert f"  {verb}" in overview
-        assert run(verb, "--help").stdout.startswith(f"usage: pretamane {verb}")
+        assert called(verb, "--help").stdout.startswith(f"usage: pretamane {verb}")

@@ -19,6 +19,7 @@ import pytest
 from deploy_host import Clients, DeployHost
 
 FEW = ("get", "post", "slow")
+REST = 0.3  # seconds between two requests of a client where nothing is meant to change: minutes of it are told at once
 STEPS = {"jobs": ["jobs", "bake"], "start": ["start", "record"], "edge": ["edge", "drain"],
          "settle": ["settle", "rest"]}
 
@@ -87,7 +88,7 @@ def bad_releases(host: DeployHost) -> dict:
     """One that never starts, one that is never ready, one whose migration fails, one that was changed, and so on"""
     found, quick = {}, {"HEALTH_SECONDS": "3"}
     host.start("postgresql")
-    with Clients(host) as clients:
+    with Clients(host, pause=REST) as clients:
         for number, kind in enumerate(("broken", "job", "changed", "outage", "edge", "unseen", "memory")):
             bad, environment = host.release(f"bad{number + 1}",
                                             {"broken": "broken", "unseen": "unready"}.get(kind, "ok")), dict(quick)
@@ -134,7 +135,7 @@ def errors(host: DeployHost) -> dict:
 def killed_at(steps: list[str]):
     """SIGKILL when a step begins, then the same deploy again"""
     def story(host: DeployHost) -> dict:
-        with Clients(host, FEW) as clients:
+        with Clients(host, FEW, REST) as clients:
             for number, step in enumerate(steps):
                 release = host.release(f"d{number + 1}")
                 begun = host.begin("deploy.sh", release=release)

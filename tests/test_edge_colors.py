@@ -76,7 +76,7 @@ class Load:
                 self.answers[kind, method] = self.answers.get((kind, method), 0) + 1
                 self.slowest = max(self.slowest, time.monotonic() - began - (0.7 if kind == "slow" else 0))
                 self.posts += [name] * (method == "POST")
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.edge.ports["public"], timeout=30,

@@ -2,7 +2,9 @@
 search."""
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -36,11 +38,16 @@ BROKEN = ("return [...document.images].filter(each => each.loading !== 'lazy' &&
 
 @pytest.fixture(scope="module")
 def site(root, tmp_path_factory) -> Path:
-    """The site, built as `make docs` builds it"""
+    """The site, built as `make docs` builds it, unless another run of the same commit has handed on the one that it
+    built"""
+    if (kept := Path(f"{os.environ.get('PASSED_FROM', '')}.site")).is_dir():
+        return kept
     folder = tmp_path_factory.mktemp("site") / "docs"
     done = subprocess.run([sys.executable, "tools/build_site.py", "--out", str(folder)], cwd=root, capture_output=True,
                           text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    if os.environ.get("PASSED_TO"):
+        shutil.copytree(folder, f"{os.environ['PASSED_TO']}.site", dirs_exist_ok=True)
     return folder
 
 

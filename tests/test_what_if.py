@@ -1,7 +1,9 @@
 """Changes of a stack, and the table from which the report's page adds up the bill of each."""
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -57,15 +59,25 @@ def test_the_table_adds_up_to_the_bill(asked, egress, memory, pick, name):
     assert found is None or abs(found - expected) < Decimal("1e-10")
 
 
+@cache
+def ended(service: str, region: str, usage_type: str) -> list[Price]:
+    """The prices that come with the package, where egress has one rate up to 500 GB and none beyond"""
+    return [replace(each, tiers=(Tier(Decimal("0.09"), Decimal(0), Decimal(500)),))
+            if each.usage_type == "DataTransfer-Out-Bytes" else each
+            for each in BOOK.candidates(service, region, usage_type)]
+
+
+class EndedBook(PriceBook):
+    """A book that is no snapshot, and asks for what it is asked for alone: to look through all takes 20 s"""
+
+    def candidates(self, service: str, region: str, usage_type: str) -> list[Price]:
+        """Those with an end"""
+        return ended(service, region, usage_type)
+
+
 def test_a_line_ends_where_the_known_rates_end():
     """A last tier with an end ends the line: nothing is billed beyond"""
-    ended = [Price(each.service, each.usage_type, each.unit, each.region, each.purchase_option,
-                   (Tier(Decimal("0.09"), Decimal(0), Decimal(500)),), each.sku, each.attributes)
-             if each.usage_type == "DataTransfer-Out-Bytes" else each
-             for service in BOOK.manifest["services"] for region in ("us-east-1", "global")
-             for usage in BOOK.usage_types(service, region)
-             for each in BOOK.candidates(service, region, usage)]
-    answers = document(Question(STACK, PriceBook(ended), "typical", Decimal(730)))
+    answers = document(Question(STACK, EndedBook(), "typical", Decimal(730)))
     line = answers["regions"]["us-east-1"]["ec2"]["features"]["egress"]
     assert line == [["0", "0", "0"], ["100", "0", "0.09"], ["600", "", ""]]
     assert (list(answers["regions"]), answers["memory"]) == (["us-east-1"], [""])

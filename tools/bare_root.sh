@@ -5,7 +5,8 @@
 #   tools/bare_root.sh [PASSED]
 #
 # It needs root and mmdebstrap or debootstrap; without them it says so and is fine (with CI=true only without root). To the file PASSED it
-# writes which tests passed, so that they need not run again where every tool is (tests/passed_before.py), and to PASSED.python its Python.
+# writes which tests passed, so that they need not run again where every tool is (tests/passed_before.py), to PASSED.python its Python
+# and to PASSED.site the site that its tests have built.
 #
 # The mirror, the index of Python packages and the certificates are those of this machine, read when it runs. BARE_COMMANDS="make report"
 # runs less; KEEP=1 leaves the root where it is and says where.
@@ -114,6 +115,8 @@ exec chroot --userspec=newcomer:newcomer "$root" env -i HOME="$home" USER=newcom
 ' bare "${lent[@]}" -- "${settings[@]}"
 if [ -n "$passed" ] && [ -e "$root$home/passed" ]; then
     cp "$root$home/passed" "$passed"
+    rm -rf "$passed.site"
+    [ ! -d "$root$home/passed.site" ] || cp -r "$root$home/passed.site" "$passed.site" # built there; browsers look at it here
     chroot "$root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' >"$passed.python"
 fi
 echo "== the bare root keeps README.md's promise"
