@@ -8,7 +8,7 @@ for each in docker-ce=5:29.7.1 docker-ce-cli=5:29.7.1 containerd.io=2.2.0 docker
     printf "Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: the stage\nDescription: stands for the package of that name\n" "${each%%=*}" "${each#*=}" \
         >/tmp/empty/DEBIAN/control
     dpkg-deb --build /tmp/empty /tmp/empty.deb >/dev/null
-    dpkg --install /tmp/empty.deb >/dev/null
+    dpkg --force-conflicts --install /tmp/empty.deb >/dev/null
     rm -rf /tmp/empty /tmp/empty.deb
 done
 rm -f /etc/machine-id && : >/etc/machine-id

@@ -253,11 +253,24 @@ def pinned() -> list[str]:
     return sorted(each for each in found if images.repository(each) in images.contracts())
 
 
+def build(engine: Engine) -> None:
+    """Build the application's image from the emitted files, then take its name away: whoever needs the image builds it
+    again, and finds the layers of its packages"""
+    for each in ("app", "compose"):
+        shutil.copytree(ROOT / "infra" / each, engine.shared / each)
+    compose = ("docker", "compose", "--project-name", "pretamane", "--file", "/outside/compose/compose.yaml")
+    engine.run(*compose, "--profile", "*", "build", "fastapi-app-blue")
+    services = images.yaml.safe_load((ROOT / "infra/compose/compose.yaml").read_text())["services"]
+    engine.run("docker", "image", "rm", "--no-prune", services["fastapi-app-blue"]["image"])
+
+
 def disk() -> Path:
-    """A data disk on which the engine has all stand-ins; like the host's tree and the wheels made where it is absent"""
+    """A data disk on which the engine has all stand-ins, and in its cache the layers that the emitted Dockerfile makes;
+    like the host's tree and the wheels made where it is absent"""
     with ThreadPoolExecutor(1) as pool:
         fetched = pool.submit(wheels)
-        parts = [file.read_text() for file in (*images.inputs(), HERE / "host.sh")] + [tree().name, *pinned()]
+        files = (*images.inputs(), HERE / "host.sh", ROOT / "infra/app/Dockerfile")
+        parts = [file.read_text() for file in files] + [tree().name, *pinned()]
         fetched.result()
     target = CACHE / f"disk-{_hash(parts)}.img"
     if _kept(target):
@@ -270,6 +283,7 @@ def disk() -> Path:
             list(pool.map(lambda image: engine.run(
                 "docker", "import", *images.configuration(image), "-", image,
                 stdin=images.archive_of(image, tree(), wheels())), pinned()))
+        build(engine)
         engine.run("sh", "-c", "kill $(cat /outside/dockerd.pid); sleep 1; sync")
     finally:
         engine.power_cut()

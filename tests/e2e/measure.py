@@ -53,9 +53,9 @@ class Meter:
         return old if old.parent.exists() else GROUPS / self.parent / container
 
     def containers(self) -> list[str]:
-        """Ids of what runs now"""
+        """Ids of what runs now; on a host that boots its own systemd has groups there, and nothing is measured"""
         folder = self.place("memory", "x").parent
-        return [each.name for each in folder.iterdir() if each.is_dir()] if folder.exists() else []
+        return [each.name for each in folder.iterdir() if len(each.name) == 64] if folder.exists() else []
 
     def bytes_of(self, container: str) -> int:
         """Memory that the kernel could not take back: anonymous and shared, without the cache of files"""

@@ -19,7 +19,7 @@ UNSEEN = yaml.safe_load((Path(__file__).parent / "unseen.yaml").read_text())
 
 def test_everything_that_is_watched_was_there(stage, saved):
     """Each selector of each rule and panel has matched something since the start: after users, a crash, a full disk,
-    backup and drill. What cannot be seen here is listed with the reason, and is not there."""
+    backup and drill. What need not be seen here is listed with the reason."""
     stage.run("sh", "-c", "ip link add wire type bridge && ip addr add 192.0.2.2/24 dev wire && ip link set wire up && "
               "ip route add default via 192.0.2.1")  # for a moment, or the health watch finds no way out to count on
     try:
@@ -32,7 +32,7 @@ def test_everything_that_is_watched_was_there(stage, saved):
         time.sleep(1)
         missing -= stage.matched(missing)
     print(f"{len(places)} selectors, {len(missing)} not seen")
-    assert missing == {*UNSEEN}, {each: places.get(each) for each in missing ^ {*UNSEEN}}
+    assert missing <= {*UNSEEN}, {each: places[each] for each in missing - {*UNSEEN}}
 
 
 def test_everything_is_lost_and_comes_back(stage, saved, timings):
