@@ -95,6 +95,21 @@ def scanned(kind: type, given: dict[str, Any], name: str, values: list[Any], bas
         before = shape(found)
 
 
+def flagged(kind: type, given: dict[str, Any], base: list) -> Iterator[str]:
+    """Yield what every flag and every share of a hundred add to a resource whose numbers are all 7, and what
+    changes without each"""
+    known = fields(kind)
+    on = {each.name: True for each in known if each.type == "bool"} | {
+        each.name: Decimal(50) for each in known if "percent" in each.name}
+    if on:
+        found = asked(kind, {**given, **on})
+        yield from [f"  every flag, percents 50: {', '.join(on)}", *lines([each for each in found if each not in base])]
+        for name, value in on.items():
+            changed = asked(kind, {**given, **on, name: False if value is True else None})
+            if changed != found:
+                yield from [f"  without {name}", *lines([each for each in changed if each not in found])]
+
+
 def cases(kind: type) -> Iterator[str]:
     """Yield the lines of a kind: each combination of its words, and each number and flag changed on top of it"""
     known = [each for each in fields(kind) if each.name not in ("name", "feature")]
@@ -116,6 +131,7 @@ def cases(kind: type) -> Iterator[str]:
             if shape(full) in known_shapes:
                 continue
             known_shapes.append(shape(full))
+            yield from flagged(kind, {**given, **some}, full)
             for each in known:
                 if each.type == "bool":
                     yield from scanned(kind, {**given, **some}, each.name, [not each.default], full)

@@ -11,7 +11,7 @@ from pretamane_analysis.cli.main import main
 
 WIKI, SAAS, SHOP = "tests/stacks/wiki.yaml", "tests/products/saas.yaml", "tests/data/managed_shop.yaml"
 OFFERS, BILLS = "tests/data/offers", "tests/data/bills"
-CLINIC = "tests/data/clinic.yaml"
+CLINIC, PRESS = "tests/data/clinic.yaml", "tests/data/bought.yaml"
 SIDES = "eks eks-optimized eks-open-source ecs-fargate k3s ec2-pair ec2-managed ec2".split()
 COMMANDS = {
     **{f"cost-{side}": f"cost --architecture {side}" for side in SIDES},
@@ -50,6 +50,10 @@ COMMANDS = {
     "find-egress": "prices find AWSDataTransfer DataTransfer-Out-Bytes",
     "find-none": "prices find AmazonEC2 BoxUsage:t3.mediun", "find-several": "prices find AWSELB LCUUsage",
     "find-place": "prices find AmazonEC2 BoxUsage:t3.medium --region moon-1", "list": "prices list AWSELB",
+    **{f"press-{verb}": f"{verb} --stack {PRESS}" for verb in ("attribution", "compare", "growth", "size")},
+    **{f"press-{side}": f"cost --architecture {side} --stack {PRESS}"
+       for side in ("eks", "eks-open-source", "ec2-pair")},
+    "press-nodes": f"size --nodes --stack {PRESS} --format json", "press-ranges": f"ranges --cases 64 --stack {PRESS}",
     "sources": "prices sources", "rows": f"prices rows {OFFERS}/AWSELB/sa-east-1.json",
     **{f"cost-low-{side}": f"cost --architecture {side} --scenario low --stack {WIKI} --hours 700" for side in SIDES},
     **{f"cost-high-{side}": f"cost --architecture {side} --scenario high --stack {SAAS}" for side in SIDES[5:]},

@@ -235,3 +235,19 @@ def test_questions_without_an_answer(tmp_path):
     for name, book in (("offers", offers), ("list", listed)):
         text += told(name, whole, iter(cases), lambda query, book=book: [text_of(book.find(query))], DATA)
     same(GOLDEN / "damage" / "questions.txt", "\n".join(text))
+
+
+@pytest.mark.parametrize(("attribute", "value"), [
+    ("preInstalledSw", "SQL Web"), ("capacitystatus", "UnusedReservation"), ("locationType", "AWS Local Zone"),
+    ("regionCode", "us-east-1")])
+def test_what_is_not_usual_is_no_answer(attribute, value, tmp_path):
+    """Of two products with one usage type, the one with software, in a zone or of another region is not asked for"""
+    document = excerpt()
+    sku, = document["products"]
+    other = json.loads(json.dumps(document).replace(sku, "OTHERSKU"))
+    other["products"]["OTHERSKU"]["attributes"][attribute] = value
+    document["products"] |= other["products"]
+    document["terms"]["OnDemand"] |= other["terms"]["OnDemand"]
+    path = written(tmp_path, "sa-east-1.json", json.dumps(document))
+    found = OfferBook(place=str(path)).candidates("AWSDataTransfer", "sa-east-1", "DataTransfer-Out-Bytes")
+    assert [each.sku for each in found] == [sku]

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 
+import defaults
 import resource_cases
 from golden_files import GOLDEN, same
 
@@ -18,6 +19,11 @@ def test_schema_of_a_stack_file(root):
 def test_schema_of_a_claim_file(root):
     """The same of a claim"""
     same(root / "docs" / "schema" / "claim.json", json.dumps(Claim.model_json_schema(), indent=1, ensure_ascii=False))
+
+
+def test_defaults():
+    """Of fields of classes and of parameters, in stack, prices, resources and bill"""
+    same(GOLDEN / "defaults.txt", defaults.text())
 
 
 def test_what_each_resource_is_charged_for():

@@ -47,6 +47,9 @@ def test_the_page_has_the_score_and_the_survivors():
     assert "| stack | 1,234 | 4 | 3 | 1 | 1 | 0 | 1 | 75 % | 30 to 95 % |" in text
     assert "| stack.slo:3 | `a \\| 3` | `b \\| 3` |  |" in text and "stack.slo:2" not in text
     assert likely(10, 10) == "72 to 100 %"
+    later = page({"stack": (dict(zip(mutants, ["tests"] * 4)), 1234)}, argparse.Namespace(sample=4, seed=2), text)
+    scores = [[line.split(" | ")[each] for each in (2, 3, 5)] for line in later.splitlines() if line.startswith("| 2")]
+    assert scores == [["1", "75 %", "50 % |"], ["2", "100 %", "100 % |"]]
 
 
 def test_the_lines_of_a_statement():

@@ -19,6 +19,8 @@ from pretamane_analysis.base.errors import PretamaneError
 from pretamane_analysis.prices.book import Query
 from pretamane_analysis.prices.offer_book import OfferBook, matching
 from pretamane_analysis.prices.offer_files import rows
+from pretamane_analysis.prices.offer_scan import Irregular
+from pretamane_analysis.prices.offer_scan_csv import scan_csv
 
 DATA = Path(__file__).parent / "data" / "offers"
 EXCERPTS = sorted(DATA.glob("*/*.json"))
@@ -277,6 +279,24 @@ if path.endswith("csv"):
 own = int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 print((own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) // 1024)
 """  # not ru_maxrss of the process itself: it begins with what the test runner had when it started this one
+
+
+@pytest.mark.parametrize("change", [
+    ("none", str, True),
+    ("no quotes", lambda text: text.replace('"\n"SKU', '\n"SKU').replace('","', ",").replace('"', ""), False),
+    ("another fourth column", lambda text: text.replace("TermType", "TermKind"), False),
+    ("another usage type column", lambda text: text.replace("usageType", "usageKind"), False),
+], ids=lambda each: each[0])
+def test_only_known_columns_are_scanned(change, small, tmp_path):
+    """The fast pass takes a CSV file only when it is quoted, begins with four known columns and has usage types"""
+    _, made, fits = change
+    path = tmp_path / "index.csv"
+    path.write_text(made(to_csv(small)), encoding="utf-8")
+    if fits:
+        assert scan_csv(path).index
+    else:
+        with pytest.raises(Irregular, match="other columns"):
+            scan_csv(path)
 
 
 PARTS = """
