@@ -41,8 +41,8 @@ PYCACHE = Path(tempfile.gettempdir()) / "pretamane-app-pycache"
 def starter() -> str:
     """The socket of the process that has the application's libraries loaded; it ends with this one"""
     folder = Path(tempfile.mkdtemp(prefix="starter-"))
-    process = subprocess.Popen([sys.executable, STARTER, folder / "socket", SOURCE], stdout=subprocess.PIPE,
-                               env={"PATH": os.environ["PATH"]})
+    process = subprocess.Popen([sys.executable, STARTER, folder / "socket", SOURCE], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, env={"PATH": os.environ["PATH"]})
 
     def end() -> None:
         process.kill()

@@ -121,7 +121,9 @@ def serve(path: str) -> None:
     gc.freeze()
     print("ready", flush=True)
     while True:
-        ready, _, _ = select.select([server, told], [], [])
+        ready, _, _ = select.select([server, told, sys.stdin], [], [])
+        if sys.stdin in ready:  # whoever started this one is gone
+            return
         if told in ready:
             os.read(told, 4096)
             reaped(running)

@@ -117,7 +117,8 @@ def cli_socket() -> str:
     programs("aws", "jq")
     path = str(scratch() / "aws")
     environment = {"PATH": os.environ["PATH"], "HOME": str(scratch())}
-    server = started([sys.executable, str(TESTS / "aws_cli.py"), path], stdout=subprocess.PIPE, env=environment)
+    server = started([sys.executable, str(TESTS / "aws_cli.py"), path], stdin=subprocess.PIPE,
+                     stdout=subprocess.PIPE, env=environment)
     assert server.stdout.readline() == b"ready\n"
     return path
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import marshal
 import os
+import select
 import signal
 import socket
 import sys
@@ -54,14 +55,14 @@ def answer(run: Callable[[list[str]], int | str | None], connection: socket.sock
 
 
 def serve(path: str, run: Callable[[list[str]], int | str | None]) -> None:
-    """Answer calls until the process is ended"""
+    """Answer calls until this process is ended, or whoever started it and holds its standard input"""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen(64)
         print("ready", flush=True)
-        while True:
+        while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:  # a pipe of whoever started this one
             connection, _ = server.accept()
             if os.fork() == 0:
                 server.close()

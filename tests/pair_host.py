@@ -197,7 +197,8 @@ class PairHost:
             )
         )
         self.server = subprocess.Popen([sys.executable, HERE / "pair_engine.py", self.engine / "socket"],
-                                       env={"PAIR_ENGINE": str(self.engine)}, stdout=subprocess.PIPE)
+                                       env={"PAIR_ENGINE": str(self.engine)}, stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE)
         assert self.server.stdout.readline() == b"ready\n"
         for name, text in (("docker", client_of("PAIR_ENGINE_SOCKET")), ("aws", CLIENT)):
             (self.folder / "bin" / name).write_text(text)

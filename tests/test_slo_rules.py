@@ -122,7 +122,8 @@ def first_minutes(stack, name, burns, before, length, folder, alerts=None):
     alerts = alerts or [each.name for each in of.slo.alerts]
     asked = [f'count_over_time(ALERTS{{alertname="{each}",alertstate="firing"}}[{before + length}m])'
              for each in alerts]
-    found = measured(folder, slo_rules.files(stack), tests, asked)
+    rules = {path: text for path, text in slo_rules.files(stack).items() if path.endswith(f"/slo-{name}.yml")}
+    found = measured(folder, rules, tests, asked)
     return {burn: {alert: None if value is None
                    else length + 1 - int(value) for alert, value in zip(alerts, row.values(), strict=True)}
             for burn, row in zip(burns, found, strict=True)}
