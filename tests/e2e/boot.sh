@@ -31,7 +31,7 @@ mount -t tmpfs shm "$root/dev/shm"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 ln -s fd/0 "$root/dev/stdin" && ln -s fd/1 "$root/dev/stdout" && ln -s fd/2 "$root/dev/stderr"
-touch "$root/dev/console" && mount --bind /dev/null "$root/dev/console"
+cp -a /dev/null "$root/dev/console" # a node of its own: who is given a console changes owner and mode
 
 # The data disk under the name that EC2's rules of udev would give it.
 disk="$(losetup --find --show "$work/data.img")"
