@@ -62,6 +62,7 @@ class Architecture:
     replaced: tuple[str, ...] = ()  # Those of the assumptions that say which managed service replaces what
     providers: dict[str, str] = field(default_factory=dict, hash=False)  # Of features that have another one here
     runs_on: str = ""  # What the services run on where that is no machine, such as `5 Fargate tasks`
+    without_disk: tuple[str, ...] = ()  # Services of a cluster that keep data and mount no volume
 
     @property
     def instance_type(self) -> str:

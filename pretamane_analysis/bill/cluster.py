@@ -207,6 +207,12 @@ def _no_backups(stack: Stack) -> FreeOfCharge:
     return FreeOfCharge(feature="backups", name="backups", description=which, reason=f"not part of the stack{kept}")
 
 
+def _without_disk(stack: Stack, services: Iterable[str]) -> tuple[str, ...]:
+    "Services that keep data and mount no volume: a new pod begins with nothing."
+    return tuple(name for name in services if stack.services[name].role in ("database", "object-store")
+                 and not stack.services[name].mounts)
+
+
 def eks(
     stack: Stack,  # The product that is described
     book: PriceBook,  # Where prices are looked up
@@ -229,4 +235,4 @@ def eks(
                         "EKS with managed services" if managed else "EKS with open source",
                         tuple(resources), capacity(groups, usable, stack.eks.availability_zones), services,
                         groups, managed, (*replaced, *_cluster_assumptions(stack, managed)),
-                        tuple(cluster.shortfalls()), replaced)
+                        tuple(cluster.shortfalls()), replaced, without_disk=_without_disk(stack, services))

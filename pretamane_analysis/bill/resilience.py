@@ -39,6 +39,9 @@ class Verdict:
         return f"{self.word()}: {self.why}" if self.why else self.word()
 
 
+_NO_DISK = "the data of {names} is on no disk and goes with the node"
+
+
 def _disks_of_pods(chosen: Architecture) -> bool:
     "Whether data is on disks of a cluster, which stay in their zone."
     return any(isinstance(each, EksCluster) for each in chosen.resources) and any(
@@ -72,6 +75,8 @@ def survives_machine(
         return Verdict(False, "there is one machine")
     if chosen.name == "as-is" and not any(isinstance(each, EksCluster) for each in chosen.resources):
         return Verdict(None)
+    if chosen.without_disk:
+        return Verdict(False, _NO_DISK.format(names=" and ".join(chosen.without_disk)))
     if _disks_of_pods(chosen) and size.machines < 2 * size.zones:
         return Verdict(False, "a zone has one node, and the data's disk stays in its zone")
     return Verdict(True)
@@ -87,6 +92,8 @@ def survives_zone(
         return Verdict(False, "everything is in one zone")
     if alone := in_one_zone(chosen.resources):
         return Verdict(False, f"{', '.join(dict.fromkeys(alone))} in one zone")
+    if chosen.without_disk:
+        return Verdict(False, _NO_DISK.format(names=" and ".join(chosen.without_disk)))
     if _disks_of_pods(chosen):
         return Verdict(False, "the data's disk stays in its zone")
     return Verdict(None) if chosen.name == "as-is" else Verdict(True)
