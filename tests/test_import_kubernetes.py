@@ -257,6 +257,25 @@ def test_the_manifests_that_we_emitted_are_read_back(name, tmp_path):
             assert now.image == was.image and (now.mounts == was.mounts or was.role in ("edge", "job"))
 
 
+def test_the_class_of_a_claim_says_what_its_disk_is():
+    """The default class counts where a claim names none; one that is not there is guessed, and that is said"""
+    claim = ("---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: {}}}\n"
+             "spec: {{{}resources: {{requests: {{storage: 100Gi}}}}}}\n").format
+    default = ("apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: quick, annotations: "
+               "{storageclass.kubernetes.io/is-default-class: 'true'}}\nprovisioner: ebs.csi.aws.com\n"
+               "parameters: {type: io2, iopsPerGB: '50'}\n")
+    rows = ("---\napiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: rows}\n"
+            "spec: {instances: 2, storage: {size: 10Gi, storageClass: quick}}\n")
+    found = made(default + claim("own", "") + claim("other", "storageClassName: slow, ") + rows)
+    disks = {each.source.partition(" ")[0]: each for each in found.cloud}
+    assert disks["PersistentVolumeClaim/own"].fields == {"kind": "Volume", "volume_type": "io2", "gb": 100,
+                                                         "iops": 5000}
+    assert disks["Cluster/rows"].fields | {"iops": 500, "count": 2} == disks["Cluster/rows"].fields
+    assert disks["PersistentVolumeClaim/other"].fields["volume_type"] == "gp3"
+    assert [(each.field, each.value) for each in found.evidence if "class 'slow'" in each.source] == [
+        ("as_is.features.disks", "gp3")]
+
+
 def test_what_every_node_runs_stays_so(tmp_path):
     """A DaemonSet of somebody becomes a service of every node, that is emitted as a DaemonSet and read back"""
     _, stack = stack_of(workload("DaemonSet", "agent", memory="64Mi"), workload("Deployment", "api"))

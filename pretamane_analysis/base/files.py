@@ -64,6 +64,8 @@ class Staging:
     ) -> Path:  # The same path
         "Write a file beside its place. Raises PretamaneError."
         path, data = Path(path), content.encode() if isinstance(content, str) else content
+        if path.parts[:1] == ("-",):
+            raise PretamaneError("nothing is written to the standard output here", "-", "Name a file, such as out.yaml")
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             if path.parent not in {each.parent for each in self.parts}:

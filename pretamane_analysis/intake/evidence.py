@@ -49,6 +49,7 @@ class CloudLine:
     feature: str
     fields: dict[str, Any]  # `kind` and its fields
     source: str  # Address or `file:line`
+    guessed: str = ""  # What of it nobody says, in words
 
 
 @dataclass

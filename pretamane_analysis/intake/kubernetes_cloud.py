@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -18,7 +19,7 @@ from .terraform_kinds import Around, whole_number
 from .terraform_services import READERS
 
 # %% auto #0
-__all__ = ['size_of_claim', 'claimed_disk', 'cloud_of']
+__all__ = ['size_of_claim', 'claimed_disk', 'guessed_kind', 'cloud_of']
 
 # %% ../../nbs/intake/31_kubernetes_cloud.ipynb #a141e99e
 _ALB = "alb.ingress.kubernetes.io"
@@ -88,10 +89,21 @@ def claimed_disk(
                      **{key: value for key, value in more.items() if value}}
 
 
+def guessed_kind(
+    found: Iterable[KubernetesObject],  # All objects, classes among them
+    name: str,  # Of the class that a claim names; empty for none
+) -> str:  # Empty where the manifests, or the name of the class, say what kind of disk a claim gets
+    "Why the kind of a claim's disk is a guess."
+    if _class(found, name) or re.search(r"gp2|gp3|io1|io2|st1|sc1|efs", name):
+        return ""
+    return f"the class {name!r} is not in the manifests" if name else "the default class is not in the manifests"
+
+
 def _claim(found: list[KubernetesObject], claim: dict[str, Any], count: int, each: KubernetesObject,
            *keys: str | int) -> CloudLine:
-    made = claimed_disk(found, str(claim.get("storageClassName") or ""), size_of_claim(claim), count)
-    return _line(*made, each, *keys)
+    name = str(claim.get("storageClassName") or "")
+    line = _line(*claimed_disk(found, name, size_of_claim(claim), count), each, *keys)
+    return replace(line, guessed=guessed_kind(found, name))
 
 
 def _disks(found: list[KubernetesObject]) -> Iterator[CloudLine]:

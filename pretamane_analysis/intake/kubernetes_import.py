@@ -306,7 +306,10 @@ def _secrets(reading: KubernetesReading) -> SecretValues:
 
 
 def _told(reading: KubernetesReading) -> None:
-    "Name the kinds that nothing is known of."
+    "Name the kinds that nothing is known of, and disks whose kind nobody says."
+    for line in (each for each in reading.found.cloud if each.guessed):
+        reading.found.note(f"as_is.features.{line.feature}", line.fields["volume_type"],
+                           f"{line.guessed}: {line.source}", "guessed")
     kinds: dict[str, list[KubernetesObject]] = {}
     made = {each.source.partition(" ")[0] for each in reading.found.cloud}
     for each in reading.objects:

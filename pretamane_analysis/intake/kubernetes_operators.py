@@ -13,7 +13,7 @@ from ..facts.known_images import known_image
 from .compose_reading import fixed_image
 from .compose_service import listed, mapping
 from .evidence import CloudLine
-from .kubernetes_cloud import claimed_disk
+from .kubernetes_cloud import claimed_disk, guessed_kind
 from .kubernetes_reading import KubernetesReading
 from .kubernetes_values import KubernetesObject, mib, quantity
 from .terraform_kinds import whole_number
@@ -124,5 +124,7 @@ def _disk(reading: KubernetesReading, each: KubernetesObject, kind: Operated, se
     if gb and known and known.data_path:
         service["mounts"] = [{"volume": f"{name}-data", "path": known.data_path}]
         found.volumes.setdefault(f"{name}-data", {"size_gb": gb, "backup": "copy"})
-        made = claimed_disk(reading.objects, _class_of(each, kind.storage), gb, service["replicas"])
-        found.cloud.append(CloudLine(*made, f"{each.kind}/{each.name} ({each.place('spec')})"))
+        of_class = _class_of(each, kind.storage)
+        made = claimed_disk(reading.objects, of_class, gb, service["replicas"])
+        found.cloud.append(CloudLine(*made, f"{each.kind}/{each.name} ({each.place('spec')})",
+                                     guessed_kind(reading.objects, of_class)))
