@@ -286,7 +286,8 @@ def test_what_every_node_runs_stays_so(tmp_path):
         (tmp_path / path).write_text(text)
     assert [each["kind"] for each in yaml.safe_load_all(tree["kubernetes/base/service-agent.yaml"])
             if "template" in each.get("spec", {})] == ["DaemonSet"]
-    after = loads(priced_text(imported([str(tmp_path / "kubernetes" / "base")]), bundled()), "stack.yaml", CHECKS)
+    services = sorted(map(str, tmp_path.glob("kubernetes/base/service-*.yaml")))
+    after = loads(priced_text(imported(services), bundled()), "stack.yaml", CHECKS)
     assert [name for name, each in after.services.items() if each.per_node] == ["agent"]
     assert not [each for each in check(Tree(tree, as_of=stack.day())) if each.severity == "error"]
 
