@@ -39,7 +39,10 @@ class Verdict:
         return f"{self.word()}: {self.why}" if self.why else self.word()
 
 
-_NO_DISK = "the data of {names} is on no disk and goes with the node"
+def _on_no_disk(chosen: Architecture) -> str:
+    "Why data goes with its node; empty where it does not."
+    names = " and ".join(chosen.without_disk)
+    return f"the data of {names} is on no disk and goes with the node" if names else ""
 
 
 def _disks_of_pods(chosen: Architecture) -> bool:
@@ -75,8 +78,8 @@ def survives_machine(
         return Verdict(False, "there is one machine")
     if chosen.name == "as-is" and not any(isinstance(each, EksCluster) for each in chosen.resources):
         return Verdict(None)
-    if chosen.without_disk:
-        return Verdict(False, _NO_DISK.format(names=" and ".join(chosen.without_disk)))
+    if lost := _on_no_disk(chosen):
+        return Verdict(False, lost)
     if _disks_of_pods(chosen) and size.machines < 2 * size.zones:
         return Verdict(False, "a zone has one node, and the data's disk stays in its zone")
     return Verdict(True)
@@ -92,8 +95,8 @@ def survives_zone(
         return Verdict(False, "everything is in one zone")
     if alone := in_one_zone(chosen.resources):
         return Verdict(False, f"{', '.join(dict.fromkeys(alone))} in one zone")
-    if chosen.without_disk:
-        return Verdict(False, _NO_DISK.format(names=" and ".join(chosen.without_disk)))
+    if lost := _on_no_disk(chosen):
+        return Verdict(False, lost)
     if _disks_of_pods(chosen):
         return Verdict(False, "the data's disk stays in its zone")
     return Verdict(None) if chosen.name == "as-is" else Verdict(True)

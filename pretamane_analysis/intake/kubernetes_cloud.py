@@ -57,6 +57,7 @@ def size_of_claim(
 
 
 _EBS = {"ebs.csi.aws.com": "gp3", "ebs.csi.eks.amazonaws.com": "gp3", "kubernetes.io/aws-ebs": "gp2"}  # Usual type
+_KIND = re.compile("gp2|gp3|io1|io2|st1|sc1")  # In the name of a class
 _DEFAULT = re.compile(r"storageclass\.(beta\.)?kubernetes\.io/is-default-class")
 
 
@@ -78,7 +79,7 @@ def claimed_disk(
     "What a claim makes on AWS: an EBS volume, or storage in EFS."
     made = _class(found, name)
     told = {key: str(value) for key, value in mapping(made.get("parameters")).items()}
-    kind = re.search(r"gp2|gp3|io1|io2|st1|sc1", name)
+    kind = _KIND.search(name)
     usual = _EBS.get(str(made.get("provisioner"))) or (kind[0] if kind else "gp3" if name else "gp2")
     if "efs" in (str(made.get("provisioner")) if made else name).lower():
         return "objects", {"kind": "FileSystem", "standard_gb": None}
@@ -94,7 +95,7 @@ def guessed_kind(
     name: str,  # Of the class that a claim names; empty for none
 ) -> str:  # Empty where the manifests, or the name of the class, say what kind of disk a claim gets
     "Why the kind of a claim's disk is a guess."
-    if _class(found, name) or re.search(r"gp2|gp3|io1|io2|st1|sc1|efs", name):
+    if _class(found, name) or _KIND.search(name) or "efs" in name.lower():
         return ""
     return f"the class {name!r} is not in the manifests" if name else "the default class is not in the manifests"
 
