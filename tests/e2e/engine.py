@@ -269,7 +269,7 @@ def disk() -> Path:
     like the host's tree and the wheels made where it is absent"""
     with ThreadPoolExecutor(1) as pool:
         fetched = pool.submit(wheels)
-        files = (*images.inputs(), HERE / "host.sh", ROOT / "infra/app/Dockerfile")
+        files = (*images.inputs(), HERE / "host.sh", HERE / "places.sh", ROOT / "infra/app/Dockerfile")
         parts = [file.read_text() for file in files] + [tree().name, *pinned()]
         fetched.result()
     target = CACHE / f"disk-{_hash(parts)}.img"
